@@ -1,0 +1,175 @@
+"""The exported graph: one network, written once, run by every interpreter (plaintext, counting, secure).
+
+A graph is a list of nodes in topological order. Shapes are those of one picture: (C, H, W), or (N,) after
+flatten; every interpreter adds the batch axis in front. Weights are not in the graph: a weighted node ``n``
+owns the tensors ``n.weight`` and ``n.bias`` of the artifact's weight file, and a ReLU with a pixel mask owns
+the boolean tensor ``n`` of its ReLU map.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "Add",
+    "AvgPool2d",
+    "Concat",
+    "Conv2d",
+    "Flatten",
+    "Graph",
+    "Input",
+    "Linear",
+    "MaxPool2d",
+    "Node",
+    "Relu",
+    "Shape",
+    "Truncate",
+]
+
+Shape = tuple[int, ...]
+Pair = tuple[Annotated[int, Field(ge=0, le=4096)], Annotated[int, Field(ge=0, le=4096)]]
+Size = Annotated[int, Field(ge=1, le=1 << 24)]
+
+
+class _NodeBase(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,128}$")]
+    inputs: tuple[str, ...]
+    shape: tuple[Size, ...]
+    """Output shape for one picture."""
+
+
+class Input(_NodeBase):
+    """The picture after preprocessing, (C, H, W)."""
+
+    op: Literal["input"] = "input"
+
+
+class Conv2d(_NodeBase):
+    """Convolution with folded batch normalisation: weight (out, in / groups, kh, kw), bias (out,)."""
+
+    op: Literal["conv2d"] = "conv2d"
+    in_channels: Size
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    groups: Size = 1
+
+
+class Linear(_NodeBase):
+    """Fully connected layer: weight (out, in), bias (out,)."""
+
+    op: Literal["linear"] = "linear"
+    in_features: Size
+
+
+class Relu(_NodeBase):
+    """ReLU on ``active`` positions, identity on the others; ``masked`` says that the ReLU map has a mask."""
+
+    op: Literal["relu"] = "relu"
+    active: Size
+    masked: bool = False
+
+
+class Add(_NodeBase):
+    """Sum of two values of one shape."""
+
+    op: Literal["add"] = "add"
+
+
+class Concat(_NodeBase):
+    """Concatenation along the channel axis."""
+
+    op: Literal["concat"] = "concat"
+
+
+class Flatten(_NodeBase):
+    """(C, H, W) to (C * H * W,)."""
+
+    op: Literal["flatten"] = "flatten"
+
+
+class AvgPool2d(_NodeBase):
+    """Average over windows, zero padding counted (global pooling has kernel = the input's size)."""
+
+    op: Literal["avgpool2d"] = "avgpool2d"
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+
+
+class MaxPool2d(_NodeBase):
+    """Maximum over windows; padding never wins."""
+
+    op: Literal["maxpool2d"] = "maxpool2d"
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+
+
+class Truncate(_NodeBase):
+    """Drop fraction bits at a place without ReLU: identity on real numbers, a local shift on shares."""
+
+    op: Literal["truncate"] = "truncate"
+
+
+Node = Annotated[
+    Input | Conv2d | Linear | Relu | Add | Concat | Flatten | AvgPool2d | MaxPool2d | Truncate,
+    Field(discriminator="op"),
+]
+
+_ARITY = {"input": 0, "add": 2}
+
+
+class Graph(BaseModel):
+    """A network in topological order; the last node is the output (logits, shape (classes,))."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    nodes: tuple[Node, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> "Graph":
+        seen: set[str] = set()
+        if not self.nodes or self.nodes[0].op != "input":
+            raise ValueError("nodes: expected the input node first")
+        for node in self.nodes:
+            if node.name in seen:
+                raise ValueError(f"node {node.name}: expected a new name, found a second node of that name")
+            missing = [name for name in node.inputs if name not in seen]
+            if missing:
+                raise ValueError(f"node {node.name}: expected inputs defined before it, found {missing[0]}")
+            arity = _ARITY.get(node.op, 1)
+            if len(node.inputs) != arity and not (node.op == "concat" and len(node.inputs) >= 1):
+                raise ValueError(f"node {node.name}: expected {arity} inputs, found {len(node.inputs)}")
+            seen.add(node.name)
+        if sum(node.op == "input" for node in self.nodes) != 1:
+            raise ValueError("nodes: expected one input node")
+        return self
+
+    def __iter__(self) -> Iterator[Node]:  # type: ignore[override]
+        """The nodes in execution order."""
+        return iter(self.nodes)
+
+    @property
+    def input(self) -> Input:
+        """The input node."""
+        first = self.nodes[0]
+        if not isinstance(first, Input):
+            raise ValueError("nodes: expected the input node first")
+        return first
+
+    @property
+    def output(self) -> str:
+        """Name of the node whose value is the network's result."""
+        return self.nodes[-1].name
+
+    def relus(self) -> list[Relu]:
+        """The ReLU nodes in execution order."""
+        return [node for node in self.nodes if isinstance(node, Relu)]
+
+    def last_use(self) -> dict[str, str]:
+        """For each value the last node that reads it, so that an interpreter can free it there."""
+        return {name: node.name for node in self.nodes for name in node.inputs}

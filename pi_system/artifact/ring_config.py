@@ -1,0 +1,41 @@
+"""Fixed-point parameters of an exported network: chosen at export, checked here, compared by both parties.
+
+A real number v is the integer round(v * 2^frac_bits) in Z_{2^l}, l = ``ring_bits``. Every node's output has its own
+fraction bits; a weighted layer adds those of its weights, a ReLU (or a truncation) drops the surplus.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["RingConfig"]
+
+_Bits = Annotated[int, Field(ge=0, le=63)]
+
+
+class RingConfig(BaseModel):
+    """Ring and fraction bits of every value.
+
+    Attributes:
+        ring_bits: l, 8..64; carriers are uint32 up to 32 and uint64 above.
+        frac_bits: fraction bits of every node's output, by node name.
+        weight_frac_bits: fraction bits of every weighted node's weights (and of the reciprocal an average pool
+            multiplies by when its window is no power of two), by node name.
+        comparison_bits: k of every ReLU and max-pool, by node name: its input satisfies |x| < 2^(k-1) at the
+            input's fraction bits.
+        argmax_bits: k of the tournament that reveals only the label, None where the logits' range leaves no room.
+        overflow_log2: base-2 logarithm of the stated bound on the probability that any value of one inference
+            leaves its range (calibration tail estimate), and
+        truncation_log2: of the bound on the probability that any local truncation of one inference fails
+            (design: sum over elements of 2^(bits + 1 - l)); 0 bits truncated gives -inf, stored as -1000.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ring_bits: Annotated[int, Field(ge=8, le=64)]
+    frac_bits: dict[str, _Bits]
+    weight_frac_bits: dict[str, _Bits]
+    comparison_bits: dict[str, _Bits]
+    argmax_bits: _Bits | None = None
+    overflow_log2: float = 0.0
+    truncation_log2: float = -1000.0

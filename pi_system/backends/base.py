@@ -1,0 +1,65 @@
+"""What a session needs of a backend: two runtimes, one a party, and a dealing function for the dealer.
+
+A session drives them in this order (rpc/ does, a test does it over a memory pair):
+
+    client                              server
+    prepare(count, peer, dealer)  <->   prepare(count, peer, dealer)     offline phase, any time ahead
+    ids = reserve(batch)          -->   reserve(ids)                     marks material used, durably
+    infer(pictures, ids, peer)    <->   infer(ids, peer)                 online phase
+
+After any error a runtime is dead for that session; what was reserved is burned.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.channel.base import Channel
+
+__all__ = ["ClientRuntime", "Deal", "DealerLink", "ServerRuntime"]
+
+DealerLink = Callable[[bytes], Channel]
+"""Opens this party's stream from the dealer for a request (public bytes, equal for both parties)."""
+
+Deal = Callable[[bytes, int, Channel, Channel], None]
+"""``deal(request, count, server, client)``: the dealer's side, both parties' channels in hand."""
+
+
+class ClientRuntime(Protocol):
+    """The picture owner's side of one backend (party 1)."""
+
+    def available(self) -> int:
+        """How many inferences the prepared, unused material is good for."""
+
+    def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
+        """Offline phase for ``count`` inferences. Raises CorrelationError or ChannelError."""
+
+    def reserve(self, count: int) -> tuple[str, ...]:
+        """Take material for ``count`` inferences and mark it used, durably, before anything is sent.
+
+        Raises:
+            CorrelationExhaustedError: fewer than ``count`` are left.
+        """
+
+    def infer(self, pictures: NDArray[np.float32], ids: tuple[str, ...], peer: Channel) -> NDArray[np.float64]:
+        """Online phase: pictures (N, C, H, W), preprocessed, to logits (N, classes)."""
+
+
+class ServerRuntime(Protocol):
+    """The network owner's side of one backend (party 0)."""
+
+    def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
+        """Offline phase for ``count`` inferences."""
+
+    def reserve(self, ids: tuple[str, ...]) -> None:
+        """Take the material the client named and mark it used, durably.
+
+        Raises:
+            CorrelationReusedError: it was used before.
+            CorrelationMismatchError: this server does not hold it.
+        """
+
+    def infer(self, ids: tuple[str, ...], peer: Channel) -> None:
+        """Online phase for ``len(ids)`` pictures."""

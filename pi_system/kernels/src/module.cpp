@@ -1,0 +1,15 @@
+// The one extension module: every kernel file registers its own functions here.
+#include <nanobind/nanobind.h>
+
+namespace nb = nanobind;
+
+void register_prg(nb::module_ &m);
+void register_relu(nb::module_ &m);
+void register_conv(nb::module_ &m);
+
+NB_MODULE(_native, m) {
+    m.doc() = "Kernels of the secure runtime; see pi_system/kernels/__init__.py for the typed surface.";
+    register_prg(m);
+    register_relu(m);
+    register_conv(m);
+}
