@@ -23,7 +23,7 @@ class Preprocess(BaseModel):
         invert: digits are light on dark; True inverts a dark-on-light picture before normalising.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     channels: int
     height: int
@@ -43,6 +43,6 @@ class Preprocess(BaseModel):
             raise ValueError(f"mean, std: expected {self.channels} values each")
         if min(self.std) <= 0:
             raise ValueError("std: expected positive values")
-        if not self.classes:
-            raise ValueError("classes: expected at least one name")
+        if not self.classes or not all(0 < len(name) <= 128 and name.isprintable() for name in self.classes):
+            raise ValueError("classes: expected at least one name, each of 1..128 printable characters")
         return self

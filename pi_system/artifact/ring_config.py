@@ -30,7 +30,7 @@ class RingConfig(BaseModel):
             (design: sum over elements of 2^(bits + 1 - l)); 0 bits truncated gives -inf, stored as -1000.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     ring_bits: Annotated[int, Field(ge=8, le=64)]
     frac_bits: dict[str, _Bits]

@@ -34,6 +34,13 @@ class ChannelCounters:
         self.sent_bytes += nbytes
         self.sent_since_receive = True
 
+    def same_round(self) -> None:
+        """Say that what was just sent belongs to a round still in progress: the next receive starts no new one.
+
+        A protocol that cuts one message into chunks calls it between them, since it does not wait for answers there.
+        """
+        self.sent_since_receive = False
+
     def on_receive(self, nbytes: int) -> None:
         """Count one incoming message of ``nbytes`` payload bytes."""
         self.received_bytes += nbytes

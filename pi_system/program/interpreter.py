@@ -37,9 +37,7 @@ class Interpreter(ABC, Generic[V]):
         values: dict[str, V] = {}
         for node in graph:
             operands = [values[name] for name in node.inputs]
-            values[node.name] = (
-                self.input(node, value) if isinstance(node, Input) else self._step(node, operands)
-            )
+            values[node.name] = self.input(node, value) if isinstance(node, Input) else self._step(node, operands)
             for name in set(node.inputs):
                 if last_use[name] == node.name:
                     del values[name]

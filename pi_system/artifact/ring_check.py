@@ -1,0 +1,87 @@
+"""Do a graph and its fixed-point parameters fit together: every node's fraction bits follow from its inputs'."""
+
+from math import prod
+
+from pi_system.artifact.graph import (
+    Add,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Graph,
+    Input,
+    Linear,
+    MaxPool2d,
+    Node,
+    Relu,
+    Truncate,
+)
+from pi_system.artifact.ring_config import RingConfig
+from pi_system.errors import ArtifactError
+
+__all__ = ["check_ring", "multiplies", "output_frac_bits"]
+
+
+def multiplies(node: Node) -> bool:
+    """Whether ``node`` multiplies by constants and so has weight fraction bits.
+
+    An average pool whose window has a power of two of elements only sums: its division is a change of scale.
+    """
+    if isinstance(node, AvgPool2d):
+        return prod(node.kernel).bit_count() != 1
+    return isinstance(node, Conv2d | Linear)
+
+
+def output_frac_bits(node: Node, operands: list[int], weight_frac_bits: int) -> int | None:
+    """Fraction bits of ``node``'s output, given its inputs'; None where they are free to choose (see check_ring)."""
+    match node:
+        case Conv2d() | Linear():
+            return operands[0] + weight_frac_bits
+        case AvgPool2d():
+            area = prod(node.kernel)
+            return operands[0] + (weight_frac_bits if multiplies(node) else area.bit_length() - 1)
+        case Add() | Concat():
+            return max(operands)
+        case Input() | Relu() | Truncate():
+            return None
+        case _:
+            return operands[0]
+
+
+def check_ring(graph: Graph, ring: RingConfig) -> None:
+    """Check ``ring`` against ``graph``. Raises ArtifactError, naming the node.
+
+    Every node has fraction bits that follow from its inputs' (``output_frac_bits``); a ReLU or a truncation never
+    adds any. Every ReLU and max-pool has comparison bits k, larger than what it truncates and at most ring_bits.
+    """
+    _check_names("frac_bits", [node.name for node in graph], ring.frac_bits)
+    _check_names("weight_frac_bits", [n.name for n in graph if multiplies(n)], ring.weight_frac_bits)
+    compared = [node.name for node in graph if isinstance(node, Relu | MaxPool2d)]
+    _check_names("comparison_bits", compared, ring.comparison_bits)
+    for node in graph:
+        operands = [ring.frac_bits[name] for name in node.inputs]
+        expected = output_frac_bits(node, operands, ring.weight_frac_bits.get(node.name, 0))
+        found = ring.frac_bits[node.name]
+        if expected is None and operands and found > operands[0]:
+            raise ArtifactError(f"node {node.name}: expected at most {operands[0]} fraction bits, found {found}")
+        if expected is not None and found != expected:
+            raise ArtifactError(f"node {node.name}: expected {expected} fraction bits, found {found}")
+        if found >= ring.ring_bits:
+            raise ArtifactError(f"node {node.name}: {found} fraction bits do not fit {ring.ring_bits} ring bits")
+    for name in compared:
+        _check_comparison(graph, ring, name)
+    if ring.argmax_bits is not None and ring.argmax_bits > ring.ring_bits:
+        raise ArtifactError(f"argmax_bits: expected at most {ring.ring_bits}, found {ring.argmax_bits}")
+
+
+def _check_comparison(graph: Graph, ring: RingConfig, name: str) -> None:
+    node = next(node for node in graph if node.name == name)
+    shift = ring.frac_bits[node.inputs[0]] - ring.frac_bits[name]
+    bits = ring.comparison_bits[name]
+    if not shift + 2 <= bits <= ring.ring_bits:
+        raise ArtifactError(f"node {name}: expected {shift + 2}..{ring.ring_bits} comparison bits, found {bits}")
+
+
+def _check_names(what: str, expected: list[str], found: dict[str, int]) -> None:
+    differing = sorted(set(expected) ^ set(found))
+    if differing:
+        raise ArtifactError(f"{what}: expected {len(expected)} entries of the graph, differing: {differing[:3]}")

@@ -1,0 +1,116 @@
+"""Shapes of an exported graph: inference of a node's output shape, and the check of a whole graph.
+
+A graph may come from a peer, so nothing of it is believed before ``check_graph`` has passed.
+"""
+
+from math import prod
+
+from pi_system.artifact.graph import (
+    Add,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Flatten,
+    Graph,
+    Linear,
+    MaxPool2d,
+    Node,
+    Relu,
+    Shape,
+)
+from pi_system.errors import ArtifactError
+
+__all__ = ["check_graph", "infer_shape", "weight_shapes", "window_shape"]
+
+# A cap on every value's size: 64 M elements. Upside: a hostile graph cannot make a party allocate without
+# bound; downside: pictures above roughly 1000 x 1000 with 64 channels are refused.
+_MAX_ELEMENTS = 1 << 26
+
+
+def window_shape(
+    shape: Shape, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
+) -> tuple[int, int]:
+    """(H, W) after sliding a window over a value of ``shape`` (C, H, W)."""
+    if min(stride) < 1 or min(kernel) < 1:
+        raise ArtifactError(f"expected kernel and stride of at least 1, found {kernel} and {stride}")
+    height, width = (
+        (size + 2 * pad - window) // step + 1
+        for size, window, step, pad in zip(shape[1:], kernel, stride, padding, strict=True)
+    )
+    return height, width
+
+
+def infer_shape(node: Node, operands: list[Shape]) -> Shape:
+    """Output shape of ``node`` for inputs of these shapes; ArtifactError if they do not fit it."""
+    match node:
+        case Conv2d():
+            return _conv_shape(node, operands[0])
+        case Linear():
+            if operands[0] != (node.in_features,):
+                raise _mismatch(node, (node.in_features,), operands[0])
+            return (node.shape[0],)
+        case AvgPool2d() | MaxPool2d():
+            if len(operands[0]) != 3 or any(2 * p > k for p, k in zip(node.padding, node.kernel, strict=True)):
+                raise ArtifactError(f"node {node.name}: expected (C, H, W) and padding of at most half a window")
+            window = window_shape(operands[0], node.kernel, node.stride, node.padding)
+            return (operands[0][0], *window)
+        case Add():
+            if operands[0] != operands[1]:
+                raise _mismatch(node, operands[0], operands[1])
+            return operands[0]
+        case Concat():
+            if any(shape[1:] != operands[0][1:] for shape in operands):
+                raise _mismatch(node, operands[0], operands[-1])
+            return (sum(shape[0] for shape in operands), *operands[0][1:])
+        case Flatten():
+            return (prod(operands[0]),)
+        case _:
+            return operands[0] if operands else node.shape
+
+
+def _conv_shape(node: Conv2d, operand: Shape) -> Shape:
+    if len(operand) != 3 or operand[0] != node.in_channels:
+        raise _mismatch(node, (node.in_channels, 0, 0), operand)
+    channels = node.shape[0]
+    if node.in_channels % node.groups or channels % node.groups:
+        raise ArtifactError(f"node {node.name}: expected channels divisible by groups {node.groups}")
+    return (channels, *window_shape(operand, node.kernel, node.stride, node.padding))
+
+
+def _mismatch(node: Node, expected: Shape, found: Shape) -> ArtifactError:
+    return ArtifactError(f"node {node.name}: expected an input of shape {expected}, found {found}")
+
+
+def weight_shapes(graph: Graph) -> dict[str, Shape]:
+    """Shape of every weight tensor by its name: ``n.weight`` and ``n.bias`` of every weighted node ``n``."""
+    shapes: dict[str, Shape] = {}
+    for node in graph:
+        if isinstance(node, Conv2d):
+            shapes[f"{node.name}.weight"] = (node.shape[0], node.in_channels // node.groups, *node.kernel)
+        elif isinstance(node, Linear):
+            shapes[f"{node.name}.weight"] = (node.shape[0], node.in_features)
+        if isinstance(node, Conv2d | Linear):
+            shapes[f"{node.name}.bias"] = (node.shape[0],)
+    return shapes
+
+
+def check_graph(graph: Graph) -> None:
+    """Check every node's shape and ReLU count against its inputs. Raises ArtifactError, naming the node."""
+    shapes: dict[str, Shape] = {}
+    for node in graph:
+        if len(node.shape) not in (1, 3) or prod(node.shape) > _MAX_ELEMENTS:
+            raise ArtifactError(
+                f"node {node.name}: expected 1 or 3 axes and at most {_MAX_ELEMENTS} elements, found {node.shape}"
+            )
+        expected = infer_shape(node, [shapes[name] for name in node.inputs])
+        if node.shape != expected:
+            raise ArtifactError(f"node {node.name}: expected shape {expected}, found {node.shape}")
+        if isinstance(node, Relu):
+            _check_active(node)
+        shapes[node.name] = node.shape
+
+
+def _check_active(node: Relu) -> None:
+    size = prod(node.shape)
+    if node.active > size or (not node.masked and node.active != size):
+        raise ArtifactError(f"node {node.name}: expected {size} active positions, found {node.active}")

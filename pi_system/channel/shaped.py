@@ -1,0 +1,126 @@
+"""A link with limited rate and a delay, imitated inside the channel, for machines without ``tc netem``.
+
+The sender stamps each chunk with the time its last byte would arrive: it leaves when the link is free, takes
+size / rate, and arrives half a round trip later. The receiver holds it back until then. Nobody is slowed down but the
+receiver, which sleeps; so computing overlaps with the imitated transfer as it would with a real one. Both ends
+must be on one machine (stamps are CLOCK_MONOTONIC, which is system-wide) and use the same link. Bytes are those of
+IP packets of 1500 bytes, headers included. TCP's slow start is not imitated.
+"""
+
+import math
+import re
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from pi_system.channel.base import Channel, ChannelCounters, Readable
+from pi_system.errors import ConfigError, RemoteProtocolError
+
+__all__ = ["LINKS", "Link", "ShapedChannel", "parse_link", "shape"]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One direction's rate and the round-trip time.
+
+    Attributes:
+        rate_bits_s: bits a second in each direction; infinity for no limit.
+        rtt_s: seconds, half of it in each direction.
+    """
+
+    rate_bits_s: float
+    rtt_s: float
+
+    def transfer_s(self, nbytes: int) -> float:
+        """Seconds that ``nbytes`` of payload keep the link busy, packet headers included."""
+        packets = max(1, -(-nbytes // _SEGMENT_BYTES))
+        return 8 * (nbytes + packets * _HEADER_BYTES) / self.rate_bits_s
+
+
+_SEGMENT_BYTES: Final = 1448
+_HEADER_BYTES: Final = 52  # IPv4 20, TCP with timestamps 32
+LINKS: Final = {
+    "loopback": Link(math.inf, 0.0),
+    "lan": Link(1e9, 0.3e-3),
+    "wan": Link(100e6, 40e-3),
+}
+STAMP_BYTES: Final = 8
+CHUNK_BYTES: Final = (1 << 20) - STAMP_BYTES
+"""Payload under one stamp: with it, one frame of the gRPC channel."""
+_SPIN_S: Final = 80e-6
+"""A sleep ends up to this late; the rest is waited actively. Larger: CPU burnt; smaller: late wake-ups."""
+_MAX_WAIT_S: Final = 600.0
+"""A stamp further ahead than this is the work of a broken or malicious peer."""
+
+
+def parse_link(text: str) -> Link:
+    """The link of that name, or ``"rate_mbit,rtt_ms"``. Raises ConfigError."""
+    if text in LINKS:
+        return LINKS[text]
+    number = r"(\d{1,9}(?:\.\d{1,6})?)"
+    match = re.fullmatch(f"{number},{number}", text)
+    if match is None or float(match[1]) <= 0 or float(match[2]) > 10_000:
+        raise ConfigError(f"link: expected one of {', '.join(LINKS)} or RATE_MBIT,RTT_MS, found {text[:40]!r}")
+    return Link(float(match[1]) * 1e6, float(match[2]) * 1e-3)
+
+
+def shape(inner: Channel, link: Link) -> Channel:
+    """``inner`` behind ``link``: itself where there is nothing to imitate."""
+    return inner if link == LINKS["loopback"] else ShapedChannel(inner, link)
+
+
+class ShapedChannel:
+    """A Channel behind a Link. Counts its own payload; stamps are not counted."""
+
+    def __init__(self, inner: Channel, link: Link):
+        """Send and receive through ``inner``."""
+        self.counters = ChannelCounters()
+        self._inner, self._link = inner, link
+        self._free_at_s = 0.0
+
+    def send(self, data: Readable) -> None:
+        """Send in stamped chunks; see Channel. Returns at once, whatever the link's rate."""
+        view = memoryview(data).cast("B")
+        framing = self._inner.counters.frame_bytes
+        for start in range(0, max(view.nbytes, 1), CHUNK_BYTES):
+            part = view[start : start + CHUNK_BYTES]
+            self._free_at_s = max(self._free_at_s, time.monotonic()) + self._link.transfer_s(part.nbytes)
+            due_ns = int((self._free_at_s + self._link.rtt_s / 2) * 1e9)
+            self._inner.send(b"".join((part, due_ns.to_bytes(STAMP_BYTES, "little"))))
+        self.counters.on_send(view.nbytes)
+        self.counters.frame_bytes += self._inner.counters.frame_bytes - framing
+
+    def recv(self, nbytes: int) -> memoryview:
+        """The next message, once its last byte is due; see Channel."""
+        framing = self._inner.counters.frame_bytes
+        if nbytes <= CHUNK_BYTES:
+            message = self._chunk(nbytes)
+        else:
+            message = np.empty(nbytes, np.uint8).data
+            for start in range(0, nbytes, CHUNK_BYTES):
+                size = min(CHUNK_BYTES, nbytes - start)
+                message[start : start + size] = self._chunk(size)
+        self.counters.on_receive(nbytes)
+        self.counters.frame_bytes += self._inner.counters.frame_bytes - framing
+        return message
+
+    def _chunk(self, nbytes: int) -> memoryview:
+        stamped = self._inner.recv(nbytes + STAMP_BYTES)
+        _wait_until(int.from_bytes(stamped[nbytes:], "little") / 1e9)
+        return stamped[:nbytes]
+
+    def close(self) -> None:
+        """End the connection."""
+        self._inner.close()
+
+
+def _wait_until(due_s: float) -> None:
+    left = due_s - time.monotonic()
+    if left > _MAX_WAIT_S:
+        raise RemoteProtocolError(f"link: expected a stamp at most {_MAX_WAIT_S:g} s ahead, found {left:g} s")
+    if left > _SPIN_S:
+        time.sleep(left - _SPIN_S)
+    while time.monotonic() < due_s:
+        pass

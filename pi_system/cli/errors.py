@@ -1,0 +1,30 @@
+"""Errors at the command line: one clear line on stderr and the error's exit code, never a traceback.
+
+Every command group of this package is a ``PiGroup``. Codes are listed in ``pi_system.errors``; 2 is click's
+own for wrong usage, 130 means stopped by the user.
+"""
+
+from typing import Any
+
+import click
+
+from pi_system.errors import PiError
+
+__all__ = ["INTERRUPTED", "PiGroup"]
+
+INTERRUPTED = 130
+
+
+class PiGroup(click.Group):
+    """A command group that turns a PiError into its message and exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command named in the context."""
+        try:
+            return super().invoke(ctx)
+        except PiError as error:
+            message, code = str(error), error.exit_code
+        except KeyboardInterrupt as stopped:
+            message, code = str(stopped) or "stopped", INTERRUPTED
+        click.echo("error: " + " ".join(message.split()), err=True)
+        return ctx.exit(code)

@@ -1,0 +1,81 @@
+"""torch module to artifact: trace, rewrite, calibrate, check."""
+
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from pi_system.artifact.graph import Graph
+from pi_system.artifact.model import Artifact
+from pi_system.artifact.preprocess import Preprocess
+from pi_system.artifact.shapes import check_graph
+from pi_system.errors import InputError
+from pi_system.export.draft import Draft
+from pi_system.export.merge import merge_linear_layers, remove_dead_nodes
+from pi_system.export.quantise import QuantiseOptions, quantise
+from pi_system.export.trace import trace
+
+__all__ = ["export_network", "lower"]
+
+_log = logging.getLogger(__name__)
+
+
+def lower(module: nn.Module, input_shape: tuple[int, ...]) -> Draft:
+    """Trace ``module`` for pictures (C, H, W) and rewrite it: normalisation folded, dropped ReLUs gone, layers merged.
+
+    Raises:
+        UnsupportedLayerError: naming a layer that export does not support.
+    """
+    draft = trace(module, input_shape)
+    remove_dead_nodes(draft)
+    merge_linear_layers(draft)
+    remove_dead_nodes(draft)
+    return draft
+
+
+def export_network(
+    module: nn.Module,
+    preprocess: Preprocess,
+    pictures: NDArray[np.float32],
+    name: str,
+    options: QuantiseOptions | None = None,
+) -> Artifact:
+    """Export a trained network; its ReLU map is that of its MaskedReLU modules.
+
+    Args:
+        module: the network, (N, C, H, W) to logits (N, classes); it is copied, not changed.
+        preprocess: of its pictures.
+        pictures: calibration pictures (N, C, H, W), preprocessed, never of the test set. 64 are plenty.
+        name: the network's specification.
+        options: how ring parameters are chosen.
+
+    Raises:
+        UnsupportedLayerError: naming a layer that export does not support.
+        InputError: the calibration pictures have another shape.
+        ConfigError: the network's values fit no ring.
+    """
+    shape = (preprocess.channels, preprocess.height, preprocess.width)
+    if pictures.ndim != 4 or len(pictures) == 0 or pictures.shape[1:] != shape:
+        raise InputError(f"calibration pictures: expected (N, {shape}), found {pictures.shape}")
+    options = options or QuantiseOptions()
+    draft = lower(module, shape)
+    graph: Graph = draft.graph()
+    check_graph(graph)
+    weights = draft.float_weights()
+    quantised = quantise(graph, draft.masks, weights, pictures, options)
+    if quantised.max_error > options.max_error:
+        _log.warning(
+            "%s: fixed-point logits differ by up to %.3g from float ones, wanted %.3g",
+            name,
+            quantised.max_error,
+            options.max_error,
+        )
+    return Artifact.create(
+        name=name,
+        graph=quantised.plan.graph,
+        ring=quantised.plan.ring,
+        preprocess=preprocess,
+        masks=draft.masks,
+        weights=weights,
+    )

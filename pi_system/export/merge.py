@@ -1,0 +1,115 @@
+"""Rewriting passes over a draft: dead nodes go, adjacent linear layers become one where that costs no more.
+
+Batch normalisation arrives here as a 1x1 depthwise convolution, so folding it is one case of merging. A pair
+merges only where the result is exact on real numbers (a bias that would have to cross zero padding is not) and
+where the multiply-accumulates of the merged layer are at most those of the two.
+"""
+
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.artifact.graph import Conv2d, Linear, Node
+from pi_system.export.draft import Array, Draft
+
+__all__ = ["merge_linear_layers", "remove_dead_nodes"]
+
+Merged = tuple[Conv2d | Linear, Array, Array]
+
+
+def remove_dead_nodes(draft: Draft) -> None:
+    """Drop every node that the output does not depend on; the output becomes the last node."""
+    live = {draft.output, next(iter(draft.nodes))}
+    for node in reversed(draft.nodes.values()):
+        if node.name in live:
+            live.update(node.inputs)
+    for name in [name for name in draft.nodes if name not in live]:
+        draft.remove(name)
+
+
+def merge_linear_layers(draft: Draft) -> None:
+    """Merge pairs of weighted layers until none is left that merges."""
+    while any(_merge_at(draft, node) for node in list(draft.nodes.values())):
+        pass
+
+
+def _merge_at(draft: Draft, second: Node) -> bool:
+    """Merge ``second`` into the layer before it, if it may be; the merged layer keeps the first one's name."""
+    if not isinstance(second, Conv2d | Linear) or second.name not in draft.nodes:
+        return False
+    first = draft.nodes[second.inputs[0]]
+    if not isinstance(first, Conv2d | Linear) or draft.users(first.name) != [second.name]:
+        return False
+    if isinstance(first, Linear) and isinstance(second, Linear):
+        merged: Merged | None = _linear_pair(draft, first, second)
+    elif isinstance(first, Conv2d) and isinstance(second, Conv2d):
+        merged = _pointwise_second(draft, first, second) or _pointwise_first(draft, first, second)
+    else:
+        return False
+    if merged is None or _macs(merged[0]) > _macs(first) + _macs(second):
+        return False
+    draft.nodes[first.name], draft.weights[first.name], draft.biases[first.name] = merged
+    draft.replace(second.name, first.name)
+    return True
+
+
+def _macs(node: Conv2d | Linear) -> int:
+    taps = node.in_features if isinstance(node, Linear) else node.in_channels // node.groups * prod(node.kernel)
+    return prod(node.shape) * taps
+
+
+def _linear_pair(draft: Draft, first: Linear, second: Linear) -> Merged:
+    weight, bias = draft.weights[second.name], draft.biases[second.name]
+    node = first.model_copy(update={"shape": second.shape})
+    return node, weight @ draft.weights[first.name], weight @ draft.biases[first.name] + bias
+
+
+def _is_pointwise(node: Conv2d) -> bool:
+    return node.kernel == (1, 1) and node.padding == (0, 0)
+
+
+def _is_depthwise(node: Conv2d) -> bool:
+    return node.groups == node.in_channels == node.shape[0]
+
+
+def _pointwise_second(draft: Draft, first: Conv2d, second: Conv2d) -> Merged | None:
+    """Any convolution, then 1x1: rows of the first are mixed (or scaled) by the second."""
+    if not _is_pointwise(second):
+        return None
+    weight, mix = draft.weights[first.name], draft.weights[second.name][:, :, 0, 0]
+    if _is_depthwise(second):
+        weight, bias = weight * mix[:, 0, None, None, None], mix[:, 0] * draft.biases[first.name]
+    elif first.groups == second.groups == 1:
+        weight, bias = np.einsum("om,mihw->oihw", mix, weight), mix @ draft.biases[first.name]
+    else:
+        return None
+    stride = (first.stride[0] * second.stride[0], first.stride[1] * second.stride[1])
+    node = first.model_copy(update={"shape": second.shape, "stride": stride})
+    return node, weight, bias + draft.biases[second.name]
+
+
+def _pointwise_first(draft: Draft, first: Conv2d, second: Conv2d) -> Merged | None:
+    """1x1, then any convolution: columns of the second are mixed (or scaled) by the first.
+
+    The first's bias reaches the second everywhere but on its zero padding, so it must be zero if there is any.
+    """
+    bias = draft.biases[first.name]
+    if not _is_pointwise(first) or first.stride != (1, 1) or (second.padding != (0, 0) and bias.any()):
+        return None
+    weight, mix = draft.weights[second.name], draft.weights[first.name][:, :, 0, 0]
+    if _is_depthwise(first):
+        merged = weight * _by_group(mix[:, 0], second)[:, :, None, None]
+    elif first.groups == second.groups == 1:
+        merged = np.einsum("omhw,mi->oihw", weight, mix)
+    else:
+        return None
+    shift = np.einsum("oihw,oi->o", weight, _by_group(bias, second))
+    update = {"name": first.name, "inputs": first.inputs, "in_channels": first.in_channels}
+    return second.model_copy(update=update), merged, draft.biases[second.name] + shift
+
+
+def _by_group(per_channel: NDArray[np.float64], node: Conv2d) -> NDArray[np.float64]:
+    """Values of the input channels that each output channel of ``node`` sees, (out, in / groups)."""
+    groups = per_channel.reshape(node.groups, -1)
+    return np.repeat(groups, node.shape[0] // node.groups, axis=0)

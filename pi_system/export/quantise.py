@@ -1,0 +1,129 @@
+"""Choice of ring and fraction bits for an exported network, from calibration pictures.
+
+Cheap candidates (few comparison bits) come first, and 32 ring bits before 64; the first whose fixed-point logits
+are close enough to the float ones on the calibration pictures is taken.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.artifact.graph import Graph
+from pi_system.artifact.model import Masks, Weights
+from pi_system.errors import ConfigError
+from pi_system.export.ranges import Ranges, calibrate
+from pi_system.export.scales import Plan, ScaleOptions, assign_scales
+from pi_system.program.counts import mac_count
+from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
+from pi_system.program.fixed_point import FixedInterpreter
+
+__all__ = ["QuantiseOptions", "Quantised", "quantise"]
+
+# (fraction bits of activations, bits of the weights' root mean square), from cheap to exact.
+_CANDIDATES = ((8, 7), (8, 8), (9, 8), (9, 9), (10, 9), (10, 10), (11, 10), (12, 10), (12, 11), (13, 11), (14, 12))
+# A candidate's accuracy is judged on as many calibration pictures as this many multiply-accumulates allow: the
+# integer oracle does about 3e9 a second. Upside: seconds for ResNet18; downside: that is 3 pictures there.
+_JUDGED_MACS = 2_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantiseOptions:
+    """How ring parameters are chosen.
+
+    Attributes:
+        ring_bits: l, None for 32 where the network needs no local truncation, else 64.
+        frac_bits: fraction bits of activations; None tries several.
+        max_error: largest |fixed - float| of a logit that a candidate may have on the calibration pictures.
+        margin_bits: room above the largest calibrated value.
+        overflow_log2: bound asked for on the estimated chance that a picture leaves a range.
+        truncate_before_relu: see ScaleOptions; needs more than 32 ring bits.
+    """
+
+    ring_bits: int | None = None
+    frac_bits: int | None = None
+    max_error: float = 0.015
+    margin_bits: int = 1
+    overflow_log2: float = -20.0
+    truncate_before_relu: bool = False
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """The chosen plan with the largest logit error it showed on the calibration pictures."""
+
+    plan: Plan
+    max_error: float
+
+
+def quantise(
+    graph: Graph, masks: Masks, weights: Weights, pictures: NDArray[np.float32], options: QuantiseOptions
+) -> Quantised:
+    """Choose ring parameters for ``graph`` by calibration on ``pictures`` (N, C, H, W), preprocessed.
+
+    Returns:
+        The first candidate within ``options.max_error``, or the one nearest to it if none is.
+
+    Raises:
+        ConfigError: the network fits no candidate ring.
+    """
+    judged = pictures[: max(2, _JUDGED_MACS // max(1, mac_count(graph)))]
+    judge = _Judge(graph, masks, weights, judged, calibrate(graph, masks, weights, pictures))
+    candidates = _candidates(options)
+    best: Quantised | None = None
+    for index, candidate in enumerate(candidates):
+        quantised = judge.try_out(candidate)
+        if quantised is not None and quantised.max_error <= options.max_error:
+            return judge.with_argmax(quantised, candidates[index : index + 3], options.max_error)
+        if quantised is not None and (best is None or quantised.max_error < best.max_error):
+            best = quantised
+    if best is None:
+        raise ConfigError("ring_bits: the network's values fit no candidate ring; allow 64 bits or fewer frac_bits")
+    return best
+
+
+def _candidates(options: QuantiseOptions) -> list[ScaleOptions]:
+    rings = (32, 64) if options.ring_bits is None else (options.ring_bits,)
+    return [
+        ScaleOptions(
+            ring_bits=ring_bits,
+            frac_bits=frac_bits,
+            weight_bits=weight_bits,
+            margin_bits=options.margin_bits,
+            overflow_log2=options.overflow_log2,
+            truncate_before_relu=options.truncate_before_relu,
+        )
+        for ring_bits in rings
+        for frac_bits, weight_bits in _CANDIDATES
+        if options.frac_bits in (None, frac_bits)
+    ]
+
+
+@dataclass(frozen=True)
+class _Judge:
+    graph: Graph
+    masks: Masks
+    weights: Weights
+    pictures: NDArray[np.float32]
+    ranges: Ranges
+
+    def try_out(self, candidate: ScaleOptions) -> Quantised | None:
+        plan = assign_scales(self.graph, self.weights, self.ranges, candidate)
+        return None if plan is None else Quantised(plan, self._error(plan))
+
+    def with_argmax(self, chosen: Quantised, candidates: list[ScaleOptions], max_error: float) -> Quantised:
+        """``chosen``, or a plan like it whose argmax fits the ring if one is as accurate as asked for."""
+        if chosen.plan.ring.argmax_bits is not None:
+            return chosen
+        for candidate in candidates:
+            quantised = self.try_out(replace(candidate, fit_argmax=True))
+            if quantised is not None and quantised.max_error <= max_error:
+                return quantised
+        return chosen
+
+    def _error(self, plan: Plan) -> float:
+        integers = quantise_weights(plan.graph, plan.ring, self.weights)
+        encoded = encode_input(self.pictures, plan.graph, plan.ring)
+        logits = FixedInterpreter(plan.ring, self.masks, integers).run(plan.graph, encoded)
+        difference = logits_to_float(logits, plan.graph, plan.ring) - self.ranges.logits[: len(self.pictures)]
+        return float(np.abs(difference).max())

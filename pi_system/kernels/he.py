@@ -1,0 +1,174 @@
+"""Arithmetic on RLWE ciphertexts modulo NTT-friendly primes: the server's side of protocols/linear_he.
+
+Ciphertexts come in as residues of their coefficients; weights as small signed polynomials. Products are sums of
+ciphertext times weight over Z_q[x] / (x^n + 1), q the product of the primes. All paths give the same bytes. The
+interpreter lock is released while it computes; an object may be used by several threads at once.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pi_system.kernels import _native
+from pi_system.kernels.packing import packed_bytes
+
+__all__ = ["FinishSpec", "RlweContext", "Words", "rlwe_paths"]
+
+Words: TypeAlias = npt.NDArray[np.uint64]
+
+_BLOCK = 32
+_MAX_TERMS = 1 << 11  # lazy sums of 52-bit halves must stay below 2^63
+
+
+def rlwe_paths() -> list[str]:
+    """Name the instruction paths of this machine, fastest first; ``portable`` is always there."""
+    return ["ifma", "portable"] if _native.rlwe_ifma() else ["portable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishSpec:
+    """How a product becomes an answer.
+
+    Attributes:
+        ring_bits: l, plaintext modulus 2^l.
+        flood_bits: f, the noise added to the masked half is uniform in [-2^f, 2^f).
+        kept: primes of the answer, the first 1 or 2; the value is divided by the others.
+        modulus_bits: bits of the product of the kept primes, at most 62.
+        drop_bits: low bits of the masked half that are not sent.
+    """
+
+    ring_bits: int
+    flood_bits: int
+    kept: int
+    modulus_bits: int
+    drop_bits: int
+
+    def answer_bytes(self, degree: int, used: int) -> int:
+        """Size of an answer whose masked half is read at ``used`` positions."""
+        return packed_bytes(degree, self.modulus_bits) + packed_bytes(used, self.modulus_bits - self.drop_bits)
+
+
+class RlweContext:
+    """Transforms and products for one degree and one list of primes.
+
+    Attributes:
+        degree: n, a power of two.
+        primes: each below 2^51 and 1 modulo 2 n.
+        path: the instruction path in use.
+    """
+
+    def __init__(self, degree: int, primes: tuple[int, ...], path: str | None = None):
+        """Build the tables; ``path`` is one of ``rlwe_paths()``, the fastest by default.
+
+        Raises:
+            ValueError: a bad degree, prime or path.
+        """
+        self.degree, self.primes = degree, primes
+        self.path = rlwe_paths()[0] if path is None else path
+        if self.path not in rlwe_paths():
+            raise ValueError(f"path: expected one of {rlwe_paths()}, found {path}")
+        self._native = _native.RlweContext(degree, list(primes), self.path)
+
+    def load_ciphertexts(self, residues: Words) -> Words:
+        """Ciphertexts, (count, 2, primes, n) coefficients below their primes, to the evaluation domain.
+
+        Returns:
+            (primes, n / 32, count, 2, 32), opaque: an argument of ``multiply``.
+        """
+        count = residues.shape[0]
+        _expect(residues, np.uint64, (count, 2, len(self.primes), self.degree))
+        out = np.empty((len(self.primes), self.degree // _BLOCK, count, 2, _BLOCK), np.uint64)
+        self._native.load_inputs(residues, out)
+        return out
+
+    def load_weights(self, polynomials: npt.NDArray[np.int32]) -> Words:
+        """Weight polynomials, (outputs, terms, n) signed coefficients below 2^26, to the evaluation domain.
+
+        Returns:
+            (primes, n / 32, outputs, terms, 32), opaque: an argument of ``multiply``.
+        """
+        outputs, terms = polynomials.shape[:2]
+        _expect(polynomials, np.int32, (outputs, terms, self.degree))
+        if terms > _MAX_TERMS:
+            raise ValueError(f"terms: expected at most {_MAX_TERMS}, found {terms}")
+        out = np.empty((len(self.primes), self.degree // _BLOCK, outputs, terms, _BLOCK), np.uint64)
+        self._native.load_weights(polynomials, out)
+        return out
+
+    def multiply(self, weights: Words, ciphertexts: Words, select: npt.NDArray[np.int32]) -> Words:
+        """The ciphertexts sum_j weights[o][j] * ciphertexts[select[j]].
+
+        Args:
+            weights: of ``load_weights``.
+            ciphertexts: of ``load_ciphertexts``.
+            select: (terms,) which ciphertext each term takes.
+
+        Returns:
+            (outputs, 2, primes, n) in the evaluation domain.
+        """
+        blocks = (len(self.primes), self.degree // _BLOCK)
+        outputs, terms = weights.shape[2:4]
+        _expect(weights, np.uint64, (*blocks, outputs, terms, _BLOCK))
+        _expect(ciphertexts, np.uint64, (*blocks, ciphertexts.shape[2], 2, _BLOCK))
+        _expect(select, np.int32, (terms,))
+        if terms and not 0 <= int(select.min()) <= int(select.max()) < ciphertexts.shape[2]:
+            raise ValueError(f"select: expected 0..{ciphertexts.shape[2] - 1}")
+        out = np.empty((outputs, 2, len(self.primes), self.degree), np.uint64)
+        self._native.multiply(weights, ciphertexts, select, out)
+        return out
+
+    def finish(
+        self,
+        spec: FinishSpec,
+        product: Words,
+        zero: Words,
+        random: Words,
+        positions: npt.NDArray[np.int32],
+        flood: Words,
+        masks: Words,
+    ) -> npt.NDArray[np.uint8]:
+        """Re-randomise, flood, mask, reduce the modulus and pack one product.
+
+        Args:
+            spec: the sizes.
+            product: (2, primes, n) of ``multiply``; overwritten.
+            zero: one encryption of zero, of ``load_ciphertexts``.
+            random: (n, 2) uniform words: errors and the ternary multiplier of ``zero``.
+            positions: (used,) coefficients that the receiver reads.
+            flood: (used, 2) uniform words.
+            masks: (used,) values below 2^l to add.
+
+        Returns:
+            ``spec.answer_bytes(n, used)`` bytes: the second polynomial, then the read coefficients of the first.
+        """
+        shape = (2, len(self.primes), self.degree)
+        _expect(product, np.uint64, shape)
+        _expect(zero, np.uint64, (len(self.primes), self.degree // _BLOCK, 1, 2, _BLOCK))
+        _expect(random, np.uint64, (self.degree, 2))
+        _expect(flood, np.uint64, (positions.size, 2))
+        _expect(masks, np.uint64, (positions.size,))
+        _expect(positions, np.int32, (positions.size,))
+        if positions.size and not 0 <= int(positions.min()) <= int(positions.max()) < self.degree:
+            raise ValueError(f"positions: expected 0..{self.degree - 1}")
+        out = np.empty(spec.answer_bytes(self.degree, positions.size), np.uint8)
+        self._native.finish(
+            spec.ring_bits,
+            spec.flood_bits,
+            spec.kept,
+            spec.drop_bits,
+            product,
+            zero,
+            random,
+            positions,
+            flood,
+            masks,
+            out,
+        )
+        return out
+
+
+def _expect(array: npt.NDArray[np.generic], dtype: npt.DTypeLike, shape: tuple[int, ...]) -> None:
+    if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
+        raise ValueError(f"expected a contiguous {np.dtype(dtype)} array {shape}, found {array.dtype} {array.shape}")

@@ -1,0 +1,361 @@
+#include "gate.h"
+
+#include "dcf_arith.h"
+#include "dcf_bit.h"
+#include "pack.h"
+#include "parallel.h"
+#include "wide.h"
+
+namespace pi {
+
+size_t Gate::key_block_bytes() const {
+    return arith ? arith_block_bytes(low_bits(), ring_bytes()) : bit_block_bytes(low_bits());
+}
+size_t Gate::server_message_bytes(size_t count) const {
+    return packed_bytes(count, compare_bits) + (arith ? 0 : packed_bytes(count, 1));
+}
+size_t Gate::client_message_bytes(size_t count) const {
+    return packed_bytes(count, ring_bits) + (arith ? 0 : packed_bytes(count, 1));
+}
+
+namespace {
+
+constexpr const char *ROOT = "relu-root", *MASK = "relu-mask", *SHARE = "relu-share", *WORDS = "relu-words";
+constexpr size_t GROUP = 8;  // blocks whose public keys are derived together
+
+typedef uint64_t Lanes[LANES];
+
+// Elements of `width` bytes to and from 64-bit lanes; lanes from `n` on are zero or not stored.
+PI_INLINE void load_lanes(const void *from, size_t width, size_t n, uint64_t *out) {
+    uint8_t padded[8 * LANES] = {};
+    if (n < LANES) from = std::memcpy(padded, from, n * width);
+    if (width == 8) {
+        std::memcpy(out, from, 8 * LANES);
+        return;
+    }
+    uint32_t narrow[LANES];
+    std::memcpy(narrow, from, sizeof narrow);
+    for (size_t i = 0; i < LANES; i++) out[i] = narrow[i];
+}
+
+PI_INLINE void store_lanes(const uint64_t *values, size_t width, size_t n, uint64_t mask, void *to) {
+    uint64_t full[LANES];
+    uint32_t narrow[LANES];
+    for (size_t i = 0; i < LANES; i++) full[i] = values[i] & mask;
+    for (size_t i = 0; i < LANES; i++) narrow[i] = static_cast<uint32_t>(full[i]);
+    const void *from = width == 8 ? static_cast<const void *>(full) : narrow;
+    std::memcpy(to, from, n * width);
+}
+
+void pack_lanes(const Backend &be, const uint64_t *values, int bits, size_t n, uint8_t *out) {
+    if (n == LANES) return be.pack(values, bits, out);
+    uint8_t padded[8 * LANES];
+    Lanes zeroed = {};
+    std::memcpy(zeroed, values, 8 * n);
+    be.pack(zeroed, bits, padded);
+    std::memcpy(out, padded, packed_bytes(n, bits));
+}
+
+void unpack_lanes(const Backend &be, const uint8_t *in, int bits, size_t n, uint64_t *values) {
+    if (n == LANES) return be.unpack(in, bits, values);
+    uint8_t padded[8 * LANES] = {};
+    std::memcpy(padded, in, packed_bytes(n, bits));
+    be.unpack(padded, bits, values);
+}
+
+void put_bits(uint32_t bits, size_t n, uint8_t *out) {
+    if (n < LANES) bits &= (1u << n) - 1;
+    std::memcpy(out, &bits, packed_bytes(n, 1));
+}
+
+uint32_t get_bits(const uint8_t *in, size_t n) {
+    uint32_t bits = 0;
+    std::memcpy(&bits, in, packed_bytes(n, 1));
+    return bits;
+}
+
+void roots(const Backend &be, const AesKey &key, size_t block, Block *out) {
+    be.ctr(key, 0, block * LANES, reinterpret_cast<uint8_t *>(out), LANES);
+}
+
+// The party's `count` x 32 dealt shares of a block, as it derives them from its seed.
+PI_INLINE void seeded_shares(const Backend &be, const AesKey &key, size_t block, size_t count, size_t width,
+                             Lanes *out) {
+    alignas(64) uint8_t stream[5 * LANES * 8];
+    const size_t blocks = count * LANES * width / 16;
+    be.ctr(key, 0, block * blocks, stream, blocks);
+    for (size_t p = 0; p < count; p++) load_lanes(stream + p * LANES * width, width, LANES, out[p]);
+}
+
+void masks_of(const Backend &be, const Gate &gate, const AesKey &key, size_t block, uint64_t *out) {
+    uint8_t stream[8 * LANES];
+    const size_t blocks = LANES * gate.mask_bytes() / 16;
+    be.ctr(key, 0, block * blocks, stream, blocks);
+    load_lanes(stream, gate.mask_bytes(), LANES, out);
+    for (size_t i = 0; i < LANES; i++) out[i] &= low_mask(gate.compare_bits);
+}
+
+// c = 2^(k-f), the weight of a carry out of the masked value after truncation.
+PI_INLINE uint64_t carry_weight(const Gate &gate) {
+    const int exponent = gate.compare_bits - gate.shift;
+    return exponent >= 64 ? 0 : uint64_t{1} << exponent;
+}
+
+// Party's share of the output from the opened bits e (variant "bit"); `dealt` are its 5 shares.
+PI_INLINE void combine_bit_body(const Backend &, const Gate &gate, int party, const uint64_t *xh, uint32_t e,
+                                const Lanes *dealt, uint64_t *out) {
+    const uint64_t one = party == 0;
+    for (size_t i = 0; i < LANES; i++) {
+        const uint64_t s = 1 ^ (xh[i] >> (gate.compare_bits - 1));
+        const uint64_t g = s ^ ((e >> i) & 1);
+        const uint64_t gm = uint64_t{0} - g, sm = uint64_t{0} - s;
+        const uint64_t factor = (dealt[0][i] & ~gm) | ((one - dealt[0][i]) & gm);
+        const uint64_t low = (dealt[1][i] & ~sm) | (dealt[2][i] & sm);
+        const uint64_t high = (dealt[3][i] & ~sm) | (dealt[4][i] & sm);
+        out[i] = factor * (xh[i] >> gate.shift) - ((low & ~gm) | (high & gm));
+    }
+}
+
+// The same for variant "arith"; `w` are the shares from the comparison key, `dealt` the party's 3 shares.
+PI_INLINE void combine_arith_body(const Backend &, const Gate &gate, int party, const uint64_t *xh, const Lanes *w,
+                                  const Lanes *dealt, uint64_t *out) {
+    const uint64_t one = party == 0, c = carry_weight(gate);
+    for (size_t i = 0; i < LANES; i++) {
+        const uint64_t sm = (xh[i] >> (gate.compare_bits - 1)) - 1;  // all ones where s = 1
+        const uint64_t u = dealt[0][i] + w[0][i], x = xh[i] >> gate.shift;
+        const uint64_t zero = u * x - dealt[1][i] - w[1][i];
+        const uint64_t other = (one - u) * x - dealt[2][i] + w[1][i] - c * w[2][i];
+        out[i] = (zero & ~sm) | (other & sm);
+    }
+}
+
+PI_BOTH(combine_bit, combine_bit_body,
+        (const Backend &be, const Gate &gate, int party, const uint64_t *xh, uint32_t e, const Lanes *dealt,
+         uint64_t *out),
+        (be, gate, party, xh, e, dealt, out))
+PI_BOTH(combine_arith, combine_arith_body,
+        (const Backend &be, const Gate &gate, int party, const uint64_t *xh, const Lanes *w, const Lanes *dealt,
+         uint64_t *out),
+        (be, gate, party, xh, w, dealt, out))
+
+// Calls f(block of the range, public key of that block) over the range, each thread its own part.
+template <class F>
+void for_blocks(const Range &range, const uint8_t *salt, F f) {
+    const Backend &be = backend();
+    const AesKey base = derive_key(salt, WORDS, salt);
+    const size_t first = range.first / LANES;
+    parallel_for(range.blocks(), GROUP, range.threads, [&](size_t begin, size_t end) {
+        for (size_t group = begin; group < end; group += GROUP) {
+            uint8_t raw[16 * GROUP];
+            be.ctr(base, 0, first + group, raw, GROUP);
+            for (size_t j = group; j < end && j < group + GROUP; j++) {
+                AesKey key;
+                be.expand(raw + 16 * (j - group), key);
+                f(j, key);
+            }
+        }
+    });
+}
+
+void mask_low(const Gate &gate, const uint64_t *xh, uint64_t *low) {
+    for (size_t i = 0; i < LANES; i++) low[i] = xh[i] & low_mask(gate.low_bits());
+}
+
+// Server's dealt values of variant "bit" before party 1's shares are taken off.
+void bit_values(const Gate &gate, const uint64_t *mask, const Block *root0, const Block *root1, Lanes *out) {
+    const uint64_t c = carry_weight(gate);
+    for (size_t i = 0; i < LANES; i++) {
+        const uint64_t m = mask[i] >> (gate.compare_bits - 1), r = mask[i] >> gate.shift;
+        const uint64_t rho = m ^ (((root0[i].lo ^ root1[i].lo) / OUTPUT_BIT) & 1);
+        const uint64_t carried = r - c * m, rm = uint64_t{0} - rho;
+        out[0][i] = rho;
+        out[1][i] = r & rm;
+        out[2][i] = carried & rm;
+        out[3][i] = r & ~rm;
+        out[4][i] = carried & ~rm;
+    }
+}
+
+// The same for variant "arith", and the payload of the key.
+void arith_values(const Gate &gate, const uint64_t *mask, Lanes *out, Lanes *beta) {
+    for (size_t i = 0; i < LANES; i++) {
+        const uint64_t m = mask[i] >> (gate.compare_bits - 1), r = mask[i] >> gate.shift;
+        out[0][i] = m;
+        out[1][i] = m * r;
+        out[2][i] = r - m * r;
+        beta[0][i] = 1 - 2 * m;
+        beta[1][i] = (1 - 2 * m) * r;
+        beta[2][i] = uint64_t{0} - m;
+    }
+}
+
+struct PartyKeys {
+    AesKey root, mask, share;
+    PartyKeys(const uint8_t *seed, const uint8_t *salt)
+        : root(derive_key(seed, ROOT, salt)), mask(derive_key(seed, MASK, salt)),
+          share(derive_key(seed, SHARE, salt)) {}
+};
+
+void deal_block(const Gate &gate, const PartyKeys (&party)[2], size_t block, const AesKey &key, uint8_t *words,
+                uint8_t *server) {
+    const Backend &be = backend();
+    alignas(64) Block root[2][LANES];
+    Lanes mask[2], low, values[5], beta[3], shares[5];
+    for (int b = 0; b < 2; b++) {
+        roots(be, party[b].root, block, root[b]);
+        masks_of(be, gate, party[b].mask, block, mask[b]);
+    }
+    for (size_t i = 0; i < LANES; i++) mask[0][i] = (mask[0][i] + mask[1][i]) & low_mask(gate.compare_bits);
+    mask_low(gate, mask[0], low);
+    if (gate.arith) {
+        arith_values(gate, mask[0], values, beta);
+        arith_deal(be, gate.ring_bytes(), key, root[0], root[1], low, beta, gate.low_bits(), words);
+    } else {
+        bit_values(gate, mask[0], root[0], root[1], values);
+        be.bit_deal(key, root[0], root[1], low, gate.low_bits(), words);
+    }
+    const size_t width = gate.ring_bytes();
+    seeded_shares(be, party[1].share, block, gate.shares(), width, shares);
+    for (size_t p = 0; p < gate.shares(); p++) {
+        for (size_t i = 0; i < LANES; i++) values[p][i] -= shares[p][i];
+        store_lanes(values[p], width, LANES, ~uint64_t{0}, server + p * LANES * width);
+    }
+}
+
+}  // namespace
+
+void relu_masks(const Gate &gate, const Range &range, const uint8_t *seed, const uint8_t *salt, void *out) {
+    const AesKey key = derive_key(seed, MASK, salt);
+    const size_t width = gate.mask_bytes(), first = range.first / LANES;
+    parallel_for(range.blocks(), GROUP, range.threads, [&](size_t begin, size_t end) {
+        for (size_t j = begin; j < end; j++) {
+            Lanes mask;
+            masks_of(backend(), gate, key, first + j, mask);
+            store_lanes(mask, width, range.left(j), ~uint64_t{0}, static_cast<uint8_t *>(out) + j * LANES * width);
+        }
+    });
+}
+
+void relu_deal(const Gate &gate, const Range &range, const uint8_t *seed0, const uint8_t *seed1, const uint8_t *salt,
+               uint8_t *key, uint8_t *server) {
+    const PartyKeys party[2] = {{seed0, salt}, {seed1, salt}};
+    for_blocks(range, salt, [&](size_t j, const AesKey &block_key) {
+        deal_block(gate, party, range.first / LANES + j, block_key, key + j * gate.key_block_bytes(),
+                   server + j * gate.server_block_bytes());
+    });
+}
+
+void relu_server_send(const Gate &gate, const Range &range, const uint8_t *key, const uint8_t *seed0,
+                      const uint8_t *salt, const void *share, const void *masked, uint8_t *message, uint8_t *state) {
+    const Backend &be = backend();
+    const AesKey root_key = derive_key(seed0, ROOT, salt);
+    uint8_t *bits = message + packed_bytes(range.count, gate.compare_bits);
+    const size_t first = range.first / LANES;
+    const auto block = [&](size_t j, const AesKey *block_key) {
+        const size_t n = range.left(j), at = j * LANES;
+        Lanes y, mask, xh;
+        load_lanes(static_cast<const uint8_t *>(share) + at * gate.ring_bytes(), gate.ring_bytes(), n, y);
+        load_lanes(static_cast<const uint8_t *>(masked) + at * gate.mask_bytes(), gate.mask_bytes(), n, mask);
+        for (size_t i = 0; i < LANES; i++) xh[i] = (y[i] + mask[i]) & low_mask(gate.compare_bits);
+        pack_lanes(be, xh, gate.compare_bits, n, message + at / 8 * static_cast<size_t>(gate.compare_bits));
+        uint8_t *st = state + j * gate.state_block_bytes();
+        store_lanes(xh, gate.arith ? 8 : gate.mask_bytes(), LANES, ~uint64_t{0}, st);
+        if (block_key == nullptr) return;
+        alignas(64) Block root[LANES];
+        Lanes low;
+        roots(be, root_key, first + j, root);
+        mask_low(gate, xh, low);
+        const uint8_t *words = key + (first + j) * gate.key_block_bytes();
+        const uint32_t e = be.bit_eval(*block_key, root, 0, words, gate.low_bits(), low);
+        put_bits(e, n, bits + at / 8);
+        std::memcpy(st + LANES * gate.mask_bytes(), &e, 4);
+    };
+    if (gate.arith)
+        parallel_for(range.blocks(), GROUP, range.threads, [&](size_t begin, size_t end) {
+            for (size_t j = begin; j < end; j++) block(j, nullptr);
+        });
+    else
+        for_blocks(range, salt, [&](size_t j, const AesKey &block_key) { block(j, &block_key); });
+}
+
+void relu_server_eval(const Gate &gate, const Range &range, const uint8_t *key, const uint8_t *seed0,
+                      const uint8_t *salt, const uint8_t *server, uint8_t *state) {
+    if (!gate.arith) return;
+    const Backend &be = backend();
+    const AesKey root_key = derive_key(seed0, ROOT, salt);
+    const size_t first = range.first / LANES, width = gate.ring_bytes();
+    for_blocks(range, salt, [&](size_t j, const AesKey &block_key) {
+        alignas(64) Block root[LANES];
+        Lanes xh, low, w[3], dealt[3], share;
+        uint8_t *st = state + j * gate.state_block_bytes();
+        load_lanes(st, 8, LANES, xh);
+        mask_low(gate, xh, low);
+        roots(be, root_key, first + j, root);
+        arith_eval(be, width, block_key, root, 0, key + (first + j) * gate.key_block_bytes(), gate.low_bits(), low, w);
+        const uint8_t *blob = server + (first + j) * gate.server_block_bytes();
+        for (size_t p = 0; p < 3; p++) load_lanes(blob + p * LANES * width, width, LANES, dealt[p]);
+        combine_arith(be, gate, 0, xh, w, dealt, share);
+        std::memcpy(st + 8 * LANES, share, sizeof share);
+    });
+}
+
+void relu_client_reply(const Gate &gate, const Range &range, const uint8_t *key, const uint8_t *seed1,
+                       const uint8_t *salt, const uint8_t *message, const void *next_mask, uint8_t *reply) {
+    const Backend &be = backend();
+    const AesKey root_key = derive_key(seed1, ROOT, salt), share_key = derive_key(seed1, SHARE, salt);
+    const uint8_t *bits_in = message + packed_bytes(range.count, gate.compare_bits);
+    uint8_t *bits_out = reply + packed_bytes(range.count, gate.ring_bits);
+    const size_t first = range.first / LANES, width = gate.ring_bytes();
+    for_blocks(range, salt, [&](size_t j, const AesKey &block_key) {
+        const size_t n = range.left(j), at = j * LANES;
+        alignas(64) Block root[LANES];
+        Lanes xh, low, dealt[5], next, share;
+        unpack_lanes(be, message + at / 8 * static_cast<size_t>(gate.compare_bits), gate.compare_bits, n, xh);
+        mask_low(gate, xh, low);
+        roots(be, root_key, first + j, root);
+        seeded_shares(be, share_key, first + j, gate.shares(), width, dealt);
+        const uint8_t *words = key + (first + j) * gate.key_block_bytes();
+        if (gate.arith) {
+            Lanes w[3];
+            arith_eval(be, width, block_key, root, 1, words, gate.low_bits(), low, w);
+            combine_arith(be, gate, 1, xh, w, dealt, share);
+        } else {
+            const uint32_t e1 = be.bit_eval(block_key, root, 1, words, gate.low_bits(), low);
+            put_bits(e1, n, bits_out + at / 8);
+            combine_bit(be, gate, 1, xh, e1 ^ get_bits(bits_in + at / 8, n), dealt, share);
+        }
+        load_lanes(static_cast<const uint8_t *>(next_mask) + at * width, width, n, next);
+        for (size_t i = 0; i < LANES; i++) share[i] -= next[i];
+        pack_lanes(be, share, gate.ring_bits, n, reply + at / 8 * static_cast<size_t>(gate.ring_bits));
+    });
+}
+
+void relu_server_finish(const Gate &gate, const Range &range, const uint8_t *server, const uint8_t *state,
+                        const uint8_t *reply, void *out) {
+    const Backend &be = backend();
+    const uint8_t *bits = reply + packed_bytes(range.count, gate.ring_bits);
+    const size_t first = range.first / LANES, width = gate.ring_bytes();
+    parallel_for(range.blocks(), GROUP, range.threads, [&](size_t begin, size_t end) {
+        for (size_t j = begin; j < end; j++) {
+            const size_t n = range.left(j), at = j * LANES;
+            const uint8_t *st = state + j * gate.state_block_bytes();
+            Lanes theirs, share;
+            unpack_lanes(be, reply + at / 8 * static_cast<size_t>(gate.ring_bits), gate.ring_bits, n, theirs);
+            if (gate.arith) {
+                std::memcpy(share, st + 8 * LANES, sizeof share);
+            } else {
+                Lanes xh, dealt[5];
+                uint32_t e0;
+                load_lanes(st, gate.mask_bytes(), LANES, xh);
+                std::memcpy(&e0, st + LANES * gate.mask_bytes(), 4);
+                const uint8_t *blob = server + (first + j) * gate.server_block_bytes();
+                for (size_t p = 0; p < 5; p++) load_lanes(blob + p * LANES * width, width, LANES, dealt[p]);
+                combine_bit(be, gate, 0, xh, e0 ^ get_bits(bits + at / 8, n), dealt, share);
+            }
+            for (size_t i = 0; i < LANES; i++) share[i] += theirs[i];
+            store_lanes(share, width, n, low_mask(gate.ring_bits), static_cast<uint8_t *>(out) + at * width);
+        }
+    });
+}
+
+}  // namespace pi

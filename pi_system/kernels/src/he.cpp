@@ -1,0 +1,154 @@
+// A set of primes with their engines, and the steps between a product and the bytes of an answer.
+#include "he.h"
+
+#include <cstring>
+#include <stdexcept>
+
+namespace rlwe {
+namespace {
+
+constexpr u64 CBD_MASK = (u64{1} << 21) - 1;
+
+// Centred binomial noise with 21 + 21 bits, standard deviation 3.24: SEAL's error distribution.
+int noise(u64 word) { return __builtin_popcountll(word & CBD_MASK) - __builtin_popcountll((word >> 21) & CBD_MASK); }
+
+// Uniform in {-1, 0, 1}, off by at most 2^-62.
+int ternary(u64 word) { return static_cast<int>((static_cast<u128>(word) * 3) >> 64) - 1; }
+
+u64 signed_residue(int64_t value, u64 p) { return value >= 0 ? static_cast<u64>(value) : p - static_cast<u64>(-value); }
+
+u64 add_mod(u64 a, u64 b, u64 p) { return a + b >= p ? a + b - p : a + b; }
+
+size_t packed_bytes(size_t count, int bits) { return (count * static_cast<size_t>(bits) + 7) / 8; }
+
+// Value i at bits i * bits of the little-endian bit string, as pi_system/kernels/packing.py reads it.
+void pack_bits(const u64 *values, size_t count, int bits, uint8_t *out) {
+    u128 pending = 0;
+    int held = 0;
+    for (size_t i = 0; i < count; ++i) {
+        pending |= static_cast<u128>(values[i]) << held;
+        for (held += bits; held >= 8; held -= 8, pending >>= 8) *out++ = static_cast<uint8_t>(pending);
+    }
+    if (held > 0) *out = static_cast<uint8_t>(pending);
+}
+
+}  // namespace
+
+Context::Context(size_t n, const std::vector<u64> &primes, const std::string &path) : n_(n) {
+    if (n < 64 || (n & (n - 1)) != 0) throw std::invalid_argument("degree: expected a power of two from 64");
+    if (path != "ifma" && path != "portable") throw std::invalid_argument("path: expected ifma or portable");
+    for (u64 p : primes) {
+        if (p >> MAX_PRIME_BITS != 0) throw std::invalid_argument("primes: expected at most 51 bits");
+        engines_.push_back(path == "ifma" ? make_ifma(n, p) : make_portable(n, p));
+    }
+    for (u64 r : primes) {
+        inverse_of_.emplace_back();
+        for (u64 p : primes) inverse_of_.back().emplace_back(pow_mod(r % p, p - 2, p), p);
+    }
+}
+
+void Context::load_inputs(const u64 *in, size_t count, u64 *out) const {
+    const size_t k = primes();
+    std::vector<u64> poly(n_);
+    for (size_t q = 0; q < k; ++q)
+        for (size_t i = 0; i < 2 * count; ++i) {
+            std::memcpy(poly.data(), in + (i * k + q) * n_, n_ * sizeof(u64));
+            engine(q).forward(poly.data());
+            for (size_t b = 0; b < n_ / BLOCK; ++b)
+                std::memcpy(out + ((q * (n_ / BLOCK) + b) * 2 * count + i) * BLOCK, &poly[b * BLOCK],
+                            BLOCK * sizeof(u64));
+        }
+}
+
+void Context::load_weights(const int32_t *in, size_t outputs, size_t terms, u64 *out) const {
+    std::vector<u64> poly(n_);
+    const size_t count = outputs * terms;
+    for (size_t q = 0; q < primes(); ++q)
+        for (size_t i = 0; i < count; ++i) {
+            const u64 p = engine(q).prime();
+            const int32_t *source = in + i * n_;
+            for (size_t c = 0; c < n_; ++c)
+                poly[c] = static_cast<u64>(static_cast<int64_t>(source[c])) + (source[c] < 0 ? p : 0);
+            engine(q).forward(poly.data());
+            for (size_t b = 0; b < n_ / BLOCK; ++b)
+                std::memcpy(out + ((q * (n_ / BLOCK) + b) * count + i) * BLOCK, &poly[b * BLOCK], BLOCK * sizeof(u64));
+        }
+}
+
+void Context::multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
+                       size_t available, u64 *out) const {
+    const size_t k = primes();
+    for (size_t q = 0; q < k; ++q)
+        engine(q).multiply(weights + q * n_ * outputs * terms, inputs + q * n_ * 2 * available, select, outputs, terms,
+                           available, out + q * n_, 2 * k * n_, k * n_);
+}
+
+// product + u * zero + (0, e): a fresh-looking encryption of the same value (public-key re-randomisation).
+void Context::rerandomise(u64 *product, const u64 *zero, const u64 *random) const {
+    const size_t k = primes();
+    std::vector<u64> u(n_), added(2 * n_);
+    const int32_t only = 0;
+    for (size_t q = 0; q < k; ++q) {
+        const u64 p = engine(q).prime();
+        for (size_t i = 0; i < n_; ++i) u[i] = signed_residue(ternary(random[2 * i + 1]), p);
+        engine(q).forward(u.data());
+        engine(q).multiply(u.data(), zero + q * 2 * n_, &only, 1, 1, 1, added.data(), 0, n_);
+        for (size_t c = 0; c < 2; ++c) {
+            u64 *poly = product + (c * k + q) * n_;
+            for (size_t i = 0; i < n_; ++i) poly[i] = add_mod(poly[i], added[c * n_ + i], p);
+            engine(q).inverse(poly);
+        }
+        u64 *second = product + (k + q) * n_;
+        for (size_t i = 0; i < n_; ++i) second[i] = add_mod(second[i], signed_residue(noise(random[2 * i]), p), p);
+    }
+}
+
+// Divides the value with these residues by the primes from `kept` on, rounding to the nearest each time.
+void Context::switch_down(u64 *residues, size_t kept) const {
+    for (size_t r = primes() - 1; r >= kept; --r) {
+        const u64 last = engine(r).prime(), half = last >> 1, shifted = add_mod(residues[r], half, last);
+        for (size_t i = 0; i < r; ++i) {
+            const u64 p = engine(i).prime(), centred = add_mod(shifted % p, p - half % p, p);
+            residues[i] = inverse_of_[r][i].times(add_mod(residues[i], p - centred, p), p);
+        }
+    }
+}
+
+u64 Context::compose(const u64 *residues, size_t kept) const {
+    if (kept == 1) return residues[0];
+    const u64 p = engine(0).prime(), q = engine(1).prime();
+    const u64 difference = add_mod(residues[1], q - residues[0] % q, q);
+    return residues[0] + p * inverse_of_[0][1].times(difference, q);
+}
+
+void Context::finish(const Finish &f, u64 *product, const u64 *zero, const u64 *random, const int32_t *positions,
+                     const u64 *flood, const u64 *masks, size_t used, uint8_t *out) const {
+    const size_t k = primes(), kept = static_cast<size_t>(f.kept);
+    rerandomise(product, zero, random);
+    u64 modulus = 1;
+    for (size_t q = 0; q < kept; ++q) modulus *= engine(q).prime();
+    const int bits = 64 - __builtin_clzll(modulus);
+    std::vector<u64> values(n_), residues(k);
+    for (size_t i = 0; i < n_; ++i) {
+        for (size_t q = 0; q < k; ++q) residues[q] = product[(k + q) * n_ + i];
+        switch_down(residues.data(), kept);
+        values[i] = compose(residues.data(), kept);
+    }
+    pack_bits(values.data(), n_, bits, out);
+    const u128 span = static_cast<u128>(1) << f.flood_bits;
+    for (size_t i = 0; i < used; ++i) {
+        const u128 word = ((static_cast<u128>(flood[2 * i + 1]) << 64) | flood[2 * i]) & (2 * span - 1);
+        for (size_t q = 0; q < k; ++q) {
+            const u64 p = engine(q).prime();
+            const u64 wide = add_mod(static_cast<u64>(word % p), p - static_cast<u64>(span % p), p);
+            residues[q] = add_mod(product[q * n_ + static_cast<size_t>(positions[i])], wide, p);
+        }
+        switch_down(residues.data(), kept);
+        const u64 half = u64{1} << (f.ring_bits - 1);
+        const u64 mask = static_cast<u64>((static_cast<u128>(modulus) * masks[i] + half) >> f.ring_bits);
+        values[i] = add_mod(compose(residues.data(), kept), mask % modulus, modulus) >> f.drop_bits;
+    }
+    pack_bits(values.data(), used, bits - f.drop_bits, out + packed_bytes(n_, bits));
+}
+
+}  // namespace rlwe

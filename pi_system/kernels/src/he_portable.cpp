@@ -1,0 +1,105 @@
+// The portable engine: Harvey's lazy butterflies with 64-bit Shoup quotients (arXiv 1205.2926, section 4).
+#include "he.h"
+
+#include <stdexcept>
+
+namespace rlwe {
+
+u64 pow_mod(u64 base, u64 exponent, u64 p) {
+    u64 result = 1;
+    for (; exponent != 0; exponent >>= 1, base = mul_mod(base, base, p))
+        if (exponent & 1) result = mul_mod(result, base, p);
+    return result;
+}
+
+u64 primitive_root(size_t n, u64 p) {
+    if ((p - 1) % (2 * n) == 0)
+        for (u64 g = 2; g < 2000; ++g) {
+            const u64 root = pow_mod(g, (p - 1) / (2 * n), p);
+            if (pow_mod(root, n, p) == p - 1) return root;
+        }
+    throw std::invalid_argument("modulus: expected a prime that is 1 modulo 2 n");
+}
+
+std::vector<u64> root_powers(size_t n, u64 root, u64 p) {
+    std::vector<u64> powers(n);
+    int bits = 0;
+    while ((size_t{1} << bits) < n) ++bits;
+    u64 power = 1;
+    for (size_t i = 0; i < n; ++i, power = mul_mod(power, root, p)) {
+        size_t reversed = 0;
+        for (int b = 0; b < bits; ++b) reversed |= ((i >> b) & 1) << (bits - 1 - b);
+        powers[reversed] = power;
+    }
+    return powers;
+}
+
+namespace {
+
+class Portable final : public Engine {
+  public:
+    Portable(size_t n, u64 p) : Engine(n, p) {
+        const u64 root = primitive_root(n, p), back = pow_mod(root, p - 2, p);
+        for (u64 v : root_powers(n, root, p)) forward_.emplace_back(v, p);
+        for (u64 v : root_powers(n, back, p)) inverse_.emplace_back(v, p);
+        scale_ = Factor(pow_mod(n, p - 2, p), p);
+    }
+
+    void forward(u64 *a) const override {
+        for (size_t m = 1, t = n_ / 2; m < n_; m *= 2, t /= 2)
+            for (size_t i = 0; i < m; ++i) {
+                u64 *x = a + 2 * i * t, *y = x + t;
+                const Factor f = forward_[m + i];
+                for (size_t j = 0; j < t; ++j) {
+                    const u64 u = x[j] >= 2 * p_ ? x[j] - 2 * p_ : x[j], v = f.times_lazy(y[j], p_);
+                    x[j] = u + v;
+                    y[j] = u - v + 2 * p_;
+                }
+            }
+        for (size_t j = 0; j < n_; ++j) {
+            u64 v = a[j] >= 2 * p_ ? a[j] - 2 * p_ : a[j];
+            a[j] = v >= p_ ? v - p_ : v;
+        }
+    }
+
+    void inverse(u64 *a) const override {
+        for (size_t m = n_ / 2, t = 1; m >= 1; m /= 2, t *= 2)
+            for (size_t i = 0; i < m; ++i) {
+                u64 *x = a + 2 * i * t, *y = x + t;
+                const Factor f = inverse_[m + i];
+                for (size_t j = 0; j < t; ++j) {
+                    const u64 u = x[j], v = y[j], sum = u + v;
+                    x[j] = sum >= 2 * p_ ? sum - 2 * p_ : sum;
+                    y[j] = f.times_lazy(u - v + 2 * p_, p_);
+                }
+            }
+        for (size_t j = 0; j < n_; ++j) a[j] = scale_.times(a[j], p_);
+    }
+
+    void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
+                  size_t available, u64 *out, size_t out_stride, size_t out_half) const override {
+        for (size_t b = 0; b < n_ / BLOCK; ++b)
+            for (size_t o = 0; o < outputs; ++o) {
+                u128 sum[2][BLOCK] = {};  // terms * 2^102 fits for any number of terms in memory
+                for (size_t j = 0; j < terms; ++j) {
+                    const u64 *w = weights + ((b * outputs + o) * terms + j) * BLOCK;
+                    const u64 *x = inputs + (b * available + static_cast<size_t>(select[j])) * 2 * BLOCK;
+                    for (size_t i = 0; i < BLOCK; ++i) sum[0][i] += static_cast<u128>(w[i]) * x[i];
+                    for (size_t i = 0; i < BLOCK; ++i) sum[1][i] += static_cast<u128>(w[i]) * x[BLOCK + i];
+                }
+                for (size_t c = 0; c < 2; ++c)
+                    for (size_t i = 0; i < BLOCK; ++i)
+                        out[o * out_stride + c * out_half + b * BLOCK + i] = static_cast<u64>(sum[c][i] % p_);
+            }
+    }
+
+  private:
+    std::vector<Factor> forward_, inverse_;
+    Factor scale_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_portable(size_t n, u64 p) { return std::make_unique<Portable>(n, p); }
+
+}  // namespace rlwe

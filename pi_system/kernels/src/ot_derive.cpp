@@ -1,0 +1,118 @@
+// What the ReLU protocols hash out of correlated OTs: bit products and 1-of-2^m pads.
+#include <algorithm>
+#include <cstring>
+
+#include "ot.h"
+
+namespace pi {
+namespace {
+
+constexpr size_t GROUP = 32;  // elements a pass; the bits of a pass fill one 32-bit word of a plane
+
+// before[0 .. 31] = q, [32 .. 63] = q ^ Delta, hashed under equal tweaks.
+void hash_both(const Pair *q, Pair delta, uint64_t tweak, Pair *zero, Pair *one) {
+    Pair other[GROUP];
+    for (size_t i = 0; i < GROUP; i++) other[i] = q[i] ^ delta;
+    cr_hash(q, zero, GROUP, tweak);
+    cr_hash(other, one, GROUP, tweak);
+}
+
+inline uint32_t gather(const Pair *x, int bit) {
+    uint32_t word = 0;
+    for (size_t i = 0; i < GROUP; i++) word |= static_cast<uint32_t>((x[i].lo >> bit) & 1) << i;
+    return word;
+}
+
+inline void put(uint8_t *plane, size_t at, uint32_t word) { std::memcpy(plane + at / 8, &word, sizeof word); }
+
+inline uint32_t get(const uint8_t *plane, size_t at) {
+    uint32_t word;
+    std::memcpy(&word, plane + at / 8, sizeof word);
+    return word;
+}
+
+// Bits i of a 32-bit word whose index has bit j clear, for j = 0 .. 3.
+constexpr uint32_t CLEAR[4] = {0x55555555u, 0x33333333u, 0x0f0f0f0fu, 0x00ff00ffu};
+
+inline uint32_t pad_mask(int m) { return m == 4 ? ~uint32_t{0} : (uint32_t{1} << (2u << m)) - 1; }
+
+}  // namespace
+
+void bits_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int width, uint8_t *beta, uint8_t *v) {
+    for (size_t at = 0; at < n; at += GROUP) {
+        Pair zero[GROUP], one[GROUP];
+        hash_both(q + at, delta, tweak + at, zero, one);
+        for (int w = 0; w < width; w++) {
+            const uint32_t low = gather(zero, w);
+            put(v + static_cast<size_t>(w) * n / 8, at, low);
+            put(beta + static_cast<size_t>(w) * n / 8, at, low ^ gather(one, w));
+        }
+    }
+}
+
+void bits_receiver(const Pair *t, uint64_t tweak, size_t n, int width, uint8_t *u, uint8_t *w) {
+    for (size_t at = 0; at < n; at += GROUP) {
+        Pair hashed[GROUP];
+        put(u, at, gather(t + at, 0));
+        cr_hash(t + at, hashed, GROUP, tweak + at);
+        for (int i = 0; i < width; i++) put(w + static_cast<size_t>(i) * n / 8, at, gather(hashed, i));
+    }
+}
+
+void pads_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int m, uint32_t *pads) {
+    const uint32_t used = pad_mask(m);
+    for (size_t at = 0; at < n; at += GROUP) {
+        uint32_t sum[GROUP] = {};
+        for (int j = 0; j < m; j++) {
+            Pair zero[GROUP], one[GROUP];
+            const size_t from = static_cast<size_t>(j) * n + at;
+            hash_both(q + from, delta, tweak + from, zero, one);
+            for (size_t i = 0; i < GROUP; i++)
+                sum[i] ^= (static_cast<uint32_t>(zero[i].lo) & CLEAR[j]) |
+                          (static_cast<uint32_t>(one[i].lo) & ~CLEAR[j]);
+        }
+        for (size_t i = 0; i < GROUP; i++) pads[at + i] = sum[i] & used;
+    }
+}
+
+void pads_receiver(const Pair *t, uint64_t tweak, size_t n, int m, const uint8_t *choice, uint8_t *shift,
+                   uint8_t *first, uint8_t *second) {
+    for (size_t at = 0; at < n; at += GROUP) {
+        uint32_t sum[GROUP] = {}, random[GROUP] = {};
+        for (int j = 0; j < m; j++) {
+            Pair hashed[GROUP];
+            const size_t from = static_cast<size_t>(j) * n + at;
+            cr_hash(t + from, hashed, GROUP, tweak + from);
+            uint32_t word = 0;
+            for (size_t i = 0; i < GROUP; i++) {
+                const uint32_t bit = static_cast<uint32_t>(t[from + i].lo & 1);
+                sum[i] ^= static_cast<uint32_t>(hashed[i].lo);
+                random[i] |= bit << j;
+                word |= (bit ^ ((static_cast<uint32_t>(choice[at + i]) >> j) & 1)) << i;
+            }
+            put(shift + static_cast<size_t>(j) * n / 8, at, word);
+        }
+        uint32_t one = 0, two = 0;
+        for (size_t i = 0; i < GROUP; i++) {
+            one |= ((sum[i] >> random[i]) & 1) << i;
+            two |= ((sum[i] >> (random[i] + (1u << m))) & 1) << i;
+        }
+        put(first, at, one);
+        put(second, at, two);
+    }
+}
+
+void pads_shift(uint32_t *pads, const uint8_t *shift, size_t n, int m) {
+    for (size_t at = 0; at < n; at += GROUP) {
+        for (int j = 0; j < m; j++) {
+            const uint32_t word = get(shift + static_cast<size_t>(j) * n / 8, at), step = 1u << j;
+            for (size_t i = 0; i < GROUP; i++) {
+                const uint32_t x = pads[at + i], swap = 0 - ((word >> i) & 1);
+                const uint32_t swapped = ((x & CLEAR[j]) << step) | ((x >> step) & CLEAR[j]);
+                pads[at + i] = x ^ ((x ^ swapped) & swap);
+            }
+        }
+    }
+}
+
+}  // namespace pi

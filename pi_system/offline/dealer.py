@@ -1,0 +1,98 @@
+"""The dealer's side of the offline phase: draws every correlation, sees neither weights nor pictures.
+
+    server                        dealer                              client
+    weight seed        -->
+                        per picture:
+                       <-- seed_0, salt       seed_1, salt -->
+                        per weighted layer:   V = B * r - c_s -->
+                        per gate:
+                       <-- key, corrections             key -->
+
+B is the layer's fixed mask (from the weight seed, known to server and dealer), r the client's fresh mask (from
+seed_1), c_s the server's share (from seed_0). The client adds E * r, E = W - B, which it has from the server and
+the dealer never sees (design 4b). Security: semi-honest; a dealer that colludes with a party breaks the other's
+privacy. Nothing is kept: a dealer that restarts has forgotten everything it dealt.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.model import PublicArtifact
+from pi_system.artifact.shapes import weight_shapes
+from pi_system.backends.ring_layer import RingLayer
+from pi_system.backends.secure_walk import SecureWalk, Share
+from pi_system.channel.base import Channel
+from pi_system.offline.request import parse_request
+from pi_system.offline.seeds import PartySeed, fixed_mask
+from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.relu_dcf import DcfRelu
+from pi_system.ring.carrier import RingArray, wire
+from pi_system.ring.prg import SEED_BYTES, fresh_seed
+
+__all__ = ["deal"]
+
+
+def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
+    """Deal the material of ``count`` pictures for the model in ``request`` to both parties."""
+    public, relu = parse_request(request)
+    weight_seed = bytes(server.recv(SEED_BYTES))
+    shapes = weight_shapes(public.public.graph)
+    layers = {
+        node.name: RingLayer(
+            node, fixed_mask(weight_seed, node.name, shapes[f"{node.name}.weight"], public.public.ring.ring_bits)
+        )
+        for node in public.public.graph
+        if isinstance(node, Conv2d | Linear)
+    }
+    for _ in range(count):
+        _Dealing(public, relu, layers, server, client).picture()
+
+
+class _Dealing(SecureWalk):
+    """One picture: follows the client's fresh masks through the graph."""
+
+    party = 1
+
+    def __init__(
+        self,
+        public: PublicArtifact,
+        relu: DcfRelu,
+        layers: dict[str, RingLayer],
+        server: Channel,
+        client: Channel,
+    ):
+        super().__init__(public.public.graph, public.public.ring, public.masks)
+        self._relu, self._layers, self._server, self._client = relu, layers, server, client
+        self._seeds = (PartySeed(fresh_seed()), PartySeed(fresh_seed()))
+        self._salt = fresh_seed()
+
+    def picture(self) -> None:
+        """Send both seeds, then everything the graph needs in order, the argmax tournament last."""
+        for channel, party in ((self._server, self._seeds[0]), (self._client, self._seeds[1])):
+            channel.send(party.seed + self._salt)
+        node = self.graph.input
+        mask = self._fresh(node.name, int(np.prod(node.shape)))
+        out = self.run(self.graph, Share(mask.reshape(1, *node.shape), True))
+        if self.config.argmax_bits is not None:
+            self.argmax(out.data.reshape(1, -1))
+
+    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
+        correlation: RingArray = self._layers[node.name](x) - self._seeds[0].linear_share(node, self.ring.bits)
+        self._client.send(wire(self.ring.reduce(correlation)))
+        return correlation  # the client's true share is unknown here; not fresh, so never used as a mask
+
+    def _gate(self, name: str, spec: GateSpec, x: Any, positions: Any) -> RingArray:
+        seeds = (self._seeds[0].gate_seed(name), self._seeds[1].gate_seed(name))
+        key, corrections = self._relu.deal(spec, *seeds, self._salt)
+        self._client.send(key.data)
+        self._server.send(key.data)
+        self._server.send(corrections.data)
+        return self._fresh(name, spec.count).reshape(1, -1)
+
+    def _remask(self, name: str, x: RingArray) -> RingArray:
+        return self._fresh(name, x.shape[1]).reshape(1, -1)
+
+    def _fresh(self, name: str, count: int) -> RingArray:
+        return self._seeds[1].fresh_mask(name, count, self.ring.bits)

@@ -1,0 +1,40 @@
+"""The sections of both parties' bundles, for backends whose correlations come from a dealer."""
+
+from collections.abc import Iterator
+
+from pi_system.offline.layout import Layout
+from pi_system.offline.schedule import Gate, Output, Remask, Schedule
+from pi_system.protocols.relu_dcf import DcfRelu
+from pi_system.ring.carrier import Ring
+from pi_system.ring.prg import SEED_BYTES
+
+__all__ = ["client_layout", "server_layout"]
+
+
+def server_layout(schedule: Schedule, relu: DcfRelu, ring: Ring) -> Layout:
+    """Seed, public salt, then a gate's key, corrections and masked client share, or a re-masking's difference."""
+    return Layout.of([("seed", SEED_BYTES), ("salt", SEED_BYTES), *_server_sections(schedule, relu, ring)])
+
+
+def client_layout(schedule: Schedule, relu: DcfRelu, ring: Ring) -> Layout:
+    """Seed, public salt, every gate's key, and the client's shares of logits and label."""
+    return Layout.of([("seed", SEED_BYTES), ("salt", SEED_BYTES), *_client_sections(schedule, relu, ring)])
+
+
+def _server_sections(schedule: Schedule, relu: DcfRelu, ring: Ring) -> Iterator[tuple[str, int]]:
+    for step in schedule.steps:
+        if isinstance(step, Gate):
+            yield f"{step.name}/key", relu.key_bytes(step.spec)
+            yield f"{step.name}/corrections", relu.correction_bytes(step.spec)
+            yield f"{step.name}/masked", relu.masked_bytes(step.spec)
+        elif isinstance(step, Remask):
+            yield f"{step.name}/difference", step.count * ring.itemsize
+
+
+def _client_sections(schedule: Schedule, relu: DcfRelu, ring: Ring) -> Iterator[tuple[str, int]]:
+    for step in schedule.steps:
+        if isinstance(step, Gate):
+            yield f"{step.name}/key", relu.key_bytes(step.spec)
+        elif isinstance(step, Output):
+            yield "output", step.count * ring.itemsize
+            yield "label", ring.itemsize

@@ -1,0 +1,104 @@
+"""What one inference consumes, in order: the plan that dealer, client and server agree on without a word.
+
+The schedule is a dry run of the secure walk over shapes. It depends on public data only (graph, ring, ReLU map),
+so every role derives the same one, and the layout of its stored material with it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.artifact.graph import Conv2d, Graph, Linear
+from pi_system.artifact.ring_config import RingConfig
+from pi_system.backends.secure_walk import SecureWalk, Share
+from pi_system.protocols.gate import GateSpec
+from pi_system.ring.carrier import RingArray
+
+__all__ = ["Gate", "Output", "Remask", "Schedule", "Step", "Weighted", "plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """A weighted layer with ``outputs`` output elements a picture."""
+
+    node: Conv2d | Linear
+    outputs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One ReLU gate; ``argmax`` gates run only when just the label is revealed."""
+
+    name: str
+    spec: GateSpec
+    argmax: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Remask:
+    """``count`` elements whose client share is replaced by a fresh mask."""
+
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The logits: ``count`` elements a picture."""
+
+    count: int
+
+
+Step = Weighted | Gate | Remask | Output
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The steps of one inference in execution order, the argmax tournament last."""
+
+    steps: tuple[Step, ...]
+
+    def gates(self, *, argmax: bool) -> list[Gate]:
+        """The gates of a run that reveals logits (argmax=False) or of the argmax tournament alone (True)."""
+        return [step for step in self.steps if isinstance(step, Gate) and step.argmax == argmax]
+
+
+class _Dry(SecureWalk):
+    """Records the steps; values are zero-strided zeros, so nothing is computed."""
+
+    party = 1
+
+    def __init__(self, graph: Graph, ring: RingConfig, masks: Mapping[str, NDArray[np.bool_]]):
+        super().__init__(graph, ring, masks)
+        self.steps: list[Step] = []
+        self.in_argmax = False
+
+    def zeros(self, *shape: int) -> RingArray:
+        return np.broadcast_to(self.ring.element(0), shape)
+
+    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
+        self.steps.append(Weighted(node, int(np.prod(node.shape))))
+        return self.zeros(x.shape[0], *node.shape)
+
+    def _gate(self, name: str, spec: GateSpec, x: Any, positions: Any) -> RingArray:
+        self.steps.append(Gate(name, spec, self.in_argmax))
+        return self.zeros(x.shape[0], spec.count)
+
+    def _remask(self, name: str, x: RingArray) -> RingArray:
+        self.steps.append(Remask(name, x.shape[1]))
+        return x
+
+
+def plan(graph: Graph, ring: RingConfig, masks: Mapping[str, NDArray[np.bool_]]) -> Schedule:
+    """The schedule of one inference (one picture)."""
+    walk = _Dry(graph, ring, masks)
+    out = walk.run(graph, Share(walk.zeros(1, *graph.input.shape), True))
+    logits = out.data.reshape(1, -1)
+    walk.steps.append(Output(logits.shape[1]))
+    if ring.argmax_bits is not None:
+        walk.in_argmax = True
+        walk.argmax(logits)
+    return Schedule(tuple(walk.steps))

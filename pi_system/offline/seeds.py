@@ -1,0 +1,41 @@
+"""Which pseudorandom stream each mask and share of an inference comes from.
+
+A picture has three seeds: one of each party and a public one. Every stream has its own label, so no keystream
+position is used twice; dealer and party derive the same stream from the same seed and never send it.
+"""
+
+from dataclasses import dataclass
+
+from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.ring.carrier import RingArray
+from pi_system.ring.prg import Prg
+
+__all__ = ["PartySeed", "fixed_mask"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartySeed:
+    """One party's seed of one picture; the dealer holds both parties'."""
+
+    seed: bytes
+
+    def __repr__(self) -> str:
+        """Never shows the seed."""
+        return "PartySeed(...)"
+
+    def fresh_mask(self, name: str, count: int, ring_bits: int) -> RingArray:
+        """The client's fresh mask r of a value, ``count`` ring elements."""
+        return Prg(self.seed).child("mask", name).ring((count,), ring_bits)
+
+    def linear_share(self, node: Conv2d | Linear, ring_bits: int) -> RingArray:
+        """The server's share c_s of a weighted layer's correlation, (1, *node.shape)."""
+        return Prg(self.seed).child("linear", node.name).ring((1, *node.shape), ring_bits)
+
+    def gate_seed(self, name: str) -> bytes:
+        """This party's seed of one gate's key."""
+        return Prg(self.seed).child_seed("gate", name)
+
+
+def fixed_mask(weight_seed: bytes, name: str, shape: tuple[int, ...], ring_bits: int) -> RingArray:
+    """The fixed weight mask B of one layer, the same for every inference of a model (design 4b)."""
+    return Prg(weight_seed).child("weight", name).ring(shape, ring_bits)

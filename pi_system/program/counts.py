@@ -1,0 +1,77 @@
+"""Exact counts of an exported graph for one picture: ReLUs, multiply-accumulates, parameters. Torch-free."""
+
+from dataclasses import dataclass
+from math import prod
+
+from pi_system.artifact.graph import Conv2d, Graph, Linear, Node, Relu
+
+__all__ = [
+    "NodeCount",
+    "count_nodes",
+    "mac_count",
+    "parameter_count",
+    "relu_count",
+    "relu_layers",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCount:
+    """Counts of one node.
+
+    Attributes:
+        name: of the node.
+        op: its operation.
+        shape: of its output, without the batch.
+        relus: active ReLU positions.
+        macs: multiply-accumulates of a convolution or linear layer, zero padding counted.
+        parameters: weights and biases.
+    """
+
+    name: str
+    op: str
+    shape: tuple[int, ...]
+    relus: int
+    macs: int
+    parameters: int
+
+
+def count_nodes(graph: Graph) -> list[NodeCount]:
+    """One row a node, in execution order."""
+    return [_count(node) for node in graph]
+
+
+def _count(node: Node) -> NodeCount:
+    taps = 0
+    if isinstance(node, Conv2d):
+        taps = node.in_channels // node.groups * prod(node.kernel)
+    elif isinstance(node, Linear):
+        taps = node.in_features
+    return NodeCount(
+        name=node.name,
+        op=node.op,
+        shape=node.shape,
+        relus=node.active if isinstance(node, Relu) else 0,
+        macs=prod(node.shape) * taps,
+        parameters=node.shape[0] * (taps + 1) if taps else 0,
+    )
+
+
+def relu_count(graph: Graph) -> int:
+    """Active ReLU positions."""
+    return sum(node.active for node in graph.relus())
+
+
+def relu_layers(graph: Graph) -> int:
+    """ReLU layers with an active position: the secure run's round trips."""
+    return sum(node.active > 0 for node in graph.relus())
+
+
+def mac_count(graph: Graph) -> int:
+    """Multiply-accumulates of convolutions and linear layers."""
+    return sum(count.macs for count in count_nodes(graph))
+
+
+def parameter_count(graph: Graph) -> int:
+    """Weights and biases (batch normalisation is folded into them)."""
+    return sum(count.parameters for count in count_nodes(graph))

@@ -1,0 +1,148 @@
+"""How far the secure run may be from the fixed-point oracle: a rigorous interval for every logit.
+
+Each shift of the secure run is off by a little: an active ReLU by 0 or +1 ulp of its output (design, section 4a),
+a local truncation by -1 to +1. These intervals are carried through the graph: linear layers by interval arithmetic
+with the integer weights, ReLU and max-pool as monotone 1-Lipschitz functions, shifts rounding outwards. The bound
+holds for every input; it grows with depth, so for deep networks it is much larger than any error seen.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pi_system.artifact.graph import (
+    Add,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Flatten,
+    Graph,
+    Input,
+    Linear,
+    MaxPool2d,
+    Relu,
+    Truncate,
+)
+from pi_system.artifact.model import Artifact, Masks
+from pi_system.artifact.ring_config import RingConfig
+from pi_system.program.encoding import IntWeights, pool_factor, quantise_weights
+from pi_system.program.interpreter import Interpreter
+
+__all__ = ["ErrorInterval", "artifact_ulp_bound", "ulp_bound"]
+
+# Bounds are float64: exact up to 2^53, and widened by this factor after every sum, which covers its rounding.
+_WIDEN = 1.0 + 2.0**-40
+
+
+class ErrorInterval(NamedTuple):
+    """low <= secure - fixed <= high, element-wise, in ulps of the value: float64 (1, *shape)."""
+
+    low: Tensor
+    high: Tensor
+
+
+class _ErrorInterpreter(Interpreter[ErrorInterval]):
+    """Intervals of the error; the interval of an exact value is [0, 0]."""
+
+    def __init__(self, ring: RingConfig, masks: Masks, weights: IntWeights) -> None:
+        self._ring = ring
+        self._masks = masks
+        self._weights = weights
+
+    def input(self, node: Input, value: ErrorInterval) -> ErrorInterval:
+        return value
+
+    def weighted(self, node: Conv2d | Linear, x: ErrorInterval) -> ErrorInterval:
+        weight = torch.from_numpy(self._weights[f"{node.name}.weight"]).double()
+        plus, minus = weight.clamp(min=0), weight.clamp(max=0)
+
+        def apply(kernel: Tensor, value: Tensor) -> Tensor:
+            if isinstance(node, Linear):
+                return value @ kernel.T
+            return F.conv2d(value, kernel, None, node.stride, node.padding, groups=node.groups)
+
+        low = apply(plus, x.low) + apply(minus, x.high)
+        high = apply(plus, x.high) + apply(minus, x.low)
+        return ErrorInterval(low * _WIDEN, high * _WIDEN)
+
+    def relu(self, node: Relu, x: ErrorInterval) -> ErrorInterval:
+        shift = self._shift(node)
+        clamped = ErrorInterval(x.low.clamp(max=0), x.high.clamp(min=0))
+        active = _shifted(clamped, shift, below=0)
+        mask = self._masks.get(node.name)
+        if mask is None:
+            return active
+        passed, where = _shifted(x, shift, below=1), torch.from_numpy(mask)
+        return ErrorInterval(torch.where(where, active.low, passed.low), torch.where(where, active.high, passed.high))
+
+    def add(self, node: Add, a: ErrorInterval, b: ErrorInterval) -> ErrorInterval:
+        left, right = self._aligned(node, [a, b])
+        return ErrorInterval((left.low + right.low) * _WIDEN, (left.high + right.high) * _WIDEN)
+
+    def concat(self, node: Concat, xs: list[ErrorInterval]) -> ErrorInterval:
+        aligned = self._aligned(node, xs)
+        return ErrorInterval(torch.cat([x.low for x in aligned], 1), torch.cat([x.high for x in aligned], 1))
+
+    def flatten(self, node: Flatten, x: ErrorInterval) -> ErrorInterval:
+        return ErrorInterval(x.low.flatten(1), x.high.flatten(1))
+
+    def avgpool(self, node: AvgPool2d, x: ErrorInterval) -> ErrorInterval:
+        factor = pool_factor(node, self._ring) * _WIDEN
+
+        def sums(value: Tensor) -> Tensor:
+            return F.avg_pool2d(value, node.kernel, node.stride, node.padding, divisor_override=1) * factor
+
+        return ErrorInterval(sums(x.low), sums(x.high))
+
+    def maxpool(self, node: MaxPool2d, x: ErrorInterval) -> ErrorInterval:
+        def largest(value: Tensor) -> Tensor:
+            return F.max_pool2d(value, node.kernel, node.stride, node.padding)
+
+        return ErrorInterval(-largest(-x.low), largest(x.high))
+
+    def truncate(self, node: Truncate, x: ErrorInterval) -> ErrorInterval:
+        return _shifted(x, self._shift(node), below=1)
+
+    def _shift(self, node: Relu | Truncate) -> int:
+        return self._ring.frac_bits[node.inputs[0]] - self._ring.frac_bits[node.name]
+
+    def _aligned(self, node: Add | Concat, xs: list[ErrorInterval]) -> list[ErrorInterval]:
+        frac_bits = self._ring.frac_bits
+        factors = [2.0 ** (frac_bits[node.name] - frac_bits[name]) for name in node.inputs]
+        return [ErrorInterval(x.low * k, x.high * k) for x, k in zip(xs, factors, strict=True)]
+
+
+def _shifted(x: ErrorInterval, shift: int, below: int) -> ErrorInterval:
+    """Error after dropping ``shift`` bits by a protocol that is itself off by -``below`` to +1 ulp.
+
+    For d in [low, high], floor((a + d) / 2^s) - floor(a / 2^s) lies in [floor(low / 2^s), ceil(high / 2^s)].
+    """
+    if shift == 0:
+        return x
+    scale = 2.0**-shift
+    return ErrorInterval(torch.floor(x.low * scale) - below, torch.ceil(x.high * scale) + 1)
+
+
+def ulp_bound(graph: Graph, ring: RingConfig, masks: Masks, weights: IntWeights) -> NDArray[np.float64]:
+    """Bound of |secure - fixed| of each logit, (classes,), in ulps of the logits; see the module's text.
+
+    Args:
+        graph: the network.
+        ring: its fixed-point parameters.
+        masks: its ReLU map.
+        weights: from ``quantise_weights``.
+    """
+    exact = torch.zeros(1, *graph.input.shape, dtype=torch.float64)
+    error = _ErrorInterpreter(ring, masks, weights).run(graph, ErrorInterval(exact, exact))
+    bound = torch.maximum(-error.low, error.high)[0]
+    return np.asarray(torch.ceil(bound).numpy(), dtype=np.float64)
+
+
+def artifact_ulp_bound(artifact: Artifact) -> NDArray[np.float64]:
+    """``ulp_bound`` of a whole artifact."""
+    graph, ring = artifact.public.graph, artifact.public.ring
+    return ulp_bound(graph, ring, artifact.masks, quantise_weights(graph, ring, artifact.weights))

@@ -1,0 +1,143 @@
+"""Plaintext fixed-point interpreter: the bit-exact integer oracle of the secure run.
+
+It shares no code with the secure kernels: int64 tensors, torch's integer convolution. Every value is the signed
+representative mod 2^l; shifts round down. The secure run differs from it by the ulps of ``error_bound`` only.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from pi_system.artifact.graph import (
+    Add,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Flatten,
+    Input,
+    Linear,
+    MaxPool2d,
+    Node,
+    Relu,
+    Truncate,
+)
+from pi_system.artifact.model import Artifact, Masks
+from pi_system.artifact.ring_config import RingConfig
+from pi_system.errors import FixedPointRangeError
+from pi_system.program.encoding import (
+    IntWeights,
+    encode_input,
+    logits_to_float,
+    pool_factor,
+    quantise_weights,
+    wrap,
+)
+from pi_system.program.interpreter import Interpreter
+
+__all__ = ["FixedInterpreter", "fixed_logits", "windows"]
+
+IntArray = NDArray[np.int64]
+
+
+def windows(x: NDArray[np.generic], node: AvgPool2d | MaxPool2d, fill: int) -> NDArray[np.generic]:
+    """The pooling windows of ``x`` (N, C, H, W) as (N, C, H', W', kh, kw); padding holds ``fill``."""
+    (ph, pw), (sh, sw) = node.padding, node.stride
+    padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
+    return np.lib.stride_tricks.sliding_window_view(padded, node.kernel, axis=(2, 3))[:, :, ::sh, ::sw]
+
+
+class FixedInterpreter(Interpreter[IntArray]):
+    """Integers mod 2^l: values are int64 (N, *shape), each at its node's fraction bits."""
+
+    def __init__(self, ring: RingConfig, masks: Masks, weights: IntWeights, *, check_range: bool = False) -> None:
+        """Hold the network's integers.
+
+        Args:
+            ring: fixed-point parameters.
+            masks: ReLU map.
+            weights: from ``quantise_weights``.
+            check_range: raise FixedPointRangeError when a compared value leaves |x| < 2^(k-1), where the secure
+                comparison is undefined.
+        """
+        self._ring = ring
+        self._masks = masks
+        self._weights = weights
+        self._check_range = check_range
+
+    def input(self, node: Input, value: IntArray) -> IntArray:
+        """The pictures, encoded."""
+        return value
+
+    def weighted(self, node: Conv2d | Linear, x: IntArray) -> IntArray:
+        """Integer convolution or product, bias added."""
+        weight = torch.from_numpy(self._weights[f"{node.name}.weight"])
+        bias = torch.from_numpy(self._weights[f"{node.name}.bias"])
+        operand = torch.from_numpy(x)
+        if isinstance(node, Linear):
+            out = operand @ weight.T + bias
+        else:
+            out = F.conv2d(operand, weight, bias, node.stride, node.padding, groups=node.groups)
+        return self._wrap(out.numpy())
+
+    def relu(self, node: Relu, x: IntArray) -> IntArray:
+        """max(x, 0) on the active positions, then the shift on all."""
+        mask = self._masks.get(node.name)
+        self._check(node, x if mask is None else x[:, mask])
+        positive = np.maximum(x, 0)
+        return (positive if mask is None else np.where(mask, positive, x)) >> self._shift(node)
+
+    def add(self, node: Add, a: IntArray, b: IntArray) -> IntArray:
+        """Sum at the finer of the two scales."""
+        left, right = self._aligned(node, [a, b])
+        return self._wrap(left + right)
+
+    def concat(self, node: Concat, xs: list[IntArray]) -> IntArray:
+        """Concatenation at the finest scale."""
+        return np.concatenate(self._aligned(node, xs), axis=1)
+
+    def flatten(self, node: Flatten, x: IntArray) -> IntArray:
+        """(N, C, H, W) to (N, C * H * W)."""
+        return x.reshape(len(x), -1)
+
+    def avgpool(self, node: AvgPool2d, x: IntArray) -> IntArray:
+        """Window sums, times the reciprocal where the window is no power of two."""
+        sums = windows(x, node, 0).sum(axis=(-1, -2), dtype=np.int64)
+        return self._wrap(sums * pool_factor(node, self._ring))
+
+    def maxpool(self, node: MaxPool2d, x: IntArray) -> IntArray:
+        """Maximum over windows; padding never wins."""
+        self._check(node, x)
+        return np.asarray(windows(x, node, np.iinfo(np.int64).min).max(axis=(-1, -2)), dtype=np.int64)
+
+    def truncate(self, node: Truncate, x: IntArray) -> IntArray:
+        """Shift, rounding down."""
+        return x >> self._shift(node)
+
+    def _wrap(self, values: IntArray) -> IntArray:
+        return wrap(values, self._ring.ring_bits)
+
+    def _shift(self, node: Relu | Truncate) -> int:
+        return self._ring.frac_bits[node.inputs[0]] - self._ring.frac_bits[node.name]
+
+    def _aligned(self, node: Add | Concat, xs: list[IntArray]) -> list[IntArray]:
+        frac_bits = self._ring.frac_bits
+        target = frac_bits[node.name]
+        return [self._wrap(x << (target - frac_bits[name])) for name, x in zip(node.inputs, xs, strict=True)]
+
+    def _check(self, node: Node, values: IntArray) -> None:
+        bound = 1 << (self._ring.comparison_bits[node.name] - 1)
+        if self._check_range and values.size and not (-bound < values.min() and values.max() < bound):
+            bits = bound.bit_length() - 1
+            raise FixedPointRangeError(f"node {node.name}: expected compared values below 2^{bits} in magnitude")
+
+
+def fixed_logits(
+    artifact: Artifact, pictures: NDArray[np.floating], *, check_range: bool = False
+) -> tuple[IntArray, NDArray[np.float64]]:
+    """Integer and real logits (N, classes) of preprocessed pictures (N, C, H, W)."""
+    graph, ring = artifact.public.graph, artifact.public.ring
+    weights = quantise_weights(graph, ring, artifact.weights)
+    interpreter = FixedInterpreter(ring, artifact.masks, weights, check_range=check_range)
+    logits = interpreter.run(graph, encode_input(pictures, graph, ring))
+    return logits, logits_to_float(logits, graph, ring)

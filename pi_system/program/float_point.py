@@ -1,0 +1,110 @@
+"""Plaintext float interpreter: the graph in float32, equal to the torch module it was exported from (to 1e-4)."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pi_system.artifact.graph import (
+    Add,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Flatten,
+    Graph,
+    Input,
+    Linear,
+    MaxPool2d,
+    Node,
+    Relu,
+    Truncate,
+)
+from pi_system.artifact.model import Artifact, Masks, Weights
+from pi_system.program.interpreter import Interpreter
+
+__all__ = ["FloatInterpreter", "Observer", "float_logits"]
+
+
+class Observer(Protocol):
+    """Sees every node's value (N, *shape) as it is computed; used to calibrate ranges."""
+
+    def __call__(self, node: Node, value: Tensor) -> None:
+        """Look at ``value``; it must not be changed."""
+
+
+class FloatInterpreter(Interpreter[Tensor]):
+    """Real numbers in float32 (or ``dtype``): values are (N, *shape)."""
+
+    def __init__(
+        self,
+        masks: Masks,
+        weights: Weights,
+        observe: Observer | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Hold the network's tensors; ``observe`` is called with every value."""
+        self._masks = {name: torch.from_numpy(mask) for name, mask in masks.items()}
+        self._weights = {name: torch.from_numpy(tensor).to(dtype) for name, tensor in weights.items()}
+        self._observe = observe
+        self._dtype = dtype
+
+    def run(self, graph: Graph, value: Tensor) -> Tensor:
+        """Logits (N, classes) of pictures (N, C, H, W)."""
+        with torch.no_grad():
+            return super().run(graph, value.to(self._dtype))
+
+    def _seen(self, node: Node, value: Tensor) -> Tensor:
+        if self._observe is not None:
+            self._observe(node, value)
+        return value
+
+    def input(self, node: Input, value: Tensor) -> Tensor:
+        """The pictures."""
+        return self._seen(node, value)
+
+    def weighted(self, node: Conv2d | Linear, x: Tensor) -> Tensor:
+        """Convolution or fully connected layer."""
+        weight, bias = self._weights[f"{node.name}.weight"], self._weights[f"{node.name}.bias"]
+        if isinstance(node, Linear):
+            return self._seen(node, F.linear(x, weight, bias))
+        out = F.conv2d(x, weight, bias, node.stride, node.padding, groups=node.groups)
+        return self._seen(node, out)
+
+    def relu(self, node: Relu, x: Tensor) -> Tensor:
+        """ReLU on the active positions."""
+        mask = self._masks.get(node.name)
+        return self._seen(node, torch.relu(x) if mask is None else torch.where(mask, torch.relu(x), x))
+
+    def add(self, node: Add, a: Tensor, b: Tensor) -> Tensor:
+        """Sum."""
+        return self._seen(node, a + b)
+
+    def concat(self, node: Concat, xs: list[Tensor]) -> Tensor:
+        """Concatenation along channels."""
+        return self._seen(node, torch.cat(xs, dim=1))
+
+    def flatten(self, node: Flatten, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C * H * W)."""
+        return self._seen(node, x.flatten(1))
+
+    def avgpool(self, node: AvgPool2d, x: Tensor) -> Tensor:
+        """Average over windows, padding counted."""
+        return self._seen(node, F.avg_pool2d(x, node.kernel, node.stride, node.padding))
+
+    def maxpool(self, node: MaxPool2d, x: Tensor) -> Tensor:
+        """Maximum over windows."""
+        return self._seen(node, F.max_pool2d(x, node.kernel, node.stride, node.padding))
+
+    def truncate(self, node: Truncate, x: Tensor) -> Tensor:
+        """Identity on real numbers."""
+        return self._seen(node, x)
+
+
+def float_logits(artifact: Artifact, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Plaintext logits (N, classes) of preprocessed pictures (N, C, H, W)."""
+    interpreter = FloatInterpreter(artifact.masks, artifact.weights)
+    logits = interpreter.run(artifact.public.graph, torch.from_numpy(np.ascontiguousarray(pictures)))
+    return np.asarray(logits.numpy(), dtype=np.float32)

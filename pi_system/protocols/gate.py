@@ -1,0 +1,95 @@
+"""The seam every ReLU protocol fits: a fixed number of server-message, client-reply exchanges on flat batches.
+
+A gate evaluates ReLU with truncation on ``count`` ring elements of one ReLU layer. Before it the server holds the
+share y_0, the client y_1 (known to it since the offline phase), y_0 + y_1 = y mod 2^l, |y| < 2^(k-1) as a signed
+number. After it the server holds D = (ReLU(y) >> shift) - r mod 2^l, the client the mask r it chose offline.
+
+The executor drives a gate chunk by chunk, so that computing and sending overlap; for exchange i of 0..round_trips-1:
+
+    server                                           client
+    message = gate.send(i, first, count)      -->    reply = gate.reply(i, first, count, message)
+    gate.work(i, first, count)
+    gate.receive(i, first, count, reply)      <--
+
+Chunks are multiples of ``spec.block`` elements except the last. Gates do no IO: pure state and messages.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from pi_system.errors import ConfigError
+
+__all__ = ["ClientGate", "GateSpec", "ServerGate"]
+
+_BLOCK = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSpec:
+    """Public parameters of one gate.
+
+    Attributes:
+        count: n, number of ring elements.
+        ring_bits: l.
+        comparison_bits: k, the input satisfies |y| < 2^(k-1).
+        shift: f, bits dropped from the output (0 for a plain ReLU).
+    """
+
+    count: int
+    ring_bits: int
+    comparison_bits: int
+    shift: int
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.count < 1:
+            raise ConfigError(f"count: expected at least 1, found {self.count}")
+        if not 2 <= self.comparison_bits <= self.ring_bits <= 64:
+            raise ConfigError(
+                f"bits: expected 2 <= comparison <= ring <= 64, found {self.comparison_bits}, {self.ring_bits}"
+            )
+        if not 0 <= self.shift < self.comparison_bits:
+            raise ConfigError(f"shift: expected 0..{self.comparison_bits - 1}, found {self.shift}")
+
+    @property
+    def block(self) -> int:
+        """Chunk granularity in elements."""
+        return _BLOCK
+
+
+class ServerGate(Protocol):
+    """Party 0 of one gate with its offline material inside."""
+
+    round_trips: int
+
+    def load(self, first: int, share: NDArray[Any]) -> None:
+        """Hand in the server's share y_0 of elements [first, first + len)."""
+
+    def send(self, exchange: int, first: int, count: int) -> memoryview:
+        """The server's message of an exchange for a chunk."""
+
+    def work(self, exchange: int, first: int, count: int) -> None:
+        """Local work on a chunk after its message has left, while the client works on it; often nothing."""
+
+    def reply_bytes(self, exchange: int, count: int) -> int:
+        """Size of the client's reply to it."""
+
+    def receive(self, exchange: int, first: int, count: int, reply: memoryview) -> None:
+        """Take the client's reply. Raises RemoteProtocolError."""
+
+    def result(self) -> NDArray[Any]:
+        """D of all elements, after the last exchange."""
+
+
+class ClientGate(Protocol):
+    """Party 1 of one gate with its offline material inside."""
+
+    round_trips: int
+
+    def message_bytes(self, exchange: int, count: int) -> int:
+        """Size of the server's message of an exchange for ``count`` elements."""
+
+    def reply(self, exchange: int, first: int, count: int, message: memoryview) -> memoryview:
+        """Answer the server's message. Raises RemoteProtocolError."""

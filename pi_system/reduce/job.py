@@ -1,0 +1,94 @@
+"""One reduction job: from a finished run directory to another one with fewer ReLUs."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pi_system.errors import ConfigError, InvariantError
+from pi_system.reduce.method import ReductionTask
+from pi_system.reduce.registry import make_method
+from pi_system.train.config import TrainConfig
+from pi_system.train.data import load_data
+from pi_system.train.run import RunDirectory
+
+__all__ = ["budget_of", "reduce_run"]
+
+
+def budget_of(relus: int, budget: int | None, fraction: float | None) -> int:
+    """The ReLU budget from a number or a fraction of the present count, rounded down.
+
+    Raises:
+        ConfigError: both or neither are given, or the fraction is not between 0 and 1.
+    """
+    if (budget is None) == (fraction is None):
+        raise ConfigError("budget: expected either a number of ReLUs or a fraction")
+    if budget is not None:
+        return budget
+    if fraction is None or not 0 < fraction < 1:
+        raise ConfigError(f"fraction: expected between 0 and 1; found {fraction}")
+    return int(relus * fraction)
+
+
+def reduce_run(
+    source: Path,
+    out: Path,
+    method: str,
+    options: Mapping[str, str],
+    config: TrainConfig,
+    *,
+    budget: int | None = None,
+    fraction: float | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Reduce the ReLUs of a finished run; the same call resumes a reduction that was stopped.
+
+    The data and their split are those of the source run, so that its validation pictures stay unseen.
+
+    Args:
+        source: run directory of the network to reduce, which is also the teacher.
+        out: run directory to write.
+        method: name of the method.
+        options: the method's own options, as text.
+        config: recipe of the finetuning.
+        budget: largest number of ReLUs; or
+        fraction: the same as a share of the source's ReLUs.
+        progress: show progress bars on stderr.
+
+    Returns:
+        What result.json holds.
+
+    Raises:
+        ConfigError: an impossible budget, an unknown method or option, or ``out`` holds another run.
+        InputError: the source run or its data cannot be read.
+        Interrupted: stopped; everything done is in the run directory.
+    """
+    reducer = make_method(method, options)
+    origin = RunDirectory(source)
+    loaded, data_config = origin.load(), origin.data_config()
+    relus = budget_of(loaded.relu_map.count, budget, fraction)
+    run = RunDirectory(out)
+    data = load_data(data_config)
+    task = ReductionTask(
+        spec=loaded.spec,
+        network=loaded.network,
+        data=data,
+        budget=relus,
+        finetune=config,
+        workdir=out / "work",
+        on_epoch=run.record,
+        progress=progress,
+    )
+    reduction = {"source": str(source.resolve()), "method": method, "options": dict(options), "budget": relus}
+    run.claim(data_config, network=str(loaded.spec), train=asdict(config), reduction=reduction)
+    if run.finished:
+        return run.result()
+    result = reducer.reduce(task)
+    if result.relu_map.count > relus:
+        raise InvariantError(f"{method}: expected at most {relus} ReLUs; found {result.relu_map.count}")
+    written = run.finish(
+        result.network, result.spec, data, result.fitted, method=method, budget=relus, report=result.report
+    )
+    shutil.rmtree(out / "work", ignore_errors=True)
+    return written

@@ -1,0 +1,87 @@
+"""What every reduction method takes and gives: a trained network and a ReLU budget, for a ReLU map.
+
+Methods are frozen dataclasses whose fields are their own options, so that the command line can name any of
+them; what all share is in the task.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pi_system.errors import ConfigError
+from pi_system.train.config import TrainConfig
+from pi_system.train.data import DataSet
+from pi_system.train.loop import FitResult, History
+from pi_system.train.networks import ResNet
+from pi_system.train.relu_map import ReluMap
+from pi_system.train.spec import NetworkSpec
+
+__all__ = ["ReductionMethod", "ReductionResult", "ReductionTask"]
+
+
+def _ignore(_history: History) -> None:
+    """Record nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReductionTask:
+    """The network to reduce, which is also the teacher, and what to reduce it to.
+
+    ``budget`` is the largest number of ReLUs allowed. ``finetune`` is the recipe of every training a method
+    does. ``workdir`` holds what is needed to resume; None keeps everything in memory. ``on_epoch`` is called
+    with the history of the current training after each of its epochs.
+
+    Raises:
+        ConfigError: the budget is negative or not below the network's present count.
+    """
+
+    spec: NetworkSpec
+    network: ResNet
+    data: DataSet
+    budget: int
+    finetune: TrainConfig
+    workdir: Path | None = None
+    on_epoch: Callable[[History], None] = _ignore
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the budget."""
+        present = ReluMap.of(self.network).count
+        if not 0 <= self.budget < present:
+            raise ConfigError(f"budget: expected from 0 to below the network's {present} ReLUs; found {self.budget}")
+
+    def checkpoint(self, name: str) -> Path | None:
+        """File for one training of the method to resume from."""
+        return None if self.workdir is None else self.workdir / f"{name}.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReductionResult:
+    """The finetuned network with its map applied; ``spec`` differs from the task's where a method rebuilds.
+
+    ``report`` says what was measured and chosen, ready for JSON.
+    """
+
+    spec: NetworkSpec
+    network: ResNet
+    fitted: FitResult
+    report: dict[str, Any]
+
+    @property
+    def relu_map(self) -> ReluMap:
+        """The network's map."""
+        return ReluMap.of(self.network)
+
+
+class ReductionMethod(Protocol):
+    """Network and budget in, ReLU map (and, for some methods, a new architecture) out."""
+
+    def reduce(self, task: ReductionTask) -> ReductionResult:
+        """Reduce the ReLUs to at most the task's budget; the task's network is not changed.
+
+        Raises:
+            ConfigError: the method cannot reach the budget; the message says what it can reach.
+            Interrupted: stopped; the same task resumes from its work directory.
+        """
+        ...

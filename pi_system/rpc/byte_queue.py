@@ -1,0 +1,76 @@
+"""A queue bounded in bytes, closable with an error: what stands between a protocol thread and a gRPC thread."""
+
+import queue
+import threading
+from typing import Generic, TypeVar
+
+from pi_system.errors import PeerTimeoutError, PiError
+
+__all__ = ["ByteQueue"]
+
+T = TypeVar("T")
+
+
+class ByteQueue(Generic[T]):
+    """First in, first out, between one writer and one reader.
+
+    The bound is soft: an item of any size is taken while less than ``limit_bytes`` are held. A hard bound would
+    deadlock two parties that both send a message above it before they receive, which exchanges do.
+    """
+
+    def __init__(self, limit_bytes: int):
+        """An empty, open queue."""
+        self._limit_bytes = limit_bytes
+        self._items: queue.SimpleQueue[tuple[T, int] | None] = queue.SimpleQueue()
+        self._room = threading.Condition()
+        self._held_bytes = 0
+        self._closed = False
+        self._error: PiError | None = None
+
+    def put(self, item: T, nbytes: int, timeout_s: float | None) -> None:
+        """Append ``item``.
+
+        Raises:
+            PeerTimeoutError: there was no room in time: the other side does not read.
+            PiError: whatever the queue was closed with.
+        """
+        with self._room:
+            if self._held_bytes > self._limit_bytes and not self._closed:
+                ready = self._room.wait_for(lambda: self._held_bytes <= self._limit_bytes or self._closed, timeout_s)
+                if not ready:
+                    raise PeerTimeoutError(f"expected the peer to read within {timeout_s} s, found it stuck")
+            if self._closed:
+                raise self._error or PiError("this end of the connection is closed")
+            self._held_bytes += nbytes
+            self._items.put((item, nbytes))
+
+    def get(self, timeout_s: float | None) -> T | None:
+        """The next item; None once the queue was closed without an error and is empty.
+
+        Raises:
+            PeerTimeoutError: nothing came in time.
+            PiError: whatever the queue was closed with.
+        """
+        try:
+            entry = self._items.get(timeout=timeout_s)
+        except queue.Empty:
+            raise PeerTimeoutError(f"expected a message within {timeout_s} s, found the peer silent") from None
+        if entry is None:
+            self._items.put(None)
+            if self._error is not None:
+                raise self._error
+            return None
+        item, nbytes = entry
+        with self._room:
+            self._held_bytes -= nbytes
+            self._room.notify()
+        return item
+
+    def close(self, error: PiError | None = None) -> None:
+        """Take nothing more; what is held can still be read. The first close decides."""
+        with self._room:
+            if self._closed:
+                return
+            self._closed, self._error = True, error
+            self._items.put(None)
+            self._room.notify_all()

@@ -1,0 +1,101 @@
+"""A party's way to the dealer: one stream a request, opened when the offline phase asks for it."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pi_system._proto.v1.control_pb2 import DealerAccepted, DealerHello
+from pi_system.channel.base import Channel
+from pi_system.channel.shaped import parse_link, shape
+from pi_system.errors import ConfigError, DealerUnavailableError, PiError
+from pi_system.rpc.channel import GrpcChannel
+from pi_system.rpc.envelope import PROTOCOL_VERSION, read, write
+from pi_system.rpc.frames import DATA
+from pi_system.rpc.transport import Connection, dial
+
+__all__ = ["DEALER_METHOD", "DealerDialer", "Role"]
+
+DEALER_METHOD = "Deal"
+Role = Literal["server", "client"]
+
+
+@dataclass(slots=True, kw_only=True)
+class DealerDialer:
+    """The DealerLink of one ``prepare``: call it with a request to get the stream of correlations.
+
+    Attributes:
+        address: of the dealer, None if this party has none.
+        pairing_id: 16 random bytes both parties know: under it, and the request's digest, they are paired.
+        role: this party's.
+        backend: whose deal function is asked for.
+        count: inferences.
+        link: the imitated link of the session.
+        connect_timeout_s: how long a dealer that does not answer is tried.
+        timeout_s: how long a silent one is waited for.
+    """
+
+    address: str | None
+    pairing_id: bytes
+    role: Role
+    backend: str
+    count: int
+    link: str
+    connect_timeout_s: float
+    timeout_s: float
+    _connections: list[Connection] = field(default_factory=list)
+    _channels: list[Channel] = field(default_factory=list)
+
+    def __call__(self, request: bytes) -> Channel:
+        """Open a stream and wait until the dealer has both parties; see DealerLink.
+
+        Raises:
+            ConfigError: there is no dealer, or the other party's request differs.
+            DealerUnavailableError: it cannot be reached or went away.
+            PeerTimeoutError: the other party did not come.
+        """
+        if self.address is None:
+            raise ConfigError("dealer: expected an address, found none")
+        connection = dial(
+            self.address,
+            DEALER_METHOD,
+            connect_timeout_s=self.connect_timeout_s,
+            timeout_s=self.timeout_s,
+            peer=f"dealer {self.address}",
+            gone=DealerUnavailableError,
+        )
+        self._connections.append(connection)
+        try:
+            write(connection.stream, self._hello(request))
+            connection.stream.write(request, DATA)
+            read(connection.stream, DealerAccepted)
+        except PiError as error:
+            connection.abort(error)
+            raise
+        channel = shape(GrpcChannel(connection.stream, connection.close), parse_link(self.link))
+        self._channels.append(channel)
+        return channel
+
+    def payload_bytes(self) -> int:
+        """Payload exchanged with the dealer so far, both directions."""
+        return sum(c.counters.sent_bytes + c.counters.received_bytes for c in self._channels)
+
+    def abort(self, error: PiError) -> None:
+        """The session failed with ``error``: so does whoever waits for the dealer."""
+        for connection in self._connections:
+            connection.abort(error)
+
+    def close(self) -> None:
+        """Disconnect from the dealer."""
+        for channel in self._channels:
+            channel.close()
+
+    def _hello(self, request: bytes) -> DealerHello:
+        return DealerHello(
+            protocol_version=PROTOCOL_VERSION,
+            pairing_id=hashlib.sha256(self.pairing_id + request).digest(),
+            role=self.role,
+            backend=self.backend,
+            count=self.count,
+            link=self.link,
+            request_bytes=len(request),
+        )

@@ -1,0 +1,59 @@
+"""Control messages on a stream: write one, or read one that must be of the kind expected."""
+
+from typing import Final, Literal, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from pi_system._proto.v1.control_pb2 import (
+    ClientEnvelope,
+    DealerAccepted,
+    DealerHello,
+    ServerEnvelope,
+)
+from pi_system.errors import RemoteProtocolError
+from pi_system.rpc.frames import CONTROL, FrameStream
+
+__all__ = ["ID_BYTES", "PROTOCOL_VERSION", "read", "read_client", "read_server", "write"]
+
+PROTOCOL_VERSION: Final = 1
+ID_BYTES: Final = 16
+"""Client and pairing ids are this many random bytes."""
+
+M = TypeVar("M", ClientEnvelope, ServerEnvelope, DealerHello, DealerAccepted)
+
+
+def write(stream: FrameStream, message: Message) -> None:
+    """Queue ``message`` as a control message."""
+    stream.write(message.SerializeToString(), CONTROL)
+
+
+def read(stream: FrameStream, kind: type[M]) -> M:
+    """The next message, which must be a control message of ``kind``.
+
+    Raises:
+        RemoteProtocolError: it is something else.
+        ChannelError: see FrameStream.
+    """
+    try:
+        return kind.FromString(bytes(stream.read_control()))
+    except DecodeError:
+        raise RemoteProtocolError(f"{stream.peer}: expected {kind.__name__}, found bytes that are none") from None
+
+
+def read_client(stream: FrameStream, *expected: str) -> ClientEnvelope:
+    """The client's next envelope, holding one of the ``expected`` messages; errors as ``read``."""
+    envelope = read(stream, ClientEnvelope)
+    _check(stream, envelope.WhichOneof("message"), expected)
+    return envelope
+
+
+def read_server(stream: FrameStream, expected: Literal["hello", "prepared", "ready", "done"]) -> ServerEnvelope:
+    """The server's next envelope, holding the ``expected`` message; errors as ``read``."""
+    envelope = read(stream, ServerEnvelope)
+    _check(stream, envelope.WhichOneof("message"), (expected,))
+    return envelope
+
+
+def _check(stream: FrameStream, found: str | None, expected: tuple[str, ...]) -> None:
+    if found not in expected:
+        raise RemoteProtocolError(f"{stream.peer}: expected the message {' or '.join(expected)}, found {found}")

@@ -1,0 +1,89 @@
+"""The end of a stream that is dialled: a gRPC server of raw-byte streams and request-reply calls."""
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+
+from pi_system.errors import ConfigError, PeerUnavailableError, PiError
+from pi_system.rpc.frames import FrameStream
+from pi_system.rpc.status import ERROR_KEY, error_to_status, rpc_error_to_error
+from pi_system.rpc.transport import SERVER_OPTIONS, SERVICE, check_address
+
+__all__ = ["serve_streams"]
+
+_LOG = logging.getLogger(__name__)
+
+
+def _abort(context: grpc.ServicerContext, error: BaseException) -> None:
+    """End a call with ``error``'s status; raises what gRPC needs raised."""
+    code, message, name = error_to_status(error)
+    context.set_trailing_metadata(((ERROR_KEY, name),))
+    context.abort(code, message)
+
+
+def serve_streams(
+    address: str,
+    methods: dict[str, Callable[[FrameStream], None]],
+    unary: dict[str, Callable[[bytes], bytes]],
+    *,
+    timeout_s: float,
+    max_streams: int,
+) -> tuple[grpc.Server, int]:
+    """Start a gRPC server on ``address`` (port 0: any free one); returns it and its port.
+
+    Args:
+        address: HOST:PORT.
+        methods: by method name, what takes a new stream over. It must return at once (the thread that calls it
+            sends the stream's frames afterwards) and see to it that the stream is closed or failed in the end.
+        unary: by method name, request-reply calls.
+        timeout_s: of the streams.
+        max_streams: streams served at once; more are refused by gRPC.
+
+    Raises:
+        ConfigError: the address cannot be bound.
+    """
+
+    def handle(take: Callable[[FrameStream], None], requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        stream = FrameStream(timeout_s, f"peer {context.peer()}")
+        gone = PeerUnavailableError(f"{stream.peer}: went away")
+        if not context.add_callback(lambda: stream.fail(gone)):
+            return
+        stream.pump(requests, lambda error: rpc_error_to_error(error, stream.peer))
+        try:
+            take(stream)
+            yield from stream.outgoing()
+        except Exception as error:
+            if not isinstance(error, PiError):
+                _LOG.exception("a stream could not be served")
+            if context.is_active():
+                _abort(context, error)
+
+    def answer(reply: Callable[[bytes], bytes], request: bytes, context: Any) -> bytes:
+        try:
+            return reply(request)
+        except PiError as error:
+            _abort(context, error)
+            raise
+
+    handlers = {name: grpc.stream_stream_rpc_method_handler(_bind(handle, take)) for name, take in methods.items()} | {
+        name: grpc.unary_unary_rpc_method_handler(_bind(answer, reply)) for name, reply in unary.items()
+    }
+
+    pool = ThreadPoolExecutor(max_workers=max_streams + 2, thread_name_prefix="grpc")
+    server = grpc.server(pool, options=SERVER_OPTIONS, maximum_concurrent_rpcs=max_streams + 2)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    try:
+        port = server.add_insecure_port(check_address(address))
+    except RuntimeError:
+        port = 0
+    if not port:
+        raise ConfigError(f"listen: expected a free address, found that {address} cannot be bound")
+    server.start()
+    return server, port
+
+
+def _bind(function: Callable[..., Any], first: object) -> Callable[[Any, Any], Any]:
+    return lambda request, context: function(first, request, context)

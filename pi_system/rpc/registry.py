@@ -1,0 +1,54 @@
+"""The backends by name, imported only when one is used: a client of one backend never loads another's libraries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Final, Protocol, cast
+
+from pi_system.artifact.model import Artifact, PublicArtifact
+from pi_system.backends.base import ClientRuntime, Deal, ServerRuntime
+from pi_system.errors import ConfigError
+from pi_system.rpc.session_config import SessionConfig
+
+__all__ = ["BACKENDS", "Backend", "Backends", "RuntimeOptions", "find_backend"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeOptions:
+    """What a runtime may need besides the model.
+
+    Attributes:
+        config: the session's configuration.
+        store_dir: private folder for offline material; the server's is one of this client's and model's own.
+    """
+
+    config: SessionConfig
+    store_dir: Path
+
+
+class Backend(Protocol):
+    """One backend: makes the two runtimes and deals. A module ``m`` with these four names is one."""
+
+    deal: Deal
+
+    def make_server(self, artifact: Artifact, options: RuntimeOptions) -> ServerRuntime:
+        """The network owner's runtime. Raises ConfigError for options this backend does not offer."""
+
+    def make_client(self, public: PublicArtifact, options: RuntimeOptions) -> ClientRuntime:
+        """The picture owner's runtime. Raises ConfigError for options this backend does not offer."""
+
+
+Backends = Mapping[str, str]
+"""Names of backends and the modules that implement them."""
+
+BACKENDS: Final[Backends] = {
+    "crypten": "pi_system.rpc.crypten_backend",
+}
+
+
+def find_backend(name: str, backends: Backends = BACKENDS) -> Backend:
+    """Import a backend. Raises ConfigError for a name that is none."""
+    if name not in backends:
+        raise ConfigError(f"backend: expected one of {', '.join(backends)}, found {name[:40]!r}")
+    return cast(Backend, import_module(backends[name]))

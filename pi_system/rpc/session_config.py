@@ -1,0 +1,75 @@
+"""What both parties of a session must agree on, and its form in the client's first message."""
+
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+
+from pi_system._proto.v1.control_pb2 import ClientHello
+from pi_system.channel.shaped import parse_link
+from pi_system.errors import ConfigError
+from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION
+
+__all__ = ["Reveal", "SessionConfig", "check_version", "config_from_proto", "config_to_proto"]
+
+Reveal = Literal["logits", "argmax"]
+_REVEALS: Final = ("logits", "argmax")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionConfig:
+    """One session's configuration, chosen by the client, accepted or refused by the server.
+
+    Attributes:
+        backend: name in the registry.
+        artifact_digest: of the client's public model, in hex; empty: it asks the server for the model.
+        client_id: 16 random bytes under which the server keeps this client's offline material.
+        reveal: what the client learns.
+        link: the imitated link, see channel.shaped.
+        insecure: ask for a provider that is not secure; the server must have been started with --insecure.
+    """
+
+    backend: str
+    artifact_digest: str
+    client_id: bytes
+    reveal: Reveal = "logits"
+    link: str = "loopback"
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every field that a peer may have sent. Raises ConfigError."""
+        if len(self.client_id) != ID_BYTES:
+            raise ConfigError(f"client id: expected {ID_BYTES} bytes, found {len(self.client_id)}")
+        if self.reveal not in _REVEALS:
+            raise ConfigError(f"reveal: expected one of {', '.join(_REVEALS)}, found {self.reveal[:20]!r}")
+        parse_link(self.link)
+
+
+def config_to_proto(config: SessionConfig) -> ClientHello:
+    """The client's first message."""
+    return ClientHello(
+        protocol_version=PROTOCOL_VERSION,
+        backend=config.backend,
+        artifact_digest=config.artifact_digest,
+        client_id=config.client_id,
+        reveal=config.reveal,
+        link=config.link,
+        insecure=config.insecure,
+    )
+
+
+def config_from_proto(hello: ClientHello) -> SessionConfig:
+    """The configuration a client asks for. Raises ConfigError."""
+    check_version(hello.protocol_version)
+    return SessionConfig(
+        backend=hello.backend,
+        artifact_digest=hello.artifact_digest,
+        client_id=hello.client_id,
+        reveal=cast(Reveal, hello.reveal),  # checked in __post_init__
+        link=hello.link,
+        insecure=hello.insecure,
+    )
+
+
+def check_version(found: int) -> None:
+    """Refuse a peer of another protocol version. Raises ConfigError."""
+    if found != PROTOCOL_VERSION:
+        raise ConfigError(f"protocol version: expected {PROTOCOL_VERSION}, found {found}")

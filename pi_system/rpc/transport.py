@@ -1,0 +1,128 @@
+"""gRPC under the frames: channel options, and the end of a stream that dials.
+
+A stream is one bidirectional call whose messages are raw bytes (no serializer: generic handlers). A lost peer is
+noticed at once when its socket closes, and within KEEPALIVE_S + KEEPALIVE_TIMEOUT_S when it just falls silent.
+"""
+
+import threading
+from collections.abc import Iterator
+from typing import Any, Final
+
+import grpc
+
+from pi_system.errors import ChannelError, ConfigError, LocalProtocolError, PeerUnavailableError, PiError
+from pi_system.rpc.frames import FRAME_BYTES, FrameStream
+from pi_system.rpc.status import rpc_error_to_error
+
+__all__ = ["SERVER_OPTIONS", "SERVICE", "Connection", "check_address", "client_channel", "dial", "unary"]
+
+SERVICE: Final = "pi_system.v1.Inference"
+"""Name of the gRPC service; it changes with every incompatible protocol."""
+KEEPALIVE_S: Final = 2.0
+"""Silence before a ping. Shorter: traffic while a party computes. Longer: a dead peer is noticed later."""
+KEEPALIVE_TIMEOUT_S: Final = 3.0
+"""How long a ping may go unanswered. Shorter: a starved machine looks dead."""
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", 2 * FRAME_BYTES),  # our own check at FRAME_BYTES gives the typed error
+    ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
+    ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
+    ("grpc.http2.max_ping_strikes", 0),
+)
+_CLIENT_OPTIONS: Final = (
+    *_OPTIONS,
+    ("grpc.enable_retries", 0),  # a protocol round is never repeated
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.use_local_subchannel_pool", 1),  # each stream its own TCP connection: sessions share nothing
+    ("grpc.enable_http_proxy", 0),
+)
+SERVER_OPTIONS: Final = (*_OPTIONS, ("grpc.so_reuseport", 1))
+
+
+class Connection:
+    """The dialling end of one stream, with the TCP connection under it."""
+
+    def __init__(self, channel: grpc.Channel, method: str, stream: FrameStream):
+        """Open ``method`` on ``channel`` and connect ``stream`` to it."""
+        self.stream = stream
+        self._channel = channel
+        self._ended = threading.Event()
+        # Any: the stubs do not know that a call is a Future, too.
+        open_stream: Any = channel.stream_stream(f"/{SERVICE}/{method}", None, None)
+        self._call = open_stream(_quiet(stream.outgoing()))
+        self._call.add_done_callback(lambda _: self._ended.set())
+        stream.pump(self._call, lambda error: rpc_error_to_error(error, stream.peer, stream.gone))
+
+    def close(self, patience_s: float = 2.0) -> None:
+        """Send what is queued, wait for the peer to end the stream, disconnect; safe to call twice."""
+        self.stream.close()
+        self._ended.wait(patience_s)
+        self.abort(LocalProtocolError(f"{self.stream.peer}: this end closed the connection"))
+
+    def abort(self, error: PiError) -> None:
+        """Disconnect now; whoever still waits on the stream gets ``error``."""
+        self.stream.fail(error)
+        self._call.cancel()
+        self._channel.close()
+
+
+def _quiet(frames: Iterator[bytes]) -> Iterator[bytes]:
+    """``frames`` up to the stream's error, which its owner knows of: gRPC would log it."""
+    try:
+        yield from frames
+    except PiError:
+        return
+
+
+def check_address(address: str) -> str:
+    """``address`` if it reads HOST:PORT. Raises ConfigError."""
+    host, colon, port = address.rpartition(":")
+    if not (colon and host and port.isdigit() and int(port) < 1 << 16):
+        raise ConfigError(f"address: expected HOST:PORT, found {address!r}")
+    return address
+
+
+def client_channel(address: str) -> grpc.Channel:
+    """A gRPC channel to ``address``, not yet connected."""
+    return grpc.insecure_channel(check_address(address), _CLIENT_OPTIONS)
+
+
+def dial(
+    address: str,
+    method: str,
+    *,
+    connect_timeout_s: float,
+    timeout_s: float,
+    peer: str,
+    gone: type[ChannelError] = PeerUnavailableError,
+) -> Connection:
+    """Connect to ``address`` (retrying until ``connect_timeout_s`` is over) and open the stream ``method``.
+
+    Raises:
+        ChannelError: of the kind ``gone``: nothing listens there.
+    """
+    channel = client_channel(address)
+    try:
+        grpc.channel_ready_future(channel).result(timeout=connect_timeout_s)
+    except grpc.FutureTimeoutError:
+        channel.close()
+        raise gone(f"{peer}: nothing answered within {connect_timeout_s:g} s") from None
+    return Connection(channel, method, FrameStream(timeout_s, peer, gone))
+
+
+def unary(address: str, method: str, request: bytes, *, timeout_s: float, peer: str) -> bytes:
+    """One request and its reply. Raises the peer's error, PeerUnavailableError or PeerTimeoutError."""
+    with client_channel(address) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=timeout_s)
+            reply: bytes = channel.unary_unary(f"/{SERVICE}/{method}", None, None)(request, timeout=timeout_s)
+        except grpc.FutureTimeoutError:
+            raise PeerUnavailableError(f"{peer}: nothing answered within {timeout_s:g} s") from None
+        except grpc.RpcError as error:
+            raise rpc_error_to_error(error, peer) from None
+    return reply

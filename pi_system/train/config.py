@@ -1,0 +1,70 @@
+"""The training recipe: one frozen object, written into every run directory."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from pi_system.errors import ConfigError
+
+__all__ = ["TrainConfig"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """SGD with Nesterov momentum and a cosine learning rate that ends at zero.
+
+    With a teacher the loss is cross-entropy + ``distill_weight`` * T^2 * KL(teacher || student) on logits
+    divided by T = ``distill_temperature`` (Hinton et al., 2015, arXiv 1503.02531).
+
+    ``precision`` bfloat16 is autocast: weights and their update stay float32. ``device`` auto takes CUDA where
+    torch has it.
+
+    Raises:
+        ConfigError: a field is outside its limits.
+    """
+
+    epochs: int
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
+    distill_temperature: float = 4.0
+    distill_weight: float = 1.0
+    augment: bool = True
+    seed: int = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        for field, low in (("epochs", 0), ("batch_size", 2), ("seed", 0)):
+            if getattr(self, field) < low:
+                raise ConfigError(f"{field}: expected at least {low}; found {getattr(self, field)}")
+        if self.seed >= 1 << 32:  # what torch's generator tells apart
+            raise ConfigError(f"seed: expected below {1 << 32}; found {self.seed}")
+        for field in ("learning_rate", "distill_temperature"):
+            if not getattr(self, field) > 0:
+                raise ConfigError(f"{field}: expected above 0; found {getattr(self, field)}")
+        for field in ("momentum", "label_smoothing"):
+            if not 0 <= getattr(self, field) < 1:
+                raise ConfigError(f"{field}: expected from 0 to below 1; found {getattr(self, field)}")
+        if self.weight_decay < 0 or self.distill_weight < 0:
+            raise ConfigError("weight_decay, distill_weight: expected at least 0")
+        if self.precision not in ("float32", "bfloat16") or self.device not in ("auto", "cpu", "cuda"):
+            raise ConfigError(
+                "expected precision float32|bfloat16 and device auto|cpu|cuda; "
+                f"found {self.precision} and {self.device}"
+            )
+
+    def torch_device(self) -> torch.device:
+        """The device to train on.
+
+        Raises:
+            ConfigError: CUDA was asked for and torch has none.
+        """
+        available = torch.cuda.is_available()
+        if self.device == "cuda" and not available:
+            raise ConfigError("device: expected a CUDA device; torch found none")
+        return torch.device("cuda" if available and self.device != "cpu" else "cpu")

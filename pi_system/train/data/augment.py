@@ -1,0 +1,60 @@
+"""From stored pictures to network input: random crop and flip for training, normalisation for both.
+
+Crop and flip are one gather of whole pixels over the batch, on the device of the pictures; what is random
+comes from a generator the caller seeds, so a batch is the same on every run.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pi_system.artifact.preprocess import Preprocess
+
+__all__ = ["Augmentation", "Normalisation", "augment"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """Shift by up to ``pad`` pixels each way (zeros come in from outside), and mirror half of the pictures."""
+
+    pad: int
+    flip: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """(pixel / 255 - mean) / std, as one multiplication and one addition; tensors are float32 (C, 1, 1)."""
+
+    scale: Tensor
+    shift: Tensor
+
+    @classmethod
+    def of(cls, preprocess: Preprocess, device: torch.device) -> "Normalisation":
+        """Take mean and standard deviation from a preprocessing description."""
+        mean, std = torch.tensor([preprocess.mean, preprocess.std], device=device)[..., None, None]
+        return cls(1 / (255 * std), -mean / std)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Turn uint8 (N, H, W, C) into float32 (N, C, H, W), channels-last in memory."""
+        return images.permute(0, 3, 1, 2).float().mul_(self.scale).add_(self.shift)
+
+
+def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
+    """Crop and flip uint8 (N, H, W, C) at random.
+
+    Args:
+        images: the batch.
+        how: what to do.
+        generator: a CPU generator, whatever the device of the batch.
+    """
+    count, height, width, _ = images.shape
+    device = images.device
+    offset = torch.randint(0, 2 * how.pad + 1, (2, count, 1), generator=generator).to(device)
+    rows = torch.arange(height, device=device) + offset[0]  # (N, H)
+    columns = torch.arange(width, device=device) + offset[1]  # (N, W)
+    if how.flip:
+        mirror = torch.randint(0, 2, (count, 1), generator=generator).to(device).bool()
+        columns = torch.where(mirror, columns.flip(1), columns)
+    padded = torch.nn.functional.pad(images, (0, 0, how.pad, how.pad, how.pad, how.pad))
+    return padded[torch.arange(count, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]

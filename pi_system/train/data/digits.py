@@ -1,0 +1,27 @@
+"""The handwritten digits bundled with scikit-learn: 1,797 grey pictures of 8 x 8 pixels, light on dark.
+
+They keep their own 8 x 8 size: a ResNet reaches about 98 % on them in seconds, and upsampling adds cost only.
+Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (its test part).
+"""
+
+import torch
+from sklearn.datasets import load_digits
+
+from pi_system.train.data.dataset import ImageSet, split_by_class
+
+__all__ = ["CLASSES", "read_digits"]
+
+CLASSES = tuple("0123456789")
+# The bundle has no official test part, so a fifth is held out by a seed that no user's seed can change.
+_TEST_FRACTION = 0.2
+_TEST_SEED = 2024
+
+
+def read_digits() -> tuple[ImageSet, ImageSet]:
+    """Return (training pool, test): 1,438 and 359 pictures."""
+    bundle = load_digits()
+    levels = torch.from_numpy(bundle.images)  # (1797, 8, 8), whole numbers from 0 to 16
+    images = (levels * (255 / 16)).round().to(torch.uint8)[..., None]
+    everything = ImageSet(images, torch.from_numpy(bundle.target).long())
+    pool, test = split_by_class(everything.labels, _TEST_FRACTION, _TEST_SEED)
+    return everything.subset(pool), everything.subset(test)

@@ -1,0 +1,26 @@
+"""Writing files so that a crash leaves the old content or the new one, never half of it."""
+
+import os
+from pathlib import Path
+
+from pi_system.errors import InputError
+
+__all__ = ["write_atomic"]
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Replace a file's content in one step; the folder is made if it is missing.
+
+    Raises:
+        InputError: the file cannot be written there.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with scratch.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: expected a place to write to; {error.strerror}") from error

@@ -1,0 +1,247 @@
+"""The training loop: resumable at any step, the same on every run, best epoch chosen by validation.
+
+Randomness is drawn from generators seeded by (seed, epoch, step), and the learning rate is a function of the
+step, so a checkpoint needs counters only and a resumed run continues bit by bit (on a CPU, with the same
+number of threads).
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pi_system.errors import ConfigError
+from pi_system.train.checkpoint import Checkpoint
+from pi_system.train.config import TrainConfig
+from pi_system.train.data.augment import Normalisation, augment
+from pi_system.train.data.dataset import DataSet
+from pi_system.train.evaluate import Score, evaluate
+from pi_system.train.interrupt import stop_requests
+
+__all__ = ["FitResult", "History", "Interrupted", "fit"]
+
+# Stands for a step where the order of an epoch's pictures is drawn.
+_ORDER = -1
+
+
+History = list[dict[str, Any]]
+"""One entry an epoch, ready for JSON."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was asked to stop; the checkpoint, where there is one, holds everything done so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitResult:
+    """What a run reached; ``history`` has one entry an epoch (losses, validation accuracy, seconds)."""
+
+    validation: Score
+    best_epoch: int
+    history: History
+
+
+def fit(
+    network: nn.Module,
+    data: DataSet,
+    config: TrainConfig,
+    *,
+    teacher: nn.Module | None = None,
+    checkpoint: Path | None = None,
+    label: str = "train",
+    on_epoch: Callable[[History], None] | None = None,
+    progress: bool = False,
+) -> FitResult:
+    """Train a network in place; at the end it holds the weights of its best epoch by validation.
+
+    Args:
+        network: gives logits (N, classes); masks of its ReLUs are left as they are.
+        data: test pictures are not looked at.
+        config: the recipe.
+        teacher: a network to distill from, used in evaluation mode.
+        checkpoint: file to save to after each epoch and when stopped, and to resume from if it is there.
+        label: what the progress bar and the history call this run.
+        on_epoch: called with the whole history after each epoch.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        ConfigError: the checkpoint is of another run, or the loss is no longer finite.
+        Interrupted: Ctrl-C or SIGTERM came; the checkpoint was written.
+    """
+    return _Run(network, data, config, teacher, checkpoint, label, on_epoch).run(progress)
+
+
+class _Run:
+    def __init__(
+        self,
+        network: nn.Module,
+        data: DataSet,
+        config: TrainConfig,
+        teacher: nn.Module | None,
+        checkpoint: Path | None,
+        label: str,
+        on_epoch: Callable[[History], None] | None,
+    ) -> None:
+        self.config, self.path, self.label, self.on_epoch = config, checkpoint, label, on_epoch
+        self.device = config.torch_device()
+        self.network: Any = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.teacher = None if teacher is None else teacher.to(self.device).eval()
+        self.train = data.train.to(self.device)
+        self.validation = data.validation.to(self.device)
+        self.preprocess, self.augmentation = data.preprocess, data.augmentation
+        self.normalise = Normalisation.of(data.preprocess, self.device)
+        self.autocast = torch.bfloat16 if config.precision == "bfloat16" else None
+        self.batch = min(config.batch_size, len(self.train))
+        self.steps = len(self.train) // self.batch
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(),
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            nesterov=config.momentum > 0,
+        )
+        self.state = self._start()
+
+    def _start(self) -> Checkpoint:
+        identity = {"label": self.label, "pictures": len(self.train), **asdict(self.config)}
+        identity.pop("device")  # a run may move to another device
+        if self.path is None or not self.path.is_file():
+            return Checkpoint(identity=identity, model={}, momentum={}, best={})
+        state = Checkpoint.load(self.path, identity)
+        try:
+            self.network.load_state_dict(state.model)
+        except RuntimeError as error:
+            raise ConfigError(f"{self.path}: expected a checkpoint of this network; found another's") from error
+        for name, parameter in self.network.named_parameters():
+            if name in state.momentum:
+                buffer = torch.empty_like(parameter).copy_(state.momentum[name])
+                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        return state
+
+    def run(self, progress: bool) -> FitResult:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with (
+            Progress(*columns, console=Console(stderr=True), disable=not progress) as bar,
+            stop_requests() as stop,
+        ):
+            done = self.state.epoch * self.steps + self.state.step
+            task = bar.add_task(self.label, total=self.config.epochs * self.steps, completed=done)
+            while self.state.epoch < self.config.epochs:
+                self._epoch(stop, lambda: bar.advance(task))
+                accuracy = self.state.history[-1]["validation_accuracy"]
+                bar.update(task, description=f"{self.label} (validation {accuracy:.2%})")
+        return self._finish()
+
+    def _epoch(self, stop: Any, advance: Any) -> None:
+        started = time.monotonic()
+        state = self.state
+        order = torch.randperm(len(self.train), generator=self._generator(state.epoch, _ORDER))
+        order = order.to(self.device)
+        loss_sum = torch.tensor(state.loss_sum, dtype=torch.float64, device=self.device)
+        self.network.train()
+        for step in range(state.step, self.steps):
+            loss_sum += self._step(order[step * self.batch : (step + 1) * self.batch], step)
+            advance()
+            if stop.is_set():
+                self._save(step=step + 1, loss_sum=float(loss_sum))
+                how = "lost" if self.path is None else "saved: the same command goes on from here"
+                raise Interrupted(f"{self.label} stopped in epoch {state.epoch + 1}, {how}")
+        self._close_epoch(float(loss_sum) / self.steps, time.monotonic() - started)
+
+    def _step(self, index: Tensor, step: int) -> Tensor:
+        """Update the weights on the pictures at ``index`` (N,); return the loss, float32 scalar."""
+        images, labels = self.train.images[index], self.train.labels[index]
+        if self.config.augment:
+            images = augment(images, self.augmentation, self._generator(self.state.epoch, step))
+        x = self.normalise(images)
+        rate = self._learning_rate(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            logits = self.network(x)
+            loss = self._loss(logits.float(), labels, x)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.detach()
+
+    def _loss(self, logits: Tensor, labels: Tensor, x: Tensor) -> Tensor:
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+        if self.teacher is None:
+            return loss
+        heat = self.config.distill_temperature
+        with torch.no_grad():
+            target = functional.log_softmax(self.teacher(x).float() / heat, dim=1)
+        found = functional.log_softmax(logits / heat, dim=1)
+        gap = functional.kl_div(found, target, reduction="batchmean", log_target=True)
+        return loss + self.config.distill_weight * heat * heat * gap
+
+    def _close_epoch(self, loss: float, seconds: float) -> None:
+        state = self.state
+        if not math.isfinite(loss):
+            raise ConfigError(
+                f"{self.label}: expected a finite loss; found {loss} in epoch {state.epoch + 1} "
+                f"(learning_rate {self.config.learning_rate} may be too high)"
+            )
+        score = evaluate(self.network, self.validation, self.preprocess, autocast=self.autocast)
+        if not state.history or score >= max(map(_score, state.history)):
+            state.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        state.history.append(
+            {
+                "phase": self.label,
+                "epoch": state.epoch + 1,
+                "train_loss": loss,
+                "validation_accuracy": score.accuracy,
+                "validation_loss": -score.negated_loss,
+                "seconds": round(seconds, 3),
+            }
+        )
+        state.epoch += 1
+        self._save(step=0, loss_sum=0.0)
+        if self.on_epoch is not None:
+            self.on_epoch(state.history)
+
+    def _finish(self) -> FitResult:
+        history = self.state.history
+        if not history:
+            score = evaluate(self.network, self.validation, self.preprocess, autocast=self.autocast)
+            return FitResult(validation=score, best_epoch=0, history=[])
+        self.network.load_state_dict(self.state.best)
+        self.network.eval()
+        best = max(map(_score, history))
+        epoch = max(k for k, entry in enumerate(history, start=1) if _score(entry) == best)
+        return FitResult(validation=best, best_epoch=epoch, history=history)
+
+    def _save(self, *, step: int, loss_sum: float) -> None:
+        self.state.step, self.state.loss_sum = step, loss_sum
+        if self.path is None:
+            return
+        self.state.model = self.network.state_dict()
+        self.state.momentum = {
+            name: self.optimizer.state[parameter]["momentum_buffer"]
+            for name, parameter in self.network.named_parameters()
+            if self.optimizer.state[parameter].get("momentum_buffer") is not None
+        }
+        self.state.save(self.path)
+
+    def _generator(self, epoch: int, step: int) -> torch.Generator:
+        # torch's CPU generator looks at 32 bits of its seed only, so the three numbers are hashed to as many.
+        name = f"{self.config.seed}/{epoch}/{step}".encode()
+        return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name).digest()[:4]))
+
+    def _learning_rate(self, step: int) -> float:
+        share = (self.state.epoch * self.steps + step) / (self.config.epochs * self.steps)
+        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _score(entry: dict[str, Any]) -> Score:
+    return Score(entry["validation_accuracy"], -entry["validation_loss"])

@@ -1,0 +1,48 @@
+from typing import Any
+
+import pytest
+from tiny_artifact import GRAPH, RING
+
+from pi_system.artifact.graph import AvgPool2d
+from pi_system.artifact.ring_check import check_ring, multiplies, output_frac_bits
+from pi_system.errors import ArtifactError
+
+
+def test_ring_that_fits_passes() -> None:
+    check_ring(GRAPH, RING)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("frac_bits", RING.frac_bits | {"fc": 17}, "node fc: expected 18"),
+        ("frac_bits", RING.frac_bits | {"relu": 19}, "node relu: expected at most 18"),
+        ("frac_bits", {"input": 8}, "frac_bits"),
+        ("weight_frac_bits", {"conv": 10}, "weight_frac_bits"),
+        ("weight_frac_bits", {"conv": 10, "fc": 10, "relu": 1}, "weight_frac_bits"),
+        ("comparison_bits", {}, "comparison_bits"),
+        ("comparison_bits", {"relu": 11}, "comparison bits"),
+        ("ring_bits", 16, "do not fit"),
+        ("ring_bits", 20, "comparison bits"),
+        ("argmax_bits", 63, None),
+    ],
+)
+def test_ring_that_does_not_fit_is_refused(field: str, value: Any, message: str | None) -> None:
+    ring = RING.model_copy(update={field: value})
+    if message is None:
+        check_ring(GRAPH, ring)
+        return
+    with pytest.raises(ArtifactError, match=message):
+        check_ring(GRAPH, ring)
+
+
+def test_argmax_wider_than_the_ring_is_refused() -> None:
+    with pytest.raises(ArtifactError, match="argmax_bits"):
+        check_ring(GRAPH, RING.model_copy(update={"ring_bits": 32, "argmax_bits": 33}))
+
+
+@pytest.mark.parametrize(("kernel", "expected"), [((2, 2), 12), ((4, 2), 13), ((3, 3), 15), ((1, 3), 15)])
+def test_average_pool_multiplies_only_without_a_power_of_two(kernel: tuple[int, int], expected: int) -> None:
+    pool = AvgPool2d(name="p", inputs=("x",), shape=(1,), kernel=kernel, stride=(1, 1), padding=(0, 0))
+    assert multiplies(pool) == (expected == 15)
+    assert output_frac_bits(pool, [10], 5) == expected

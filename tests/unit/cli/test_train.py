@@ -1,0 +1,108 @@
+"""pi-train as a user meets it: results on stdout, one line on stderr and a numbered exit code on failure."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from pi_system.cli.train import main
+from pi_system.train import load_run
+
+
+def _run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "full"
+    result = _run("train", "--network", "resnet18:m=2", "--epochs", 1, "--quiet", "--json", "--out", out)
+    assert result.exit_code == 0, result.output
+    return out, json.loads(result.stdout)
+
+
+def test_train_then_reduce_then_evaluate(trained, tmp_path):
+    source, full = trained
+    out = tmp_path / "half"
+    result = _run(
+        "reduce", source, "--fraction", 0.5, "--set", "order=2,3,4,1", "--epochs", 1, "--quiet", "--json", "--out", out
+    )
+    assert result.exit_code == 0, result.output
+    reduced = json.loads(result.stdout)
+    assert full["relus"] == 1088
+    assert 0 < reduced["relus"] <= reduced["budget"] == 544
+    assert load_run(out).relu_map.count == reduced["relus"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "config.json",
+        "metrics.jsonl",
+        "network.safetensors",
+        "relu_map.safetensors",
+        "result.json",
+    ]
+    checked = json.loads(_run("evaluate", out, "--json").stdout)
+    assert (checked["accuracy"], checked["part"]) == (reduced["test_accuracy"], "test")
+
+
+def test_count():
+    assert json.loads(_run("count", "hrn-5x5x3x", "--json").stdout) == {
+        "network": "hrn-5x5x3x:m=16",
+        "relus": 343_040,
+        "relu_layers": 17,
+        "macs": 1_053_353_152,
+        "parameters": 48_635_348,
+    }
+    assert "557,056" in _run("count", "resnet18").stdout
+
+
+def test_sample(tmp_path):
+    result = _run("sample", tmp_path / "digit.png", "--index", 3)
+    assert result.exit_code == 0
+    assert (tmp_path / "digit.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("count", "nonet"), 10, "expected one of resnet18"),
+        (("train", "--data", "cifar10:/no/such/place", "--out", "{tmp}/x"), 11, "expected a folder"),
+        (("train", "--data", "cifar10", "--out", "{tmp}/x"), 10, "expected NAME:PATH"),
+        (("train", "--network", "resnet18:classes=5", "--out", "{tmp}/x"), 10, "data set has classes=10"),
+        (("train", "--learning-rate", "-1", "--out", "{tmp}/x"), 10, "learning_rate: expected above 0"),
+        (("reduce", "{tmp}", "--budget", "9", "--out", "{tmp}/x"), 11, "expected a run directory"),
+        (("reduce", "{run}", "--out", "{tmp}/x"), 10, "either a number of ReLUs or a fraction"),
+        (("reduce", "{run}", "--budget", "2", "--out", "{tmp}/x"), 10, "expected at least 32 ReLUs"),
+        (("reduce", "{run}", "--budget", "9999", "--out", "{tmp}/x"), 10, "below the network's 1088"),
+        (("reduce", "{run}", "--budget", "99", "--set", "a", "--out", "{tmp}/x"), 10, "KEY=VALUE"),
+        (("evaluate", "{tmp}"), 11, "expected a run directory"),
+        (("train", "--epochs", "two", "--out", "{tmp}/x"), 2, "Invalid value"),
+    ],
+)
+def test_failures_are_one_line_and_a_code(trained, tmp_path, arguments, code, message):
+    result = _run(*(a.replace("{tmp}", str(tmp_path)).replace("{run}", str(trained[0])) for a in arguments))
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert not result.stdout
+    if code != 2:
+        assert result.stderr.count("\n") == 1
+        assert result.stderr.startswith("error: ")
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path):
+    out = tmp_path / "run"
+    options = ["--network", "resnet18:m=2", "--epochs", "400", "--quiet", "--out", str(out)]
+    command = [sys.executable, "-c", "from pi_system.cli.train import main; main()", "train", *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    metrics = out / "metrics.jsonl"
+    while not metrics.is_file() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "saved: the same command goes on from here" in stderr
+    assert (out / "checkpoint.safetensors").is_file()
+    assert _run("evaluate", out).exit_code == 11

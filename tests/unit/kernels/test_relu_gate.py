@@ -1,0 +1,222 @@
+"""The ReLU gate end to end: right results, the same bytes on every path, chunks and threads, and typed errors."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pi_system.errors import ConfigError, RemoteProtocolError
+from pi_system.kernels import RELU_BLOCK, ReluGate, ReluVariant, aes_backends, use_aes_backend
+from pi_system.ring.prg import Prg
+
+VARIANTS: list[ReluVariant] = ["bit", "arith"]
+SERVER_SEED, CLIENT_SEED, SALT = b"server seed 16 b", b"client seed 16 b", b"public salt 16 b"
+
+
+@pytest.fixture(autouse=True)
+def _fastest_backend_afterwards() -> Iterator[None]:
+    yield
+    use_aes_backend("auto")
+
+
+@dataclass(frozen=True)
+class Run:
+    key: bytes
+    server: bytes
+    message: bytes
+    reply: bytes
+    output: npt.NDArray[np.uint64]  # ReLU(x) >> f, reconstructed
+
+
+def _inputs(compare_bits: int, count: int) -> npt.NDArray[np.int64]:
+    """Random signed values in -2^(k-1) < x < 2^(k-1), the extremes first."""
+    top = (1 << (compare_bits - 1)) - 1
+    raw = Prg(bytes([compare_bits] * 16)).ring(count, 64).astype(np.int64) >> (64 - compare_bits)
+    x: npt.NDArray[np.int64] = np.maximum(raw, -top)
+    extremes = [0, top, -top, min(1, top), max(-1, -top), top // 2, -(top // 2)][:count]
+    x[: len(extremes)] = extremes
+    return x
+
+
+def _run(gate: ReluGate, x: npt.NDArray[np.int64], step: int | None = None, threads: int = 1) -> Run:
+    """Play dealer, server and client, `step` instances at a time."""
+    n, ring = x.size, np.uint64(2**gate.ring_bits - 1)
+    prg = Prg(b"shares of inputs")
+    y1, r_next = prg.ring(n, gate.ring_bits), prg.ring(n, gate.ring_bits)
+    y0 = ((x.astype(np.uint64) - y1.astype(np.uint64)) & ring).astype(gate.ring_dtype)
+    key, server = gate.deal(n, SERVER_SEED, CLIENT_SEED, SALT, threads=threads)
+    masks = gate.masks(n, SERVER_SEED, SALT).astype(np.uint64) + gate.masks(n, CLIENT_SEED, SALT)
+    masked = ((y1 + masks) & np.uint64(2**gate.compare_bits - 1)).astype(gate.mask_dtype)
+    out = np.empty(n, gate.ring_dtype)
+    messages, replies = [], []
+    for first in range(0, n, step or n):
+        part = slice(first, first + (step or n))
+        message, state = gate.server_send(key, SERVER_SEED, SALT, y0[part], masked[part], first=first, threads=threads)
+        count = len(y0[part])
+        gate.server_eval(key, SERVER_SEED, SALT, server, count, state, first=first, threads=threads)
+        reply = gate.client_reply(key, CLIENT_SEED, SALT, message.tobytes(), r_next[part], first=first, threads=threads)
+        gate.server_finish(server, state, reply.tobytes(), out[part], first=first, threads=threads)
+        messages.append(message.tobytes())
+        replies.append(reply.tobytes())
+    output = (out.astype(np.uint64) + r_next) & ring
+    return Run(key.tobytes(), server.tobytes(), b"".join(messages), b"".join(replies), output)
+
+
+def _gate(variant: ReluVariant, ring_bits: int, compare_bits: int, shift: int) -> ReluGate:
+    return ReluGate(variant=variant, ring_bits=ring_bits, compare_bits=compare_bits, shift=shift)
+
+
+def _excess(gate: ReluGate, x: npt.NDArray[np.int64], run: Run) -> npt.NDArray[np.uint64]:
+    expected = np.where(x >= 0, x >> gate.shift, 0).astype(np.uint64)
+    return (run.output - expected) & np.uint64(2**gate.ring_bits - 1)
+
+
+@pytest.mark.parametrize("ring_bits", [16, 24, 32, 33, 48, 59, 64])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_output_is_relu_truncated_or_one_more(variant: ReluVariant, ring_bits: int) -> None:
+    widths = [k for k in [*range(2, 41), 57, 58, 63, 64] if k <= ring_bits]
+    for compare_bits in widths:
+        for shift in sorted({0, 1, compare_bits // 2, compare_bits - 1}):
+            gate = _gate(variant, ring_bits, compare_bits, shift)
+            x = _inputs(compare_bits, 70)
+            excess = _excess(gate, x, _run(gate, x))
+            allowed = {0} if shift == 0 else {0, 1}
+            assert set(excess.tolist()) <= allowed, (compare_bits, shift)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_small_input_against_every_mask_pattern(variant: ReluVariant) -> None:
+    gate = _gate(variant, 32, 6, 2)
+    x = np.repeat(np.arange(-31, 32, dtype=np.int64), 130)
+    assert set(_excess(gate, x, _run(gate, x)).tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_one_ulp_errors_are_a_quarter_of_all(variant: ReluVariant) -> None:
+    gate = _gate(variant, 64, 24, 8)
+    x = _inputs(24, 20_000)
+    excess = _excess(gate, x, _run(gate, x))
+    assert abs(float(excess.mean()) - 0.25) < 0.02  # none for the negative half, half of the others
+
+
+@pytest.mark.parametrize(("ring_bits", "compare_bits"), [(32, 24), (64, 17), (59, 41), (20, 9), (33, 2), (64, 64)])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_all_backends_give_the_same_bytes(variant: ReluVariant, ring_bits: int, compare_bits: int) -> None:
+    gate = _gate(variant, ring_bits, compare_bits, compare_bits // 3)
+    x = _inputs(compare_bits, 45)
+    digests = set()
+    for name in aes_backends():
+        use_aes_backend(name)
+        run = _run(gate, x)
+        whole = run.key + run.server + run.message + run.reply + run.output.tobytes()
+        digests.add(hashlib.sha256(whole).hexdigest())
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(("ring_bits", "compare_bits"), [(32, 24), (64, 17), (59, 41)])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_chunks_and_threads_give_the_same_output(variant: ReluVariant, ring_bits: int, compare_bits: int) -> None:
+    gate = _gate(variant, ring_bits, compare_bits, 5)
+    x = _inputs(compare_bits, 1000)
+    whole = _run(gate, x)
+    for step, threads in [(RELU_BLOCK, 1), (320, 1), (640, 3), (1000, 4)]:
+        parts = _run(gate, x, step, threads)
+        assert parts.key == whole.key
+        assert parts.server == whole.server
+        assert (parts.output == whole.output).all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_keys_dealt_in_parts_are_the_whole_key(variant: ReluVariant) -> None:
+    gate = _gate(variant, 32, 20, 4)
+    key, server = gate.deal(100, SERVER_SEED, CLIENT_SEED, SALT)
+    parts = [gate.deal(n, SERVER_SEED, CLIENT_SEED, SALT, first=at) for at, n in [(0, 64), (64, 36)]]
+    assert b"".join(k.tobytes() for k, _ in parts) == key.tobytes()
+    assert b"".join(s.tobytes() for _, s in parts) == server.tobytes()
+    masks = gate.masks(100, CLIENT_SEED, SALT)
+    assert (gate.masks(36, CLIENT_SEED, SALT, first=64) == masks[64:]).all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_sizes_are_the_declared_ones(variant: ReluVariant) -> None:
+    gate = _gate(variant, 59, 23, 4)
+    x = _inputs(23, 77)
+    run = _run(gate, x)
+    flags = 10 if variant == "bit" else 0  # ceil(77 / 8) bytes of opened bits
+    assert len(run.message) == gate.server_message_bytes(77) == (77 * 23 + 7) // 8 + flags
+    assert len(run.reply) == gate.client_message_bytes(77) == (77 * 59 + 7) // 8 + flags
+    assert len(run.key) == gate.key_bytes(77)
+    assert len(run.server) == gate.server_bytes(77)
+
+
+def test_key_of_the_default_width_is_272_bytes_a_relu() -> None:
+    assert _gate("bit", 32, 24, 8).key_bytes(32) == 32 * 272
+
+
+@pytest.mark.parametrize("value", [5, -5])
+def test_what_the_parties_open_is_uniform(value: int) -> None:
+    gate = _gate("bit", 32, 20, 4)
+    n = 16_000
+    run = _run(gate, np.full(n, value, np.int64))
+    for packed in (run.message, run.reply):  # masked value and bits; output share and bits
+        ones = np.unpackbits(np.frombuffer(packed, np.uint8)).mean()
+        assert abs(float(ones) - 0.5) < 0.005
+    e0, e1 = (np.unpackbits(np.frombuffer(p[-n // 8 :], np.uint8)) for p in (run.message, run.reply))
+    assert abs(float((e0 ^ e1).mean()) - 0.5) < 0.02
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_another_salt_or_seed_changes_everything(variant: ReluVariant) -> None:
+    gate = _gate(variant, 64, 16, 3)
+    key, server = gate.deal(64, SERVER_SEED, CLIENT_SEED, SALT)
+    for seed0, seed1, salt in [
+        (SALT, CLIENT_SEED, SALT),
+        (SERVER_SEED, SALT, SALT),
+        (SERVER_SEED, CLIENT_SEED, bytes(16)),
+    ]:
+        other_key, other_server = gate.deal(64, seed0, seed1, salt)
+        assert float((key == other_key).mean()) < 0.02
+        # The dealt shares are hidden by the client's stream: another one of it hides the differences too.
+        assert float((server == other_server).mean()) < (0.02 if seed0 == SERVER_SEED else 1)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_messages_of_a_wrong_length_are_the_peers_fault(variant: ReluVariant) -> None:
+    gate = _gate(variant, 32, 20, 4)
+    key, server = gate.deal(40, SERVER_SEED, CLIENT_SEED, SALT)
+    zeros = np.zeros(40, np.uint32)
+    message, state = gate.server_send(key, SERVER_SEED, SALT, zeros, zeros)
+    reply = gate.client_reply(key, CLIENT_SEED, SALT, message, zeros)
+    with pytest.raises(RemoteProtocolError, match=f"expected {message.size} bytes, found {message.size - 1}"):
+        gate.client_reply(key, CLIENT_SEED, SALT, message[:-1], zeros)
+    with pytest.raises(RemoteProtocolError, match=f"found {reply.size + 1}"):
+        gate.server_finish(server, state, reply.tobytes() + b"\0", np.empty(40, np.uint32))
+
+
+def test_local_mistakes_are_refused() -> None:
+    gate = _gate("bit", 32, 20, 4)
+    key, _ = gate.deal(64, SERVER_SEED, CLIENT_SEED, SALT)
+    zeros = np.zeros(64, np.uint32)
+    with pytest.raises(ValueError, match="multiple of 32"):
+        gate.server_send(key, SERVER_SEED, SALT, zeros[:8], zeros[:8], first=8)
+    with pytest.raises(ValueError, match="whole blocks"):
+        gate.server_send(key, SERVER_SEED, SALT, zeros, zeros, first=32)
+    with pytest.raises(ValueError, match="masked: expected 64, found 63"):
+        gate.server_send(key, SERVER_SEED, SALT, zeros, zeros[:63])
+    with pytest.raises(ValueError, match="share: element bits: expected 32, found 64"):
+        gate.server_send(key, SERVER_SEED, SALT, zeros.astype(np.uint64), zeros)
+    with pytest.raises(ValueError, match="seed0 bytes: expected 16, found 15"):
+        gate.server_send(key, SERVER_SEED[1:], SALT, zeros, zeros)
+    with pytest.raises(TypeError):
+        gate.server_send(key, SERVER_SEED, SALT, zeros[::2], zeros[::2])
+
+
+@pytest.mark.parametrize(
+    ("ring_bits", "compare_bits", "shift"), [(65, 20, 4), (32, 33, 4), (32, 1, 0), (32, 20, 20), (32, 20, -1)]
+)
+def test_parameters_out_of_range_are_refused(ring_bits: int, compare_bits: int, shift: int) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        _gate("bit", ring_bits, compare_bits, shift)

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+from noisy_interpreter import noisy_logits
+from random_networks import random_small_artifact
+from tiny_artifact import tiny_artifact
+
+from pi_system.export.random import random_pictures
+from pi_system.program.error_bound import artifact_ulp_bound
+from pi_system.program.fixed_point import fixed_logits
+
+
+def test_bound_of_a_small_network_by_hand() -> None:
+    # Active ReLUs are off by [0, 1] and inactive ones by [-1, 1] ulp, each times its integer fc weight.
+    artifact = tiny_artifact()
+    active = artifact.masks["relu"].reshape(-1)
+    weights = (artifact.weights["fc.weight"] * 1024).astype(int)
+    high = np.where(active, np.maximum(weights, 0), np.abs(weights)).sum(axis=1)
+    low = np.where(active, np.maximum(-weights, 0), np.abs(weights)).sum(axis=1)
+    expected = np.maximum(high, low)
+    found = artifact_ulp_bound(artifact)
+    assert (expected <= found).all()
+    assert (found <= expected + 1).all()
+
+
+@pytest.mark.parametrize("extreme", [-1, 0, 1])
+@pytest.mark.parametrize("seed", range(6))
+def test_every_allowed_error_stays_within_the_bound(seed: int, extreme: int) -> None:
+    artifact = random_small_artifact(seed)
+    pictures = random_pictures(artifact.public.graph.input.shape, 16, seed)  # type: ignore[arg-type]
+    exact, _ = fixed_logits(artifact, pictures)
+    difference = np.abs(noisy_logits(artifact, pictures, seed, extreme) - exact).max(axis=0)
+    bound = artifact_ulp_bound(artifact)
+    assert (difference <= bound).all()
+    assert (difference > bound / 1000).any()  # the bound is not just huge

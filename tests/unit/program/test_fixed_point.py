@@ -1,0 +1,154 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tiny_artifact import tiny_artifact
+
+from pi_system.artifact.graph import Add, AvgPool2d, Conv2d, Graph, Input, MaxPool2d, Node, Relu, Truncate
+from pi_system.artifact.ring_config import RingConfig
+from pi_system.errors import FixedPointRangeError
+from pi_system.program.fixed_point import FixedInterpreter, fixed_logits
+
+IntArray = NDArray[np.int64]
+
+
+def run(nodes: list[Node], x: Any, *, shape: tuple[int, int, int], **parts: Any) -> IntArray:
+    """Run nodes behind an input of 4 fraction bits; ``parts`` are RingConfig's and the interpreter's."""
+    ring = RingConfig(
+        ring_bits=parts.pop("ring_bits", 32),
+        frac_bits={"input": 4} | parts.pop("frac_bits", {}),
+        weight_frac_bits=parts.pop("weight_frac_bits", {}),
+        comparison_bits=parts.pop("comparison_bits", {}),
+    )
+    graph = Graph(nodes=(Input(name="input", inputs=(), shape=shape), *nodes))
+    masks, weights = parts.pop("masks", {}), parts.pop("weights", {})
+    return FixedInterpreter(ring, masks, weights, **parts).run(graph, np.array(x, dtype=np.int64))
+
+
+def relu(active: int, masked: bool = False) -> Relu:
+    return Relu(name="r", inputs=("input",), shape=(1, 1, 6), active=active, masked=masked)
+
+
+VALUES = [[[[-9, -8, -1, 0, 7, 8]]]]
+
+
+def test_relu_shifts_rounding_down() -> None:
+    out = run([relu(6)], VALUES, shape=(1, 1, 6), frac_bits={"r": 1}, comparison_bits={"r": 8})
+    assert out.tolist() == [[[[0, 0, 0, 0, 0, 1]]]]
+
+
+def test_inactive_positions_are_only_shifted() -> None:
+    mask = np.array([[[False, True, False, True, True, False]]])
+    out = run(
+        [relu(3, masked=True)],
+        VALUES,
+        shape=(1, 1, 6),
+        frac_bits={"r": 1},
+        comparison_bits={"r": 8},
+        masks={"r": mask},
+    )
+    assert out.tolist() == [[[[-2, 0, -1, 0, 0, 1]]]]
+
+
+def test_range_check_names_the_layer_and_looks_at_active_positions_only() -> None:
+    common: dict[str, Any] = {"shape": (1, 1, 6), "frac_bits": {"r": 4}, "check_range": True}
+    run([relu(6)], VALUES, comparison_bits={"r": 5}, **common)
+    with pytest.raises(FixedPointRangeError, match="node r"):
+        run([relu(6)], VALUES, comparison_bits={"r": 4}, **common)
+    mask = np.array([[[False, False, True, True, True, False]]])
+    run([relu(3, masked=True)], VALUES, comparison_bits={"r": 4}, masks={"r": mask}, **common)
+
+
+def naive_conv(x: IntArray, weight: IntArray, bias: IntArray, node: Conv2d) -> IntArray:
+    """Convolution by its definition, in Python's integers."""
+    out = np.zeros((len(x), *node.shape), dtype=object)
+    per_group = node.in_channels // node.groups
+    for n, o, i, j in np.ndindex(*out.shape):
+        total = int(bias[o])
+        base = o // (node.shape[0] // node.groups) * per_group
+        for c, p, q in np.ndindex(*weight.shape[1:]):
+            row, column = i * node.stride[0] + p - node.padding[0], j * node.stride[1] + q - node.padding[1]
+            if 0 <= row < x.shape[2] and 0 <= column < x.shape[3]:
+                total += int(x[n, base + c, row, column]) * int(weight[o, c, p, q])
+        out[n, o, i, j] = total
+    return out
+
+
+@pytest.mark.parametrize("ring_bits", [20, 32, 64])
+@pytest.mark.parametrize(("groups", "stride", "padding"), [(1, (1, 1), (1, 1)), (2, (2, 1), (0, 2))])
+def test_convolution_wraps_like_python_integers(
+    ring_bits: int, groups: int, stride: tuple[int, int], padding: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(ring_bits + groups)
+    half = 1 << (ring_bits - 1)
+    x = rng.integers(-half, half - 1, (2, 4, 5, 6))
+    weight, bias = rng.integers(-32767, 32768, (2, 4 // groups, 3, 3)), rng.integers(-half, half - 1, 2)
+    height = (5 + 2 * padding[0] - 3) // stride[0] + 1
+    width = (6 + 2 * padding[1] - 3) // stride[1] + 1
+    node = Conv2d(
+        name="c",
+        inputs=("input",),
+        shape=(2, height, width),
+        in_channels=4,
+        kernel=(3, 3),
+        stride=stride,
+        padding=padding,
+        groups=groups,
+    )
+    out = run(
+        [node],
+        x,
+        shape=(4, 5, 6),
+        ring_bits=ring_bits,
+        weight_frac_bits={"c": 3},
+        frac_bits={"c": 7},
+        weights={"c.weight": weight, "c.bias": bias},
+    )
+    expected = (naive_conv(x, weight, bias, node) + half) % (2 * half) - half
+    assert (out == expected).all()
+
+
+def test_add_aligns_the_scales() -> None:
+    nodes: list[Node] = [
+        Truncate(name="t", inputs=("input",), shape=(1, 1, 6)),
+        Add(name="a", inputs=("t", "input"), shape=(1, 1, 6)),
+    ]
+    out = run(nodes, VALUES, shape=(1, 1, 6), frac_bits={"t": 2, "a": 4})
+    assert out.tolist() == [[[[-12 - 9, -8 - 8, -4 - 1, 0, 4 + 7, 8 + 8]]]]
+
+
+def test_average_pool_sums_or_multiplies_by_the_reciprocal() -> None:
+    x = np.arange(9).reshape(1, 1, 3, 3)
+    pool = {"name": "p", "inputs": ("input",), "stride": (1, 1)}
+    four = AvgPool2d(shape=(1, 2, 2), kernel=(2, 2), padding=(0, 0), **pool)
+    assert run([four], x, shape=(1, 3, 3), frac_bits={"p": 6}).tolist() == [[[[8, 12], [20, 24]]]]
+    nine = AvgPool2d(shape=(1, 1, 1), kernel=(3, 3), padding=(0, 0), **pool)
+    out = run([nine], x, shape=(1, 3, 3), frac_bits={"p": 14}, weight_frac_bits={"p": 10})
+    assert out.tolist() == [[[[36 * 114]]]]
+
+
+def test_padding_never_wins_a_max_pool() -> None:
+    x = -1 - np.arange(4).reshape(1, 1, 2, 2)
+    pool = MaxPool2d(name="p", inputs=("input",), shape=(1, 2, 2), kernel=(2, 2), stride=(2, 2), padding=(1, 1))
+    out = run([pool], x, shape=(1, 2, 2), frac_bits={"p": 4}, comparison_bits={"p": 8})
+    assert out.tolist() == [[[[-1, -2], [-3, -4]]]]
+
+
+def test_whole_artifact_by_hand() -> None:
+    artifact = tiny_artifact()
+    picture = np.array([[[[1.0, -1.0], [0.5, 2.0]]]], dtype=np.float32)
+    integers, real = fixed_logits(artifact, picture)
+    weights, graph = artifact.weights, artifact.public.graph
+    conv = graph.nodes[1]
+    assert isinstance(conv, Conv2d)
+    y = naive_conv(
+        (picture * 256).astype(np.int64),
+        (weights["conv.weight"] * 1024).astype(np.int64),
+        (weights["conv.bias"] * 2**18).astype(np.int64) + 384,
+        conv,
+    )
+    y = np.where(artifact.masks["relu"], np.maximum(y, 0), y) >> 10
+    logits = y.reshape(1, -1) @ (weights["fc.weight"] * 1024).astype(np.int64).T
+    assert (integers == logits + (weights["fc.bias"] * 2**18).astype(np.int64)).all()
+    assert (real == integers / 2**18).all()

@@ -1,0 +1,142 @@
+"""DeepReDuce: counts of the paper's configurations, choice within a budget, resuming."""
+
+import copy
+
+import pytest
+import torch
+
+from pi_system.errors import ConfigError
+from pi_system.reduce import DeepReduce, ReductionTask
+from pi_system.reduce.deepreduce import Configuration, configurations
+from pi_system.train import (
+    DataConfig,
+    Interrupted,
+    NetworkSpec,
+    ReluMap,
+    TrainConfig,
+    build_network,
+    evaluate,
+    fit,
+    load_data,
+    named_relus,
+)
+
+
+@pytest.mark.parametrize(
+    ("relus", "network", "stages", "thin"),
+    [
+        (229_376, "resnet18:m=64", (2, 3, 4), False),
+        (196_608, "resnet18:m=64", (2, 3), False),
+        (114_688, "resnet18:m=64", (2, 3, 4), True),
+        (57_344, "resnet18:m=32", (2, 3, 4), True),
+        (49_152, "resnet18:m=32", (2, 3), True),
+        (28_672, "resnet18:m=16", (2, 3, 4), True),
+        (12_288, "resnet18:m=8", (2, 3), True),
+        (12_288, "resnet18:m=32,size=16", (2, 3), True),  # the same by smaller feature maps
+    ],
+)
+def test_counts_of_the_papers_configurations(relus, network, stages, thin):
+    built = build_network(NetworkSpec.parse(network), seed=0)
+    assert Configuration(stages, thin).relu_map(built).count == relus
+
+
+def test_thinning_keeps_the_last_relu_of_each_block():
+    built = build_network(NetworkSpec.parse("resnet18:m=4,size=8"), seed=0)
+    kept = Configuration((2, 3), True).relu_map(built)
+    active = [name for name, count in kept.counts.items() if count]
+    assert active == ["stages.1.0.relu2", "stages.1.1.relu2", "stages.2.0.relu2", "stages.2.1.relu2"]
+
+
+def test_culling_starts_with_the_least_critical_stage():
+    stages = [c.stages for c in configurations((3, 2, 4, 1)) if not c.thin]
+    assert stages == [(1, 2, 3, 4), (2, 3, 4), (2, 3), (3,)]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data(DataConfig(name="digits"))
+
+
+def _task(data, budget, **settings):
+    spec = NetworkSpec.parse("resnet18:m=4", **data.context)
+    defaults = {"network": build_network(spec, seed=0), "finetune": TrainConfig(epochs=0, device="cpu")}
+    return ReductionTask(spec=spec, data=data, budget=budget, **{**defaults, **settings})
+
+
+# ReLUs of this network by stage: 256 + 1024, 512, 256, 128 (stem with stage 1); in all 2,176.
+@pytest.mark.parametrize(
+    ("budget", "relus", "stages", "thinned"),
+    [
+        (2175, 1216, [1, 2, 3, 4], True),
+        (1215, 896, [2, 3, 4], False),
+        (895, 768, [2, 3], False),
+        (448, 448, [2, 3, 4], True),
+        (400, 384, [2, 3], True),
+        (383, 256, [3], False),
+        (128, 128, [3], True),
+    ],
+)
+def test_most_relus_within_the_budget(digits, budget, relus, stages, thinned):
+    result = DeepReduce(order="3,2,4,1").reduce(_task(digits, budget))
+    assert result.relu_map.count == relus
+    assert (result.report["stages_kept"], result.report["thinned"]) == (stages, thinned)
+
+
+def test_impossible_budgets_are_refused_before_any_training(digits):
+    slow = TrainConfig(epochs=10_000, device="cpu")
+    for method in (DeepReduce(), DeepReduce(order="3,2,4,1")):
+        with pytest.raises(ConfigError, match=r"budget: expected at least \d+ ReLUs"):
+            method.reduce(_task(digits, 10, finetune=slow))
+    for budget in (-1, 2176):
+        with pytest.raises(ConfigError, match="below the network's 2176 ReLUs"):
+            _task(digits, budget)
+
+
+def test_bad_orders_are_refused(digits):
+    for order in ("3,2,4", "3,2,4,4", "a,b", "1,2,3,5"):
+        with pytest.raises(ConfigError, match="order: expected each stage"):
+            DeepReduce(order=order).reduce(_task(digits, 500))
+
+
+def test_a_reduced_network_can_be_reduced_further(digits):
+    first = DeepReduce(order="3,2,4,1").reduce(_task(digits, 896))
+    again = DeepReduce(order="3,2,4").reduce(_task(digits, 448, network=first.network))
+    assert again.relu_map.count == 448
+    assert all(not (mask & ~first.relu_map.masks[name]).any() for name, mask in again.relu_map)
+
+
+def test_criticality_is_measured_and_a_stopped_reduction_resumes(digits, tmp_path):
+    seen = []
+
+    def stop_once(history):
+        seen.append(history[-1]["phase"])
+        if seen == ["criticality-0", "criticality-1", "criticality-2"]:
+            raise Interrupted("stopped")
+
+    task = _task(digits, 448, finetune=TrainConfig(epochs=1, device="cpu"), workdir=tmp_path, on_epoch=stop_once)
+    before = copy.deepcopy(task.network.state_dict())
+    method = DeepReduce(criticality_epochs=1)
+    with pytest.raises(Interrupted):
+        method.reduce(task)
+    result = method.reduce(task)
+    assert seen == [*(f"criticality-{k}" for k in range(5)), "finetune"]  # nothing is trained twice
+    measured = result.report["criticality"]
+    assert sorted(entry["stage"] for entry in measured) == [1, 2, 3, 4]
+    assert {entry["stage"]: entry["relus"] for entry in measured} == {1: 1280, 2: 512, 3: 256, 4: 128}
+    values = [entry["criticality"] for entry in measured]
+    assert values == sorted(values, reverse=True)
+    assert result.relu_map.count <= 448
+    assert all(torch.equal(value, before[name]) for name, value in task.network.state_dict().items())
+    assert all(relu.active == relu.size for relu in named_relus(task.network).values())
+
+
+def test_digits_keep_their_accuracy_with_less_than_half_of_the_relus(digits):
+    spec = NetworkSpec.parse("resnet18:m=8", **digits.context)
+    network = build_network(spec, seed=0)
+    fit(network, digits, TrainConfig(epochs=10, batch_size=64, device="cpu"))
+    full = ReluMap.of(network).count
+    finetune = TrainConfig(epochs=5, batch_size=64, learning_rate=0.05, device="cpu")
+    task = ReductionTask(spec=spec, network=network, data=digits, budget=full // 2, finetune=finetune)
+    result = DeepReduce(order="1,2,3,4").reduce(task)
+    assert result.relu_map.count <= full // 2
+    assert evaluate(result.network, digits.test, digits.preprocess).accuracy >= 0.95

@@ -1,0 +1,37 @@
+import pytest
+
+from pi_system.errors import ConfigError
+from pi_system.reduce import METHODS, DeepReduce, make_method
+from pi_system.reduce.job import budget_of
+
+
+def test_options_are_read_as_their_types():
+    assert make_method("deepreduce", {"order": "3,2,4,1", "criticality_epochs": "5"}) == DeepReduce(
+        order="3,2,4,1", criticality_epochs=5
+    )
+
+
+def test_every_method_can_be_made_without_options():
+    for name, kind in METHODS.items():
+        assert make_method(name, {}) == kind()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("magic", {}, "expected one of deepreduce"),
+        ("deepreduce", {"speed": "1"}, "expected options order, criticality_epochs; found 'speed'"),
+        ("deepreduce", {"criticality_epochs": "many"}, "expected int; found 'many'"),
+    ],
+)
+def test_bad_methods_and_options_are_refused(name, options, message):
+    with pytest.raises(ConfigError, match=message):
+        make_method(name, options)
+
+
+def test_budget_from_number_or_fraction():
+    assert budget_of(1001, 7, None) == 7
+    assert budget_of(1001, None, 0.5) == 500
+    for budget, fraction in ((None, None), (5, 0.5), (None, 0.0), (None, 1.5)):
+        with pytest.raises(ConfigError, match="expected"):
+            budget_of(1001, budget, fraction)

@@ -1,0 +1,70 @@
+"""Counts of the named networks: design table, stem ReLU included, CIFAR input, 100 classes."""
+
+import pytest
+import torch
+from torch import nn
+
+from pi_system.train import NetworkSpec, ReluMap, ResNet, build_network, count_network, named_relus
+
+_TABLE = [
+    ("resnet18", (64, 128, 256, 512), 557_056, 555.5, 11.21),
+    ("resnet34", (64, 128, 256, 512), 966_656, 1159.4, 21.31),
+    ("hrn-5x5x3x", (16, 80, 400, 1200), 343_040, 1053.4, 48.64),
+    ("hrn-5x7x2x", (16, 80, 560, 1120), 378_880, 1270.3, 49.36),
+    ("hrn-6x6x2x", (16, 96, 576, 1152), 401_408, 1365.8, 52.37),
+    ("hrn-7x5x2x", (16, 112, 560, 1120), 411_648, 1325.6, 49.71),
+    ("hrn-5x5x3x:m=8", (8, 40, 200, 600), 171_520, 263.5, 12.19),
+    ("hrn-2x5x3x", (16, 32, 160, 480), 186_368, 177.7, 7.82),
+    ("hrn-2x6x2x", (16, 32, 192, 384), 188_416, 161.4, 5.86),
+    ("hrn34-4x6x3x", (16, 64, 384, 1152), 651_264, 2059.7, 79.39),
+]
+
+
+def _count(name):
+    spec = NetworkSpec.parse(name)
+    return count_network(build_network(spec, device="meta"), (spec.channels, spec.size, spec.size))
+
+
+@pytest.mark.parametrize(("name", "widths", "relus", "mega_macs", "mega_parameters"), _TABLE)
+def test_counts_match_the_table(name, widths, relus, mega_macs, mega_parameters):
+    counts = _count(name)
+    assert NetworkSpec.parse(name).widths == widths
+    assert counts.relus == relus
+    assert round(counts.macs / 1e6, 1) == mega_macs
+    assert round(counts.parameters / 1e6, 2) == mega_parameters
+
+
+def test_larger_pictures_scale_relus_and_convolutions_by_four():
+    small, large = _count("resnet18"), _count("resnet18:size=64")
+    classifier = 512 * 100
+    assert large.relus == 4 * small.relus == 2_228_224
+    assert large.macs - classifier == 4 * (small.macs - classifier)
+
+
+def test_stage_counts_of_resnet18():
+    network = build_network(NetworkSpec.parse("resnet18"), device="meta")
+    stages = [0] * 5
+    for name, relu in named_relus(network).items():
+        stages[0 if name == "stem_relu" else relu.stage] += relu.active
+    assert stages == [65_536, 262_144, 131_072, 65_536, 32_768]
+    assert sum(stages[1:]) == 491_520  # papers that leave the stem out
+
+
+def test_masks_lower_relus_and_layers_only():
+    network = ResNet((4, 8), (1, 1), in_channels=1, classes=10, size=8)
+    before = count_network(network, (1, 8, 8))
+    keep = dict.fromkeys(named_relus(network), True) | {"stem_relu": False}
+    ReluMap.from_layers(network, keep).apply(network)
+    after = count_network(network, (1, 8, 8))
+    assert before.relus - after.relus == 4 * 8 * 8
+    assert (before.relu_layers, after.relu_layers) == (5, 4)
+    assert (before.macs, before.parameters) == (after.macs, after.parameters)
+
+
+def test_any_module_can_be_counted():
+    network = nn.Sequential(nn.Conv2d(4, 8, 3, groups=2), nn.Flatten(), nn.Linear(8 * 4 * 4, 5))
+    counts = count_network(network, (4, 6, 6))
+    assert counts.macs == 8 * 4 * 4 * 2 * 9 + 8 * 4 * 4 * 5
+    assert counts.parameters == sum(p.numel() for p in network.parameters())
+    assert [layer.out_shape for layer in counts.layers] == [(8, 4, 4), (5,)]
+    assert not torch.is_inference_mode_enabled()

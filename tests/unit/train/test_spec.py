@@ -1,0 +1,55 @@
+import pytest
+
+from pi_system.errors import ConfigError
+from pi_system.train import NetworkSpec
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical", "widths", "blocks"),
+    [
+        ("resnet18", "resnet18:m=64", (64, 128, 256, 512), (2, 2, 2, 2)),
+        ("ResNet18:m=16", "resnet18:m=16", (16, 32, 64, 128), (2, 2, 2, 2)),
+        ("resnet34:m=64", "resnet34:m=64", (64, 128, 256, 512), (3, 4, 6, 3)),
+        ("HRN-5x7x2x", "hrn-5x7x2x:m=16", (16, 80, 560, 1120), (2, 2, 2, 2)),
+        ("hrn34-4x6x3x:m=8", "hrn34-4x6x3x:m=8", (8, 32, 192, 576), (3, 4, 6, 3)),
+        ("resnet18:m=16,classes=10,size=8,channels=1", "resnet18:m=16,classes=10,size=8,channels=1", None, None),
+        ("resnet18:size=64,classes=200", "resnet18:m=64,classes=200,size=64", None, None),
+    ],
+)
+def test_name_round_trips(text, canonical, widths, blocks):
+    spec = NetworkSpec.parse(text)
+    assert str(spec) == canonical
+    assert NetworkSpec.parse(canonical) == spec
+    if widths is not None:
+        assert (spec.widths, spec.blocks) == (widths, blocks)
+
+
+def test_data_set_fills_what_the_name_leaves_out():
+    spec = NetworkSpec.parse("resnet18:m=8,classes=10", classes=10, size=8, channels=1)
+    assert (spec.classes, spec.size, spec.channels) == (10, 8, 1)
+
+
+def test_name_and_data_set_must_agree():
+    with pytest.raises(ConfigError, match="classes=100, but the data set has classes=10"):
+        NetworkSpec.parse("resnet18:classes=100", classes=10)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "vgg99",
+        "hrn-5x5x",
+        "hrn-0x5x3x",
+        "resnet18:m",
+        "resnet18:m=0",
+        "resnet18:m=-4",
+        "resnet18:m=4,m=4",
+        "resnet18:depth=4",
+        "resnet18:channels=2",
+        "resnet18:m=1e3",
+    ],
+)
+def test_bad_names_are_refused(text):
+    with pytest.raises(ConfigError, match="network"):
+        NetworkSpec.parse(text)
