@@ -128,7 +128,7 @@ class Graph(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    nodes: tuple[Node, ...]
+    nodes: Annotated[tuple[Node, ...], Field(max_length=4096)]
 
     @model_validator(mode="after")
     def _check(self) -> "Graph":

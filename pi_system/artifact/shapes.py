@@ -25,6 +25,8 @@ __all__ = ["check_graph", "infer_shape", "weight_shapes", "window_shape"]
 # A cap on every value's size: 64 M elements. Upside: a hostile graph cannot make a party allocate without
 # bound; downside: pictures above roughly 1000 x 1000 with 64 channels are refused.
 _MAX_ELEMENTS = 1 << 26
+# The same for one weight tensor: the largest of the published few-ReLU networks has 13 M elements.
+_MAX_WEIGHT_ELEMENTS = 1 << 28
 
 
 def window_shape(
@@ -33,6 +35,9 @@ def window_shape(
     """(H, W) after sliding a window over a value of ``shape`` (C, H, W)."""
     if min(stride) < 1 or min(kernel) < 1:
         raise ArtifactError(f"expected kernel and stride of at least 1, found {kernel} and {stride}")
+    padded = shape[0] * prod(size + 2 * pad for size, pad in zip(shape[1:], padding, strict=True))
+    if padded > _MAX_ELEMENTS:
+        raise ArtifactError(f"expected at most {_MAX_ELEMENTS} elements with padding, found {padded}")
     height, width = (
         (size + 2 * pad - window) // step + 1
         for size, window, step, pad in zip(shape[1:], kernel, stride, padding, strict=True)
@@ -107,7 +112,14 @@ def check_graph(graph: Graph) -> None:
             raise ArtifactError(f"node {node.name}: expected shape {expected}, found {node.shape}")
         if isinstance(node, Relu):
             _check_active(node)
+        if isinstance(node, Conv2d | Linear) and _weight_elements(node) > _MAX_WEIGHT_ELEMENTS:
+            raise ArtifactError(f"node {node.name}: expected at most {_MAX_WEIGHT_ELEMENTS} weights")
         shapes[node.name] = node.shape
+
+
+def _weight_elements(node: Conv2d | Linear) -> int:
+    taps = node.in_features if isinstance(node, Linear) else node.in_channels // node.groups * prod(node.kernel)
+    return node.shape[0] * taps
 
 
 def _check_active(node: Relu) -> None:

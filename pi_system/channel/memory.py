@@ -17,9 +17,7 @@ B = TypeVar("B")
 class MemoryChannel:
     """One end of an in-process connection."""
 
-    def __init__(
-        self, inbox: "queue.Queue[bytes | None]", outbox: "queue.Queue[bytes | None]", timeout_s: float
-    ):
+    def __init__(self, inbox: "queue.Queue[bytes | None]", outbox: "queue.Queue[bytes | None]", timeout_s: float):
         """Read from ``inbox``, write to ``outbox``; None in a queue says that the peer closed."""
         self.counters = ChannelCounters()
         self._inbox, self._outbox, self._timeout_s = inbox, outbox, timeout_s
@@ -35,9 +33,7 @@ class MemoryChannel:
         try:
             message = self._inbox.get(timeout=self._timeout_s)
         except queue.Empty:
-            raise PeerTimeoutError(
-                f"expected a message of {nbytes} bytes within {self._timeout_s} s"
-            ) from None
+            raise PeerTimeoutError(f"expected a message of {nbytes} bytes within {self._timeout_s} s") from None
         if message is None:
             raise PeerUnavailableError(f"expected a message of {nbytes} bytes, found that the peer closed")
         if len(message) != nbytes:
@@ -57,9 +53,7 @@ def memory_pair(timeout_s: float = 60.0) -> tuple[MemoryChannel, MemoryChannel]:
     return MemoryChannel(left, right, timeout_s), MemoryChannel(right, left, timeout_s)
 
 
-def simulate(
-    server: Callable[[Channel], A], client: Callable[[Channel], B], timeout_s: float = 60.0
-) -> tuple[A, B]:
+def simulate(server: Callable[[Channel], A], client: Callable[[Channel], B], timeout_s: float = 60.0) -> tuple[A, B]:
     """Run two parties in two threads over a memory pair and return both results; the first error is raised."""
     ends = memory_pair(timeout_s)
     results: list[object] = [None, None]

@@ -1,8 +1,10 @@
 """torch module to artifact: trace, rewrite, calibrate, check."""
 
+import copy
 import logging
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -10,13 +12,19 @@ from pi_system.artifact.graph import Graph
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.artifact.shapes import check_graph
-from pi_system.errors import InputError
+from pi_system.errors import InputError, UnsupportedLayerError
 from pi_system.export.draft import Draft
 from pi_system.export.merge import merge_linear_layers, remove_dead_nodes
 from pi_system.export.quantise import QuantiseOptions, quantise
 from pi_system.export.trace import trace
+from pi_system.program.float_point import FloatInterpreter
 
 __all__ = ["export_network", "lower"]
+
+# Pictures on which the lowered graph is compared with the module itself, and how far they may differ: the issue's
+# 1e-4 for logits of order one.
+_COMPARED = 8
+_TOLERANCE = 1e-4
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +40,21 @@ def lower(module: nn.Module, input_shape: tuple[int, ...]) -> Draft:
     merge_linear_layers(draft)
     remove_dead_nodes(draft)
     return draft
+
+
+def _check_equal(module: nn.Module, draft: Draft, pictures: NDArray[np.float32]) -> None:
+    """Does the lowered graph compute what the module does; a trace cannot see every trick of a module's code."""
+    batch = torch.from_numpy(np.ascontiguousarray(pictures))
+    found = FloatInterpreter(draft.masks, draft.float_weights()).run(draft.graph(), batch)
+    with torch.no_grad():
+        expected = copy.deepcopy(module).cpu().eval()(batch.clone())
+    error = float((found - expected).abs().max())
+    allowed = _TOLERANCE * max(1.0, float(expected.abs().max()))
+    if not error <= allowed:
+        raise UnsupportedLayerError(
+            f"{type(module).__name__}: expected the exported graph's logits within {allowed:.2g} of the module's, "
+            f"found {error:.2g}"
+        )
 
 
 def export_network(
@@ -51,7 +74,7 @@ def export_network(
         options: how ring parameters are chosen.
 
     Raises:
-        UnsupportedLayerError: naming a layer that export does not support.
+        UnsupportedLayerError: naming a layer that export does not support, or the traced graph is not the module.
         InputError: the calibration pictures have another shape.
         ConfigError: the network's values fit no ring.
     """
@@ -63,6 +86,7 @@ def export_network(
     graph: Graph = draft.graph()
     check_graph(graph)
     weights = draft.float_weights()
+    _check_equal(module, draft, pictures[:_COMPARED])
     quantised = quantise(graph, draft.masks, weights, pictures, options)
     if quantised.max_error > options.max_error:
         _log.warning(

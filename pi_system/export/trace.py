@@ -54,6 +54,8 @@ class _Reader:
         """Add what ``node`` does to the draft."""
         try:
             self.values[node] = self._read(node, input_shape)
+            if self._is_in_place(node):
+                self._overwrite(node)
         except Refused as error:
             raise UnsupportedLayerError(f"layer {_where(node)}: {error}") from error
         except ArtifactError as error:
@@ -80,6 +82,18 @@ class _Reader:
             return rule(self, node.name, *args, **kwargs)
         except TypeError as error:
             raise Refused(f"{_what(node)}: arguments not supported") from error
+
+    def _is_in_place(self, node: fx.Node) -> bool:
+        if node.op == "call_module":
+            return bool(getattr(self.modules[str(node.target)], "inplace", False))
+        return node.target in _IN_PLACE or bool(node.kwargs.get("inplace", False))
+
+    def _overwrite(self, node: fx.Node) -> None:
+        """An operation in place: whoever reads its operand from here on reads the result."""
+        operand = self.values[node.all_input_nodes[0]]
+        for key, value in self.values.items():
+            if isinstance(value, _Ref) and value == operand:
+                self.values[key] = self.values[node]
 
     def _output(self, value: Any) -> None:
         if not isinstance(value, _Ref):
@@ -215,3 +229,5 @@ _FUNCTIONS: dict[Any, _Rule] = {
     "size": _size,
     getattr: _getattr,
 }
+
+_IN_PLACE = {operator.iadd, "add_", torch.relu_, F.relu_, "relu_"}

@@ -14,9 +14,11 @@ import numpy.typing as npt
 from pi_system.kernels import _native
 from pi_system.kernels.packing import packed_bytes
 
-__all__ = ["FinishSpec", "RlweContext", "Words", "rlwe_paths"]
+__all__ = ["SEED_BYTES", "FinishSpec", "RlweContext", "Words", "expand_seed", "rlwe_paths"]
 
 Words: TypeAlias = npt.NDArray[np.uint64]
+
+SEED_BYTES = 64
 
 _BLOCK = 32
 _MAX_TERMS = 1 << 11  # lazy sums of 52-bit halves must stay below 2^63
@@ -27,6 +29,23 @@ def rlwe_paths() -> list[str]:
     return ["ifma", "portable"] if _native.rlwe_ifma() else ["portable"]
 
 
+def expand_seed(seed: npt.NDArray[np.uint8], degree: int, primes: tuple[int, ...]) -> Words:
+    """The second half of the SEAL ciphertext that was saved with this seed.
+
+    Args:
+        seed: (64,) bytes of SEAL's Blake2xbPRNG.
+        degree: n.
+        primes: the ciphertext modulus.
+
+    Returns:
+        (primes, n) uniform residues of coefficients.
+    """
+    _expect(seed, np.uint8, (SEED_BYTES,))
+    out = np.empty((len(primes), degree), np.uint64)
+    _native.rlwe_expand(seed, list(primes), out)
+    return out
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishSpec:
     """How a product becomes an answer.
@@ -34,20 +53,18 @@ class FinishSpec:
     Attributes:
         ring_bits: l, plaintext modulus 2^l.
         flood_bits: f, the noise added to the masked half is uniform in [-2^f, 2^f).
-        kept: primes of the answer, the first 1 or 2; the value is divided by the others.
-        modulus_bits: bits of the product of the kept primes, at most 62.
-        drop_bits: low bits of the masked half that are not sent.
+        kept_bits: bits of the answer's primes, the context's first 1 or 2; the value is divided by the others.
+        drop_bits: low bits of the masked half that are not sent; 0 where two primes are kept.
     """
 
     ring_bits: int
     flood_bits: int
-    kept: int
-    modulus_bits: int
+    kept_bits: tuple[int, ...]
     drop_bits: int
 
     def answer_bytes(self, degree: int, used: int) -> int:
         """Size of an answer whose masked half is read at ``used`` positions."""
-        return packed_bytes(degree, self.modulus_bits) + packed_bytes(used, self.modulus_bits - self.drop_bits)
+        return sum(packed_bytes(degree, b) + packed_bytes(used, b - self.drop_bits) for b in self.kept_bits)
 
 
 class RlweContext:
@@ -141,7 +158,8 @@ class RlweContext:
             masks: (used,) values below 2^l to add.
 
         Returns:
-            ``spec.answer_bytes(n, used)`` bytes: the second polynomial, then the read coefficients of the first.
+            ``spec.answer_bytes(n, used)`` bytes: the second polynomial, a bit string for each kept prime, then the
+            read coefficients of the first in the same way, without their low bits.
         """
         shape = (2, len(self.primes), self.degree)
         _expect(product, np.uint64, shape)
@@ -156,7 +174,7 @@ class RlweContext:
         self._native.finish(
             spec.ring_bits,
             spec.flood_bits,
-            spec.kept,
+            len(spec.kept_bits),
             spec.drop_bits,
             product,
             zero,

@@ -12,8 +12,9 @@ Cost:     rounds = 1 round trip; bits = k + l each ("arith"), k + l + 2 ("bit").
           before it sends; in "arith" both evaluate at the same time, but keys are 2 to 4 times larger.
 Error:    exact up to +1 in the last place for |x| < 2^(k-1); undefined and not detected outside.
 Security: semi-honest, one corrupted party, trusted dealer. Seeds of the key's nodes have 125 bits, and AES under a
-          public key is used as a random permutation (Guo et al., eprint 2019/1168); a fresh public key for each 32
-          instances keeps multi-target attacks above 2^115 AES calls. A (seed, salt) pair serves one ``deal`` only.
+          public key is taken for a random permutation (Guo et al., eprint 2019/074). A fresh public key for each 32
+          instances keeps attacks on many seeds at once (eprint 2019/1168) at about 2^115 AES calls.
+          A (seed, salt) pair serves one ``deal`` only.
 Source:   Boyle et al., EUROCRYPT 2021, eprint 2020/1392 (comparison key, figure 1); LLAMA 2022/793 and Orca 2023/206
           (ReLU with truncation). Different here: one AES call a level, flags inside the node's block, a 256-bit leaf
           table ("bit") or 4 leaf payloads ("arith"), roots and masks from a seed.
@@ -22,8 +23,8 @@ Instances are processed in blocks of ``RELU_BLOCK`` = 32. ``key`` and ``server b
 block; a call on the sub-range that starts at ``first`` (a multiple of 32) gets the whole blobs, and the other arrays
 for the sub-range alone. Chunked calls give the same results as one call over everything.
 
-    key      bit:   per block, k - 9 levels of 32 x 16 bytes, then 2 x 32 x 16 bytes of leaf table
-             arith: per block, k - 3 levels of 32 x 16 bytes and 3 x 32 elements, then 4 x 3 x 32 elements
+    key      bit:   per block, max(k - 9, 0) levels of 32 x 16 bytes, then 2 x 32 x 16 bytes of leaf table
+             arith: per block, max(k - 3, 0) levels of 32 x 16 bytes and 3 x 32 elements, then 4 x 3 x 32 elements
     server   per block, 5 (bit) or 3 (arith) rows of 32 elements; an element has 4 bytes if l <= 32, else 8
     message  packed values of the sub-range (``pack_bits``), then, in variant "bit", packed bits
 """

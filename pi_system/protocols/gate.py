@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pi_system.errors import ConfigError
 
-__all__ = ["ClientGate", "GateSpec", "ServerGate"]
+__all__ = ["ClientGate", "GateCost", "GateSpec", "ServerGate"]
 
 _BLOCK = 32
 
@@ -57,6 +57,21 @@ class GateSpec:
     def block(self) -> int:
         """Chunk granularity in elements."""
         return _BLOCK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateCost:
+    """What a protocol declares that one gate costs online; tests hold it against the channel's counters.
+
+    Attributes:
+        round_trips: server message, client reply.
+        server_to_client_bytes: payload, all exchanges.
+        client_to_server_bytes: payload, all exchanges.
+    """
+
+    round_trips: int
+    server_to_client_bytes: int
+    client_to_server_bytes: int
 
 
 class ServerGate(Protocol):

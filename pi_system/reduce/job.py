@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pi_system.errors import ConfigError, InvariantError
+from pi_system.errors import ConfigError, InputError, InvariantError
 from pi_system.reduce.method import ReductionTask
 from pi_system.reduce.registry import make_method
 from pi_system.train.config import TrainConfig
@@ -70,6 +70,8 @@ def reduce_run(
     relus = budget_of(loaded.relu_map.count, budget, fraction)
     run = RunDirectory(out)
     data = load_data(data_config)
+    if data.preprocess != loaded.preprocess:
+        raise InputError(f"data {data_config.name}: expected the pictures {source} was trained on; found others")
     task = ReductionTask(
         spec=loaded.spec,
         network=loaded.network,

@@ -6,7 +6,9 @@ from pi_system.backends.crypten_adapter import CryptenClient, CryptenServer, dea
 from pi_system.errors import ConfigError
 from pi_system.rpc.registry import RuntimeOptions
 
-__all__ = ["deal", "make_client", "make_server"]
+__all__ = ["DURABLE", "deal", "make_client", "make_server"]
+
+DURABLE = False
 
 
 def make_server(artifact: Artifact, options: RuntimeOptions) -> ServerRuntime:

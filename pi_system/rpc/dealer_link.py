@@ -1,6 +1,5 @@
 """A party's way to the dealer: one stream a request, opened when the offline phase asks for it."""
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,7 +24,7 @@ class DealerDialer:
 
     Attributes:
         address: of the dealer, None if this party has none.
-        pairing_id: 16 random bytes both parties know: under it, and the request's digest, they are paired.
+        pairing_id: 16 random bytes that only both parties know: under it the dealer pairs them.
         role: this party's.
         backend: whose deal function is asked for.
         count: inferences.
@@ -92,7 +91,7 @@ class DealerDialer:
     def _hello(self, request: bytes) -> DealerHello:
         return DealerHello(
             protocol_version=PROTOCOL_VERSION,
-            pairing_id=hashlib.sha256(self.pairing_id + request).digest(),
+            pairing_id=self.pairing_id,
             role=self.role,
             backend=self.backend,
             count=self.count,

@@ -54,6 +54,8 @@ class FrameStream:
         self.timeout_s = timeout_s
         self.peer = peer
         self.gone = gone
+        self._lock = threading.Lock()
+        self._dead: PiError | None = None
         self._when_dead: list[Callable[[PiError], None]] = []
         self._inbox: ByteQueue[bytes] = ByteQueue(QUEUE_BYTES)
         self._outbox: ByteQueue[tuple[memoryview, int]] = ByteQueue(QUEUE_BYTES)
@@ -143,11 +145,20 @@ class FrameStream:
         self._die(error)
 
     def when_dead(self, callback: Callable[[PiError], None]) -> None:
-        """Have ``callback`` called, from another thread, when the peer is gone or the stream failed."""
-        self._when_dead.append(callback)
+        """Have ``callback`` called once the peer is gone or the stream failed; at once if it has."""
+        with self._lock:
+            dead = self._dead
+            if dead is None:
+                self._when_dead.append(callback)
+        if dead is not None:
+            callback(dead)
 
     def _die(self, error: PiError) -> None:
         self._outbox.close(error)
+        with self._lock:
+            if self._dead is not None:
+                return
+            self._dead = error
         for callback in self._when_dead:
             callback(error)
 

@@ -10,7 +10,7 @@ import grpc
 from pi_system.errors import ConfigError, PeerUnavailableError, PiError
 from pi_system.rpc.frames import FrameStream
 from pi_system.rpc.status import ERROR_KEY, error_to_status, rpc_error_to_error
-from pi_system.rpc.transport import SERVER_OPTIONS, SERVICE, check_address
+from pi_system.rpc.transport import OPTIONS, SERVICE, check_address
 
 __all__ = ["serve_streams"]
 
@@ -31,6 +31,7 @@ def serve_streams(
     *,
     timeout_s: float,
     max_streams: int,
+    share_port: bool = False,
 ) -> tuple[grpc.Server, int]:
     """Start a gRPC server on ``address`` (port 0: any free one); returns it and its port.
 
@@ -41,6 +42,7 @@ def serve_streams(
         unary: by method name, request-reply calls.
         timeout_s: of the streams.
         max_streams: streams served at once; more are refused by gRPC.
+        share_port: other sockets of ours are bound to the port, too.
 
     Raises:
         ConfigError: the address cannot be bound.
@@ -73,7 +75,9 @@ def serve_streams(
     }
 
     pool = ThreadPoolExecutor(max_workers=max_streams + 2, thread_name_prefix="grpc")
-    server = grpc.server(pool, options=SERVER_OPTIONS, maximum_concurrent_rpcs=max_streams + 2)
+    server = grpc.server(
+        pool, options=(*OPTIONS, ("grpc.so_reuseport", int(share_port))), maximum_concurrent_rpcs=max_streams + 2
+    )
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     try:
         port = server.add_insecure_port(check_address(address))

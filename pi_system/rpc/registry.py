@@ -11,7 +11,7 @@ from pi_system.backends.base import ClientRuntime, Deal, ServerRuntime
 from pi_system.errors import ConfigError
 from pi_system.rpc.session_config import SessionConfig
 
-__all__ = ["BACKENDS", "Backend", "Backends", "RuntimeOptions", "find_backend"]
+__all__ = ["BACKENDS", "DEFAULT_BACKEND", "Backend", "Backends", "RuntimeOptions", "find_backend"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,8 @@ class RuntimeOptions:
 
     Attributes:
         config: the session's configuration.
-        store_dir: private folder for offline material; the server's is one of this client's and model's own.
+        store_dir: private folder for offline material of all sessions; what belongs to this one is kept apart by
+            ``config``'s client id and digest.
     """
 
     config: SessionConfig
@@ -28,9 +29,15 @@ class RuntimeOptions:
 
 
 class Backend(Protocol):
-    """One backend: makes the two runtimes and deals. A module ``m`` with these four names is one."""
+    """One backend: makes the two runtimes and deals. A module with these four names is one.
+
+    Attributes:
+        deal: the dealer's side.
+        DURABLE: unused material outlives the session, in ``store_dir``.
+    """
 
     deal: Deal
+    DURABLE: bool
 
     def make_server(self, artifact: Artifact, options: RuntimeOptions) -> ServerRuntime:
         """The network owner's runtime. Raises ConfigError for options this backend does not offer."""
@@ -45,6 +52,9 @@ Backends = Mapping[str, str]
 BACKENDS: Final[Backends] = {
     "crypten": "pi_system.rpc.crypten_backend",
 }
+
+
+DEFAULT_BACKEND: Final = "crypten"
 
 
 def find_backend(name: str, backends: Backends = BACKENDS) -> Backend:

@@ -52,9 +52,7 @@ def error_to_status(error: BaseException) -> tuple[grpc.StatusCode, str, str]:
     return code, _printable(str(error)), type(error).__name__
 
 
-def rpc_error_to_error(
-    error: Exception, peer: str, gone: type[ChannelError] = PeerUnavailableError
-) -> PiError:
+def rpc_error_to_error(error: Exception, peer: str, gone: type[ChannelError] = PeerUnavailableError) -> PiError:
     """The error that a failed call stands for: the peer's own, or what the transport saw (``gone``: no peer)."""
     if not isinstance(error, grpc.Call):
         return gone(f"{peer}: went away")

@@ -14,7 +14,7 @@ from pi_system.errors import ChannelError, ConfigError, LocalProtocolError, Peer
 from pi_system.rpc.frames import FRAME_BYTES, FrameStream
 from pi_system.rpc.status import rpc_error_to_error
 
-__all__ = ["SERVER_OPTIONS", "SERVICE", "Connection", "check_address", "client_channel", "dial", "unary"]
+__all__ = ["OPTIONS", "SERVICE", "Connection", "check_address", "client_channel", "dial", "unary"]
 
 SERVICE: Final = "pi_system.v1.Inference"
 """Name of the gRPC service; it changes with every incompatible protocol."""
@@ -22,7 +22,7 @@ KEEPALIVE_S: Final = 2.0
 """Silence before a ping. Shorter: traffic while a party computes. Longer: a dead peer is noticed later."""
 KEEPALIVE_TIMEOUT_S: Final = 3.0
 """How long a ping may go unanswered. Shorter: a starved machine looks dead."""
-_OPTIONS: Final = (
+OPTIONS: Final = (
     ("grpc.max_receive_message_length", 2 * FRAME_BYTES),  # our own check at FRAME_BYTES gives the typed error
     ("grpc.max_send_message_length", -1),
     ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
@@ -33,7 +33,7 @@ _OPTIONS: Final = (
     ("grpc.http2.max_ping_strikes", 0),
 )
 _CLIENT_OPTIONS: Final = (
-    *_OPTIONS,
+    *OPTIONS,
     ("grpc.enable_retries", 0),  # a protocol round is never repeated
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
@@ -41,7 +41,6 @@ _CLIENT_OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),  # each stream its own TCP connection: sessions share nothing
     ("grpc.enable_http_proxy", 0),
 )
-SERVER_OPTIONS: Final = (*_OPTIONS, ("grpc.so_reuseport", 1))
 
 
 class Connection:

@@ -89,7 +89,7 @@ class FssServer(_Party):
             pairing_id=pairing_id,
             limit_bytes=limit_bytes,
         )
-        self._loaded: dict[tuple[str, ...], list[Bundle]] = {}
+        self._loaded: dict[tuple[str, ...], ServerMaterial] = {}
 
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures; see offline/dealer.py for the messages."""
@@ -112,14 +112,14 @@ class FssServer(_Party):
         """Mark the named material used, durably, and load it."""
         for material_id in ids:
             self._store.take(material_id)
-        self._loaded[ids] = [self._store.load(material_id, self._layout) for material_id in ids]
+        self._loaded[ids] = self._material([self._store.load(material_id, self._layout) for material_id in ids])
 
     def infer(self, ids: tuple[str, ...], peer: Channel) -> None:
         """Online phase for ``len(ids)`` pictures."""
-        bundles = self._loaded.pop(ids, None)
-        if bundles is None:
+        material = self._loaded.pop(ids, None)
+        if material is None:
             raise LocalProtocolError("online phase: expected reserved material, found none")
-        online = ServerOnline(self.public, self._layers, self._material(bundles), peer)
+        online = ServerOnline(self.public, self._layers, material, peer)
         online.infer(reveal_argmax=self._reveal_argmax)
 
     def _material(self, bundles: list[Bundle]) -> ServerMaterial:

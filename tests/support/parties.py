@@ -67,3 +67,26 @@ def run_parties(
     if errors:
         raise errors[0]
     return results["server"], results["client"], left, right
+
+
+PAIRING = "ab" * 16
+
+
+def fss_logits(artifact: Any, pictures: Any, store: Any, **options: Any) -> tuple[Any, MemoryChannel, MemoryChannel]:
+    """Prepare, reserve and infer one batch under backend fss: (logits, server end, client end)."""
+    from pi_system.offline.dealer import deal
+    from pi_system.runtime.fss import FssClient, FssServer
+
+    server, client = FssServer(artifact, store, PAIRING, **options), FssClient(artifact, store, PAIRING, **options)
+    count = len(pictures)
+    dealer = Dealer(deal, count)
+    run_parties(
+        lambda channel: server.prepare(count, channel, dealer.server_link),
+        lambda channel: client.prepare(count, channel, dealer.client_link),
+    )
+    ids = client.reserve(count)
+    server.reserve(ids)
+    _, logits, left, right = run_parties(
+        lambda channel: server.infer(ids, channel), lambda channel: client.infer(pictures, ids, channel)
+    )
+    return logits, left, right

@@ -44,15 +44,15 @@ struct Backend {
     // See dcf_bit.h.
     uint32_t (*bit_eval)(const AesKey &key, const Block *root, int party, const uint8_t *words, int bits,
                          const uint64_t *x);
-    void (*bit_deal)(const AesKey &key, const Block *root0, const Block *root1, const uint64_t *alpha, int bits,
-                     uint8_t *words);
+    void (*bit_deal)(const AesKey &key, const Block *root0, const Block *root1, const uint64_t *alpha,
+                     int bits, uint8_t *words);
     // 32 values of `bits` bits <-> 4 * bits bytes, little-endian bit order.
     void (*pack)(const uint64_t *values, int bits, uint8_t *out);
     void (*unpack)(const uint8_t *in, int bits, uint64_t *values);
     bool wide;  // AVX-512 versions of the plain loops may be used
 };
 
-// The backend in use; set by select_backend, by the environment variable PI_SYSTEM_AES, or the fastest.
+// The backend in use: the fastest, until select_backend says otherwise.
 const Backend &backend();
 // False when `name` is unknown or this machine lacks the instructions; "auto" picks the fastest.
 bool select_backend(const char *name);

@@ -65,8 +65,8 @@ void bit_deal(const AesKey &key, const Block *root0, const Block *root1, const u
 
 }  // namespace
 
-const Backend arm_backend = {"arm",    expand,         ecb,              ctr,  bit_eval,
-                             bit_deal, pack32_generic, unpack32_generic, false};
+const Backend arm_backend = {"arm",          expand,           ecb,  ctr, bit_eval, bit_deal,
+                             pack32_generic, unpack32_generic, false};
 
 }  // namespace pi
 #endif

@@ -1,7 +1,8 @@
 // Bitsliced AES-128: no tables and no branches on data, 16 blocks at a time.
 //
 // S-box circuit: Boyar and Peralta, "A small depth-16 circuit for the AES S-box" (eprint 2011/332), its
-// 113-gate form. Plane q[i] holds bit i of every byte; byte b of block n is bit 16 * (n % 4) + b of lane n / 4.
+// 113-gate form. Plane q[i] holds bit i of every byte; byte b of block n is bit 16 * (n % 4) + b of lane n
+// / 4.
 #include "aes.h"
 #include "dcf_bit.h"
 #include "pack.h"
@@ -50,9 +51,10 @@ void sub_bytes(Plane *q) {
 void shift_rows(Plane *q) {
     for (int i = 0; i < 8; i++) {
         const Plane x = q[i];
-        q[i] = (x & 0x1111111111111111u) | ((x >> 4) & 0x0222022202220222u) | ((x << 12) & 0x2000200020002000u) |
-               ((x >> 8) & 0x0044004400440044u) | ((x << 8) & 0x4400440044004400u) |
-               ((x >> 12) & 0x0008000800080008u) | ((x << 4) & 0x8880888088808880u);
+        q[i] = (x & 0x1111111111111111u) | ((x >> 4) & 0x0222022202220222u) |
+               ((x << 12) & 0x2000200020002000u) | ((x >> 8) & 0x0044004400440044u) |
+               ((x << 8) & 0x4400440044004400u) | ((x >> 12) & 0x0008000800080008u) |
+               ((x << 4) & 0x8880888088808880u);
     }
 }
 
@@ -178,7 +180,7 @@ void bit_deal(const AesKey &key, const Block *root0, const Block *root1, const u
 
 }  // namespace
 
-const Backend portable_backend = {"portable", expand,         ecb,           ctr,  bit_eval,
-                                  bit_deal,   pack32_generic, unpack32_generic, false};
+const Backend portable_backend = {"portable",     expand,           ecb,  ctr, bit_eval, bit_deal,
+                                  pack32_generic, unpack32_generic, false};
 
 }  // namespace pi

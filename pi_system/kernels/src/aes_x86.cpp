@@ -11,8 +11,8 @@
 namespace pi {
 namespace {
 
-// One round of the key schedule. AESENCLAST on four equal columns is SubBytes alone (ShiftRows moves nothing),
-// which is faster than AESKEYGENASSIST.
+// One round of the key schedule. AESENCLAST on four equal columns is SubBytes alone (ShiftRows moves
+// nothing), which is faster than AESKEYGENASSIST.
 PI_TARGET_AESNI inline __m128i next_round_key(__m128i k, int rcon) {
     const __m128i rotated = _mm_shuffle_epi8(k, _mm_set1_epi32(0x0c0f0e0d));
     const __m128i sub = _mm_aesenclast_si128(rotated, _mm_set1_epi32(rcon));
@@ -36,7 +36,8 @@ PI_TARGET_AESNI void aesni_eight(const AesKey &key, const uint8_t *in, uint8_t *
     const __m128i *rk = reinterpret_cast<const __m128i *>(key.rk);
     __m128i s[8];
     for (size_t i = 0; i < 8; i++)
-        s[i] = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i *>(in) + (i < blocks ? i : 0)), rk[0]);
+        s[i] = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i *>(in) + (i < blocks ? i : 0)),
+                             rk[0]);
     for (int r = 1; r < 10; r++) {
         const __m128i k = rk[r];
 #pragma GCC unroll 8
@@ -66,8 +67,8 @@ uint32_t aesni_bit_eval(const AesKey &key, const Block *root, int party, const u
     return bit_eval_generic(aesni_backend, key, root, party, words, bits, x);
 }
 
-void aesni_bit_deal(const AesKey &key, const Block *root0, const Block *root1, const uint64_t *alpha, int bits,
-                    uint8_t *words) {
+void aesni_bit_deal(const AesKey &key, const Block *root0, const Block *root1, const uint64_t *alpha,
+                    int bits, uint8_t *words) {
     bit_deal_generic(aesni_backend, key, root0, root1, alpha, bits, words);
 }
 
@@ -117,8 +118,10 @@ PI_TARGET_VAES void vaes_ecb(const AesKey &key, const uint8_t *in, uint8_t *out,
 }
 
 template <int N>
-PI_TARGET_VAES inline void vaes_ctr_pass(const AesKey &key, uint64_t hi, uint64_t lo, uint8_t *out, size_t blocks) {
-    const __m512i swap = _mm512_broadcast_i32x4(_mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+PI_TARGET_VAES inline void vaes_ctr_pass(const AesKey &key, uint64_t hi, uint64_t lo, uint8_t *out,
+                                         size_t blocks) {
+    const __m512i swap =
+        _mm512_broadcast_i32x4(_mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
     const __m512i base = _mm512_set_epi64(hi, lo, hi, lo, hi, lo, hi, lo);
     __m512i s[N];
 #pragma GCC unroll 8

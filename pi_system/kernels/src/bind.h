@@ -13,13 +13,14 @@ namespace nb = nanobind;
 
 using Bytes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using ConstBytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Elements = nb::ndarray<nb::c_contig, nb::device::cpu>;                 // uint32 or uint64, written
+using Elements = nb::ndarray<nb::c_contig, nb::device::cpu>;               // uint32 or uint64, written
 using ConstElements = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;  // uint32 or uint64, read
 
 inline void require_size(const char *what, size_t found, size_t expected) {
     if (found != expected)
         throw nb::value_error((std::string(what) + ": expected " + std::to_string(expected) + ", found " +
-                               std::to_string(found)).c_str());
+                               std::to_string(found))
+                                  .c_str());
 }
 
 inline const uint8_t *bytes16(const char *what, const nb::bytes &b) {

@@ -6,7 +6,8 @@
 namespace pi {
 namespace {
 
-constexpr uint64_t VALUE = 1, VALUE_REST = 4;  // tweaks of the payload calls; a leaf adds its index to the second
+constexpr uint64_t VALUE = 1,
+                   VALUE_REST = 4;  // tweaks of the payload calls; a leaf adds its index to the second
 
 struct Nodes {
     Block seed[LANES];
@@ -38,7 +39,8 @@ PI_INLINE Block tweaked(const Block &node, uint64_t dir, uint64_t tweak) {
 }
 
 template <class T>
-PI_INLINE void add_payload(const Block *values, const uint8_t *words, const uint64_t *control, T (*sum)[LANES]) {
+PI_INLINE void add_payload(const Block *values, const uint8_t *words, const uint64_t *control,
+                           T (*sum)[LANES]) {
     for (size_t i = 0; i < LANES; i++) {
         T v[3];
         payload_of<T>(values, i, v);
@@ -88,15 +90,16 @@ PI_INLINE void eval_leaf(const Backend &be, const AesKey &key, const Nodes &n, c
         for (size_t p = 0; p < PAYLOAD; p++) {
             T word = 0;  // read every entry, so that the memory touched does not depend on x
             for (uint64_t j = 0; j < entries; j++)
-                word |= element<T>(words, j * PAYLOAD + p, i) & (T{0} - static_cast<T>((x[i] & (entries - 1)) == j));
+                word |= element<T>(words, j * PAYLOAD + p, i) &
+                        (T{0} - static_cast<T>((x[i] & (entries - 1)) == j));
             sum[p][i] += v[p] + (word & static_cast<T>(n.control[i]));
         }
     }
 }
 
 template <class T>
-PI_INLINE void eval_block(const Backend &be, const AesKey &key, const Block *root, int party, const uint8_t *words,
-                          int bits, const uint64_t *x, uint64_t (*out)[LANES]) {
+PI_INLINE void eval_block(const Backend &be, const AesKey &key, const Block *root, int party,
+                          const uint8_t *words, int bits, const uint64_t *x, uint64_t (*out)[LANES]) {
     Nodes n;
     T sum[PAYLOAD][LANES] = {};
     for (size_t i = 0; i < LANES; i++) {
@@ -120,11 +123,17 @@ struct Pair {
     T total[3];        // what the words so far add up to on the path
 };
 
+// v where the mask is set, else -v.
+template <class T>
+PI_INLINE T negate_unless(uint64_t mask, T v) {
+    const T flip = static_cast<T>(~mask);
+    return static_cast<T>((v ^ flip) - flip);
+}
+
 // Words make the payload shares of the parties differ by `target` on the side they belong to.
 template <class T>
 PI_INLINE T payload_word(const Pair<T> &pair, T v0, T v1, T target) {
-    const T word = v1 - v0 + target;
-    return pair.control ? word : static_cast<T>(T{0} - word);
+    return negate_unless(pair.control, v1 - v0 + target);
 }
 
 template <class T>
@@ -144,7 +153,8 @@ PI_INLINE void deal_level(const Backend &be, const AesKey &key, Pair<T> *pairs, 
         Pair<T> &pair = pairs[i];
         const uint64_t keep = (alpha[i] >> bit) & 1;
         const size_t kept = 2 * keep, lost = 2 - kept;  // first index of `out`, for party 0
-        Block word = {out[lost][0][i].lo ^ out[lost + 1][0][i].lo, out[lost][0][i].hi ^ out[lost + 1][0][i].hi};
+        Block word = {out[lost][0][i].lo ^ out[lost + 1][0][i].lo,
+                      out[lost][0][i].hi ^ out[lost + 1][0][i].hi};
         const uint64_t left = out[0][0][i].lo ^ out[1][0][i].lo, right = out[2][0][i].lo ^ out[3][0][i].lo;
         word.lo = (word.lo & ~uint64_t{5}) | ((left ^ keep ^ 1) & 1) | ((right ^ (keep << 2)) & 4);
         std::memcpy(words + 16 * i, &word, 16);
@@ -158,7 +168,7 @@ PI_INLINE void deal_level(const Backend &be, const AesKey &key, Pair<T> *pairs, 
             const T target = static_cast<T>(beta[p][i] * keep) - pair.total[p];
             const T v = payload_word<T>(pair, lost0[p], lost1[p], target);
             std::memcpy(words + 16 * LANES + sizeof(T) * (p * LANES + i), &v, sizeof(T));
-            pair.total[p] += kept0[p] - kept1[p] + (pair.control ? v : static_cast<T>(T{0} - v));
+            pair.total[p] += kept0[p] - kept1[p] + negate_unless(pair.control, v);
         }
         for (size_t b = 0; b < 2; b++) {
             const uint64_t t = b == 0 ? pair.control : ~pair.control;
@@ -205,8 +215,9 @@ PI_INLINE void deal_block(const Backend &be, const AesKey &key, const Block *roo
     deal_leaf<T>(be, key, pairs, alpha, beta, words);
 }
 
-PI_INLINE void eval_any(const Backend &be, size_t element_bytes, const AesKey &key, const Block *root, int party,
-                        const uint8_t *words, int bits, const uint64_t *x, uint64_t (*out)[LANES]) {
+PI_INLINE void eval_any(const Backend &be, size_t element_bytes, const AesKey &key, const Block *root,
+                        int party, const uint8_t *words, int bits, const uint64_t *x,
+                        uint64_t (*out)[LANES]) {
     if (element_bytes == 4)
         eval_block<uint32_t>(be, key, root, party, words, bits, x, out);
     else
@@ -238,8 +249,9 @@ void arith_eval(const Backend &be, size_t element_bytes, const AesKey &key, cons
     eval_both(be, element_bytes, key, root, party, words, bits, x, out);
 }
 
-void arith_deal(const Backend &be, size_t element_bytes, const AesKey &key, const Block *root0, const Block *root1,
-                const uint64_t *alpha, const uint64_t (*beta)[LANES], int bits, uint8_t *words) {
+void arith_deal(const Backend &be, size_t element_bytes, const AesKey &key, const Block *root0,
+                const Block *root1, const uint64_t *alpha, const uint64_t (*beta)[LANES], int bits,
+                uint8_t *words) {
     deal_both(be, element_bytes, key, root0, root1, alpha, beta, bits, words);
 }
 

@@ -4,7 +4,9 @@
 namespace pi {
 
 // A node's input to AES: its seed, tweaked by the direction in both halves.
-static inline Block child_input(const Block &node, uint64_t dir) { return {(node.lo & ~FLAGS) ^ dir, node.hi ^ dir}; }
+static inline Block child_input(const Block &node, uint64_t dir) {
+    return {(node.lo & ~FLAGS) ^ dir, node.hi ^ dir};
+}
 
 // All ones where the control bit of the child in direction `dir` is set.
 static inline uint64_t control_mask(uint64_t lo, uint64_t dir) { return uint64_t{0} - ((lo >> dir) & 1); }
@@ -18,8 +20,8 @@ static void correct(Block *node, const uint8_t *words, const uint64_t *control) 
     }
 }
 
-uint32_t bit_eval_generic(const Backend &be, const AesKey &key, const Block *root, int party, const uint8_t *words,
-                          int bits, const uint64_t *x) {
+uint32_t bit_eval_generic(const Backend &be, const AesKey &key, const Block *root, int party,
+                          const uint8_t *words, int bits, const uint64_t *x) {
     Block node[LANES], in[LANES];
     uint64_t control[LANES], out[LANES];
     for (size_t i = 0; i < LANES; i++) {
@@ -61,7 +63,8 @@ static Block correction(const Block (&child)[2][2], uint64_t keep, uint64_t valu
     const uint64_t keep_right = uint64_t{0} - keep;
     Block word;
     word.lo = (left & keep_right) ^ (right & ~keep_right);
-    word.hi = ((child[0][0].hi ^ child[1][0].hi) & keep_right) ^ ((child[0][1].hi ^ child[1][1].hi) & ~keep_right);
+    word.hi =
+        ((child[0][0].hi ^ child[1][0].hi) & keep_right) ^ ((child[0][1].hi ^ child[1][1].hi) & ~keep_right);
     word.lo = (word.lo & ~uint64_t{5}) | ((left ^ keep ^ 1) & 1) | ((right ^ (keep << 2)) & 4);
     word.lo ^= (value ^ (keep << 1)) & OUTPUT_BIT;
     return word;
@@ -81,7 +84,8 @@ void bit_deal_generic(const Backend &be, const AesKey &key, const Block *root0, 
                       const uint64_t *alpha, int bits, uint8_t *words) {
     const int levels = bit_levels(bits);
     Block node[LANES][2], in[LANES][2][2], child[LANES][2][2];
-    uint64_t value[LANES] = {}, control[LANES] = {};  // control bit of party 0, as a mask; party 1 has the other
+    uint64_t value[LANES] = {},
+             control[LANES] = {};  // control bit of party 0, as a mask; party 1 has the other
     for (size_t i = 0; i < LANES; i++) {
         node[i][0] = root0[i];
         node[i][1] = root1[i];
@@ -89,7 +93,8 @@ void bit_deal_generic(const Backend &be, const AesKey &key, const Block *root0, 
     for (int level = 0; level <= levels; level++, words += 16 * LANES) {
         for (size_t i = 0; i < LANES; i++)
             for (int b = 0; b < 2; b++)
-                for (int d = 0; d < 2; d++) in[i][b][d] = child_input(node[i][b], 2 * static_cast<uint64_t>(d));
+                for (int d = 0; d < 2; d++)
+                    in[i][b][d] = child_input(node[i][b], 2 * static_cast<uint64_t>(d));
         mmo(be, key, &in[0][0][0], &child[0][0][0], 4 * LANES);
         for (size_t i = 0; i < LANES; i++) {
             if (level == levels) {

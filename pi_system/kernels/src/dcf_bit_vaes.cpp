@@ -1,5 +1,6 @@
-// The comparison key with 512-bit VAES: 8 registers of 4 instances; a path bit of an instance is in both of its
-// 64-bit lanes, so that shifting a node by the direction brings the control bit of the chosen child to bit 0.
+// The comparison key with 512-bit VAES: 8 registers of 4 instances; a path bit of an instance is in both of
+// its 64-bit lanes, so that shifting a node by the direction brings the control bit of the chosen child to
+// bit 0.
 #include "dcf_bit_vaes.h"
 
 #ifdef PI_X86
@@ -17,7 +18,14 @@ namespace {
 
 constexpr int R = 8;  // registers
 
-PI_TARGET_VAES inline __m512i constant(uint64_t lo, uint64_t hi) { return _mm512_set_epi64(hi, lo, hi, lo, hi, lo, hi, lo); }
+// How many bytes ahead of the evaluation the key is fetched: it is read once, so it comes from main memory,
+// and the hardware's own prefetch stops at each page. Nearer is too late, farther leaves the first-level
+// cache.
+constexpr size_t AHEAD = 4096;
+
+PI_TARGET_VAES inline __m512i constant(uint64_t lo, uint64_t hi) {
+    return _mm512_set_epi64(hi, lo, hi, lo, hi, lo, hi, lo);
+}
 
 // x of 4 instances, each in both lanes of its block.
 PI_TARGET_VAES inline __m512i spread(const uint64_t *x) {
@@ -78,6 +86,7 @@ PI_TARGET_VAES uint32_t bit_eval_vaes(const AesKey &key, const Block *root, int 
 #pragma GCC unroll 8
         for (int i = 0; i < R; i++) {
             const __m512i word = _mm512_loadu_si512(words + 64 * i);
+            _mm_prefetch(reinterpret_cast<const char *>(words + AHEAD + 64 * i), _MM_HINT_T0);
             node[i] = _mm512_ternarylogic_epi64(node[i], control[i], word, PI_A ^ (PI_B & PI_C));
             out[i] = _mm512_xor_si512(out[i], node[i]);
             control[i] = control_mask(node[i], _mm512_and_si512(_mm512_srl_epi64(path[i], down), two));
@@ -94,6 +103,8 @@ PI_TARGET_VAES uint32_t bit_eval_vaes(const AesKey &key, const Block *root, int 
     for (int i = 0; i < R; i++) {
         const __mmask8 high = _mm512_test_epi64_mask(path[i], _mm512_set1_epi64(1 << (LEAF_BITS - 1)));
         __m512i word = _mm512_loadu_si512(words + 64 * i);
+        _mm_prefetch(reinterpret_cast<const char *>(words + AHEAD + 64 * i), _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char *>(words + AHEAD + 16 * LANES + 64 * i), _MM_HINT_T0);
         word = _mm512_mask_loadu_epi64(word, high, words + 16 * LANES + 64 * i);
         const __m512i leaf = _mm512_ternarylogic_epi64(node[i], control[i], word, PI_A ^ (PI_B & PI_C));
         // Bring byte (x / 8) % 16 of the leaf to the front, then its bit x % 8 to bit 0.
@@ -108,6 +119,29 @@ PI_TARGET_VAES uint32_t bit_eval_vaes(const AesKey &key, const Block *root, int 
 }
 
 namespace {
+
+// The leaf table of N registers' worth of instances: it must turn the difference of the parties' tables into
+// [j < alpha] plus the running output.
+template <int N>
+PI_TARGET_VAES inline void deal_leaf(const __m512i *child, const __m512i *path, const __m512i *value,
+                                     uint8_t *words) {
+    const __m512i one = _mm512_set1_epi64(1), zero = _mm512_setzero_si512();
+#pragma GCC unroll 4
+    for (int i = 0; i < N; i++) {
+        const __m512i both = _mm512_unpacklo_epi64(value[i], value[i]);
+        const __m512i flip = _mm512_srai_epi64(_mm512_slli_epi64(both, 62), 63);  // OUTPUT_BIT as a mask
+        const __m512i low = _mm512_and_si512(path[i], _mm512_set1_epi64((1 << LEAF_BITS) - 1));
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            __m512i count = _mm512_sub_epi64(low, constant(128 * h, 128 * h + 64));
+            count = _mm512_min_epi64(_mm512_max_epi64(count, zero), _mm512_set1_epi64(64));
+            const __m512i table = _mm512_sub_epi64(_mm512_sllv_epi64(one, count), one);
+            __m512i word = _mm512_xor_si512(child[2 * h * N + i], child[(2 * h + 1) * N + i]);
+            word = _mm512_xor_si512(word, _mm512_xor_si512(flip, table));
+            _mm512_storeu_si512(words + 16 * LANES * h + 64 * i, word);
+        }
+    }
+}
 
 // Deals N registers' worth of instances (4 N); `words` is already moved to the first of them.
 template <int N>
@@ -133,24 +167,7 @@ PI_TARGET_VAES inline void deal_part(const AesKey &key, const Block *root0, cons
                 child[(2 + b) * N + i] = _mm512_xor_si512(child[b * N + i], two);
             }
         mmo_wide<4 * N>(key, child);
-        if (level == levels) {
-#pragma GCC unroll 4
-            for (int i = 0; i < N; i++) {
-                const __m512i flip = _mm512_srai_epi64(_mm512_slli_epi64(_mm512_unpacklo_epi64(value[i], value[i]), 62), 63);
-                const __m512i low = _mm512_and_si512(path[i], _mm512_set1_epi64((1 << LEAF_BITS) - 1));
-#pragma GCC unroll 2
-                for (int h = 0; h < 2; h++) {
-                    __m512i count = _mm512_sub_epi64(low, constant(128 * h, 128 * h + 64));
-                    count = _mm512_min_epi64(_mm512_max_epi64(count, _mm512_setzero_si512()), _mm512_set1_epi64(64));
-                    const __m512i one = _mm512_set1_epi64(1);
-                    const __m512i table = _mm512_sub_epi64(_mm512_sllv_epi64(one, count), one);
-                    __m512i word = _mm512_xor_si512(child[2 * h * N + i], child[(2 * h + 1) * N + i]);
-                    word = _mm512_xor_si512(word, _mm512_xor_si512(flip, table));
-                    _mm512_storeu_si512(words + 16 * LANES * h + 64 * i, word);
-                }
-            }
-            return;
-        }
+        if (level == levels) return deal_leaf<N>(child, path, value, words);
         const __m128i down = _mm_cvtsi32_si128(bits - 2 - level);
 #pragma GCC unroll 4
         for (int i = 0; i < N; i++) {
@@ -178,8 +195,8 @@ PI_TARGET_VAES inline void deal_part(const AesKey &key, const Block *root0, cons
 
 }  // namespace
 
-PI_TARGET_VAES void bit_deal_vaes(const AesKey &key, const Block *root0, const Block *root1, const uint64_t *alpha,
-                                  int bits, uint8_t *words) {
+PI_TARGET_VAES void bit_deal_vaes(const AesKey &key, const Block *root0, const Block *root1,
+                                  const uint64_t *alpha, int bits, uint8_t *words) {
     for (size_t i = 0; i < LANES; i += 8)
         deal_part<2>(key, root0 + i, root1 + i, alpha + i, bits, words + 16 * i);
 }

@@ -1,10 +1,9 @@
-// Chooses the backend: by name, by the environment variable PI_SYSTEM_AES, or the fastest this machine runs.
+// Chooses the backend: the fastest this machine runs, or one by name.
 #include <atomic>
-#include <cstdlib>
 
 #include "aes.h"
 
-#ifdef PI_ARM
+#if defined(PI_ARM) && defined(__linux__)
 #include <sys/auxv.h>
 #ifndef HWCAP_AES
 #define HWCAP_AES (1 << 3)
@@ -29,8 +28,10 @@ struct Available {
         if (aes && wide) list[n++] = &vaes_backend;
         if (aes) list[n++] = &aesni_backend;
 #endif
-#ifdef PI_ARM
+#if defined(PI_ARM) && defined(__linux__)
         if (getauxval(AT_HWCAP) & HWCAP_AES) list[n++] = &arm_backend;
+#elif defined(PI_ARM) && defined(__APPLE__)
+        list[n++] = &arm_backend;  // every 64-bit ARM machine of Apple has the instructions
 #endif
         list[n] = &portable_backend;
     }
@@ -48,14 +49,8 @@ const Backend *find(const char *name) {
     return nullptr;
 }
 
-const Backend *initial() {
-    const char *wanted = std::getenv("PI_SYSTEM_AES");
-    const Backend *chosen = wanted != nullptr ? find(wanted) : nullptr;
-    return chosen != nullptr ? chosen : find("auto");
-}
-
 std::atomic<const Backend *> &current() {
-    static std::atomic<const Backend *> value{initial()};
+    static std::atomic<const Backend *> value{find("auto")};
     return value;
 }
 

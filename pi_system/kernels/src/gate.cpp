@@ -117,8 +117,8 @@ PI_INLINE void combine_bit_body(const Backend &, const Gate &gate, int party, co
 }
 
 // The same for variant "arith"; `w` are the shares from the comparison key, `dealt` the party's 3 shares.
-PI_INLINE void combine_arith_body(const Backend &, const Gate &gate, int party, const uint64_t *xh, const Lanes *w,
-                                  const Lanes *dealt, uint64_t *out) {
+PI_INLINE void combine_arith_body(const Backend &, const Gate &gate, int party, const uint64_t *xh,
+                                  const Lanes *w, const Lanes *dealt, uint64_t *out) {
     const uint64_t one = party == 0, c = carry_weight(gate);
     for (size_t i = 0; i < LANES; i++) {
         const uint64_t sm = (xh[i] >> (gate.compare_bits - 1)) - 1;  // all ones where s = 1
@@ -134,8 +134,8 @@ PI_BOTH(combine_bit, combine_bit_body,
          uint64_t *out),
         (be, gate, party, xh, e, dealt, out))
 PI_BOTH(combine_arith, combine_arith_body,
-        (const Backend &be, const Gate &gate, int party, const uint64_t *xh, const Lanes *w, const Lanes *dealt,
-         uint64_t *out),
+        (const Backend &be, const Gate &gate, int party, const uint64_t *xh, const Lanes *w,
+         const Lanes *dealt, uint64_t *out),
         (be, gate, party, xh, w, dealt, out))
 
 // Calls f(block of the range, public key of that block) over the range, each thread its own part.
@@ -192,12 +192,13 @@ void arith_values(const Gate &gate, const uint64_t *mask, Lanes *out, Lanes *bet
 struct PartyKeys {
     AesKey root, mask, share;
     PartyKeys(const uint8_t *seed, const uint8_t *salt)
-        : root(derive_key(seed, ROOT, salt)), mask(derive_key(seed, MASK, salt)),
+        : root(derive_key(seed, ROOT, salt)),
+          mask(derive_key(seed, MASK, salt)),
           share(derive_key(seed, SHARE, salt)) {}
 };
 
-void deal_block(const Gate &gate, const PartyKeys (&party)[2], size_t block, const AesKey &key, uint8_t *words,
-                uint8_t *server) {
+void deal_block(const Gate &gate, const PartyKeys (&party)[2], size_t block, const AesKey &key,
+                uint8_t *words, uint8_t *server) {
     const Backend &be = backend();
     alignas(64) Block root[2][LANES];
     Lanes mask[2], low, values[5], beta[3], shares[5];
@@ -231,13 +232,14 @@ void relu_masks(const Gate &gate, const Range &range, const uint8_t *seed, const
         for (size_t j = begin; j < end; j++) {
             Lanes mask;
             masks_of(backend(), gate, key, first + j, mask);
-            store_lanes(mask, width, range.left(j), ~uint64_t{0}, static_cast<uint8_t *>(out) + j * LANES * width);
+            store_lanes(mask, width, range.left(j), ~uint64_t{0},
+                        static_cast<uint8_t *>(out) + j * LANES * width);
         }
     });
 }
 
-void relu_deal(const Gate &gate, const Range &range, const uint8_t *seed0, const uint8_t *seed1, const uint8_t *salt,
-               uint8_t *key, uint8_t *server) {
+void relu_deal(const Gate &gate, const Range &range, const uint8_t *seed0, const uint8_t *seed1,
+               const uint8_t *salt, uint8_t *key, uint8_t *server) {
     const PartyKeys party[2] = {{seed0, salt}, {seed1, salt}};
     for_blocks(range, salt, [&](size_t j, const AesKey &block_key) {
         deal_block(gate, party, range.first / LANES + j, block_key, key + j * gate.key_block_bytes(),
@@ -246,7 +248,8 @@ void relu_deal(const Gate &gate, const Range &range, const uint8_t *seed0, const
 }
 
 void relu_server_send(const Gate &gate, const Range &range, const uint8_t *key, const uint8_t *seed0,
-                      const uint8_t *salt, const void *share, const void *masked, uint8_t *message, uint8_t *state) {
+                      const uint8_t *salt, const void *share, const void *masked, uint8_t *message,
+                      uint8_t *state) {
     const Backend &be = backend();
     const AesKey root_key = derive_key(seed0, ROOT, salt);
     uint8_t *bits = message + packed_bytes(range.count, gate.compare_bits);
@@ -291,7 +294,8 @@ void relu_server_eval(const Gate &gate, const Range &range, const uint8_t *key, 
         load_lanes(st, 8, LANES, xh);
         mask_low(gate, xh, low);
         roots(be, root_key, first + j, root);
-        arith_eval(be, width, block_key, root, 0, key + (first + j) * gate.key_block_bytes(), gate.low_bits(), low, w);
+        arith_eval(be, width, block_key, root, 0, key + (first + j) * gate.key_block_bytes(), gate.low_bits(),
+                   low, w);
         const uint8_t *blob = server + (first + j) * gate.server_block_bytes();
         for (size_t p = 0; p < 3; p++) load_lanes(blob + p * LANES * width, width, LANES, dealt[p]);
         combine_arith(be, gate, 0, xh, w, dealt, share);

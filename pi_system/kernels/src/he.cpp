@@ -114,27 +114,35 @@ void Context::switch_down(u64 *residues, size_t kept) const {
     }
 }
 
-u64 Context::compose(const u64 *residues, size_t kept) const {
-    if (kept == 1) return residues[0];
-    const u64 p = engine(0).prime(), q = engine(1).prime();
-    const u64 difference = add_mod(residues[1], q - residues[0] % q, q);
-    return residues[0] + p * inverse_of_[0][1].times(difference, q);
+// round(q * value / 2^bits) modulo the first primes, whose product is q.
+void Context::scale_up(u64 value, int bits, size_t kept, u64 *residues) const {
+    // value * (all but the last) = high * 2^bits + low, so that no product needs more than 128 bits.
+    u128 head = value;
+    for (size_t q = 0; q + 1 < kept; ++q) head *= engine(q).prime();
+    const u64 last = engine(kept - 1).prime();
+    const u128 one = 1, low = head & ((one << bits) - 1), high = head >> bits;
+    const u128 scaled = high * last + ((low * last + (one << (bits - 1))) >> bits);
+    for (size_t q = 0; q < kept; ++q) residues[q] = static_cast<u64>(scaled % engine(q).prime());
 }
 
 void Context::finish(const Finish &f, u64 *product, const u64 *zero, const u64 *random, const int32_t *positions,
                      const u64 *flood, const u64 *masks, size_t used, uint8_t *out) const {
     const size_t k = primes(), kept = static_cast<size_t>(f.kept);
     rerandomise(product, zero, random);
-    u64 modulus = 1;
-    for (size_t q = 0; q < kept; ++q) modulus *= engine(q).prime();
-    const int bits = 64 - __builtin_clzll(modulus);
-    std::vector<u64> values(n_), residues(k);
+    std::vector<u64> residues(k), mask(kept), values(kept * n_);
+    const auto emit = [&](size_t count, int dropped) {
+        for (size_t q = 0; q < kept; ++q) {
+            const int bits = 64 - __builtin_clzll(engine(q).prime()) - dropped;
+            pack_bits(&values[q * n_], count, bits, out);
+            out += packed_bytes(count, bits);
+        }
+    };
     for (size_t i = 0; i < n_; ++i) {
         for (size_t q = 0; q < k; ++q) residues[q] = product[(k + q) * n_ + i];
         switch_down(residues.data(), kept);
-        values[i] = compose(residues.data(), kept);
+        for (size_t q = 0; q < kept; ++q) values[q * n_ + i] = residues[q];
     }
-    pack_bits(values.data(), n_, bits, out);
+    emit(n_, 0);
     const u128 span = static_cast<u128>(1) << f.flood_bits;
     for (size_t i = 0; i < used; ++i) {
         const u128 word = ((static_cast<u128>(flood[2 * i + 1]) << 64) | flood[2 * i]) & (2 * span - 1);
@@ -144,11 +152,11 @@ void Context::finish(const Finish &f, u64 *product, const u64 *zero, const u64 *
             residues[q] = add_mod(product[q * n_ + static_cast<size_t>(positions[i])], wide, p);
         }
         switch_down(residues.data(), kept);
-        const u64 half = u64{1} << (f.ring_bits - 1);
-        const u64 mask = static_cast<u64>((static_cast<u128>(modulus) * masks[i] + half) >> f.ring_bits);
-        values[i] = add_mod(compose(residues.data(), kept), mask % modulus, modulus) >> f.drop_bits;
+        scale_up(masks[i], f.ring_bits, kept, mask.data());
+        for (size_t q = 0; q < kept; ++q)
+            values[q * n_ + i] = add_mod(residues[q], mask[q], engine(q).prime()) >> f.drop_bits;
     }
-    pack_bits(values.data(), used, bits - f.drop_bits, out + packed_bytes(n_, bits));
+    emit(used, f.drop_bits);
 }
 
 }  // namespace rlwe

@@ -69,7 +69,7 @@ struct Finish {
     int ring_bits;   // l
     int flood_bits;  // noise uniform in [-2^f, 2^f)
     int kept;        // primes of the answer: the first 1 or 2
-    int drop_bits;   // low bits not sent of the masked half
+    int drop_bits;   // low bits of the masked half that are not sent; 0 where two primes are kept
 };
 
 class Context {
@@ -89,18 +89,21 @@ class Context {
     void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
                   size_t available, u64 *out) const;
     // product: (2, primes, n), evaluation domain; zero: one input of load_inputs; random (n, 2) words; used positions with their flood (used, 2)
-    // words and masks below 2^l. Writes packed c1 (n values), then packed c0 (used values).
+    // words and masks below 2^l. Writes, packed, n values of c1 for each kept prime, then the used ones of c0.
     void finish(const Finish &f, u64 *product, const u64 *zero, const u64 *random, const int32_t *positions,
                 const u64 *flood, const u64 *masks, size_t used, uint8_t *out) const;
 
   private:
     void rerandomise(u64 *product, const u64 *zero, const u64 *random) const;
     void switch_down(u64 *residues, size_t kept) const;
-    u64 compose(const u64 *residues, size_t kept) const;
+    void scale_up(u64 value, int bits, size_t kept, u64 *residues) const;
 
     size_t n_;
     std::vector<std::unique_ptr<Engine>> engines_;
     std::vector<std::vector<Factor>> inverse_of_;  // [r][i] = 1 / p_r mod p_i
 };
+
+// (primes, n) uniform residues from a seed of 64 bytes.
+void expand_seed(const uint8_t *seed64, const std::vector<u64> &primes, size_t n, u64 *out);
 
 }  // namespace rlwe

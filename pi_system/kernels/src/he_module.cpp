@@ -18,6 +18,11 @@ template <class T> using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 
 void register_he(nb::module_ &m) {
     m.def("rlwe_ifma", &rlwe::ifma_available);
+    m.def("rlwe_expand", [](const Array<const uint8_t> &seed, const std::vector<uint64_t> &primes,
+                            const Array<uint64_t> &out) {
+        nb::gil_scoped_release release;
+        rlwe::expand_seed(seed.data(), primes, out.shape(1), out.data());
+    });
     nb::class_<Context>(m, "RlweContext")
         .def(nb::init<size_t, const std::vector<uint64_t> &, const std::string &>(), "n"_a, "primes"_a, "path"_a)
         .def("load_inputs",

@@ -84,7 +84,8 @@ PI_TARGET_VAES void pack32_vbmi(const uint64_t *values, int bits, uint8_t *out) 
     }
     if (bits < 8 || bits > 57) return pack32_generic(values, bits, out);
     const Permutes &p = permutes(bits);
-    const __m512i shift = _mm512_load_si512(p.shift), mask = _mm512_set1_epi64(static_cast<int64_t>(low_mask(bits)));
+    const __m512i shift = _mm512_load_si512(p.shift),
+                  mask = _mm512_set1_epi64(static_cast<int64_t>(low_mask(bits)));
     const __m512i even = _mm512_load_si512(p.scatter[0]), odd = _mm512_load_si512(p.scatter[1]);
     const __mmask64 bytes = low_mask(bits);
     for (size_t g = 0; g < 4; g++) {
@@ -103,7 +104,8 @@ PI_TARGET_VAES void unpack32_vbmi(const uint8_t *in, int bits, uint64_t *values)
     }
     if (bits < 8 || bits > 57) return unpack32_generic(in, bits, values);
     const Permutes &p = permutes(bits);
-    const __m512i shift = _mm512_load_si512(p.shift), mask = _mm512_set1_epi64(static_cast<int64_t>(low_mask(bits)));
+    const __m512i shift = _mm512_load_si512(p.shift),
+                  mask = _mm512_set1_epi64(static_cast<int64_t>(low_mask(bits)));
     const __m512i gather = _mm512_load_si512(p.gather);
     const __mmask64 bytes = low_mask(bits);
     for (size_t g = 0; g < 4; g++) {

@@ -2,6 +2,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstdlib>
+
 #include "aes.h"
 #include "bind.h"
 #include "pack.h"
@@ -75,15 +77,19 @@ std::vector<std::string> aes_backends() {
 }
 
 void use_aes_backend(const std::string &name) {
-    if (!select_backend(name.c_str())) throw nb::value_error("backend: unknown or not supported by this machine");
+    if (!select_backend(name.c_str()))
+        throw nb::value_error("backend: unknown or not supported by this machine");
 }
 
 }  // namespace
 
 void register_prg(nb::module_ &m) {
+    if (const char *wanted = std::getenv("PI_SYSTEM_AES")) use_aes_backend(wanted);
     m.def("aes_ctr", &aes_ctr, nb::arg("key16"), nb::arg("counter16"), nb::arg("out").noconvert());
-    m.def("pack_bits", &pack_bits, nb::arg("values").noconvert(), nb::arg("bits"), nb::arg("out").noconvert());
-    m.def("unpack_bits", &unpack_bits, nb::arg("packed").noconvert(), nb::arg("bits"), nb::arg("out").noconvert());
+    m.def("pack_bits", &pack_bits, nb::arg("values").noconvert(), nb::arg("bits"),
+          nb::arg("out").noconvert());
+    m.def("unpack_bits", &unpack_bits, nb::arg("packed").noconvert(), nb::arg("bits"),
+          nb::arg("out").noconvert());
     m.def("aes_backends", &aes_backends);
     m.def("aes_backend", [] { return std::string(backend().name); });
     m.def("use_aes_backend", &use_aes_backend, nb::arg("name"));

@@ -8,7 +8,8 @@ namespace {
 
 Gate make_gate(bool arith, int ring_bits, int compare_bits, int shift) {
     if (ring_bits < 2 || ring_bits > 64) throw nb::value_error("ring_bits: expected 2 to 64");
-    if (compare_bits < 2 || compare_bits > ring_bits) throw nb::value_error("compare_bits: expected 2 to ring_bits");
+    if (compare_bits < 2 || compare_bits > ring_bits)
+        throw nb::value_error("compare_bits: expected 2 to ring_bits");
     if (shift < 0 || shift >= compare_bits) throw nb::value_error("shift: expected 0 to compare_bits - 1");
     return Gate{ring_bits, compare_bits, shift, arith};
 }
@@ -25,11 +26,13 @@ Range make_range(size_t first, size_t count, int threads) {
 void require_cover(const char *what, size_t found, size_t block_bytes, const Range &range) {
     const size_t needed = block_bytes * (range.first / LANES + range.blocks());
     if (found % block_bytes != 0 || found < needed)
-        throw nb::value_error((std::string(what) + ": expected whole blocks, at least " + std::to_string(needed) +
-                               " bytes, found " + std::to_string(found)).c_str());
+        throw nb::value_error((std::string(what) + ": expected whole blocks, at least " +
+                               std::to_string(needed) + " bytes, found " + std::to_string(found))
+                                  .c_str());
 }
 
-void masks(const Gate &gate, const nb::bytes &seed, const nb::bytes &salt, size_t first, Elements out, int threads) {
+void masks(const Gate &gate, const nb::bytes &seed, const nb::bytes &salt, size_t first, Elements out,
+           int threads) {
     const Range range = make_range(first, require_elements("out", out, gate.mask_bytes()), threads);
     const uint8_t *s = bytes16("seed bytes", seed), *t = bytes16("salt bytes", salt);
     void *to = out.data();
@@ -49,8 +52,9 @@ void deal(const Gate &gate, size_t first, size_t count, const nb::bytes &seed0, 
     relu_deal(gate, range, s0, s1, t, k, v);
 }
 
-void server_send(const Gate &gate, ConstBytes key, const nb::bytes &seed0, const nb::bytes &salt, ConstElements share,
-                 ConstElements masked, size_t first, Bytes message, Bytes state, int threads) {
+void server_send(const Gate &gate, ConstBytes key, const nb::bytes &seed0, const nb::bytes &salt,
+                 ConstElements share, ConstElements masked, size_t first, Bytes message, Bytes state,
+                 int threads) {
     const Range range = make_range(first, require_elements("share", share, gate.ring_bytes()), threads);
     require_size("masked", require_elements("masked", masked, gate.mask_bytes()), range.count);
     require_size("message bytes", message.size(), gate.server_message_bytes(range.count));
@@ -63,8 +67,8 @@ void server_send(const Gate &gate, ConstBytes key, const nb::bytes &seed0, const
     relu_server_send(gate, range, k, s, t, y, m, to, st);
 }
 
-void server_eval(const Gate &gate, ConstBytes key, const nb::bytes &seed0, const nb::bytes &salt, ConstBytes server,
-                 size_t first, size_t count, Bytes state, int threads) {
+void server_eval(const Gate &gate, ConstBytes key, const nb::bytes &seed0, const nb::bytes &salt,
+                 ConstBytes server, size_t first, size_t count, Bytes state, int threads) {
     const Range range = make_range(first, count, threads);
     require_size("state bytes", state.size(), gate.state_block_bytes() * range.blocks());
     require_cover("key", key.size(), gate.key_block_bytes(), range);
@@ -76,9 +80,10 @@ void server_eval(const Gate &gate, ConstBytes key, const nb::bytes &seed0, const
     relu_server_eval(gate, range, k, s, t, v, st);
 }
 
-void client_reply(const Gate &gate, ConstBytes key, const nb::bytes &seed1, const nb::bytes &salt, ConstBytes message,
-                  ConstElements next_mask, size_t first, Bytes reply, int threads) {
-    const Range range = make_range(first, require_elements("next_mask", next_mask, gate.ring_bytes()), threads);
+void client_reply(const Gate &gate, ConstBytes key, const nb::bytes &seed1, const nb::bytes &salt,
+                  ConstBytes message, ConstElements next_mask, size_t first, Bytes reply, int threads) {
+    const Range range =
+        make_range(first, require_elements("next_mask", next_mask, gate.ring_bytes()), threads);
     require_size("message bytes", message.size(), gate.server_message_bytes(range.count));
     require_size("reply bytes", reply.size(), gate.client_message_bytes(range.count));
     require_cover("key", key.size(), gate.key_block_bytes(), range);
@@ -90,8 +95,8 @@ void client_reply(const Gate &gate, ConstBytes key, const nb::bytes &seed1, cons
     relu_client_reply(gate, range, k, s, t, in, next, to);
 }
 
-void server_finish(const Gate &gate, ConstBytes server, ConstBytes state, ConstBytes reply, size_t first, Elements out,
-                   int threads) {
+void server_finish(const Gate &gate, ConstBytes server, ConstBytes state, ConstBytes reply, size_t first,
+                   Elements out, int threads) {
     const Range range = make_range(first, require_elements("out", out, gate.ring_bytes()), threads);
     require_size("state bytes", state.size(), gate.state_block_bytes() * range.blocks());
     require_size("reply bytes", reply.size(), gate.client_message_bytes(range.count));
@@ -107,23 +112,30 @@ void server_finish(const Gate &gate, ConstBytes server, ConstBytes state, ConstB
 void register_relu(nb::module_ &m) {
     m.attr("RELU_BLOCK") = LANES;
     nb::class_<Gate>(m, "ReluGate")
-        .def("__init__", [](Gate *self, bool arith, int ring_bits, int compare_bits, int shift) {
-                 new (self) Gate(make_gate(arith, ring_bits, compare_bits, shift));
-             }, nb::arg("arith"), nb::arg("ring_bits"), nb::arg("compare_bits"), nb::arg("shift"))
+        .def(
+            "__init__",
+            [](Gate *self, bool arith, int ring_bits, int compare_bits, int shift) {
+                new (self) Gate(make_gate(arith, ring_bits, compare_bits, shift));
+            },
+            nb::arg("arith"), nb::arg("ring_bits"), nb::arg("compare_bits"), nb::arg("shift"))
         .def("key_bytes", [](const Gate &g, size_t n) { return g.key_block_bytes() * blocks(n); })
         .def("server_bytes", [](const Gate &g, size_t n) { return g.server_block_bytes() * blocks(n); })
         .def("state_bytes", [](const Gate &g, size_t n) { return g.state_block_bytes() * blocks(n); })
         .def("server_message_bytes", &Gate::server_message_bytes)
         .def("client_message_bytes", &Gate::client_message_bytes)
-        .def("masks", &masks, nb::arg("seed"), nb::arg("salt"), nb::arg("first"), nb::arg("out").noconvert(), nb::arg("threads"))
-        .def("deal", &deal, nb::arg("first"), nb::arg("count"), nb::arg("seed0"), nb::arg("seed1"), nb::arg("salt"),
-             nb::arg("key").noconvert(), nb::arg("server").noconvert(), nb::arg("threads"))
-        .def("server_send", &server_send, nb::arg("key").noconvert(), nb::arg("seed0"), nb::arg("salt"), nb::arg("share").noconvert(),
-             nb::arg("masked").noconvert(), nb::arg("first"), nb::arg("message").noconvert(), nb::arg("state").noconvert(), nb::arg("threads"))
-        .def("server_eval", &server_eval, nb::arg("key").noconvert(), nb::arg("seed0"), nb::arg("salt"), nb::arg("server").noconvert(),
-             nb::arg("first"), nb::arg("count"), nb::arg("state").noconvert(), nb::arg("threads"))
-        .def("client_reply", &client_reply, nb::arg("key").noconvert(), nb::arg("seed1"), nb::arg("salt"), nb::arg("message").noconvert(),
-             nb::arg("next_mask").noconvert(), nb::arg("first"), nb::arg("reply").noconvert(), nb::arg("threads"))
-        .def("server_finish", &server_finish, nb::arg("server").noconvert(), nb::arg("state").noconvert(), nb::arg("reply").noconvert(), nb::arg("first"),
-             nb::arg("out").noconvert(), nb::arg("threads"));
+        .def("masks", &masks, nb::arg("seed"), nb::arg("salt"), nb::arg("first"), nb::arg("out").noconvert(),
+             nb::arg("threads"))
+        .def("deal", &deal, nb::arg("first"), nb::arg("count"), nb::arg("seed0"), nb::arg("seed1"),
+             nb::arg("salt"), nb::arg("key").noconvert(), nb::arg("server").noconvert(), nb::arg("threads"))
+        .def("server_send", &server_send, nb::arg("key").noconvert(), nb::arg("seed0"), nb::arg("salt"),
+             nb::arg("share").noconvert(), nb::arg("masked").noconvert(), nb::arg("first"),
+             nb::arg("message").noconvert(), nb::arg("state").noconvert(), nb::arg("threads"))
+        .def("server_eval", &server_eval, nb::arg("key").noconvert(), nb::arg("seed0"), nb::arg("salt"),
+             nb::arg("server").noconvert(), nb::arg("first"), nb::arg("count"), nb::arg("state").noconvert(),
+             nb::arg("threads"))
+        .def("client_reply", &client_reply, nb::arg("key").noconvert(), nb::arg("seed1"), nb::arg("salt"),
+             nb::arg("message").noconvert(), nb::arg("next_mask").noconvert(), nb::arg("first"),
+             nb::arg("reply").noconvert(), nb::arg("threads"))
+        .def("server_finish", &server_finish, nb::arg("server").noconvert(), nb::arg("state").noconvert(),
+             nb::arg("reply").noconvert(), nb::arg("first"), nb::arg("out").noconvert(), nb::arg("threads"));
 }

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pi_system.errors import CorrelationMismatchError, InvariantError
 from pi_system.kernels import ReluGate, ReluVariant, pack_bits, packed_bytes, unpack_bits
-from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.gate import GateCost, GateSpec
 from pi_system.ring.carrier import RingArray
 
 __all__ = ["VARIANTS", "DcfRelu", "Variant"]
@@ -47,10 +47,14 @@ class DcfRelu:
         """Bytes of what the server keeps of that message."""
         return spec.count * _kernel(self.variant, spec).mask_dtype.itemsize
 
-    def online_bits(self, spec: GateSpec) -> tuple[int, int]:
-        """Declared online bits an element: (server to client, client to server), without padding to bytes."""
-        opened = 1 if self.variant == "bit" else 0
-        return spec.comparison_bits + opened, spec.ring_bits + opened
+    def cost(self, spec: GateSpec) -> GateCost:
+        """Declared online cost: k bits an element down and l up, and 1 each way in variant "bit"."""
+        opened = packed_bytes(spec.count, 1) if self.variant == "bit" else 0
+        return GateCost(
+            round_trips=1,
+            server_to_client_bytes=packed_bytes(spec.count, spec.comparison_bits) + opened,
+            client_to_server_bytes=packed_bytes(spec.count, spec.ring_bits) + opened,
+        )
 
     def deal(self, spec: GateSpec, seed0: bytes, seed1: bytes, salt: bytes) -> tuple[Bytes, Bytes]:
         """The dealer: (key for both, corrections for the server) from both parties' gate seeds."""

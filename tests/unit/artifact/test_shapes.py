@@ -48,6 +48,7 @@ def test_shapes_of_add_and_concat() -> None:
         {"kernel": (0, 1)},
         {"kernel": (20, 20)},
         {"shape": (1 << 24, 4, 3)},
+        {"kernel": (4096, 4096), "padding": (4096, 4096), "stride": (4000, 4000), "shape": (4, 2, 2)},
     ],
 )
 def test_convolution_that_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
@@ -63,6 +64,15 @@ def test_relu_counts_are_checked() -> None:
         relu = Relu(name="r", inputs=("input",), shape=(2, 2, 2), active=active, masked=masked)
         with pytest.raises(ArtifactError, match="active"):
             check_graph(Graph(nodes=(start, relu)))
+
+
+def test_hostile_weight_and_node_counts_are_refused() -> None:
+    start = Input(name="input", inputs=(), shape=(1 << 23, 1, 1))
+    wide = conv(in_channels=1 << 23, shape=(64, 1, 1), kernel=(1, 1), stride=(1, 1), padding=(0, 0))
+    with pytest.raises(ArtifactError, match="weights"):
+        check_graph(Graph(nodes=(start, wide)))
+    with pytest.raises(ValueError, match="4096"):
+        Graph(nodes=(start,) * 5000)
 
 
 def test_weight_shapes_name_every_tensor() -> None:

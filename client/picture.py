@@ -1,0 +1,105 @@
+"""Any PNG or JPEG to the network's input, as the artifact's Preprocess says; numpy and Pillow only.
+
+A picture is untrusted input: its size is checked before a pixel is decoded, and whatever Pillow stumbles over becomes
+one InputError.
+"""
+
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pi_system.artifact.preprocess import Preprocess
+from pi_system.errors import InputError
+
+__all__ = ["load_picture", "load_pictures"]
+
+MAX_PIXELS: Final = 64_000_000
+"""Larger: a decompression bomb costs gigabytes. Smaller: large photographs are refused."""
+_WHITE: Final = (255, 255, 255, 255)
+_BROKEN: Final = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,  # what Pillow raises for a broken PNG
+    EOFError,
+    OverflowError,
+    IndexError,
+    KeyError,
+    struct.error,
+    zlib.error,
+    Warning,
+    Image.DecompressionBombError,
+)
+
+
+def load_pictures(paths: list[Path], preprocess: Preprocess) -> NDArray[np.float32]:
+    """The pictures as (N, C, H, W), preprocessed. Raises InputError, which names the picture."""
+    if not paths:
+        raise InputError("picture: expected at least one")
+    return np.stack([load_picture(path, preprocess) for path in paths])
+
+
+def load_picture(path: Path, preprocess: Preprocess) -> NDArray[np.float32]:
+    """One picture as (C, H, W), preprocessed. Raises InputError, which names the picture."""
+    if not path.is_file():
+        raise InputError(f"{path}: expected a picture, found no such file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Pillow warns of bombs and of damaged metadata
+            with Image.open(path, formats=("PNG", "JPEG")) as opened:
+                return _to_input(_upright(opened), preprocess)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{path}: expected a PNG or JPEG picture, found something else") from None
+    except _BROKEN as error:
+        raise InputError(f"{path}: expected a whole picture, found that it cannot be read: {error}") from None
+
+
+def _upright(opened: Image.Image) -> Image.Image:
+    """The decoded picture in 8-bit grey, RGB or RGBA, rotated by its EXIF orientation."""
+    if opened.width * opened.height > MAX_PIXELS:
+        raise InputError(f"expected at most {MAX_PIXELS} pixels, found {opened.width} x {opened.height}")
+    picture = ImageOps.exif_transpose(opened)
+    if picture.mode.startswith("I") or picture.mode == "F":  # 16-bit grey: convert() would clip, not scale
+        grey = np.asarray(picture, dtype=np.float32) / 257.0
+        return Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+    return picture
+
+
+def _flat(picture: Image.Image) -> Image.Image:
+    """Transparency over white."""
+    if not picture.has_transparency_data:
+        return picture
+    layer = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, _WHITE), layer).convert("RGB")
+
+
+def _to_input(picture: Image.Image, preprocess: Preprocess) -> NDArray[np.float32]:
+    """Convert, crop, resize, normalise: (C, H, W)."""
+    converted = _flat(picture).convert("L" if preprocess.channels == 1 else "RGB")
+    target = (preprocess.width, preprocess.height)
+    if converted.size != target:
+        # Resizing the centred box that maps onto the target equals resizing, then cropping, and stays small.
+        converted = converted.resize(target, Image.Resampling.BILINEAR, box=_centre_box(converted.size, target))
+    values = np.asarray(converted, dtype=np.float32) / np.float32(255)  # (H, W) or (H, W, C)
+    if preprocess.invert and values.mean() > 0.5:
+        values = 1 - values
+    planes = values.reshape(preprocess.height, preprocess.width, preprocess.channels).transpose(2, 0, 1)
+    mean = np.array(preprocess.mean, np.float32)[:, None, None]
+    std = np.array(preprocess.std, np.float32)[:, None, None]
+    return np.ascontiguousarray((planes - mean) / std)
+
+
+def _centre_box(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The largest centred box (left, top, right, bottom) of a picture that has the target's proportions."""
+    scale = min(size[0] / target[0], size[1] / target[1])
+    width, height = min(target[0] * scale, size[0]), min(target[1] * scale, size[1])
+    left, top = (size[0] - width) / 2, (size[1] - height) / 2
+    return left, top, left + width, top + height

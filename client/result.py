@@ -1,0 +1,116 @@
+"""What ``pi-client infer`` prints: for people, and as one JSON object."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.artifact.model import PublicModel
+from pi_system.rpc.client_session import OfflineCost, OnlineCost
+from pi_system.rpc.session_config import SessionConfig
+
+__all__ = ["Result"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One ``infer`` call.
+
+    Attributes:
+        model: the public model.
+        config: the session's.
+        paths: the pictures.
+        outputs: logits (N, classes), or labels (N, 1) when only those are revealed.
+        online: cost of the online phase, for all pictures.
+        offline: cost of the offline phase behind it, None if there is no record of it.
+        prepared_now: that offline phase ran in this call.
+    """
+
+    model: PublicModel
+    config: SessionConfig
+    paths: list[Path]
+    outputs: NDArray[np.float64]
+    online: OnlineCost
+    offline: OfflineCost | None
+    prepared_now: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON object.
+
+        ``predictions``: a picture's path, class index, label, score (softmax) and logits, the last two null when
+        only labels are revealed. ``online_*`` are of all pictures together; ``relus`` counts those of all pictures,
+        ``us_per_relu`` is 1000 * online_ms / relus and ``bytes_per_relu`` the online payload / relus, both directions,
+        null for a network without. ``offline_ms`` and ``offline_bytes`` are of ``offline_count`` inferences, which were
+        prepared in this call if ``prepared_now``, null if unknown.
+        """
+        online, offline, relus = self.online, self.offline, self.relus
+        payload = online.client_to_server_bytes + online.server_to_client_bytes
+        return {
+            "schema": 1,
+            "model": self.model.name,
+            "artifact_digest": self.model.digest,
+            "backend": self.config.backend,
+            "link": self.config.link,
+            "reveal": self.config.reveal,
+            "insecure": self.config.insecure,
+            "predictions": [self._prediction(i) for i in range(len(self.paths))],
+            "relus": relus,
+            "online_ms": online.online_ms,
+            "online_rounds": online.rounds,
+            "online_bytes": {
+                "client_to_server": online.client_to_server_bytes,
+                "server_to_client": online.server_to_client_bytes,
+            },
+            "frame_bytes": online.frame_bytes,
+            "us_per_relu": 1000 * online.online_ms / relus if relus else None,
+            "bytes_per_relu": payload / relus if relus else None,
+            "prepared_now": self.prepared_now,
+            "offline_count": offline.count if offline else None,
+            "offline_ms": offline.offline_ms if offline else None,
+            "offline_bytes": offline.offline_bytes if offline else None,
+        }
+
+    @property
+    def relus(self) -> int:
+        """Active ReLU positions, of all pictures."""
+        return sum(node.active for node in self.model.graph.relus()) * len(self.paths)
+
+    def lines(self) -> list[str]:
+        """The same for people."""
+        data = self.as_json()
+        lines = []
+        for prediction in data["predictions"]:
+            score = "" if prediction["score"] is None else f"  score {prediction['score']:.4f}"
+            lines.append(f"{prediction['path']}: {prediction['label']}{score}")
+        sizes = data["online_bytes"]
+        lines.append(
+            f"online   {data['online_ms']:.1f} ms, {data['online_rounds']} rounds, "
+            f"{sizes['client_to_server']:,} bytes to the server, {sizes['server_to_client']:,} to the client"
+        )
+        if self.relus:
+            lines.append(
+                f"per ReLU {data['us_per_relu']:.3f} us, {data['bytes_per_relu']:.1f} bytes ({self.relus:,} ReLUs)"
+            )
+        lines.append(f"offline  {self._offline_line()}")
+        lines.append(f"model    {data['model']}, artifact {data['artifact_digest'][:16]}, backend {data['backend']}")
+        return lines
+
+    def _offline_line(self) -> str:
+        if self.offline is None:
+            return "prepared ahead, cost not recorded"
+        when = "prepared in this call" if self.prepared_now else "prepared ahead"
+        cost = self.offline
+        return f"{cost.offline_ms:.1f} ms, {cost.offline_bytes:,} bytes for {cost.count} inferences, {when}"
+
+    def _prediction(self, index: int) -> dict[str, Any]:
+        output = self.outputs[index]
+        if self.config.reveal == "argmax":
+            best, score, logits = int(output[0]), None, None
+        else:
+            best, logits = int(output.argmax()), [float(value) for value in output]
+            weights = np.exp(output - output.max())
+            score = float(weights[best] / weights.sum())
+        label = self.model.preprocess.classes[best]
+        return {"path": str(self.paths[index]), "class": best, "label": label, "score": score, "logits": logits}

@@ -1,0 +1,64 @@
+"""The client's private folder: its identity, and what the last offline phase cost."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from platformdirs import user_data_path
+
+from pi_system.errors import InputError
+from pi_system.rpc.client_session import OfflineCost
+from pi_system.rpc.envelope import ID_BYTES
+from pi_system.rpc.session_config import SessionConfig
+
+__all__ = ["ClientStore"]
+
+_DIR_MODE: Final = 0o700
+
+
+class ClientStore:
+    """A folder of mode 0700; ``path`` is where backends keep their material."""
+
+    def __init__(self, path: Path | None):
+        """Open or make the folder; None: the user's default one. Raises InputError."""
+        self.path = (path or user_data_path("pi-system") / "client").absolute()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=_DIR_MODE)
+        except OSError as error:
+            raise InputError(f"store {self.path}: cannot be made: {error.strerror}") from None
+
+    def client_id(self) -> bytes:
+        """16 random bytes, drawn once: the server keeps this client's material under them. Raises InputError."""
+        file = self.path / "client_id"
+        try:
+            if not file.exists():
+                draft = self.path / f".client_id.{os.getpid()}"
+                draft.touch(mode=0o600)
+                draft.write_bytes(os.urandom(ID_BYTES))
+                try:
+                    os.link(draft, file)  # unlike a rename, fails if another process was faster
+                except FileExistsError:
+                    pass
+                draft.unlink()
+            found = file.read_bytes()
+        except OSError as error:
+            raise InputError(f"{file}: cannot be used: {error.strerror}") from None
+        if len(found) != ID_BYTES:
+            raise InputError(f"{file}: expected {ID_BYTES} bytes, found {len(found)}; delete it to get a new identity")
+        return found
+
+    def note_offline(self, config: SessionConfig, cost: OfflineCost) -> None:
+        """Remember the cost of material that later runs will use."""
+        self._cost_file(config).write_text(json.dumps(asdict(cost)))
+
+    def noted_offline(self, config: SessionConfig) -> OfflineCost | None:
+        """The cost of the last offline phase for this model and backend, None if there is no record."""
+        try:
+            return OfflineCost(**json.loads(self._cost_file(config).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _cost_file(self, config: SessionConfig) -> Path:
+        return self.path / f"offline-{config.backend}-{config.artifact_digest[:16]}.json"

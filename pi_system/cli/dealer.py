@@ -1,0 +1,49 @@
+"""``pi-dealer``: deals correlations to the two parties of a session, and sees neither weights nor pictures."""
+
+import threading
+
+import click
+
+from pi_system.cli.errors import PiGroup
+from pi_system.cli.service import log_to_stderr, on_stop_signal, show_health
+from pi_system.rpc.dealer_link import DEALER_METHOD
+from pi_system.rpc.dealer_service import DealerService
+from pi_system.rpc.listen import serve_streams
+
+__all__ = ["main"]
+
+MAX_STREAMS = 64
+
+
+@click.group(cls=PiGroup)
+def main() -> None:
+    """The dealer: a third party that client and server both trust not to collude with the other."""
+
+
+@main.command()
+@click.option("--listen", default="127.0.0.1:7101", show_default=True, help="HOST:PORT; port 0: any free one.")
+@click.option("--patience", default=30.0, show_default=True, help="Seconds a party waits for the other.")
+def serve(listen: str, patience: float) -> None:
+    """Serve until stopped; prints one line with the address when ready."""
+    log_to_stderr("pi-dealer")
+    stop = threading.Event()
+    on_stop_signal(stop.set)
+    service = DealerService(patience_s=patience)
+    server, port = serve_streams(
+        listen, {DEALER_METHOD: service.take}, {"Describe": service.describe}, timeout_s=120.0, max_streams=MAX_STREAMS
+    )
+    click.echo(f"pi-dealer: listening on {listen.rpartition(':')[0]}:{port}")
+    while not stop.wait(0.5):
+        pass
+    server.stop(0).wait(1.0)
+
+
+@main.command()
+@click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT")
+def health(dealer: str) -> None:
+    """Exit with 0 if a dealer answers."""
+    show_health(dealer, "dealer")
+
+
+if __name__ == "__main__":
+    main()

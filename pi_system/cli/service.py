@@ -1,0 +1,40 @@
+"""What the long-running programs share: logging, signals, the health check."""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+
+import click
+
+from pi_system._proto.v1.control_pb2 import Description
+from pi_system.rpc.transport import unary
+
+__all__ = ["describe", "log_to_stderr", "on_stop_signal", "show_health"]
+
+
+def log_to_stderr(name: str, level: int = logging.INFO) -> None:
+    """Log to stderr, with time, program and process."""
+    logging.basicConfig(
+        stream=sys.stderr, level=level, format=f"%(asctime)s {name}[%(process)d] %(levelname)s %(message)s"
+    )
+
+
+def on_stop_signal(stop: Callable[[], None]) -> None:
+    """Call ``stop`` at SIGTERM and SIGINT."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+
+
+def describe(address: str, peer: str, timeout_s: float) -> Description:
+    """Ask the server or dealer at ``address`` what it is. Raises ChannelError or RemoteProtocolError."""
+    return Description.FromString(unary(address, "Describe", b"", timeout_s=timeout_s, peer=f"{peer} {address}"))
+
+
+def show_health(address: str, peer: str) -> None:
+    """Print what answers at ``address``. Raises PiError, for the program's exit code."""
+    found = describe(address, peer, timeout_s=3.0)
+    parts = [found.role, f"protocol {found.protocol_version}", f"backends {','.join(found.backends)}"]
+    if found.artifact_digest:
+        parts.append(f"artifact {found.artifact_digest[:16]} ({found.model})")
+    click.echo(f"{address}: " + ", ".join(parts))

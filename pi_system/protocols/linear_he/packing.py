@@ -1,0 +1,215 @@
+"""A convolution as products of polynomials (Cheetah, eprint 2022/207, section 3.1, with the changes below).
+
+Channel c of the input stands at coefficients c S + y R + x of a polynomial, several channels one after another; the
+weight from channel c to output o at offset (a, b) stands at (o m + m - 1 - c) S - a R - b, for m channels a
+polynomial. Coefficient (o m + m - 1) S + y R + x of their product is then the sum over the m channels; sums over more
+channels are sums of products. R leaves room for the zeros at the right of a row, which are also those at the left of
+the next, and S for the zeros below a picture, which are also those above the next one. An exponent below 0 is n more
+with the other sign (x^n = -1).
+
+Changes: (1) a stride (sy, sx) is removed first: the input's sy sx phases become channels of a picture with stride 1,
+so that every polynomial is full of wanted outputs; (2) padding shares its zeros; (3) a picture that is too large, or
+packs better so, is cut into bands of rows, which overlap by the kernel; (4) layers that read the same value share
+their input polynomials. Groups are weights that are zero: products of which nothing remains are left out.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from pi_system.errors import ConfigError
+from pi_system.protocols.linear_he.layer import LinearShape
+
+__all__ = ["Bundle", "Packing", "Tap"]
+
+Words = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """Kernel position (dy, dx): output (y, x) reads row y + row, column x + col of a phase of the input."""
+
+    phase: int
+    row: int
+    col: int
+    dy: int
+    dx: int
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Layers that share their input polynomials: same source, stride and output size."""
+
+    layers: tuple[LinearShape, ...]
+
+    @cached_property
+    def phases(self) -> list[tuple[int, int]]:
+        """The phases of the input that some layer reads."""
+        found = set()
+        for layer in self.layers:
+            rows, cols = _axis(layer, 0), _axis(layer, 1)
+            found |= {(row[0], col[0]) for row in rows for col in cols}
+        return sorted(found)
+
+    @cached_property
+    def taps(self) -> list[list[Tap]]:
+        """For each layer its kernel positions."""
+        index = {phase: i for i, phase in enumerate(self.phases)}
+        return [
+            [
+                Tap(index[(py, px)], row, col, dy, dx)
+                for dy, (py, row) in enumerate(_axis(layer, 0))
+                for dx, (px, col) in enumerate(_axis(layer, 1))
+            ]
+            for layer in self.layers
+        ]
+
+    @property
+    def channels(self) -> int:
+        """Input channels after the stride is removed: phase by phase."""
+        return len(self.phases) * self.layers[0].in_channels
+
+
+class Packing:
+    """One way to lay out a bundle; see ``cheapest``.
+
+    Attributes:
+        bundle: the layers.
+        degree: n.
+        per_input: m, channels of an input polynomial.
+        band_rows: output rows of a band.
+        bands: how many bands.
+        inputs: input polynomials of a band.
+        per_output: for each layer, outputs of an answer.
+        answers: for each layer, answers of a band.
+    """
+
+    def __init__(self, bundle: Bundle, degree: int, per_input: int, band_rows: int):
+        """Lay out with these sizes; ConfigError if they do not fit."""
+        self.bundle, self.degree, self.per_input, self.band_rows = bundle, degree, per_input, band_rows
+        first = bundle.layers[0]
+        (height, width), self._stride = first.in_size, first.stride
+        self.out_rows, self.out_cols = first.out_size
+        self.bands = -(-self.out_rows // band_rows)
+        taps = [tap for layer in bundle.taps for tap in layer]
+        low, high = min(t.row for t in taps), max(t.row for t in taps)
+        left, right = min(0, *(t.col for t in taps)), max(0, *(t.col for t in taps))
+        self._cols = min(-(-width // self._stride[1]), self.out_cols + right)
+        self._row = max(self._cols - left, self.out_cols + right)
+        # One band: its zero rows are shared between channels. Several: each holds its own halo rows, zero or not.
+        self._top = 0 if self.bands == 1 else low
+        self._rows = min(-(-height // self._stride[0]), self.out_rows + max(0, high))
+        if self.bands > 1:
+            self._rows = band_rows + high - low
+        low, high = low - self._top, high - self._top
+        reads_end = (band_rows - 1 + max(0, high)) * self._row + self.out_cols + right
+        data_end = (self._rows - 1) * self._row + self._cols
+        self._span = max(reads_end, data_end - (min(0, low) * self._row + left))
+        blocks = degree // self._span
+        if blocks < per_input:
+            raise ConfigError(f"packing: expected {per_input} channels to fit degree {degree}, found room for {blocks}")
+        self.inputs = -(-bundle.channels // per_input)
+        self.answers = [-(-la.out_channels // min(la.out_channels, blocks // per_input)) for la in bundle.layers]
+        self.per_output = [-(-la.out_channels // a) for la, a in zip(bundle.layers, self.answers, strict=True)]
+        self.answers = [-(-la.out_channels // p) for la, p in zip(bundle.layers, self.per_output, strict=True)]
+
+    @classmethod
+    def cheapest(cls, bundle: Bundle, degree: int, upload_cost: float, answer_cost: float) -> "Packing":
+        """The layout of least cost: so much for an input polynomial, so much for an answer.
+
+        Raises:
+            ConfigError: not even one row of one channel fits the degree.
+        """
+        rows = bundle.layers[0].out_size[0]
+        best: tuple[float, Packing] | None = None
+        for band_rows in sorted({-(-rows // bands) for bands in range(1, rows + 1)}, reverse=True):
+            for per_input in sorted({-(-bundle.channels // n) for n in range(1, bundle.channels + 1)}):
+                try:
+                    packing = cls(bundle, degree, per_input, band_rows)
+                except ConfigError:
+                    break
+                cost = packing.bands * (packing.inputs * upload_cost + sum(packing.answers) * answer_cost)
+                if best is None or cost < best[0]:
+                    best = cost, packing
+        if best is None:
+            raise ConfigError(f"layer {bundle.layers[0].name}: expected rows of a picture to fit degree {degree}")
+        return best[1]
+
+    def encode(self, mask: Words) -> Words:
+        """The input polynomials, (bands, inputs, n), of a mask (C, H, W)."""
+        (sy, sx), channels = self._stride, mask.shape[0]
+        rows = max(self.out_rows + self._rows, mask.shape[1])
+        planes = np.zeros((len(self.bundle.phases), channels, rows, self._cols), np.uint64)
+        for plane, (py, px) in zip(planes, self.bundle.phases, strict=True):
+            phase = mask[:, py::sy, px::sx][:, :, : self._cols]
+            plane[:, : phase.shape[1], : phase.shape[2]] = phase
+        planes = planes.reshape(-1, rows, self._cols)
+        out = np.zeros((self.bands, self.inputs * self.per_input, self._rows, self._row), np.uint64)
+        for band in range(self.bands):
+            start = band * self.band_rows + self._top
+            part = planes[:, max(0, start) : start + self._rows]
+            out[band, : planes.shape[0], max(0, -start) : max(0, -start) + part.shape[1], : self._cols] = part
+        return self._laid_out(out.reshape(self.bands, self.inputs, self.per_input, -1))
+
+    def _laid_out(self, blocks: Words) -> Words:
+        """(bands, inputs, m, words) to one polynomial each, blocks ``span`` apart."""
+        words = min(blocks.shape[-1], self._span)  # what is cut off are zeros
+        spaced = np.zeros((*blocks.shape[:3], self._span), np.uint64)
+        spaced[..., :words] = blocks[..., :words]
+        out = np.zeros((self.bands, self.inputs, self.degree), np.uint64)
+        out[..., : self.per_input * self._span] = spaced.reshape(self.bands, self.inputs, -1)
+        return out
+
+    def terms(self, layer: int, answer: int) -> npt.NDArray[np.int32]:
+        """Which input polynomials an answer needs."""
+        shape, (low, high) = self.bundle.layers[layer], self.outputs(layer, answer)
+        group_in, group_out = shape.in_channels // shape.groups, shape.out_channels // shape.groups
+        first, last = low // group_out * group_in, ((high - 1) // group_out + 1) * group_in
+        needed: set[int] = set()
+        for phase in {tap.phase for tap in self.bundle.taps[layer]}:
+            base = phase * shape.in_channels
+            needed |= set(range((base + first) // self.per_input, (base + last - 1) // self.per_input + 1))
+        return np.array(sorted(needed), np.int32)
+
+    def outputs(self, layer: int, answer: int) -> tuple[int, int]:
+        """Output channels [low, high) of an answer."""
+        low = answer * self.per_output[layer]
+        return low, min(low + self.per_output[layer], self.bundle.layers[layer].out_channels)
+
+    def rows(self, band: int) -> tuple[int, int]:
+        """Output rows [low, high) of a band."""
+        return band * self.band_rows, min((band + 1) * self.band_rows, self.out_rows)
+
+    def positions(self, layer: int, answer: int, band: int) -> npt.NDArray[np.int32]:
+        """Coefficients of an answer that hold outputs, in the order (channel, row, column)."""
+        low, high = self.outputs(layer, answer)
+        top, bottom = self.rows(band)
+        blocks = (np.arange(high - low) + 1) * self.per_input - 1
+        inside = np.arange(bottom - top)[:, None] * self._row + np.arange(self.out_cols)
+        return (blocks[:, None, None] * self._span + inside).astype(np.int32).reshape(-1)
+
+    def weight_polynomials(self, layer: int, answer: int, weight: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """The weight polynomials of one answer, (terms, n), from weights (O, C / groups, kh, kw)."""
+        shape, (low, high) = self.bundle.layers[layer], self.outputs(layer, answer)
+        terms = self.terms(layer, answer)
+        place = np.zeros(self.inputs, np.int64)
+        place[terms] = np.arange(terms.size)
+        out = np.zeros((terms.size, self.degree), np.int32)
+        group_in, group_out = shape.in_channels // shape.groups, shape.out_channels // shape.groups
+        outputs = np.arange(low, high)[:, None]
+        channels = outputs // group_out * group_in + np.arange(group_in)
+        for tap in self.bundle.taps[layer]:
+            channel = channels + tap.phase * shape.in_channels
+            block = (outputs - low) * self.per_input + self.per_input - 1 - channel % self.per_input
+            exponent = block * self._span - (tap.row - self._top) * self._row - tap.col
+            values = weight[low:high, :, tap.dy, tap.dx]
+            out[place[channel // self.per_input], exponent % self.degree] = np.where(exponent < 0, -values, values)
+        return out
+
+
+def _axis(layer: LinearShape, axis: int) -> list[tuple[int, int]]:
+    """For each kernel position along an axis: the phase it reads and the offset within the phase."""
+    stride, padding = layer.stride[axis], layer.padding[axis]
+    return [((d - padding) % stride, (d - padding) // stride) for d in range(layer.kernel[axis])]

@@ -1,0 +1,173 @@
+"""Encryption parameters of the linear layers: derived from the ring and from how large weights may be.
+
+A ciphertext (c0, c1) modulo q hides m modulo t = 2^l: c0 + c1 s = (q / t) m + e. The client's fresh error meets the
+weights; the server adds its re-randomisation and a flood that hides both, divides by the dropped primes (q = Q P, Q
+stays) and cuts low bits off c0. The client decrypts rightly while what is left of all errors stays below Q / (2 t):
+
+    fresh * weights    sigma = 3.24 a coefficient (SEAL's centred binomial), plus the rounding of (q / t) m, variance
+                       1/12: standard deviation <= sqrt(10.5 + 1/12) * 2^norm_bits, with
+                       norm_bits = log2 of the largest Euclidean norm of the weights that one output reads
+    re-randomisation   u e' + e'' s, u and s ternary: standard deviation <= sqrt(2 * 10.5 * 2/3 n)
+    flood              uniform in [-2^f, 2^f). Adding an error e to it changes its distribution by |e| / 2^(f+1), so
+                       f >= log2(root mean square of e) + STATISTICAL_BITS - 1
+    dividing           error of the rounded c0 and c1: standard deviation <= sqrt((1 + n) / 12)
+    cutting            2^(drop_bits - 1)
+
+Gaussian tails are taken at TAIL standard deviations: probability 2^-71 a coefficient (every term is sub-Gaussian with
+its own variance as proxy). Ring degree n is the smallest whose largest modulus at 128-bit security, by the tables of
+the homomorphic encryption standard that SEAL holds, is at least q.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pi_system.errors import ConfigError
+from pi_system.kernels.he import SEED_BYTES, FinishSpec
+from pi_system.kernels.packing import packed_bytes
+from pi_system.protocols.linear_he.layer import LinearShape
+from pi_system.protocols.linear_he.seal import largest_modulus_bits, make_primes
+
+__all__ = ["MAX_RING_BITS",
+    "MIN_RING_BITS",
+    "STATISTICAL_BITS", "HeParams", "derive_params", "worst_norm_bits"]
+
+STATISTICAL_BITS = 40
+MIN_RING_BITS = 16  # smaller primes are too rare to fit the budget's margin
+MAX_RING_BITS = 59  # SEAL's plaintext modulus has at most 60 bits
+WEIGHT_BITS = 15
+
+_TAIL = 10.0
+_ERROR_VARIANCE = 10.5  # 42 coin flips
+_PRIME_BITS = 51  # of the kernels
+_MARGIN = 0.95  # of Q / (2 t): primes are a little below their power of two
+_DEGREES = (4096, 8192, 16384)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeParams:
+    """What both parties must agree on; public.
+
+    Attributes:
+        ring_bits: l.
+        norm_bits: every output's weights have a Euclidean norm of at most 2^norm_bits.
+        degree: n.
+        primes: the ciphertext modulus, those of the answer first.
+        kept: how many primes an answer has.
+        flood_bits: f.
+        drop_bits: low bits of an answer's first half that are not sent.
+    """
+
+    ring_bits: int
+    norm_bits: int
+    degree: int
+    primes: tuple[int, ...]
+    kept: int
+    flood_bits: int
+    drop_bits: int
+
+    def __post_init__(self) -> None:
+        """Assert the noise budget and the security level.
+
+        Raises:
+            ConfigError: either does not hold.
+        """
+        if self.noise_budget <= 0:
+            raise ConfigError(f"noise budget: expected more than 0 bits, found {self.noise_budget:.2f}")
+        largest = largest_modulus_bits(self.degree)
+        if math.prod(self.primes).bit_length() > largest:
+            raise ConfigError(f"modulus: expected at most {largest} bits at degree {self.degree}")
+        if self.flood_bits < flood_bits_for(self.norm_bits, self.degree):
+            raise ConfigError(f"flood_bits: expected {flood_bits_for(self.norm_bits, self.degree)} or more")
+
+    @property
+    def noise_budget(self) -> float:
+        """Bits left between the largest error and the one that decrypts wrongly."""
+        answer = math.prod(self.primes[: self.kept])
+        divided = math.prod(self.primes[self.kept :])
+        error = 2.0**self.flood_bits + _TAIL * _error_deviation(self.norm_bits, self.degree)
+        cut = 2.0 ** (self.drop_bits - 1) if self.drop_bits else 0.0
+        total = error / divided + _division_error(self.degree) + cut + 1.0
+        return math.log2(answer / 2.0 ** (self.ring_bits + 1)) - math.log2(total)
+
+    @property
+    def prime_bits(self) -> tuple[int, ...]:
+        """Bits of each prime, also of its residues on the wire."""
+        return tuple(p.bit_length() for p in self.primes)
+
+    @property
+    def upload_bytes(self) -> int:
+        """Size of one encrypted polynomial: the seed of its second half, then its first half."""
+        return SEED_BYTES + sum(packed_bytes(self.degree, b) for b in self.prime_bits)
+
+    @property
+    def finish(self) -> FinishSpec:
+        """The answer's format."""
+        return FinishSpec(
+            ring_bits=self.ring_bits,
+            flood_bits=self.flood_bits,
+            kept_bits=self.prime_bits[: self.kept],
+            drop_bits=self.drop_bits,
+        )
+
+
+def worst_norm_bits(layers: Iterable[LinearShape], weight_bits: int = WEIGHT_BITS) -> int:
+    """log2, rounded up, of the largest Euclidean norm that weights below 2^weight_bits in size can have."""
+    return math.ceil(weight_bits + max(math.log2(layer.fan_in) / 2 for layer in layers))
+
+
+def flood_bits_for(norm_bits: int, degree: int) -> int:
+    """The least f that hides every error by STATISTICAL_BITS."""
+    return math.ceil(math.log2(_error_deviation(norm_bits, degree))) + STATISTICAL_BITS - 1
+
+
+def derive_params(ring_bits: int, norm_bits: int) -> HeParams:
+    """The cheapest parameters for Z_{2^ring_bits} and weights of this norm.
+
+    Raises:
+        ConfigError: ring_bits is not 16..59, or no degree has room for the noise.
+    """
+    if not MIN_RING_BITS <= ring_bits <= MAX_RING_BITS:
+        raise ConfigError(f"ring_bits: expected {MIN_RING_BITS}..{MAX_RING_BITS} for homomorphic encryption, found {ring_bits}")
+    for degree in _DEGREES:
+        flood = flood_bits_for(norm_bits, degree)
+        if flood > 120:
+            raise ConfigError(f"norm_bits: expected weights that need at most 120 bits of flood, found {flood}")
+        kept, dropped, drop_bits = _split(ring_bits, flood, degree)
+        if sum(kept) + sum(dropped) <= largest_modulus_bits(degree):
+            return HeParams(
+                ring_bits=ring_bits,
+                norm_bits=norm_bits,
+                degree=degree,
+                primes=make_primes(degree, kept + dropped),
+                kept=len(kept),
+                flood_bits=flood,
+                drop_bits=drop_bits,
+            )
+    raise ConfigError(f"noise budget: expected a degree of at most {_DEGREES[-1]} to hold {norm_bits} bits of norm")
+
+
+def _split(ring_bits: int, flood_bits: int, degree: int) -> tuple[list[int], list[int], int]:
+    """Bits of the kept primes, of the dropped ones, and drop_bits."""
+    division = _division_error(degree) + 1.0
+    above = math.ceil(math.log2(1.2 * division / _MARGIN))
+    kept = _cut(ring_bits + 1 + above)
+    rest = _MARGIN * 2.0**above - division
+    drop_bits = math.floor(math.log2(rest / 2)) + 1 if len(kept) == 1 else 0
+    rest -= 2.0 ** (drop_bits - 1) if drop_bits else 0.0
+    dropped = math.ceil(flood_bits - math.log2(_MARGIN * rest))
+    return kept, _cut(dropped), drop_bits
+
+
+def _cut(bits: int) -> list[int]:
+    """``bits`` as a sum of sizes of primes."""
+    count = -(-bits // _PRIME_BITS)
+    return [(bits + i) // count for i in range(count)]
+
+
+def _error_deviation(norm_bits: int, degree: int) -> float:
+    return math.sqrt((_ERROR_VARIANCE + 1 / 12) * 4.0**norm_bits + 4 / 3 * _ERROR_VARIANCE * degree)
+
+
+def _division_error(degree: int) -> float:
+    return _TAIL * math.sqrt((1 + degree) / 12)

@@ -1,0 +1,55 @@
+"""The functionality of correlated OT by a dealer in the clear: INSECURE, for tests of what is built on COTs.
+
+Both ends draw from one seed, so each party could compute the other's secrets; nothing is sent.
+"""
+
+import numpy as np
+
+from pi_system.channel.base import Channel
+from pi_system.kernels.ot import Blocks
+from pi_system.protocols.ot.base import Cots, Position
+from pi_system.protocols.ot.party import OtParty
+from pi_system.ring.prg import Prg
+
+__all__ = ["InsecureCotReceiver", "InsecureCotSender", "insecure_parties"]
+
+
+class _Dealer:
+    """The same sequence of q, u and Delta at both ends."""
+
+    def __init__(self, seed: bytes):
+        prg = Prg(seed)
+        self.delta = np.frombuffer(prg.child("delta").bytes(16), np.uint64).reshape(1, 2).copy()
+        self.delta[0, 0] |= np.uint64(1)
+        self._prg, self._position = prg, Position()
+
+    def draw(self, count: int) -> tuple[Blocks, Blocks]:
+        """Q (n, 2) and u (n, 1)."""
+        q = np.empty((count, 2), np.uint64)
+        self._prg.into(q)
+        q[:, 0] &= ~np.uint64(1)
+        return q, self._prg.ring((count, 1), 1).astype(np.uint64)
+
+
+class InsecureCotSender(_Dealer):
+    """See CotSender."""
+
+    def extend(self, count: int, channel: Channel) -> Cots:
+        """See CotSender; sends nothing."""
+        return self._position.cots(self.draw(count)[0])
+
+
+class InsecureCotReceiver(_Dealer):
+    """See CotReceiver."""
+
+    def extend(self, count: int, channel: Channel) -> Cots:
+        """See CotReceiver; sends nothing."""
+        q, u = self.draw(count)
+        return self._position.cots(q ^ (u * self.delta))
+
+
+def insecure_parties(seed: bytes) -> tuple[OtParty, OtParty]:
+    """Server and client ends of both directions."""
+    down, up = Prg(seed).child_seed("server sends"), Prg(seed).child_seed("client sends")
+    server = OtParty(InsecureCotSender(down), InsecureCotReceiver(up))
+    return server, OtParty(InsecureCotSender(up), InsecureCotReceiver(down))

@@ -1,0 +1,65 @@
+"""Setup of oblivious transfer between server and client: both directions, from nothing but a channel."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from pi_system.channel.base import Channel
+from pi_system.protocols.ot.base import CotReceiver, CotSender
+from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
+from pi_system.protocols.ot.ferret import B10, B11, FerretReceiver, FerretSender
+from pi_system.protocols.ot.softspoken import BASE_OTS, SoftSpokenReceiver, SoftSpokenSender
+from pi_system.ring.prg import Prg
+
+__all__ = ["OtParty", "ot_setup"]
+
+
+@dataclass(frozen=True, slots=True)
+class OtParty:
+    """One party's ends of both directions: its ``sender`` belongs to the peer's ``receiver`` and the reverse."""
+
+    sender: CotSender
+    receiver: CotReceiver
+
+
+def ot_setup(channel: Channel, prg: Prg, *, silent: bool = True) -> OtParty:
+    """Run the setup; server and client call the same function.
+
+    Args:
+        channel: to the peer. 3 rounds, 8,224 bytes each way.
+        prg: this party's randomness.
+        silent: extend by Ferret; else by SoftSpokenOT alone (more bytes, no large tables).
+
+    Raises:
+        RemoteProtocolError: a message of the peer is malformed.
+    """
+    delta = np.frombuffer(prg.child("delta").bytes(16), np.uint64).reshape(1, 2).copy()
+    delta[0, 0] |= np.uint64(1)
+    base_sender = BaseOtSender(prg.child("base sender"))
+    base_sender.start(channel)
+    choices = SoftSpokenSender.base_choices(delta)
+    chosen = BaseOtReceiver(choices, prg.child("base receiver")).run(channel)
+    pairs = base_sender.finish(BASE_OTS, channel)
+    roots = np.empty((16, 2), np.uint64)
+    prg.child("roots").into(roots)
+    receiver = SoftSpokenReceiver(pairs, roots, channel)
+    sender = SoftSpokenSender(delta, chosen, channel)
+    if not silent:
+        return OtParty(sender, receiver)
+    trees = prg.child("trees")
+    return OtParty(_silent_sender(sender, trees), _silent_receiver(receiver))
+
+
+def _silent_sender(source: CotSender, prg: Prg) -> CotSender:
+    small = FerretSender(B10, _matrix_seed("B10"), source, prg.child("B10"))
+    return FerretSender(B11, _matrix_seed("B11"), small, prg.child("B11"))
+
+
+def _silent_receiver(source: CotReceiver) -> CotReceiver:
+    return FerretReceiver(B11, _matrix_seed("B11"), FerretReceiver(B10, _matrix_seed("B10"), source))
+
+
+def _matrix_seed(name: str) -> bytes:
+    """The code's matrix is public; a hash of a name shows that nothing was chosen in it."""
+    return hashlib.sha256(f"pi-system LPN matrix {name}".encode()).digest()[:16]

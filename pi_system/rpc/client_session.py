@@ -1,0 +1,258 @@
+"""The client's side of one session: connect, agree on the model, prepare, infer; with the cost of each."""
+
+import os
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Infer, Prepare, ServerHello
+from pi_system.artifact.model import PublicArtifact
+from pi_system.artifact.store import public_from_bytes
+from pi_system.backends.base import ClientRuntime
+from pi_system.channel.base import Channel, ChannelCounters
+from pi_system.channel.shaped import parse_link, shape
+from pi_system.errors import (
+    ArtifactDigestError,
+    FrameTooLargeError,
+    PeerUnavailableError,
+    PiError,
+    RemoteProtocolError,
+)
+from pi_system.rpc.channel import GrpcChannel
+from pi_system.rpc.dealer_link import DealerDialer
+from pi_system.rpc.envelope import ID_BYTES, read_server, write
+from pi_system.rpc.registry import BACKENDS, Backends, RuntimeOptions, find_backend
+from pi_system.rpc.server_session import SESSION_METHOD
+from pi_system.rpc.session_config import SessionConfig, check_version, config_to_proto
+from pi_system.rpc.transport import Connection, dial
+
+__all__ = ["ClientSession", "Endpoint", "OfflineCost", "OnlineCost"]
+
+MAX_MODEL_BYTES: Final = 512 << 20
+_RETRY_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a client connects and what it brings.
+
+    Attributes:
+        server: HOST:PORT.
+        dealer: HOST:PORT, None for backends without a dealer.
+        store_dir: private folder of offline material.
+        connect_timeout_s: how long a server that refuses or is busy is tried again.
+        timeout_s: how long a silent peer is waited for.
+        backends: where backends are found.
+    """
+
+    server: str
+    dealer: str | None
+    store_dir: Path
+    connect_timeout_s: float = 10.0
+    timeout_s: float = 120.0
+    backends: Backends = field(default_factory=lambda: BACKENDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineCost:
+    """One offline phase: for ``count`` inferences, wall-clock ms and payload bytes on all three connections."""
+
+    count: int
+    offline_ms: float
+    offline_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnlineCost:
+    """One online phase, seen from the client.
+
+    Attributes:
+        online_ms: from the first online byte to the decoded logits.
+        rounds: times the client waited for an answer.
+        client_to_server_bytes: payload.
+        server_to_client_bytes: payload.
+        frame_bytes: framing in both directions.
+    """
+
+    online_ms: float
+    rounds: int
+    client_to_server_bytes: int
+    server_to_client_bytes: int
+    frame_bytes: int
+
+
+@runtime_checkable
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+class ClientSession:
+    """An open session; a context manager. After an error it is dead."""
+
+    def __init__(self, endpoint: Endpoint, config: SessionConfig, public: PublicArtifact | None = None):
+        """Connect and agree.
+
+        Args:
+            endpoint: where to.
+            config: the session's configuration. With an empty digest and no ``public``, the server sends its model.
+            public: the client's own copy of the public model; its digest is compared with the server's.
+
+        Raises:
+            PeerUnavailableError: no server, or all its sessions are taken.
+            ArtifactDigestError: the server holds another model.
+            ConfigError: the server does not offer this configuration.
+        """
+        self._endpoint = endpoint
+        asked = replace(config, artifact_digest=public.public.digest) if public else config
+        self._connection, hello = _connect(endpoint, asked)
+        try:
+            check_version(hello.protocol_version)
+            self.public = public or self._receive_model(hello)
+            found = self.public.public.digest
+            if hello.artifact_digest != found or asked.artifact_digest not in ("", found):
+                raise ArtifactDigestError(f"artifact: expected {hello.artifact_digest[:16]!r}, found {found[:16]}")
+            self.config = replace(asked, artifact_digest=found)
+            self._channel: Channel = shape(GrpcChannel(self._connection.stream), parse_link(config.link))
+            options = RuntimeOptions(config=self.config, store_dir=endpoint.store_dir)
+            backend = find_backend(config.backend, endpoint.backends)
+            self._runtime: ClientRuntime = backend.make_client(self.public, options)
+        except BaseException as error:
+            self._abort(error)
+            raise
+
+    def _receive_model(self, hello: ServerHello) -> PublicArtifact:
+        if not 0 < hello.public_model_bytes <= MAX_MODEL_BYTES:
+            raise FrameTooLargeError(
+                f"public model: expected at most {MAX_MODEL_BYTES}, found {hello.public_model_bytes} bytes announced"
+            )
+        return public_from_bytes(bytes(self._connection.stream.read_data(hello.public_model_bytes)))
+
+    def available(self) -> int:
+        """How many inferences are prepared."""
+        return self._runtime.available()
+
+    def prepare(self, count: int) -> OfflineCost:
+        """Offline phase for ``count`` inferences. Raises CorrelationError, ChannelError, ConfigError."""
+        pairing_id = os.urandom(ID_BYTES)
+        dealer = self._dealer(count, pairing_id)
+        self._connection.stream.when_dead(dealer.abort)
+        self._channel.counters = ChannelCounters()
+        started_s = time.perf_counter()
+        try:
+            self._command(ClientEnvelope(prepare=Prepare(count=count, pairing_id=pairing_id)))
+            self._runtime.prepare(count, self._channel, dealer)
+            reply = read_server(self._connection.stream, "prepared").prepared
+            dealer.close()
+        except BaseException as error:
+            dealer.abort(_as_pi_error(error))
+            self._abort(error)
+            raise
+        peer = self._channel.counters
+        return OfflineCost(
+            count=count,
+            offline_ms=1000 * (time.perf_counter() - started_s),
+            offline_bytes=peer.sent_bytes + peer.received_bytes + dealer.payload_bytes() + reply.dealer_bytes,
+        )
+
+    def infer(self, pictures: NDArray[np.float32]) -> tuple[NDArray[np.float64], OnlineCost]:
+        """Online phase: preprocessed pictures (N, C, H, W) to logits (N, classes), and what it cost.
+
+        Raises:
+            CorrelationExhaustedError: fewer than N inferences are prepared; the session stays usable.
+            ChannelError, ProtocolError: the session is dead.
+        """
+        ids = self._runtime.reserve(len(pictures))
+        try:
+            self._command(ClientEnvelope(infer=Infer(ids=ids)))
+            read_server(self._connection.stream, "ready")
+            counters = self._channel.counters = ChannelCounters()
+            started_s = time.perf_counter()
+            logits = self._runtime.infer(pictures, ids, self._channel)
+            online_ms = 1000 * (time.perf_counter() - started_s)
+            read_server(self._connection.stream, "done")
+        except BaseException as error:
+            self._abort(error)
+            raise
+        return logits, OnlineCost(
+            online_ms=online_ms,
+            rounds=counters.rounds,
+            client_to_server_bytes=counters.sent_bytes,
+            server_to_client_bytes=counters.received_bytes,
+            frame_bytes=counters.frame_bytes,
+        )
+
+    def close(self) -> None:
+        """Say goodbye and disconnect; safe to call twice."""
+        try:
+            self._command(ClientEnvelope(bye=Bye()))
+        except PiError:
+            pass  # the session had ended before
+        self._connection.close()
+        self._close_runtime()
+
+    def __enter__(self) -> "ClientSession":
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close, or abort when an error ends the block."""
+        if error is None:
+            self.close()
+        else:
+            self._abort(error)
+
+    def _command(self, envelope: ClientEnvelope) -> None:
+        write(self._connection.stream, envelope)
+
+    def _dealer(self, count: int, pairing_id: bytes) -> DealerDialer:
+        return DealerDialer(
+            address=self._endpoint.dealer,
+            pairing_id=pairing_id,
+            role="client",
+            backend=self.config.backend,
+            count=count,
+            link=self.config.link,
+            connect_timeout_s=self._endpoint.connect_timeout_s,
+            timeout_s=self._endpoint.timeout_s,
+        )
+
+    def _abort(self, error: BaseException) -> None:
+        self._connection.abort(_as_pi_error(error))
+        self._close_runtime()
+
+    def _close_runtime(self) -> None:
+        runtime = getattr(self, "_runtime", None)  # there is none yet when the handshake fails
+        if isinstance(runtime, _Closable):
+            runtime.close()
+
+
+def _connect(endpoint: Endpoint, config: SessionConfig) -> tuple[Connection, ServerHello]:
+    """Connect until a server answers the hello: a worker may be taken between our connecting and our hello."""
+    deadline_s = time.monotonic() + endpoint.connect_timeout_s
+    while True:
+        connection = dial(
+            endpoint.server,
+            SESSION_METHOD,
+            connect_timeout_s=max(0.1, deadline_s - time.monotonic()),
+            timeout_s=endpoint.timeout_s,
+            peer=f"server {endpoint.server}",
+        )
+        try:
+            write(connection.stream, ClientEnvelope(hello=config_to_proto(config)))
+            return connection, read_server(connection.stream, "hello").hello
+        except PiError as error:
+            connection.abort(error)
+            if not isinstance(error, PeerUnavailableError) or time.monotonic() > deadline_s:
+                raise
+        time.sleep(_RETRY_S)
+
+
+def _as_pi_error(error: BaseException) -> PiError:
+    return error if isinstance(error, PiError) else RemoteProtocolError("this end stopped")

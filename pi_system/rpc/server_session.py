@@ -1,0 +1,140 @@
+"""The server's side of one session: handshake, then the client's commands until it says goodbye."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pi_system._proto.v1.control_pb2 import Done, Infer, Prepare, Prepared, Ready, ServerEnvelope, ServerHello
+from pi_system.artifact.model import Artifact
+from pi_system.artifact.store import public_to_bytes
+from pi_system.backends.base import ServerRuntime
+from pi_system.channel.base import Channel
+from pi_system.channel.shaped import parse_link, shape
+from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolError
+from pi_system.rpc.channel import GrpcChannel
+from pi_system.rpc.dealer_link import DealerDialer
+from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION, read_client, write
+from pi_system.rpc.frames import DATA, FrameStream
+from pi_system.rpc.registry import BACKENDS, Backends, RuntimeOptions, find_backend
+from pi_system.rpc.session_config import SessionConfig, config_from_proto
+
+__all__ = ["MAX_BATCH", "SESSION_METHOD", "SessionHost", "serve_session"]
+
+SESSION_METHOD: Final = "Session"
+MAX_BATCH: Final = 1024
+MAX_COUNT: Final = 1 << 16
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionHost:
+    """What a server offers to every session.
+
+    Attributes:
+        artifact: the model.
+        store_dir: private folder of offline material.
+        dealer: address of the dealer, None for backends without one.
+        allowed: backends served.
+        insecure: sessions may ask for insecure providers.
+        timeout_s: how long a silent dealer is waited for.
+        backends: where backends are found.
+    """
+
+    artifact: Artifact
+    store_dir: Path
+    dealer: str | None
+    allowed: tuple[str, ...]
+    insecure: bool = False
+    timeout_s: float = 120.0
+    backends: Backends = BACKENDS
+
+    def check(self, config: SessionConfig) -> None:
+        """Refuse what this server does not offer. Raises ConfigError or ArtifactDigestError."""
+        if config.backend not in self.allowed:
+            raise ConfigError(
+                f"backend: expected one the server allows ({', '.join(self.allowed)}), found {config.backend[:40]!r}"
+            )
+        if config.insecure and not self.insecure:
+            raise ConfigError("insecure: the server was not started with --insecure")
+        digest = self.artifact.public.digest
+        if config.artifact_digest not in ("", digest):
+            raise ArtifactDigestError(
+                f"artifact: the server holds {digest[:16]}, the client {config.artifact_digest[:16]!r}"
+            )
+
+
+def serve_session(stream: FrameStream, host: SessionHost) -> None:
+    """Run one session to its end.
+
+    Raises:
+        PiError: whatever ended it early; the caller fails the stream with it.
+    """
+    config = config_from_proto(read_client(stream, "hello").hello)
+    host.check(config)
+    _greet(stream, host.artifact, with_model=not config.artifact_digest)
+    backend = find_backend(config.backend, host.backends)
+    runtime = backend.make_server(host.artifact, RuntimeOptions(config=config, store_dir=host.store_dir))
+    session = _Session(stream, host, config, runtime)
+    while session.step():
+        pass
+    stream.close()
+
+
+def _greet(stream: FrameStream, artifact: Artifact, *, with_model: bool) -> None:
+    model = public_to_bytes(artifact) if with_model else b""
+    hello = ServerHello(
+        protocol_version=PROTOCOL_VERSION,
+        artifact_digest=artifact.public.digest,
+        public_model_bytes=len(model),
+    )
+    write(stream, ServerEnvelope(hello=hello))
+    if model:
+        stream.write(model, DATA)
+
+
+class _Session:
+    def __init__(self, stream: FrameStream, host: SessionHost, config: SessionConfig, runtime: ServerRuntime):
+        self._stream, self._host, self._config, self._runtime = stream, host, config, runtime
+        self._channel: Channel = shape(GrpcChannel(stream), parse_link(config.link))
+
+    def step(self) -> bool:
+        """Serve one command; False after the last."""
+        envelope = read_client(self._stream, "prepare", "infer", "bye")
+        match envelope.WhichOneof("message"):
+            case "prepare":
+                self._prepare(envelope.prepare)
+            case "infer":
+                self._infer(envelope.infer)
+            case _:
+                return False
+        return True
+
+    def _prepare(self, command: Prepare) -> None:
+        if not 1 <= command.count <= MAX_COUNT or len(command.pairing_id) != ID_BYTES:
+            raise RemoteProtocolError(f"prepare: expected a count of 1 to {MAX_COUNT} and a pairing id of 16 bytes")
+        dealer = DealerDialer(
+            address=self._host.dealer,
+            pairing_id=command.pairing_id,
+            role="server",
+            backend=self._config.backend,
+            count=command.count,
+            link=self._config.link,
+            connect_timeout_s=10.0,
+            timeout_s=self._host.timeout_s,
+        )
+        self._stream.when_dead(dealer.abort)
+        self._runtime.prepare(command.count, self._channel, dealer)
+        dealer.close()
+        write(self._stream, ServerEnvelope(prepared=Prepared(dealer_bytes=dealer.payload_bytes())))
+        _LOG.info("prepared %d inferences", command.count)
+
+    def _infer(self, command: Infer) -> None:
+        ids = tuple(command.ids)
+        if not 1 <= len(ids) <= MAX_BATCH or len(set(ids)) != len(ids):
+            raise RemoteProtocolError(f"infer: expected 1 to {MAX_BATCH} different ids, found {len(ids)}")
+        self._runtime.reserve(ids)
+        write(self._stream, ServerEnvelope(ready=Ready()))
+        self._runtime.infer(ids, self._channel)
+        write(self._stream, ServerEnvelope(done=Done()))
+        _LOG.info("served %d inferences", len(ids))

@@ -1,0 +1,73 @@
+"""``pi-server``: serves one exported model privately; the weights never leave it."""
+
+from pathlib import Path
+
+import click
+from platformdirs import user_data_path
+
+from pi_system.artifact.store import load
+from pi_system.cli.errors import PiGroup
+from pi_system.cli.service import log_to_stderr, on_stop_signal, show_health
+from pi_system.rpc.registry import BACKENDS
+from pi_system.rpc.transport import check_address
+from server.options import ServerOptions
+from server.supervisor import Supervisor
+
+__all__ = ["main"]
+
+
+@click.group(cls=PiGroup)
+def main() -> None:
+    """The model owner's side of private inference."""
+
+
+@main.command()
+@click.option("--artifact", type=click.Path(path_type=Path), required=True, help="Folder of the exported model.")
+@click.option("--listen", default="127.0.0.1:7100", show_default=True, help="HOST:PORT; port 0: any free one.")
+@click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT")
+@click.option(
+    "--backend", "allowed", multiple=True, type=click.Choice(list(BACKENDS)), help="Allow only these (default: all)."
+)
+@click.option("--max-sessions", default=4, show_default=True, type=click.IntRange(1, 256), help="Sessions at once.")
+@click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material.")
+@click.option("--timeout", default=120.0, show_default=True, help="Seconds a silent client is waited for.")
+@click.option("--insecure", is_flag=True, help="Allow sessions with insecure providers: for comparisons only.")
+def serve(
+    artifact: Path,
+    listen: str,
+    dealer: str,
+    allowed: tuple[str, ...],
+    max_sessions: int,
+    store: Path | None,
+    timeout: float,
+    insecure: bool,
+) -> None:
+    """Serve until stopped; prints one line with the address when ready."""
+    log_to_stderr("pi-server")
+    digest = load(artifact).public.digest
+    options = ServerOptions(
+        artifact=artifact.absolute(),
+        listen=listen,
+        dealer=check_address(dealer),
+        store_dir=(store or user_data_path("pi-system") / "server").absolute(),
+        allowed=allowed or tuple(BACKENDS),
+        max_sessions=max_sessions,
+        insecure=insecure,
+        timeout_s=timeout,
+    )
+    supervisor = Supervisor(
+        options, lambda address: click.echo(f"pi-server: listening on {address}, artifact {digest[:16]}")
+    )
+    on_stop_signal(supervisor.stop)
+    supervisor.run()
+
+
+@main.command()
+@click.option("--server", envvar="PI_SERVER", default="127.0.0.1:7100", show_default=True, help="HOST:PORT")
+def health(server: str) -> None:
+    """Exit with 0 if a server answers."""
+    show_health(server, "server")
+
+
+if __name__ == "__main__":
+    main()

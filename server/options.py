@@ -1,0 +1,35 @@
+"""What a server process and its workers are started with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pi_system.rpc.registry import BACKENDS, Backends
+
+__all__ = ["ServerOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """Options of ``pi-server serve``; sent to worker processes.
+
+    Attributes:
+        artifact: folder of the exported model.
+        listen: HOST:PORT, port 0 for any free one.
+        dealer: HOST:PORT of the dealer.
+        store_dir: private folder of offline material.
+        allowed: backends served.
+        max_sessions: sessions at once, each a process.
+        insecure: sessions may ask for insecure providers.
+        timeout_s: how long a silent client or dealer is waited for.
+        backends: where backends are found.
+    """
+
+    artifact: Path
+    listen: str
+    dealer: str | None
+    store_dir: Path
+    allowed: tuple[str, ...]
+    max_sessions: int = 4
+    insecure: bool = False
+    timeout_s: float = 120.0
+    backends: Backends = BACKENDS

@@ -1,0 +1,129 @@
+"""Backend fss when something breaks: every fault is a typed error and no material is used twice."""
+
+import numpy as np
+import pytest
+from parties import PAIRING, Dealer, run_parties
+from scaled_artifact import relu_artifact
+
+from pi_system.channel.memory import memory_pair
+from pi_system.errors import (
+    CorrelationMismatchError,
+    CorrelationReusedError,
+    LocalProtocolError,
+    PeerUnavailableError,
+    RemoteProtocolError,
+)
+from pi_system.export.random import random_pictures
+from pi_system.offline.dealer import deal
+from pi_system.offline.request import make_request, parse_request
+from pi_system.runtime.fss import FssClient, FssServer
+
+ARTIFACT = relu_artifact(weight_scale=0.3)
+PICTURE = random_pictures((1, 8, 8), 1, 0)
+
+
+@pytest.fixture
+def parties(tmp_path):
+    server, client = FssServer(ARTIFACT, tmp_path, PAIRING), FssClient(ARTIFACT, tmp_path, PAIRING)
+    dealer = Dealer(deal, 1)
+    run_parties(
+        lambda channel: server.prepare(1, channel, dealer.server_link),
+        lambda channel: client.prepare(1, channel, dealer.client_link),
+    )
+    return server, client
+
+
+def test_the_server_refuses_material_named_twice(parties):
+    server, client = parties
+    ids = client.reserve(1)
+    server.reserve(ids)
+    with pytest.raises(CorrelationReusedError):
+        server.reserve(ids)
+
+
+def test_the_server_refuses_material_it_never_had(parties):
+    with pytest.raises(CorrelationMismatchError):
+        parties[0].reserve(("f" * 32,))
+
+
+def test_infer_needs_a_reservation_and_uses_it_up(parties):
+    server, client = parties
+    ids = client.reserve(1)
+    server.reserve(ids)
+    run_parties(lambda channel: server.infer(ids, channel), lambda channel: client.infer(PICTURE, ids, channel))
+    with pytest.raises(LocalProtocolError):
+        server.infer(ids, memory_pair()[0])
+    with pytest.raises(LocalProtocolError):
+        client.infer(PICTURE, ids, memory_pair()[0])
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 257])
+def test_a_first_message_of_the_wrong_size_is_the_peers_fault(parties, size):
+    server, client = parties
+    ids = client.reserve(1)
+    server.reserve(ids)
+    with pytest.raises(RemoteProtocolError, match="expected a message of 256 bytes"):
+        run_parties(lambda channel: server.infer(ids, channel), lambda channel: channel.send(bytes(size)))
+
+
+def test_a_reply_of_the_wrong_size_is_the_peers_fault(parties):
+    server, client = parties
+    ids = client.reserve(1)
+    server.reserve(ids)
+
+    def cheat(channel):
+        channel.send(np.zeros(64, np.uint32).data)
+        channel.send(b"short")
+
+    with pytest.raises(RemoteProtocolError):
+        run_parties(lambda channel: server.infer(ids, channel), cheat)
+
+
+def test_a_client_that_goes_away_ends_the_server_with_a_typed_error(parties):
+    server, client = parties
+    ids = client.reserve(1)
+    server.reserve(ids)
+    with pytest.raises(PeerUnavailableError):
+        run_parties(lambda channel: server.infer(ids, channel), lambda channel: channel.close())
+
+
+def test_a_dealer_that_dies_in_the_middle_leaves_no_material(tmp_path):
+    server, client = FssServer(ARTIFACT, tmp_path, PAIRING), FssClient(ARTIFACT, tmp_path, PAIRING)
+
+    def dying(request, count, to_server, to_client):
+        deal(request, 1, to_server, to_client)  # one of two pictures, then it is gone
+        raise PeerUnavailableError("dealer process ended")
+
+    dealer = Dealer(dying, 2)
+    with pytest.raises(PeerUnavailableError):
+        run_parties(
+            lambda channel: server.prepare(2, channel, dealer.server_link),
+            lambda channel: client.prepare(2, channel, dealer.client_link),
+        )
+    assert client.available() == 1
+    ids = client.reserve(1)
+    server.reserve(ids)
+
+
+def test_damaged_material_is_refused_and_burned(parties, tmp_path):
+    _, client = parties
+    (path,) = (tmp_path / "client").rglob("*.ready")
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 64
+    path.write_bytes(content)
+    with pytest.raises(CorrelationMismatchError, match="damaged"):
+        client.reserve(1)
+    assert client.available() == 0
+
+
+@pytest.mark.parametrize("request_bytes", [b"", b"\x07", b"\x00garbage"])
+def test_the_dealer_refuses_a_damaged_request(request_bytes):
+    with pytest.raises(Exception, match="expected") as caught:
+        parse_request(request_bytes)
+    assert caught.type.__module__ == "pi_system.errors"
+
+
+def test_a_request_names_model_and_variant():
+    public, relu = parse_request(make_request(ARTIFACT, "arith"))
+    assert public.public.digest == ARTIFACT.public.digest
+    assert relu.variant == "arith"

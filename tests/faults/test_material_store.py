@@ -1,0 +1,140 @@
+"""Offline material that is damaged, of another model, used twice, or half written."""
+
+import multiprocessing
+import os
+import stat
+
+import numpy as np
+import pytest
+
+from pi_system.errors import (
+    ConfigError,
+    CorrelationExhaustedError,
+    CorrelationMismatchError,
+    CorrelationReusedError,
+)
+from pi_system.offline.layout import Bundle, Layout
+from pi_system.offline.store import MaterialStore
+
+LAYOUT = Layout.of([("seed", 16), ("key", 1000)])
+ID = "0" * 31 + "1"
+
+
+def open_store(root, **changes):
+    fields = {"role": "client", "digest": "d" * 64, "backend": "fss-bit", "pairing_id": "ab" * 16}
+    return MaterialStore(root, limit_bytes=1 << 20, **(fields | changes))
+
+
+def filled(root, material_id=ID):
+    store, bundle = open_store(root), Bundle(LAYOUT)
+    bundle.body[:] = np.arange(bundle.body.size) % 251
+    store.put(material_id, bundle)
+    return store, bundle
+
+
+def path_of(root, state):
+    (path,) = root.rglob(f"*.{state}")
+    return path
+
+
+def test_what_was_stored_comes_back_once(tmp_path):
+    store, bundle = filled(tmp_path)
+    assert store.ids() == [ID]
+    assert store.take_next(1) == (ID,)
+    assert (store.load(ID, LAYOUT).body == bundle.body).all()
+    with pytest.raises(CorrelationReusedError):
+        store.load(ID, LAYOUT)
+    with pytest.raises(CorrelationReusedError):
+        store.take(ID)
+    with pytest.raises(CorrelationExhaustedError, match="expected 1 unused, found 0"):
+        store.take_next(1)
+
+
+def test_taking_marks_on_disk_before_loading_so_a_crash_burns_it(tmp_path):
+    store, _ = filled(tmp_path)
+    store.take(ID)
+    again = open_store(tmp_path)  # a new process after a crash between take and load
+    assert again.ids() == []
+    with pytest.raises(CorrelationReusedError):
+        again.take(ID)
+
+
+def test_used_material_is_emptied_on_disk(tmp_path):
+    store, _ = filled(tmp_path)
+    store.take(ID)
+    store.load(ID, LAYOUT)
+    assert path_of(tmp_path, "used").stat().st_size == 0
+
+
+def test_files_and_folders_are_private(tmp_path):
+    filled(tmp_path)
+    path = path_of(tmp_path, "ready")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("position", [0, 10, 60, 4095, 4096, 5000])
+def test_one_changed_byte_is_noticed(tmp_path, position):
+    store, _ = filled(tmp_path)
+    path = path_of(tmp_path, "ready")
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+    store.take(ID)
+    with pytest.raises(CorrelationMismatchError, match="damaged"):
+        store.load(ID, LAYOUT)
+
+
+@pytest.mark.parametrize("size", [1, 100, 4096, 5000])
+def test_a_truncated_file_is_noticed(tmp_path, size):
+    store, _ = filled(tmp_path)
+    os.truncate(path_of(tmp_path, "ready"), size)
+    store.take(ID)
+    with pytest.raises(CorrelationMismatchError):
+        store.load(ID, LAYOUT)
+
+
+@pytest.mark.parametrize("change", [{"digest": "e" * 64}, {"role": "server"}, {"backend": "fss-arith"}])
+def test_material_of_another_model_role_or_backend_is_refused(tmp_path, change):
+    filled(tmp_path)
+    other = open_store(tmp_path, **change)
+    with pytest.raises(CorrelationMismatchError, match="not held"):
+        other.take(ID)
+    path_of(tmp_path, "ready").rename(other._folder / f"{ID}.used")
+    with pytest.raises(CorrelationMismatchError, match="another model"):
+        other.load(ID, LAYOUT)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "", "ABCD", "0" * 33])
+def test_ids_from_a_peer_cannot_leave_the_folder(tmp_path, name):
+    store, _ = filled(tmp_path)
+    with pytest.raises(CorrelationMismatchError, match="32 hexadecimal"):
+        store.take(name)
+
+
+def test_the_store_is_bounded(tmp_path):
+    store, _ = filled(tmp_path)
+    store.check_room(1000)
+    with pytest.raises(ConfigError, match="expected at most"):
+        store.check_room(1 << 20)
+
+
+def _take(root, results):
+    try:
+        open_store(root).take(ID)
+        results.put("taken")
+    except CorrelationReusedError:
+        results.put("refused")
+
+
+def test_of_two_processes_one_gets_it(tmp_path):
+    filled(tmp_path)
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    processes = [context.Process(target=_take, args=(tmp_path, results)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    found = sorted(results.get(timeout=60) for _ in processes)
+    for process in processes:
+        process.join()
+    assert found == ["refused", "taken"]

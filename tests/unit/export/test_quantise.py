@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pi_system.artifact.graph import Graph
+from pi_system.artifact.ring_check import check_ring
+from pi_system.errors import ConfigError
+from pi_system.export.exporter import lower
+from pi_system.export.quantise import Quantised, QuantiseOptions, quantise
+from pi_system.export.random import random_pictures, randomise
+from pi_system.export.ranges import calibrate, integer_bits, sum_log2, tail_log2
+from pi_system.export.scales import MAX_TRUNCATION_LOG2
+from pi_system.program.encoding import encode_input, quantise_weights
+from pi_system.program.fixed_point import FixedInterpreter
+from pi_system.train.relu import MaskedReLU
+
+SHAPE = (3, 8, 8)
+
+
+def network(active: float, middle: bool = True) -> nn.Module:
+    """Three convolutions; the first ReLU has a share ``active`` of its positions, the second may be missing."""
+    relu = MaskedReLU((6, 8, 8), stage=1, block=0)
+    relu.set_mask(torch.from_numpy(np.random.default_rng(0).random((6, 8, 8)) < active))
+    layers = [nn.Conv2d(3, 6, 3, padding=1), relu, nn.Conv2d(6, 6, 3, padding=1)]
+    layers += [nn.ReLU()] * middle
+    layers += [
+        nn.Conv2d(6, 4, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 3),
+    ]
+    return randomise(nn.Sequential(*layers), SHAPE, 1)
+
+
+def quantised(module: nn.Module, pictures: int = 16, **options: object) -> tuple[Quantised, Graph]:
+    draft = lower(module, SHAPE)
+    graph = draft.graph()
+    settings = QuantiseOptions(**options)  # type: ignore[arg-type]
+    found = quantise(graph, draft.masks, draft.float_weights(), random_pictures(SHAPE, pictures, 5), settings)
+    check_ring(found.plan.graph, found.plan.ring)
+    return found, found.plan.graph
+
+
+def test_all_relus_kept_needs_no_local_truncation_and_32_bits() -> None:
+    found, graph = quantised(network(1.0))
+    assert found.plan.ring.ring_bits == 32
+    assert not any(node.op == "truncate" for node in graph)
+    assert found.plan.ring.truncation_log2 == -1000.0
+    assert found.max_error <= 0.015
+    assert max(found.plan.ring.comparison_bits.values()) <= 32
+
+
+def test_a_short_way_without_relu_carries_its_scale_in_32_bits() -> None:
+    found, graph = quantised(network(0.5))
+    ring = found.plan.ring
+    (masked,) = [node for node in graph.relus() if node.masked]
+    assert ring.ring_bits == 32
+    assert ring.frac_bits[masked.name] == ring.frac_bits[masked.inputs[0]]
+    assert ring.truncation_log2 == -1000.0
+
+
+def long_way(dropped: bool) -> nn.Module:
+    """Four convolutions, the middle ones with half of their ReLUs or none: no 32-bit ring carries their scales."""
+    layers: list[nn.Module] = []
+    for width in (3, 6, 6, 6):
+        layers.append(nn.Conv2d(width, 6, 3, padding=1))
+        if not dropped:
+            relu = MaskedReLU((6, 8, 8), stage=1, block=0)
+            relu.set_mask(torch.from_numpy(np.random.default_rng(width).random((6, 8, 8)) < 0.5))
+            layers.append(relu)
+    return randomise(nn.Sequential(*layers, nn.ReLU(), nn.Flatten(), nn.Linear(384, 3)), SHAPE, 1)
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_long_ways_without_relu_need_64_bits_and_rarely_fail(dropped: bool) -> None:
+    found, graph = quantised(long_way(dropped))
+    ring = found.plan.ring
+    assert ring.ring_bits == 64
+    assert -1000.0 < ring.truncation_log2 <= MAX_TRUNCATION_LOG2
+    assert any(node.op == "truncate" for node in graph) == dropped
+    assert ring.argmax_bits is not None
+    assert found.max_error <= 0.015
+
+
+def test_truncation_probability_is_the_stated_sum() -> None:
+    found, graph = quantised(network(1.0, middle=False), ring_bits=64)
+    ring = found.plan.ring
+    (node,) = [node for node in graph if node.op == "truncate"]
+    per_element = ring.truncation_log2 - np.log2(np.prod(node.shape))
+    bits = per_element - 1 + ring.ring_bits  # |x| < 2^bits
+    assert bits == pytest.approx(round(bits))
+    assert ring.frac_bits[node.inputs[0]] < bits < ring.frac_bits[node.inputs[0]] + 10
+
+
+def test_truncating_before_the_comparison_narrows_it() -> None:
+    wide, _ = quantised(network(0.5), ring_bits=64, frac_bits=11)
+    narrow, graph = quantised(network(0.5), ring_bits=64, frac_bits=11, truncate_before_relu=True)
+    assert sum(node.op == "truncate" for node in graph) >= 3
+    assert max(narrow.plan.ring.comparison_bits.values()) <= 18 < min(wide.plan.ring.comparison_bits.values())
+
+
+def test_other_pictures_stay_in_the_calibrated_ranges() -> None:
+    module = network(0.5)
+    found, graph = quantised(module)
+    draft, ring = lower(module, SHAPE), found.plan.ring
+    integers = quantise_weights(graph, ring, draft.float_weights())
+    interpreter = FixedInterpreter(ring, draft.masks, integers, check_range=True)
+    interpreter.run(graph, encode_input(random_pictures(SHAPE, 200, 77), graph, ring))
+
+
+def test_weights_use_at_most_sixteen_bits() -> None:
+    module = network(1.0)
+    found, graph = quantised(module, max_error=0.0)
+    integers = quantise_weights(graph, found.plan.ring, lower(module, SHAPE).float_weights())
+    assert max(int(np.abs(v).max()) for k, v in integers.items() if k.endswith(".weight")) < 1 << 15
+
+
+def test_the_nearest_plan_is_taken_if_none_is_near_enough() -> None:
+    found, _ = quantised(network(1.0), max_error=0.0)
+    assert 0.0 < found.max_error < 0.01
+
+
+def test_argmax_fits_32_bits_when_there_are_few_classes() -> None:
+    found, graph = quantised(network(1.0))
+    ring = found.plan.ring
+    draft = lower(network(1.0), SHAPE)
+    ranges = calibrate(draft.graph(), draft.masks, draft.float_weights(), random_pictures(SHAPE, 16, 5))
+    top = float(ranges.output[graph.output].max())
+    assert ring.argmax_bits is not None
+    assert ring.argmax_bits <= 32
+    # Differences of v * 4 + index, for three classes, must stay below 2^(bits - 1).
+    assert 2 * (top * 2 ** ring.frac_bits[graph.output] * 4 + 3) < 2 ** (ring.argmax_bits - 1)
+
+
+def test_network_too_large_for_the_ring_is_refused() -> None:
+    with pytest.raises(ConfigError, match="ring_bits"):
+        quantised(network(1.0), ring_bits=10)
+
+
+def test_tail_estimate_matches_drawn_gumbel_peaks() -> None:
+    rng = np.random.default_rng(2)
+    peaks, fresh = rng.gumbel(5.0, 0.4, 500), rng.gumbel(5.0, 0.4, 200_000)
+    for limit in (6.5, 7.0, 7.5):
+        assert tail_log2(peaks, limit) == pytest.approx(np.log2((fresh > limit).mean()), abs=1.0)
+
+
+def test_integer_bits_leave_the_margin_and_bound_the_tail() -> None:
+    peaks = np.array([3.0, 3.5, 3.9])
+    assert integer_bits(peaks, 0, 0.0) == 2
+    assert integer_bits(peaks, 1, 0.0) == 3
+    assert integer_bits(peaks, 0, -500.0) > 3
+    assert integer_bits(np.zeros(3), 1, -20.0) == 0
+    assert integer_bits(np.array([0.1]), 1, 0.0) == -2
+
+
+def test_sum_of_logarithms() -> None:
+    assert sum_log2([-3.0, -3.0]) == pytest.approx(-2.0)
+    assert sum_log2([-1000.0, -1000.0]) == -1000.0
+    assert sum_log2([]) == -1000.0

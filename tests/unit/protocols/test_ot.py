@@ -1,0 +1,192 @@
+"""Oblivious transfer: real protocols against the ideal functionality, and malformed messages."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from pi_system.channel.base import Channel
+from pi_system.channel.memory import memory_pair, simulate
+from pi_system.errors import LocalProtocolError, RemoteProtocolError
+from pi_system.kernels.ot import Blocks
+from pi_system.protocols.ot import Cots, OtParty, ot_setup
+from pi_system.protocols.ot import strings as strings_ot
+from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
+from pi_system.protocols.ot.ferret import FerretReceiver, FerretSender, LpnParameters
+from pi_system.protocols.ot.ideal import insecure_parties
+from pi_system.protocols.ot.one_of_many import receive_pads, receive_strings, send_pads, send_strings
+from pi_system.protocols.ot.softspoken import softspoken_bytes
+from pi_system.protocols.ot.triples import triples_receiver, triples_sender
+from pi_system.ring.prg import Prg
+
+SEED = b"0123456789abcdef"
+TINY = LpnParameters(trees=40, log_k=8, depth=6)  # insecure: several rounds in a few milliseconds
+
+
+def cots_agree(sent: Cots, received: Cots, delta: Blocks) -> None:
+    q, t = sent.blocks, received.blocks
+    u = t[:, :1] & np.uint64(1)
+    assert not (q[:, 0] & np.uint64(1)).any()
+    assert np.array_equal(t, q ^ (u * delta))
+    assert len(np.unique(q[:, 1])) == len(q)
+    assert abs(u.mean() - 0.5) < 5 / np.sqrt(len(u))
+    assert sent.take(0)[1] == received.take(0)[1]
+
+
+def both(prg_label: str, body: Callable[[Channel, Prg], object]) -> tuple[object, object]:
+    return simulate(
+        lambda channel: body(channel, Prg(SEED).child(prg_label, 0)),
+        lambda channel: body(channel, Prg(SEED).child(prg_label, 1)),
+    )
+
+
+def test_base_ots_give_one_seed_of_each_pair() -> None:
+    choices = np.arange(40, dtype=np.uint8) % 3 % 2
+
+    def send(channel: Channel) -> tuple[Blocks, Blocks]:
+        sender = BaseOtSender(Prg(SEED))
+        sender.start(channel)
+        return sender.finish(len(choices), channel)
+
+    pairs, chosen = simulate(send, lambda channel: BaseOtReceiver(choices, Prg(b"f" * 16)).run(channel))
+    assert np.array_equal(chosen, np.where(choices[:, None] == 1, pairs[1], pairs[0]))
+    assert not (pairs[0] == pairs[1]).all(axis=1).any()
+
+
+def test_base_ot_refuses_a_point_off_the_curve() -> None:
+    here, there = memory_pair(1.0)
+    there.send(b"\x02" + b"\x00" * 31)
+    with pytest.raises(RemoteProtocolError, match="curve|group"):
+        BaseOtReceiver(np.ones(1, np.uint8), Prg(SEED)).run(here)
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_extension_meets_the_functionality_in_both_directions(silent: bool) -> None:
+    counts = (1000, 1, 7000)
+
+    def party(channel: Channel, prg: Prg) -> tuple[OtParty, list[Cots], list[Cots]]:
+        ends = ot_setup(channel, prg, silent=silent)
+        server = bool(prg.bytes(1) == Prg(SEED).child("x", 0).bytes(1))
+        sent, received = [], []
+        for count in counts:  # the client's sender first at the client, second at the server
+            for turn in (server, not server):
+                if turn:
+                    sent.append(ends.sender.extend(count, channel))
+                else:
+                    received.append(ends.receiver.extend(count, channel))
+        return ends, sent, received
+
+    server, client = both("x", party)
+    for (ends, sent, _), (_, _, received) in ((server, client), (client, server)):  # type: ignore[misc]
+        for s, r, count in zip(sent, received, counts, strict=True):
+            assert len(s) == len(r) == count
+            cots_agree(s, r, ends.sender.delta)
+    tweaks = [s.take(0)[1] for s in server[1]]  # type: ignore[index]
+    assert tweaks == [0, 1000, 1001]
+
+
+def test_ferret_carries_over_rounds_and_sends_only_trees() -> None:
+    ideal_server, ideal_client = insecure_parties(SEED)
+    per_round = TINY.open_trees << TINY.depth
+    counts = (3, per_round, 2 * per_round + 5)
+
+    def send(channel: Channel) -> tuple[list[Cots], Blocks, int]:
+        sender = FerretSender(TINY, SEED, ideal_server.sender, Prg(SEED))
+        cots = [sender.extend(count, channel) for count in counts]
+        return cots, sender.delta, channel.counters.sent_bytes
+
+    def receive(channel: Channel) -> tuple[list[Cots], int]:
+        receiver = FerretReceiver(TINY, SEED, ideal_client.receiver)
+        return [receiver.extend(count, channel) for count in counts], channel.counters.sent_bytes
+
+    (sent, delta, bytes_sent), (received, bytes_back) = simulate(send, receive)
+    cots_agree(
+        Cots(np.concatenate([c.blocks for c in sent]), 0), Cots(np.concatenate([c.blocks for c in received]), 0), delta
+    )
+    opened = 3 * TINY.trees + (sum(counts) - 3 * per_round + 63) // 64
+    assert bytes_sent == opened * TINY.tree_bytes
+    assert bytes_back == 0
+
+
+def test_softspoken_bytes_are_as_declared() -> None:
+    def party(channel: Channel, prg: Prg) -> tuple[int, int]:
+        ends = ot_setup(channel, prg, silent=False)
+        setup = channel.counters.sent_bytes
+        ends.receiver.extend(999, channel)
+        ends.sender.extend(999, channel)
+        return setup, channel.counters.sent_bytes - setup
+
+    results = both("bytes", party)
+    assert results == ((8224, softspoken_bytes(999)),) * 2
+
+
+@pytest.mark.parametrize("ring_bits", [1, 13, 32, 40, 64])
+def test_strings_match_the_functionality(ring_bits: int) -> None:
+    server, client = insecure_parties(SEED)
+    prg, n, mask = Prg(SEED), 77, (1 << ring_bits) - 1
+    c, m0, m1 = (prg.ring(n, ring_bits) for _ in range(3))
+    b = prg.ring(n, 1).astype(np.uint8)
+
+    def send(channel: Channel) -> np.ndarray:
+        cots = server.sender.extend(2 * n, channel)
+        x = strings_ot.correlated_send(channel, cots, server.sender.delta, c, ring_bits)
+        strings_ot.chosen_send(channel, cots, server.sender.delta, (m0, m1), ring_bits)
+        return x
+
+    def receive(channel: Channel) -> tuple[np.ndarray, np.ndarray]:
+        cots = client.receiver.extend(2 * n, channel)
+        y = strings_ot.correlated_receive(channel, cots, b, ring_bits)
+        return y, strings_ot.chosen_receive(channel, cots, b, ring_bits)
+
+    x, (y, chosen) = simulate(send, receive)
+    assert np.array_equal((y - x) & c.dtype.type(mask), c * b & c.dtype.type(mask))
+    assert np.array_equal(chosen & c.dtype.type(mask), np.where(b == 1, m1, m0))
+
+
+def test_triples_multiply() -> None:
+    server, client = insecure_parties(SEED)
+    (here, _), n = memory_pair(), 640
+    a0, b0, c0 = triples_sender(server.sender.extend(2 * n, here), server.sender.delta, n)
+    a1, b1, c1 = triples_receiver(client.receiver.extend(2 * n, here), n)
+    assert np.array_equal(c0 ^ c1, (a0 ^ a1) & (b0 ^ b1))
+    assert all(0.3 < np.unpackbits(plane).mean() < 0.7 for plane in (a0, b0, c0, a1, b1, c1))
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 4])
+def test_one_of_many_gives_the_chosen_string_only(m: int) -> None:
+    server, client = insecure_parties(SEED)
+    prg, n = Prg(SEED), 96
+    strings = prg.ring(n, 2 << m)
+    choice = prg.ring(n, m).astype(np.uint8)
+
+    def send(channel: Channel) -> np.ndarray:
+        pads = send_pads(channel, server.sender.extend(m * n, channel), server.sender.delta, n, m)
+        send_strings(channel, pads, strings)
+        return pads
+
+    def receive(channel: Channel) -> tuple[np.ndarray, np.ndarray]:
+        planes = receive_pads(channel, client.receiver.extend(m * n, channel), choice, m)
+        return receive_strings(channel, planes, choice, m)
+
+    pads, (first, second) = simulate(send, receive)
+    bits = [np.unpackbits(plane, bitorder="little") for plane in (first, second)]
+    assert np.array_equal(bits[0], strings >> choice & 1)
+    assert np.array_equal(bits[1], strings >> (choice + np.uint32(1 << m)) & 1)
+    assert len(np.unique(pads)) > min(n, 1 << (2 << m)) // 3
+
+
+def test_a_cot_is_taken_once() -> None:
+    cots = Cots(np.zeros((8, 2), np.uint64), 100)
+    assert cots.take(5)[1] == 100
+    assert cots.take(3)[1] == 105
+    with pytest.raises(LocalProtocolError, match="expected 1 left, found 0"):
+        cots.take(1)
+
+
+def test_a_message_of_wrong_length_is_a_remote_error() -> None:
+    _, client = insecure_parties(SEED)
+    here, there = memory_pair(1.0)
+    receiver = FerretReceiver(TINY, SEED, client.receiver)
+    there.send(b"short")
+    with pytest.raises(RemoteProtocolError, match="found 5"):
+        receiver.extend(10, here)
