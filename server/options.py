@@ -1,6 +1,6 @@
 """What a server process and its workers are started with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pi_system.rpc.registry import BACKENDS, Backends
@@ -32,4 +32,4 @@ class ServerOptions:
     max_sessions: int = 4
     insecure: bool = False
     timeout_s: float = 120.0
-    backends: Backends = BACKENDS
+    backends: Backends = field(default_factory=lambda: BACKENDS)

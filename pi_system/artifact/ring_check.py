@@ -69,8 +69,8 @@ def check_ring(graph: Graph, ring: RingConfig) -> None:
             raise ArtifactError(f"node {node.name}: {found} fraction bits do not fit {ring.ring_bits} ring bits")
     for name in compared:
         _check_comparison(graph, ring, name)
-    if ring.argmax_bits is not None and ring.argmax_bits > ring.ring_bits:
-        raise ArtifactError(f"argmax_bits: expected at most {ring.ring_bits}, found {ring.argmax_bits}")
+    if ring.logit_bits >= ring.ring_bits:
+        raise ArtifactError(f"logit_bits: expected fewer than {ring.ring_bits}, found {ring.logit_bits}")
 
 
 def _check_comparison(graph: Graph, ring: RingConfig, name: str) -> None:

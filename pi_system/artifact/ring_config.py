@@ -21,9 +21,10 @@ class RingConfig(BaseModel):
         frac_bits: fraction bits of every node's output, by node name.
         weight_frac_bits: fraction bits of every weighted node's weights (and of the reciprocal an average pool
             multiplies by when its window is no power of two), by node name.
-        comparison_bits: k of every ReLU and max-pool, by node name: its input satisfies |x| < 2^(k-1) at the
-            input's fraction bits.
-        argmax_bits: k of the tournament that reveals only the label, None where the logits' range leaves no room.
+        comparison_bits: k of every ReLU and max-pool, by node name: what it compares (a ReLU's input, the difference
+            of two entries of a max-pool's window) satisfies |x| < 2^(k-1) at the input's fraction bits.
+        logit_bits: bits of a logit with its sign, |logit| < 2^(logit_bits - 1) at the output's fraction bits, less than
+            ring_bits: what the argmax tournament starts from.
         overflow_log2: base-2 logarithm of the stated bound on the probability that any value of one inference
             leaves its range (calibration tail estimate), and
         truncation_log2: of the bound on the probability that any local truncation of one inference fails
@@ -36,6 +37,6 @@ class RingConfig(BaseModel):
     frac_bits: dict[str, _Bits]
     weight_frac_bits: dict[str, _Bits]
     comparison_bits: dict[str, _Bits]
-    argmax_bits: _Bits | None = None
+    logit_bits: Annotated[int, Field(ge=2, le=63)]
     overflow_log2: float = 0.0
     truncation_log2: float = -1000.0

@@ -44,7 +44,10 @@ class ClientRuntime(Protocol):
         """
 
     def infer(self, pictures: NDArray[np.float32], ids: tuple[str, ...], peer: Channel) -> NDArray[np.float64]:
-        """Online phase: pictures (N, C, H, W), preprocessed, to logits (N, classes)."""
+        """Online phase: pictures (N, C, H, W), preprocessed, to logits (N, classes).
+
+        A runtime made to reveal only the label returns labels (N, 1) instead.
+        """
 
 
 class ServerRuntime(Protocol):

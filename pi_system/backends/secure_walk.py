@@ -38,7 +38,7 @@ from pi_system.artifact.graph import (
     Truncate,
 )
 from pi_system.artifact.ring_config import RingConfig
-from pi_system.errors import ConfigError, InvariantError
+from pi_system.errors import InvariantError
 from pi_system.program.encoding import pool_factor
 from pi_system.program.interpreter import Interpreter
 from pi_system.protocols.gate import GateSpec
@@ -141,11 +141,11 @@ class SecureWalk(Interpreter[Share]):
         """Tournament over the window; padding is the smallest value of the range."""
         bits = self.config.comparison_bits[node.name]
         (ph, pw), data = node.padding, _full(x.data)
-        lowest = self._constant(-(1 << (bits - 1)) + 1)
+        lowest = self._constant(-(1 << (bits - 2)) + 1)
         padded = np.pad(data, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=lowest)
         views = np.stack(list(_windows(padded, node)), axis=1)
         batch = views.shape[0]
-        winner = self._tournament(node.name, views.reshape(batch, views.shape[1], -1), bits + 1)
+        winner = self._tournament(node.name, views.reshape(batch, views.shape[1], -1), bits)
         return Share(winner.reshape(batch, *node.shape), x.fresh)
 
     def truncate(self, node: Truncate, x: Share) -> Share:
@@ -156,15 +156,19 @@ class SecureWalk(Interpreter[Share]):
     def argmax(self, logits: RingArray) -> RingArray:
         """Shares (N, 1) whose low bits are the label: a tournament on logit * 2^b + index.
 
-        Only the low b = argmax_index_bits(classes) bits of the result are opened, which is the label alone.
+        Only the low b = argmax_index_bits(classes) bits of the result are opened, which is the label alone. Where the
+        ring has no room for b more bits, a gate first drops low bits of the logits, made non-negative so that ReLU
+        keeps them: logits closer than what was dropped count as a tie, won by the higher index.
         """
-        if self.config.argmax_bits is None:
-            raise ConfigError("reveal: expected ring bits that leave room for argmax, found none at export")
-        classes = logits.shape[1]
-        bits = argmax_index_bits(classes)
+        classes, bits = logits.shape[1], self.config.logit_bits
+        index_bits = argmax_index_bits(classes)
+        surplus = max(0, bits + index_bits + 1 - self.config.ring_bits)
+        if surplus:
+            raised = logits + self._constant(1 << (bits - 1))
+            logits = self._gate("argmax/scale", self._spec(classes, bits + 1, surplus), raised, None)
         index = np.arange(classes).astype(self.ring.dtype) * self._constant(1)
-        keyed = _scale(logits, bits) + index
-        return self._tournament("argmax", keyed[:, :, None], self.config.argmax_bits)
+        keyed = _scale(logits, index_bits) + index
+        return self._tournament("argmax", keyed[:, :, None], bits - surplus + index_bits + 1)
 
     def _tournament(self, name: str, x: RingArray, bits: int) -> RingArray:
         """Maximum over axis 1 of (N, m, n); ``bits`` hold any difference of two entries."""

@@ -29,6 +29,7 @@ def serve(listen: str, patience: float) -> None:
     stop = threading.Event()
     on_stop_signal(stop.set)
     service = DealerService(patience_s=patience)
+    service.load_backends()
     server, port = serve_streams(
         listen, {DEALER_METHOD: service.take}, {"Describe": service.describe}, timeout_s=120.0, max_streams=MAX_STREAMS
     )

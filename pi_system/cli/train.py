@@ -2,6 +2,7 @@
 
     pi-train train --network resnet18:m=16 --data digits --epochs 12 --out runs/digits
     pi-train reduce runs/digits --method deepreduce --fraction 0.5 --epochs 8 --out runs/digits-half
+    pi-train export runs/digits-half model
 
 A command that was stopped (Ctrl-C, SIGTERM, kill) goes on where it was when it is given again.
 """
@@ -12,6 +13,7 @@ from typing import Any
 import click
 
 from pi_system.cli.errors import PiGroup
+from pi_system.cli.export import export
 from pi_system.cli.options import json_option, recipe_options, show_result
 from pi_system.errors import ConfigError
 from pi_system.reduce.job import reduce_run
@@ -108,6 +110,9 @@ def sample(picture: Path, data: str, index: int, as_json: bool) -> None:
     """Write a test picture of a data set to the file PICTURE (PNG) and print its class."""
     label = write_sample(load_data(DataConfig.parse(data)), index, picture)
     show_result({"picture": str(picture), "class": label}, as_json)
+
+
+main.add_command(export)
 
 
 def _pairs(options: tuple[str, ...]) -> dict[str, str]:

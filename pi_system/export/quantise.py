@@ -4,7 +4,7 @@ Cheap candidates (few comparison bits) come first, and 32 ring bits before 64; t
 are close enough to the float ones on the calibration pictures is taken.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,10 +71,10 @@ def quantise(
     judge = _Judge(graph, masks, weights, judged, calibrate(graph, masks, weights, pictures))
     candidates = _candidates(options)
     best: Quantised | None = None
-    for index, candidate in enumerate(candidates):
+    for candidate in candidates:
         quantised = judge.try_out(candidate)
         if quantised is not None and quantised.max_error <= options.max_error:
-            return judge.with_argmax(quantised, candidates[index : index + 3], options.max_error)
+            return quantised
         if quantised is not None and (best is None or quantised.max_error < best.max_error):
             best = quantised
     if best is None:
@@ -110,16 +110,6 @@ class _Judge:
     def try_out(self, candidate: ScaleOptions) -> Quantised | None:
         plan = assign_scales(self.graph, self.weights, self.ranges, candidate)
         return None if plan is None else Quantised(plan, self._error(plan))
-
-    def with_argmax(self, chosen: Quantised, candidates: list[ScaleOptions], max_error: float) -> Quantised:
-        """``chosen``, or a plan like it whose argmax fits the ring if one is as accurate as asked for."""
-        if chosen.plan.ring.argmax_bits is not None:
-            return chosen
-        for candidate in candidates:
-            quantised = self.try_out(replace(candidate, fit_argmax=True))
-            if quantised is not None and quantised.max_error <= max_error:
-                return quantised
-        return chosen
 
     def _error(self, plan: Plan) -> float:
         integers = quantise_weights(plan.graph, plan.ring, self.weights)

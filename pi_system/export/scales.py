@@ -51,7 +51,6 @@ class ScaleOptions:
         margin_bits: room above the largest calibrated value.
         overflow_log2: bound asked for on the chance that a picture leaves any range.
         truncate_before_relu: with local truncation, drop fraction bits before the comparison, not in it.
-        fit_argmax: give the last layer's weights so few fraction bits that the logits' argmax fits the ring.
     """
 
     ring_bits: int
@@ -60,7 +59,6 @@ class ScaleOptions:
     margin_bits: int = 1
     overflow_log2: float = -20.0
     truncate_before_relu: bool = False
-    fit_argmax: bool = False
 
     @property
     def local_truncation(self) -> bool:
@@ -160,8 +158,8 @@ class _Walk:
 
     def _weight_frac_bits(self, node: Node, operand: int) -> int:
         room = self.options.ring_bits - 1 - self.integer[node.name] - operand
-        if self.options.fit_argmax and node.name == self.graph.output:
-            room -= self._argmax_overhead() - 1
+        if node.name == self.graph.output:
+            room -= 1  # logit_bits < ring_bits
         if isinstance(node, AvgPool2d):
             wanted = self.options.weight_bits + _RECIPROCAL_BITS + prod(node.kernel).bit_length()
             return min(wanted, room, 62)
@@ -186,9 +184,10 @@ class _Walk:
 
     def _compare(self, node: Node, operand: int) -> None:
         shift = operand - self.frac_bits[node.name]
-        bits = max(self.compared[node.name] + operand + 1, shift + 2, 2)
+        doubled = int(isinstance(node, MaxPool2d))  # a max-pool compares differences
+        bits = max(self.compared[node.name] + operand + 1 + doubled, shift + 2, 2 + doubled)
         self.comparison_bits[node.name] = min(bits, self.options.ring_bits)
-        limit = 2.0 ** (self.comparison_bits[node.name] - 1 - operand)
+        limit = 2.0 ** (self.comparison_bits[node.name] - 1 - doubled - operand)
         self.overflows.append(tail_log2(self.ranges.compared[node.name], limit))
 
     def finish(self) -> Plan | None:
@@ -201,20 +200,11 @@ class _Walk:
             frac_bits=self.frac_bits,
             weight_frac_bits=self.weight_frac_bits,
             comparison_bits=self.comparison_bits,
-            argmax_bits=self._argmax_bits(),
+            logit_bits=self.integer[self.graph.output] + self.frac_bits[self.graph.output] + 1,
             overflow_log2=min(0.0, sum_log2(self.overflows)),
             truncation_log2=truncation,
         )
         return Plan(Graph(nodes=tuple(self.nodes)), ring)
-
-    def _argmax_bits(self) -> int | None:
-        output = self.graph.output
-        bits = self.integer[output] + self.frac_bits[output] + self._argmax_overhead()
-        return bits if bits <= self.options.ring_bits else None
-
-    def _argmax_overhead(self) -> int:
-        """Bits over those of |v|: the tournament compares differences of v * 2^c + index, c = ceil(log2 classes)."""
-        return (self.graph.nodes[-1].shape[0] - 1).bit_length() + 2
 
 
 def _fitting_frac_bits(weight: NDArray[np.float32], weight_bits: int) -> int:

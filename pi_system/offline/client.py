@@ -52,9 +52,8 @@ class ClientOffline(SecureWalk):
         out = self.run(self.graph, Share(mask, True))
         logits = np.ascontiguousarray(out.data).reshape(1, -1)
         self._bundle.fill("output", wire(self.ring.reduce(logits)))
-        if self.config.argmax_bits is not None:
-            label = self.ring.reduce(self.argmax(logits))
-            self._bundle.fill("label", wire(label))
+        label = self.ring.reduce(self.argmax(logits))
+        self._bundle.fill("label", wire(label))
 
     def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
         size = int(np.prod(node.shape)) * self.ring.itemsize

@@ -75,8 +75,7 @@ class _Dealing(SecureWalk):
         node = self.graph.input
         mask = self._fresh(node.name, int(np.prod(node.shape)))
         out = self.run(self.graph, Share(mask.reshape(1, *node.shape), True))
-        if self.config.argmax_bits is not None:
-            self.argmax(out.data.reshape(1, -1))
+        self.argmax(out.data.reshape(1, -1))
 
     def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
         correlation: RingArray = self._layers[node.name](x) - self._seeds[0].linear_share(node, self.ring.bits)

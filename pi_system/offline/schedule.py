@@ -98,7 +98,6 @@ def plan(graph: Graph, ring: RingConfig, masks: Mapping[str, NDArray[np.bool_]])
     out = walk.run(graph, Share(walk.zeros(1, *graph.input.shape), True))
     logits = out.data.reshape(1, -1)
     walk.steps.append(Output(logits.shape[1]))
-    if ring.argmax_bits is not None:
-        walk.in_argmax = True
-        walk.argmax(logits)
+    walk.in_argmax = True
+    walk.argmax(logits)
     return Schedule(tuple(walk.steps))

@@ -57,6 +57,11 @@ class DealerService:
         self._lock = threading.Lock()
         self._waiting: dict[bytes, _Party] = {}
 
+    def load_backends(self) -> None:
+        """Import every backend now, so that the first pair does not wait for it."""
+        for name in self._backends:
+            find_backend(name, self._backends)
+
     def take(self, stream: FrameStream) -> None:
         """Serve a new stream in a thread of its own."""
         threading.Thread(target=self._serve, args=(stream,), name="dealing", daemon=True).start()

@@ -50,11 +50,12 @@ Backends = Mapping[str, str]
 """Names of backends and the modules that implement them."""
 
 BACKENDS: Final[Backends] = {
+    "fss": "pi_system.rpc.fss_backend",
     "crypten": "pi_system.rpc.crypten_backend",
 }
 
 
-DEFAULT_BACKEND: Final = "crypten"
+DEFAULT_BACKEND: Final = "fss"
 
 
 def find_backend(name: str, backends: Backends = BACKENDS) -> Backend:

@@ -1,7 +1,7 @@
 """The server's side of one session: handshake, then the client's commands until it says goodbye."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +47,7 @@ class SessionHost:
     allowed: tuple[str, ...]
     insecure: bool = False
     timeout_s: float = 120.0
-    backends: Backends = BACKENDS
+    backends: Backends = field(default_factory=lambda: BACKENDS)
 
     def check(self, config: SessionConfig) -> None:
         """Refuse what this server does not offer. Raises ConfigError or ArtifactDigestError."""

@@ -208,7 +208,7 @@ class FssClient(_Party):
         return ids
 
     def infer(self, pictures: NDArray[np.float32], ids: tuple[str, ...], peer: Channel) -> NDArray[np.float64]:
-        """Online phase: preprocessed pictures (N, C, H, W) to logits (N, classes), or one-hot labels."""
+        """Online phase: preprocessed pictures (N, C, H, W) to logits (N, classes), or labels (N, 1)."""
         material = self._loaded.pop(ids, None)
         if material is None or len(pictures) != len(ids):
             raise LocalProtocolError(f"online phase: expected reserved material for {len(pictures)} pictures")
@@ -221,12 +221,9 @@ class FssClient(_Party):
         return logits_to_float(open_logits(material.output_share, self.ring, peer), self.graph, self.config)
 
     def _open_label(self, material: ClientMaterial, peer: Channel) -> NDArray[np.float64]:
-        classes = self.graph.nodes[-1].shape[0]
-        winner = open_logits(material.label_share, self.ring, peer)[:, 0]
-        labels = winner & ((1 << argmax_index_bits(classes)) - 1)
-        one_hot = np.zeros((material.batch, classes))
-        one_hot[np.arange(material.batch), labels % classes] = 1.0
-        return one_hot
+        index_bits = argmax_index_bits(self.graph.nodes[-1].shape[0])
+        winner = open_logits(material.label_share, self.ring, peer)
+        return (winner & ((1 << index_bits) - 1)).astype(np.float64)
 
     def _material(self, bundles: list[Bundle]) -> ClientMaterial:
         seeds = [PartySeed(bundle.section("seed").tobytes()) for bundle in bundles]

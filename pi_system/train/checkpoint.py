@@ -17,21 +17,21 @@ from pi_system.train.files import write_atomic
 
 __all__ = ["Checkpoint"]
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 @dataclass(slots=True, kw_only=True)
 class Checkpoint:
     """Where a run stands: at step ``step`` of epoch ``epoch``, both from 0.
 
-    ``model``, ``momentum`` and ``best`` are tensors by parameter or buffer name; ``best`` is the model of the
-    best epoch so far by validation. ``loss_sum`` runs over the steps of the unfinished epoch. ``history`` has
+    ``model`` and ``best`` are tensors by parameter or buffer name, ``optimizer`` by parameter name and the
+    optimizer's own key, as ``fc.weight|exp_avg``; ``best`` is the model of the best epoch so far by validation. ``loss_sum`` runs over the steps of the unfinished epoch. ``history`` has
     one entry a finished epoch.
     """
 
     identity: dict[str, Any]
     model: dict[str, Tensor]
-    momentum: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
     best: dict[str, Tensor]
     epoch: int = 0
     step: int = 0
@@ -40,7 +40,7 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the state; ``identity`` says whose it is."""
-        groups = {"model": self.model, "momentum": self.momentum, "best": self.best}
+        groups = {"model": self.model, "optimizer": self.optimizer, "best": self.best}
         tensors = {
             f"{group}.{name}": tensor.detach().cpu().contiguous()
             for group, named in groups.items()
@@ -75,7 +75,7 @@ class Checkpoint:
         for key, value in json.loads(json.dumps(identity)).items():
             if header["identity"].get(key) != value:
                 raise ConfigError(f"{path}: expected a run with {key}={value}; found {header['identity'].get(key)}")
-        groups: dict[str, dict[str, Tensor]] = {"model": {}, "momentum": {}, "best": {}}
+        groups: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "best": {}}
         for name, tensor in tensors.items():
             group, _, key = name.partition(".")
             groups[group][key] = tensor

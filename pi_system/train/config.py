@@ -9,10 +9,17 @@ from pi_system.errors import ConfigError
 
 __all__ = ["TrainConfig"]
 
+_CHOICES = {
+    "precision": ("float32", "bfloat16"),
+    "device": ("auto", "cpu", "cuda"),
+    "optimizer": ("sgd", "adam"),
+    "schedule": ("cosine", "constant"),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """SGD with Nesterov momentum and a cosine learning rate that ends at zero.
+    """SGD with Nesterov momentum, or Adam; a cosine learning rate that ends at zero, or a constant one.
 
     With a teacher the loss is cross-entropy + ``distill_weight`` * T^2 * KL(teacher || student) on logits
     divided by T = ``distill_temperature`` (Hinton et al., 2015, arXiv 1503.02531).
@@ -36,6 +43,8 @@ class TrainConfig:
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    schedule: Literal["cosine", "constant"] = "cosine"
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -52,11 +61,9 @@ class TrainConfig:
                 raise ConfigError(f"{field}: expected from 0 to below 1; found {getattr(self, field)}")
         if self.weight_decay < 0 or self.distill_weight < 0:
             raise ConfigError("weight_decay, distill_weight: expected at least 0")
-        if self.precision not in ("float32", "bfloat16") or self.device not in ("auto", "cpu", "cuda"):
-            raise ConfigError(
-                "expected precision float32|bfloat16 and device auto|cpu|cuda; "
-                f"found {self.precision} and {self.device}"
-            )
+        for field, allowed in _CHOICES.items():
+            if getattr(self, field) not in allowed:
+                raise ConfigError(f"{field}: expected {'|'.join(allowed)}; found {getattr(self, field)}")
 
     def torch_device(self) -> torch.device:
         """The device to train on.

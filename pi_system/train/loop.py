@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import torch
 from rich.console import Console
@@ -27,7 +27,7 @@ from pi_system.train.data.dataset import DataSet
 from pi_system.train.evaluate import Score, evaluate
 from pi_system.train.interrupt import stop_requests
 
-__all__ = ["FitResult", "History", "Interrupted", "fit"]
+__all__ = ["Companion", "FitResult", "History", "Interrupted", "fit"]
 
 # Stands for a step where the order of an epoch's pictures is drawn.
 _ORDER = -1
@@ -39,6 +39,19 @@ History = list[dict[str, Any]]
 
 class Interrupted(KeyboardInterrupt):
     """Training was asked to stop; the checkpoint, where there is one, holds everything done so far."""
+
+
+class Companion(Protocol):
+    """What a method adds to a training run. Its state must be in the network's buffers, to be resumed with it."""
+
+    def extra_loss(self) -> Tensor | None:
+        """A scalar added to the loss, asked for after both forward passes of a step."""
+
+    def after_step(self, share: float) -> None:
+        """Called after each update of the weights; ``share`` of the run is done."""
+
+    def after_epoch(self) -> bool:
+        """Called before an epoch's validation; True ends the run with this epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +73,8 @@ def fit(
     label: str = "train",
     on_epoch: Callable[[History], None] | None = None,
     progress: bool = False,
+    companion: Companion | None = None,
+    keep: Literal["best", "last"] = "best",
 ) -> FitResult:
     """Train a network in place; at the end it holds the weights of its best epoch by validation.
 
@@ -72,12 +87,14 @@ def fit(
         label: what the progress bar and the history call this run.
         on_epoch: called with the whole history after each epoch.
         progress: show a progress bar on stderr.
+        companion: what a reduction method adds to the run.
+        keep: ``last`` leaves the weights of the last epoch, and reports that one, instead of the best.
 
     Raises:
         ConfigError: the checkpoint is of another run, or the loss is no longer finite.
         Interrupted: Ctrl-C or SIGTERM came; the checkpoint was written.
     """
-    return _Run(network, data, config, teacher, checkpoint, label, on_epoch).run(progress)
+    return _Run(network, data, config, teacher, checkpoint, label, on_epoch, companion, keep).run(progress)
 
 
 class _Run:
@@ -90,11 +107,16 @@ class _Run:
         checkpoint: Path | None,
         label: str,
         on_epoch: Callable[[History], None] | None,
+        companion: Companion | None,
+        keep: Literal["best", "last"],
     ) -> None:
         self.config, self.path, self.label, self.on_epoch = config, checkpoint, label, on_epoch
+        self.companion, self.keep = companion, keep
         self.device = config.torch_device()
         self.network: Any = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.teacher = None if teacher is None else teacher.to(self.device).eval()
+        self.teacher = None
+        if teacher is not None:
+            self.teacher = teacher.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.train = data.train.to(self.device)
         self.validation = data.validation.to(self.device)
         self.preprocess, self.augmentation = data.preprocess, data.augmentation
@@ -102,29 +124,25 @@ class _Run:
         self.autocast = torch.bfloat16 if config.precision == "bfloat16" else None
         self.batch = min(config.batch_size, len(self.train))
         self.steps = len(self.train) // self.batch
-        self.optimizer = torch.optim.SGD(
-            self.network.parameters(),
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            nesterov=config.momentum > 0,
-        )
+        self.optimizer = _optimizer(self.network, config)
         self.state = self._start()
 
     def _start(self) -> Checkpoint:
         identity = {"label": self.label, "pictures": len(self.train), **asdict(self.config)}
         identity.pop("device")  # a run may move to another device
         if self.path is None or not self.path.is_file():
-            return Checkpoint(identity=identity, model={}, momentum={}, best={})
+            return Checkpoint(identity=identity, model={}, optimizer={}, best={})
         state = Checkpoint.load(self.path, identity)
         try:
             self.network.load_state_dict(state.model)
         except RuntimeError as error:
             raise ConfigError(f"{self.path}: expected a checkpoint of this network; found another's") from error
-        for name, parameter in self.network.named_parameters():
-            if name in state.momentum:
-                buffer = torch.empty_like(parameter).copy_(state.momentum[name])
-                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        parameters = dict(self.network.named_parameters())
+        for place, tensor in state.optimizer.items():
+            name, _, key = place.rpartition("|")
+            # Adam's step count stays a scalar; everything else has the parameter's layout in memory.
+            like = parameters[name] if tensor.dim() else tensor
+            self.optimizer.state[parameters[name]][key] = torch.empty_like(like).copy_(tensor)
         return state
 
     def run(self, progress: bool) -> FitResult:
@@ -135,11 +153,15 @@ class _Run:
         ):
             done = self.state.epoch * self.steps + self.state.step
             task = bar.add_task(self.label, total=self.config.epochs * self.steps, completed=done)
-            while self.state.epoch < self.config.epochs:
+            while not self._done():
                 self._epoch(stop, lambda: bar.advance(task))
                 accuracy = self.state.history[-1]["validation_accuracy"]
                 bar.update(task, description=f"{self.label} (validation {accuracy:.2%})")
         return self._finish()
+
+    def _done(self) -> bool:
+        history = self.state.history
+        return self.state.epoch >= self.config.epochs or (bool(history) and "ended" in history[-1])
 
     def _epoch(self, stop: Any, advance: Any) -> None:
         started = time.monotonic()
@@ -172,18 +194,21 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        if self.companion is not None:
+            self.companion.after_step(self._share(step + 1))
         return loss.detach()
 
     def _loss(self, logits: Tensor, labels: Tensor, x: Tensor) -> Tensor:
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
-        if self.teacher is None:
-            return loss
-        heat = self.config.distill_temperature
-        with torch.no_grad():
-            target = functional.log_softmax(self.teacher(x).float() / heat, dim=1)
-        found = functional.log_softmax(logits / heat, dim=1)
-        gap = functional.kl_div(found, target, reduction="batchmean", log_target=True)
-        return loss + self.config.distill_weight * heat * heat * gap
+        if self.teacher is not None:
+            heat = self.config.distill_temperature
+            with torch.no_grad():
+                target = functional.log_softmax(self.teacher(x).float() / heat, dim=1)
+            found = functional.log_softmax(logits / heat, dim=1)
+            gap = functional.kl_div(found, target, reduction="batchmean", log_target=True)
+            loss = loss + self.config.distill_weight * heat * heat * gap
+        extra = None if self.companion is None else self.companion.extra_loss()
+        return loss if extra is None else loss + extra
 
     def _close_epoch(self, loss: float, seconds: float) -> None:
         state = self.state
@@ -192,8 +217,9 @@ class _Run:
                 f"{self.label}: expected a finite loss; found {loss} in epoch {state.epoch + 1} "
                 f"(learning_rate {self.config.learning_rate} may be too high)"
             )
+        ended = self.companion is not None and self.companion.after_epoch()
         score = evaluate(self.network, self.validation, self.preprocess, autocast=self.autocast)
-        if not state.history or score >= max(map(_score, state.history)):
+        if self.keep == "last" or not state.history or score >= max(map(_score, state.history)):
             state.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         state.history.append(
             {
@@ -203,6 +229,7 @@ class _Run:
                 "validation_accuracy": score.accuracy,
                 "validation_loss": -score.negated_loss,
                 "seconds": round(seconds, 3),
+                **({"ended": True} if ended else {}),
             }
         )
         state.epoch += 1
@@ -217,7 +244,7 @@ class _Run:
             return FitResult(validation=score, best_epoch=0, history=[])
         self.network.load_state_dict(self.state.best)
         self.network.eval()
-        best = max(map(_score, history))
+        best = max(map(_score, history)) if self.keep == "best" else _score(history[-1])
         epoch = max(k for k, entry in enumerate(history, start=1) if _score(entry) == best)
         return FitResult(validation=best, best_epoch=epoch, history=history)
 
@@ -226,10 +253,11 @@ class _Run:
         if self.path is None:
             return
         self.state.model = self.network.state_dict()
-        self.state.momentum = {
-            name: self.optimizer.state[parameter]["momentum_buffer"]
+        self.state.optimizer = {
+            f"{name}|{key}": value
             for name, parameter in self.network.named_parameters()
-            if self.optimizer.state[parameter].get("momentum_buffer") is not None
+            for key, value in self.optimizer.state[parameter].items()
+            if isinstance(value, Tensor)
         }
         self.state.save(self.path)
 
@@ -238,9 +266,28 @@ class _Run:
         name = f"{self.config.seed}/{epoch}/{step}".encode()
         return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name).digest()[:4]))
 
+    def _share(self, step: int) -> float:
+        return (self.state.epoch * self.steps + step) / (self.config.epochs * self.steps)
+
     def _learning_rate(self, step: int) -> float:
-        share = (self.state.epoch * self.steps + step) / (self.config.epochs * self.steps)
-        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+        if self.config.schedule == "constant":
+            return self.config.learning_rate
+        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * self._share(step)))
+
+
+def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    if config.optimizer == "adam":
+        return torch.optim.Adam(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, foreach=True
+        )
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        nesterov=config.momentum > 0,
+        foreach=True,
+    )
 
 
 def _score(entry: dict[str, Any]) -> Score:

@@ -1,95 +1,171 @@
-"""Residual networks of basic blocks with free stage widths: ResNet18, ResNet34 and every HybReNet.
+"""The networks: residual ones (ResNet, HybReNet), wide pre-activation ones (WRN) and VGG, for small pictures.
 
-The layout is the one used for CIFAR: a 3x3 stem of stride 1, four stages at full, half, quarter and eighth
-resolution, global average pooling and one linear layer. The stem's ReLU is counted (ResNet18: 557,056; papers
-that leave it out say 491,520).
+The layout is the one used for CIFAR: a 3x3 stem of stride 1, stages of which each but the first halves the
+size, global average pooling and one linear layer. Conventions of the ReLU counts: a ResNet's stem has a ReLU
+(ResNet18: 557,056; papers that leave it out say 491,520); a WRN has none after its stem nor before its pooling
+(WRN-22-8: 1,359,872). VGG pools by averages, since a maximum costs as many comparisons as ReLUs, and has one
+linear layer; both are our choices.
 
-Source: He et al., CVPR 2016, arXiv 1512.03385 (basic block); Jha and Reagen, arXiv 2304.10593 (stage widths).
+Sources: He et al., CVPR 2016, arXiv 1512.03385; Jha and Reagen, arXiv 2304.10593 (stage widths of HybReNets);
+Zagoruyko and Komodakis, arXiv 1605.07146 (WRN); Simonyan and Zisserman, arXiv 1409.1556 (VGG-16).
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from pi_system.train.blocks import BasicBlock, Bottleneck, Place, PreActivationBlock, conv_bn
 from pi_system.train.relu import MaskedReLU
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["BasicBlock", "ResNet", "build_network"]
+__all__ = ["Classifier", "ResNet", "Vgg", "WideResNet", "build_network"]
+
+_MakeBlock = Callable[[int, int, Place, int], nn.Module]
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with a shortcut: (N, C_in, H, W) -> (N, C_out, ceil(H/stride), ceil(W/stride)).
+class Classifier(nn.Module):
+    """Logits (N, classes) of pictures (N, in_channels, size, size): features, average over the picture, linear."""
 
-    ReLUs are declared in the order of execution, on which ``named_relus`` relies.
-    """
-
-    def __init__(self, c_in: int, c_out: int, *, stride: int, size: int, stage: int, block: int) -> None:
-        """Build the block; ``size`` is the height and width of its output."""
+    def __init__(self, classes: int) -> None:
+        """Declare what all networks end with; ``_finish`` fills it in."""
         super().__init__()
-        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(c_out)
-        self.relu1 = MaskedReLU((c_out, size, size), stage=stage, block=block)
-        self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(c_out)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or c_in != c_out:
-            self.shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride=stride, bias=False), nn.BatchNorm2d(c_out))
-        self.relu2 = MaskedReLU((c_out, size, size), stage=stage, block=block)
+        self.classes = classes
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the block."""
-        y = self.relu1(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y)) + self.shortcut(x)
-        return self.relu2(y)  # type: ignore[no-any-return]
-
-
-class ResNet(nn.Module):
-    """Logits (N, classes) of pictures (N, in_channels, size, size).
-
-    Args:
-        widths: channels of each stage; the stem has the first.
-        blocks: basic blocks of each stage, as many numbers as widths.
-        in_channels: channels of the picture.
-        classes: number of logits.
-        size: height and width of the picture.
-    """
-
-    def __init__(
-        self, widths: tuple[int, ...], blocks: tuple[int, ...], *, in_channels: int, classes: int, size: int
-    ) -> None:
-        """Build with He initialisation."""
-        super().__init__()
-        self.stem_conv = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)
-        self.stem_bn = nn.BatchNorm2d(widths[0])
-        self.stem_relu = MaskedReLU((widths[0], size, size), stage=1, block=-1)
-        stages = []
-        c_in = widths[0]
-        for stage, (width, count) in enumerate(zip(widths, blocks, strict=True), start=1):
-            layers = []
-            for block in range(count):
-                stride = 2 if stage > 1 and block == 0 else 1
-                size = -(-size // stride)
-                layers.append(BasicBlock(c_in, width, stride=stride, size=size, stage=stage, block=block))
-                c_in = width
-            stages.append(nn.Sequential(*layers))
-        self.stages = nn.Sequential(*stages)
+    def _finish(self, c_in: int) -> None:
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
-        self.fc = nn.Linear(c_in, classes)
-        self._initialise()
-
-    def _initialise(self) -> None:
+        self.fc = nn.Linear(c_in, self.classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    def features(self, x: Tensor) -> Tensor:
+        """What is averaged over the picture, (N, C, H, W)."""
+        raise TypeError(f"{type(self).__name__} has no features")
+
     def forward(self, x: Tensor) -> Tensor:
         """Classify a batch of normalised pictures."""
-        y = self.stem_relu(self.stem_bn(self.stem_conv(x)))
-        y = self.flatten(self.pool(self.stages(y)))
-        return self.fc(y)  # type: ignore[no-any-return]
+        return self.fc(self.flatten(self.pool(self.features(x))))  # type: ignore[no-any-return]
 
 
-def build_network(spec: NetworkSpec, *, seed: int | None = None, device: str = "cpu") -> ResNet:
+class ResNet(Classifier):
+    """Stem with ReLU, then residual stages.
+
+    Args:
+        widths: channels of each stage; the stem has the first.
+        blocks: blocks of each stage, as many numbers as widths; or, as text, a digit a block (see ``NetworkSpec``).
+        in_channels: channels of the picture.
+        classes: number of logits.
+        size: height and width of the picture.
+        stride: of the stem.
+        bottleneck: build bottleneck blocks, not basic ones.
+    """
+
+    def __init__(
+        self,
+        widths: tuple[int, ...],
+        blocks: tuple[int, ...] | tuple[str, ...],
+        *,
+        in_channels: int,
+        classes: int,
+        size: int,
+        stride: int = 1,
+        bottleneck: bool = False,
+    ) -> None:
+        """Build with He initialisation."""
+        super().__init__(classes)
+        size = -(-size // stride)
+        self.stem_conv, self.stem_bn = conv_bn(in_channels, widths[0], 3, stride)
+        self.stem_relu = MaskedReLU((widths[0], size, size), stage=1, block=-1)
+        depth = tuple(digits if isinstance(digits, str) else "2" * digits for digits in blocks)
+        expansion = Bottleneck.EXPANSION if bottleneck else 1
+
+        def make(c_in: int, width: int, place: Place, convolutions: int) -> nn.Module:
+            if bottleneck:
+                return Bottleneck(c_in, width, place)
+            return BasicBlock(c_in, width, place, convolutions)
+
+        self.stages = _stages(make, widths[0], widths, depth, size, expansion)
+        self._finish(_last_width(widths, depth, expansion))
+
+    def features(self, x: Tensor) -> Tensor:
+        """See ``Classifier``."""
+        return self.stages(self.stem_relu(self.stem_bn(self.stem_conv(x))))  # type: ignore[no-any-return]
+
+
+class WideResNet(Classifier):
+    """Pre-activation stages behind a plain convolution, without normalisation or ReLU at the end."""
+
+    def __init__(
+        self,
+        stem: int,
+        widths: tuple[int, ...],
+        depth: tuple[str, ...],
+        *,
+        in_channels: int,
+        classes: int,
+        size: int,
+        stride: int,
+    ) -> None:
+        """Build with He initialisation; ``stem`` is the first convolution's width, ``depth`` a digit a block."""
+        super().__init__(classes)
+        self.stem_conv = nn.Conv2d(in_channels, stem, 3, stride=stride, padding=1, bias=False)
+        self.stages = _stages(PreActivationBlock, stem, widths, depth, -(-size // stride))
+        self._finish(_last_width(widths, depth, 1, stem))
+
+    def features(self, x: Tensor) -> Tensor:
+        """See ``Classifier``."""
+        return self.stages(self.stem_conv(x))  # type: ignore[no-any-return]
+
+
+class Vgg(Classifier):
+    """Convolutions with ReLUs; stages end with an average over 2x2 (none where one pixel is left)."""
+
+    def __init__(
+        self, widths: tuple[int, ...], depth: tuple[str, ...], *, in_channels: int, classes: int, size: int, stride: int
+    ) -> None:
+        """Build with He initialisation; ``depth`` says 1 or 0 for each convolution of a stage."""
+        super().__init__(classes)
+        layers: list[nn.Module] = []
+        c_in = in_channels
+        for stage, (width, digits) in enumerate(zip(widths, depth, strict=True), start=1):
+            for block in range(digits.count("1")):
+                place = Place(stage=stage, block=block // 2, size=size, stride=stride)
+                layers += [*conv_bn(c_in, width, 3, stride), place.relu(width)]
+                c_in, size, stride = width, place.out_size, 1
+            if size > 1:
+                layers.append(nn.AvgPool2d(2))
+                size //= 2
+        self.layers = nn.Sequential(*layers)
+        self._finish(c_in)
+
+    def features(self, x: Tensor) -> Tensor:
+        """See ``Classifier``."""
+        return self.layers(x)  # type: ignore[no-any-return]
+
+
+def _stages(
+    make: _MakeBlock, c_in: int, widths: tuple[int, ...], depth: tuple[str, ...], size: int, expansion: int = 1
+) -> nn.Sequential:
+    """Stages of blocks; the first block of every stage but the first has stride 2."""
+    stages = []
+    for stage, (width, digits) in enumerate(zip(widths, depth, strict=True), start=1):
+        blocks = []
+        for block, convolutions in enumerate(digit for digit in digits if digit != "0"):
+            place = Place(stage=stage, block=block, size=size, stride=2 if stage > 1 and block == 0 else 1)
+            blocks.append(make(c_in, width, place, int(convolutions)))
+            c_in, size = expansion * width, place.out_size
+        stages.append(nn.Sequential(*blocks))
+    return nn.Sequential(*stages)
+
+
+def _last_width(widths: tuple[int, ...], depth: tuple[str, ...], expansion: int, stem: int = 0) -> int:
+    kept = [width for width, digits in zip(widths, depth, strict=True) if digits.strip("0")]
+    return expansion * kept[-1] if kept else stem
+
+
+def build_network(spec: NetworkSpec, *, seed: int | None = None, device: str = "cpu") -> Classifier:
     """Build the network a spec names, with all ReLUs active.
 
     Args:
@@ -100,4 +176,14 @@ def build_network(spec: NetworkSpec, *, seed: int | None = None, device: str = "
     with torch.random.fork_rng(devices=[], enabled=seed is not None), torch.device(device):
         if seed is not None:
             torch.manual_seed(seed)
-        return ResNet(spec.widths, spec.blocks, in_channels=spec.channels, classes=spec.classes, size=spec.size)
+        return _build(spec)
+
+
+def _build(spec: NetworkSpec) -> Classifier:
+    depth = spec.stage_depth
+    shape = {"in_channels": spec.channels, "classes": spec.classes, "size": spec.size, "stride": spec.stride}
+    if spec.kind == "vgg":
+        return Vgg(spec.widths, depth, **shape)
+    if spec.kind == "preactivation":
+        return WideResNet(spec.m, spec.widths, depth, **shape)
+    return ResNet(spec.widths, depth, bottleneck=spec.kind == "bottleneck", **shape)

@@ -1,33 +1,44 @@
-"""Names of networks, such as ``resnet18:m=16`` or ``hrn-5x5x3x:m=16,classes=10,size=8,channels=1``.
+"""Names of networks, such as ``resnet18:m=16``, ``vgg16`` or ``hrn-5x5x3x:m=16,classes=10,size=8,channels=1``.
 
-Every command and benchmark names its network in this one form. A BasicBlock residual network is fixed by its
-stem width m, three stage multipliers and the number of blocks in each stage; ResNet18, ResNet34 and all
-HybReNets are instances of that family.
+Every command and benchmark names its network in this one form, and a run directory stores it.
 
-Source: stage widths of HRN-AxBxCx are (m, A m, A B m, A B C m): Jha and Reagen, TMLR 2024, arXiv 2304.10593.
+| base | blocks | stage widths |
+|---|---|---|
+| resnet18, resnet34 | basic | m, 2m, 4m, 8m |
+| hrn-AxBxCx, hrn34-AxBxCx | basic, as in ResNet18, ResNet34 | m, Am, ABm, ABCm |
+| resnet50 | bottleneck | m, 2m, 4m, 8m inside, four times that between blocks |
+| wrn-D-K | pre-activation basic, (D - 4) / 6 in each of 3 stages | Km, 2Km, 4Km; the stem has m |
+| vgg16 | single convolutions | m, 2m, 4m, 8m, 8m |
+
+``depth`` names a network with fewer convolutions: a digit a block, stages apart by dashes, such as
+``22-12-11-01``. 2 is the block as it is, 1 has one convolution in the place of two, 0 is no block.
+
+Source: stage widths of HRN-AxBxCx: Jha and Reagen, TMLR 2024, arXiv 2304.10593.
 """
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from pi_system.errors import ConfigError
 
 __all__ = ["NetworkSpec"]
 
-_RESNET_BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+_RESNET_BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}
 _HRN_BLOCKS = {"hrn": _RESNET_BLOCKS["resnet18"], "hrn34": _RESNET_BLOCKS["resnet34"]}
 _HRN_NAME = re.compile(r"(hrn|hrn34)-([1-9]\d?)x([1-9]\d?)x([1-9]\d?)x")
-_LIMITS = {"m": (1, 4096), "classes": (2, 100_000), "size": (4, 1024), "channels": (1, 3)}
-_DEFAULTS = {"classes": 100, "size": 32, "channels": 3}
+_WRN_NAME = re.compile(r"wrn-([1-9]\d{1,2})-([1-9]\d?)")
+_KNOWN = (*_RESNET_BLOCKS, "vgg16", "wrn-22-8", "hrn-AxBxCx", "hrn34-AxBxCx")
+_LIMITS = {"m": (1, 4096), "classes": (2, 100_000), "size": (4, 1024), "channels": (1, 3), "stride": (1, 4)}
+_DEFAULTS: dict[str, Any] = {"classes": 100, "size": 32, "channels": 3, "stride": 1, "depth": ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSpec:
     """What is needed to build a network.
 
-    ``base`` is ``resnet18``, ``resnet34``, ``hrn-AxBxCx`` (ResNet18's blocks) or ``hrn34-AxBxCx`` (ResNet34's
-    blocks); ``m`` the width of the stem and first stage; ``size`` the height and width of the input in
-    pixels; ``channels`` the input's channels.
+    ``m`` is the base width (see the table above); ``size`` the height and width of the input in pixels;
+    ``channels`` the input's channels; ``stride`` that of the stem: 2 halves every feature map.
 
     Raises:
         ConfigError: a value is outside its limits, or the base is unknown.
@@ -35,25 +46,41 @@ class NetworkSpec:
 
     base: str
     m: int
-    classes: int = _DEFAULTS["classes"]
-    size: int = _DEFAULTS["size"]
-    channels: int = _DEFAULTS["channels"]
+    classes: int = 100
+    size: int = 32
+    channels: int = 3
+    stride: int = 1
+    depth: str = ""
 
     def __post_init__(self) -> None:
         """Check every field."""
-        if self.base not in _RESNET_BLOCKS and not _HRN_NAME.fullmatch(self.base):
-            known = ", ".join([*_RESNET_BLOCKS, "hrn-AxBxCx", "hrn34-AxBxCx"])
-            raise ConfigError(f"network: expected one of {known}; found {self.base!r}")
+        if self.kind == "":
+            raise ConfigError(f"network: expected one of {', '.join(_KNOWN)}; found {self.base!r}")
         for field, (low, high) in _LIMITS.items():
             value = getattr(self, field)
             if not low <= value <= high:
                 raise ConfigError(f"network {self.base}: expected {field} from {low} to {high}; found {value}")
         if self.channels == 2:
             raise ConfigError(f"network {self.base}: expected channels=1 or channels=3; found 2")
+        if self.depth:
+            self._check_depth()
+
+    def _check_depth(self) -> None:
+        highest = self.full_depth[0][0]
+        stages = self.depth.split("-")
+        lengths = [len(stage) for stage in stages]
+        legal = all(digit in "012" and digit <= highest for digit in "".join(stages))
+        # The first stage may vanish into the stem; later ones change the width and the size.
+        if self.kind == "bottleneck" or lengths != list(self.blocks) or not legal or "0" in map(max, stages[1:]):
+            expected = "-".join(self.full_depth)
+            raise ConfigError(
+                f"network {self.base}: expected a depth like {expected}, digits up to {highest}, "
+                f"no stage but the first all 0, no bottleneck blocks; found {self.depth!r}"
+            )
 
     @classmethod
     def parse(cls, text: str, **context: int) -> "NetworkSpec":
-        """Read ``BASE[:key=value,...]``; keys are m, classes, size and channels.
+        """Read ``BASE[:key=value,...]``; keys are m, classes, size, channels, stride and depth.
 
         Args:
             text: the name, in any letter case.
@@ -63,7 +90,7 @@ class NetworkSpec:
             ConfigError: the text cannot be read, or says something else than the context.
         """
         base, _, options = text.strip().lower().partition(":")
-        values = {"m": 16 if base.startswith("hrn") else 64, **_DEFAULTS, **context}
+        values = {"m": 16 if base.startswith(("hrn", "wrn")) else 64, **_DEFAULTS, **context}
         given = _parse_options(text, options)
         for key, value in given.items():
             if context.get(key, value) != value:
@@ -72,16 +99,47 @@ class NetworkSpec:
         return cls(base=base, **values)
 
     @property
+    def kind(self) -> str:
+        """Kind of its blocks: ``basic``, ``bottleneck``, ``preactivation`` or ``vgg``; empty if it is unknown."""
+        wide = _WRN_NAME.fullmatch(self.base)
+        if wide:
+            return "preactivation" if int(wide[1]) >= 10 and int(wide[1]) % 6 == 4 else ""
+        if self.base in ("resnet50", "vgg16"):
+            return "bottleneck" if self.base == "resnet50" else "vgg"
+        return "basic" if self.base in _RESNET_BLOCKS or _HRN_NAME.fullmatch(self.base) else ""
+
+    @property
     def blocks(self) -> tuple[int, ...]:
-        """Number of BasicBlocks in each stage."""
+        """Number of blocks in each stage, before ``depth`` takes some away."""
+        if self.kind == "vgg":
+            return (2, 2, 3, 3, 3)
+        wide = _WRN_NAME.fullmatch(self.base)
+        if wide:
+            return ((int(wide[1]) - 4) // 6,) * 3
         return _RESNET_BLOCKS.get(self.base) or _HRN_BLOCKS[self.base.partition("-")[0]]
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Channels of each stage; the stem has the first stage's."""
+        """Channels of each stage; of bottleneck blocks those inside."""
+        if self.kind == "vgg":
+            return (self.m, 2 * self.m, 4 * self.m, 8 * self.m, 8 * self.m)
+        wide = _WRN_NAME.fullmatch(self.base)
+        if wide:
+            return tuple(int(wide[2]) * self.m * factor for factor in (1, 2, 4))
         match = _HRN_NAME.fullmatch(self.base)
         alpha, beta, gamma = map(int, match.groups()[1:]) if match else (2, 2, 2)
         return (self.m, alpha * self.m, alpha * beta * self.m, alpha * beta * gamma * self.m)
+
+    @property
+    def full_depth(self) -> tuple[str, ...]:
+        """A digit a block for each stage of the network with all its convolutions."""
+        digit = "1" if self.kind == "vgg" else "2"
+        return tuple(digit * count for count in self.blocks)
+
+    @property
+    def stage_depth(self) -> tuple[str, ...]:
+        """A digit a block for each stage: ``depth``, or the full one."""
+        return tuple(self.depth.split("-")) if self.depth else self.full_depth
 
     def __str__(self) -> str:
         """Canonical form: m always, other keys where they differ from 100 classes, size 32, 3 channels."""
@@ -89,13 +147,15 @@ class NetworkSpec:
         return f"{self.base}:" + ",".join([f"m={self.m}", *others])
 
 
-def _parse_options(text: str, options: str) -> dict[str, int]:
-    found: dict[str, int] = {}
+def _parse_options(text: str, options: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for item in filter(None, options.split(",")):
         key, _, value = item.partition("=")
-        if key not in _LIMITS or key in found or not value.isdecimal():
+        known = key in _LIMITS and value.isdecimal()
+        if key in found or not (known or (key == "depth" and value)):
             raise ConfigError(
-                f"network {text!r}: expected key=number with each of {', '.join(_LIMITS)} at most once; found {item!r}"
+                f"network {text!r}: expected key=number with each of {', '.join(_LIMITS)}, or depth, "
+                f"at most once; found {item!r}"
             )
-        found[key] = int(value)
+        found[key] = value if key == "depth" else int(value)
     return found

@@ -45,16 +45,16 @@ def test_declared_cost_is_the_counted_cost(seed, variant, tmp_path):
     assert server.counters.rounds == len(gates)
 
 
-@pytest.mark.parametrize("seed", [0, 5, 8])
+@pytest.mark.parametrize("seed", [0, 5, 8, 9])
 def test_argmax_reveals_the_label_alone(seed, tmp_path):
     artifact = random_small_artifact(seed)
     pictures = random_pictures(artifact.public.graph.input.shape, 6, seed)
     _, expected = fixed_logits(artifact, pictures)
     revealed, _, _ = fss_logits(artifact, pictures, tmp_path, reveal_argmax=True)
-    assert (revealed.sum(axis=1) == 1).all()
+    assert revealed.shape == (6, 1)
     top = np.sort(expected, axis=1)[:, -2:]
     clear = top[:, 1] - top[:, 0] > 0.05
-    assert (revealed.argmax(1) == expected.argmax(1))[clear].all()
+    assert (revealed[:, 0] == expected.argmax(1))[clear].all()
     assert clear.any()
 
 

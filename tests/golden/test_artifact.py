@@ -8,8 +8,8 @@ from pi_system.artifact import public_to_bytes
 from pi_system.artifact.model import FORMAT_VERSION, tensor_bytes
 from pi_system.program import quantise_weights
 
-DIGEST = "0797a187ef6c72aac18761fead2254f55c378d5888890032ad272dce1aba9764"
-WIRE = "2104fccf423ba329679a9ff2b36adbf9c357f88f1c34c249eef287453d06ad0e"
+DIGEST = "d78789073d97e69f6fdf7c90b8384c37245f2aae471388fd3247926aa265e20e"
+WIRE = "51d509ba4aa11316b0a6683cd22531226584ee220b6a8f7a9ed6c773605195f6"
 WEIGHTS = "7b3e3093e3de309817e5e7ccf1fd1449e2de7722a3d195c18b7b039af2f16621"
 INTEGERS = "d5c68c9310e7785cf22e8fc27831a69063e66541f13df97ce1fb49e49d6826bb"
 

@@ -33,7 +33,7 @@ def relu_artifact(weight_scale: float) -> Artifact:
         frac_bits=frac_bits,
         weight_frac_bits={"conv1": 6, "conv2": 6, "fc": 6},
         comparison_bits={"relu1": 24, "relu2": 24},
-        argmax_bits=30,
+        logit_bits=24,
     )
     rng = np.random.default_rng(0)
     sizes = {

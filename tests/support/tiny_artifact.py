@@ -30,7 +30,7 @@ RING = RingConfig(
     frac_bits={"input": 8, "conv": 18, "relu": 8, "flatten": 8, "fc": 18},
     weight_frac_bits={"conv": 10, "fc": 10},
     comparison_bits={"relu": 24},
-    argmax_bits=26,
+    logit_bits=24,
     overflow_log2=-20.5,
     truncation_log2=-33.0,
 )

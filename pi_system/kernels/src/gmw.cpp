@@ -77,7 +77,7 @@ PI_INLINE void table_shares(const Leaf &leaf, int sign, const uint8_t *share, si
     }
 }
 
-PI_INLINE void table_any(const Leaf &leaf, int sign, const uint8_t *share, size_t width, size_t n,
+PI_INLINE void table_any(const Backend &, const Leaf &leaf, int sign, const uint8_t *share, size_t width, size_t n,
                          const uint8_t *pads, uint8_t *out) {
     if (width == 4)
         table_shares<uint32_t>(leaf, sign, share, n, pads, out);
@@ -96,7 +96,7 @@ PI_INLINE void select_words(const Leaf &leaf, const uint8_t *words, const uint8_
     }
 }
 
-PI_INLINE void select_any(const Leaf &leaf, const uint8_t *words, const uint8_t *choice, size_t n, uint8_t *less,
+PI_INLINE void select_any(const Backend &, const Leaf &leaf, const uint8_t *words, const uint8_t *choice, size_t n, uint8_t *less,
                           uint8_t *equal) {
     switch (leaf_word_bytes(leaf)) {
         case 1: return select_words<uint8_t>(leaf, words, choice, n, less, equal);
@@ -108,11 +108,11 @@ PI_INLINE void select_any(const Leaf &leaf, const uint8_t *words, const uint8_t 
 PI_BOTH(tables, table_any,
         (const Backend &be, const Leaf &leaf, int sign, const uint8_t *share, size_t width, size_t n,
          const uint8_t *pads, uint8_t *out),
-        (leaf, sign, share, width, n, pads, out))
+        (be, leaf, sign, share, width, n, pads, out))
 PI_BOTH(selects, select_any,
         (const Backend &be, const Leaf &leaf, const uint8_t *words, const uint8_t *choice, size_t n, uint8_t *less,
          uint8_t *equal),
-        (leaf, words, choice, n, less, equal))
+        (be, leaf, words, choice, n, less, equal))
 
 }  // namespace
 

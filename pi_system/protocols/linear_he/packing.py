@@ -139,18 +139,17 @@ class Packing:
 
     def encode(self, mask: Words) -> Words:
         """The input polynomials, (bands, inputs, n), of a mask (C, H, W)."""
-        (sy, sx), channels = self._stride, mask.shape[0]
-        rows = max(self.out_rows + self._rows, mask.shape[1])
-        planes = np.zeros((len(self.bundle.phases), channels, rows, self._cols), np.uint64)
+        (sy, sx), above = self._stride, max(0, -self._top)
+        rows = max(self.bands * self.band_rows + abs(self._top) + self._rows, above + mask.shape[1])
+        planes = np.zeros((len(self.bundle.phases), mask.shape[0], rows, self._row), np.uint64)
         for plane, (py, px) in zip(planes, self.bundle.phases, strict=True):
             phase = mask[:, py::sy, px::sx][:, :, : self._cols]
-            plane[:, : phase.shape[1], : phase.shape[2]] = phase
-        planes = planes.reshape(-1, rows, self._cols)
+            plane[:, above : above + phase.shape[1], : phase.shape[2]] = phase
+        planes = planes.reshape(-1, rows, self._row)
         out = np.zeros((self.bands, self.inputs * self.per_input, self._rows, self._row), np.uint64)
         for band in range(self.bands):
-            start = band * self.band_rows + self._top
-            part = planes[:, max(0, start) : start + self._rows]
-            out[band, : planes.shape[0], max(0, -start) : max(0, -start) + part.shape[1], : self._cols] = part
+            start = band * self.band_rows + self._top + above
+            out[band, : planes.shape[0]] = planes[:, start : start + self._rows]
         return self._laid_out(out.reshape(self.bands, self.inputs, self.per_input, -1))
 
     def _laid_out(self, blocks: Words) -> Words:

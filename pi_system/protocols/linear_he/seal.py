@@ -65,7 +65,8 @@ class SealClient:
             ConfigError: SEAL refuses the parameters at 128-bit security.
         """
         self._degree, self._primes, self._kept = degree, primes, kept
-        special = sealapi.CoeffModulus.Create(degree, [*(p.bit_length() for p in primes), _SPECIAL_BITS])[-1]
+        candidates = make_primes(degree, [*(p.bit_length() for p in primes), _SPECIAL_BITS])
+        special = sealapi.Modulus(next(p for p in candidates if p not in primes))
         moduli = [sealapi.Modulus(p) for p in primes]
         strict = sealapi.SEALContext(_parameters(degree, moduli, ring_bits), False, sealapi.SEC_LEVEL_TYPE.TC128)
         parameters = _parameters(degree, [*moduli, special], ring_bits)

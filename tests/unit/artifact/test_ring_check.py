@@ -24,7 +24,7 @@ def test_ring_that_fits_passes() -> None:
         ("comparison_bits", {"relu": 11}, "comparison bits"),
         ("ring_bits", 16, "do not fit"),
         ("ring_bits", 20, "comparison bits"),
-        ("argmax_bits", 63, None),
+        ("logit_bits", 63, None),
     ],
 )
 def test_ring_that_does_not_fit_is_refused(field: str, value: Any, message: str | None) -> None:
@@ -37,8 +37,8 @@ def test_ring_that_does_not_fit_is_refused(field: str, value: Any, message: str 
 
 
 def test_argmax_wider_than_the_ring_is_refused() -> None:
-    with pytest.raises(ArtifactError, match="argmax_bits"):
-        check_ring(GRAPH, RING.model_copy(update={"ring_bits": 32, "argmax_bits": 33}))
+    with pytest.raises(ArtifactError, match="logit_bits"):
+        check_ring(GRAPH, RING.model_copy(update={"ring_bits": 32, "logit_bits": 33}))
 
 
 @pytest.mark.parametrize(("kernel", "expected"), [((2, 2), 12), ((4, 2), 13), ((3, 3), 15), ((1, 3), 15)])

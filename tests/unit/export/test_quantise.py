@@ -80,7 +80,6 @@ def test_long_ways_without_relu_need_64_bits_and_rarely_fail(dropped: bool) -> N
     assert ring.ring_bits == 64
     assert -1000.0 < ring.truncation_log2 <= MAX_TRUNCATION_LOG2
     assert any(node.op == "truncate" for node in graph) == dropped
-    assert ring.argmax_bits is not None
     assert found.max_error <= 0.015
 
 
@@ -122,16 +121,14 @@ def test_the_nearest_plan_is_taken_if_none_is_near_enough() -> None:
     assert 0.0 < found.max_error < 0.01
 
 
-def test_argmax_fits_32_bits_when_there_are_few_classes() -> None:
+def test_logits_leave_the_ring_a_bit_for_the_argmax() -> None:
     found, graph = quantised(network(1.0))
     ring = found.plan.ring
     draft = lower(network(1.0), SHAPE)
     ranges = calibrate(draft.graph(), draft.masks, draft.float_weights(), random_pictures(SHAPE, 16, 5))
     top = float(ranges.output[graph.output].max())
-    assert ring.argmax_bits is not None
-    assert ring.argmax_bits <= 32
-    # Differences of v * 4 + index, for three classes, must stay below 2^(bits - 1).
-    assert 2 * (top * 2 ** ring.frac_bits[graph.output] * 4 + 3) < 2 ** (ring.argmax_bits - 1)
+    assert ring.logit_bits < 32
+    assert top * 2 ** ring.frac_bits[graph.output] < 2 ** (ring.logit_bits - 1)
 
 
 def test_network_too_large_for_the_ring_is_refused() -> None:

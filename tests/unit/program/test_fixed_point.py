@@ -17,6 +17,7 @@ def run(nodes: list[Node], x: Any, *, shape: tuple[int, int, int], **parts: Any)
     """Run nodes behind an input of 4 fraction bits; ``parts`` are RingConfig's and the interpreter's."""
     ring = RingConfig(
         ring_bits=parts.pop("ring_bits", 32),
+        logit_bits=2,
         frac_bits={"input": 4} | parts.pop("frac_bits", {}),
         weight_frac_bits=parts.pop("weight_frac_bits", {}),
         comparison_bits=parts.pop("comparison_bits", {}),

@@ -1,0 +1,27 @@
+"""``pi-train export``: a finished run becomes an artifact that a server can serve."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pi_system.cli.options import json_option, show_result
+from pi_system.export.job import export_run
+from pi_system.export.quantise import QuantiseOptions
+
+__all__ = ["export"]
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("run", type=_PATH)
+@click.argument("folder", type=_PATH)
+@click.option("--ring-bits", type=click.IntRange(8, 64), help="l; default 32 where the network allows it, else 64.")
+@click.option("--frac-bits", type=click.IntRange(1, 24), help="Fraction bits of activations; default by accuracy.")
+@click.option("--max-error", default=0.015, show_default=True, help="Largest logit error of fixed point, calibrated.")
+@click.option("--truncate-before-relu", is_flag=True, help="Compare narrow activations; needs more than 32 ring bits.")
+@json_option
+def export(run: Path, folder: Path, as_json: bool, **options: Any) -> None:
+    """Export the finished run RUN as the artifact FOLDER."""
+    show_result(export_run(run, folder, QuantiseOptions(**options)), as_json)

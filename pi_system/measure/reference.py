@@ -1,0 +1,75 @@
+"""The plaintext side of a measurement: expected logits, and the time of torch float32 on one core."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.model import Artifact
+from pi_system.measure.processes import pinned
+from pi_system.program.fixed_point import fixed_logits
+from pi_system.program.float_point import FloatInterpreter
+
+__all__ = ["LogitError", "PlaintextTime", "Reference"]
+
+
+class PlaintextTime(NamedTuple):
+    """One plaintext run in ms: all of it, and its convolutions and linear layers alone."""
+
+    total_ms: float
+    conv_ms: float
+
+
+class LogitError(NamedTuple):
+    """Largest distances of a run's logits: to the float interpreter, and in ulps to the fixed-point one."""
+
+    absolute: float
+    ulps: int
+
+
+class _TimedInterpreter(FloatInterpreter):
+    conv_s = 0.0
+
+    def weighted(self, node: Conv2d | Linear, x: Tensor) -> Tensor:
+        start_s = time.perf_counter()
+        out = super().weighted(node, x)
+        self.conv_s += time.perf_counter() - start_s
+        return out
+
+
+class Reference:
+    """Oracle of one artifact on given pictures (N, C, H, W). Sets torch to one thread for the whole process."""
+
+    def __init__(self, artifact: Artifact, pictures: NDArray[np.float32]):
+        """Compute the expected logits, float and fixed-point."""
+        torch.set_num_threads(1)
+        self._graph, self._pictures = artifact.public.graph, torch.from_numpy(np.ascontiguousarray(pictures))
+        self._frac_bits = artifact.public.ring.frac_bits[self._graph.output]
+        self._interpreter = _TimedInterpreter(artifact.masks, artifact.weights)
+        self._float = self._interpreter.run(self._graph, self._pictures).numpy().astype(np.float64)
+        self._fixed = fixed_logits(artifact, pictures)[0]
+
+    def error(self, first: int, logits: NDArray[np.float64]) -> LogitError:
+        """How far ``logits`` (M, classes) of the pictures [first, first + M) are from what is expected."""
+        rows = slice(first, first + len(logits))
+        integers = np.rint(logits * 2.0**self._frac_bits)
+        return LogitError(
+            absolute=float(np.abs(logits - self._float[rows]).max()),
+            ulps=int(np.abs(integers - self._fixed[rows]).max()),
+        )
+
+    def run_timed(self, first: int, count: int, core: int, runs: int = 3) -> list[PlaintextTime]:
+        """Time ``runs`` plaintext runs of ``count`` pictures on ``core``, after one that warms its caches."""
+        pictures, samples = self._pictures[first : first + count], []
+        with pinned(core):
+            for _ in range(1 + runs):
+                self._interpreter.conv_s = 0.0
+                start_s = time.perf_counter()
+                self._interpreter.run(self._graph, pictures)
+                total_s = time.perf_counter() - start_s
+                samples.append(PlaintextTime(1000 * total_s, 1000 * self._interpreter.conv_s))
+        return samples[1:]

@@ -1,0 +1,46 @@
+"""Linear layers without a third party: additive shares of W r by homomorphic encryption, offline.
+
+Functionality: for every linear layer W with input mask r: c_s + c_c = W * r mod 2^l.
+Inputs:   client r, uniform in Z_{2^l}, (C, H, W); server W, signed integers whose norm per output is public up to a
+          power of two. Shapes, l and that bound are public.
+Outputs:  server c_s, uniform, from its Prg; client c_c; carrier arrays (O, Ho, Wo).
+Offline:  this protocol: client -> server Enc(r); server -> client Enc(W * r - c_s), layer after layer.
+Online:   nothing; see design section 4 of the fast online phase: y_s = W D + c_s, y_c = c_c.
+Cost:     one round trip (pipelined: the client waits once for every bundle of layers); ciphertexts of about
+          n (l + 59) / 8 bytes up and n (l + 9) / 8 bytes down plus (l + 4) / 8 bytes an output, n = 4096 up to l = 42;
+          cost.py has the exact bytes, asserted in tests.
+Error:    none: exact, but for decryption failures of probability below 2^-50 a layer (params.py).
+Security: semi-honest, one party corrupted. Client: RLWE with parameters of at least 128 bits by SEAL's table. Server:
+          flooding at 40 bits a coefficient and re-randomisation under the client's key (RLWE). A client that deviates
+          learns linear functions of W that it could not choose otherwise: not protected.
+Source:   packing: Huang et al., Cheetah, eprint 2022/207, section 3, changed as packing.py says. Delphi, eprint
+          2020/050, for the use of the correlation. Key generation, encryption, decryption: Microsoft SEAL 4 (BFV).
+          The server's arithmetic is kernels/he.py.
+
+    layer.py    shape of one layer       params.py   noise budget, security    client.py  the client
+    packing.py  pure encode and decode   plan.py     messages and their sizes  server.py  the server
+    seal.py     binding of SEAL          cost.py     declared cost             ideal.py   for tests
+"""
+
+from pi_system.protocols.linear_he.client import LinearHeClient
+from pi_system.protocols.linear_he.cost import LinearHeCost, linear_he_cost
+from pi_system.protocols.linear_he.layer import LinearShape, linear_shapes
+from pi_system.protocols.linear_he.params import HeParams, derive_params, worst_norm_bits
+from pi_system.protocols.linear_he.plan import LinearPlan, plan_linear
+from pi_system.protocols.linear_he.server import LinearHeServer, LinearHeSession, norm_bits_of
+
+__all__ = [
+    "HeParams",
+    "LinearHeClient",
+    "LinearHeCost",
+    "LinearHeServer",
+    "LinearHeSession",
+    "LinearPlan",
+    "LinearShape",
+    "derive_params",
+    "linear_he_cost",
+    "linear_shapes",
+    "norm_bits_of",
+    "plan_linear",
+    "worst_norm_bits",
+]

@@ -1,0 +1,153 @@
+"""The client: encrypts its masks, decrypts its shares."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from pi_system.channel.base import Channel, Readable
+from pi_system.errors import InputError, LocalProtocolError, RemoteProtocolError
+from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
+from pi_system.protocols.linear_he.packing import Words
+from pi_system.protocols.linear_he.plan import AHEAD, Chunk, LinearPlan
+from pi_system.protocols.linear_he.seal import SealClient
+from pi_system.ring.carrier import Ring, RingArray
+
+__all__ = ["LinearHeClient"]
+
+
+class LinearHeClient:
+    """One key pair, used for any number of inferences with any number of servers.
+
+    Attributes:
+        plan: the layers and their messages.
+    """
+
+    def __init__(self, plan: LinearPlan):
+        """Make the key pair."""
+        params = plan.params
+        self.plan = plan
+        self._seal = SealClient(params.degree, params.primes, params.kept, params.ring_bits)
+        self._ring = Ring(params.ring_bits)
+
+    def hello(self) -> npt.NDArray[np.uint8]:
+        """First message of a session: a fresh encryption of zero, (plan.hello_bytes(),)."""
+        out = np.empty(self.plan.hello_bytes(), np.uint8)
+        self._write(*self._seal.encrypt_zero(), out)
+        return out
+
+    def request(self, bundle: int, mask: RingArray) -> npt.NDArray[np.uint8]:
+        """The message for a bundle: the encryption of its mask.
+
+        Args:
+            bundle: index into ``plan.packings``.
+            mask: r of the bundle's source, as many ring elements as its (C, H, W).
+
+        Raises:
+            InputError: a mask of another size.
+        """
+        packing = self.plan.packings[bundle]
+        shape = packing.bundle.layers[0].mask_shape
+        if mask.size != np.prod(shape):
+            raise InputError(f"mask of {packing.bundle.layers[0].source}: expected {shape}, found {mask.shape}")
+        polynomials = packing.encode(self._ring.reduce(mask).astype(np.uint64).reshape(shape))
+        out = np.empty((packing.bands * packing.inputs, self.plan.params.upload_bytes), np.uint8)
+        for row, polynomial in zip(out, polynomials.reshape(-1, self.plan.params.degree), strict=True):
+            self._write(*self._seal.encrypt(polynomial), row)
+        return out.reshape(-1)
+
+    def _write(self, seed: bytes, first: Words, out: npt.NDArray[np.uint8]) -> None:
+        out[: len(seed)] = np.frombuffer(seed, np.uint8)
+        at = len(seed)
+        for residues, bits in zip(first, self.plan.params.prime_bits, strict=True):
+            end = at + packed_bytes(residues.size, bits)
+            pack_bits(residues, bits, out[at:end])
+            at = end
+
+    def receive(self, bundle: int, chunk: Chunk, message: Readable, share: RingArray) -> None:
+        """Decrypt a message of the server into the client's share c_c of the chunk's layer.
+
+        Args:
+            bundle: index into ``plan.packings``.
+            chunk: which answers these are.
+            message: ``plan.chunk_bytes(bundle, chunk)`` bytes.
+            share: (O, Ho, Wo), carrier; the part that the answers hold is written.
+
+        Raises:
+            RemoteProtocolError: a message of another size, or not of ciphertexts.
+        """
+        packing, data = self.plan.packings[bundle], np.frombuffer(message, np.uint8)
+        if data.size != self.plan.chunk_bytes(bundle, chunk):
+            raise RemoteProtocolError(
+                f"answers: expected {self.plan.chunk_bytes(bundle, chunk)} bytes, found {data.size}"
+            )
+        at = 0
+        for band in range(packing.bands):
+            for answer in chunk.answers:
+                end = at + self.plan.answer_bytes(bundle, chunk.layer, answer, band)
+                positions = packing.positions(chunk.layer, answer, band)
+                values = self._decrypt(data[at:end], positions)
+                (low, high), (top, bottom) = packing.outputs(chunk.layer, answer), packing.rows(band)
+                share[low:high, top:bottom] = values.reshape(high - low, bottom - top, -1)
+                at = end
+
+    def _decrypt(self, answer: npt.NDArray[np.uint8], positions: npt.NDArray[np.int32]) -> Words:
+        """The values at ``positions``; the coefficients that were not sent decrypt to anything."""
+        params, at = self.plan.params, 0
+        first = np.zeros((params.kept, params.degree), np.uint64)
+        second = np.empty_like(first)
+        for row, bits in zip(second, params.prime_bits, strict=False):
+            at += _unpack(answer[at:], bits, row)
+        used = np.empty(positions.size, np.uint64)
+        for row, bits in zip(first, params.prime_bits, strict=False):
+            at += _unpack(answer[at:], bits - params.drop_bits, used)
+            row[positions] = (used << np.uint64(params.drop_bits)) + np.uint64((1 << params.drop_bits) >> 1)
+        primes = np.array(params.primes[: params.kept], np.uint64)[:, None]
+        # Only the middle of what was cut off may lie above the prime; more is no residue.
+        if (second >= primes).any() or (first >= primes + np.uint64(1 << params.drop_bits)).any():
+            raise RemoteProtocolError("answers: expected residues below the ciphertext modulus")
+        return self._seal.decrypt(first % primes, second)[positions]
+
+    def setup(self, channel: Channel) -> None:
+        """Open a session with a server: once a connection, before any ``run``."""
+        channel.send(self.hello().data)
+
+    def run(self, channel: Channel, masks: Mapping[str, RingArray]) -> dict[str, RingArray]:
+        """The client's part for one inference.
+
+        Args:
+            channel: to the server; ``setup`` was called.
+            masks: for each source its mask r, uniform in Z_{2^l}, used for this inference only.
+
+        Returns:
+            For each layer c_c, (O, Ho, Wo), carrier.
+
+        Raises:
+            LocalProtocolError: a mask is missing.
+            RemoteProtocolError: the server sent something else than its answers.
+        """
+        missing = {layer.source for layer in self.plan.layers} - set(masks)
+        if missing:
+            raise LocalProtocolError(f"masks: expected one for every source, found none for {sorted(missing)[0]}")
+        shares = {layer.name: np.empty(layer.share_shape, self._ring.dtype) for layer in self.plan.layers}
+        count = len(self.plan.packings)
+        for step in range(count + AHEAD):
+            if step < count:
+                source = self.plan.packings[step].bundle.layers[0].source
+                channel.send(self.request(step, masks[source]).data)
+            if step >= AHEAD:
+                self._collect(channel, step - AHEAD, shares)
+        return shares
+
+    def _collect(self, channel: Channel, bundle: int, shares: dict[str, RingArray]) -> None:
+        for chunk in self.plan.chunks(bundle):
+            layer = self.plan.packings[bundle].bundle.layers[chunk.layer]
+            message = channel.recv(self.plan.chunk_bytes(bundle, chunk))
+            self.receive(bundle, chunk, message, shares[layer.name])
+
+
+def _unpack(packed: npt.NDArray[np.uint8], bits: int, out: Words) -> int:
+    """Read ``out.size`` values from the front; returns the bytes read."""
+    size = packed_bytes(out.size, bits)
+    unpack_bits(packed[:size], bits, out)
+    return size

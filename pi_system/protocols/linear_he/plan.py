@@ -1,0 +1,122 @@
+"""What both parties compute alike from the public shapes: parameters, packings, and the size of every message."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pi_system.errors import ConfigError
+from pi_system.protocols.linear_he.layer import LinearShape
+from pi_system.protocols.linear_he.packing import Bundle, Packing
+from pi_system.protocols.linear_he.params import HeParams, derive_params, worst_norm_bits
+
+__all__ = ["AHEAD", "Chunk", "LinearPlan", "plan_linear"]
+
+# Bundles the client sends before it reads the answers to the first: enough that the server never waits, few enough
+# that neither side holds many messages.
+AHEAD = 2
+
+# Transformed weights of one message. More: longer streams from memory; less: answers leave earlier, and a server that
+# cannot keep its weights transformed needs less memory.
+_CHUNK_WEIGHT_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Answers of one layer that go in one message: the same input polynomials, all bands.
+
+    Attributes:
+        layer: index in the bundle.
+        first: first answer.
+        count: how many, in each band.
+    """
+
+    layer: int
+    first: int
+    count: int
+
+    @property
+    def answers(self) -> range:
+        """Indices of the answers."""
+        return range(self.first, self.first + self.count)
+
+
+@dataclass(frozen=True)
+class LinearPlan:
+    """Everything public about the linear layers of one model.
+
+    Attributes:
+        layers: their shapes, unique names.
+        params: of the encryption.
+        packings: one for each bundle of layers, in the order of the exchange.
+    """
+
+    layers: tuple[LinearShape, ...]
+    params: HeParams
+    packings: tuple[Packing, ...]
+
+    def hello_bytes(self) -> int:
+        """The client's first message of a session: an encryption of zero."""
+        return self.params.upload_bytes
+
+    def request_bytes(self, bundle: int) -> int:
+        """The client's message for a bundle."""
+        packing = self.packings[bundle]
+        return packing.bands * packing.inputs * self.params.upload_bytes
+
+    def chunks(self, bundle: int) -> Iterator[Chunk]:
+        """The server's messages for a bundle, in order."""
+        packing = self.packings[bundle]
+        word_bytes = 8 * len(self.params.primes) * self.params.degree
+        for layer, total in enumerate(packing.answers):
+            first = 0
+            terms = [tuple(packing.terms(layer, a).tolist()) for a in range(total)]
+            for end in range(1, total + 1):
+                full = (end - first + 1) * len(terms[first]) * word_bytes > _CHUNK_WEIGHT_BYTES
+                if end == total or full or terms[end] != terms[first]:
+                    yield Chunk(layer, first, end - first)
+                    first = end
+
+    def answer_bytes(self, bundle: int, layer: int, answer: int, band: int) -> int:
+        """One ciphertext of an answer, without the coefficients that hold no output."""
+        packing = self.packings[bundle]
+        low, high = packing.outputs(layer, answer)
+        top, bottom = packing.rows(band)
+        used = (high - low) * (bottom - top) * packing.out_cols
+        return self.params.finish.answer_bytes(self.params.degree, used)
+
+    def chunk_bytes(self, bundle: int, chunk: Chunk) -> int:
+        """The server's message for a chunk."""
+        return sum(
+            self.answer_bytes(bundle, chunk.layer, answer, band)
+            for band in range(self.packings[bundle].bands)
+            for answer in chunk.answers
+        )
+
+
+def plan_linear(layers: Sequence[LinearShape], ring_bits: int, norm_bits: int | None = None) -> LinearPlan:
+    """Plan the linear layers of a model.
+
+    Args:
+        layers: in execution order.
+        ring_bits: l, 16..59.
+        norm_bits: public bound, log2, on the Euclidean norm of the weights that one output reads; by default what
+            weights below 2^15 can reach. A closer bound makes smaller ciphertexts.
+
+    Raises:
+        ConfigError: no layers, names twice, sources of several shapes, or parameters out of reach.
+    """
+    if not layers or len({layer.name for layer in layers}) != len(layers):
+        raise ConfigError(f"layers: expected one or more with different names, found {len(layers)}")
+    norm_bits = worst_norm_bits(layers) if norm_bits is None else norm_bits
+    params = derive_params(ring_bits, norm_bits)
+    shared: dict[object, list[LinearShape]] = {}
+    shapes: dict[str, tuple[int, int, int]] = {}
+    for layer in layers:
+        if shapes.setdefault(layer.source, layer.mask_shape) != layer.mask_shape:
+            raise ConfigError(f"source {layer.source}: expected one shape, found {layer.mask_shape}")
+        shared.setdefault((layer.source, layer.stride, layer.out_size), []).append(layer)
+    answer_cost = params.finish.answer_bytes(params.degree, 0)
+    packings = tuple(
+        Packing.cheapest(Bundle(tuple(group)), params.degree, params.upload_bytes, answer_cost)
+        for group in shared.values()
+    )
+    return LinearPlan(tuple(layers), params, packings)

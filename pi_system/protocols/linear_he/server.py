@@ -1,0 +1,241 @@
+"""The server: multiplies encrypted masks by its weights and hides everything else about them.
+
+An answer must tell the client W r - c_s and nothing more. Before it leaves, a product is
+
+    re-randomised   + u (client's encryption of zero) + (0, e''), u ternary, e'' of SEAL's error distribution: without
+                    it the second half, W times a polynomial the client knows, would be the weights in the clear
+    flooded         + noise uniform in [-2^f, 2^f) on every coefficient sent, f from params.py: the errors left over
+                    from encryption, which depend on W, are hidden to 2^-40 a coefficient
+    masked          - c_s, uniform; coefficients without an output are not sent
+    reduced         divided by the primes that only the noise needed, and cut
+"""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pi_system.channel.base import Channel, Readable
+from pi_system.errors import ConfigError, FixedPointRangeError, RemoteProtocolError
+from pi_system.kernels.he import SEED_BYTES, RlweContext, expand_seed
+from pi_system.kernels.packing import packed_bytes, unpack_bits
+from pi_system.protocols.linear_he.packing import Words
+from pi_system.protocols.linear_he.plan import Chunk, LinearPlan
+from pi_system.ring.carrier import Ring, RingArray
+from pi_system.ring.prg import Prg
+
+__all__ = ["LinearHeServer", "LinearHeSession", "norm_bits_of"]
+
+# Transformed weights kept in memory; layers beyond it are transformed again for every inference, which costs about
+# four times as much as the products themselves.
+_CACHE_BYTES = 4 << 30
+_LARGEST_WEIGHT = 1 << 20  # squares of 2^22 of them fit 63 bits
+
+
+def norm_bits_of(weights: Mapping[str, npt.NDArray[Any]]) -> int:
+    """The least ``norm_bits`` for these weights: what the server may publish in place of the worst case."""
+    largest = max(_squared_norm(weight) for weight in weights.values())
+    return -(-max(0, largest - 1).bit_length() // 2)
+
+
+def _squared_norm(weight: npt.NDArray[Any]) -> int:
+    """Of the output that has the largest."""
+    rows = weight.reshape(weight.shape[0], -1).astype(np.int64)
+    if np.abs(rows).max(initial=0) >= _LARGEST_WEIGHT:
+        raise FixedPointRangeError(f"weights: expected integers below {_LARGEST_WEIGHT} in size")
+    return int(np.einsum("ij,ij->i", rows, rows).max(initial=0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One message to compute."""
+
+    bundle: int
+    chunk: Chunk
+
+
+class LinearHeServer:
+    """The weights of one model, transformed once; shared by all sessions.
+
+    Attributes:
+        plan: the layers and their messages.
+    """
+
+    def __init__(
+        self,
+        plan: LinearPlan,
+        weights: Mapping[str, npt.NDArray[Any]],
+        *,
+        cache_bytes: int = _CACHE_BYTES,
+        threads: int = 1,
+    ):
+        """Transform the weights.
+
+        Args:
+            plan: of the model.
+            weights: for each layer signed integers, (O, C / groups, kh, kw) or (O, C).
+            cache_bytes: how much of them to keep transformed.
+            threads: that compute answers.
+
+        Raises:
+            ConfigError: weights are missing or have another shape.
+            FixedPointRangeError: weights exceed the plan's norm_bits.
+        """
+        self.plan, self.threads = plan, threads
+        self.context = RlweContext(plan.params.degree, plan.params.primes)
+        self._weights = {layer.name: _checked(plan, layer.name, weights) for layer in plan.layers}
+        self._cache: dict[_Task, Words] = {}
+        room = cache_bytes
+        for bundle in range(len(plan.packings)):
+            for chunk in plan.chunks(bundle):
+                task = _Task(bundle, chunk)
+                transformed = self.transformed(task)
+                room -= transformed.nbytes
+                if room < 0:
+                    return
+                self._cache[task] = transformed
+
+    def transformed(self, task: _Task) -> Words:
+        """The weights of a message in the evaluation domain."""
+        kept = self._cache.get(task)
+        if kept is not None:
+            return kept
+        packing = self.plan.packings[task.bundle]
+        weight = self._weights[packing.bundle.layers[task.chunk.layer].name]
+        polynomials = [packing.weight_polynomials(task.chunk.layer, a, weight) for a in task.chunk.answers]
+        return self.context.load_weights(np.stack(polynomials))
+
+    def shares(self, prg: Prg) -> dict[str, RingArray]:
+        """c_s of every layer for the inference with this ``prg``: (O, Ho, Wo), carrier."""
+        return {layer.name: self.share(layer.name, layer.share_shape, prg) for layer in self.plan.layers}
+
+    def share(self, name: str, shape: tuple[int, int, int], prg: Prg) -> RingArray:
+        """c_s of one layer."""
+        drawn: RingArray = prg.child("linear_he.share", name).ring(shape, self.plan.params.ring_bits)
+        return drawn
+
+    def setup(self, channel: Channel) -> "LinearHeSession":
+        """Accept a client's session: once a connection."""
+        return LinearHeSession(self, channel.recv(self.plan.hello_bytes()))
+
+
+class LinearHeSession:
+    """The server's side with one client."""
+
+    def __init__(self, server: LinearHeServer, hello: Readable):
+        """``hello`` is the client's encryption of zero. Raises RemoteProtocolError."""
+        self._server, self._plan = server, server.plan
+        self._zero = server.context.load_ciphertexts(self._ciphertexts(hello, 1))
+
+    def answers(self, bundle: int, request: Readable, prg: Prg) -> Iterator[memoryview]:
+        """The messages that answer a request, one for each chunk of the bundle.
+
+        Args:
+            bundle: index into ``plan.packings``.
+            request: ``plan.request_bytes(bundle)`` bytes.
+            prg: of this inference, never used for another.
+
+        Raises:
+            RemoteProtocolError: not the encryption of a mask.
+        """
+        packing = self._plan.packings[bundle]
+        received = self._ciphertexts(request, packing.bands * packing.inputs)
+        bands = [
+            self._server.context.load_ciphertexts(part)
+            for part in received.reshape(packing.bands, packing.inputs, *received.shape[1:])
+        ]
+        ring = Ring(self._plan.params.ring_bits)
+        masks = [
+            ring.reduce(np.negative(self._server.share(layer.name, layer.share_shape, prg))).astype(np.uint64)
+            for layer in packing.bundle.layers
+        ]
+
+        def work(chunk: Chunk) -> memoryview:
+            return self._answer(_Task(bundle, chunk), bands, masks[chunk.layer], prg)
+
+        chunks = self._plan.chunks(bundle)
+        if self._server.threads == 1:
+            yield from map(work, chunks)
+        else:
+            with ThreadPoolExecutor(self._server.threads) as pool:
+                yield from pool.map(work, chunks)
+
+    def _answer(self, task: _Task, bands: list[Words], masks: Words, prg: Prg) -> memoryview:
+        packing, chunk, context = self._plan.packings[task.bundle], task.chunk, self._server.context
+        weights, terms = self._server.transformed(task), packing.terms(chunk.layer, chunk.first)
+        noise = prg.child("linear_he.noise", task.bundle, chunk.layer, chunk.first)
+        message = []
+        for band, inputs in enumerate(bands):
+            products = context.multiply(weights, inputs, terms)
+            top, bottom = packing.rows(band)
+            for answer, product in zip(chunk.answers, products, strict=True):
+                low, high = packing.outputs(chunk.layer, answer)
+                positions = packing.positions(chunk.layer, answer, band)
+                mask = np.ascontiguousarray(masks[low:high, top:bottom]).reshape(-1)
+                message.append(self._finished(product, positions, mask, noise))
+        return np.concatenate(message).data
+
+    def _finished(
+        self, product: Words, positions: npt.NDArray[np.int32], mask: Words, noise: Prg
+    ) -> npt.NDArray[np.uint8]:
+        random = np.empty((self._plan.params.degree, 2), np.uint64)
+        flood = np.empty((positions.size, 2), np.uint64)
+        noise.into(random)
+        noise.into(flood)
+        return self._server.context.finish(
+            self._plan.params.finish, product, self._zero, random, positions, flood, mask
+        )
+
+    def _ciphertexts(self, message: Readable, count: int) -> Words:
+        """Received ciphertexts, (count, 2, primes, n) residues."""
+        params, data = self._plan.params, np.frombuffer(message, np.uint8)
+        if data.size != count * params.upload_bytes:
+            raise RemoteProtocolError(
+                f"ciphertexts: expected {count * params.upload_bytes} bytes, found {data.size}"
+            )
+        out = np.empty((count, 2, len(params.primes), params.degree), np.uint64)
+        for row, ciphertext in zip(data.reshape(count, -1), out, strict=True):
+            at = SEED_BYTES
+            for residues, bits in zip(ciphertext[0], params.prime_bits, strict=True):
+                end = at + packed_bytes(params.degree, bits)
+                unpack_bits(row[at:end], bits, residues)
+                at = end
+            ciphertext[1] = expand_seed(row[:SEED_BYTES], params.degree, params.primes)
+        if (out >= np.array(params.primes, np.uint64)[:, None]).any():
+            raise RemoteProtocolError("ciphertexts: expected residues below the ciphertext modulus")
+        return out
+
+    def run(self, channel: Channel, prg: Prg) -> dict[str, RingArray]:
+        """The server's part for one inference.
+
+        Args:
+            channel: to the client whose ``setup`` made this session.
+            prg: of this inference, never used for another.
+
+        Returns:
+            For each layer c_s, (O, Ho, Wo), carrier.
+
+        Raises:
+            RemoteProtocolError: the client sent something else than its requests.
+        """
+        for bundle in range(len(self._plan.packings)):
+            request = channel.recv(self._plan.request_bytes(bundle))
+            for message in self.answers(bundle, request, prg):
+                channel.send(message)
+        return self._server.shares(prg)
+
+
+def _checked(plan: LinearPlan, name: str, weights: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int32]:
+    """The weights of a layer, (O, C / groups, kh, kw), after the checks of ``LinearHeServer``."""
+    layer = next(layer for layer in plan.layers if layer.name == name)
+    if name not in weights or weights[name].size != np.prod(layer.weight_shape):
+        raise ConfigError(f"layer {name}: expected weights {layer.weight_shape}")
+    found = weights[name].reshape(layer.weight_shape)
+    if found.dtype.kind != "i":
+        raise ConfigError(f"layer {name}: expected weights of signed integers, found {found.dtype}")
+    if norm_bits_of({name: found}) > plan.params.norm_bits:
+        raise FixedPointRangeError(f"layer {name}: expected weights of norm 2^{plan.params.norm_bits} at most")
+    return found.astype(np.int32)

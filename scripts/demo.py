@@ -1,0 +1,100 @@
+"""The whole way once: train on the bundled digits, drop half of the ReLUs, export, classify one picture privately.
+
+    python scripts/demo.py [--out demo-out]        everything; a finished step is not repeated
+    python scripts/demo.py --train-only DIR        only the artifact and a picture, for the Docker image
+
+Every step is a command that a user could type; it is printed before it runs.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from client.picture import load_pictures
+from pi_system.artifact.store import load
+from pi_system.program.float_point import float_logits
+
+BIN = Path(sys.executable).parent
+PICTURE_INDEX = 3
+LOGIT_TOLERANCE = 0.05
+
+
+def run(program: str, *arguments: str, quiet: bool = False) -> str:
+    """Run one of the project's programs to its end and return what it printed."""
+    if not quiet:
+        print("$", program, *arguments, flush=True)
+    done = subprocess.run([str(BIN / program), *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"demo: {program} ended with exit code {done.returncode}")
+    return done.stdout
+
+
+def start(stack: ExitStack, program: str, *arguments: str) -> str:
+    """Start a service for as long as ``stack`` lives; returns the address from its ready line."""
+    print("$", program, *arguments, "&", flush=True)
+    service = subprocess.Popen([str(BIN / program), *arguments], stdout=subprocess.PIPE, text=True)
+    stack.callback(service.wait)
+    stack.callback(service.terminate)
+    line = service.stdout.readline() if service.stdout else ""
+    if "listening on " not in line:
+        raise SystemExit(f"demo: {program} did not start")
+    return line.split("listening on ")[1].split()[0].rstrip(",")
+
+
+def build(folder: Path) -> None:
+    """Train, reduce and export into ``folder``; finished steps are kept."""
+    full, reduced, artifact = folder / "full", folder / "reduced", folder / "artifact"
+    run("pi-train", "train", "--network", "resnet18:m=16", "--data", "digits", "--out", str(full))
+    print(run("pi-train", "reduce", str(full), "--fraction", "0.5", "--out", str(reduced)), end="")
+    if not artifact.exists():
+        print(run("pi-train", "export", str(reduced), str(artifact)), end="")
+    run("pi-train", "sample", str(folder / "picture.png"), "--index", str(PICTURE_INDEX))
+
+
+def classify(folder: Path) -> dict[str, object]:
+    """Dealer, server and client as processes; the client's JSON."""
+    with ExitStack() as stack:
+        dealer = start(stack, "pi-dealer", "serve", "--listen", "127.0.0.1:0")
+        serve = ("serve", "--artifact", str(folder / "artifact"), "--listen", "127.0.0.1:0", "--dealer", dealer)
+        server = start(stack, "pi-server", *serve, "--store", str(folder / "store-server"))
+        infer = ("infer", str(folder / "picture.png"), "--server", server, "--dealer", dealer)
+        store = ("--store", str(folder / "store-client"))
+        print(run("pi-client", *infer, *store), end="")
+        return dict(json.loads(run("pi-client", *infer, *store, "--json", quiet=True)))
+
+
+def check(folder: Path, answer: dict[str, object]) -> None:
+    """Compare the private prediction with the plaintext one; exit with 1 if they differ."""
+    artifact = load(folder / "artifact")
+    picture = load_pictures([folder / "picture.png"], artifact.public.preprocess)
+    expected = np.asarray(float_logits(artifact, picture))[0]
+    (prediction,) = answer["predictions"]  # type: ignore[misc]
+    error = float(np.abs(np.asarray(prediction["logits"]) - expected).max())
+    plain = artifact.public.preprocess.classes[int(expected.argmax())]
+    accuracy = json.loads((folder / "reduced" / "result.json").read_text())
+    print(f"plaintext prediction {plain}, largest logit difference {error:.4f}")
+    print(f"test accuracy of the served network: {accuracy['test_accuracy']:.1%}")
+    if prediction["label"] != plain or error >= LOGIT_TOLERANCE:
+        raise SystemExit("demo: the private prediction differs from the plaintext one")
+
+
+def main() -> None:
+    """Parse the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--out", type=Path, default=Path("demo-out"))
+    parser.add_argument("--train-only", type=Path, metavar="DIR")
+    options = parser.parse_args()
+    folder: Path = options.train_only or options.out
+    folder.mkdir(parents=True, exist_ok=True)
+    build(folder)
+    if options.train_only is None:
+        check(folder, classify(folder))
+
+
+if __name__ == "__main__":
+    main()

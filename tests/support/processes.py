@@ -1,0 +1,97 @@
+"""Real server, dealer and client processes for tests; every one is ended by its context manager."""
+
+import os
+import queue
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SUPPORT = Path(__file__).parent
+ROOT = SUPPORT.parents[1]
+START_S = 60.0
+
+
+class Process:
+    """A started program: its address, and its log as it grows."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        environment = os.environ | {"PYTHONPATH": f"{ROOT}:{SUPPORT}", "OMP_NUM_THREADS": "1"}
+        self.popen = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=ROOT,
+        )
+        self.log: list[str] = []
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._readers = [
+            threading.Thread(target=self._read, args=(pipe, sink), daemon=True)
+            for pipe, sink in ((self.popen.stdout, self._lines.put), (self.popen.stderr, self._log_line))
+        ]
+        self._changed = threading.Condition()
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, pipe, sink) -> None:
+        for line in pipe:
+            sink(line.rstrip("\n"))
+
+    def _log_line(self, line: str) -> None:
+        with self._changed:
+            self.log.append(line)
+            self._changed.notify_all()
+
+    def ready_address(self) -> str:
+        """The address of the ready line on stdout."""
+        try:
+            line = self._lines.get(timeout=START_S)
+        except queue.Empty:
+            raise AssertionError("\n".join(self.log)) from None
+        return re.search(r"listening on (\S+:\d+)", line)[1]
+
+    def wait_log(self, pattern: str, timeout_s: float = 20.0, start: int = 0) -> re.Match[str]:
+        """The first log line, from number ``start`` on, that matches; waits for it."""
+
+        def find() -> re.Match[str] | None:
+            return next(filter(None, (re.search(pattern, line) for line in self.log[start:])), None)
+
+        with self._changed:
+            assert self._changed.wait_for(find, timeout_s), (pattern, self.log)
+            return find()
+
+    def end(self) -> None:
+        if self.popen.poll() is None:
+            self.popen.terminate()
+            try:
+                self.popen.wait(10)
+            except subprocess.TimeoutExpired:
+                self.popen.kill()
+                self.popen.wait()
+        for reader in self._readers:
+            reader.join(5)
+        self.popen.stdout.close()
+        self.popen.stderr.close()
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[tuple[Process, str]]:
+    """Start a Python program that prints a ready line; yields it and its address."""
+    process = Process(list(arguments))
+    try:
+        yield process, process.ready_address()
+    finally:
+        process.end()
+
+
+def toy_dealer() -> "contextmanager[tuple[Process, str]]":
+    return started(str(SUPPORT / "toy_dealer.py"))
+
+
+def toy_server(artifact: Path, dealer: str, max_sessions: int = 4) -> "contextmanager[tuple[Process, str]]":
+    return started(str(SUPPORT / "toy_server.py"), str(artifact), "127.0.0.1:0", dealer, str(max_sessions))

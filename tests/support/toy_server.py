@@ -1,0 +1,31 @@
+"""``python toy_server.py ARTIFACT LISTEN DEALER MAX_SESSIONS``: the real server process, serving the toy backend."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from pi_system.cli.service import log_to_stderr, on_stop_signal
+from server.options import ServerOptions
+from server.supervisor import Supervisor
+
+
+def main(artifact: str, listen: str, dealer: str, max_sessions: str) -> None:
+    log_to_stderr("pi-server")
+    options = ServerOptions(
+        artifact=Path(artifact),
+        listen=listen,
+        dealer=dealer,
+        store_dir=Path(artifact).parent / "store",
+        allowed=("toy",),
+        max_sessions=int(max_sessions),
+        timeout_s=20.0,
+        backends={"toy": "toy_backend"},
+    )
+    supervisor = Supervisor(options, lambda address: click.echo(f"listening on {address}"))
+    on_stop_signal(supervisor.stop)
+    supervisor.run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
