@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from pi_system.channel.shaped import parse_link
 from pi_system.cli.options import json_option, show_result
 from pi_system.export.job import export_run
 from pi_system.export.quantise import QuantiseOptions
@@ -20,8 +21,17 @@ _PATH = click.Path(path_type=Path)
 @click.option("--ring-bits", type=click.IntRange(8, 64), help="l; default 32 where the network allows it, else 64.")
 @click.option("--frac-bits", type=click.IntRange(1, 24), help="Fraction bits of activations; default by accuracy.")
 @click.option("--max-error", default=0.015, show_default=True, help="Largest logit error of fixed point, calibrated.")
-@click.option("--truncate-before-relu", is_flag=True, help="Compare narrow activations; needs more than 32 ring bits.")
+@click.option(
+    "--truncate-before-relu/--truncate-in-relu",
+    default=None,
+    help="Where fraction bits are dropped; before needs more than 32 ring bits. Default: the cheaper.",
+)
+@click.option(
+    "--link", default="lan", show_default=True, help="Link to be fast on: loopback, lan, wan or MBIT_S,RTT_MS."
+)
 @json_option
-def export(run: Path, folder: Path, as_json: bool, **options: Any) -> None:
+def export(run: Path, folder: Path, as_json: bool, link: str, **options: Any) -> None:
     """Export the finished run RUN as the artifact FOLDER."""
-    show_result(export_run(run, folder, QuantiseOptions(**options)), as_json)
+    shape = parse_link(link)
+    chosen = QuantiseOptions(link=(shape.rate_bits_s, shape.rtt_s), **options)
+    show_result(export_run(run, folder, chosen), as_json)

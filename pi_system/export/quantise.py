@@ -1,7 +1,7 @@
 """Choice of ring and fraction bits for an exported network, from calibration pictures.
 
-Cheap candidates (few comparison bits) come first, and 32 ring bits before 64; the first whose fixed-point logits
-are close enough to the float ones on the calibration pictures is taken.
+For each ring and way to truncate, cheap candidates (few comparison bits) come first and the first whose fixed-point
+logits are close enough to the float ones on the calibration pictures is taken; of these the cost model chooses.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from pi_system.export.scales import Plan, ScaleOptions, assign_scales
 from pi_system.program.counts import mac_count
 from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
 from pi_system.program.fixed_point import FixedInterpreter
+from pi_system.program.online_cost import LAN, online_ms
 
 __all__ = ["QuantiseOptions", "Quantised", "quantise"]
 
@@ -37,7 +38,8 @@ class QuantiseOptions:
         max_error: largest |fixed - float| of a logit that a candidate may have on the calibration pictures.
         margin_bits: room above the largest calibrated value.
         overflow_log2: bound asked for on the estimated chance that a picture leaves a range.
-        truncate_before_relu: see ScaleOptions; needs more than 32 ring bits.
+        truncate_before_relu: see ScaleOptions; needs more than 32 ring bits. None for the cheaper of both.
+        link: the link (bits a second, round-trip seconds) that the cheapest parameters are chosen for.
     """
 
     ring_bits: int | None = None
@@ -45,7 +47,8 @@ class QuantiseOptions:
     max_error: float = 0.015
     margin_bits: int = 1
     overflow_log2: float = -20.0
-    truncate_before_relu: bool = False
+    truncate_before_relu: bool | None = None
+    link: tuple[float, float] = LAN
 
 
 @dataclass(frozen=True)
@@ -61,41 +64,46 @@ def quantise(
 ) -> Quantised:
     """Choose ring parameters for ``graph`` by calibration on ``pictures`` (N, C, H, W), preprocessed.
 
+    For each way to truncate the first candidate within ``options.max_error`` is taken, or the one nearest to it.
+
     Returns:
-        The first candidate within ``options.max_error``, or the one nearest to it if none is.
+        Of these, the cheapest by the cost model among the accurate, or the most accurate if none is accurate enough.
 
     Raises:
         ConfigError: the network fits no candidate ring.
     """
     judged = pictures[: max(2, _JUDGED_MACS // max(1, mac_count(graph)))]
     judge = _Judge(graph, masks, weights, judged, calibrate(graph, masks, weights, pictures))
-    candidates = _candidates(options)
-    best: Quantised | None = None
-    for candidate in candidates:
-        quantised = judge.try_out(candidate)
-        if quantised is not None and quantised.max_error <= options.max_error:
-            return quantised
-        if quantised is not None and (best is None or quantised.max_error < best.max_error):
-            best = quantised
-    if best is None:
+    chosen = [judge.choose(candidates, options.max_error) for candidates in _families(options)]
+    found = [quantised for quantised in chosen if quantised is not None]
+    if not found:
         raise ConfigError("ring_bits: the network's values fit no candidate ring; allow 64 bits or fewer frac_bits")
-    return best
+    accurate = [quantised for quantised in found if quantised.max_error <= options.max_error]
+    if accurate:
+        return min(accurate, key=lambda quantised: online_ms(quantised.plan.graph, quantised.plan.ring, options.link))
+    return min(found, key=lambda quantised: quantised.max_error)
 
 
-def _candidates(options: QuantiseOptions) -> list[ScaleOptions]:
+def _families(options: QuantiseOptions) -> list[list[ScaleOptions]]:
+    """Candidates from cheap to exact, for each ring and way to truncate that is allowed."""
     rings = (32, 64) if options.ring_bits is None else (options.ring_bits,)
+    early = (False, True) if options.truncate_before_relu is None else (options.truncate_before_relu,)
     return [
-        ScaleOptions(
-            ring_bits=ring_bits,
-            frac_bits=frac_bits,
-            weight_bits=weight_bits,
-            margin_bits=options.margin_bits,
-            overflow_log2=options.overflow_log2,
-            truncate_before_relu=options.truncate_before_relu,
-        )
+        [
+            ScaleOptions(
+                ring_bits=ring_bits,
+                frac_bits=frac_bits,
+                weight_bits=weight_bits,
+                margin_bits=options.margin_bits,
+                overflow_log2=options.overflow_log2,
+                truncate_before_relu=truncate_before_relu,
+            )
+            for frac_bits, weight_bits in _CANDIDATES
+            if options.frac_bits in (None, frac_bits)
+        ]
         for ring_bits in rings
-        for frac_bits, weight_bits in _CANDIDATES
-        if options.frac_bits in (None, frac_bits)
+        for truncate_before_relu in early
+        if not truncate_before_relu or ring_bits > 32
     ]
 
 
@@ -106,6 +114,17 @@ class _Judge:
     weights: Weights
     pictures: NDArray[np.float32]
     ranges: Ranges
+
+    def choose(self, candidates: list[ScaleOptions], max_error: float) -> Quantised | None:
+        """The first accurate candidate, or the most accurate; None if the network fits none."""
+        best: Quantised | None = None
+        for candidate in candidates:
+            quantised = self.try_out(candidate)
+            if quantised is not None and (best is None or quantised.max_error < best.max_error):
+                best = quantised
+            if best is not None and best.max_error <= max_error:
+                break
+        return best
 
     def try_out(self, candidate: ScaleOptions) -> Quantised | None:
         plan = assign_scales(self.graph, self.weights, self.ranges, candidate)

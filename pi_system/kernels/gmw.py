@@ -33,9 +33,7 @@ def gmw_tables(widths: bytes, bits: int, share: NDArray[Any], pads: Bytes, first
     return out
 
 
-def gmw_select(
-    widths: bytes, bits: int, words: Bytes, choices: Bytes, first: int, count: int
-) -> tuple[Bytes, Bytes]:
+def gmw_select(widths: bytes, bits: int, words: Bytes, choices: Bytes, first: int, count: int) -> tuple[Bytes, Bytes]:
     """The chosen bits of a message for elements first .. first + count of ``choices`` (leaves, n).
 
     Returns:

@@ -14,14 +14,14 @@ import numpy.typing as npt
 from pi_system.kernels import _native
 from pi_system.kernels.packing import packed_bytes
 
-__all__ = ["SEED_BYTES", "FinishSpec", "RlweContext", "Words", "expand_seed", "rlwe_paths"]
+__all__ = ["MAX_TERMS", "SEED_BYTES", "FinishSpec", "RlweContext", "Words", "expand_seed", "rlwe_paths"]
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 
 SEED_BYTES = 64
+MAX_TERMS = 1 << 11  # lazy sums of 52-bit halves must stay below 2^63
 
 _BLOCK = 32
-_MAX_TERMS = 1 << 11  # lazy sums of 52-bit halves must stay below 2^63
 
 
 def rlwe_paths() -> list[str]:
@@ -108,8 +108,8 @@ class RlweContext:
         """
         outputs, terms = polynomials.shape[:2]
         _expect(polynomials, np.int32, (outputs, terms, self.degree))
-        if terms > _MAX_TERMS:
-            raise ValueError(f"terms: expected at most {_MAX_TERMS}, found {terms}")
+        if terms > MAX_TERMS:
+            raise ValueError(f"terms: expected at most {MAX_TERMS}, found {terms}")
         out = np.empty((len(self.primes), self.degree // _BLOCK, outputs, terms, _BLOCK), np.uint64)
         self._native.load_weights(polynomials, out)
         return out

@@ -44,7 +44,6 @@ def _serve(task: ClientTask) -> None:
         artifact_digest="",
         client_id=os.urandom(ID_BYTES),
         link=task.link,
-        insecure=task.insecure,
     )
     with ClientSession(endpoint, config) as session:
         _answer({"digest": session.public.public.digest})

@@ -33,7 +33,6 @@ class ClientTask(BaseModel):
         store: private folder of offline material.
         pictures: .npy file, float32 (N, C, H, W), preprocessed.
         timeout_s: how long a silent peer is waited for.
-        insecure: ask for an insecure provider.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,7 +44,6 @@ class ClientTask(BaseModel):
     store: Path
     pictures: Path
     timeout_s: float
-    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +112,8 @@ class MeasuredClient:
         try:
             self._process.wait(_GOODBYE_S)
         except subprocess.TimeoutExpired:
+            pass
+        finally:
             end_group(self._process)
 
     def __enter__(self) -> "MeasuredClient":

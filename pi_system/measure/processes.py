@@ -111,7 +111,6 @@ def start_server(
     backends: Sequence[str] = (),
     max_sessions: int = 4,
     timeout_s: float = 120.0,
-    insecure: bool = False,
     host: str = "127.0.0.1",
     core: int | None = None,
     threads: int | None = None,
@@ -127,7 +126,6 @@ def start_server(
         backends: allowed ones; none: all.
         max_sessions: sessions at once.
         timeout_s: how long it waits for a silent client.
-        insecure: offer insecure providers, for comparisons.
         host: it listens on.
         core: it is pinned to; None: any.
         threads: of numerical libraries; None: their default.
@@ -139,7 +137,7 @@ def start_server(
     """
     arguments = ["server.cli", "serve", "--artifact", str(artifact), "--listen", f"{host}:0", "--dealer", dealer]
     arguments += ["--store", str(folder / "server-store"), "--max-sessions", str(max_sessions)]
-    arguments += ["--timeout", str(timeout_s), *(["--insecure"] if insecure else [])]
+    arguments += ["--timeout", str(timeout_s)]
     for backend in backends:
         arguments += ["--backend", backend]
     with _program("pi-server", arguments, folder, core, threads, prefix, startup_timeout_s) as running:
@@ -193,7 +191,7 @@ def end_group(process: "subprocess.Popen[Any]") -> None:
     """End a process that leads its own group: asked first, then killed, with whatever is left of the group."""
     if process.returncode is not None:
         return
-    process.terminate()
+    os.kill(process.pid, signal.SIGTERM)  # Popen.terminate would reap it when it has ended
     deadline_s = time.monotonic() + _GRACE_S
     while time.monotonic() < deadline_s and _exit_code(process.pid) is None:
         time.sleep(_POLL_S)

@@ -11,6 +11,7 @@ from torch import Tensor
 from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.artifact.model import Artifact
 from pi_system.measure.processes import pinned
+from pi_system.program.error_bound import artifact_ulp_bound
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.program.float_point import FloatInterpreter
 
@@ -25,10 +26,17 @@ class PlaintextTime(NamedTuple):
 
 
 class LogitError(NamedTuple):
-    """Largest distances of a run's logits: to the float interpreter, and in ulps to the fixed-point one."""
+    """Largest distances of a run's logits.
+
+    Attributes:
+        absolute: to the float interpreter.
+        ulps: to the fixed-point interpreter, in the logits' last place.
+        bounded: every logit is within the ulps that the artifact states for it.
+    """
 
     absolute: float
     ulps: int
+    bounded: bool
 
 
 class _TimedInterpreter(FloatInterpreter):
@@ -52,14 +60,16 @@ class Reference:
         self._interpreter = _TimedInterpreter(artifact.masks, artifact.weights)
         self._float = self._interpreter.run(self._graph, self._pictures).numpy().astype(np.float64)
         self._fixed = fixed_logits(artifact, pictures)[0]
+        self._bound = artifact_ulp_bound(artifact)
 
     def error(self, first: int, logits: NDArray[np.float64]) -> LogitError:
         """How far ``logits`` (M, classes) of the pictures [first, first + M) are from what is expected."""
         rows = slice(first, first + len(logits))
-        integers = np.rint(logits * 2.0**self._frac_bits)
+        ulps = np.abs(np.rint(logits * 2.0**self._frac_bits) - self._fixed[rows])
         return LogitError(
             absolute=float(np.abs(logits - self._float[rows]).max()),
-            ulps=int(np.abs(integers - self._fixed[rows]).max()),
+            ulps=int(ulps.max()),
+            bounded=bool((ulps <= self._bound).all()),
         )
 
     def run_timed(self, first: int, count: int, core: int, runs: int = 3) -> list[PlaintextTime]:

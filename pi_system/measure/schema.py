@@ -93,6 +93,7 @@ class LatencyResult(_Strict):
         max_abs_error: largest |logit - float interpreter's| over all calls.
         max_ulp_error: largest difference to the fixed-point interpreter in its last place; None for backends with
             another encoding.
+        within_ulp_bound: every logit was within the ulps that program/error_bound.py states; None as above.
         floor_ms: see floor.py.
         floor_distance: online_ms.median / floor_ms.
     """
@@ -118,6 +119,7 @@ class LatencyResult(_Strict):
     plaintext_conv_ms: float
     max_abs_error: float
     max_ulp_error: int | None
+    within_ulp_bound: bool | None
     floor_ms: float
     floor_distance: float
 

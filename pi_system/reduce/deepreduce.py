@@ -15,7 +15,7 @@ from pi_system.errors import ConfigError
 from pi_system.reduce.criticality import measure_criticality
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.train.loop import fit
-from pi_system.train.networks import ResNet
+from pi_system.train.networks import Classifier
 from pi_system.train.relu import named_relus
 from pi_system.train.relu_map import ReluMap
 
@@ -29,7 +29,7 @@ class Configuration:
     stages: tuple[int, ...]
     thin: bool
 
-    def relu_map(self, network: ResNet) -> ReluMap:
+    def relu_map(self, network: Classifier) -> ReluMap:
         """The map of this configuration, within the positions the network has active now."""
         relus = named_relus(network)
         last = {(relu.stage, relu.block): name for name, relu in relus.items()}

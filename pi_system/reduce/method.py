@@ -13,7 +13,7 @@ from pi_system.errors import ConfigError
 from pi_system.train.config import TrainConfig
 from pi_system.train.data import DataSet
 from pi_system.train.loop import FitResult, History
-from pi_system.train.networks import ResNet
+from pi_system.train.networks import Classifier
 from pi_system.train.relu_map import ReluMap
 from pi_system.train.spec import NetworkSpec
 
@@ -37,7 +37,7 @@ class ReductionTask:
     """
 
     spec: NetworkSpec
-    network: ResNet
+    network: Classifier
     data: DataSet
     budget: int
     finetune: TrainConfig
@@ -64,7 +64,7 @@ class ReductionResult:
     """
 
     spec: NetworkSpec
-    network: ResNet
+    network: Classifier
     fitted: FitResult
     report: dict[str, Any]
 

@@ -69,8 +69,16 @@ class FrameStream:
                 yield b"".join((view[start : start + FRAME_BYTES], _TAG[_DATA_MORE]))
             yield b"".join((view[_last_start(view.nbytes) :], _TAG[tag]))
 
-    def pump(self, incoming: Iterable[bytes], translate: Callable[[Exception], PiError]) -> None:
-        """Start the reader thread on ``incoming``; ``translate`` turns gRPC's exception into ours."""
+    def pump(
+        self, incoming: Iterable[bytes], translate: Callable[[Exception], PiError], *, peer_still_reads: bool = False
+    ) -> None:
+        """Start the reader thread.
+
+        Args:
+            incoming: the peer's frames; its end means that the peer closed its direction.
+            translate: turns gRPC's exception into ours.
+            peer_still_reads: after that end, as a client that closed its direction does, and a server does not.
+        """
 
         def read() -> None:
             try:
@@ -82,8 +90,8 @@ class FrameStream:
                 self.fail(translate(error))
             else:
                 self._inbox.close()
-                # Nobody reads any more: whoever is stuck in a write must not wait for room.
-                self._die(self.gone(f"{self.peer}: closed the connection"))
+                if not peer_still_reads:  # whoever is stuck in a write must not wait for room
+                    self._die(self.gone(f"{self.peer}: closed the connection"))
 
         threading.Thread(target=read, name="frame-reader", daemon=True).start()
 

@@ -53,7 +53,7 @@ def serve_streams(
         gone = PeerUnavailableError(f"{stream.peer}: went away")
         if not context.add_callback(lambda: stream.fail(gone)):
             return
-        stream.pump(requests, lambda error: rpc_error_to_error(error, stream.peer))
+        stream.pump(requests, lambda error: rpc_error_to_error(error, stream.peer), peer_still_reads=True)
         try:
             take(stream)
             yield from stream.outgoing()

@@ -47,8 +47,8 @@ class Companion(Protocol):
     def extra_loss(self) -> Tensor | None:
         """A scalar added to the loss, asked for after both forward passes of a step."""
 
-    def after_step(self, share: float) -> None:
-        """Called after each update of the weights; ``share`` of the run is done."""
+    def after_step(self, done: int, steps: int) -> None:
+        """Called after each update of the weights, when ``done`` of the run's ``steps`` are."""
 
     def after_epoch(self) -> bool:
         """Called before an epoch's validation; True ends the run with this epoch."""
@@ -195,7 +195,7 @@ class _Run:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         if self.companion is not None:
-            self.companion.after_step(self._share(step + 1))
+            self.companion.after_step(self._done_steps(step + 1), self.config.epochs * self.steps)
         return loss.detach()
 
     def _loss(self, logits: Tensor, labels: Tensor, x: Tensor) -> Tensor:
@@ -266,13 +266,14 @@ class _Run:
         name = f"{self.config.seed}/{epoch}/{step}".encode()
         return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name).digest()[:4]))
 
-    def _share(self, step: int) -> float:
-        return (self.state.epoch * self.steps + step) / (self.config.epochs * self.steps)
+    def _done_steps(self, step: int) -> int:
+        return self.state.epoch * self.steps + step
 
     def _learning_rate(self, step: int) -> float:
         if self.config.schedule == "constant":
             return self.config.learning_rate
-        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * self._share(step)))
+        share = self._done_steps(step) / (self.config.epochs * self.steps)
+        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -24,7 +24,8 @@ class MaskedReLU(nn.Module):
     """
 
     mask: Tensor
-    _floor: Tensor
+    floor: Tensor
+    """Least value of every position, (1, C, H, W) or a scalar: 0 where active, minus infinity where not."""
 
     def __init__(self, shape: tuple[int, int, int], *, stage: int, block: int) -> None:
         """Start with every position active."""
@@ -36,7 +37,7 @@ class MaskedReLU(nn.Module):
         self.active = self.size
         # Saved apart, as a ReLU map: a mask is part of the function, not a weight.
         self.register_buffer("mask", torch.ones(shape, dtype=torch.bool), persistent=False)
-        self.register_buffer("_floor", torch.zeros(()), persistent=False)
+        self.register_buffer("floor", torch.zeros(()), persistent=False)
 
     def set_mask(self, mask: Tensor) -> None:
         """Set which positions are active.
@@ -51,10 +52,13 @@ class MaskedReLU(nn.Module):
             raise ConfigError(f"ReLU mask: expected bool {self.shape}; found {mask.dtype} {tuple(mask.shape)}")
         self.mask = mask.to(self.mask.device, copy=True)
         self.active = int(mask.sum())
-        self._floor = torch.zeros((), device=self.mask.device)
+        self.floor = torch.full((), 0.0 if self.active else -torch.inf, device=self.mask.device)
         if 0 < self.active < self.size:
-            self._floor = torch.full(self.shape, -torch.inf, device=self.mask.device)
-            self._floor[self.mask] = 0.0
+            floor = torch.full((1, *self.shape), -torch.inf, device=self.mask.device)
+            floor[:, self.mask] = 0.0
+            # In the memory layout of activations in training: in the other one the forward pass takes 3 to 5 times
+            # as long (measured on a CPU, bfloat16).
+            self.floor = floor.contiguous(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply to x of shape (N, C, H, W)."""
@@ -63,7 +67,7 @@ class MaskedReLU(nn.Module):
         if self.active == 0:
             return x
         # max(x, 0) where active and max(x, -inf) = x elsewhere: one pass instead of relu and where.
-        return torch.clamp(x, min=self._floor.to(x.dtype))
+        return torch.clamp(x, min=self.floor.to(x.dtype))
 
     def extra_repr(self) -> str:
         """Shape and active count, for ``print(network)``."""

@@ -25,7 +25,7 @@ from pi_system.train.data import DataConfig, DataSet, load_data
 from pi_system.train.evaluate import evaluate
 from pi_system.train.files import write_atomic
 from pi_system.train.loop import FitResult, History
-from pi_system.train.networks import ResNet, build_network
+from pi_system.train.networks import Classifier, build_network
 from pi_system.train.relu_map import ReluMap
 from pi_system.train.spec import NetworkSpec
 
@@ -37,7 +37,7 @@ _SCHEMA = 1
 class LoadedRun(NamedTuple):
     """A finished run: the network in evaluation mode with its ReLU map applied."""
 
-    network: ResNet
+    network: Classifier
     spec: NetworkSpec
     relu_map: ReluMap
     preprocess: Preprocess
@@ -112,7 +112,7 @@ class RunDirectory:
         write_atomic(file, "".join(json.dumps(line) + "\n" for line in [*kept, *history]))
 
     def finish(
-        self, network: ResNet, spec: NetworkSpec, data: DataSet, fitted: FitResult, **report: Any
+        self, network: Classifier, spec: NetworkSpec, data: DataSet, fitted: FitResult, **report: Any
     ) -> dict[str, Any]:
         """Measure the test accuracy, once and in float32, and write the results.
 

@@ -82,8 +82,8 @@ class LinearHeClient:
                 f"answers: expected {self.plan.chunk_bytes(bundle, chunk)} bytes, found {data.size}"
             )
         at = 0
-        for band in range(packing.bands):
-            for answer in chunk.answers:
+        for answer in chunk.answers:
+            for band in range(packing.bands):
                 end = at + self.plan.answer_bytes(bundle, chunk.layer, answer, band)
                 positions = packing.positions(chunk.layer, answer, band)
                 values = self._decrypt(data[at:end], positions)

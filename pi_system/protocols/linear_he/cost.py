@@ -53,19 +53,14 @@ class LinearHeCost:
 def linear_he_cost(plan: LinearPlan) -> LinearHeCost:
     """The cost of a plan."""
     layers = tuple(_bundle_cost(plan, bundle) for bundle in range(len(plan.packings)))
-    polynomials = sum(
-        packing.terms(layer, answer).size
-        for packing in plan.packings
-        for layer, count in enumerate(packing.answers)
-        for answer in range(count)
-    )
+    weights = (plan.weight_bytes(b, chunk) for b in range(len(plan.packings)) for chunk in plan.chunks(b))
     return LinearHeCost(
         setup_bytes=plan.hello_bytes(),
         layers=layers,
         up_bytes=sum(layer.up_bytes for layer in layers),
         down_bytes=sum(layer.down_bytes for layer in layers),
         rounds=max(1, len(layers) - AHEAD),
-        weight_bytes=polynomials * 8 * plan.params.degree * len(plan.params.primes),
+        weight_bytes=sum(weights),
     )
 
 

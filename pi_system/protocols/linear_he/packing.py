@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pi_system.errors import ConfigError
+from pi_system.kernels.he import MAX_TERMS
 from pi_system.protocols.linear_he.layer import LinearShape
 
 __all__ = ["Bundle", "Packing", "Tap"]
@@ -120,7 +121,7 @@ class Packing:
         """The layout of least cost: so much for an input polynomial, so much for an answer.
 
         Raises:
-            ConfigError: not even one row of one channel fits the degree.
+            ConfigError: not even one row of one channel fits the degree, or the channels are too many.
         """
         rows = bundle.layers[0].out_size[0]
         best: tuple[float, Packing] | None = None
@@ -130,11 +131,13 @@ class Packing:
                     packing = cls(bundle, degree, per_input, band_rows)
                 except ConfigError:
                     break
+                if packing.inputs > MAX_TERMS:
+                    continue
                 cost = packing.bands * (packing.inputs * upload_cost + sum(packing.answers) * answer_cost)
                 if best is None or cost < best[0]:
                     best = cost, packing
         if best is None:
-            raise ConfigError(f"layer {bundle.layers[0].name}: expected rows of a picture to fit degree {degree}")
+            raise ConfigError(f"layer {bundle.layers[0].name}: expected rows and channels to fit degree {degree}")
         return best[1]
 
     def encode(self, mask: Words) -> Words:

@@ -28,9 +28,7 @@ from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.linear_he.layer import LinearShape
 from pi_system.protocols.linear_he.seal import largest_modulus_bits, make_primes
 
-__all__ = ["MAX_RING_BITS",
-    "MIN_RING_BITS",
-    "STATISTICAL_BITS", "HeParams", "derive_params", "worst_norm_bits"]
+__all__ = ["MAX_RING_BITS", "MIN_RING_BITS", "STATISTICAL_BITS", "HeParams", "derive_params", "worst_norm_bits"]
 
 STATISTICAL_BITS = 40
 MIN_RING_BITS = 16  # smaller primes are too rare to fit the budget's margin
@@ -41,6 +39,7 @@ _TAIL = 10.0
 _ERROR_VARIANCE = 10.5  # 42 coin flips
 _PRIME_BITS = 51  # of the kernels
 _MARGIN = 0.95  # of Q / (2 t): primes are a little below their power of two
+_SPARE_BITS = 3  # kept beyond what is needed (2 % more bytes down each) where that saves a prime
 _DEGREES = (4096, 8192, 16384)
 
 
@@ -128,7 +127,9 @@ def derive_params(ring_bits: int, norm_bits: int) -> HeParams:
         ConfigError: ring_bits is not 16..59, or no degree has room for the noise.
     """
     if not MIN_RING_BITS <= ring_bits <= MAX_RING_BITS:
-        raise ConfigError(f"ring_bits: expected {MIN_RING_BITS}..{MAX_RING_BITS} for homomorphic encryption, found {ring_bits}")
+        raise ConfigError(
+            f"ring_bits: expected {MIN_RING_BITS}..{MAX_RING_BITS} for homomorphic encryption, found {ring_bits}"
+        )
     for degree in _DEGREES:
         flood = flood_bits_for(norm_bits, degree)
         if flood > 120:
@@ -148,15 +149,17 @@ def derive_params(ring_bits: int, norm_bits: int) -> HeParams:
 
 
 def _split(ring_bits: int, flood_bits: int, degree: int) -> tuple[list[int], list[int], int]:
-    """Bits of the kept primes, of the dropped ones, and drop_bits."""
+    """Bits of the kept primes, of the dropped ones, and drop_bits: the fewest primes, then the fewest kept bits."""
     division = _division_error(degree) + 1.0
-    above = math.ceil(math.log2(1.2 * division / _MARGIN))
-    kept = _cut(ring_bits + 1 + above)
-    rest = _MARGIN * 2.0**above - division
-    drop_bits = math.floor(math.log2(rest / 2)) + 1 if len(kept) == 1 else 0
-    rest -= 2.0 ** (drop_bits - 1) if drop_bits else 0.0
-    dropped = math.ceil(flood_bits - math.log2(_MARGIN * rest))
-    return kept, _cut(dropped), drop_bits
+    least = math.ceil(math.log2(1.2 * division / _MARGIN))
+    splits = []
+    for above in range(least, least + _SPARE_BITS + 1):
+        kept = _cut(ring_bits + 1 + above)
+        rest = _MARGIN * 2.0**above - division
+        drop_bits = math.floor(math.log2(rest / 2)) + 1 if len(kept) == 1 else 0
+        rest -= 2.0 ** (drop_bits - 1) if drop_bits else 0.0
+        splits.append((kept, _cut(math.ceil(flood_bits - math.log2(_MARGIN * rest))), drop_bits))
+    return min(splits, key=lambda split: len(split[0]) + len(split[1]))
 
 
 def _cut(bits: int) -> list[int]:

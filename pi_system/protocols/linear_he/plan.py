@@ -21,7 +21,7 @@ _CHUNK_WEIGHT_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Answers of one layer that go in one message: the same input polynomials, all bands.
+    """Answers of one layer that go in one message, each for all bands; they need the same input polynomials.
 
     Attributes:
         layer: index in the bundle.
@@ -65,15 +65,20 @@ class LinearPlan:
     def chunks(self, bundle: int) -> Iterator[Chunk]:
         """The server's messages for a bundle, in order."""
         packing = self.packings[bundle]
-        word_bytes = 8 * len(self.params.primes) * self.params.degree
         for layer, total in enumerate(packing.answers):
             first = 0
             terms = [tuple(packing.terms(layer, a).tolist()) for a in range(total)]
             for end in range(1, total + 1):
-                full = (end - first + 1) * len(terms[first]) * word_bytes > _CHUNK_WEIGHT_BYTES
+                larger = Chunk(layer, first, end - first + 1)
+                full = end < total and self.weight_bytes(bundle, larger) > _CHUNK_WEIGHT_BYTES
                 if end == total or full or terms[end] != terms[first]:
                     yield Chunk(layer, first, end - first)
                     first = end
+
+    def weight_bytes(self, bundle: int, chunk: Chunk) -> int:
+        """Memory of a chunk's transformed weights."""
+        terms = self.packings[bundle].terms(chunk.layer, chunk.first).size
+        return chunk.count * terms * 8 * len(self.params.primes) * self.params.degree
 
     def answer_bytes(self, bundle: int, layer: int, answer: int, band: int) -> int:
         """One ciphertext of an answer, without the coefficients that hold no output."""

@@ -12,7 +12,6 @@ An answer must tell the client W r - c_s and nothing more. Before it leaves, a p
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,14 +48,6 @@ def _squared_norm(weight: npt.NDArray[Any]) -> int:
     return int(np.einsum("ij,ij->i", rows, rows).max(initial=0))
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One message to compute."""
-
-    bundle: int
-    chunk: Chunk
-
-
 class LinearHeServer:
     """The weights of one model, transformed once; shared by all sessions.
 
@@ -87,25 +78,31 @@ class LinearHeServer:
         self.plan, self.threads = plan, threads
         self.context = RlweContext(plan.params.degree, plan.params.primes)
         self._weights = {layer.name: _checked(plan, layer.name, weights) for layer in plan.layers}
-        self._cache: dict[_Task, Words] = {}
+        self._cache: dict[tuple[int, Chunk], Words] = {}
         room = cache_bytes
         for bundle in range(len(plan.packings)):
             for chunk in plan.chunks(bundle):
-                task = _Task(bundle, chunk)
-                transformed = self.transformed(task)
-                room -= transformed.nbytes
+                room -= plan.weight_bytes(bundle, chunk)
                 if room < 0:
                     return
-                self._cache[task] = transformed
+                self._cache[bundle, chunk] = self._transform(bundle, chunk)
 
-    def transformed(self, task: _Task) -> Words:
-        """The weights of a message in the evaluation domain."""
-        kept = self._cache.get(task)
+    def weights(self, bundle: int, chunk: Chunk) -> Iterator[tuple[range, Words]]:
+        """The weights of a chunk in the evaluation domain, as ranges of answers.
+
+        Weights that are not kept come answer by answer: those of one stay in the CPU's cache until they are used.
+        """
+        kept = self._cache.get((bundle, chunk))
         if kept is not None:
-            return kept
-        packing = self.plan.packings[task.bundle]
-        weight = self._weights[packing.bundle.layers[task.chunk.layer].name]
-        polynomials = [packing.weight_polynomials(task.chunk.layer, a, weight) for a in task.chunk.answers]
+            yield chunk.answers, kept
+            return
+        for answer in chunk.answers:
+            yield range(answer, answer + 1), self._transform(bundle, Chunk(chunk.layer, answer, 1))
+
+    def _transform(self, bundle: int, chunk: Chunk) -> Words:
+        packing = self.plan.packings[bundle]
+        weight = self._weights[packing.bundle.layers[chunk.layer].name]
+        polynomials = [packing.weight_polynomials(chunk.layer, answer, weight) for answer in chunk.answers]
         return self.context.load_weights(np.stack(polynomials))
 
     def shares(self, prg: Prg) -> dict[str, RingArray]:
@@ -154,7 +151,7 @@ class LinearHeSession:
         ]
 
         def work(chunk: Chunk) -> memoryview:
-            return self._answer(_Task(bundle, chunk), bands, masks[chunk.layer], prg)
+            return self._answer(bundle, chunk, bands, masks[chunk.layer], prg)
 
         chunks = self._plan.chunks(bundle)
         if self._server.threads == 1:
@@ -163,19 +160,20 @@ class LinearHeSession:
             with ThreadPoolExecutor(self._server.threads) as pool:
                 yield from pool.map(work, chunks)
 
-    def _answer(self, task: _Task, bands: list[Words], masks: Words, prg: Prg) -> memoryview:
-        packing, chunk, context = self._plan.packings[task.bundle], task.chunk, self._server.context
-        weights, terms = self._server.transformed(task), packing.terms(chunk.layer, chunk.first)
-        noise = prg.child("linear_he.noise", task.bundle, chunk.layer, chunk.first)
+    def _answer(self, bundle: int, chunk: Chunk, bands: list[Words], masks: Words, prg: Prg) -> memoryview:
+        packing, context = self._plan.packings[bundle], self._server.context
+        terms = packing.terms(chunk.layer, chunk.first)
+        noise = prg.child("linear_he.noise", bundle, chunk.layer, chunk.first)
         message = []
-        for band, inputs in enumerate(bands):
-            products = context.multiply(weights, inputs, terms)
-            top, bottom = packing.rows(band)
-            for answer, product in zip(chunk.answers, products, strict=True):
+        for answers, weights in self._server.weights(bundle, chunk):
+            products = [context.multiply(weights, inputs, terms) for inputs in bands]
+            for i, answer in enumerate(answers):
                 low, high = packing.outputs(chunk.layer, answer)
-                positions = packing.positions(chunk.layer, answer, band)
-                mask = np.ascontiguousarray(masks[low:high, top:bottom]).reshape(-1)
-                message.append(self._finished(product, positions, mask, noise))
+                for band, product in enumerate(products):
+                    top, bottom = packing.rows(band)
+                    mask = np.ascontiguousarray(masks[low:high, top:bottom]).reshape(-1)
+                    positions = packing.positions(chunk.layer, answer, band)
+                    message.append(self._finished(product[i], positions, mask, noise))
         return np.concatenate(message).data
 
     def _finished(
@@ -193,9 +191,7 @@ class LinearHeSession:
         """Received ciphertexts, (count, 2, primes, n) residues."""
         params, data = self._plan.params, np.frombuffer(message, np.uint8)
         if data.size != count * params.upload_bytes:
-            raise RemoteProtocolError(
-                f"ciphertexts: expected {count * params.upload_bytes} bytes, found {data.size}"
-            )
+            raise RemoteProtocolError(f"ciphertexts: expected {count * params.upload_bytes} bytes, found {data.size}")
         out = np.empty((count, 2, len(params.primes), params.degree), np.uint64)
         for row, ciphertext in zip(data.reshape(count, -1), out, strict=True):
             at = SEED_BYTES

@@ -4,7 +4,7 @@ One round turns k + t * depth COTs into t * 2^depth: t trees of 2^depth leaves, 
 zeros (the noise; regular: one a tree), plus a 10-local linear code of the k others. Trees are opened as they are
 needed, one message of 16 * depth bytes a tree from the sender; the last trees of a round are kept and start the next.
 Leaf positions are the complements of the random choice bits of the tree's own COTs: no message for them.
-Correlated GGM trees (half-tree) halve the bytes and the hashing of the paper's trees: the nodes of a level sum to Delta.
+Correlated GGM trees (half-tree, nodes of a level sum to Delta) halve the bytes and the hashing of the paper's trees.
 Source: Yang, Weng, Lan, Zhang, Wang, eprint 2020/924, figures 3 to 7; Guo et al., eprint 2022/1431, figures 3 and 5.
 """
 
@@ -64,14 +64,15 @@ class _Rounds(ABC):
         self._p, self._seed, self._source = parameters, seed, source
         self._position = Position()
         self._left = np.empty((0, 2), np.uint64)
-        self._code: Blocks | None = None
-        self._tree_cots, self._opened, self._row = self._left, 0, 0
+        self._code = self._left
+        self._tree_cots: Blocks | None = None
+        self._opened, self._row = 0, 0
 
     def extend(self, count: int, channel: Channel) -> Cots:
         """See CotSender and CotReceiver; ``tree_bytes`` from the sender for every tree opened."""
         parts, have = [self._left], len(self._left)
         while have < count:
-            if self._code is None:
+            if self._tree_cots is None:
                 self._start(self._source.extend(self._p.base, channel).blocks)
             elif self._opened == self._p.open_trees:
                 self._start(self._trees(self._p.trees - self._opened, channel)[: self._p.base])
@@ -91,6 +92,8 @@ class _Rounds(ABC):
 
     def _trees(self, count: int, channel: Channel) -> Blocks:
         """Open the next ``count`` trees."""
+        if self._tree_cots is None:
+            raise LocalProtocolError("Ferret: expected a round in progress, found none")
         cots = self._tree_cots[self._opened : self._opened + count]
         self._opened += count
         out = np.empty((count << self._p.depth, 2), np.uint64)
@@ -103,8 +106,6 @@ class _Rounds(ABC):
 
     def _add_code(self, leaves: Blocks) -> None:
         """Add the code word to the noise, for the next rows of the matrix."""
-        if self._code is None:
-            raise LocalProtocolError("Ferret: expected a round in progress, found none")
         lpn_encode(self._code, self._seed, self._row, leaves)
         self._row += len(leaves)
 

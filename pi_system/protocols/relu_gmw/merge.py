@@ -24,8 +24,10 @@ import numpy as np
 from pi_system.errors import InvariantError
 from pi_system.kernels.ot import Bytes
 
-__all__ = ["Merge", "Variable", "merge"]
+__all__ = ["Merge", "Planes", "Slot", "Variable", "merge"]
 
+Planes = Sequence[Bytes] | Bytes
+"""Planes one by one, or as the rows of an array."""
 Variable = tuple[str, int]
 """("l", i) or ("e", i)."""
 Monomial = frozenset[Variable]
@@ -97,14 +99,12 @@ class Merge:
         """The sum of an output's products with every input replaced by one party's share."""
         return _sum(shares, self.terms[output])
 
-    def late_message(self, t: Mapping[Variable, Bytes], masks: Sequence[Bytes], offsets: Sequence[Bytes]) -> list[Bytes]:
+    def late_message(self, t: Mapping[Variable, Bytes], masks: Planes, offsets: Planes) -> list[Bytes]:
         """Planes to send: ``masks`` are u, ``offsets`` for every output the sum of w and z."""
         opened = [_product(t, monomial) ^ mask for monomial, mask in zip(self.monomials, masks, strict=True)]
         return opened + [self.alone(t, output) ^ offsets[output] for output in range(self.outputs)]
 
-    def early_outputs(
-        self, message: Sequence[Bytes], sigmas: Mapping[Slot, Bytes], offsets: Sequence[Bytes]
-    ) -> list[Bytes]:
+    def early_outputs(self, message: Planes, sigmas: Mapping[Slot, Bytes], offsets: Planes) -> list[Bytes]:
         """The early party's new shares: ``offsets`` for every output the monomials of s alone and the sum of v."""
         results = [message[len(self.monomials) + output] ^ offsets[output] for output in range(self.outputs)]
         opened = dict(zip(self.monomials, message, strict=False))
@@ -165,4 +165,5 @@ def _product(shares: Mapping[Variable, Bytes], monomial: Monomial) -> Bytes:
 def _sum(shares: Mapping[Variable, Bytes], products: Sequence[Monomial]) -> Bytes:
     if not products:
         raise InvariantError("merge: expected a sum of at least one product")
-    return np.bitwise_xor.reduce([_product(shares, product) for product in products])
+    total: Bytes = np.bitwise_xor.reduce([_product(shares, product) for product in products])
+    return total

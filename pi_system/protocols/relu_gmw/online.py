@@ -1,43 +1,28 @@
 """Both parties' gates: the online phase as pure state and messages."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.errors import CorrelationMismatchError, InvariantError, RemoteProtocolError
+from pi_system.errors import InvariantError, RemoteProtocolError
 from pi_system.kernels.gmw import gmw_select, gmw_tables
 from pi_system.kernels.ot import Bytes
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.ot.material import Material, Shapes, check_material
 from pi_system.protocols.ot.strings import carrier, pack_ring, unpack_ring
-from pi_system.protocols.relu_gmw.merge import Merge, Variable
+from pi_system.protocols.relu_gmw.cost import ROUND_TRIPS, client_shapes, message_bytes, reply_bytes, server_shapes
+from pi_system.protocols.relu_gmw.merge import Merge, Planes, Variable
 from pi_system.protocols.relu_gmw.plan import plan
-from pi_system.protocols.relu_gmw.planes import Material, as_bits, padded, shifted_down, sign_bits, where_bit
+from pi_system.protocols.relu_gmw.planes import as_bits, shifted_down, sign_bits, where_bit
 
 __all__ = ["GmwClient", "GmwServer"]
 
 RingArray = NDArray[Any]
 
 
-def message_bytes(spec: GateSpec, exchange: int, count: int) -> int:
-    """Bytes of the server's message for ``count`` elements."""
-    cut, plane = plan(spec.comparison_bits), (count + 7) // 8
-    if exchange == 1:
-        return plane * cut.level2.message_planes
-    return count * cut.word_bytes + packed_bytes(count, spec.ring_bits) + packed_bytes(count, spec.shift)
-
-
-def reply_bytes(spec: GateSpec, exchange: int, count: int) -> int:
-    """Bytes of the client's reply."""
-    plane = (count + 7) // 8
-    if exchange == 0:
-        return plane * plan(spec.comparison_bits).reply_planes
-    return plane + 2 * packed_bytes(count, spec.ring_bits)
-
-
-def _inputs(group: Merge, less: Sequence[Bytes], equal: Sequence[Bytes]) -> dict[Variable, Bytes]:
+def _inputs(group: Merge, less: Planes, equal: Planes) -> dict[Variable, Bytes]:
     """Shares of a merge's inputs by name."""
     values = (*less[: group.size], *equal[: len(group.variables) - group.size])
     return dict(zip(group.variables, values, strict=True))
@@ -51,15 +36,12 @@ def _planes(data: Bytes, count: int) -> Bytes:
 class _Party:
     """What both gates share: sizes, and slices of the material."""
 
-    round_trips = 2
+    round_trips = ROUND_TRIPS
 
-    def __init__(self, spec: GateSpec, material: Material, shapes: dict[str, tuple[tuple[int, ...], type]]):
+    def __init__(self, spec: GateSpec, material: Material, shapes: Shapes):
         """Check the material against ``spec``. Raises CorrelationMismatchError."""
+        check_material(material, shapes)
         self._spec, self._cut, self._material = spec, plan(spec.comparison_bits), material
-        for name, (shape, dtype) in shapes.items():
-            found = material.get(name)
-            if found is None or found.shape != shape or found.dtype != dtype:
-                raise CorrelationMismatchError(f"gate material: expected {name} of {shape}, found another")
 
     def _part(self, name: str, first: int, count: int) -> NDArray[Any]:
         """Elements of an array of the material."""
@@ -96,9 +78,7 @@ class GmwServer(_Party):
             planes = self._cut.level2.late_message(self._late.pop(first), masks, offsets)
             return np.stack(planes).reshape(-1).data
         spec, share = self._spec, self._shares.pop(first)
-        tables = gmw_tables(
-            self._cut.widths, spec.comparison_bits - 1, share, self._material["pads"], first
-        )
+        tables = gmw_tables(self._cut.widths, spec.comparison_bits - 1, share, self._material["pads"], first)
         masked = shifted_down(share, spec.ring_bits, spec.shift) - self._part("mask", first, count)
         parts = [tables, pack_ring(masked, spec.ring_bits)]
         if spec.shift:
@@ -180,10 +160,10 @@ class GmwClient(_Party):
         return self._results(_planes(data, count), first, count)
 
     def _masked_value(self, data: Bytes, first: int, count: int) -> RingArray:
-        """y >> shift up to the server's mask."""
+        """The value y >> shift up to the server's mask."""
         spec = self._spec
         size = packed_bytes(count, spec.ring_bits)
-        value = unpack_ring(data[:size], count, spec.ring_bits) + self._part("truncated", first, count)
+        value: RingArray = unpack_ring(data[:size], count, spec.ring_bits) + self._part("truncated", first, count)
         if not spec.shift:
             return value
         correction = unpack_ring(data[size:], count, spec.shift)
@@ -195,9 +175,7 @@ class GmwClient(_Party):
     def _level1(self, words: Bytes, first: int, count: int) -> memoryview:
         """Read the leaves and merge the groups."""
         cut = self._cut
-        less, equal = gmw_select(
-            cut.widths, cut.bits, words, self._material["choices"], first, count
-        )
+        less, equal = gmw_select(cut.widths, cut.bits, words, self._material["choices"], first, count)
         less ^= self._bits("less", first, count)
         equal ^= self._bits("equal", first, count)
         masks, offsets = (self._bits(name, first, count) for name in ("level1_mask", "level1_offset"))
@@ -211,7 +189,7 @@ class GmwClient(_Party):
         return np.stack(planes).reshape(-1).data
 
     def _results(self, message: Bytes, first: int, count: int) -> memoryview:
-        """b (Y + rho) - r for both values of the server's share of b."""
+        """B (Y + rho) - r for both values of the server's share of b."""
         sigma, offset = (self._bits(name, first, count) for name in ("level2_sigma", "level2_offset"))
         sigmas = dict(zip(self._cut.level2.coefficients, sigma, strict=True))
         positive = self._cut.level2.early_outputs(message, sigmas, offset)[0]
@@ -231,45 +209,3 @@ def _checked(message: memoryview, nbytes: int) -> Bytes:
     if message.nbytes != nbytes:
         raise RemoteProtocolError(f"gmw: expected a message of {nbytes} bytes, found {message.nbytes}")
     return np.frombuffer(message, np.uint8)
-
-
-def server_shapes(spec: GateSpec) -> dict[str, tuple[tuple[int, ...], type]]:
-    """Name, shape and dtype of the server's material."""
-    cut, n, ring = plan(spec.comparison_bits), padded(spec.count), carrier(spec.ring_bits)
-    planes = {
-        "level1_sigma": sum(len(group.coefficients) for group in cut.level1),
-        "level1_offset": sum(group.outputs for group in cut.level1),
-        "level2_mask": len(cut.level2.monomials),
-        "level2_offset": 1,
-        "choice": 1,
-    }
-    shapes = _plane_shapes(planes, n) | {name: ((n,), ring) for name in ("mask", "final_zero", "final_one")}
-    if spec.shift:
-        shapes["sign"] = ((n,), carrier(spec.shift))
-    return shapes | {"pads": ((n * cut.word_bytes,), np.uint8)}
-
-
-def client_shapes(spec: GateSpec) -> dict[str, tuple[tuple[int, ...], type]]:
-    """Name, shape and dtype of the client's material."""
-    cut, n, ring = plan(spec.comparison_bits), padded(spec.count), carrier(spec.ring_bits)
-    leaves = len(cut.widths)
-    planes = {
-        "less": leaves,
-        "equal": leaves - 1,
-        "level1_mask": sum(len(group.monomials) for group in cut.level1),
-        "level1_offset": sum(group.outputs for group in cut.level1),
-        "level2_sigma": len(cut.level2.coefficients),
-        "level2_offset": 1,
-        "unmask_choice": 1,
-    }
-    words = ("unmask", "truncated", "reply_zero", "reply_one")
-    shapes = _plane_shapes(planes, n) | {name: ((n,), ring) for name in words}
-    if spec.shift:
-        shapes |= {"sign": ((1, n // 8), np.uint8), "sign_word": ((n,), carrier(spec.shift))}
-    return shapes | {"choices": ((leaves, n), np.uint8)}
-
-
-def _plane_shapes(counts: dict[str, int], n: int) -> dict[str, tuple[tuple[int, ...], type]]:
-    return {name: ((count, n // 8), np.uint8) for name, count in counts.items()}
-
-

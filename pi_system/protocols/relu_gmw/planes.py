@@ -7,17 +7,7 @@ from numpy.typing import NDArray
 
 from pi_system.kernels.ot import Bytes
 
-__all__ = ["Material", "as_bits", "as_plane", "padded", "shifted_down", "sign_bits", "where_bit"]
-
-Material = dict[str, NDArray[Any]]
-"""Offline material of one party and one gate: named arrays, nothing else; used once."""
-
-BLOCK = 32
-
-
-def padded(count: int) -> int:
-    """``count`` rounded up to whole blocks: offline work is done for that many."""
-    return -(-count // BLOCK) * BLOCK
+__all__ = ["as_bits", "as_plane", "shifted_down", "sign_bits", "where_bit"]
 
 
 def as_plane(bits: NDArray[Any]) -> Bytes:

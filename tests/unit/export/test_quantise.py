@@ -13,6 +13,7 @@ from pi_system.export.ranges import calibrate, integer_bits, sum_log2, tail_log2
 from pi_system.export.scales import MAX_TRUNCATION_LOG2
 from pi_system.program.encoding import encode_input, quantise_weights
 from pi_system.program.fixed_point import FixedInterpreter
+from pi_system.program.online_cost import online_ms
 from pi_system.train.relu import MaskedReLU
 
 SHAPE = (3, 8, 8)
@@ -75,7 +76,7 @@ def long_way(dropped: bool) -> nn.Module:
 
 @pytest.mark.parametrize("dropped", [False, True])
 def test_long_ways_without_relu_need_64_bits_and_rarely_fail(dropped: bool) -> None:
-    found, graph = quantised(long_way(dropped))
+    found, graph = quantised(long_way(dropped), truncate_before_relu=False)
     ring = found.plan.ring
     assert ring.ring_bits == 64
     assert -1000.0 < ring.truncation_log2 <= MAX_TRUNCATION_LOG2
@@ -84,7 +85,7 @@ def test_long_ways_without_relu_need_64_bits_and_rarely_fail(dropped: bool) -> N
 
 
 def test_truncation_probability_is_the_stated_sum() -> None:
-    found, graph = quantised(network(1.0, middle=False), ring_bits=64)
+    found, graph = quantised(network(1.0, middle=False), ring_bits=64, truncate_before_relu=False)
     ring = found.plan.ring
     (node,) = [node for node in graph if node.op == "truncate"]
     per_element = ring.truncation_log2 - np.log2(np.prod(node.shape))
@@ -94,7 +95,7 @@ def test_truncation_probability_is_the_stated_sum() -> None:
 
 
 def test_truncating_before_the_comparison_narrows_it() -> None:
-    wide, _ = quantised(network(0.5), ring_bits=64, frac_bits=11)
+    wide, _ = quantised(network(0.5), ring_bits=64, frac_bits=11, truncate_before_relu=False)
     narrow, graph = quantised(network(0.5), ring_bits=64, frac_bits=11, truncate_before_relu=True)
     assert sum(node.op == "truncate" for node in graph) >= 3
     assert max(narrow.plan.ring.comparison_bits.values()) <= 18 < min(wide.plan.ring.comparison_bits.values())
@@ -129,6 +130,15 @@ def test_logits_leave_the_ring_a_bit_for_the_argmax() -> None:
     top = float(ranges.output[graph.output].max())
     assert ring.logit_bits < 32
     assert top * 2 ** ring.frac_bits[graph.output] < 2 ** (ring.logit_bits - 1)
+
+
+@pytest.mark.parametrize("link", [(1e10, 0.0), (1e8, 40e-3)])
+def test_the_cheapest_accurate_parameters_are_taken(link: tuple[float, float]) -> None:
+    chosen, _ = quantised(network(1.0), link=link)
+    narrow, _ = quantised(network(1.0), ring_bits=64, truncate_before_relu=True, link=link)
+    short, _ = quantised(network(1.0), ring_bits=32, link=link)
+    predicted = [online_ms(found.plan.graph, found.plan.ring, link) for found in (chosen, narrow, short)]
+    assert predicted[0] == min(predicted)
 
 
 def test_network_too_large_for_the_ring_is_refused() -> None:

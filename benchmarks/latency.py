@@ -1,0 +1,253 @@
+"""How long does a private inference take, and what does it cost? Real processes, backends side by side.
+
+    python benchmarks/latency.py --network resnet18:m=16 --backend crypten --backend fss --link loopback --link lan
+
+A dealer, and for every backend a server and a client, each party pinned to its own core with one thread. Backends
+take turns within each repetition, so that their ratios hold whatever else the machine does. Warm-up: one call of each,
+not counted. Weights are random for --network (cached between runs) and the model's own for --artifact. On stdout a
+table, then, last line, one JSON object (pi_system/measure/schema.py); progress on stderr.
+"""
+
+import hashlib
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from platformdirs import user_cache_path
+
+from pi_system.artifact.model import Artifact
+from pi_system.artifact.store import load, save
+from pi_system.channel.shaped import parse_link
+from pi_system.cli.errors import INTERRUPTED
+from pi_system.errors import PiError
+from pi_system.export.random import random_artifact, random_pictures
+from pi_system.measure import LatencyReport, LatencyResult, NetworkCounts, environment, latency_ratios, party_cores
+from pi_system.measure.environment import load_average
+from pi_system.measure.latency import THREADS, WARMUP, LatencyTask, measure_link
+from pi_system.program import mac_count, parameter_count, relu_count, relu_layers
+from pi_system.rpc.registry import BACKENDS, find_backend
+from pi_system.train.networks import build_network
+from pi_system.train.spec import NetworkSpec
+
+ROOT = Path(__file__).resolve().parents[1]
+SEED = 1
+RESULTS = ROOT / "benchmarks" / "results" / "latency"
+
+
+def cached_artifact(spec: NetworkSpec, cache: Path) -> Path:
+    """The folder of a random-weight artifact of ``spec``, made on first use and again when the exporter changes."""
+    sources = sorted(path for part in ("artifact", "export", "program", "train") for path in _sources(part))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    folder = cache / digest / str(spec).replace(":", "-").replace(",", "-")
+    if not folder.exists():
+        click.echo(f"{spec}: exporting with random weights", err=True)
+        network = build_network(spec, seed=SEED)
+        save(random_artifact(network, (spec.channels, spec.size, spec.size), SEED, str(spec)), folder)
+    return folder
+
+
+def _sources(part: str) -> Iterator[Path]:
+    return (ROOT / "pi_system" / part).rglob("*.py")
+
+
+def counts(artifact: Artifact) -> NetworkCounts:
+    """Counts of the exported graph."""
+    graph = artifact.public.graph
+    return NetworkCounts(
+        network=artifact.public.name,
+        relus=relu_count(graph),
+        relu_layers=relu_layers(graph),
+        macs=mac_count(graph),
+        parameters=parameter_count(graph),
+    )
+
+
+def tables(report: LatencyReport) -> list[Table]:
+    """The results for people: the online phase, and what stands behind it."""
+    faster = {(r.network, r.link, r.backend): r.times_faster for r in report.ratios}
+    online = _table("Online, one core a party", "ms|quartiles|x crypten|x floor|rounds|us/ReLU|B/ReLU|abs error|ulps")
+    behind = _table("Offline, an inference; MB = 10^6 bytes", "ms|MB|setup MB|stored MB s/c|stored B/ReLU|peak MB s/c")
+    for r in report.results:
+        name = (r.network, r.link, r.backend)
+        online.add_row(
+            *name,
+            f"{r.online_ms.median:.1f}",
+            f"{r.online_ms.q1:.1f}-{r.online_ms.q3:.1f}",
+            _cell(faster.get(name), ".1f"),
+            f"{r.floor_distance:.1f}",
+            str(r.online_rounds),
+            _cell(r.us_per_relu, ".3f"),
+            _cell(r.bytes_per_relu, ".1f"),
+            f"{r.max_abs_error:.1e}",
+            _cell(r.max_ulp_error, ",d"),
+        )
+        behind.add_row(
+            *name,
+            f"{r.offline_ms:.0f}",
+            f"{r.offline_bytes / 1e6:.1f}",
+            f"{r.setup_bytes / 1e6:.1f}",
+            f"{r.storage_bytes.server / 1e6:.1f}/{r.storage_bytes.client / 1e6:.1f}",
+            _cell(r.stored_bytes_per_relu, ".0f"),
+            f"{r.peak_memory_bytes.server / 1e6:.0f}/{r.peak_memory_bytes.client / 1e6:.0f}",
+        )
+    plain = _table("Plaintext, torch float32 on the client's core", "ms|convolutions ms|floor ms")
+    for r in report.results:
+        row = (r.network, r.link, r.backend)
+        plain.add_row(*row, f"{r.plaintext_ms:.2f}", f"{r.plaintext_conv_ms:.2f}", f"{r.floor_ms:.2f}")
+    return [online, behind, plain]
+
+
+def _table(title: str, numbers: str) -> Table:
+    out = Table(title=title, title_justify="left")
+    for name in ("network", "link", "backend"):
+        out.add_column(name, no_wrap=True)
+    for name in numbers.split("|"):
+        out.add_column(name, justify="right", no_wrap=True)
+    return out
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+@contextmanager
+def orderly_stop() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into KeyboardInterrupt, so that no process is left behind."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_all(
+    artifacts: dict[Path, Artifact], backends: tuple[str, ...], links: tuple[str, ...], repeat: int, batch: int
+) -> tuple[LatencyResult, ...]:
+    """Every combination, backends side by side."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    total = len(artifacts) * len(links) * len(backends) * (WARMUP + repeat)
+    results: list[LatencyResult] = []
+    with Progress(*columns, console=Console(stderr=True)) as bar, orderly_stop():
+        line = bar.add_task("", total=total)
+        for path, artifact in artifacts.items():
+            preprocess = artifact.public.preprocess
+            shape = (preprocess.channels, preprocess.height, preprocess.width)
+            pictures = random_pictures(shape, (WARMUP + repeat) * batch, SEED)
+            for link in links:
+                title = f"{artifact.public.name} {link}"
+
+                def progress(backend: str, online_ms: float, title: str = title) -> None:
+                    bar.update(line, advance=1, description=f"{title} {backend} {online_ms:.0f} ms")
+
+                bar.update(line, description=f"{title}: starting")
+                with tempfile.TemporaryDirectory(prefix="pi-latency-") as folder:
+                    task = LatencyTask(
+                        artifact=artifact,
+                        artifact_path=path,
+                        pictures=pictures,
+                        backends=backends,
+                        link=link,
+                        repeat=repeat,
+                        batch=batch,
+                        folder=Path(folder),
+                    )
+                    results += measure_link(task, progress)
+    return tuple(results)
+
+
+def measure(
+    networks: tuple[str, ...],
+    folders: tuple[Path, ...],
+    backends: tuple[str, ...],
+    links: tuple[str, ...],
+    repeat: int,
+    batch: int,
+    cache: Path,
+) -> LatencyReport:
+    """Check the options, export what is not cached, run everything."""
+    before = load_average()
+    for link in links:
+        parse_link(link)
+    for backend in backends:
+        find_backend(backend)
+    paths = [cached_artifact(NetworkSpec.parse(name), cache) for name in networks]
+    artifacts = {path: load(path) for path in [*paths, *(folder.absolute() for folder in folders)]}
+    results = run_all(artifacts, backends, links, repeat, batch)
+    counted = tuple(counts(artifact) for artifact in artifacts.values())
+    return LatencyReport(
+        network=counted[0].network,
+        relus=counted[0].relus,
+        relu_layers=counted[0].relu_layers,
+        macs=counted[0].macs,
+        networks=counted,
+        repeat=repeat,
+        warmup=WARMUP,
+        results=results,
+        ratios=latency_ratios(results),
+        environment=environment(pinned_cores=party_cores(), threads=THREADS, load_before=before),
+    )
+
+
+@click.command()
+@click.option("--network", "networks", multiple=True, help="Such as resnet18:m=16; random weights. Repeatable.")
+@click.option("--artifact", "folders", multiple=True, type=click.Path(path_type=Path), help="Model. Repeatable.")
+@click.option("--backend", "backends", multiple=True, type=click.Choice(list(BACKENDS)), help="Repeatable; none: all.")
+@click.option("--link", "links", multiple=True, default=("loopback",), help="loopback, lan, wan or MBIT_S,RTT_MS.")
+@click.option("--repeat", default=5, show_default=True, type=click.IntRange(1, 1000), help="Calls counted.")
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 1024), help="Pictures a call.")
+@click.option("--json-out", type=click.Path(path_type=Path), help="Write the JSON object to this file, too.")
+@click.option("--keep", is_flag=True, help="Write it to benchmarks/results/latency, too.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder of random-weight artifacts.")
+@click.pass_context
+def main(
+    context: click.Context,
+    networks: tuple[str, ...],
+    folders: tuple[Path, ...],
+    backends: tuple[str, ...],
+    links: tuple[str, ...],
+    repeat: int,
+    batch: int,
+    json_out: Path | None,
+    keep: bool,
+    cache: Path | None,
+) -> None:
+    """Measure the online latency of every combination of network, backend and link."""
+    if not networks and not folders:
+        raise click.UsageError("expected a --network or an --artifact, found none")
+    where = cache or user_cache_path("pi-system") / "artifacts"
+    chosen = tuple(dict.fromkeys(backends or BACKENDS))
+    try:
+        report = measure(networks, folders, chosen, tuple(dict.fromkeys(links)), repeat, batch, where)
+    except PiError as error:
+        click.echo(f"error: {error}", err=True)
+        context.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("error: stopped", err=True)
+        context.exit(INTERRUPTED)
+    Console(width=max(Console().width, 150)).print(*tables(report))
+    kept = RESULTS / f"{report.environment.file_stem()}.json" if keep else None
+    for path in filter(None, (json_out, kept)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(report.to_json(indent=1) + "\n")
+        click.echo(f"wrote {path}", err=True)
+    click.echo(report.to_json())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Offline material of one party and one gate: a fixed set of named arrays, used once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.errors import CorrelationMismatchError
+
+__all__ = [
+    "BLOCK",
+    "Material",
+    "Shapes",
+    "check_material",
+    "material_bytes",
+    "pack_material",
+    "padded",
+    "unpack_material",
+]
+
+Material = dict[str, NDArray[Any]]
+Shapes = Mapping[str, tuple[tuple[int, ...], type]]
+"""Shape and numpy type by name; the names' order is the order of the bytes."""
+
+BLOCK = 32
+
+
+def padded(count: int) -> int:
+    """``count`` rounded up to whole blocks: offline work is done for that many."""
+    return -(-count // BLOCK) * BLOCK
+
+
+def check_material(material: Material, shapes: Shapes) -> None:
+    """Check names, shapes and types. Raises CorrelationMismatchError."""
+    for name, (shape, dtype) in shapes.items():
+        found = material.get(name)
+        if found is None:
+            raise CorrelationMismatchError(f"gate material: expected {name}, found nothing")
+        if found.shape != shape or found.dtype != dtype:
+            raise CorrelationMismatchError(
+                f"gate material: expected {name} {shape} {np.dtype(dtype)}, found {found.shape} {found.dtype}"
+            )
+
+
+def material_bytes(shapes: Shapes) -> int:
+    """Size of ``pack_material``."""
+    return sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes.values())
+
+
+def pack_material(material: Material, shapes: Shapes) -> bytes:
+    """All arrays after one another, in the order of ``shapes``. Raises CorrelationMismatchError."""
+    check_material(material, shapes)
+    return b"".join(np.ascontiguousarray(material[name]).tobytes() for name in shapes)
+
+
+def unpack_material(data: bytes | memoryview, shapes: Shapes) -> Material:
+    """Undo ``pack_material``; arrays are read-only views of ``data``. Raises CorrelationMismatchError."""
+    if len(data) != material_bytes(shapes):
+        raise CorrelationMismatchError(f"gate material: expected {material_bytes(shapes)} bytes, found {len(data)}")
+    material: Material = {}
+    at = 0
+    for name, (shape, dtype) in shapes.items():
+        size = int(np.prod(shape))
+        material[name] = np.frombuffer(data, dtype, size, at).reshape(shape)
+        at += material[name].nbytes
+    return material

@@ -1,0 +1,69 @@
+"""What a ReLU protocol prepared by oblivious transfer offers to a backend: one record of functions a protocol."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pi_system.channel.base import Channel
+from pi_system.protocols.gate import ClientGate, GateCost, GateSpec, ServerGate
+from pi_system.protocols.ot.ferret import B11
+from pi_system.protocols.ot.material import Material, Shapes
+from pi_system.protocols.ot.party import OtParty
+from pi_system.ring.prg import Prg
+
+__all__ = ["OfflineCost", "OtRelu"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineCost:
+    """What one gate's offline phase costs, its correlated OTs counted apart; tests hold it against the channel.
+
+    Attributes:
+        round_trips: beside the extension of OTs.
+        server_to_client_bytes: payload.
+        client_to_server_bytes: payload.
+        server_cots: correlated OTs whose sender is the server.
+        client_cots: whose sender is the client.
+    """
+
+    round_trips: int
+    server_to_client_bytes: int
+    client_to_server_bytes: int
+    server_cots: int
+    client_cots: int
+
+    @property
+    def silent_bytes(self) -> float:
+        """All bytes, both directions, with OTs by Ferret (B11) in a long run; setup not counted."""
+        cot = B11.tree_bytes * B11.trees / (B11.open_trees << B11.depth)
+        own = self.server_to_client_bytes + self.client_to_server_bytes
+        return own + cot * (self.server_cots + self.client_cots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtRelu:
+    """A protocol.
+
+    Attributes:
+        name: of the backend, "gmw" or "gc".
+        cost: declared online cost.
+        offline_cost: declared offline cost.
+        offline_server: (spec, channel, ots, prg) to the server's material.
+        offline_client: (spec, y_1, r, channel, ots, prg) to the client's material; y_1 and r (count,).
+        server_gate: (spec, material) to party 0's gate.
+        client_gate: to party 1's.
+        server_shapes: the arrays of the server's material.
+        client_shapes: of the client's.
+    """
+
+    name: str
+    cost: Callable[[GateSpec], GateCost]
+    offline_cost: Callable[[GateSpec], OfflineCost]
+    offline_server: Callable[[GateSpec, Channel, OtParty, Prg], Material]
+    offline_client: Callable[[GateSpec, NDArray[Any], NDArray[Any], Channel, OtParty, Prg], Material]
+    server_gate: Callable[[GateSpec, Material], ServerGate]
+    client_gate: Callable[[GateSpec, Material], ClientGate]
+    server_shapes: Callable[[GateSpec], Shapes]
+    client_shapes: Callable[[GateSpec], Shapes]

@@ -1,0 +1,41 @@
+"""ReLU ``gc``: garbled circuits, the server garbling; no dealer.
+
+Functionality: D = (ReLU(y) >> shift) - r at the server, for y = y_0 + y_1 mod 2^l; see protocols/gate.py.
+Inputs:   y_0 at the server (online), y_1 and the fresh mask r at the client (both known offline); uint32 or uint64.
+Outputs:  D at the server; the client's share is r.
+Offline:  1. k correlated OTs an element: q is the zero label of a client's wire, Delta the free-XOR offset, so t is
+             the active label, up to
+          2. client -> server: its bits of y_1 against the COTs' random choices.
+          3. server -> client: k - 1 half-gates (carries of the addition of k bits) and rows of ring elements: the bits
+             y_i, times p and times 1 - 2p, projected to Z_{2^l}, summed, and multiplied by a colour (garble.h).
+Online:   1. server -> client: the active labels of its k bits.
+          2. client -> server: its share of ReLU(y) >> f, minus r.
+Cost:     1 round trip. Online 16 k bytes down, l bits up. Offline 32 (k - 1) + (2 (k - 1 - f) + 1) l / 8 bytes down,
+          k bits up and k COTs an element (k = 24, l = 32, f = 10: 844, 3, 2.2 bytes). Declared by cost.py.
+Error:    none for |y| < 2^(k-1); undefined outside, not detected.
+Security: semi-honest, one corrupted party; fixed-key AES as a random permutation, hash P(P(x) ^ i) ^ P(x) with a
+          tweak that is never reused under one Delta. A fixed key and one Delta a session cost about log2 of the
+          session's hash count of the 128 bits (2020/1107, section 1): 2^30 gates leave about 98.
+Source:   Zahur, Rosulek, Evans 2014/756 (half-gates); Guo et al. 2019/074 (hash); Ball, Malkin, Rosulek 2016/969
+          (projections); Delphi (2020/050) for who garbles and when. Deviation: the output leaves the circuit as a
+          sum of projections, so gating by the sign and subtracting r take k - f rows instead of l + k - f gates.
+"""
+
+from pi_system.protocols.ot.relu import OtRelu
+from pi_system.protocols.relu_gc.cost import client_shapes, cost, offline_cost, server_shapes
+from pi_system.protocols.relu_gc.offline import offline_client, offline_server
+from pi_system.protocols.relu_gc.online import GcClient, GcServer
+
+__all__ = ["GC", "GcClient", "GcServer"]
+
+GC = OtRelu(
+    name="gc",
+    cost=cost,
+    offline_cost=offline_cost,
+    offline_server=offline_server,
+    offline_client=offline_client,
+    server_gate=GcServer,
+    client_gate=GcClient,
+    server_shapes=server_shapes,
+    client_shapes=client_shapes,
+)

@@ -1,0 +1,113 @@
+"""The offline phase of both parties: the client's labels by correlated OT, then the garbled circuits."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.channel.base import Channel
+from pi_system.errors import LocalProtocolError
+from pi_system.kernels.garble import garble, garble_rows
+from pi_system.kernels.ot import Bytes
+from pi_system.kernels.packing import packed_bytes
+from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.ot import OtParty
+from pi_system.protocols.ot.base import receive_array
+from pi_system.protocols.ot.material import Material, Shapes, padded
+from pi_system.protocols.ot.strings import pack_ring, unpack_ring
+from pi_system.protocols.relu_gc.cost import client_shapes, server_shapes
+from pi_system.ring.prg import Prg
+
+__all__ = ["offline_client", "offline_server"]
+
+_CHUNK = 1024  # elements; their tables, about 750 KB, make one message
+
+
+def _empty(shapes: Shapes) -> Material:
+    return {name: np.empty(shape, dtype) for name, (shape, dtype) in shapes.items()}
+
+
+def _chunks(count: int) -> Iterator[tuple[int, int]]:
+    """(first, size) of whole blocks."""
+    total = padded(count)
+    for first in range(0, total, _CHUNK):
+        yield first, min(_CHUNK, total - first)
+
+
+def offline_server(spec: GateSpec, channel: Channel, ots: OtParty, prg: Prg) -> Material:
+    """The server's material; see protocols/relu_gc. Raises RemoteProtocolError."""
+    k, stride, delta = spec.comparison_bits, padded(spec.count), ots.sender.delta.tobytes()
+    material = _empty(server_shapes(spec))
+    seed = prg.bytes(16)
+    material["seed"][:] = np.frombuffer(seed, np.uint8)
+    material["delta"][:] = np.frombuffer(delta, np.uint8)
+    labels = [ots.sender.extend(k * size, channel).take(k * size) for _, size in _chunks(spec.count)]
+    tweak = labels[0][1]
+    for (first, size), (q, _) in zip(_chunks(spec.count), labels, strict=True):
+        flips = receive_array(channel, (k, size // 8), np.uint8)
+        tables, rows, offset = garble(
+            k,
+            spec.shift,
+            stride=stride,
+            tweak=tweak,
+            seed=seed,
+            delta=delta,
+            first=first,
+            q=q.reshape(k, 2 * size),
+            flips=flips,
+        )
+        channel.send(tables.tobytes())
+        channel.send(pack_ring(rows, spec.ring_bits).tobytes())
+        material["offset"][first : first + size] = offset.astype(material["offset"].dtype)
+    return material
+
+
+def offline_client(
+    spec: GateSpec, y_share: NDArray[Any], fresh_mask: NDArray[Any], channel: Channel, ots: OtParty, prg: Prg
+) -> Material:
+    """The client's material.
+
+    Args:
+        spec: of the gate.
+        y_share: y_1, (count,), the client's share of the gate's input.
+        fresh_mask: r, (count,).
+        channel: to the server, which runs ``offline_server``.
+        ots: both directions.
+        prg: unused: all randomness of this party is in its OTs. Every ReLU protocol has this argument.
+
+    Raises:
+        RemoteProtocolError: a message of the server is malformed.
+    """
+    if y_share.shape != (spec.count,) or fresh_mask.shape != (spec.count,):
+        raise LocalProtocolError(f"gate: expected shares of {spec.count}, found {y_share.shape}, {fresh_mask.shape}")
+    k, room = spec.comparison_bits, padded(spec.count) - spec.count
+    share = np.pad(y_share, (0, room))
+    material = _empty(client_shapes(spec))
+    material["mask"][:] = np.pad(fresh_mask, (0, room))
+    for first, size in _chunks(spec.count):
+        labels, tweak = ots.receiver.extend(k * size, channel).take(k * size)
+        if first == 0:
+            material["tweak"][0] = tweak
+        wires = labels.reshape(k, size, 2)
+        material["labels"][:, 2 * first : 2 * (first + size)] = wires.reshape(k, 2 * size)
+        channel.send(_flips(share[first : first + size], wires[:, :, 0]).tobytes())
+    for first, size in _chunks(spec.count):
+        _receive_tables(spec, material, first, size, channel)
+    return material
+
+
+def _flips(share: NDArray[Any], labels: NDArray[np.uint64]) -> Bytes:
+    """Planes (k, n / 8) of the share's bits against the labels' colours, the random choices."""
+    wires = np.arange(len(labels), dtype=share.dtype)[:, None]
+    wanted = (share >> wires).astype(np.uint8) & np.uint8(1)
+    return np.packbits(wanted ^ (labels.astype(np.uint8) & np.uint8(1)), axis=-1, bitorder="little")
+
+
+def _receive_tables(spec: GateSpec, material: Material, first: int, size: int, channel: Channel) -> None:
+    """One chunk of garbled circuits."""
+    k, rows = spec.comparison_bits, garble_rows(spec.comparison_bits, spec.shift)
+    material["tables"][:, 4 * first : 4 * (first + size)] = receive_array(channel, (k - 1, 4 * size), np.uint64)
+    packed = receive_array(channel, (packed_bytes(rows * size, spec.ring_bits),), np.uint8)
+    values = unpack_ring(packed, rows * size, spec.ring_bits)
+    material["rows"][:, first : first + size] = values.reshape(rows, size)

@@ -1,0 +1,45 @@
+"""ReLU ``gmw``: comparison by 1-of-2^m OTs and one-way products of shared bits, the output by two OTs; no dealer.
+
+Functionality: D = (ReLU(y) >> shift) - r at the server, for y = y_0 + y_1 mod 2^l; see protocols/gate.py.
+Inputs:   y_0 at the server (online), y_1 and the fresh mask r at the client (both known offline); uint32 or uint64.
+Outputs:  D at the server; the client's share is r.
+Offline:  1. correlated OTs: 45 an element from the server, 1 from the client (k = 24).
+          2. server -> client: coefficients of products, 1 bit each.
+          3. client -> server: its choices for the leaves (its chunks of y_1 are known) against its random ones.
+Online:   carry into bit k-1 of y_0 + y_1 = [not y_1 < y_0] on k-1 bits, in leaves of 2 to 4 bits, merged by threes:
+          1. server -> client: tables of masked (less, equal) bits; (y_0 >> f) - rho; a COT with the sign of y_0.
+          2. client -> server: level 1, products of up to three bits (merge.py): masked bits, one way.
+          3. server -> client: level 2, likewise; the client's share of b = [y >= 0] is now new, the server's old.
+          4. client -> server: b (y >> f) - r for both values of the server's share of b, under the pads of an OT whose
+             choice is that share; and one masked bit for b rho.
+Cost:     2 round trips. k = 24, l = 32, f = 10: 22.3 bytes down, 10.4 up; offline 0.6 down, 3.4 up, and 46 COTs
+          (4.3 bytes by Ferret): 41 bytes in all. Declared by cost.py.
+Error:    exact or one ulp too large (exact for shift 0) for |y| < 2^(k-1); undefined outside, not detected. For a
+          non-negative y the shares wrap modulo 2^l exactly if both are negative: one COT of f bits corrects it.
+Security: semi-honest, one corrupted party, kappa = 128: that of the OTs. k <= 37.
+Source:   CrypTFlow2 (2020/1002, section 3.1) for the comparison tree, Cheetah (2022/207, section 4) for its use of
+          silent OT and the wrap of a known sign; Beaver 1995 for OTs with choices ahead of time. Deviations: shares
+          that one party knows offline make every level one message one way instead of an exchange, levels merge three
+          at a time, and one OT with the server's share of b as its choice replaces the two of the multiplexer.
+"""
+
+from pi_system.protocols.ot.relu import OtRelu
+from pi_system.protocols.relu_gmw.cost import client_shapes, cost, offline_cost, server_shapes
+from pi_system.protocols.relu_gmw.offline_client import offline_client
+from pi_system.protocols.relu_gmw.offline_server import offline_server
+from pi_system.protocols.relu_gmw.online import GmwClient, GmwServer
+from pi_system.protocols.relu_gmw.plan import MAX_COMPARISON_BITS
+
+__all__ = ["GMW", "MAX_COMPARISON_BITS", "GmwClient", "GmwServer"]
+
+GMW = OtRelu(
+    name="gmw",
+    cost=cost,
+    offline_cost=offline_cost,
+    offline_server=offline_server,
+    offline_client=offline_client,
+    server_gate=GmwServer,
+    client_gate=GmwClient,
+    server_shapes=server_shapes,
+    client_shapes=client_shapes,
+)

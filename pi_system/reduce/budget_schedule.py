@@ -1,0 +1,106 @@
+"""Mask search in the discrete domain: the budget falls step by step, and the least important ReLUs go.
+
+From N ReLUs at the start the count at share s of the search is B + (N - B) (1 - s / 0.9)^3, and B from there on.
+Every few steps the entries with the highest importance (``HardGate``) are the mask, so one that was dropped too
+early comes back. The network is trained all the while at the recipe's learning rate, with distillation.
+
+Sources: cubic schedule: Zhu and Gupta, 2017, arXiv 1710.01878; the squared effect of a switch on the loss:
+Theis et al., 2018, arXiv 1801.05787; discrete masks for ReLUs: AutoReP, arXiv 2308.10134, and coordinate descent,
+arXiv 2511.11781. Their combination, and every constant here, was chosen by experiment.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pi_system.reduce.gates import HardGate
+from pi_system.reduce.method import ReductionTask
+from pi_system.reduce.selection import select_best, select_in_layers
+from pi_system.reduce.training import insert_gates, remove_gates, train_student
+from pi_system.train.config import TrainConfig
+from pi_system.train.networks import Classifier
+
+__all__ = ["search_masks"]
+
+_SETTLED = 0.9
+_POWER = 3
+_INTERVAL = 10
+_UPDATES = 50  # at least so many, in a search so short that the interval would give less
+_DECAY = 0.95
+
+_Select = Callable[[Mapping[str, Tensor], float], dict[str, Tensor]]
+"""Scores, and the share of the surplus ReLUs that is left, to masks."""
+
+
+def search_masks(
+    task: ReductionTask,
+    student: Classifier,
+    config: TrainConfig,
+    granularity: str,
+    *,
+    budgets: Mapping[str, int] | None = None,
+) -> dict[str, object]:
+    """Train ``student`` while its ReLUs fall to the budget; it ends with the masks found.
+
+    Args:
+        task: with the overall budget.
+        student: the network, changed in place.
+        config: recipe of the search; its learning rate is held constant.
+        granularity: see ``gates``.
+        budgets: a budget for each layer; None lets the layers compete for the task's.
+
+    Returns:
+        What to report.
+
+    Raises:
+        Interrupted: stopped; the same call resumes.
+    """
+    gates = insert_gates(student, HardGate, granularity, _DECAY)
+    allowed = {name: gate.allowed for name, gate in gates.items()}
+    start = {name: int(mask.sum()) for name, mask in allowed.items()}
+
+    def select(scores: Mapping[str, Tensor], left: float) -> dict[str, Tensor]:
+        if budgets is not None:
+            return select_in_layers(scores, allowed, {n: _between(b, start[n], left) for n, b in budgets.items()})
+        return select_best(scores, allowed, _between(task.budget, sum(start.values()), left))
+
+    shrinking = _Shrinking(gates, select)
+    config = replace(config, schedule="constant")
+    fitted = train_student(task, student, config, "search", companion=shrinking, keep="last")
+    if not config.epochs:  # nothing was trained: all entries are worth the same
+        shrinking.update(0.0)
+    masks = {name: gate.kept.cpu() for name, gate in gates.items()}
+    remove_gates(student, gates, masks)
+    return {"search_epochs": len(fitted.history), "search_accuracy": fitted.validation.accuracy}
+
+
+def _between(budget: int, start: int, left: float) -> int:
+    return budget + int((start - budget) * left)
+
+
+class _Shrinking:
+    """The companion of the search. Its state is in the gates' buffers; when it acts follows from the share done."""
+
+    def __init__(self, gates: Mapping[str, HardGate], select: _Select) -> None:
+        self._gates, self._select = gates, select
+
+    def extra_loss(self) -> None:
+        """Nothing is added to the loss."""
+
+    def after_step(self, done: int, steps: int) -> None:
+        """Every few steps, and with the last one, let the mask follow the schedule."""
+        if done == steps or done % max(1, min(_INTERVAL, steps // _UPDATES)) == 0:
+            self.update(max(0.0, 1 - done / (_SETTLED * steps)) ** _POWER)
+
+    def after_epoch(self) -> bool:
+        """Never end early."""
+        return False
+
+    def update(self, left: float) -> None:
+        """Take the best entries by importance as the mask."""
+        with torch.no_grad():
+            masks = self._select({name: gate.scores() for name, gate in self._gates.items()}, left)
+        for name, gate in self._gates.items():
+            gate.set_mask(masks[name])

@@ -1,0 +1,106 @@
+"""DeepReShape: a HybReNet whose ReLUs lie where they matter, sized to the budget without any search.
+
+By the budget's share of the source's ReLUs: above a half the network is the HybReNet ``5x5x3x`` with all its
+ReLUs (wide networks do best at high counts); up to a half it is ``2x5x3x`` with stage 1 culled and one ReLU layer
+a block left (thinning). ReLU counts are proportional to m, so m follows from the budget by a division; it is
+trained from new weights with distillation. Options replace any of these choices; ``stride`` 2 halves the feature
+maps, and ``reuse`` N keeps the ReLUs of one of N contiguous channel groups.
+
+Source: Jha and Reagen, TMLR 2024, arXiv 2304.10593. Verified: equalization (see ``equalization``), the two
+tendencies, the combination with DeepReDuce's steps and ReLU reuse. Not verified, our choice: the switch at a half,
+which HybReNet stands for which regime, and the wiring of ReLU reuse. Here the groups without ReLU pass on what
+they have: adding the ReLU'd group to them is a linear map, which the next convolution can learn by itself.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from pi_system.errors import ConfigError
+from pi_system.reduce.deepreduce import Configuration
+from pi_system.reduce.method import ReductionResult, ReductionTask
+from pi_system.reduce.training import apply_masks, train_new
+from pi_system.train.networks import Classifier, build_network
+from pi_system.train.relu import named_relus
+from pi_system.train.relu_map import ReluMap
+from pi_system.train.spec import NetworkSpec
+
+__all__ = ["DeepReShape"]
+
+_HIGH, _LOW = "hrn-5x5x3x", "hrn-2x5x3x"
+_REFERENCE_M = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeepReShape:
+    """Closed-form design for a budget.
+
+    Attributes:
+        base: network without m, such as ``hrn-6x6x2x``; empty chooses by the budget.
+        steps: ``cull`` (stage 1), ``thin``, ``cull+thin`` or ``none``; empty chooses by the budget.
+        stride: of the stem; 2 halves height and width of every feature map.
+        reuse: number of channel groups of which one keeps its ReLUs.
+        extra_epochs: trained from new weights, it needs more than a finetuning: so many epochs more.
+        learning_rate: of that training.
+    """
+
+    base: str = ""
+    steps: str = ""
+    stride: int = 1
+    reuse: int = 1
+    extra_epochs: int = 0
+    learning_rate: float = 0.1
+
+    def reduce(self, task: ReductionTask) -> ReductionResult:
+        """See ``ReductionMethod``.
+
+        Raises:
+            ConfigError: an unknown network or step, or even m = 1 is over the budget.
+            Interrupted: stopped; the same task resumes.
+        """
+        spec, steps = self.design(task)
+        network, fitted = train_new(
+            task, spec, lambda built: self._prepare(built, steps), self.extra_epochs, self.learning_rate
+        )
+        report = {"base": spec.base, "m": spec.m, "steps": steps, "reuse": self.reuse, "stride": self.stride}
+        return ReductionResult(spec=spec, network=network, fitted=fitted, report=report)
+
+    def design(self, task: ReductionTask) -> tuple[NetworkSpec, str]:
+        """Network and steps for the task's budget.
+
+        Raises:
+            ConfigError: see ``reduce``.
+        """
+        high = task.budget > ReluMap.of(task.network).size // 2
+        steps = self.steps or ("none" if high else "cull+thin")
+        if steps not in ("none", "cull", "thin", "cull+thin") or self.reuse < 1:
+            raise ConfigError(
+                f"steps, reuse: expected none, cull, thin or cull+thin, and at least 1; found {steps}, {self.reuse}"
+            )
+        base = replace(task.spec, base=self.base or (_HIGH if high else _LOW), depth="", stride=self.stride)
+        m = task.budget * _REFERENCE_M // max(self._count(replace(base, m=_REFERENCE_M), steps), 1) + 1
+        while m > 1 and self._count(replace(base, m=m), steps) > task.budget:
+            m -= 1
+        spec = replace(base, m=m)
+        least = self._count(spec, steps)
+        if least > task.budget:
+            raise ConfigError(f"budget: expected at least {least} ReLUs, those of {spec} after {steps}; found less")
+        return spec, steps
+
+    def _count(self, spec: NetworkSpec, steps: str) -> int:
+        # Masks hold values, which the meta device does not keep: one m is built for real, and it is small.
+        relus = named_relus(build_network(spec, device="meta"))
+        kept = _kept_layers(spec, steps)
+        return sum(relu.size // relu.shape[0] * self._group(relu.shape[0]) for n, relu in relus.items() if n in kept)
+
+    def _group(self, channels: int) -> int:
+        return max(channels // self.reuse, 1)
+
+    def _prepare(self, network: Classifier, steps: str) -> None:
+        stages = tuple(sorted({relu.stage for relu in named_relus(network).values()}))
+        kept = Configuration(stages[1:] if "cull" in steps else stages, "thin" in steps).relu_map(network)
+        masks = {}
+        for name, mask in kept:
+            last_group = torch.arange(mask.shape[0]) >= mask.shape[0] - self._group(mask.shape[0])
+            masks[name] = mask & last_group[:, None, None]
+        apply_masks(named_relus(network), masks)

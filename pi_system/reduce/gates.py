@@ -1,0 +1,120 @@
+"""Gates in the place of a network's ReLUs while a method looks for the positions to keep.
+
+A gate's granularity says what one entry of it decides on: a ``pixel`` (channel, row, column), a whole
+``channel``, or a whole ``layer``. Positions that are inactive already stay so.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pi_system.errors import ConfigError
+from pi_system.train.relu import MaskedReLU
+
+__all__ = ["Gate", "HardGate", "SoftGate", "gate_shape"]
+
+
+def gate_shape(relu: MaskedReLU, granularity: str) -> tuple[int, int, int]:
+    """Shape of a gate's entries, which broadcasts to the ReLU's (C, H, W).
+
+    Raises:
+        ConfigError: unknown granularity.
+    """
+    channels, height, width = relu.shape
+    shapes = {"pixel": (channels, height, width), "channel": (channels, 1, 1), "layer": (1, 1, 1)}
+    if granularity not in shapes:
+        raise ConfigError(f"granularity: expected one of {', '.join(shapes)}; found {granularity!r}")
+    return shapes[granularity]
+
+
+class Gate(nn.Module):
+    """A stand-in for ``relu``; ``allowed`` holds the positions that were active, bool (C, H, W)."""
+
+    allowed: Tensor
+
+    def __init__(self, relu: MaskedReLU, granularity: str) -> None:
+        """Remember the ReLU and its present mask."""
+        super().__init__()
+        self.relu = relu
+        self.shape = gate_shape(relu, granularity)
+        self.register_buffer("allowed", relu.mask.clone(), persistent=False)
+
+    def scores(self) -> Tensor:
+        """What each entry is worth keeping for, float tensor of ``shape``."""
+        raise TypeError(f"{type(self).__name__} has no scores")
+
+
+class SoftGate(Gate):
+    """alpha ReLU(x) + (1 - alpha) x with a trained alpha that starts at 1, as in SNL."""
+
+    def __init__(self, relu: MaskedReLU, granularity: str) -> None:
+        """Start as the ReLU itself."""
+        super().__init__(relu, granularity)
+        self.alpha = nn.Parameter(torch.ones(1, *self.shape, device=relu.mask.device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to x of shape (N, C, H, W)."""
+        factor = (self.alpha * self.allowed).to(x.dtype)
+        # Laid out as activations are: another order in memory is several times slower.
+        factor = factor.contiguous(memory_format=torch.channels_last)
+        return torch.addcmul(x, x.clamp(max=0), factor, value=-1)
+
+    def scores(self) -> Tensor:
+        """Alpha."""
+        return self.alpha.detach()[0]
+
+
+class HardGate(Gate):
+    """The ReLU with its present mask; every backward pass updates what each entry is worth.
+
+    ``importance`` is the running mean, over steps, of the sum over pictures of (dL/dy min(x, 0))^2: what a switch
+    of the entry between ReLU and identity does to the loss, squared. It is measured for entries that are on and
+    for those that are off, so that a position can come back.
+    """
+
+    importance: Tensor
+    kept: Tensor
+
+    def __init__(self, relu: MaskedReLU, granularity: str, decay: float) -> None:
+        """Start as the ReLU itself; ``decay`` is that of the running mean."""
+        super().__init__(relu, granularity)
+        self.decay = decay
+        importance = torch.zeros(1, *self.shape, device=relu.mask.device)
+        self.register_buffer("importance", importance.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("kept", relu.mask.clone())
+        self.register_load_state_dict_post_hook(lambda module, _: module.relu.set_mask(module.kept))
+
+    def set_mask(self, mask: Tensor) -> None:
+        """Set which positions are ReLUs now, bool (C, H, W)."""
+        self.kept = mask
+        self.relu.set_mask(mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to x of shape (N, C, H, W)."""
+        if not torch.is_grad_enabled():
+            return self.relu(x)  # type: ignore[no-any-return]
+        floor = self.relu.floor.to(x.dtype)
+        return _HardReLU.apply(x, floor, self.importance, self.decay)  # type: ignore[no-any-return,no-untyped-call]
+
+    def scores(self) -> Tensor:
+        """Importance."""
+        return self.importance[0]
+
+
+class _HardReLU(torch.autograd.Function):
+    """max(x, floor), whose backward pass feeds ``importance``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, floor: Tensor, importance: Tensor, decay: float) -> Tensor:
+        ctx.save_for_backward(x, floor)
+        ctx.importance, ctx.decay = importance, decay
+        return torch.clamp(x, min=floor)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, floor = ctx.saved_tensors
+        (grad,) = grads
+        found = (grad * x.clamp(max=0)).square().sum(0, keepdim=True, dtype=torch.float32)
+        ctx.importance.lerp_(found.sum_to_size(ctx.importance.shape), 1 - ctx.decay)
+        return grad * (x >= floor), None, None, None

@@ -1,0 +1,150 @@
+"""SNL: single ReLUs, or channels of them, are turned into identities while the network learns to do without.
+
+``lasso`` is the paper's Algorithm 1: y = alpha ReLU(x) + (1 - alpha) x with a trained alpha a position; the loss
+is cross-entropy + distillation + lambda |alpha|_1, with Adam at 1e-3. lambda grows by 1.1 after each epoch (from
+the fifth on) in which the number of alphas above 0.01 did not reach a new minimum. Once that number is within
+the budget, alphas become 0 or 1, stay so, and the network is finetuned with distillation. Where the last epoch
+overshot, or ``search_epochs`` were not enough, the budget's worth of largest alphas is kept, so the count is
+exact. Checked against the authors' code; weighting a channel's alpha by its ReLUs is our choice.
+
+``fast``, the default, has no alphas: the network is trained with a mask that is 0 or 1 all the time and shrinks
+to the budget on a cubic schedule (see ``budget_schedule``), so nothing is lost in rounding, and search and
+finetuning together take the epochs of the recipe.
+
+Source: Cho, Joshi, Reagen, Garg, Hegde, ICML 2022, arXiv 2202.02340, Algorithm 1; NYU-DICE-Lab's code.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from pi_system.errors import ConfigError
+from pi_system.reduce.budget_schedule import search_masks
+from pi_system.reduce.gates import SoftGate, gate_shape
+from pi_system.reduce.method import ReductionResult, ReductionTask
+from pi_system.reduce.selection import check_reachable, select_best
+from pi_system.reduce.training import insert_gates, remove_gates, split_epochs, train_student
+from pi_system.train.networks import Classifier
+from pi_system.train.relu import named_relus
+from pi_system.train.relu_map import ReluMap
+
+__all__ = ["Snl"]
+
+_ALIVE = 1e-2
+_PATIENT_EPOCHS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snl:
+    """Selective network linearization.
+
+    Attributes:
+        granularity: ``pixel`` or ``channel``.
+        schedule: ``fast`` or ``lasso``.
+        search: share of the recipe's epochs that ``fast`` searches in.
+        lasso_start: lambda at first, for ``lasso``.
+        lasso_growth: what lambda is multiplied with.
+        search_epochs: the most epochs ``lasso`` searches in, before the recipe's epochs of finetuning.
+        search_rate: Adam's learning rate for ``lasso``.
+    """
+
+    granularity: str = "pixel"
+    schedule: str = "fast"
+    search: float = 0.5
+    lasso_start: float = 1e-5
+    lasso_growth: float = 1.1
+    search_epochs: int = 2000
+    search_rate: float = 1e-3
+
+    def reduce(self, task: ReductionTask) -> ReductionResult:
+        """See ``ReductionMethod``.
+
+        Raises:
+            ConfigError: unknown schedule or granularity, or not one channel is within the budget.
+            Interrupted: stopped; the same task resumes.
+        """
+        if self.schedule not in ("fast", "lasso"):
+            raise ConfigError(f"schedule: expected fast or lasso; found {self.schedule!r}")
+        relus = named_relus(task.network)
+        shapes = {name: gate_shape(relu, self.granularity) for name, relu in relus.items()}
+        check_reachable({name: relu.mask for name, relu in relus.items()}, shapes, task.budget)
+        student = copy.deepcopy(task.network)
+        if self.schedule == "fast":
+            search, finetune = split_epochs(task, self.search)
+            report = search_masks(task, student, search, self.granularity)
+        else:
+            finetune = task.finetune
+            report = self._lasso(task, student)
+        fitted = train_student(task, student, finetune, "finetune")
+        report |= {"granularity": self.granularity, "layers": ReluMap.of(student).counts}
+        return ReductionResult(spec=task.spec, network=student, fitted=fitted, report=report)
+
+    def _lasso(self, task: ReductionTask, student: Classifier) -> dict[str, object]:
+        config = replace(
+            task.finetune,
+            epochs=self.search_epochs,
+            optimizer="adam",
+            schedule="constant",
+            learning_rate=self.search_rate,
+            weight_decay=0.0,
+        )
+        gates = insert_gates(student, SoftGate, self.granularity)
+        student.lasso = _Lasso(gates, task.budget, self.lasso_start, self.lasso_growth)
+        fitted = train_student(task, student, config, "search", companion=student.lasso, keep="last")
+        found = student.lasso.count()
+        del student.lasso
+        scores = {name: gate.scores() for name, gate in gates.items()}
+        remove_gates(student, gates, select_best(scores, {n: g.allowed for n, g in gates.items()}, task.budget))
+        return {
+            "search_epochs": len(fitted.history),
+            "search_accuracy": fitted.validation.accuracy,
+            "relus_above_threshold": found,
+        }
+
+
+class _Lasso(nn.Module):
+    """The companion of the search; its two numbers are saved with the network it is a part of."""
+
+    weight: Tensor
+    least: Tensor
+    epochs: Tensor
+
+    def __init__(self, gates: Mapping[str, SoftGate], budget: int, start: float, growth: float) -> None:
+        super().__init__()
+        self._gates = tuple(gates.values())
+        self._costs = [gate.allowed.float().sum_to_size(gate.shape) for gate in self._gates]
+        self._budget, self._growth = budget, growth
+        self.register_buffer("weight", torch.tensor(start, dtype=torch.float64))
+        self.register_buffer("least", torch.tensor(self.count()))
+        self.register_buffer("epochs", torch.tensor(0))
+
+    def count(self) -> int:
+        """ReLUs whose alpha is above the threshold."""
+        counts = [
+            (cost.to(gate.alpha.device) * (gate.alpha[0] > _ALIVE)).sum()
+            for gate, cost in zip(self._gates, self._costs, strict=True)
+        ]
+        return int(torch.stack(counts).sum())
+
+    def extra_loss(self) -> Tensor:
+        """Lambda times the alphas' absolute values."""
+        sums = [
+            (cost.to(gate.alpha.device) * gate.alpha[0].abs()).sum()
+            for gate, cost in zip(self._gates, self._costs, strict=True)
+        ]
+        return self.weight.float() * torch.stack(sums).sum()
+
+    def after_step(self, done: int, steps: int) -> None:
+        """Nothing."""
+
+    def after_epoch(self) -> bool:
+        """Raise lambda where the count does not fall; end when it is within the budget."""
+        count = self.count()
+        self.epochs += 1
+        if int(self.epochs) >= _PATIENT_EPOCHS and count >= int(self.least):
+            self.weight *= self._growth
+        self.least.clamp_(max=count)
+        return count <= self._budget

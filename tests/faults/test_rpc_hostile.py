@@ -1,0 +1,167 @@
+"""A peer that breaks the session protocol on purpose: refused with a typed error, and the server goes on serving."""
+
+import os
+import re
+
+import pytest
+from processes import toy_dealer, toy_server
+from tiny_artifact import tiny_artifact
+
+from pi_system._proto.v1.control_pb2 import ClientEnvelope, ClientHello, DealerHello, Infer, Prepare
+from pi_system.artifact import save
+from pi_system.errors import ConfigError, FrameTooLargeError, PeerUnavailableError, RemoteProtocolError
+from pi_system.rpc.dealer_link import DEALER_METHOD
+from pi_system.rpc.envelope import PROTOCOL_VERSION, read_server, write
+from pi_system.rpc.frames import CONTROL, DATA, FRAME_BYTES
+from pi_system.rpc.server_session import SESSION_METHOD
+from pi_system.rpc.transport import client_channel, dial, unary
+
+HELLO = ClientHello(
+    protocol_version=PROTOCOL_VERSION, backend="toy", client_id=bytes(16), reveal="logits", link="loopback"
+)
+
+
+@pytest.fixture(scope="module")
+def dealer():
+    with toy_dealer() as (_, address):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, dealer):
+    folder = tmp_path_factory.mktemp("model") / "artifact"
+    save(tiny_artifact(), folder)
+    with toy_server(folder, dealer) as (_, address):
+        yield address
+
+
+@pytest.fixture
+def connect():
+    """Opens streams; ends them after the test."""
+    connections = []
+
+    def open_stream(address: str, method: str = SESSION_METHOD):
+        connection = dial(address, method, connect_timeout_s=10.0, timeout_s=10.0, peer="server")
+        connections.append(connection)
+        return connection.stream
+
+    yield open_stream
+    for connection in connections:
+        connection.abort(PeerUnavailableError("the test is over"))
+
+
+def changed(**fields) -> ClientHello:
+    hello = ClientHello()
+    hello.CopyFrom(HELLO)
+    for name, value in fields.items():
+        setattr(hello, name, value)
+    return hello
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"protocol_version": 99}, "protocol version: expected 1, found 99"),
+        ({"client_id": b"short"}, "client id"),
+        ({"reveal": "everything"}, "reveal"),
+        ({"link": "1e9,0"}, "link"),
+        ({"backend": "../../etc"}, "backend"),
+    ],
+)
+def test_bad_hello_is_refused(server, connect, fields, expected):
+    stream = connect(server)
+    write(stream, ClientEnvelope(hello=changed(**fields)))
+    with pytest.raises(ConfigError, match=expected):
+        read_server(stream, "hello")
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        pytest.param([(b"\xff" * 100, CONTROL)], id="garbage"),
+        pytest.param([(os.urandom(3 * FRAME_BYTES), DATA)], id="data instead of hello"),
+        pytest.param([(b"", CONTROL)], id="empty envelope"),
+        pytest.param([(ClientEnvelope(infer=Infer(ids=["x"])).SerializeToString(), CONTROL)], id="no hello"),
+    ],
+)
+def test_bad_first_message_is_refused(server, connect, frames):
+    stream = connect(server)
+    for body, tag in frames:
+        stream.write(body, tag)
+    with pytest.raises(RemoteProtocolError):
+        read_server(stream, "hello")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ClientEnvelope(prepare=Prepare(count=0, pairing_id=bytes(16))),
+        ClientEnvelope(prepare=Prepare(count=1 << 30, pairing_id=bytes(16))),
+        ClientEnvelope(prepare=Prepare(count=1, pairing_id=b"x")),
+        ClientEnvelope(infer=Infer(ids=[])),
+        ClientEnvelope(infer=Infer(ids=["a", "a"])),
+        ClientEnvelope(hello=HELLO),
+    ],
+)
+def test_bad_command_is_refused(server, connect, command):
+    stream = connect(server)
+    write(stream, ClientEnvelope(hello=HELLO))
+    stream.read_data(read_server(stream, "hello").hello.public_model_bytes)
+    write(stream, command)
+    with pytest.raises(RemoteProtocolError):
+        read_server(stream, "done")
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        pytest.param(b"", "INVALID_ARGUMENT", id="no tag"),
+        pytest.param(b"\x07", "INVALID_ARGUMENT", id="unknown tag"),
+        pytest.param(bytes(FRAME_BYTES + 2), "RESOURCE_EXHAUSTED", id="over our limit"),
+        pytest.param(bytes(5 * FRAME_BYTES), "RESOURCE_EXHAUSTED|UNAVAILABLE", id="over gRPC's limit"),
+    ],
+)
+def test_bad_frame_ends_the_stream(server, frame, code):
+    with client_channel(server) as channel:
+        call = channel.stream_stream("/pi_system.v1.Inference/Session", None, None)(iter([frame]), wait_for_ready=True)
+        assert re.fullmatch(code, call.code().name)
+
+
+def test_unknown_method_is_no_pi_system_peer(server):
+    with pytest.raises(RemoteProtocolError, match="UNIMPLEMENTED"):
+        unary(server, "Nothing", b"", timeout_s=5.0, peer="server")
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"protocol_version": 9}, ConfigError),
+        ({"backend": "none"}, ConfigError),
+        ({"role": "judge"}, RemoteProtocolError),
+        ({"pairing_id": b"1"}, RemoteProtocolError),
+        ({"count": 0}, RemoteProtocolError),
+        ({"request_bytes": 1 << 40}, FrameTooLargeError),
+        ({"request_bytes": 5}, RemoteProtocolError),
+    ],
+)
+def test_dealer_refuses_bad_hellos(dealer, connect, fields, expected):
+    stream = connect(dealer, DEALER_METHOD)
+    hello = {
+        "protocol_version": PROTOCOL_VERSION,
+        "pairing_id": bytes(16),
+        "role": "client",
+        "backend": "toy",
+        "count": 1,
+        "link": "loopback",
+        "request_bytes": 4,
+    }
+    write(stream, DealerHello(**(hello | fields)))
+    stream.write(b"four", DATA)
+    with pytest.raises(expected):
+        stream.read_control()
+
+
+def test_server_still_serves(server, connect):
+    stream = connect(server)
+    write(stream, ClientEnvelope(hello=HELLO))
+    assert read_server(stream, "hello").hello.protocol_version == PROTOCOL_VERSION

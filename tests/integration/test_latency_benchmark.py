@@ -1,0 +1,123 @@
+"""benchmarks/latency.py as its users run it: real processes, both backends, a small network."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import pi_system
+from pi_system.measure import LatencyReport
+from pi_system.measure.memory import _children_by_parent
+
+SCRIPT = Path(pi_system.__file__).parents[1] / "benchmarks" / "latency.py"
+NETWORK = "resnet18:m=2,size=8,classes=10"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("artifacts")
+
+
+def command(cache: Path, *options: str) -> list[str]:
+    return [sys.executable, str(SCRIPT), "--network", NETWORK, "--cache", str(cache), *options]
+
+
+@pytest.fixture(scope="module")
+def report(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> LatencyReport:
+    out = tmp_path_factory.mktemp("out") / "latency.json"
+    options = ["--backend", "crypten", "--backend", "fss", "--link", "loopback", "--link", "1000,5"]
+    done = subprocess.run(
+        command(cache, *options, "--repeat", "2", "--json-out", str(out)), capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert json.loads(last) == json.loads(out.read_text())
+    return LatencyReport.model_validate_json(last)
+
+
+def test_every_combination_is_there_in_turn(report: LatencyReport) -> None:
+    found = [(r.link, r.backend) for r in report.results]
+    assert found == [("loopback", "crypten"), ("loopback", "fss"), ("1000,5", "crypten"), ("1000,5", "fss")]
+    assert all(len(r.online_ms.samples) == 2 for r in report.results)
+    assert report.network == NETWORK
+
+
+def test_logits_match_plaintext(report: LatencyReport) -> None:
+    assert all(r.max_abs_error < 0.05 for r in report.results)
+    assert [r.within_ulp_bound for r in report.results] == [None, True, None, True]
+
+
+def test_figures_follow_from_each_other(report: LatencyReport) -> None:
+    for r in report.results:
+        assert r.us_per_relu == pytest.approx(1000 * r.online_ms.median / report.relus)
+        online = r.online_bytes.client_to_server + r.online_bytes.server_to_client
+        assert r.bytes_per_relu == pytest.approx(online / report.relus)
+        assert r.floor_distance == pytest.approx(r.online_ms.median / r.floor_ms)
+        assert r.peak_memory_bytes.server > 30e6
+        assert r.peak_memory_bytes.client > 30e6
+
+
+def test_fss_takes_one_round_trip_a_relu_layer_and_stores_its_keys(report: LatencyReport) -> None:
+    fss = report.results[1]
+    assert fss.online_rounds == report.relu_layers + 1
+    assert fss.storage_bytes.server > 100 * report.relus
+    assert fss.offline_bytes > fss.storage_bytes.server
+    assert fss.setup_bytes > 2 * report.networks[0].parameters
+    assert report.results[0].storage_bytes.server == 0
+
+
+def test_an_imitated_link_costs_at_least_its_round_trips(report: LatencyReport) -> None:
+    for r in report.results[2:]:
+        assert min(r.online_ms.samples) > r.online_rounds * 5
+        assert r.floor_ms > r.online_rounds * 5
+
+
+def test_a_wrong_option_ends_with_one_line(cache: Path) -> None:
+    done = subprocess.run(command(cache, "--link", "tin can"), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 10
+    assert "expected one of loopback" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_leaves_no_process(cache: Path, report: LatencyReport, number: int) -> None:
+    run = subprocess.Popen(
+        command(cache, "--backend", "fss", "--repeat", "1000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        started = _wait_for_family(run.pid, size=5)  # dealer, server, its fork server and worker, client
+        time.sleep(1.0)
+        run.send_signal(number)
+        _, errors = run.communicate(timeout=30)
+    finally:
+        run.kill()
+    assert run.returncode == 130, errors
+    assert [pid for pid in started if _is_running(pid)] == []
+
+
+def _wait_for_family(pid: int, size: int) -> set[int]:
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s:
+        family, waiting, children = set(), [pid], _children_by_parent()
+        while waiting:
+            found = children.get(waiting.pop(), [])
+            family.update(found)
+            waiting += found
+        if len(family) >= size:
+            return family
+        time.sleep(0.1)
+    raise AssertionError(f"expected {size} processes, found {len(family)}")
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"

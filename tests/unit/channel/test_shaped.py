@@ -1,0 +1,94 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from pi_system.channel.memory import memory_pair, simulate
+from pi_system.channel.shaped import CHUNK_BYTES, LINKS, Link, ShapedChannel, parse_link, shape
+from pi_system.errors import ConfigError, RemoteProtocolError
+
+
+def test_named_and_custom_links():
+    assert parse_link("lan") == LINKS["lan"] == Link(1e9, 0.3e-3)
+    assert parse_link("wan") == Link(100e6, 40e-3)
+    assert parse_link("250,7.5") == Link(250e6, 7.5e-3)
+
+
+@pytest.mark.parametrize("text", ["", "dsl", "100", "0,1", "100,-1", "1e9,1", "nan,1", "100,1,1", "100,99999"])
+def test_bad_links_are_refused(text):
+    with pytest.raises(ConfigError, match="link"):
+        parse_link(text)
+
+
+def test_loopback_is_the_channel_itself():
+    left, _ = memory_pair()
+    assert shape(left, parse_link("loopback")) is left
+
+
+@pytest.mark.parametrize("nbytes", [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 7])
+def test_payload_is_unchanged_and_only_payload_is_counted(nbytes):
+    link = Link(1e12, 0.0)
+    sent = np.random.default_rng(nbytes).integers(0, 256, nbytes, np.uint8)
+
+    def server(channel):
+        end = ShapedChannel(channel, link)
+        end.send(sent.data)
+        return end.counters
+
+    def client(channel):
+        end = ShapedChannel(channel, link)
+        return bytes(end.recv(nbytes)), end.counters
+
+    sender, (received, receiver) = simulate(server, client)
+    assert received == sent.tobytes()
+    assert (sender.sent_bytes, receiver.received_bytes) == (nbytes, nbytes)
+
+
+def test_transfer_time_counts_packet_headers():
+    link = Link(8e6, 0.0)  # a byte a microsecond
+    assert link.transfer_s(0) == pytest.approx(52e-6)
+    assert link.transfer_s(1448) == pytest.approx(1500e-6)
+    assert link.transfer_s(1449) == pytest.approx((1449 + 104) * 1e-6)
+
+
+def test_message_is_held_back_until_its_last_byte_is_due():
+    left, right = memory_pair()
+    link = Link(8e6, 0.02)
+    sender, receiver = ShapedChannel(left, link), ShapedChannel(right, link)
+    started = time.monotonic()
+    for _ in range(2):
+        sender.send(bytes(14480))  # ten packets
+    receiver.recv(14480)
+    assert time.monotonic() - started >= 0.015 + 0.01
+    receiver.recv(14480)
+    assert time.monotonic() - started >= 2 * 0.015 + 0.01  # the second waited for the link
+
+
+def test_directions_do_not_share_the_link_and_rounds_count():
+    link = Link(1e9, 0.002)
+
+    def party(channel):
+        end = ShapedChannel(channel, link)
+        for _ in range(3):
+            end.send(bytes(100))
+            end.recv(100)
+        return end.counters.rounds
+
+    assert simulate(party, party) == (3, 3)
+
+
+def test_stamp_of_a_malicious_peer_does_not_hang_us():
+    left, right = memory_pair()
+    left.send(b"x" + (2**63).to_bytes(8, "little"))
+    with pytest.raises(RemoteProtocolError, match="stamp"):
+        ShapedChannel(right, LINKS["lan"]).recv(1)
+
+
+def test_close_reaches_the_inner_channel():
+    left, right = memory_pair()
+    closer = threading.Thread(target=ShapedChannel(left, LINKS["lan"]).close)
+    closer.start()
+    closer.join()
+    with pytest.raises(Exception, match="closed"):
+        ShapedChannel(right, LINKS["lan"]).recv(1)

@@ -1,0 +1,262 @@
+"""The two dealerless ReLUs against plain ReLU: results, declared costs, malformed messages, material."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pi_system.channel.base import Channel, ChannelCounters
+from pi_system.channel.memory import memory_pair, simulate
+from pi_system.errors import ConfigError, CorrelationMismatchError, LocalProtocolError, PiError, RemoteProtocolError
+from pi_system.kernels import aes_backend, aes_backends, use_aes_backend
+from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
+from pi_system.protocols.ot import ot_setup
+from pi_system.protocols.ot.ideal import insecure_parties
+from pi_system.protocols.ot.material import Material, pack_material, unpack_material
+from pi_system.protocols.ot.relu import OtRelu
+from pi_system.protocols.relu_gc import GC
+from pi_system.protocols.relu_gmw import GMW
+from pi_system.ring.prg import Prg
+
+SEED = b"0123456789abcdef"
+BOTH = pytest.mark.parametrize("relu", [GMW, GC], ids=lambda relu: str(relu.name))
+CASES = [
+    (ring_bits, comparison_bits, shift)
+    for ring_bits in (32, 40, 64)
+    for comparison_bits in (8, 17, 24, 32)
+    for shift in (0, 1, 7, 12)
+    if shift < comparison_bits - 1
+]
+
+
+@dataclass
+class Prepared:
+    """One gate after its offline phase."""
+
+    y: NDArray[np.int64]
+    y_server: NDArray[Any]
+    fresh_mask: NDArray[Any]
+    material: tuple[Material, Material]
+    offline: tuple[ChannelCounters, ChannelCounters]
+
+
+def gate(count: int = 100, ring_bits: int = 32, comparison_bits: int = 24, shift: int = 10) -> GateSpec:
+    return GateSpec(count=count, ring_bits=ring_bits, comparison_bits=comparison_bits, shift=shift)
+
+
+def inputs(spec: GateSpec) -> NDArray[np.int64]:
+    """Extremes first, then anything below 2^(k-1)."""
+    limit = 1 << (spec.comparison_bits - 1)
+    extremes = [0, 1, -1, limit - 1, -limit + 1, (1 << spec.shift) - 1, 1 << spec.shift, -(1 << spec.shift)]
+    drawn = Prg(SEED).ring(spec.count, spec.comparison_bits).astype(np.int64) - limit
+    drawn[: len(extremes)] = np.clip(extremes, -limit + 1, limit - 1)[: spec.count]
+    return np.maximum(drawn, -limit + 1)
+
+
+def prepare(relu: OtRelu, spec: GateSpec, *, silent: bool = False) -> Prepared:
+    """Offline phase over ideal OTs, or real ones when ``silent``."""
+    prg, y = Prg(SEED), inputs(spec)
+    y_client, fresh_mask = prg.ring(spec.count, spec.ring_bits), prg.ring(spec.count, spec.ring_bits)
+    y_server = y.astype(np.uint64).astype(y_client.dtype) - y_client  # bits above l are not cleared: none may count
+    ends = insecure_parties(SEED)
+
+    def server(channel: Channel) -> tuple[Material, ChannelCounters]:
+        ots = ot_setup(channel, Prg(SEED)) if silent else ends[0]
+        return relu.offline_server(spec, channel, ots, Prg(b"s" * 16)), channel.counters
+
+    def client(channel: Channel) -> tuple[Material, ChannelCounters]:
+        ots = ot_setup(channel, Prg(b"o" * 16)) if silent else ends[1]
+        return relu.offline_client(spec, y_client, fresh_mask, channel, ots, Prg(b"c" * 16)), channel.counters
+
+    (mine, at_server), (theirs, at_client) = simulate(server, client)
+    return Prepared(y, y_server, fresh_mask, (mine, theirs), (at_server, at_client))
+
+
+def drive(server: ServerGate, client: ClientGate, share: NDArray[Any], chunk: int) -> tuple[int, int]:
+    """Run the online phase chunk by chunk; bytes down and up."""
+    count, down, up = len(share), 0, 0
+    for first in range(0, count, chunk):
+        server.load(first, share[first : first + chunk])
+    for exchange in range(server.round_trips):
+        for first in range(0, count, chunk):
+            size = min(chunk, count - first)
+            message = server.send(exchange, first, size)
+            server.work(exchange, first, size)
+            assert message.nbytes == client.message_bytes(exchange, size)
+            reply = client.reply(exchange, first, size, message)
+            assert reply.nbytes == server.reply_bytes(exchange, size)
+            server.receive(exchange, first, size, reply)
+            down, up = down + message.nbytes, up + reply.nbytes
+    return down, up
+
+
+def gates(relu: OtRelu, spec: GateSpec, prepared: Prepared) -> tuple[ServerGate, ClientGate]:
+    return relu.server_gate(spec, prepared.material[0]), relu.client_gate(spec, prepared.material[1])
+
+
+def check_output(relu: OtRelu, spec: GateSpec, prepared: Prepared, result: NDArray[Any]) -> None:
+    mask = result.dtype.type((1 << spec.ring_bits) - 1)
+    assert not (result & ~mask).any()
+    error = ((result + prepared.fresh_mask) & mask).astype(np.int64) - (np.maximum(prepared.y, 0) >> spec.shift)
+    assert error.min() >= 0
+    assert error.max() <= (1 if relu is GMW and spec.shift else 0)
+    assert not error[prepared.y <= 0].any()
+
+
+@BOTH
+@pytest.mark.parametrize(("ring_bits", "comparison_bits", "shift"), CASES)
+def test_the_output_is_relu(relu: OtRelu, ring_bits: int, comparison_bits: int, shift: int) -> None:
+    spec = gate(500, ring_bits, comparison_bits, shift)
+    prepared = prepare(relu, spec)
+    server, client = gates(relu, spec, prepared)
+    drive(server, client, prepared.y_server, 512)
+    check_output(relu, spec, prepared, server.result())
+
+
+@BOTH
+@pytest.mark.parametrize(("count", "chunk"), [(1, 32), (31, 32), (5000, 1024), (4097, 4096)])
+def test_counts_and_chunks(relu: OtRelu, count: int, chunk: int) -> None:
+    spec = gate(count)
+    prepared = prepare(relu, spec)
+    server, client = gates(relu, spec, prepared)
+    drive(server, client, prepared.y_server, chunk)
+    check_output(relu, spec, prepared, server.result())
+
+
+@BOTH
+def test_over_silent_ots(relu: OtRelu) -> None:
+    spec = gate(3000)
+    prepared = prepare(relu, spec, silent=True)
+    server, client = gates(relu, spec, prepared)
+    drive(server, client, prepared.y_server, 1024)
+    check_output(relu, spec, prepared, server.result())
+
+
+@BOTH
+@pytest.mark.parametrize("spec", [gate(4500), gate(77, 40, 17, 0), gate(64, 64, 32, 5)], ids=str)
+def test_declared_costs_are_counted(relu: OtRelu, spec: GateSpec) -> None:
+    prepared = prepare(relu, spec)
+    server, client = gates(relu, spec, prepared)
+    online, offline = relu.cost(spec), relu.offline_cost(spec)
+    assert server.round_trips == client.round_trips == online.round_trips
+    counted = drive(server, client, prepared.y_server, 1024)
+    assert counted == (online.server_to_client_bytes, online.client_to_server_bytes)
+    at_server, at_client = prepared.offline
+    assert at_server.sent_bytes == offline.server_to_client_bytes
+    assert at_client.sent_bytes == offline.client_to_server_bytes
+    assert min(at_server.rounds, at_client.rounds) <= offline.round_trips  # pipelining is taken for rounds at one end
+
+
+def test_declared_costs_meet_the_goals() -> None:
+    spec = gate(32 * 1000)
+    per_element = {relu.name: relu.cost(spec) for relu in (GMW, GC)}
+    gmw, gc = per_element["gmw"], per_element["gc"]
+    assert gmw.server_to_client_bytes + gmw.client_to_server_bytes <= 33 * spec.count
+    assert GMW.offline_cost(spec).silent_bytes <= 9 * spec.count
+    assert gc.server_to_client_bytes + gc.client_to_server_bytes == (16 * 24 + 4) * spec.count
+    assert GC.offline_cost(spec).silent_bytes <= 850 * spec.count
+
+
+@BOTH
+def test_material_survives_packing_and_is_checked(relu: OtRelu) -> None:
+    spec = gate(40)
+    prepared = prepare(relu, spec)
+    shapes = relu.server_shapes(spec), relu.client_shapes(spec)
+    packed = [pack_material(part, shape) for part, shape in zip(prepared.material, shapes, strict=True)]
+    again = [unpack_material(data, shape) for data, shape in zip(packed, shapes, strict=True)]
+    server, client = relu.server_gate(spec, again[0]), relu.client_gate(spec, again[1])
+    drive(server, client, prepared.y_server, 32)
+    check_output(relu, spec, prepared, server.result())
+    with pytest.raises(CorrelationMismatchError, match="bytes, found"):
+        unpack_material(packed[0][:-1], shapes[0])
+    with pytest.raises(CorrelationMismatchError, match="gate material: expected"):
+        relu.client_gate(gate(80), again[1])
+    with pytest.raises(CorrelationMismatchError, match="found nothing"):
+        relu.server_gate(spec, {})
+
+
+@BOTH
+def test_messages_of_wrong_length_are_remote_errors(relu: OtRelu) -> None:
+    spec = gate(64)
+    prepared = prepare(relu, spec)
+    server, client = gates(relu, spec, prepared)
+    server.load(0, prepared.y_server)
+    message = server.send(0, 0, 64)
+    with pytest.raises(RemoteProtocolError, match="found"):
+        client.reply(0, 0, 64, message[:-1])
+    reply = client.reply(0, 0, 64, message)
+    with pytest.raises(RemoteProtocolError, match="found"):
+        server.receive(0, 0, 64, memoryview(bytes(reply) + b"x"))
+
+
+@BOTH
+@pytest.mark.parametrize("party", ["server", "client"])
+def test_an_offline_message_of_wrong_length_is_a_remote_error(relu: OtRelu, party: str) -> None:
+    spec, (here, there) = gate(64), memory_pair(1.0)
+    there.send(b"short")
+    server, client = insecure_parties(SEED)
+    share = np.zeros(64, np.uint32)
+    run = {
+        "server": lambda: relu.offline_server(spec, here, server, Prg(SEED)),
+        "client": lambda: relu.offline_client(spec, share, share, here, client, Prg(SEED)),
+    }[party]
+    with pytest.raises(RemoteProtocolError, match="found 5"):
+        run()
+
+
+@BOTH
+def test_shares_of_another_size_are_refused(relu: OtRelu) -> None:
+    here, _ = memory_pair(1.0)
+    short = np.zeros(3, np.uint32)
+    with pytest.raises(LocalProtocolError, match="expected shares of 64"):
+        relu.offline_client(gate(64), short, short, here, insecure_parties(SEED)[1], Prg(SEED))
+
+
+def test_gmw_refuses_a_comparison_too_wide() -> None:
+    with pytest.raises(ConfigError, match="comparison bits"):
+        GMW.cost(gate(64, 64, 40, 0))
+
+
+@BOTH
+def test_every_instruction_set_gives_the_same_bytes(relu: OtRelu) -> None:
+    spec, before = gate(96, 40), aes_backend()
+    packed = set()
+    try:
+        for name in aes_backends():
+            use_aes_backend(name)
+            prepared = prepare(relu, spec)
+            server, client = gates(relu, spec, prepared)
+            drive(server, client, prepared.y_server, 96)
+            shapes = relu.server_shapes(spec), relu.client_shapes(spec)
+            parts = [pack_material(part, shape) for part, shape in zip(prepared.material, shapes, strict=True)]
+            packed.add((*parts, server.result().tobytes()))
+    finally:
+        use_aes_backend(before)
+    assert len(packed) == 1
+
+
+@BOTH
+def test_a_result_is_not_read_early(relu: OtRelu) -> None:
+    spec = gate(64)
+    prepared = prepare(relu, spec)
+    server, _ = gates(relu, spec, prepared)
+    with pytest.raises(PiError, match="every chunk finished"):
+        server.result()
+
+
+@BOTH
+def test_what_the_server_receives_is_uniform(relu: OtRelu) -> None:
+    """Equal inputs, no secret of the client's: its replies still look random."""
+    spec = gate(4096)
+    prepared = prepare(relu, spec)
+    server, client = gates(relu, spec, prepared)
+    server.load(0, prepared.y_server)
+    for exchange in range(server.round_trips):
+        message = server.send(exchange, 0, spec.count)
+        reply = client.reply(exchange, 0, spec.count, message)
+        server.receive(exchange, 0, spec.count, reply)
+        for data in (message, reply):
+            bits = np.unpackbits(np.frombuffer(data, np.uint8))
+            assert abs(bits.mean() - 0.5) < 6 / np.sqrt(bits.size)

@@ -1,0 +1,105 @@
+"""The arithmetic kernel: every path against whole-number arithmetic, and against each other."""
+
+import numpy as np
+import pytest
+
+from pi_system.kernels.he import FinishSpec, RlweContext, rlwe_paths
+from pi_system.kernels.packing import packed_bytes, unpack_bits
+from pi_system.protocols.linear_he.seal import make_primes
+
+DEGREE = 1024
+
+
+def product(a: np.ndarray, weight: np.ndarray, prime: int) -> np.ndarray:
+    """a * weight modulo x^n + 1 and the prime; weight is sparse."""
+    total = np.zeros(DEGREE, object)
+    for at in np.flatnonzero(weight):
+        shifted = np.roll(a.astype(object), at)
+        shifted[:at] *= -1
+        total += int(weight[at]) * shifted
+    return total % prime
+
+
+def case(primes: tuple[int, ...], terms: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    residues = [rng.integers(0, p, (terms, 2, DEGREE), dtype=np.uint64) for p in primes]
+    weights = np.zeros((2, terms, DEGREE), np.int32)
+    at = rng.integers(0, DEGREE, (2, terms, 9))
+    np.put_along_axis(weights, at, rng.integers(-(2**15), 2**15, at.shape).astype(np.int32), 2)
+    return np.stack(residues, axis=2), weights
+
+
+@pytest.mark.parametrize("path", rlwe_paths())
+@pytest.mark.parametrize("bits", [[51, 51], [27, 35], [20, 20]])
+def test_products_are_exact(path: str, bits: list[int]) -> None:
+    primes = make_primes(DEGREE, bits)
+    context = RlweContext(DEGREE, primes, path)
+    ciphertexts, weights = case(primes)
+    select = np.array([2, 0, 1], np.int32)
+    found = context.multiply(context.load_weights(weights), context.load_ciphertexts(ciphertexts), select)
+    # Both primes kept, no noise, no mask: the answer is the product.
+    spec = FinishSpec(ring_bits=40, flood_bits=1, kept_bits=tuple(p.bit_length() for p in primes), drop_bits=0)
+    positions, zeros = np.arange(DEGREE, dtype=np.int32), np.zeros((DEGREE, 2), np.uint64)
+    nothing = context.load_ciphertexts(np.zeros((1, *ciphertexts.shape[1:]), np.uint64))
+    middle = np.full((DEGREE, 2), 2, np.uint64)  # the middle of [0, 4)
+    for output in range(2):
+        message = context.finish(spec, found[output], nothing, zeros, positions, middle, np.zeros(DEGREE, np.uint64))
+        at = 0
+        for half in (1, 0):
+            for i, prime in enumerate(primes):
+                values, size = np.empty(DEGREE, np.uint64), packed_bytes(DEGREE, prime.bit_length())
+                unpack_bits(message[at : at + size].copy(), prime.bit_length(), values)
+                at += size
+                parts = [product(ciphertexts[select[j], half, i], weights[output, j], prime) for j in range(3)]
+                np.testing.assert_array_equal(values, (np.sum(parts, axis=0) % prime).astype(np.uint64))
+
+
+def test_many_terms_do_not_overflow() -> None:
+    primes = make_primes(DEGREE, [51])
+    rows = np.full((700, 2, 1, DEGREE), primes[0] - 1, np.uint64)
+    weights = np.full((1, 700, DEGREE), -1, np.int32)
+    found = [
+        c.multiply(c.load_weights(weights), c.load_ciphertexts(rows), np.arange(700, dtype=np.int32)).max()
+        for c in (RlweContext(DEGREE, primes, path) for path in rlwe_paths())
+    ]
+    assert all(value < primes[0] for value in found)
+
+
+def test_all_paths_give_the_same_answer() -> None:
+    primes, rng = make_primes(DEGREE, [50, 28, 29]), np.random.default_rng(1)
+    ciphertexts, weights = case(primes)
+    spec = FinishSpec(ring_bits=41, flood_bits=60, kept_bits=(50,), drop_bits=5)
+    positions = np.arange(1, DEGREE, 3, dtype=np.int32)
+    words = rng.integers(0, 2**64, (2, DEGREE, 2), dtype=np.uint64)
+    masks = rng.integers(0, 2**41, positions.size, dtype=np.uint64)
+    answers = []
+    for path in rlwe_paths():
+        context = RlweContext(DEGREE, primes, path)
+        loaded = context.load_ciphertexts(ciphertexts)
+        found = context.multiply(context.load_weights(weights), loaded, np.arange(3, dtype=np.int32))
+        zero = context.load_ciphertexts(ciphertexts[:1])
+        flood = words[1, : positions.size].copy()
+        answers.append(context.finish(spec, found[1], zero, words[0], positions, flood, masks).tobytes())
+    assert len(set(answers)) == 1
+    assert len(answers[0]) == spec.answer_bytes(DEGREE, positions.size)
+
+
+def test_bad_arguments_are_refused() -> None:
+    primes = make_primes(DEGREE, [40])
+    context = RlweContext(DEGREE, primes)
+    with pytest.raises(ValueError, match="path"):
+        RlweContext(DEGREE, primes, "abacus")
+    with pytest.raises(ValueError, match="prime"):
+        RlweContext(DEGREE, (primes[0] + 2,))
+    with pytest.raises(ValueError, match="51 bits"):
+        RlweContext(DEGREE, make_primes(DEGREE, [52]))
+    with pytest.raises(ValueError, match="degree"):
+        RlweContext(DEGREE - 1, primes)
+    with pytest.raises(ValueError, match="contiguous"):
+        context.load_weights(np.zeros((1, 1, 2 * DEGREE), np.int32)[:, :, ::2])
+    with pytest.raises(ValueError, match="expected a contiguous"):
+        context.load_ciphertexts(np.zeros((1, 2, 2, DEGREE), np.uint64))
+    weights = context.load_weights(np.zeros((1, 1, DEGREE), np.int32))
+    loaded = context.load_ciphertexts(np.zeros((1, 2, 1, DEGREE), np.uint64))
+    with pytest.raises(ValueError, match="select"):
+        context.multiply(weights, loaded, np.array([1], np.int32))

@@ -1,0 +1,123 @@
+"""Encode and decode of a convolution as products of polynomials, over the integers."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from pi_system.errors import ConfigError
+from pi_system.protocols.linear_he.ideal import ring_product
+from pi_system.protocols.linear_he.layer import LinearShape
+from pi_system.protocols.linear_he.packing import Bundle, Packing
+
+DEGREE = 256
+
+
+def negacyclic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a b modulo x^n + 1 for small integers."""
+    size = 2 * DEGREE
+    product = np.rint(np.fft.irfft(np.fft.rfft(a, size) * np.fft.rfft(b, size), size)).astype(np.int64)
+    return product[:DEGREE] - product[DEGREE:]
+
+
+def evaluate(packing: Packing, index: int, mask: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """One layer through its polynomials; what no answer fills stays at a value that cannot be right."""
+    inputs = packing.encode(mask.astype(np.uint64)).astype(np.int64)
+    out = np.full(packing.bundle.layers[index].share_shape, -(10**9), np.int64)
+    for answer in range(packing.answers[index]):
+        polynomials = packing.weight_polynomials(index, answer, weight)
+        (low, high), terms = packing.outputs(index, answer), packing.terms(index, answer)
+        for band in range(packing.bands):
+            total = np.zeros(DEGREE, np.int64)
+            for term, polynomial in zip(terms, polynomials, strict=True):
+                total += negacyclic(inputs[band, term], polynomial)
+            top, bottom = packing.rows(band)
+            values = total[packing.positions(index, answer, band)]
+            out[low:high, top:bottom] = values.reshape(high - low, bottom - top, -1)
+    return out
+
+
+@st.composite
+def bundles(draw: st.DrawFn) -> Bundle:
+    pair = st.tuples(st.integers(1, 4), st.integers(1, 4))
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    sizes: dict[str, Any] = {
+        "in_channels": groups * draw(st.integers(1, 5)),
+        "in_size": draw(st.tuples(st.integers(1, 12), st.integers(1, 12))),
+        "stride": draw(st.tuples(st.integers(1, 3), st.integers(1, 3))),
+    }
+    try:
+        first = LinearShape(
+            name="conv",
+            source="x",
+            out_channels=groups * draw(st.integers(1, 5)),
+            kernel=draw(pair),
+            padding=draw(st.tuples(st.integers(0, 2), st.integers(0, 2))),
+            groups=groups,
+            **sizes,
+        )
+        second = LinearShape(name="shortcut", source="x", out_channels=draw(st.integers(1, 6)), **sizes)
+    except ConfigError:
+        assume(False)
+    return Bundle((first, second) if first.out_size == second.out_size else (first,))
+
+
+@settings(max_examples=150, deadline=None)
+@given(bundles(), st.integers(1, 12), st.integers(1, 15), st.integers(0, 2**32 - 1))
+def test_products_of_polynomials_are_the_convolution(bundle: Bundle, rows: int, channels: int, seed: int) -> None:
+    rows = min(rows, bundle.layers[0].out_size[0])
+    try:
+        packing = Packing(bundle, DEGREE, min(channels, bundle.channels), rows)
+    except ConfigError:
+        assume(False)
+    rng = np.random.default_rng(seed)
+    mask = rng.integers(0, 50, bundle.layers[0].mask_shape)
+    for index, layer in enumerate(bundle.layers):
+        weight = rng.integers(-9, 10, layer.weight_shape).astype(np.int32)
+        ideal = ring_product(mask.astype(np.uint64), weight, layer.stride, layer.padding, layer.groups, 64)
+        np.testing.assert_array_equal(evaluate(packing, index, mask, weight), ideal.view(np.int64))
+
+
+def test_cheapest_balances_both_directions() -> None:
+    layer = LinearShape(
+        name="a", source="x", in_channels=64, out_channels=64, in_size=(8, 8), kernel=(3, 3), padding=(1, 1)
+    )
+    found = Packing.cheapest(Bundle((layer,)), 4096, 2.0, 1.0)
+    room = 4096 // 81  # channels of 9 x 9 with their shared zeros
+    costs = {m: 2 * -(-64 // m) - (-64 // (room // m)) for m in range(1, room + 1)}
+    assert 2 * found.inputs + found.answers[0] == min(costs.values()) < min(costs[1], costs[room])
+
+
+def test_larger_pictures_are_cut_into_bands() -> None:
+    layer = LinearShape(
+        name="a", source="x", in_channels=1, out_channels=1, in_size=(40, 30), kernel=(3, 3), padding=(1, 1)
+    )
+    packing = Packing.cheapest(Bundle((layer,)), DEGREE, 1.0, 1.0)
+    assert packing.bands > 1
+    mask, weight = np.arange(1200).reshape(1, 40, 30), np.arange(9, dtype=np.int32).reshape(1, 1, 3, 3)
+    ideal = ring_product(mask.astype(np.uint64), weight, (1, 1), (1, 1), 1, 64)
+    np.testing.assert_array_equal(evaluate(packing, 0, mask, weight), ideal.view(np.int64))
+
+
+def test_depthwise_leaves_out_products_without_weights() -> None:
+    layer = LinearShape(
+        name="a",
+        source="x",
+        in_channels=32,
+        out_channels=32,
+        in_size=(6, 6),
+        kernel=(3, 3),
+        padding=(1, 1),
+        groups=32,
+    )
+    packing = Packing(Bundle((layer,)), DEGREE, 5, 6)
+    assert packing.inputs == 7
+    assert [packing.terms(0, answer).size for answer in range(packing.answers[0])] == [1] * 32
+
+
+def test_a_row_that_does_not_fit_is_refused() -> None:
+    layer = LinearShape(name="wide", source="x", in_channels=1, out_channels=1, in_size=(2, 300))
+    with pytest.raises(ConfigError, match="wide"):
+        Packing.cheapest(Bundle((layer,)), DEGREE, 1.0, 1.0)

@@ -1,0 +1,223 @@
+"""The protocol between two threads: shares, declared cost, several inferences, bad messages."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pi_system.channel.base import Channel
+from pi_system.channel.memory import simulate
+from pi_system.errors import (
+    ConfigError,
+    FixedPointRangeError,
+    InputError,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
+from pi_system.protocols.linear_he import (
+    LinearHeClient,
+    LinearHeServer,
+    LinearHeSession,
+    LinearPlan,
+    LinearShape,
+    linear_he_cost,
+    norm_bits_of,
+    plan_linear,
+)
+from pi_system.protocols.linear_he.ideal import ideal_linear
+from pi_system.ring.prg import Prg, fresh_seed
+
+LAYERS = [
+    LinearShape(
+        name="stem", source="in", in_channels=3, out_channels=5, in_size=(16, 16), kernel=(3, 3), padding=(1, 1)
+    ),
+    LinearShape(
+        name="conv",
+        source="r",
+        in_channels=5,
+        out_channels=6,
+        in_size=(16, 16),
+        kernel=(3, 3),
+        stride=(2, 2),
+        padding=(1, 1),
+    ),
+    LinearShape(name="shortcut", source="r", in_channels=5, out_channels=6, in_size=(16, 16), stride=(2, 2)),
+    LinearShape(
+        name="depthwise",
+        source="d",
+        in_channels=6,
+        out_channels=6,
+        in_size=(8, 8),
+        kernel=(3, 3),
+        padding=(1, 1),
+        groups=6,
+    ),
+    LinearShape(
+        name="bands", source="b", in_channels=1, out_channels=2, in_size=(70, 66), kernel=(5, 3), padding=(2, 1)
+    ),
+    LinearShape(name="fc", source="f", in_channels=300, out_channels=10),
+]
+
+
+def draw_weights(layers: list[LinearShape], seed: int = 0, largest: int = 2**15 - 1) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    return {la.name: rng.integers(-largest, largest + 1, la.weight_shape).astype(np.int32) for la in layers}
+
+
+def draw_masks(layers: list[LinearShape], ring_bits: int) -> dict[str, Any]:
+    return {la.source: Prg(fresh_seed()).ring(la.mask_shape, ring_bits) for la in layers}
+
+
+def exchange(
+    plan: LinearPlan, server: LinearHeServer, client: LinearHeClient, masks: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Any]:
+    """Both parties' shares of several inferences in one session, and the client's counters."""
+    counters = []
+
+    def serve(channel: Channel) -> list[dict[str, Any]]:
+        session = server.setup(channel)
+        return [session.run(channel, Prg(fresh_seed())) for _ in masks]
+
+    def ask(channel: Channel) -> list[dict[str, Any]]:
+        client.setup(channel)
+        shares = [client.run(channel, mask) for mask in masks]
+        counters.append(channel.counters)
+        return shares
+
+    server_shares, client_shares = simulate(serve, ask)
+    return server_shares, client_shares, counters[0]
+
+
+@pytest.mark.parametrize("ring_bits", [24, 32, 41, 45, 59])
+def test_shares_add_up_and_cost_is_as_declared(ring_bits: int) -> None:
+    plan, weights, masks = plan_linear(LAYERS, ring_bits), draw_weights(LAYERS), draw_masks(LAYERS, ring_bits)
+    server, client = LinearHeServer(plan, weights), LinearHeClient(plan)
+    (server_shares,), (client_shares,), counters = exchange(plan, server, client, [masks])
+    ideal = ideal_linear(plan, weights, masks, server_shares)
+    for layer in LAYERS:
+        np.testing.assert_array_equal(client_shares[layer.name], ideal[layer.name], strict=True)
+    cost = linear_he_cost(plan)
+    assert counters.sent_bytes == cost.setup_bytes + cost.up_bytes
+    assert counters.received_bytes == cost.down_bytes
+    assert counters.rounds == cost.rounds
+
+
+def test_several_inferences_with_threads_and_without_cache_agree_with_the_ideal() -> None:
+    weights = draw_weights(LAYERS, largest=200)
+    plan = plan_linear(LAYERS, 37, norm_bits_of(weights))
+    client, masks = LinearHeClient(plan), [draw_masks(LAYERS, 37) for _ in range(2)]
+    for server in (
+        LinearHeServer(plan, weights, threads=2),
+        LinearHeServer(plan, weights, cache_bytes=0),
+        LinearHeServer(plan, weights, cache_bytes=linear_he_cost(plan).weight_bytes // 2),
+    ):
+        server_shares, client_shares, _ = exchange(plan, server, client, masks)
+        for mask, s, c in zip(masks, server_shares, client_shares, strict=True):
+            ideal = ideal_linear(plan, weights, mask, s)
+            assert all(np.array_equal(ideal[name], c[name]) for name in ideal)
+
+
+def test_layers_of_one_source_share_their_request() -> None:
+    both, conv = plan_linear(LAYERS[1:3], 41, 18), plan_linear(LAYERS[1:2], 41, 18)
+    assert len(both.packings) == 1
+    assert linear_he_cost(both).up_bytes <= linear_he_cost(conv).up_bytes * 3 // 2
+
+
+def test_random_shapes() -> None:
+    rng = np.random.default_rng(1)
+    for trial in range(8):
+        size, kernel = tuple(rng.integers(5, 20, 2).tolist()), tuple(rng.integers(1, 5, 2).tolist())
+        layer = LinearShape(
+            name="a",
+            source="x",
+            in_channels=int(rng.integers(1, 20)),
+            out_channels=int(rng.integers(1, 20)),
+            in_size=size,
+            kernel=kernel,
+            stride=tuple(rng.integers(1, 4, 2).tolist()),
+            padding=tuple(rng.integers(0, 3, 2).tolist()),
+        )
+        plan, weights, masks = plan_linear([layer], 41), draw_weights([layer], trial), draw_masks([layer], 41)
+        (s,), (c,), _ = exchange(plan, LinearHeServer(plan, weights), LinearHeClient(plan), [masks])
+        np.testing.assert_array_equal(c["a"], ideal_linear(plan, weights, masks, s)["a"], err_msg=str(layer))
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[LinearPlan, LinearHeClient, LinearHeServer, LinearHeSession]:
+    layers = LAYERS[5:]
+    plan = plan_linear(layers, 41)
+    client, server = LinearHeClient(plan), LinearHeServer(plan, draw_weights(layers))
+    return plan, client, server, LinearHeSession(server, client.hello().data)
+
+
+Small = tuple[LinearPlan, LinearHeClient, LinearHeServer, LinearHeSession]
+
+
+def test_server_refuses_messages_of_another_size(small: Small) -> None:
+    _, client, server, session = small
+    request = client.request(0, np.zeros(300, np.uint64))
+    for message in (request[:-1], request[:0], np.append(request, np.uint8(0))):
+        with pytest.raises(RemoteProtocolError, match="bytes"):
+            list(session.answers(0, message.tobytes(), Prg(fresh_seed())))
+    with pytest.raises(RemoteProtocolError, match="bytes"):
+        LinearHeSession(server, client.hello()[1:].tobytes())
+
+
+def test_server_refuses_what_is_no_residue(small: Small) -> None:
+    plan, _, server, session = small
+    garbage = np.full(plan.request_bytes(0), 255, np.uint8)
+    with pytest.raises(RemoteProtocolError, match="residues"):
+        list(session.answers(0, garbage.data, Prg(fresh_seed())))
+    with pytest.raises(RemoteProtocolError, match="residues"):
+        LinearHeSession(server, np.full(plan.hello_bytes(), 255, np.uint8).data)
+
+
+def test_client_refuses_answers_that_are_none(small: Small) -> None:
+    plan, client, _, _ = small
+    (chunk, *_), share = plan.chunks(0), np.zeros((10, 1, 1), np.uint64)
+    size = plan.chunk_bytes(0, chunk)
+    with pytest.raises(RemoteProtocolError, match="bytes"):
+        client.receive(0, chunk, bytes(size - 1), share)
+    with pytest.raises(RemoteProtocolError, match="residues"):
+        client.receive(0, chunk, b"\xff" * size, share)
+    client.receive(0, chunk, bytes(size), share)  # in range: decrypts to something, and nothing of SEAL leaks out
+
+
+def test_client_refuses_wrong_masks(small: Small) -> None:
+    _, client, _, _ = small
+    with pytest.raises(InputError, match="mask of f"):
+        client.request(0, np.zeros(299, np.uint64))
+    with pytest.raises(LocalProtocolError, match="found none for f"):
+        simulate(lambda channel: None, lambda channel: client.run(channel, {}))
+
+
+def test_server_refuses_wrong_weights() -> None:
+    plan = plan_linear(LAYERS[5:], 41, norm_bits=10)
+    good = np.zeros((10, 300), np.int32)
+    LinearHeServer(plan, {"fc": good})
+    with pytest.raises(ConfigError, match="fc"):
+        LinearHeServer(plan, {})
+    with pytest.raises(ConfigError, match="fc"):
+        LinearHeServer(plan, {"fc": good[:, 1:]})
+    with pytest.raises(ConfigError, match="signed integers"):
+        LinearHeServer(plan, {"fc": good.astype(np.float32)})
+    for value in (60, 1 << 21):  # norm 60 * sqrt(300) > 2^10
+        with pytest.raises(FixedPointRangeError):
+            LinearHeServer(plan, {"fc": good + value})
+
+
+def test_norm_bits_is_the_least_power_of_two() -> None:
+    assert norm_bits_of({"a": np.array([[3, 4], [0, 1]])}) == 3
+    assert norm_bits_of({"a": np.array([[8, 0]])}) == 3
+    assert norm_bits_of({"a": np.array([[8, 1]])}) == 4
+    assert norm_bits_of({"a": np.zeros((2, 2), np.int64)}) == 0
+
+
+def test_plans_refuse_what_is_ambiguous() -> None:
+    with pytest.raises(ConfigError, match="different names"):
+        plan_linear([LAYERS[0], LAYERS[0]], 41)
+    with pytest.raises(ConfigError, match="different names"):
+        plan_linear([], 41)
+    other = LinearShape(name="other", source="in", in_channels=4, out_channels=1)
+    with pytest.raises(ConfigError, match="source in"):
+        plan_linear([LAYERS[0], other], 41)

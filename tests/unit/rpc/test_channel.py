@@ -1,0 +1,66 @@
+import threading
+
+import pytest
+from streams import stream_pair
+
+from pi_system.errors import PeerUnavailableError, RemoteProtocolError
+from pi_system.rpc.channel import GrpcChannel, frame_overhead
+from pi_system.rpc.frames import FRAME_BYTES
+
+
+def channel_pair() -> tuple[GrpcChannel, GrpcChannel]:
+    left, right = stream_pair()
+    return GrpcChannel(left), GrpcChannel(right)
+
+
+def test_counters_of_a_dialogue():
+    left, right = channel_pair()
+    for nbytes in (10, 20):
+        left.send(bytes(nbytes))
+        right.recv(nbytes)
+        right.send(bytes(5))
+        right.send(bytes(6))
+        left.recv(5)
+        left.recv(6)
+    assert (left.counters.sent_bytes, left.counters.received_bytes, left.counters.rounds) == (30, 22, 2)
+    assert (right.counters.sent_bytes, right.counters.received_bytes, right.counters.rounds) == (22, 30, 1)
+    assert left.counters.frame_bytes == right.counters.frame_bytes == 6 * frame_overhead(1)
+
+
+def test_overhead_is_by_frame():
+    assert frame_overhead(0) == frame_overhead(1) == frame_overhead(FRAME_BYTES)
+    assert frame_overhead(2 * FRAME_BYTES + 1) == 3 * frame_overhead(1)
+
+
+def test_both_sides_may_send_large_messages_before_they_receive():
+    left, right = channel_pair()
+    size = 100 << 20  # above the queues' bound
+
+    def party(end: GrpcChannel) -> None:
+        end.send(bytes(size))
+        end.recv(size)
+
+    threads = [threading.Thread(target=party, args=(end,)) for end in (left, right)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert left.counters.received_bytes == right.counters.received_bytes == size
+
+
+def test_wrong_size_is_not_counted():
+    left, right = channel_pair()
+    left.send(b"12")
+    with pytest.raises(RemoteProtocolError):
+        right.recv(3)
+    assert right.counters.received_bytes == 0
+
+
+def test_close_ends_the_peer_and_on_close_replaces_it():
+    left, right = channel_pair()
+    left.close()
+    with pytest.raises(PeerUnavailableError):
+        right.recv(1)
+    closed = []
+    GrpcChannel(stream_pair()[0], lambda: closed.append(True)).close()
+    assert closed == [True]

@@ -1,0 +1,113 @@
+"""The dealer's pairing, over real gRPC in this process, with the toy backend's deal function."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pi_system.errors import ConfigError, PeerTimeoutError, RemoteProtocolError
+from pi_system.rpc.dealer_link import DEALER_METHOD, DealerDialer
+from pi_system.rpc.dealer_service import DealerService
+from pi_system.rpc.listen import serve_streams
+
+
+@pytest.fixture
+def address():
+    service = DealerService(patience_s=0.5, max_pairs=2, backends={"toy": "toy_backend"})
+    service.load_backends()
+    server, port = serve_streams("127.0.0.1:0", {DEALER_METHOD: service.take}, {}, timeout_s=5.0, max_streams=32)
+    yield f"127.0.0.1:{port}"
+    server.stop(0).wait()
+
+
+def dialer(address, role, pairing_id=bytes(16), **changes):
+    fields = {
+        "address": address,
+        "pairing_id": pairing_id,
+        "role": role,
+        "backend": "toy",
+        "count": 1,
+        "link": "loopback",
+        "connect_timeout_s": 5.0,
+        "timeout_s": 5.0,
+    }
+    return DealerDialer(**(fields | changes))
+
+
+def fetch(party, request=b"request"):
+    """What a party gets from the dealer."""
+    channel = party(request)
+    received = bytes(channel.recv(len(request)))
+    channel.close()
+    return received
+
+
+def both(server, client):
+    """Run both parties; their results or errors."""
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(call) for call in (server, client)]
+        return [future.exception() or future.result() for future in futures]
+
+
+def test_a_pair_gets_its_correlations(address):
+    parties = dialer(address, "server"), dialer(address, "client")
+    assert both(*(lambda p=p: fetch(p) for p in parties)) == [b"request", b"request"]
+    assert [party.payload_bytes() for party in parties] == [7, 7]
+
+
+def test_many_pairs_at_once_are_not_mixed_up(address):
+    def party(role, index):
+        return fetch(dialer(address, role, bytes([index]) * 16), b"request %d" % index)
+
+    with ThreadPoolExecutor(12) as pool:
+        jobs = [(i, pool.submit(party, role, i)) for i in range(6) for role in ("server", "client")]
+        for index, job in jobs:
+            assert job.result() == b"request %d" % index
+
+
+def test_large_request_and_shaped_link(address):
+    request = os.urandom(3 << 20)
+    parties = [dialer(address, role, link="1000,1") for role in ("server", "client")]
+    assert both(*(lambda p=p: fetch(p, request) for p in parties)) == [request, request]
+
+
+@pytest.mark.parametrize("change", [{"count": 2}, {"link": "lan"}, {"request": b"other"}])
+def test_differing_parties_are_both_refused(address, change):
+    request = change.pop("request", b"request")
+    results = both(
+        lambda: fetch(dialer(address, "server")), lambda: fetch(dialer(address, "client", **change), request)
+    )
+    assert [type(result) for result in results] == [ConfigError, ConfigError]
+
+
+def test_two_parties_of_one_role_are_refused(address):
+    results = both(lambda: fetch(dialer(address, "client")), lambda: fetch(dialer(address, "client")))
+    assert {type(result) for result in results} == {RemoteProtocolError, PeerTimeoutError}
+
+
+def test_lonely_party_is_told_so(address):
+    with pytest.raises(PeerTimeoutError, match="other party"):
+        fetch(dialer(address, "server"))
+
+
+def test_party_that_left_is_not_paired(address):
+    first = dialer(address, "server")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(fetch, first)
+        while not first._connections:
+            pass
+        first.abort(ConfigError("the session failed"))
+        with pytest.raises(ConfigError, match="the session failed"):
+            waiting.result()
+    with pytest.raises(PeerTimeoutError):
+        fetch(dialer(address, "client"))
+
+
+def test_no_dealer_is_a_config_error():
+    with pytest.raises(ConfigError, match="dealer"):
+        dialer(None, "client")(b"request")
+
+
+def test_unknown_backend_is_refused(address):
+    with pytest.raises(ConfigError, match="backend"):
+        fetch(dialer(address, "client", backend="os"))

@@ -1,0 +1,56 @@
+import pytest
+from streams import stream_pair
+
+from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Ready, ServerEnvelope
+from pi_system.errors import ConfigError, RemoteProtocolError
+from pi_system.rpc.envelope import read_client, read_server, write
+from pi_system.rpc.registry import BACKENDS, DEFAULT_BACKEND, find_backend
+from pi_system.rpc.session_config import SessionConfig, check_version, config_from_proto, config_to_proto
+
+CONFIG = SessionConfig(
+    backend="fss", artifact_digest="ab" * 32, client_id=bytes(range(16)), reveal="argmax", link="wan", insecure=True
+)
+
+
+def test_configuration_survives_the_wire():
+    assert config_from_proto(config_to_proto(CONFIG)) == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("client_id", b""), ("reveal", "all"), ("link", "dsl"), ("protocol_version", 2)]
+)
+def test_bad_field_of_a_peer_is_refused(field, value):
+    hello = config_to_proto(CONFIG)
+    setattr(hello, field, value)
+    with pytest.raises(ConfigError):
+        config_from_proto(hello)
+
+
+def test_version_is_compared():
+    check_version(1)
+    with pytest.raises(ConfigError, match="expected 1, found 0"):
+        check_version(0)
+
+
+def test_envelopes_must_hold_what_is_expected():
+    left, right = stream_pair()
+    write(left, ClientEnvelope(bye=Bye()))
+    assert read_client(right, "infer", "bye").WhichOneof("message") == "bye"
+    write(left, ServerEnvelope(ready=Ready()))
+    with pytest.raises(RemoteProtocolError, match="expected the message done, found ready"):
+        read_server(right, "done")
+    write(left, ClientEnvelope())
+    with pytest.raises(RemoteProtocolError, match="found None"):
+        read_client(right, "bye")
+
+
+def test_registered_backends_are_complete_and_others_are_refused():
+    assert DEFAULT_BACKEND in BACKENDS
+    for name in BACKENDS:
+        backend = find_backend(name)
+        assert callable(backend.deal)
+        assert callable(backend.make_server)
+        assert callable(backend.make_client)
+        assert isinstance(backend.DURABLE, bool)
+    with pytest.raises(ConfigError, match="backend"):
+        find_backend("os")

@@ -1,0 +1,150 @@
+"""Dialling and serving over real gRPC, both ends in this process."""
+
+import grpc
+import pytest
+
+from pi_system import errors
+from pi_system.errors import (
+    ConfigError,
+    DealerUnavailableError,
+    FrameTooLargeError,
+    PeerUnavailableError,
+    PiError,
+    RemoteProtocolError,
+)
+from pi_system.rpc.channel import GrpcChannel
+from pi_system.rpc.frames import DATA, FRAME_BYTES
+from pi_system.rpc.listen import serve_streams
+from pi_system.rpc.status import MESSAGE_CHARS, error_to_status
+from pi_system.rpc.transport import check_address, dial, unary
+
+PI_ERRORS = [getattr(errors, name) for name in errors.__all__]
+
+
+@pytest.fixture
+def serve():
+    """Starts servers; stops them after the test."""
+    servers = []
+
+    def start(streams=None, calls=None) -> str:
+        server, port = serve_streams("127.0.0.1:0", streams or {}, calls or {}, timeout_s=5.0, max_streams=4)
+        servers.append(server)
+        return f"127.0.0.1:{port}"
+
+    yield start
+    for server in servers:
+        server.stop(0).wait()
+
+
+def connect(address, method="Session", **changes):
+    options = {"connect_timeout_s": 5.0, "timeout_s": 5.0, "peer": "server"}
+    return dial(address, method, **(options | changes))
+
+
+def raiser(error):
+    def answer(_request):
+        raise error
+
+    return answer
+
+
+def test_stream_carries_messages_both_ways_and_ends_cleanly(serve):
+    taken = []
+    connection = connect(serve({"Session": taken.append}))
+    client = GrpcChannel(connection.stream)
+    client.send(b"ping")
+    while not taken:
+        pass
+    server = GrpcChannel(taken[0])
+    assert bytes(server.recv(4)) == b"ping"
+    server.send(bytes(3 * FRAME_BYTES))
+    server.close()
+    assert client.recv(3 * FRAME_BYTES).nbytes == 3 * FRAME_BYTES
+    with pytest.raises(PeerUnavailableError, match="closed"):
+        client.recv(1)
+    connection.close()
+    connection.close()
+
+
+@pytest.mark.parametrize("kind", PI_ERRORS)
+def test_every_error_crosses_as_itself(serve, kind):
+    address = serve({"Session": lambda stream: stream.fail(kind("what happened"))}, {"Ask": raiser(kind("what"))})
+    connection = connect(address)
+    with pytest.raises(kind, match="what happened") as caught:
+        connection.stream.read_data(1)
+    assert type(caught.value) is kind
+    connection.close()
+    with pytest.raises(kind, match="what"):
+        unary(address, "Ask", b"", timeout_s=5.0, peer="server")
+
+
+def test_foreign_exception_tells_the_client_nothing(serve, caplog):
+    def take(_stream):
+        raise ZeroDivisionError("secret")
+
+    connection = connect(serve({"Session": take}))
+    with pytest.raises(errors.InvariantError) as caught:
+        connection.stream.read_data(1)
+    assert "secret" not in str(caught.value)
+    assert "could not be served" in caplog.text
+    connection.close()
+
+
+def test_message_of_an_error_is_made_printable():
+    _, message, name = error_to_status(ConfigError("a\x1b[31m\nb" + "x" * 1000))
+    assert name == "ConfigError"
+    assert message.startswith("a?[31m?b")
+    assert len(message) == MESSAGE_CHARS
+    assert error_to_status(ValueError("secret"))[::2] == (grpc.StatusCode.INTERNAL, "InvariantError")
+
+
+def test_server_frame_over_our_limit_and_over_grpcs(serve):
+    for size in (FRAME_BYTES + 2, 4 * FRAME_BYTES):
+
+        def take(stream, size=size):
+            stream.outgoing = lambda: iter([bytes(size)])  # a server that does not cut its messages
+
+        connection = connect(serve({"Session": take}))
+        with pytest.raises(FrameTooLargeError):
+            connection.stream.read_data(size - 1)
+        connection.close()
+
+
+def test_client_that_leaves_is_noticed_by_the_server(serve):
+    taken = []
+    connection = connect(serve({"Session": taken.append}))
+    connection.stream.write(b"here", DATA)
+    while not taken:
+        pass
+    assert bytes(taken[0].read_data(4)) == b"here"
+    connection.abort(PiError("gone"))
+    with pytest.raises(PeerUnavailableError):
+        taken[0].read_data(1)
+    with pytest.raises(PiError, match="gone"):
+        connection.stream.read_data(1)
+
+
+def test_unreachable_address_raises_the_error_asked_for():
+    with pytest.raises(PeerUnavailableError, match=r"nothing answered within 0\.2 s"):
+        connect("127.0.0.1:9", connect_timeout_s=0.2)
+    with pytest.raises(DealerUnavailableError):
+        connect("127.0.0.1:9", connect_timeout_s=0.2, gone=DealerUnavailableError)
+
+
+def test_other_services_are_no_peer(serve):
+    connection = connect(serve(), method="Nothing")
+    with pytest.raises(RemoteProtocolError, match="UNIMPLEMENTED"):
+        connection.stream.read_data(1)
+    connection.close()
+
+
+def test_port_in_use_is_a_config_error(serve):
+    address = serve()
+    with pytest.raises(ConfigError, match="listen"):
+        serve_streams(address, {}, {}, timeout_s=1.0, max_streams=1)
+
+
+@pytest.mark.parametrize("address", ["", "localhost", ":7100", "host:", "host:http", "host:65536"])
+def test_bad_addresses_are_refused(address):
+    with pytest.raises(ConfigError, match="HOST:PORT"):
+        check_address(address)
