@@ -14,7 +14,7 @@ from client.result import Result
 from client.store import ClientStore
 from pi_system.artifact.store import load_public
 from pi_system.cli.errors import PiGroup
-from pi_system.cli.service import log_to_stderr, show_health
+from pi_system.cli.service import health_timeout, log_to_stderr, show_health
 from pi_system.errors import ArtifactDigestError, ConfigError
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.registry import BACKENDS, DEFAULT_BACKEND, find_backend
@@ -137,9 +137,10 @@ def prepare(count: int, **options: Any) -> None:
 
 @main.command()
 @_SERVER
-def ping(server: str) -> None:
+@health_timeout
+def ping(server: str, timeout: float) -> None:
     """Exit with 0 if a server answers."""
-    show_health(server, "server")
+    show_health(server, "server", timeout)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class Result:
         model: the public model.
         config: the session's.
         paths: the pictures.
-        outputs: logits (N, classes), or one-hot labels when only those are revealed.
+        outputs: logits (N, classes), or class indices (N, 1) when only those are revealed.
         online: cost of the online phase, for all pictures.
         offline: cost of the offline phase behind it, None if there is no record of it.
         prepared_now: that offline phase ran in this call.
@@ -106,10 +106,11 @@ class Result:
 
     def _prediction(self, index: int) -> dict[str, Any]:
         output = self.outputs[index]
-        best = int(output.argmax())
-        score, logits = None, None
-        if self.config.reveal == "logits":
+        if self.config.reveal == "argmax":
+            best, score, logits = int(output[0]), None, None
+        else:
+            best, logits = int(output.argmax()), [float(value) for value in output]
             weights = np.exp(output - output.max())
-            score, logits = float(weights[best] / weights.sum()), [float(value) for value in output]
+            score = float(weights[best] / weights.sum())
         label = self.model.preprocess.classes[best]
         return {"path": str(self.paths[index]), "class": best, "label": label, "score": score, "logits": logits}

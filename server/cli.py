@@ -7,7 +7,7 @@ from platformdirs import user_data_path
 
 from pi_system.artifact.store import load
 from pi_system.cli.errors import PiGroup
-from pi_system.cli.service import log_to_stderr, on_stop_signal, show_health
+from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, show_health
 from pi_system.rpc.registry import BACKENDS
 from pi_system.rpc.transport import check_address
 from server.options import ServerOptions
@@ -64,9 +64,10 @@ def serve(
 
 @main.command()
 @click.option("--server", envvar="PI_SERVER", default="127.0.0.1:7100", show_default=True, help="HOST:PORT")
-def health(server: str) -> None:
+@health_timeout
+def health(server: str, timeout: float) -> None:
     """Exit with 0 if a server answers."""
-    show_health(server, "server")
+    show_health(server, "server", timeout)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ class RingConfig(BaseModel):
             of two entries of a max-pool's window) satisfies |x| < 2^(k-1) at the input's fraction bits.
         logit_bits: bits of a logit with its sign, |logit| < 2^(logit_bits - 1) at the output's fraction bits, less than
             ring_bits: what the argmax tournament starts from.
+        weight_norm_bits: base-2 logarithm, rounded up, of the largest Euclidean norm of the integer weights that one
+            output of a weighted layer reads. Public, one number a model: it sizes the ciphertexts of backends
+            without a dealer. None for what 16-bit weights can reach at most.
         overflow_log2: base-2 logarithm of the stated bound on the probability that any value of one inference
             leaves its range (calibration tail estimate), and
         truncation_log2: of the bound on the probability that any local truncation of one inference fails
@@ -38,5 +41,6 @@ class RingConfig(BaseModel):
     weight_frac_bits: dict[str, _Bits]
     comparison_bits: dict[str, _Bits]
     logit_bits: Annotated[int, Field(ge=2, le=63)]
+    weight_norm_bits: Annotated[int, Field(ge=1, le=40)] | None = None
     overflow_log2: float = 0.0
     truncation_log2: float = -1000.0

@@ -72,6 +72,7 @@ class SecureWalk(Interpreter[Share]):
         """``masks``: the ReLU map, (C, H, W) booleans for every masked ReLU node."""
         self.graph, self.config, self.masks = graph, ring, masks
         self.ring = Ring(ring.ring_bits)
+        self._refreshed: dict[str, RingArray] = {}
 
     @abstractmethod
     def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Any:
@@ -90,12 +91,15 @@ class SecureWalk(Interpreter[Share]):
         return value
 
     def weighted(self, node: Conv2d | Linear, x: Share) -> Share:
-        """Linear layer on a fresh value."""
-        data = _full(x.data)
-        if not x.fresh:
-            batch = data.shape[0]
-            data = self._remask(f"{node.name}/in", data.reshape(batch, -1)).reshape(data.shape)
-        return Share(self._weighted(node, data), False)
+        """Linear layer on a fresh value; layers that read the same value read it under the same mask."""
+        source = node.inputs[0]
+        if x.fresh:
+            return Share(self._weighted(node, _full(x.data)), False)
+        if source not in self._refreshed:
+            data = _full(x.data)
+            flat = self._remask(f"{source}/fresh", data.reshape(data.shape[0], -1))
+            self._refreshed[source] = flat.reshape(data.shape)
+        return Share(self._weighted(node, self._refreshed[source]), False)
 
     def relu(self, node: Relu, x: Share) -> Share:
         """The gate on active positions; truncation and a fresh mask on the others."""

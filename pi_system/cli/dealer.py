@@ -5,7 +5,7 @@ import threading
 import click
 
 from pi_system.cli.errors import PiGroup
-from pi_system.cli.service import log_to_stderr, on_stop_signal, show_health
+from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, show_health
 from pi_system.rpc.dealer_link import DEALER_METHOD
 from pi_system.rpc.dealer_service import DealerService
 from pi_system.rpc.listen import serve_streams
@@ -41,9 +41,10 @@ def serve(listen: str, patience: float) -> None:
 
 @main.command()
 @click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT")
-def health(dealer: str) -> None:
+@health_timeout
+def health(dealer: str, timeout: float) -> None:
     """Exit with 0 if a dealer answers."""
-    show_health(dealer, "dealer")
+    show_health(dealer, "dealer", timeout)
 
 
 if __name__ == "__main__":

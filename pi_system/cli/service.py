@@ -1,6 +1,7 @@
 """What the long-running programs share: logging, signals, the health check."""
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -10,11 +11,15 @@ import click
 from pi_system._proto.v1.control_pb2 import Description
 from pi_system.rpc.transport import unary
 
-__all__ = ["describe", "log_to_stderr", "on_stop_signal", "show_health"]
+__all__ = ["describe", "health_timeout", "log_to_stderr", "on_stop_signal", "show_health"]
+
+
+health_timeout = click.option("--timeout", default=3.0, show_default=True, help="Seconds it is tried.")
 
 
 def log_to_stderr(name: str, level: int = logging.INFO) -> None:
-    """Log to stderr, with time, program and process."""
+    """Log to stderr, with time, program and process; gRPC's own log, which knows nothing that we do not say, is off."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read by gRPC when the first channel or server is made
     logging.basicConfig(
         stream=sys.stderr, level=level, format=f"%(asctime)s {name}[%(process)d] %(levelname)s %(message)s"
     )
@@ -31,9 +36,9 @@ def describe(address: str, peer: str, timeout_s: float) -> Description:
     return Description.FromString(unary(address, "Describe", b"", timeout_s=timeout_s, peer=f"{peer} {address}"))
 
 
-def show_health(address: str, peer: str) -> None:
+def show_health(address: str, peer: str, timeout_s: float) -> None:
     """Print what answers at ``address``. Raises PiError, for the program's exit code."""
-    found = describe(address, peer, timeout_s=3.0)
+    found = describe(address, peer, timeout_s)
     parts = [found.role, f"protocol {found.protocol_version}", f"backends {','.join(found.backends)}"]
     if found.artifact_digest:
         parts.append(f"artifact {found.artifact_digest[:16]} ({found.model})")

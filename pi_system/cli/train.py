@@ -1,14 +1,17 @@
 """``pi-train``: train a network, reduce its ReLUs, evaluate and count it.
 
     pi-train train --network resnet18:m=16 --data digits --epochs 12 --out runs/digits
-    pi-train reduce runs/digits --method deepreduce --fraction 0.5 --epochs 8 --out runs/digits-half
+    pi-train reduce runs/digits --method snl --fraction 0.25 --epochs 8 --out runs/digits-quarter
+    pi-train pareto runs/digits --epochs 4 --out runs/digits-pareto
     pi-train export runs/digits-half model
 
 A command that was stopped (Ctrl-C, SIGTERM, kill) goes on where it was when it is given again.
 """
 
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -16,8 +19,11 @@ from pi_system.cli.errors import PiGroup
 from pi_system.cli.export import export
 from pi_system.cli.options import json_option, recipe_options, show_result
 from pi_system.errors import ConfigError
+from pi_system.reduce.equalization import CRITICALITY_ORDER, equalized_multipliers, multiplier_name
 from pi_system.reduce.job import reduce_run
+from pi_system.reduce.pareto import criticality_run, pareto_run
 from pi_system.reduce.registry import METHODS
+from pi_system.reduce.study import StudyConfig, run_study
 from pi_system.train.config import TrainConfig
 from pi_system.train.counting import count_network
 from pi_system.train.data import DataConfig, load_data, write_sample
@@ -28,6 +34,7 @@ from pi_system.train.spec import NetworkSpec
 
 __all__ = ["main"]
 
+_Number = TypeVar("_Number", int, float)
 _PATH = click.Path(path_type=Path)
 
 
@@ -59,7 +66,7 @@ def train(
 
 @main.command()
 @click.argument("source", type=_PATH)
-@click.option("--method", type=click.Choice(list(METHODS)), default="deepreduce")
+@click.option("--method", type=click.Choice(list(METHODS)), default="snl")
 @click.option("--budget", type=int, help="Largest number of ReLUs.")
 @click.option("--fraction", type=float, help="The same as a share of SOURCE's ReLUs.")
 @click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="Option of the method.")
@@ -79,6 +86,87 @@ def reduce(
     config = TrainConfig(**recipe)
     goal = {"budget": budget, "fraction": fraction}
     show_result(reduce_run(source, out, method, _pairs(options), config, **goal, progress=not quiet), as_json)  # type: ignore[arg-type]
+
+
+@main.command()
+@click.argument("source", type=_PATH)
+@click.option("--order", help="Stages, most critical first, as 3,2,4,1; measured if it is left out.")
+@click.option("--criticality-epochs", default=2, help="Epochs of each measurement.")
+@click.option("--channels", default="1,0.5,0.25", help="Shares of the width to try.")
+@click.option("--strides", default="1,2", help="Strides of the stem to try: 2 halves feature maps.")
+@click.option("--extra-epochs", default=10, help="Epochs more for points that start from new weights.")
+@recipe_options(epochs=10, learning_rate=0.05, batch_size=64)
+def pareto(
+    source: Path,
+    order: str | None,
+    criticality_epochs: int,
+    channels: str,
+    strides: str,
+    extra_epochs: int,
+    out: Path,
+    quiet: bool,
+    as_json: bool,
+    **recipe: Any,
+) -> None:
+    """Try every DeepReDuce configuration of the run SOURCE and mark the Pareto set."""
+    found = pareto_run(
+        source,
+        out,
+        TrainConfig(**recipe),
+        order=_numbers("order", order, int) if order else None,
+        criticality_epochs=criticality_epochs,
+        channels=_numbers("channels", channels, float),
+        strides=_numbers("strides", strides, int),
+        extra_epochs=extra_epochs,
+        progress=not quiet,
+    )
+    best = {p["run"]: f"{p['relus']:,} ReLUs, {p['test_accuracy']:.2%}" for p in found["points"] if p["pareto"]}
+    show_result(found if as_json else best, as_json)
+
+
+@main.command()
+@click.argument("source", type=_PATH)
+@recipe_options(epochs=2, learning_rate=0.05, batch_size=64)
+def criticality(source: Path, out: Path, quiet: bool, as_json: bool, **recipe: Any) -> None:
+    """Measure how critical each stage's ReLUs are in the run SOURCE."""
+    config = TrainConfig(**recipe)
+    entries = criticality_run(source, out, config, epochs=config.epochs, progress=not quiet)
+    lines = {f"stage {e.stage}": f"C = {e.criticality:.4f}, {e.relus:,} ReLUs, {e.accuracy:.2%}" for e in entries}
+    show_result({"criticality": [asdict(e) for e in entries]} if as_json else lines, as_json)
+
+
+@main.command()
+@click.option("--blocks", default="2,2,2,2", help="Blocks of each stage.")
+@click.option("--order", default=",".join(map(str, CRITICALITY_ORDER)), help="Stages, most critical first.")
+@click.option("--alpha", type=int, help="Fix the first multiplier.")
+@json_option
+def design(blocks: str, order: str, alpha: int | None, as_json: bool) -> None:
+    """List the HybReNet multipliers that equalize ReLUs to a criticality order."""
+    phi = _numbers("blocks", blocks, int)
+    if len(phi) != 4:
+        raise ConfigError(f"--blocks: expected four numbers; found {blocks!r}")
+    found = equalized_multipliers((phi[0], phi[1], phi[2], phi[3]), _numbers("order", order, int), alpha=alpha)
+    names = [multiplier_name(one) for one in found]
+    show_result({"multipliers": names if as_json else " ".join(names)}, as_json)
+
+
+@main.command()
+@click.argument("config", type=_PATH)
+@click.option("--out", type=_PATH, required=True, help="Folder for all runs and study.json.")
+@click.option("--workers", default=1, help="Runs at once, each in a process.")
+@click.option("--threads", type=int, help="Threads of each process.")
+@click.option("--quiet", is_flag=True, help="No lines about finished runs.")
+@json_option
+def sweep(config: Path, out: Path, workers: int, threads: int | None, quiet: bool, as_json: bool) -> None:
+    """Run the study that the JSON file CONFIG describes."""
+    found = run_study(
+        StudyConfig.load(config),
+        out,
+        workers=workers,
+        threads=threads,
+        report=lambda line: None if quiet else click.echo(line, err=True),
+    )
+    show_result(found if as_json else {"runs": len(found["runs"]), "study": str(out / "study.json")}, as_json)
 
 
 @main.command()
@@ -120,3 +208,10 @@ def _pairs(options: tuple[str, ...]) -> dict[str, str]:
         if "=" not in option:
             raise ConfigError(f"--set: expected KEY=VALUE; found {option!r}")
     return {key: value for key, _, value in (option.partition("=") for option in options)}
+
+
+def _numbers(name: str, text: str, kind: Callable[[str], _Number]) -> tuple[_Number, ...]:
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--{name}: expected numbers with commas between them; found {text!r}") from error

@@ -17,6 +17,7 @@ from pi_system.export.draft import Draft
 from pi_system.export.merge import merge_linear_layers, remove_dead_nodes
 from pi_system.export.quantise import QuantiseOptions, quantise
 from pi_system.export.trace import trace
+from pi_system.program.encoding import quantise_weights, weight_norm_bits
 from pi_system.program.float_point import FloatInterpreter
 
 __all__ = ["export_network", "lower"]
@@ -95,10 +96,12 @@ def export_network(
             quantised.max_error,
             options.max_error,
         )
+    plan = quantised.plan
+    norm_bits = weight_norm_bits(quantise_weights(plan.graph, plan.ring, weights))
     return Artifact.create(
         name=name,
-        graph=quantised.plan.graph,
-        ring=quantised.plan.ring,
+        graph=plan.graph,
+        ring=plan.ring.model_copy(update={"weight_norm_bits": norm_bits}),
         preprocess=preprocess,
         masks=draft.masks,
         weights=weights,

@@ -63,28 +63,33 @@ def transpose_128(rows: Bytes) -> Blocks:
     return out
 
 
-def tree_sender(roots: Blocks, depth: int, delta: bytes) -> tuple[Blocks, Blocks]:
-    """Expand correlated GGM trees (half-tree, eprint 2022/1431, figure 3).
+def tree_sender(roots: Blocks, depth: int, delta: bytes, leaves: Blocks) -> Blocks:
+    """Expand correlated GGM trees (half-tree, eprint 2022/1431, figure 3) into ``leaves``, all with lsb 0.
+
+    Args:
+        roots: (trees, 2).
+        depth: levels.
+        delta: 16 bytes, odd.
+        leaves: (trees * 2^depth, 2), written.
 
     Returns:
-        leaves (trees * 2^depth, 2) with lsb 0, and for every tree and level the sum of the left nodes,
-        (trees * depth, 2).
+        for every tree and level the sum of the left nodes, (trees * depth, 2).
     """
-    trees = len(roots)
-    leaves, sums = np.empty((trees << depth, 2), np.uint64), np.empty((trees * depth, 2), np.uint64)
+    sums = np.empty((len(roots) * depth, 2), np.uint64)
     _native.tree_sender(roots, depth, delta, leaves, sums)
-    return leaves, sums
+    return sums
 
 
-def tree_receiver(alphas: NDArray[np.uint32], depth: int, keys: Blocks) -> Blocks:
+def tree_receiver(alphas: NDArray[np.uint32], depth: int, keys: Blocks, leaves: Blocks) -> None:
     """Expand the same trees without leaf alpha, from the sums of the side that the path to alpha does not take.
 
-    Returns:
-        leaves (trees * 2^depth, 2): the sender's, with Delta added at alpha.
+    Args:
+        alphas: (trees,).
+        depth: levels.
+        keys: (trees * depth, 2).
+        leaves: (trees * 2^depth, 2), written: the sender's, with Delta added at alpha.
     """
-    leaves = np.empty((len(alphas) << depth, 2), np.uint64)
     _native.tree_receiver(alphas, depth, keys, leaves)
-    return leaves
 
 
 def lpn_encode(base: Blocks, seed: bytes, first: int, out: Blocks) -> None:

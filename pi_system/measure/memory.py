@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-__all__ = ["folder_bytes", "peak_memory_bytes", "peak_of_descendants_bytes"]
+__all__ = ["descendants", "folder_bytes", "peak_memory_bytes", "peak_of_descendants_bytes"]
 
 
 def peak_memory_bytes(pid: int | str = "self") -> int:
@@ -17,13 +17,17 @@ def peak_memory_bytes(pid: int | str = "self") -> int:
 
 def peak_of_descendants_bytes(pid: int) -> int:
     """The largest peak among the processes below ``pid``; 0 if there are none."""
-    children = _children_by_parent()
-    waiting, peak = list(children.get(pid, [])), 0
+    return max(map(peak_memory_bytes, descendants(pid)), default=0)
+
+
+def descendants(pid: int) -> set[int]:
+    """Children of ``pid``, their children, and so on."""
+    children, waiting, found = _children_by_parent(), [pid], set[int]()
     while waiting:
-        child = waiting.pop()
-        peak = max(peak, peak_memory_bytes(child))
-        waiting += children.get(child, [])
-    return peak
+        below = children.get(waiting.pop(), [])
+        found.update(below)
+        waiting += below
+    return found
 
 
 def folder_bytes(folder: Path) -> int:

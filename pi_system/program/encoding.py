@@ -22,6 +22,7 @@ __all__ = [
     "logits_to_float",
     "pool_factor",
     "quantise_weights",
+    "weight_norm_bits",
     "wrap",
 ]
 
@@ -117,3 +118,13 @@ def pool_factor(node: AvgPool2d, ring: RingConfig) -> int:
     """What an average pool multiplies its window sums by: 1 for a power of two, else rint(2^fw / area)."""
     frac_bits = ring.weight_frac_bits.get(node.name)
     return 1 if frac_bits is None else round(2.0**frac_bits / prod(node.kernel))
+
+
+def weight_norm_bits(weights: IntWeights) -> int:
+    """The least b with 2^b above the Euclidean norm of the integer weights of every output, of all ``*.weight``."""
+    squared = 1
+    for name, tensor in weights.items():
+        if name.endswith(".weight"):
+            rows = tensor.reshape(tensor.shape[0], -1)
+            squared = max(squared, int(np.einsum("ij,ij->i", rows, rows).max()))
+    return max(1, -(-(squared - 1).bit_length() // 2))

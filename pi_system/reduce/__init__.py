@@ -1,16 +1,38 @@
 """Reduction: methods that bring a trained network's ReLUs under a budget, all through one interface."""
 
+from pi_system.reduce.controls import Narrower, RandomMask
+from pi_system.reduce.criticality import StageCriticality, measure_criticality
 from pi_system.reduce.deepreduce import DeepReduce
+from pi_system.reduce.deepreshape import DeepReShape
+from pi_system.reduce.equalization import equalized_multipliers
 from pi_system.reduce.job import reduce_run
 from pi_system.reduce.method import ReductionMethod, ReductionResult, ReductionTask
+from pi_system.reduce.pareto import pareto_run
 from pi_system.reduce.registry import METHODS, make_method
+from pi_system.reduce.senet import SeNet
+from pi_system.reduce.shallow import Shallow
+from pi_system.reduce.snl import Snl
+from pi_system.reduce.study import Entry, StudyConfig, run_study
 
 __all__ = [
     "METHODS",
+    "DeepReShape",
     "DeepReduce",
+    "Entry",
+    "Narrower",
+    "RandomMask",
     "ReductionMethod",
     "ReductionResult",
     "ReductionTask",
+    "SeNet",
+    "Shallow",
+    "Snl",
+    "StageCriticality",
+    "StudyConfig",
+    "equalized_multipliers",
     "make_method",
+    "measure_criticality",
+    "pareto_run",
     "reduce_run",
+    "run_study",
 ]

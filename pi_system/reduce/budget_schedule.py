@@ -30,9 +30,6 @@ _INTERVAL = 10
 _UPDATES = 50  # at least so many, in a search so short that the interval would give less
 _DECAY = 0.95
 
-_Select = Callable[[Mapping[str, Tensor], float], dict[str, Tensor]]
-"""Scores, and the share of the surplus ReLUs that is left, to masks."""
-
 
 def search_masks(
     task: ReductionTask,
@@ -58,10 +55,11 @@ def search_masks(
         Interrupted: stopped; the same call resumes.
     """
     gates = insert_gates(student, HardGate, granularity, _DECAY)
-    allowed = {name: gate.allowed for name, gate in gates.items()}
-    start = {name: int(mask.sum()) for name, mask in allowed.items()}
+    start = {name: int(gate.allowed.sum()) for name, gate in gates.items()}
 
-    def select(scores: Mapping[str, Tensor], left: float) -> dict[str, Tensor]:
+    def select(left: float) -> dict[str, Tensor]:
+        scores = {name: gate.scores() for name, gate in gates.items()}
+        allowed = {name: gate.allowed for name, gate in gates.items()}
         if budgets is not None:
             return select_in_layers(scores, allowed, {n: _between(b, start[n], left) for n, b in budgets.items()})
         return select_best(scores, allowed, _between(task.budget, sum(start.values()), left))
@@ -83,7 +81,7 @@ def _between(budget: int, start: int, left: float) -> int:
 class _Shrinking:
     """The companion of the search. Its state is in the gates' buffers; when it acts follows from the share done."""
 
-    def __init__(self, gates: Mapping[str, HardGate], select: _Select) -> None:
+    def __init__(self, gates: Mapping[str, HardGate], select: Callable[[float], dict[str, Tensor]]) -> None:
         self._gates, self._select = gates, select
 
     def extra_loss(self) -> None:
@@ -99,8 +97,8 @@ class _Shrinking:
         return False
 
     def update(self, left: float) -> None:
-        """Take the best entries by importance as the mask."""
+        """Take the best entries as the mask when this share of the surplus ReLUs is left."""
         with torch.no_grad():
-            masks = self._select({name: gate.scores() for name, gate in self._gates.items()}, left)
+            masks = self._select(left)
         for name, gate in self._gates.items():
             gate.set_mask(masks[name])

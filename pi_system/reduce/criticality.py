@@ -12,7 +12,7 @@ import copy
 from dataclasses import dataclass, replace
 
 from pi_system.reduce.method import ReductionTask
-from pi_system.train.loop import fit
+from pi_system.reduce.training import train_student
 from pi_system.train.relu import named_relus
 
 __all__ = ["StageCriticality", "measure_criticality"]
@@ -58,15 +58,5 @@ def _accuracy(task: ReductionTask, stage: int, epochs: int) -> float:
     for relu in named_relus(student).values():
         if relu.stage != stage:
             relu.set_mask(relu.mask & False)
-    name = f"criticality-{stage}"
-    fitted = fit(
-        student,
-        task.data,
-        replace(task.finetune, epochs=epochs),
-        teacher=copy.deepcopy(task.network),
-        checkpoint=task.checkpoint(name),
-        label=name,
-        on_epoch=task.on_epoch,
-        progress=task.progress,
-    )
+    fitted = train_student(task, student, replace(task.finetune, epochs=epochs), f"criticality-{stage}")
     return fitted.validation.accuracy

@@ -12,6 +12,7 @@ which HybReNet stands for which regime, and the wiring of ReLU reuse. Here the g
 they have: adding the ReLU'd group to them is a linear map, which the next convolution can learn by itself.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,7 +22,7 @@ from pi_system.reduce.deepreduce import Configuration
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.training import apply_masks, train_new
 from pi_system.train.networks import Classifier, build_network
-from pi_system.train.relu import named_relus
+from pi_system.train.relu import MaskedReLU, named_relus
 from pi_system.train.relu_map import ReluMap
 from pi_system.train.spec import NetworkSpec
 
@@ -88,19 +89,22 @@ class DeepReShape:
         return spec, steps
 
     def _count(self, spec: NetworkSpec, steps: str) -> int:
-        # Masks hold values, which the meta device does not keep: one m is built for real, and it is small.
         relus = named_relus(build_network(spec, device="meta"))
-        kept = _kept_layers(spec, steps)
-        return sum(relu.size // relu.shape[0] * self._group(relu.shape[0]) for n, relu in relus.items() if n in kept)
+        kept = [relus[name] for name in _configuration(relus, steps).layers(relus)]
+        return sum(relu.size // relu.shape[0] * self._group(relu.shape[0]) for relu in kept)
 
     def _group(self, channels: int) -> int:
         return max(channels // self.reuse, 1)
 
     def _prepare(self, network: Classifier, steps: str) -> None:
-        stages = tuple(sorted({relu.stage for relu in named_relus(network).values()}))
-        kept = Configuration(stages[1:] if "cull" in steps else stages, "thin" in steps).relu_map(network)
+        relus = named_relus(network)
         masks = {}
-        for name, mask in kept:
+        for name, mask in _configuration(relus, steps).relu_map(network):
             last_group = torch.arange(mask.shape[0]) >= mask.shape[0] - self._group(mask.shape[0])
             masks[name] = mask & last_group[:, None, None]
-        apply_masks(named_relus(network), masks)
+        apply_masks(relus, masks)
+
+
+def _configuration(relus: Mapping[str, MaskedReLU], steps: str) -> Configuration:
+    stages = tuple(sorted({relu.stage for relu in relus.values()}))
+    return Configuration(stages[1:] if "cull" in steps else stages, "thin" in steps)

@@ -11,7 +11,7 @@ A B C > 64, and with C >= 2 and the smallest A for each (B, C) exactly 5x5x3x, 5
 Source: Jha and Reagen, TMLR 2024, arXiv 2304.10593; the inequalities were derived again from the four names.
 """
 
-from itertools import product
+from itertools import pairwise, product
 
 from pi_system.errors import ConfigError
 
@@ -57,7 +57,7 @@ def _follows(blocks: tuple[int, int, int, int], order: tuple[int, ...], multipli
     widths = (64, 16 * alpha, 4 * alpha * beta, alpha * beta * gamma)  # 64 times the counts, whole numbers
     counts = [count * width for count, width in zip(blocks, widths, strict=True)]
     ranked = [counts[stage - 1] for stage in order]
-    return all(first > second for first, second in zip(ranked, ranked[1:], strict=False))
+    return all(first > second for first, second in pairwise(ranked))
 
 
 def multiplier_name(multipliers: tuple[int, int, int]) -> str:

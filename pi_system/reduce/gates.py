@@ -75,6 +75,7 @@ class HardGate(Gate):
 
     importance: Tensor
     kept: Tensor
+    cost: Tensor
 
     def __init__(self, relu: MaskedReLU, granularity: str, decay: float) -> None:
         """Start as the ReLU itself; ``decay`` is that of the running mean."""
@@ -83,7 +84,8 @@ class HardGate(Gate):
         importance = torch.zeros(1, *self.shape, device=relu.mask.device)
         self.register_buffer("importance", importance.contiguous(memory_format=torch.channels_last))
         self.register_buffer("kept", relu.mask.clone())
-        self.register_load_state_dict_post_hook(lambda module, _: module.relu.set_mask(module.kept))
+        self.register_buffer("cost", relu.mask.float().sum_to_size(self.shape).clamp(min=1), persistent=False)
+        self.register_load_state_dict_post_hook(_restore)  # type: ignore[no-untyped-call]
 
     def set_mask(self, mask: Tensor) -> None:
         """Set which positions are ReLUs now, bool (C, H, W)."""
@@ -98,8 +100,13 @@ class HardGate(Gate):
         return _HardReLU.apply(x, floor, self.importance, self.decay)  # type: ignore[no-any-return,no-untyped-call]
 
     def scores(self) -> Tensor:
-        """Importance."""
-        return self.importance[0]
+        """Importance, by ReLU."""
+        return self.importance[0] / self.cost
+
+
+def _restore(gate: HardGate, _keys: object) -> None:
+    """After loading a checkpoint the ReLU has the mask it had when that was saved."""
+    gate.relu.set_mask(gate.kept)
 
 
 class _HardReLU(torch.autograd.Function):

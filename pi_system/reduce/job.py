@@ -1,19 +1,20 @@
 """One reduction job: from a finished run directory to another one with fewer ReLUs."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pi_system.errors import ConfigError, InputError, InvariantError
-from pi_system.reduce.method import ReductionTask
+from pi_system.reduce.method import ReductionTask, ignore_history
 from pi_system.reduce.registry import make_method
 from pi_system.train.config import TrainConfig
 from pi_system.train.data import load_data
+from pi_system.train.loop import History
 from pi_system.train.run import RunDirectory
 
-__all__ = ["budget_of", "reduce_run"]
+__all__ = ["budget_of", "reduce_run", "task_of"]
 
 
 def budget_of(relus: int, budget: int | None, fraction: float | None) -> int:
@@ -29,6 +30,37 @@ def budget_of(relus: int, budget: int | None, fraction: float | None) -> int:
     if fraction is None or not 0 < fraction < 1:
         raise ConfigError(f"fraction: expected between 0 and 1; found {fraction}")
     return int(relus * fraction)
+
+
+def task_of(
+    origin: RunDirectory,
+    budget: int,
+    config: TrainConfig,
+    *,
+    workdir: Path | None = None,
+    on_epoch: Callable[[History], None] = ignore_history,
+    progress: bool = False,
+) -> ReductionTask:
+    """A task on the network, the data and the split of a finished run.
+
+    Raises:
+        ConfigError: an impossible budget.
+        InputError: the run or its data cannot be read, or the data are not what it was trained on.
+    """
+    loaded, data_config = origin.load(), origin.data_config()
+    data = load_data(data_config)
+    if data.preprocess != loaded.preprocess:
+        raise InputError(f"data {data_config.name}: expected the pictures {origin.path} was trained on; found others")
+    return ReductionTask(
+        spec=loaded.spec,
+        network=loaded.network,
+        data=data,
+        budget=budget,
+        finetune=config,
+        workdir=workdir,
+        on_epoch=on_epoch,
+        progress=progress,
+    )
 
 
 def reduce_run(
@@ -65,32 +97,18 @@ def reduce_run(
         Interrupted: stopped; everything done is in the run directory.
     """
     reducer = make_method(method, options)
-    origin = RunDirectory(source)
-    loaded, data_config = origin.load(), origin.data_config()
-    relus = budget_of(loaded.relu_map.count, budget, fraction)
-    run = RunDirectory(out)
-    data = load_data(data_config)
-    if data.preprocess != loaded.preprocess:
-        raise InputError(f"data {data_config.name}: expected the pictures {source} was trained on; found others")
-    task = ReductionTask(
-        spec=loaded.spec,
-        network=loaded.network,
-        data=data,
-        budget=relus,
-        finetune=config,
-        workdir=out / "work",
-        on_epoch=run.record,
-        progress=progress,
-    )
+    origin, run = RunDirectory(source), RunDirectory(out)
+    relus = budget_of(origin.load().relu_map.count, budget, fraction)
+    task = task_of(origin, relus, config, workdir=out / "work", on_epoch=run.record, progress=progress)
     reduction = {"source": str(source.resolve()), "method": method, "options": dict(options), "budget": relus}
-    run.claim(data_config, network=str(loaded.spec), train=asdict(config), reduction=reduction)
+    run.claim(origin.data_config(), network=str(task.spec), train=asdict(config), reduction=reduction)
     if run.finished:
         return run.result()
     result = reducer.reduce(task)
     if result.relu_map.count > relus:
         raise InvariantError(f"{method}: expected at most {relus} ReLUs; found {result.relu_map.count}")
     written = run.finish(
-        result.network, result.spec, data, result.fitted, method=method, budget=relus, report=result.report
+        result.network, result.spec, task.data, result.fitted, method=method, budget=relus, report=result.report
     )
     shutil.rmtree(out / "work", ignore_errors=True)
     return written

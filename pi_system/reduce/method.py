@@ -17,10 +17,10 @@ from pi_system.train.networks import Classifier
 from pi_system.train.relu_map import ReluMap
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["ReductionMethod", "ReductionResult", "ReductionTask"]
+__all__ = ["ReductionMethod", "ReductionResult", "ReductionTask", "ignore_history"]
 
 
-def _ignore(_history: History) -> None:
+def ignore_history(_history: History) -> None:
     """Record nothing."""
 
 
@@ -42,7 +42,7 @@ class ReductionTask:
     budget: int
     finetune: TrainConfig
     workdir: Path | None = None
-    on_epoch: Callable[[History], None] = _ignore
+    on_epoch: Callable[[History], None] = ignore_history
     progress: bool = False
 
     def __post_init__(self) -> None:

@@ -5,12 +5,27 @@ from dataclasses import fields
 from typing import Any
 
 from pi_system.errors import ConfigError
+from pi_system.reduce.controls import Narrower, RandomMask
 from pi_system.reduce.deepreduce import DeepReduce
+from pi_system.reduce.deepreshape import DeepReShape
 from pi_system.reduce.method import ReductionMethod
+from pi_system.reduce.senet import SeNet
+from pi_system.reduce.shallow import Shallow
+from pi_system.reduce.snl import Snl
 
 __all__ = ["METHODS", "make_method"]
 
-METHODS: dict[str, type[Any]] = {"deepreduce": DeepReduce}
+METHODS: dict[str, type[Any]] = {
+    "deepreshape": DeepReShape,
+    "deepreduce": DeepReduce,
+    "snl": Snl,
+    "senet": SeNet,
+    "shallow": Shallow,
+    "random": RandomMask,
+    "narrower": Narrower,
+}
+
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 def make_method(name: str, options: Mapping[str, str]) -> ReductionMethod:
@@ -31,8 +46,8 @@ def make_method(name: str, options: Mapping[str, str]) -> ReductionMethod:
         if key not in kinds:
             raise ConfigError(f"method {name}: expected options {', '.join(kinds)}; found {key!r}")
         try:
-            values[key] = kinds[key](text)
-        except ValueError as error:
+            values[key] = _TRUTH[text.lower()] if kinds[key] is bool else kinds[key](text)
+        except (ValueError, KeyError) as error:
             raise ConfigError(f"method {name}, {key}: expected {kinds[key].__name__}; found {text!r}") from error
     method: ReductionMethod = METHODS[name](**values)
     return method

@@ -28,11 +28,9 @@ def select_best(scores: Mapping[str, Tensor], allowed: Mapping[str, Tensor], bud
     costs = {name: allowed[name].float().sum_to_size(score.shape).flatten() for name, score in scores.items()}
     cost = torch.cat(list(costs.values()))
     value = torch.cat([score.flatten().float() for score in scores.values()])
-    chosen = _take(value, cost, budget)
-    parts = chosen.split([score.numel() for score in scores.values()])
-    return {
-        name: part.reshape(scores[name].shape) & allowed[name] for name, part in zip(scores, parts, strict=True)
-    }
+    sizes = [score.numel() for score in scores.values()]
+    parts = torch.split(_take(value, cost, budget), sizes)
+    return {name: part.reshape(scores[name].shape) & allowed[name] for name, part in zip(scores, parts, strict=True)}
 
 
 def _take(value: Tensor, cost: Tensor, budget: int) -> Tensor:

@@ -28,7 +28,7 @@ def loss_of_layers(task: ReductionTask) -> dict[str, float]:
     Batch normalisation takes each batch's statistics, as it would after a moment of training; layers without
     active ReLUs have no rise.
     """
-    network = copy.deepcopy(task.network).train()
+    network = copy.deepcopy(task.network).to(task.finetune.torch_device()).train()
     relus = named_relus(network)
     with torch.no_grad():
         whole = _mean_loss(network, task)
@@ -52,7 +52,7 @@ def _batches(network: nn.Module, task: ReductionTask) -> Iterator[tuple[Tensor, 
     normalise = Normalisation.of(task.data.preprocess, device)
     generator = torch.Generator().manual_seed(task.finetune.seed)
     index = torch.randperm(len(task.data.train), generator=generator)[:_PICTURES]
-    for part in index.split(_BATCH):
+    for part in torch.split(index, _BATCH):
         if len(part) > 1:
             pictures = task.data.train.subset(part).to(device)
             yield normalise(pictures.images), pictures.labels
@@ -63,7 +63,7 @@ def pruning_density(task: ReductionTask, density: float) -> dict[str, float]:
 
     A weight's worth is |w dL/dw|, over some training pictures.
     """
-    network = copy.deepcopy(task.network).train()
+    network = copy.deepcopy(task.network).to(task.finetune.torch_device()).train()
     network.zero_grad()
     for x, labels in _batches(network, task):
         functional.cross_entropy(network(x), labels).backward()  # type: ignore[no-untyped-call]

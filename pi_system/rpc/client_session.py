@@ -19,7 +19,6 @@ from pi_system.channel.shaped import parse_link, shape
 from pi_system.errors import (
     ArtifactDigestError,
     FrameTooLargeError,
-    PeerUnavailableError,
     PiError,
     RemoteProtocolError,
 )
@@ -29,12 +28,11 @@ from pi_system.rpc.envelope import ID_BYTES, read_server, write
 from pi_system.rpc.registry import BACKENDS, Backends, RuntimeOptions, find_backend
 from pi_system.rpc.server_session import SESSION_METHOD
 from pi_system.rpc.session_config import SessionConfig, check_version, config_to_proto
-from pi_system.rpc.transport import Connection, dial
+from pi_system.rpc.transport import dial
 
 __all__ = ["ClientSession", "Endpoint", "OfflineCost", "OnlineCost"]
 
 MAX_MODEL_BYTES: Final = 512 << 20
-_RETRY_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +107,16 @@ class ClientSession:
         """
         self._endpoint = endpoint
         asked = replace(config, artifact_digest=public.public.digest) if public else config
-        self._connection, hello = _connect(endpoint, asked)
+        self._connection = dial(
+            endpoint.server,
+            SESSION_METHOD,
+            connect_timeout_s=endpoint.connect_timeout_s,
+            timeout_s=endpoint.timeout_s,
+            peer=f"server {endpoint.server}",
+        )
         try:
+            write(self._connection.stream, ClientEnvelope(hello=config_to_proto(asked)))
+            hello = read_server(self._connection.stream, "hello").hello
             check_version(hello.protocol_version)
             self.public = public or self._receive_model(hello)
             found = self.public.public.digest
@@ -231,27 +237,6 @@ class ClientSession:
         runtime = getattr(self, "_runtime", None)  # there is none yet when the handshake fails
         if isinstance(runtime, _Closable):
             runtime.close()
-
-
-def _connect(endpoint: Endpoint, config: SessionConfig) -> tuple[Connection, ServerHello]:
-    """Connect until a server answers the hello: a worker may be taken between our connecting and our hello."""
-    deadline_s = time.monotonic() + endpoint.connect_timeout_s
-    while True:
-        connection = dial(
-            endpoint.server,
-            SESSION_METHOD,
-            connect_timeout_s=max(0.1, deadline_s - time.monotonic()),
-            timeout_s=endpoint.timeout_s,
-            peer=f"server {endpoint.server}",
-        )
-        try:
-            write(connection.stream, ClientEnvelope(hello=config_to_proto(config)))
-            return connection, read_server(connection.stream, "hello").hello
-        except PiError as error:
-            connection.abort(error)
-            if not isinstance(error, PeerUnavailableError) or time.monotonic() > deadline_s:
-                raise
-        time.sleep(_RETRY_S)
 
 
 def _as_pi_error(error: BaseException) -> PiError:

@@ -30,6 +30,7 @@ __all__ = ["DealerService"]
 
 MAX_REQUEST_BYTES: Final = 64 << 20
 """A request is a public graph: kilobytes, with pixel masks megabytes."""
+_HELLO_S: Final = 10.0
 _ROLES: Final = ("server", "client")
 _LOG = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class DealerService:
 
     def _admit(self, stream: FrameStream) -> _Party:
         """Read and check what a party wants."""
-        hello = read(stream, DealerHello)
+        hello = read(stream, DealerHello, _HELLO_S)
         check_version(hello.protocol_version)
         find_backend(hello.backend, self._backends)
         parse_link(hello.link)

@@ -27,7 +27,7 @@ def write(stream: FrameStream, message: Message) -> None:
     stream.write(message.SerializeToString(), CONTROL)
 
 
-def read(stream: FrameStream, kind: type[M]) -> M:
+def read(stream: FrameStream, kind: type[M], timeout_s: float | None = None) -> M:
     """The next message, which must be a control message of ``kind``.
 
     Raises:
@@ -35,14 +35,14 @@ def read(stream: FrameStream, kind: type[M]) -> M:
         ChannelError: see FrameStream.
     """
     try:
-        return kind.FromString(bytes(stream.read_control()))
+        return kind.FromString(bytes(stream.read_control(timeout_s)))
     except DecodeError:
         raise RemoteProtocolError(f"{stream.peer}: expected {kind.__name__}, found bytes that are none") from None
 
 
-def read_client(stream: FrameStream, *expected: str) -> ClientEnvelope:
+def read_client(stream: FrameStream, *expected: str, timeout_s: float | None = None) -> ClientEnvelope:
     """The client's next envelope, holding one of the ``expected`` messages; errors as ``read``."""
-    envelope = read(stream, ClientEnvelope)
+    envelope = read(stream, ClientEnvelope, timeout_s)
     _check(stream, envelope.WhichOneof("message"), expected)
     return envelope
 

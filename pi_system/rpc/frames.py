@@ -23,9 +23,9 @@ from pi_system.errors import (
     PiError,
     RemoteProtocolError,
 )
-from pi_system.rpc.byte_queue import ByteQueue
+from pi_system.rpc.byte_queue import ByteQueue, fresh
 
-__all__ = ["CONTROL", "DATA", "FRAME_BYTES", "TAG_BYTES", "FrameStream"]
+__all__ = ["CONTROL", "DATA", "FRAME_BYTES", "OPEN", "TAG_BYTES", "FrameStream"]
 
 FRAME_BYTES: Final = 1 << 20
 """Body bytes of a full frame. Larger: slower copies, a worse overlap. Smaller: 0.07 ms of CPU a frame adds up."""
@@ -37,7 +37,9 @@ CONTROL: Final = 1
 DATA: Final = 2
 """The last or only frame of a data message."""
 _DATA_MORE: Final = 3
-_TAG = {tag: bytes([tag]) for tag in (CONTROL, DATA, _DATA_MORE)}
+OPEN: Final = 4
+"""The dialled end's first frame, empty: it has taken the stream."""
+_TAG = {tag: bytes([tag]) for tag in (CONTROL, DATA, _DATA_MORE, OPEN)}
 
 
 class FrameStream:
@@ -102,9 +104,15 @@ class FrameStream:
             raise LocalProtocolError(f"expected a control message under {FRAME_BYTES}, found {view.nbytes} bytes")
         self._outbox.put((view, tag), view.nbytes, self.timeout_s)
 
-    def read_control(self) -> memoryview:
-        """The next message, which must be a control message."""
-        frame = self._read_frame("a control message")
+    def read_open(self, timeout_s: float) -> None:
+        """Wait until the other end has taken this stream. Raises its refusal, PeerTimeoutError or ``gone``."""
+        frame = self._read_frame("an opened stream", timeout_s)
+        if frame != _TAG[OPEN]:
+            raise RemoteProtocolError(f"{self.peer}: expected an opened stream, found a frame of {len(frame)} bytes")
+
+    def read_control(self, timeout_s: float | None = None) -> memoryview:
+        """The next message, which must be a control message; ``timeout_s``: None for the stream's."""
+        frame = self._read_frame("a control message", timeout_s)
         if frame[-1] != CONTROL:
             raise RemoteProtocolError(f"{self.peer}: expected a control message, found tag {frame[-1]}")
         return memoryview(frame)[:-TAG_BYTES]
@@ -131,8 +139,8 @@ class FrameStream:
                 return message
             frame = self._read_frame(f"{nbytes - filled} more bytes of data")
 
-    def _read_frame(self, expected: str) -> bytes:
-        frame = self._inbox.get(self.timeout_s)
+    def _read_frame(self, expected: str, timeout_s: float | None = None) -> bytes:
+        frame = self._inbox.get(self.timeout_s if timeout_s is None else timeout_s)
         if frame is None:
             raise self.gone(f"{self.peer}: expected {expected}, found the connection closed")
         if not frame:
@@ -166,9 +174,10 @@ class FrameStream:
         with self._lock:
             if self._dead is not None:
                 return
-            self._dead = error
+            self._dead = fresh(error)
         for callback in self._when_dead:
             callback(error)
+        self._when_dead.clear()
 
 
 def _last_start(nbytes: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from pi_system.errors import ConfigError, PeerUnavailableError, PiError
-from pi_system.rpc.frames import FrameStream
+from pi_system.rpc.frames import OPEN, FrameStream
 from pi_system.rpc.status import ERROR_KEY, error_to_status, rpc_error_to_error
 from pi_system.rpc.transport import OPTIONS, SERVICE, check_address
 
@@ -55,6 +55,7 @@ def serve_streams(
             return
         stream.pump(requests, lambda error: rpc_error_to_error(error, stream.peer), peer_still_reads=True)
         try:
+            stream.write(b"", OPEN)
             take(stream)
             yield from stream.outgoing()
         except Exception as error:

@@ -24,6 +24,8 @@ __all__ = ["MAX_BATCH", "SESSION_METHOD", "SessionHost", "serve_session"]
 SESSION_METHOD: Final = "Session"
 MAX_BATCH: Final = 1024
 MAX_COUNT: Final = 1 << 16
+_HELLO_S: Final = 10.0
+"""A client that connects says hello at once: one that does not must not keep a session's place."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -70,7 +72,7 @@ def serve_session(stream: FrameStream, host: SessionHost) -> None:
     Raises:
         PiError: whatever ended it early; the caller fails the stream with it.
     """
-    config = config_from_proto(read_client(stream, "hello").hello)
+    config = config_from_proto(read_client(stream, "hello", timeout_s=_HELLO_S).hello)
     host.check(config)
     _greet(stream, host.artifact, with_model=not config.artifact_digest)
     backend = find_backend(config.backend, host.backends)

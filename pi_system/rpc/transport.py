@@ -4,7 +4,6 @@ A stream is one bidirectional call whose messages are raw bytes (no serializer: 
 noticed at once when its socket closes, and within KEEPALIVE_S + KEEPALIVE_TIMEOUT_S when it just falls silent.
 """
 
-import queue
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +11,14 @@ from typing import Any, Final
 
 import grpc
 
-from pi_system.errors import ChannelError, ConfigError, LocalProtocolError, PeerUnavailableError, PiError
+from pi_system.errors import (
+    ChannelError,
+    ConfigError,
+    LocalProtocolError,
+    PeerTimeoutError,
+    PeerUnavailableError,
+    PiError,
+)
 from pi_system.rpc.frames import FRAME_BYTES, FrameStream
 from pi_system.rpc.status import rpc_error_to_error
 
@@ -24,8 +30,9 @@ KEEPALIVE_S: Final = 2.0
 """Silence before a ping. Shorter: traffic while a party computes. Longer: a dead peer is noticed later."""
 KEEPALIVE_TIMEOUT_S: Final = 3.0
 """How long a ping may go unanswered. Shorter: a starved machine looks dead."""
-_ATTEMPT_S: Final = 1.0
-"""How long a connection may take. Shorter: slow machines never connect. Longer: a lost one is tried again later."""
+_ATTEMPT_S: Final = 5.0
+"""How long one attempt to connect may take. Shorter: slow machines never connect. Longer: a lost one is tried late."""
+_RETRY_S: Final = 0.05
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", 2 * FRAME_BYTES),  # our own check at FRAME_BYTES gives the typed error
     ("grpc.max_send_message_length", -1),
@@ -105,58 +112,40 @@ def dial(
     peer: str,
     gone: type[ChannelError] = PeerUnavailableError,
 ) -> Connection:
-    """Connect to ``address`` (retrying until ``connect_timeout_s`` is over) and open the stream ``method``.
+    """Connect to ``address`` and open the stream ``method``; returns once the other end has taken it.
+
+    Tries again until ``connect_timeout_s`` is over: a server may just be handing its port to the next worker.
 
     Raises:
-        ChannelError: of the kind ``gone``: nothing listens there.
+        ChannelError: of the kind ``gone``: nothing listens there, or it is busy.
+        RemoteProtocolError: what listens there is no peer of ours.
     """
-    channel = _connected(address, connect_timeout_s)
-    if channel is None:
-        raise gone(f"{peer}: nothing answered within {connect_timeout_s:g} s")
-    return Connection(channel, method, FrameStream(timeout_s, peer, gone))
-
-
-def _connected(address: str, timeout_s: float) -> grpc.Channel | None:
-    """A connected channel, None if there is none in time."""
-    deadline_s = time.monotonic() + timeout_s
-    while (left_s := deadline_s - time.monotonic()) > 0:
-        channel = client_channel(address)
-        if _becomes_ready(channel, min(left_s, _ATTEMPT_S)):
-            return channel
-        channel.close()
-    return None
-
-
-def _becomes_ready(channel: grpc.Channel, timeout_s: float) -> bool:
-    """Whether ``channel`` connects; False as soon as it gives up.
-
-    A channel that a worker accepted and left at once (its session had just started) falls idle, perhaps without ever
-    being seen ready, and stays so; grpc.channel_ready_future would wait for it in vain.
-    """
-    states: queue.SimpleQueue[grpc.ChannelConnectivity] = queue.SimpleQueue()
-    deadline_s, connecting = time.monotonic() + timeout_s, False
-    channel.subscribe(states.put, try_to_connect=True)
+    deadline_s = time.monotonic() + connect_timeout_s
     while True:
+        connection = Connection(client_channel(address), method, FrameStream(timeout_s, peer, gone))
         try:
-            state = states.get(timeout=max(0.0, deadline_s - time.monotonic()))
-        except queue.Empty:
-            return False
-        if state is grpc.ChannelConnectivity.READY:
-            channel.unsubscribe(states.put)
-            return True
-        if connecting and state is grpc.ChannelConnectivity.IDLE:
-            return False
-        connecting = connecting or state is not grpc.ChannelConnectivity.IDLE
+            connection.stream.read_open(min(_ATTEMPT_S, max(0.1, deadline_s - time.monotonic())))
+            return connection
+        except PiError as error:
+            connection.abort(error)
+            if not isinstance(error, gone | PeerUnavailableError | PeerTimeoutError):
+                raise
+        if time.monotonic() + _RETRY_S > deadline_s:
+            raise gone(f"{peer}: nothing answered within {connect_timeout_s:g} s")
+        time.sleep(_RETRY_S)
 
 
 def unary(address: str, method: str, request: bytes, *, timeout_s: float, peer: str) -> bytes:
     """One request and its reply. Raises the peer's error, PeerUnavailableError or PeerTimeoutError."""
-    channel = _connected(address, timeout_s)
-    if channel is None:
-        raise PeerUnavailableError(f"{peer}: nothing answered within {timeout_s:g} s")
-    with channel:
-        try:
-            reply: bytes = channel.unary_unary(f"/{SERVICE}/{method}", None, None)(request, timeout=timeout_s)
-        except grpc.RpcError as error:
-            raise rpc_error_to_error(error, peer) from None
-    return reply
+    deadline_s = time.monotonic() + timeout_s
+    with client_channel(address) as channel:
+        call = channel.unary_unary(f"/{SERVICE}/{method}", None, None)
+        while True:
+            try:
+                reply: bytes = call(request, timeout=timeout_s)
+                return reply
+            except grpc.RpcError as error:
+                found = rpc_error_to_error(error, peer)
+            if not isinstance(found, PeerUnavailableError) or time.monotonic() + _RETRY_S > deadline_s:
+                raise found
+            time.sleep(_RETRY_S)

@@ -25,8 +25,9 @@ class Checkpoint:
     """Where a run stands: at step ``step`` of epoch ``epoch``, both from 0.
 
     ``model`` and ``best`` are tensors by parameter or buffer name, ``optimizer`` by parameter name and the
-    optimizer's own key, as ``fc.weight|exp_avg``; ``best`` is the model of the best epoch so far by validation. ``loss_sum`` runs over the steps of the unfinished epoch. ``history`` has
-    one entry a finished epoch.
+    optimizer's own key, as ``fc.weight|exp_avg``; ``best`` is the model of the best epoch
+    so far by validation. ``loss_sum`` runs over the steps of the unfinished epoch. ``history`` has one entry a
+    finished epoch.
     """
 
     identity: dict[str, Any]

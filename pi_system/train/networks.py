@@ -37,7 +37,7 @@ class Classifier(nn.Module):
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(c_in, self.classes)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # slow there, and for nothing
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def features(self, x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import os
 import re
 
+import grpc
 import pytest
 from processes import toy_dealer, toy_server
 from tiny_artifact import tiny_artifact
@@ -124,7 +125,9 @@ def test_bad_command_is_refused(server, connect, command):
 def test_bad_frame_ends_the_stream(server, frame, code):
     with client_channel(server) as channel:
         call = channel.stream_stream("/pi_system.v1.Inference/Session", None, None)(iter([frame]), wait_for_ready=True)
-        assert re.fullmatch(code, call.code().name)
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call)
+    assert re.fullmatch(code, caught.value.code().name)
 
 
 def test_unknown_method_is_no_pi_system_peer(server):

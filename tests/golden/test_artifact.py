@@ -8,8 +8,8 @@ from pi_system.artifact import public_to_bytes
 from pi_system.artifact.model import FORMAT_VERSION, tensor_bytes
 from pi_system.program import quantise_weights
 
-DIGEST = "d78789073d97e69f6fdf7c90b8384c37245f2aae471388fd3247926aa265e20e"
-WIRE = "51d509ba4aa11316b0a6683cd22531226584ee220b6a8f7a9ed6c773605195f6"
+DIGEST = "bd940ea51232c4444ea208b01e3784e9a02a80048bc9f5910476a7b940c324aa"
+WIRE = "0f7e797f7a8c20697ab0ad7900f2e7536324c3416ca1808857d9a44570d1697a"
 WEIGHTS = "7b3e3093e3de309817e5e7ccf1fd1449e2de7722a3d195c18b7b039af2f16621"
 INTEGERS = "d5c68c9310e7785cf22e8fc27831a69063e66541f13df97ce1fb49e49d6826bb"
 

@@ -12,10 +12,12 @@ import pytest
 
 import pi_system
 from pi_system.measure import LatencyReport
-from pi_system.measure.memory import _children_by_parent
+from pi_system.measure.memory import descendants
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(pi_system.__file__).parents[1] / "benchmarks" / "latency.py"
-NETWORK = "resnet18:m=2,size=8,classes=10"
+NETWORK = "resnet18:m=2,classes=10,size=8"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def command(cache: Path, *options: str) -> list[str]:
 @pytest.fixture(scope="module")
 def report(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> LatencyReport:
     out = tmp_path_factory.mktemp("out") / "latency.json"
-    options = ["--backend", "crypten", "--backend", "fss", "--link", "loopback", "--link", "1000,5"]
+    options = ["--backend", "crypten", "--backend", "fss", "--link", "1000,2"]
     done = subprocess.run(
         command(cache, *options, "--repeat", "2", "--json-out", str(out)), capture_output=True, text=True, timeout=240
     )
@@ -40,16 +42,16 @@ def report(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> LatencyRepo
     return LatencyReport.model_validate_json(last)
 
 
-def test_every_combination_is_there_in_turn(report: LatencyReport) -> None:
-    found = [(r.link, r.backend) for r in report.results]
-    assert found == [("loopback", "crypten"), ("loopback", "fss"), ("1000,5", "crypten"), ("1000,5", "fss")]
+def test_every_combination_is_there(report: LatencyReport) -> None:
+    assert [(r.link, r.backend) for r in report.results] == [("1000,2", "crypten"), ("1000,2", "fss")]
     assert all(len(r.online_ms.samples) == 2 for r in report.results)
     assert report.network == NETWORK
+    assert [ratio.backend for ratio in report.ratios] == ["crypten", "fss"]
 
 
 def test_logits_match_plaintext(report: LatencyReport) -> None:
     assert all(r.max_abs_error < 0.05 for r in report.results)
-    assert [r.within_ulp_bound for r in report.results] == [None, True, None, True]
+    assert [r.within_ulp_bound for r in report.results] == [None, True]
 
 
 def test_figures_follow_from_each_other(report: LatencyReport) -> None:
@@ -71,10 +73,12 @@ def test_fss_takes_one_round_trip_a_relu_layer_and_stores_its_keys(report: Laten
     assert report.results[0].storage_bytes.server == 0
 
 
-def test_an_imitated_link_costs_at_least_its_round_trips(report: LatencyReport) -> None:
-    for r in report.results[2:]:
-        assert min(r.online_ms.samples) > r.online_rounds * 5
-        assert r.floor_ms > r.online_rounds * 5
+def test_no_run_beats_its_link(report: LatencyReport) -> None:
+    crypten, fss = report.results
+    assert min(fss.online_ms.samples) > fss.online_rounds * 2
+    assert fss.floor_ms > fss.online_rounds * 2
+    assert crypten.floor_ms > crypten.online_rounds  # exchanges wait half a round trip
+    assert all(min(r.online_ms.samples) > r.floor_ms for r in report.results)
 
 
 def test_a_wrong_option_ends_with_one_line(cache: Path) -> None:
@@ -85,15 +89,14 @@ def test_a_wrong_option_ends_with_one_line(cache: Path) -> None:
     assert not done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_leaves_no_process(cache: Path, report: LatencyReport, number: int) -> None:
+def test_a_stopped_run_leaves_no_process(cache: Path, report: LatencyReport) -> None:
     run = subprocess.Popen(
         command(cache, "--backend", "fss", "--repeat", "1000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
         started = _wait_for_family(run.pid, size=5)  # dealer, server, its fork server and worker, client
         time.sleep(1.0)
-        run.send_signal(number)
+        run.send_signal(signal.SIGTERM)
         _, errors = run.communicate(timeout=30)
     finally:
         run.kill()
@@ -104,11 +107,7 @@ def test_a_stopped_run_leaves_no_process(cache: Path, report: LatencyReport, num
 def _wait_for_family(pid: int, size: int) -> set[int]:
     deadline_s = time.monotonic() + 60
     while time.monotonic() < deadline_s:
-        family, waiting, children = set(), [pid], _children_by_parent()
-        while waiting:
-            found = children.get(waiting.pop(), [])
-            family.update(found)
-            waiting += found
+        family = descendants(pid)
         if len(family) >= size:
             return family
         time.sleep(0.1)

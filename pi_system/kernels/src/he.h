@@ -88,8 +88,9 @@ class Context {
     // -> (outputs, 2, primes, n), evaluation domain.
     void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
                   size_t available, u64 *out) const;
-    // product: (2, primes, n), evaluation domain; zero: one input of load_inputs; random (n, 2) words; used positions with their flood (used, 2)
-    // words and masks below 2^l. Writes, packed, n values of c1 for each kept prime, then the used ones of c0.
+    // product: (2, primes, n), evaluation domain; zero: one input of load_inputs; random: (n, 2) words; positions of
+    // the used coefficients with their flood, (used, 2) words, and masks below 2^l. Writes, packed, for each kept
+    // prime n values of c1, then for each the used values of c0.
     void finish(const Finish &f, u64 *product, const u64 *zero, const u64 *random, const int32_t *positions,
                 const u64 *flood, const u64 *masks, size_t used, uint8_t *out) const;
 

@@ -98,15 +98,16 @@ class LinearHeClient:
         second = np.empty_like(first)
         for row, bits in zip(second, params.prime_bits, strict=False):
             at += _unpack(answer[at:], bits, row)
-        used = np.empty(positions.size, np.uint64)
-        for row, bits in zip(first, params.prime_bits, strict=False):
+        used, good = np.empty(positions.size, np.uint64), True
+        middle = np.uint64((1 << params.drop_bits) >> 1)
+        for prime, bits, one, two in zip(params.primes, params.prime_bits, first, second, strict=False):
             at += _unpack(answer[at:], bits - params.drop_bits, used)
-            row[positions] = (used << np.uint64(params.drop_bits)) + np.uint64((1 << params.drop_bits) >> 1)
-        primes = np.array(params.primes[: params.kept], np.uint64)[:, None]
-        # Only the middle of what was cut off may lie above the prime; more is no residue.
-        if (second >= primes).any() or (first >= primes + np.uint64(1 << params.drop_bits)).any():
+            used <<= np.uint64(params.drop_bits)
+            good = good and used.max(initial=0) < prime and two.max() < prime
+            one[positions] = (used + middle) % np.uint64(prime)
+        if not good:
             raise RemoteProtocolError("answers: expected residues below the ciphertext modulus")
-        return self._seal.decrypt(first % primes, second)[positions]
+        return self._seal.decrypt(first, second)[positions]
 
     def setup(self, channel: Channel) -> None:
         """Open a session with a server: once a connection, before any ``run``."""

@@ -112,8 +112,8 @@ class SealClient:
         except (RuntimeError, ValueError, IndexError):
             raise RemoteProtocolError("expected a ciphertext that decrypts, found one that SEAL refuses") from None
         plaintext.save(self._file.path)
-        body = _body(self._file.get(), 40 + _WORDS_HEAD + 8 * self._degree + 8)
-        found = np.frombuffer(body, "<u8", offset=32 + 8 + 8 + _WORDS_HEAD)
+        saved = _body(self._file.get(), 40 + _WORDS_HEAD + 8 * self._degree + 8)
+        found = np.frombuffer(saved, "<u8", offset=32 + 8 + 8 + _WORDS_HEAD)
         out = np.zeros(self._degree, np.uint64)
         out[: found.size] = found
         return out
@@ -126,7 +126,7 @@ class SealClient:
         if len(body) != size or body[-SEED_BYTES - 1] != _BLAKE2XB:
             raise InvariantError(f"SEAL's format: expected {size} bytes and a BLAKE2Xb seed, found {len(body)}")
         words = np.frombuffer(body, "<u8", count, _CIPHERTEXT_HEAD.size + _WORDS_HEAD)
-        return body[-SEED_BYTES:], words.reshape(len(self._primes), self._degree)
+        return bytes(body[-SEED_BYTES:]), words.reshape(len(self._primes), self._degree)
 
     def _head_of_level(self, primes: int) -> bytes:
         """Everything before the words of an answer's body."""
@@ -178,27 +178,29 @@ def _words(values: Words) -> bytes:
     return _headed(struct.pack("<Q", values.size) + values.astype("<u8", copy=False).tobytes())
 
 
-def _body(saved: bytes, largest: int) -> bytes:
+def _body(saved: bytes, largest: int) -> memoryview:
     """What SEAL saved, without header and compression; at most ``largest`` bytes."""
     magic, _, _, _, mode, _, _ = _HEADER.unpack_from(saved)
     if magic != _MAGIC:
         raise InvariantError(f"SEAL's format: expected magic {_MAGIC:#x}, found {magic:#x}")
     packed = saved[_HEADER.size :]
     if mode == 0:
-        return packed
-    out = ctypes.create_string_buffer(largest)
-    size = _zstd_decompress(out, largest, packed, len(packed))
+        return memoryview(packed)
+    out = np.empty(largest, np.uint8)
+    size = _zstd_decompress(out.ctypes.data, largest, packed, len(packed))
     if mode != 2 or size > largest:
         raise InvariantError(f"SEAL's format: expected a Zstandard frame, found mode {mode}")
-    return out.raw[:size]
+    return out.data[:size]
 
 
 def _load_zstd() -> Any:
     """The decompressor inside TenSEAL's library: the one its own ``load`` uses."""
     library = ctypes.CDLL(sealapi._sealapi_cpp.__file__)
-    function = library.ZSTD_decompress
+    function = getattr(library, "ZSTD_decompress", None)
+    if function is None:
+        raise ConfigError("homomorphic encryption: expected a TenSEAL whose library exports ZSTD_decompress")
     function.restype = ctypes.c_size_t
-    function.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
     return function
 
 

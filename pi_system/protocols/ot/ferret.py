@@ -70,18 +70,28 @@ class _Rounds(ABC):
 
     def extend(self, count: int, channel: Channel) -> Cots:
         """See CotSender and CotReceiver; ``tree_bytes`` from the sender for every tree opened."""
-        parts, have = [self._left], len(self._left)
+        size = 1 << self._p.depth
+        have = min(count, len(self._left))
+        blocks = np.empty((count + size, 2), np.uint64)  # trees are expanded in place, the last may overshoot
+        blocks[:have] = self._left[:have]
+        self._left = self._left[have:]
         while have < count:
-            if self._tree_cots is None:
-                self._start(self._source.extend(self._p.base, channel).blocks)
-            elif self._opened == self._p.open_trees:
-                self._start(self._trees(self._p.trees - self._opened, channel)[: self._p.base])
-            wanted = -(-(count - have) >> self._p.depth)
-            parts.append(self._trees(min(wanted, self._p.open_trees - self._opened), channel))
-            have += len(parts[-1])
-        blocks = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        self._left = blocks[count:].copy()
+            self._next_round(channel)
+            trees = min(-(-(count - have) // size), self._p.open_trees - self._opened)
+            self._trees(blocks[have : have + trees * size], channel)
+            have += trees * size
+        if have > count:
+            self._left = blocks[count:have].copy()
         return self._position.cots(blocks[:count])
+
+    def _next_round(self, channel: Channel) -> None:
+        """See that a tree can be opened."""
+        if self._tree_cots is None:
+            self._start(self._source.extend(self._p.base, channel).blocks)
+        elif self._opened == self._p.open_trees:
+            base = np.empty(((self._p.trees - self._opened) << self._p.depth, 2), np.uint64)
+            self._trees(base, channel)
+            self._start(base[: self._p.base])
 
     def _start(self, base: Blocks) -> None:
         """Begin a round on ``base`` COTs."""
@@ -90,15 +100,14 @@ class _Rounds(ABC):
         self._tree_cots = base[k:].reshape(self._p.trees, self._p.depth, 2).copy()
         self._opened = 0
 
-    def _trees(self, count: int, channel: Channel) -> Blocks:
-        """Open the next ``count`` trees."""
+    def _trees(self, out: Blocks, channel: Channel) -> None:
+        """Open as many trees as fill ``out``."""
         if self._tree_cots is None:
             raise LocalProtocolError("Ferret: expected a round in progress, found none")
+        count = len(out) >> self._p.depth
         cots = self._tree_cots[self._opened : self._opened + count]
         self._opened += count
-        out = np.empty((count << self._p.depth, 2), np.uint64)
         self._open(cots, out, channel)
-        return out
 
     @abstractmethod
     def _open(self, cots: Blocks, out: Blocks, channel: Channel) -> None:
@@ -124,10 +133,10 @@ class FerretSender(_Rounds):
         self._prg.into(roots)
         message = np.empty(cots.shape, np.uint64)
         for first, last in _steps(len(cots), depth):
-            leaves, sums = tree_sender(roots[first:last], depth, delta)
+            leaves = out[first << depth : last << depth]
+            sums = tree_sender(roots[first:last], depth, delta, leaves)
             message[first:last] = sums.reshape(-1, depth, 2) ^ cots[first:last]
             self._add_code(leaves)
-            out[first << depth : last << depth] = leaves
         channel.send(message.tobytes())
 
 
@@ -146,9 +155,9 @@ class FerretReceiver(_Rounds):
         weights = np.uint32(1) << np.arange(depth - 1, -1, -1, dtype=np.uint32)
         alphas = (taken * weights).sum(axis=1, dtype=np.uint32)
         for first, last in _steps(len(cots), depth):
-            leaves = tree_receiver(alphas[first:last], depth, keys[first:last].reshape(-1, 2))
+            leaves = out[first << depth : last << depth]
+            tree_receiver(alphas[first:last], depth, keys[first:last].reshape(-1, 2), leaves)
             self._add_code(leaves)
-            out[first << depth : last << depth] = leaves
 
 
 def _steps(trees: int, depth: int) -> list[tuple[int, int]]:

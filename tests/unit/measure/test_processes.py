@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,8 @@ def test_a_program_that_fails_is_reported_with_its_log(tmp_path: Path) -> None:
 
 def test_a_program_that_never_gets_ready_is_ended(tmp_path: Path) -> None:
     with (
-        pytest.raises(PeerUnavailableError, match="silence for 0.1 s"),
-        start_dealer(tmp_path, prefix=("sleep", "600", "#"), startup_timeout_s=0.1),
+        pytest.raises(PeerUnavailableError, match=r"silence for 0\.1 s"),
+        start_dealer(tmp_path, prefix=("sh", "-c", "exec sleep 600"), startup_timeout_s=0.1),
     ):
         pass
 
@@ -59,7 +60,9 @@ def test_end_group_ends_grandchildren_that_refuse() -> None:
     leader.stdout.close()
     end_group(leader)
     assert leader.returncode is not None
-    assert not is_running(grandchild)
+    deadline_s = time.monotonic() + 10
+    while is_running(grandchild):  # killed, but the kernel may take a moment
+        assert time.monotonic() < deadline_s
     end_group(leader)  # a second time does nothing
 
 

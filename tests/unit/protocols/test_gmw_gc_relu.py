@@ -198,10 +198,12 @@ def test_an_offline_message_of_wrong_length_is_a_remote_error(relu: OtRelu, part
     there.send(b"short")
     server, client = insecure_parties(SEED)
     share = np.zeros(64, np.uint32)
-    run = {
-        "server": lambda: relu.offline_server(spec, here, server, Prg(SEED)),
-        "client": lambda: relu.offline_client(spec, share, share, here, client, Prg(SEED)),
-    }[party]
+
+    def run() -> Material:
+        if party == "server":
+            return relu.offline_server(spec, here, server, Prg(SEED))
+        return relu.offline_client(spec, share, share, here, client, Prg(SEED))
+
     with pytest.raises(RemoteProtocolError, match="found 5"):
         run()
 

@@ -1,5 +1,7 @@
 """Dialling and serving over real gRPC, both ends in this process."""
 
+import queue
+
 import grpc
 import pytest
 
@@ -49,13 +51,11 @@ def raiser(error):
 
 
 def test_stream_carries_messages_both_ways_and_ends_cleanly(serve):
-    taken = []
-    connection = connect(serve({"Session": taken.append}))
+    taken: queue.SimpleQueue = queue.SimpleQueue()
+    connection = connect(serve({"Session": taken.put}))
     client = GrpcChannel(connection.stream)
     client.send(b"ping")
-    while not taken:
-        pass
-    server = GrpcChannel(taken[0])
+    server = GrpcChannel(taken.get(timeout=5))
     assert bytes(server.recv(4)) == b"ping"
     server.send(bytes(3 * FRAME_BYTES))
     server.close()
@@ -75,19 +75,38 @@ def test_every_error_crosses_as_itself(serve, kind):
     assert type(caught.value) is kind
     connection.close()
     with pytest.raises(kind, match="what"):
-        unary(address, "Ask", b"", timeout_s=5.0, peer="server")
+        unary(address, "Ask", b"", timeout_s=0.5, peer="server")
 
 
 def test_foreign_exception_tells_the_client_nothing(serve, caplog):
     def take(_stream):
         raise ZeroDivisionError("secret")
 
-    connection = connect(serve({"Session": take}))
     with pytest.raises(errors.InvariantError) as caught:
-        connection.stream.read_data(1)
+        connect(serve({"Session": take}))
     assert "secret" not in str(caught.value)
     assert "could not be served" in caplog.text
-    connection.close()
+
+
+def test_busy_server_is_tried_again(serve):
+    refusals = [PeerUnavailableError("busy")] * 3
+
+    def take(stream):
+        if refusals:
+            raise refusals.pop()
+        stream.write(b"here", DATA)
+
+    connection = connect(serve({"Session": take}))
+    assert bytes(connection.stream.read_data(4)) == b"here"
+    connection.abort(PiError("the test is over"))
+
+
+def test_server_that_does_not_open_the_stream_is_no_peer(serve):
+    def take(stream):
+        stream.outgoing = lambda: iter([b"hello\x02"])
+
+    with pytest.raises(RemoteProtocolError, match="opened stream"):
+        connect(serve({"Session": take}))
 
 
 def test_message_of_an_error_is_made_printable():
@@ -104,22 +123,19 @@ def test_server_frame_over_our_limit_and_over_grpcs(serve):
         def take(stream, size=size):
             stream.outgoing = lambda: iter([bytes(size)])  # a server that does not cut its messages
 
-        connection = connect(serve({"Session": take}))
         with pytest.raises(FrameTooLargeError):
-            connection.stream.read_data(size - 1)
-        connection.close()
+            connect(serve({"Session": take}))
 
 
 def test_client_that_leaves_is_noticed_by_the_server(serve):
-    taken = []
-    connection = connect(serve({"Session": taken.append}))
+    taken: queue.SimpleQueue = queue.SimpleQueue()
+    connection = connect(serve({"Session": taken.put}))
     connection.stream.write(b"here", DATA)
-    while not taken:
-        pass
-    assert bytes(taken[0].read_data(4)) == b"here"
+    stream = taken.get(timeout=5)
+    assert bytes(stream.read_data(4)) == b"here"
     connection.abort(PiError("gone"))
     with pytest.raises(PeerUnavailableError):
-        taken[0].read_data(1)
+        stream.read_data(1)
     with pytest.raises(PiError, match="gone"):
         connection.stream.read_data(1)
 
@@ -132,10 +148,8 @@ def test_unreachable_address_raises_the_error_asked_for():
 
 
 def test_other_services_are_no_peer(serve):
-    connection = connect(serve(), method="Nothing")
     with pytest.raises(RemoteProtocolError, match="UNIMPLEMENTED"):
-        connection.stream.read_data(1)
-    connection.close()
+        connect(serve(), method="Nothing")
 
 
 def test_port_in_use_is_a_config_error(serve):

@@ -17,6 +17,11 @@ _TABLE = [
     ("hrn-2x5x3x", (16, 32, 160, 480), 186_368, 177.7, 7.82),
     ("hrn-2x6x2x", (16, 32, 192, 384), 188_416, 161.4, 5.86),
     ("hrn34-4x6x3x", (16, 64, 384, 1152), 651_264, 2059.7, 79.39),
+    ("hrn-5x5x3x:m=32", (32, 160, 800, 2400), 686_080, 4212.3, 194.3),
+    ("hrn-2x7x2x", (16, 32, 224, 448), 200_704, 212.4, 7.94),
+    ("wrn-22-8", (128, 256, 512), 1_359_872, None, None),
+    ("vgg16", (64, 128, 256, 512, 512), 276_480, None, None),
+    ("resnet50", (64, 128, 256, 512), 2_940_928, None, None),
 ]
 
 
@@ -30,8 +35,31 @@ def test_counts_match_the_table(name, widths, relus, mega_macs, mega_parameters)
     counts = _count(name)
     assert NetworkSpec.parse(name).widths == widths
     assert counts.relus == relus
-    assert round(counts.macs / 1e6, 1) == mega_macs
-    assert round(counts.parameters / 1e6, 2) == mega_parameters
+    if mega_macs is not None:
+        assert round(counts.macs / 1e6, 1) == mega_macs
+        assert round(counts.parameters / 1e6, 2) == mega_parameters
+
+
+def test_counts_of_other_families_by_their_definition():
+    # VGG-16: width times pixels of each of its 13 convolutions.
+    vgg = 2 * 64 * 32**2 + 2 * 128 * 16**2 + 3 * 256 * 8**2 + 3 * 512 * 4**2 + 3 * 512 * 2**2
+    assert _count("vgg16").relus == vgg
+    # ResNet50: two inner ReLUs (the first before the stride) and one on four times the width, in each block.
+    fifty = 64 * 32**2
+    for stage, (blocks, width) in enumerate(zip((3, 4, 6, 3), (64, 128, 256, 512), strict=True)):
+        side = 32 >> stage
+        first = side * 2 if stage else side
+        fifty += width * first**2 + ((2 * blocks - 1) + 4 * blocks) * width * side**2
+    assert _count("resnet50").relus == fifty
+
+
+def test_shallow_blocks_lower_relus_layers_and_macs():
+    whole, shallow = _count("resnet18"), _count("resnet18:depth=11-11-11-11")
+    assert (whole.relu_layers, shallow.relu_layers) == (17, 9)
+    assert shallow.relus == 65_536 + (557_056 - 65_536) // 2
+    assert shallow.macs < 0.6 * whole.macs
+    smaller = _count("resnet18:stride=2")
+    assert 4 * smaller.relus == whole.relus
 
 
 def test_larger_pictures_scale_relus_and_convolutions_by_four():

@@ -1,0 +1,186 @@
+"""What every backend of the fast runtime shares: material at rest, its reservation, and the online phase.
+
+A backend adds where its correlations come from (``prepare``), how its material is laid out, and its gates.
+"""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.model import Artifact, PublicArtifact
+from pi_system.backends.ring_layer import RingLayer
+from pi_system.backends.secure_walk import argmax_index_bits
+from pi_system.channel.base import Channel
+from pi_system.errors import LocalProtocolError
+from pi_system.offline.layout import Bundle, Layout
+from pi_system.offline.schedule import Remask, plan
+from pi_system.offline.seeds import PartySeed
+from pi_system.offline.store import MaterialStore
+from pi_system.online.client import ClientMaterial, answer_gates, open_logits, send_pictures
+from pi_system.online.server import ServerMaterial, ServerOnline
+from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
+from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
+from pi_system.ring.carrier import Ring, RingArray
+
+__all__ = ["ACK", "DEFAULT_STORE_LIMIT_BYTES", "ClientParty", "ServerParty"]
+
+DEFAULT_STORE_LIMIT_BYTES = 16_000_000_000
+"""What a store may hold by default: about 90 inferences of a full ResNet18 under ``fss``."""
+
+ACK = b"\1"
+"""The server's word that its half of a bundle is on disk; only then the client keeps the other half."""
+
+
+class _Party(ABC):
+    """What both parties derive from the public model."""
+
+    def __init__(self, public: PublicArtifact, backend: str):
+        self.public, self.backend = public, backend
+        self.graph, self.config = public.public.graph, public.public.ring
+        self.ring = Ring(self.config.ring_bits)
+        self.schedule = plan(self.graph, self.config, public.masks)
+        self.weighted = [node for node in self.graph if isinstance(node, Conv2d | Linear)]
+
+    @property
+    @abstractmethod
+    def layout(self) -> Layout:
+        """Layout of this party's bundles."""
+
+    def open_store(self, store: Path, role: str, pairing_id: str, limit_bytes: int) -> MaterialStore:
+        """This party's material for this model, backend and peer."""
+        return MaterialStore(
+            store,
+            role=role,
+            digest=self.public.public.digest,
+            backend=self.backend,
+            pairing_id=pairing_id,
+            limit_bytes=limit_bytes,
+        )
+
+
+class ServerParty(_Party):
+    """Party 0; with ``prepare`` a ServerRuntime. One instance a session."""
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        backend: str,
+        store: Path,
+        pairing_id: str,
+        *,
+        reveal_argmax: bool = False,
+        limit_bytes: int = DEFAULT_STORE_LIMIT_BYTES,
+    ):
+        """``store``: root folder of offline material; ``pairing_id``: the client's, 32 hex digits."""
+        super().__init__(artifact, backend)
+        self.weights = quantise_weights(self.graph, self.config, artifact.weights)
+        self._layers = {
+            node.name: RingLayer(node, self.ring.from_signed(self.weights[f"{node.name}.weight"]))
+            for node in self.weighted
+        }
+        self._reveal_argmax = reveal_argmax
+        self.model_folder = store / "server" / artifact.public.digest[:32]
+        self.store = self.open_store(store, "server", pairing_id, limit_bytes)
+        self._loaded: dict[tuple[str, ...], ServerMaterial] = {}
+
+    @abstractmethod
+    def linear_share(self, bundle: Bundle, node: Conv2d | Linear) -> RingArray:
+        """c_s of one layer for the picture of ``bundle``, (1, *node.shape)."""
+
+    @abstractmethod
+    def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ServerGate:
+        """Party 0's gate with the material in ``bundle``."""
+
+    def reserve(self, ids: tuple[str, ...]) -> None:
+        """Mark the named material used, durably, and load it."""
+        for material_id in ids:
+            self.store.take(material_id)
+        self._loaded[ids] = self._material([self.store.load(material_id, self.layout) for material_id in ids])
+
+    def infer(self, ids: tuple[str, ...], peer: Channel) -> None:
+        """Online phase for ``len(ids)`` pictures."""
+        material = self._loaded.pop(ids, None)
+        if material is None:
+            raise LocalProtocolError("online phase: expected reserved material, found none")
+        ServerOnline(self.public, self._layers, material, peer).infer(reveal_argmax=self._reveal_argmax)
+
+    def _material(self, bundles: list[Bundle]) -> ServerMaterial:
+        offsets = {}
+        for node in self.weighted:
+            bias = self.ring.from_signed(self.weights[f"{node.name}.bias"])
+            bias = bias.reshape(1, -1, *(1,) * (len(node.shape) - 1))
+            offsets[node.name] = np.concatenate([self.linear_share(bundle, node) for bundle in bundles]) + bias
+        differences = {
+            step.name: np.stack([b.section(f"{step.name}/difference").view(self.ring.dtype) for b in bundles])
+            for step in self.schedule.steps
+            if isinstance(step, Remask)
+        }
+        return ServerMaterial(
+            offsets, differences, lambda i, name, spec: self.gate(bundles[i], name, spec), len(bundles)
+        )
+
+
+class ClientParty(_Party):
+    """Party 1; with ``prepare`` a ClientRuntime. One instance a session."""
+
+    def __init__(
+        self,
+        public: PublicArtifact,
+        backend: str,
+        store: Path,
+        pairing_id: str,
+        *,
+        reveal_argmax: bool = False,
+        limit_bytes: int = DEFAULT_STORE_LIMIT_BYTES,
+    ):
+        """``store``: root folder of offline material; ``pairing_id``: this client's, 32 hex digits."""
+        super().__init__(public, backend)
+        self._reveal_argmax = reveal_argmax
+        self.model_folder = store / "client" / public.public.digest[:32]
+        self.store = self.open_store(store, "client", pairing_id, limit_bytes)
+        self._loaded: dict[tuple[str, ...], ClientMaterial] = {}
+
+    @abstractmethod
+    def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ClientGate:
+        """Party 1's gate with the material in ``bundle``."""
+
+    def available(self) -> int:
+        """Prepared, unused inferences on this side."""
+        return len(self.store.ids())
+
+    def reserve(self, count: int) -> tuple[str, ...]:
+        """Mark ``count`` bundles used, durably, and load them."""
+        ids = self.store.take_next(count)
+        self._loaded[ids] = self._material([self.store.load(material_id, self.layout) for material_id in ids])
+        return ids
+
+    def infer(self, pictures: NDArray[np.float32], ids: tuple[str, ...], peer: Channel) -> NDArray[np.float64]:
+        """Online phase: preprocessed pictures (N, C, H, W) to logits (N, classes), or labels (N, 1)."""
+        material = self._loaded.pop(ids, None)
+        if material is None or len(pictures) != len(ids):
+            raise LocalProtocolError(f"online phase: expected reserved material for {len(pictures)} pictures")
+        send_pictures(encode_input(pictures, self.graph, self.config), material, self.ring, peer)
+        gates = self.schedule.gates(argmax=False)
+        if self._reveal_argmax:
+            gates += self.schedule.gates(argmax=True)
+        answer_gates([(gate.name, gate.spec) for gate in gates], material, peer)
+        if self._reveal_argmax:
+            index_bits = argmax_index_bits(self.graph.nodes[-1].shape[0])
+            winner = open_logits(material.label_share, self.ring, peer)
+            return (winner & ((1 << index_bits) - 1)).astype(np.float64)
+        return logits_to_float(open_logits(material.output_share, self.ring, peer), self.graph, self.config)
+
+    def _material(self, bundles: list[Bundle]) -> ClientMaterial:
+        node, dtype = self.graph.input, self.ring.dtype
+        seeds = [PartySeed(bundle.section("seed").tobytes()) for bundle in bundles]
+        size = int(np.prod(node.shape))
+        return ClientMaterial(
+            input_mask=np.stack([seed.fresh_mask(node.name, size, self.ring.bits) for seed in seeds]),
+            output_share=np.stack([bundle.section("output").view(dtype) for bundle in bundles]),
+            label_share=np.stack([bundle.section("label").view(dtype) for bundle in bundles]),
+            gates=lambda i, name, spec: self.gate(bundles[i], name, spec),
+            batch=len(bundles),
+        )

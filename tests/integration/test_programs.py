@@ -1,0 +1,142 @@
+"""pi-dealer, pi-server and pi-client as processes, with the real backends: what a user does and sees."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from processes import ROOT, started
+from scaled_artifact import relu_artifact
+
+from pi_system.artifact import save
+
+BACKENDS = ["fss", "crypten"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An artifact and two pictures."""
+    path = tmp_path_factory.mktemp("programs")
+    save(relu_artifact(0.1), path / "model")
+    rng = np.random.default_rng(1)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(path / name)
+    (path / "c.png").write_text("this is not a picture")
+    return path
+
+
+@pytest.fixture(scope="module")
+def dealer():
+    with started("-m", "pi_system.cli.dealer", "serve", "--listen", "127.0.0.1:0") as (_, address):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def server(folder, dealer):
+    arguments = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--store", f"{folder}/server-store"]
+    with started("-m", "server.cli", "serve", *arguments, "--dealer", dealer) as running:
+        yield running
+
+
+@pytest.fixture
+def client(folder, server, dealer):
+    def run(*arguments, **environment):
+        addresses = {"PI_SERVER": server[1], "PI_DEALER": dealer, "OMP_NUM_THREADS": "1"}
+        return subprocess.run(
+            [sys.executable, "-m", "client.cli", *arguments],
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | addresses | environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+def result(completed):
+    assert completed.returncode == 0, completed.stderr
+    return json.loads(completed.stdout)
+
+
+def test_backends_agree_on_logits_and_report_their_cost(client):
+    found = {
+        name: result(client("infer", "a.png", "--json", "--store", f"store-{name}", "--backend", name))
+        for name in BACKENDS
+    }
+    for data in found.values():
+        assert data["prepared_now"]
+        assert data["relus"] == 2 * 256
+        assert data["online_ms"] > 0
+        assert data["offline_bytes"] > 0
+    logits = [np.array(data["predictions"][0]["logits"]) for data in found.values()]
+    assert np.abs(logits[0] - logits[1]).max() < 0.05
+    assert found["fss"]["online_rounds"] < found["crypten"]["online_rounds"]
+    assert found["fss"]["bytes_per_relu"] < found["crypten"]["bytes_per_relu"]
+
+
+def test_prepared_material_is_used_by_later_runs_and_batches_share_rounds(client):
+    store = ("--store", "store-ahead")
+    assert "2 ready" in client("prepare", "--count", "2", *store).stdout
+    single = result(client("infer", "a.png", "--json", *store))
+    assert not single["prepared_now"]
+    assert single["offline_count"] == 2
+    batch = result(client("infer", "a.png", "b.png", "--json", *store))
+    assert batch["prepared_now"]  # one was left
+    assert batch["offline_count"] == 1
+    assert batch["online_rounds"] == single["online_rounds"]
+    assert batch["predictions"][0]["class"] == single["predictions"][0]["class"]
+
+
+def test_label_only(client):
+    store = ("--store", "store-label", "--artifact", "model")
+    logits = result(client("infer", "a.png", "b.png", "--json", *store))["predictions"]
+    labels = result(client("infer", "a.png", "b.png", "--json", "--reveal", "argmax", *store))["predictions"]
+    assert [p["class"] for p in labels] == [p["class"] for p in logits]
+    assert {p["logits"] for p in labels} == {None}
+
+
+def test_people_read_lines(client):
+    completed = client("infer", "a.png", "--store", "store-lines")
+    assert completed.returncode == 0
+    assert completed.stderr == ""
+    assert [line.split()[0] for line in completed.stdout.splitlines()] == [
+        "a.png:",
+        "online",
+        "per",
+        "offline",
+        "model",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code"),
+    [
+        pytest.param(["c.png"], {}, 11, id="not a picture"),
+        pytest.param(["missing.png"], {}, 11, id="no file"),
+        pytest.param(["a.png", "--digest", "00ff"], {}, 23, id="digest"),
+        pytest.param(["a.png", "--insecure", "--backend", "crypten"], {}, 10, id="insecure"),
+        pytest.param(["a.png"], {"PI_DEALER": "127.0.0.1:9"}, 54, id="no dealer"),
+        pytest.param(["a.png"], {"PI_SERVER": "127.0.0.1:9"}, 51, id="no server"),
+    ],
+)
+def test_errors_are_one_line_and_a_code(client, arguments, environment, code):
+    completed = client("infer", *arguments, "--store", "store-errors", "--connect-timeout", "2", **environment)
+    assert completed.returncode == code
+    assert completed.stdout == ""
+    assert completed.stderr.startswith("error: ")
+    assert completed.stderr.count("\n") == 1
+
+
+def test_other_artifact_is_refused(client, folder):
+    save(relu_artifact(0.2), folder / "other")
+    assert client("infer", "a.png", "--artifact", "other", "--store", "store-errors").returncode == 23
+
+
+def test_ping_answers(client):
+    completed = client("ping")
+    assert completed.returncode == 0
+    assert "backends fss,crypten" in completed.stdout

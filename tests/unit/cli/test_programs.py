@@ -1,0 +1,99 @@
+"""pi-server, pi-client and pi-dealer without a peer: options, errors, exit codes."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from tiny_artifact import tiny_artifact
+
+import client.cli
+import pi_system.cli.dealer
+import server.cli
+from pi_system.artifact import save
+from pi_system.errors import ConfigError
+from server.supervisor import reserve_port
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "picture.png"
+    Image.new("L", (4, 4)).save(path)
+    return str(path)
+
+
+def run(program, *arguments):
+    return CliRunner().invoke(program.main, list(arguments))
+
+
+def test_unreachable_server_is_exit_code_51_and_one_line(picture, tmp_path):
+    options = ["--server", "127.0.0.1:9", "--connect-timeout", "0.2", "--store", str(tmp_path / "store")]
+    result = run(client.cli, "infer", picture, *options)
+    assert result.exit_code == 51
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: server 127.0.0.1:9")
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        (client.cli, ["ping", "--server", "127.0.0.1:9"]),
+        (server.cli, ["health", "--server", "127.0.0.1:9"]),
+        (pi_system.cli.dealer, ["health", "--dealer", "127.0.0.1:9"]),
+    ],
+)
+def test_health_checks_fail_without_a_peer(program, arguments):
+    assert run(program, *arguments, "--timeout", "0.2").exit_code == 51
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["infer"], 2),
+        (["infer", "x.png", "--backend", "none"], 2),
+        (["infer", "x.png", "--server", "nowhere"], 10),
+        (["infer", "x.png", "--link", "dsl"], 10),
+        (["infer", "x.png", "--artifact", "no-such-folder"], 20),
+        (["prepare", "--count", "0"], 2),
+        (["prepare", "--count", "1", "--backend", "crypten"], 10),
+    ],
+)
+def test_wrong_client_options(arguments, code, tmp_path):
+    store = [] if arguments == ["infer"] else ["--store", str(tmp_path)]
+    assert run(client.cli, *arguments, *store).exit_code == code
+
+
+def test_server_refuses_a_missing_artifact_and_a_bad_dealer(tmp_path):
+    assert run(server.cli, "serve", "--artifact", str(tmp_path / "none")).exit_code == 20
+    save(tiny_artifact(), tmp_path / "model")
+    assert run(server.cli, "serve", "--artifact", str(tmp_path / "model"), "--dealer", "x").exit_code == 10
+
+
+def test_port_is_reserved_for_us_alone():
+    keeper, address = reserve_port("127.0.0.1:0")
+    with keeper:
+        port = int(address.rpartition(":")[2])
+        with pytest.raises(ConfigError, match="free address"):
+            reserve_port(address)
+        with socket.socket() as worker:
+            worker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            worker.bind(("127.0.0.1", port))
+            worker.listen()
+            with pytest.raises(ConfigError, match="free address"):
+                reserve_port(address)
+    keeper, _ = reserve_port(address)
+    keeper.close()
+
+
+@pytest.mark.parametrize("listen", ["256.0.0.1:0", "192.0.2.1:7100"])
+def test_address_that_is_not_ours_is_refused(listen):
+    with pytest.raises(ConfigError, match="listen"):
+        reserve_port(listen)
+
+
+def test_client_starts_without_torch():
+    code = "import sys, client.cli; sys.exit('torch' in sys.modules or 'crypten' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

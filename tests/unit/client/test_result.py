@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_artifact import tiny_artifact
+
+from client.result import Result
+from client.store import ClientStore
+from pi_system.errors import InputError
+from pi_system.rpc.client_session import OfflineCost, OnlineCost
+from pi_system.rpc.session_config import SessionConfig
+
+PUBLIC = tiny_artifact().public
+CONFIG = SessionConfig(backend="fss", artifact_digest=PUBLIC.digest, client_id=bytes(16))
+ONLINE = OnlineCost(online_ms=4.0, rounds=2, client_to_server_bytes=70, server_to_client_bytes=30, frame_bytes=24)
+OFFLINE = OfflineCost(count=3, offline_ms=20.0, offline_bytes=3000)
+
+
+def result(**changes):
+    fields = {
+        "model": PUBLIC,
+        "config": CONFIG,
+        "paths": [Path("a.png"), Path("b.png")],
+        "outputs": np.array([[0.0, np.log(3.0)], [1000.0, -1000.0]]),
+        "online": ONLINE,
+        "offline": OFFLINE,
+        "prepared_now": True,
+    }
+    return Result(**(fields | changes))
+
+
+def test_json_has_every_documented_key():
+    data = result().as_json()
+    assert data["schema"] == 1
+    assert [(p["path"], p["class"], p["label"]) for p in data["predictions"]] == [
+        ("a.png", 1, "yes"),
+        ("b.png", 0, "no"),
+    ]
+    assert [p["score"] for p in data["predictions"]] == pytest.approx([0.75, 1.0])
+    assert data["relus"] == 10  # five of each picture
+    assert data["us_per_relu"] == 400.0
+    assert data["bytes_per_relu"] == 10.0
+    assert (data["online_ms"], data["online_rounds"], data["frame_bytes"]) == (4.0, 2, 24)
+    assert data["online_bytes"] == {"client_to_server": 70, "server_to_client": 30}
+    assert (data["offline_count"], data["offline_ms"], data["offline_bytes"]) == (3, 20.0, 3000)
+    assert (data["artifact_digest"], data["backend"], data["link"]) == (PUBLIC.digest, "fss", "loopback")
+
+
+def test_label_only_has_no_score_and_no_logits():
+    config = SessionConfig(backend="fss", artifact_digest="", client_id=bytes(16), reveal="argmax")
+    prediction = result(config=config, outputs=np.array([[1.0], [0.0]])).as_json()["predictions"][0]
+    assert prediction == {"path": "a.png", "class": 1, "label": "yes", "score": None, "logits": None}
+
+
+def test_lines_name_classes_and_costs():
+    text = "\n".join(result().lines())
+    assert "a.png: yes  score 0.7500" in text
+    assert "4.0 ms, 2 rounds, 70 bytes to the server, 30 to the client" in text
+    assert "400.000 us, 10.0 bytes (10 ReLUs)" in text
+    assert "20.0 ms, 3,000 bytes for 3 inferences, prepared in this call" in text
+
+
+def test_offline_phase_of_another_day():
+    assert "prepared ahead" in "\n".join(result(prepared_now=False).lines())
+    assert "not recorded" in "\n".join(result(offline=None, prepared_now=False).lines())
+
+
+def test_store_keeps_identity_and_costs(tmp_path):
+    store = ClientStore(tmp_path / "store")
+    identity = store.client_id()
+    assert len(identity) == 16
+    assert ClientStore(tmp_path / "store").client_id() == identity
+    assert ClientStore(tmp_path / "other").client_id() != identity
+    assert (tmp_path / "store").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "store" / "client_id").stat().st_mode & 0o777 == 0o600
+    assert store.noted_offline(CONFIG) is None
+    store.note_offline(CONFIG, OFFLINE)
+    assert store.noted_offline(CONFIG) == OFFLINE
+
+
+def test_damaged_store_is_an_input_error(tmp_path):
+    store = ClientStore(tmp_path)
+    (tmp_path / "client_id").write_bytes(b"short")
+    with pytest.raises(InputError, match="expected 16 bytes"):
+        store.client_id()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match="cannot be made"):
+        ClientStore(tmp_path / "file" / "store")
