@@ -2,7 +2,8 @@
 
 Two network namespaces (or machines' prefixes of any kind) must be joined by an emulated link of the named rate and
 delay, made by ``tc netem`` or another tool. Over that link nothing is shaped; beside it, over loopback, the channel
-shapes. What is timed at the client: echo round trips of several sizes through our gRPC channel, and the online phase
+shapes. The shaper imitates rate and delay, not TCP: slow start after a pause, and BBR's pacing of a flow that was not
+busy, show as a ratio below 1, so the TCP settings of both places are in the result. What is timed at the client: echo round trips of several sizes through our gRPC channel, and the online phase
 of one network under backend fss. The last line of stdout is one JSON object; ``ratio`` is shaped / emulated (goal:
 0.9 to 1.1). Warm-up: one of each, not counted.
 
@@ -197,6 +198,14 @@ def _session(place: Place, artifact: Path, root: Path) -> Iterator[MeasuredClien
 # ---- report
 
 
+def tcp_settings(place: Place) -> dict[str, str]:
+    """What may slow a real link down beyond its rate and delay, at the client's end."""
+    names = ("tcp_congestion_control", "tcp_slow_start_after_idle")
+    files = [f"/proc/sys/net/ipv4/{name}" for name in names]
+    done = subprocess.run([*place.client_prefix, "cat", *files], capture_output=True, text=True, timeout=30)
+    return dict(zip(names, done.stdout.split(), strict=False))
+
+
 def compare(places: tuple[Place, ...], samples: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
     """One row a size, and the inference: both places' timings and the ratio of their medians."""
     emulated, shaped = places
@@ -239,6 +248,7 @@ def run(link: str, places: tuple[Place, ...], network: str, repeat: int) -> dict
         **shaped,
         "repeat": repeat,
         "warmup": WARMUP,
+        "tcp": {place.name: tcp_settings(place) for place in places},
         "rows": rows,
         "median_ratio": median,
         "worst_deviation": worst,
@@ -278,7 +288,9 @@ def main(
         raise click.UsageError("expected --server-prefix and --client-prefix: the two ends of an emulated link")
     emulated = Place("emulated", host, tuple(shlex.split(server_prefix)), tuple(shlex.split(client_prefix)), "loopback")
     report = run(link, (emulated, Place("shaped", "127.0.0.1", (), (), link)), network, repeat)
-    stem = f"{report['environment']['date'][:10]}_{link}_{report['environment']['git_sha']}"
+    about = report["environment"]
+    control = report["tcp"]["emulated"].get("tcp_congestion_control", "tcp")
+    stem = f"{about['date'][:10]}_{link.replace(',', '-')}_{control}_{about['git_sha']}"
     kept = RESULTS / f"{stem}.json" if keep else None
     for path in filter(None, (json_out, kept)):
         path.parent.mkdir(parents=True, exist_ok=True)

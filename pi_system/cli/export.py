@@ -18,7 +18,7 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("run", type=_PATH)
 @click.argument("folder", type=_PATH)
-@click.option("--ring-bits", type=click.IntRange(8, 64), help="l; default 32 where the network allows it, else 64.")
+@click.option("--ring-bits", type=click.IntRange(8, 64), help="l; default: the cheapest of 32, 48, 59, 64.")
 @click.option("--frac-bits", type=click.IntRange(1, 24), help="Fraction bits of activations; default by accuracy.")
 @click.option("--max-error", default=0.015, show_default=True, help="Largest logit error of fixed point, calibrated.")
 @click.option(

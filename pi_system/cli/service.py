@@ -1,7 +1,6 @@
 """What the long-running programs share: logging, signals, the health check."""
 
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -18,8 +17,7 @@ health_timeout = click.option("--timeout", default=3.0, show_default=True, help=
 
 
 def log_to_stderr(name: str, level: int = logging.INFO) -> None:
-    """Log to stderr, with time, program and process; gRPC's own log, which knows nothing that we do not say, is off."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read by gRPC when the first channel or server is made
+    """Log to stderr, with time, program and process."""
     logging.basicConfig(
         stream=sys.stderr, level=level, format=f"%(asctime)s {name}[%(process)d] %(levelname)s %(message)s"
     )

@@ -23,6 +23,9 @@ __all__ = ["QuantiseOptions", "Quantised", "quantise"]
 
 # (fraction bits of activations, bits of the weights' root mean square), from cheap to exact.
 _CANDIDATES = ((8, 7), (8, 8), (9, 8), (9, 9), (10, 9), (10, 10), (11, 10), (12, 10), (12, 11), (13, 11), (14, 12))
+# Rings with room for local truncation, beside 32 bits (four-byte carriers, no local truncation). Homomorphic
+# encryption takes 59 at most: 64 bits need a dealer, and are tried where nothing narrower will do.
+_WIDE_RINGS = (48, 59, 64)
 # A candidate's accuracy is judged on as many calibration pictures as this many multiply-accumulates allow: the
 # integer oracle does about 3e9 a second. Upside: seconds for ResNet18; downside: that is 3 pictures there.
 _JUDGED_MACS = 2_000_000_000
@@ -33,7 +36,7 @@ class QuantiseOptions:
     """How ring parameters are chosen.
 
     Attributes:
-        ring_bits: l, None for 32 where the network needs no local truncation, else 64.
+        ring_bits: l, None for the cheapest of 32 (no local truncation), 48, 59 and 64.
         frac_bits: fraction bits of activations; None tries several.
         max_error: largest |fixed - float| of a logit that a candidate may have on the calibration pictures.
         margin_bits: room above the largest calibrated value.
@@ -74,36 +77,39 @@ def quantise(
     """
     judged = pictures[: max(2, _JUDGED_MACS // max(1, mac_count(graph)))]
     judge = _Judge(graph, masks, weights, judged, calibrate(graph, masks, weights, pictures))
-    chosen = [judge.choose(candidates, options.max_error) for candidates in _families(options)]
-    found = [quantised for quantised in chosen if quantised is not None]
+    found = [quantised for ladder in _ladders(options) for quantised in judge.climb(ladder, options.max_error)]
     if not found:
         raise ConfigError("ring_bits: the network's values fit no candidate ring; allow 64 bits or fewer frac_bits")
     accurate = [quantised for quantised in found if quantised.max_error <= options.max_error]
+    without_dealer = [quantised for quantised in accurate if quantised.plan.ring.ring_bits < 60]
     if accurate:
-        return min(accurate, key=lambda quantised: online_ms(quantised.plan.graph, quantised.plan.ring, options.link))
+        return min(
+            without_dealer or accurate,
+            key=lambda quantised: online_ms(quantised.plan.graph, quantised.plan.ring, options.link),
+        )
     return min(found, key=lambda quantised: quantised.max_error)
 
 
-def _families(options: QuantiseOptions) -> list[list[ScaleOptions]]:
-    """Candidates from cheap to exact, for each ring and way to truncate that is allowed."""
-    rings = (32, 64) if options.ring_bits is None else (options.ring_bits,)
+def _ladders(options: QuantiseOptions) -> list[list[list[ScaleOptions]]]:
+    """For each way to truncate the rings to try, narrow first, and for each ring the candidates from cheap to exact."""
+    wide = _WIDE_RINGS if options.ring_bits is None else (options.ring_bits,)
     early = (False, True) if options.truncate_before_relu is None else (options.truncate_before_relu,)
+    ladders = [[_candidates(ring_bits, before, options) for ring_bits in wide] for before in early]
+    return ladders if options.ring_bits is not None else [[_candidates(32, False, options)], *ladders]
+
+
+def _candidates(ring_bits: int, truncate_before_relu: bool, options: QuantiseOptions) -> list[ScaleOptions]:
     return [
-        [
-            ScaleOptions(
-                ring_bits=ring_bits,
-                frac_bits=frac_bits,
-                weight_bits=weight_bits,
-                margin_bits=options.margin_bits,
-                overflow_log2=options.overflow_log2,
-                truncate_before_relu=truncate_before_relu,
-            )
-            for frac_bits, weight_bits in _CANDIDATES
-            if options.frac_bits in (None, frac_bits)
-        ]
-        for ring_bits in rings
-        for truncate_before_relu in early
-        if not truncate_before_relu or ring_bits > 32
+        ScaleOptions(
+            ring_bits=ring_bits,
+            frac_bits=frac_bits,
+            weight_bits=weight_bits,
+            margin_bits=options.margin_bits,
+            overflow_log2=options.overflow_log2,
+            truncate_before_relu=truncate_before_relu and ring_bits > 32,
+        )
+        for frac_bits, weight_bits in _CANDIDATES
+        if options.frac_bits in (None, frac_bits)
     ]
 
 
@@ -114,6 +120,17 @@ class _Judge:
     weights: Weights
     pictures: NDArray[np.float32]
     ranges: Ranges
+
+    def climb(self, ladder: list[list[ScaleOptions]], max_error: float) -> list[Quantised]:
+        """What each ring of a ladder gives, up to the first ring that is accurate enough."""
+        found: list[Quantised] = []
+        for candidates in ladder:
+            quantised = self.choose(candidates, max_error)
+            if quantised is not None:
+                found.append(quantised)
+                if quantised.max_error <= max_error:
+                    break
+        return found
 
     def choose(self, candidates: list[ScaleOptions], max_error: float) -> Quantised | None:
         """The first accurate candidate, or the most accurate; None if the network fits none."""

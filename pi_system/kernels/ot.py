@@ -32,14 +32,14 @@ Bytes = NDArray[np.uint8]
 
 
 def cr_hash(blocks: Blocks, tweak: int) -> Blocks:
-    """Hash block i under tweak + i: circular correlation robust (eprint 2019/074, section 7.2)."""
+    """Hash block i under tweak + i: circular correlation robust (eprint 2019/074)."""
     out = np.empty_like(blocks)
     _native.cr_hash(blocks, tweak, out)
     return out
 
 
 def fold_leaves(leaves: Blocks, shift: int, skip: bool, counter: int, blocks: int) -> tuple[Bytes, Bytes]:
-    """Fold the streams of 256 leaves into 8 rows and their sum (SoftSpokenOT, eprint 2022/192, section 3.1).
+    """Fold the streams of 256 leaves into 8 rows and their sum (SoftSpokenOT, eprint 2022/192).
 
     Args:
         leaves: (256, 2), keys of the streams.
@@ -64,7 +64,7 @@ def transpose_128(rows: Bytes) -> Blocks:
 
 
 def tree_sender(roots: Blocks, depth: int, delta: bytes, leaves: Blocks) -> Blocks:
-    """Expand correlated GGM trees (half-tree, eprint 2022/1431, figure 3) into ``leaves``, all with lsb 0.
+    """Expand correlated GGM trees (half-tree, eprint 2022/1431) into ``leaves``, all with lsb 0.
 
     Args:
         roots: (trees, 2).

@@ -23,7 +23,7 @@ const AesKey &garble_permutation() {
     return key;
 }
 
-// x becomes P(P(x) ^ tweak) ^ P(x): tweakable circular correlation robust (eprint 2019/074, 7.4). Rows of TILE
+// x becomes P(P(x) ^ tweak) ^ P(x): tweakable circular correlation robust (eprint 2019/074). Rows of TILE
 // labels; element i of a row has the tweak (row's use, number + i).
 struct Row {
     Use use;

@@ -34,8 +34,8 @@ void garble(const GarbleShape &shape, const uint8_t *seed16, Pair delta, size_t 
 void garble_inputs(const GarbleShape &shape, const uint8_t *seed16, Pair delta, size_t first, size_t n,
                    const uint8_t *share, size_t width, uint8_t *out);
 
-// The evaluator's additive share of b Y. server: (bits, n) active labels at any address; client: (bits, stride) active labels;
-// tables: (bits - 1, stride, 2); rows: (shape.rows(), stride) elements of `width` bytes.
+// The evaluator's additive share of b Y. server: (bits, n) active labels at any address; client: (bits, stride) active
+// labels; tables: (bits - 1, stride, 2); rows: (shape.rows(), stride) elements of `width` bytes.
 void garble_evaluate(const GarbleShape &shape, size_t first, size_t n, const uint8_t *server, const Pair *client,
                      const Pair *tables, const uint8_t *rows, size_t width, uint64_t *out);
 

@@ -96,8 +96,8 @@ PI_INLINE void select_words(const Leaf &leaf, const uint8_t *words, const uint8_
     }
 }
 
-PI_INLINE void select_any(const Backend &, const Leaf &leaf, const uint8_t *words, const uint8_t *choice, size_t n, uint8_t *less,
-                          uint8_t *equal) {
+PI_INLINE void select_any(const Backend &, const Leaf &leaf, const uint8_t *words, const uint8_t *choice, size_t n,
+                          uint8_t *less, uint8_t *equal) {
     switch (leaf_word_bytes(leaf)) {
         case 1: return select_words<uint8_t>(leaf, words, choice, n, less, equal);
         case 2: return select_words<uint16_t>(leaf, words, choice, n, less, equal);

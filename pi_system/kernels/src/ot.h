@@ -28,19 +28,19 @@ constexpr size_t HASH_BATCH = 128;
 const AesKey &ot_permutation();
 
 // out_i = P(s_i) ^ s_i with s_i = sigma(in_i) ^ (tweak + i), sigma(hi, lo) = (hi ^ lo, hi): circular correlation
-// robust in the random permutation model (Guo, Katz, Wang, Yu, eprint 2019/074, 7.2). in may equal out.
+// robust in the random permutation model (Guo, Katz, Wang, Yu, eprint 2019/074). in may equal out.
 void cr_hash(const Pair *in, Pair *out, size_t n, uint64_t tweak);
 // The same without tweaks, for tree expansion.
 void tree_hash(const Pair *in, Pair *out, size_t n);
 
-// A small-field VOLE of SoftSpokenOT (eprint 2022/192, section 3.1) over 2^8 leaves: rows[b] is the sum of the
+// A small-field VOLE of SoftSpokenOT (eprint 2022/192) over 2^8 leaves: rows[b] is the sum of the
 // streams of the leaves x with bit b of (x ^ shift) set, sum the sum of all; leaf `shift` is left out when `skip`.
 void fold_leaves(const Pair *leaves, uint32_t shift, bool skip, uint64_t counter, size_t blocks, uint8_t *rows,
                  size_t row_stride, uint8_t *sum);
 // 128 rows of n bits to n blocks; n is a multiple of 8.
 void transpose_128(const uint8_t *rows, size_t row_stride, size_t n, Pair *out);
 
-// Correlated GGM trees (Guo et al., half-tree, eprint 2022/1431, figure 3): children H(x) and H(x) ^ x.
+// Correlated GGM trees (Guo et al., half-tree, eprint 2022/1431): children H(x) and H(x) ^ x.
 // leaves: trees << depth blocks with lsb cleared; sums: for every tree and level the sum of the left nodes.
 void tree_sender(const Pair *roots, size_t trees, int depth, Pair delta, Pair *leaves, Pair *sums);
 // keys: for every tree and level the sum of the nodes on the side that the path does not take.

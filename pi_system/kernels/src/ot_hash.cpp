@@ -4,7 +4,7 @@
 namespace pi {
 namespace {
 
-// sigma of 2019/074, 7.2: a linear orthomorphism.
+// sigma of 2019/074: a linear orthomorphism.
 inline Pair sigma(Pair x) { return {x.hi, x.hi ^ x.lo}; }
 
 template <bool TWEAKED>

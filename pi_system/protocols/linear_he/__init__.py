@@ -27,7 +27,7 @@ from pi_system.protocols.linear_he.cost import LinearHeCost, linear_he_cost
 from pi_system.protocols.linear_he.layer import LinearShape, linear_shapes
 from pi_system.protocols.linear_he.params import HeParams, derive_params, worst_norm_bits
 from pi_system.protocols.linear_he.plan import LinearPlan, plan_linear
-from pi_system.protocols.linear_he.server import LinearHeServer, LinearHeSession, norm_bits_of
+from pi_system.protocols.linear_he.server import LinearHeServer, LinearHeSession, linear_share, norm_bits_of
 
 __all__ = [
     "HeParams",
@@ -39,6 +39,7 @@ __all__ = [
     "LinearShape",
     "derive_params",
     "linear_he_cost",
+    "linear_share",
     "linear_shapes",
     "norm_bits_of",
     "plan_linear",

@@ -107,12 +107,7 @@ class LinearHeServer:
 
     def shares(self, prg: Prg) -> dict[str, RingArray]:
         """c_s of every layer for the inference with this ``prg``: (O, Ho, Wo), carrier."""
-        return {layer.name: self.share(layer.name, layer.share_shape, prg) for layer in self.plan.layers}
-
-    def share(self, name: str, shape: tuple[int, int, int], prg: Prg) -> RingArray:
-        """c_s of one layer."""
-        drawn: RingArray = prg.child("linear_he.share", name).ring(shape, self.plan.params.ring_bits)
-        return drawn
+        return {layer.name: linear_share(self.plan, layer.name, prg) for layer in self.plan.layers}
 
     def setup(self, channel: Channel) -> "LinearHeSession":
         """Accept a client's session: once a connection."""
@@ -146,7 +141,7 @@ class LinearHeSession:
         ]
         ring = Ring(self._plan.params.ring_bits)
         masks = [
-            ring.reduce(np.negative(self._server.share(layer.name, layer.share_shape, prg))).astype(np.uint64)
+            ring.reduce(np.negative(linear_share(self._plan, layer.name, prg))).astype(np.uint64)
             for layer in packing.bundle.layers
         ]
 
@@ -222,6 +217,13 @@ class LinearHeSession:
             for message in self.answers(bundle, request, prg):
                 channel.send(message)
         return self._server.shares(prg)
+
+
+def linear_share(plan: LinearPlan, name: str, prg: Prg) -> RingArray:
+    """c_s of the layer ``name`` for the inference with this ``prg``: (O, Ho, Wo), carrier."""
+    (shape,) = (layer.share_shape for layer in plan.layers if layer.name == name)
+    drawn: RingArray = prg.child("linear_he.share", name).ring(shape, plan.params.ring_bits)
+    return drawn
 
 
 def _checked(plan: LinearPlan, name: str, weights: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int32]:

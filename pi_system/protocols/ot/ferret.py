@@ -5,7 +5,7 @@ zeros (the noise; regular: one a tree), plus a 10-local linear code of the k oth
 needed, one message of 16 * depth bytes a tree from the sender; the last trees of a round are kept and start the next.
 Leaf positions are the complements of the random choice bits of the tree's own COTs: no message for them.
 Correlated GGM trees (half-tree, nodes of a level sum to Delta) halve the bytes and the hashing of the paper's trees.
-Source: Yang, Weng, Lan, Zhang, Wang, eprint 2020/924, figures 3 to 7; Guo et al., eprint 2022/1431, figures 3 and 5.
+Source: Yang, Weng, Lan, Zhang, Wang, eprint 2020/924; correlated trees: Guo et al., eprint 2022/1431.
 """
 
 from abc import ABC, abstractmethod
@@ -48,7 +48,7 @@ class LpnParameters:
         return 16 * self.depth
 
 
-# Selected by the authors of EMP (emp-ot, constants of version 1.0) for 128 bits against Gauss, ISD, BJMM, hybrid and
+# Selected by the authors of EMP (emp-ot, tuning.h) for 128 bits against Gauss, ISD, BJMM, hybrid and
 # the algebraic attack of eprint 2023/176 on regular noise. A larger one sends less and misses the cache more often:
 # measured 14, 19, 27 ns and 0.17, 0.09, 0.05 bytes a COT.
 B10 = LpnParameters(850, 16, 10)

@@ -4,7 +4,7 @@ Byte i of Delta is the one leaf of tree i (256 leaves, GGM) that the sender does
 know to streams; the receiver's weighted sums are 8 columns of t, the sender's the same plus Delta_i times the sum
 u_i of all streams. The receiver sends u_i ^ u_0 for i = 1..15, so that all trees share the choice bits u = u_0.
 k = 8 sends half of k = 4 and needs 4096 streams: fast enough for the 74,000 COTs that start Ferret, its only use.
-Source: Roy, eprint 2022/192, sections 3 and 4; base OTs to leaves by GGM puncturing as in its section 3.2.
+Source: Roy, eprint 2022/192 (small-field VOLE; leaves from base OTs by GGM puncturing).
 """
 
 from typing import Any

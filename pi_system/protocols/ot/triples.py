@@ -10,7 +10,7 @@ Online:   none.
 Cost:     0 bits; one COT a product, two a triple.
 Error:    none.
 Security: semi-honest; correlation robustness of the hash.
-Source:   Asharov, Lindell, Schneider, Zohner, eprint 2013/552, section 5.1 (triples from random OTs).
+Source:   Asharov, Lindell, Schneider, Zohner, eprint 2013/552 (triples from random OTs).
 """
 
 from pi_system.kernels.ot import Blocks, Bytes, bit_products_receiver, bit_products_sender

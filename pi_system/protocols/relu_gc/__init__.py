@@ -15,7 +15,7 @@ Cost:     1 round trip. Online 16 k bytes down, l bits up. Offline 32 (k - 1) + 
 Error:    none for |y| < 2^(k-1); undefined outside, not detected.
 Security: semi-honest, one corrupted party; fixed-key AES as a random permutation, hash P(P(x) ^ i) ^ P(x) with a
           tweak that is never reused under one Delta. A fixed key and one Delta a session cost about log2 of the
-          session's hash count of the 128 bits (2020/1107, section 1): 2^30 gates leave about 98.
+          session's hash count of the 128 bits (Guo et al. 2019/1168): 2^30 gates leave about 98.
 Source:   Zahur, Rosulek, Evans 2014/756 (half-gates); Guo et al. 2019/074 (hash); Ball, Malkin, Rosulek 2016/969
           (projections); Delphi (2020/050) for who garbles and when. Deviation: the output leaves the circuit as a
           sum of projections, so gating by the sign and subtracting r take k - f rows instead of l + k - f gates.

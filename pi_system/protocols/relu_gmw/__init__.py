@@ -17,7 +17,7 @@ Cost:     2 round trips. k = 24, l = 32, f = 10: 22.3 bytes down, 10.4 up; offli
 Error:    exact or one ulp too large (exact for shift 0) for |y| < 2^(k-1); undefined outside, not detected. For a
           non-negative y the shares wrap modulo 2^l exactly if both are negative: one COT of f bits corrects it.
 Security: semi-honest, one corrupted party, kappa = 128: that of the OTs. k <= 37.
-Source:   CrypTFlow2 (2020/1002, section 3.1) for the comparison tree, Cheetah (2022/207, section 4) for its use of
+Source:   CrypTFlow2 (2020/1002) for the comparison tree, Cheetah (2022/207) for its use of
           silent OT and the wrap of a known sign; Beaver 1995 for OTs with choices ahead of time. Deviations: shares
           that one party knows offline make every level one message one way instead of an exchange, levels merge three
           at a time, and one OT with the server's share of b as its choice replaces the two of the multiplexer.

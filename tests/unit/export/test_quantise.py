@@ -75,10 +75,10 @@ def long_way(dropped: bool) -> nn.Module:
 
 
 @pytest.mark.parametrize("dropped", [False, True])
-def test_long_ways_without_relu_need_64_bits_and_rarely_fail(dropped: bool) -> None:
+def test_long_ways_without_relu_need_a_wide_ring_and_rarely_fail(dropped: bool) -> None:
     found, graph = quantised(long_way(dropped), truncate_before_relu=False)
     ring = found.plan.ring
-    assert ring.ring_bits == 64
+    assert ring.ring_bits in (48, 59)
     assert -1000.0 < ring.truncation_log2 <= MAX_TRUNCATION_LOG2
     assert any(node.op == "truncate" for node in graph) == dropped
     assert found.max_error <= 0.015
@@ -135,7 +135,7 @@ def test_logits_leave_the_ring_a_bit_for_the_argmax() -> None:
 @pytest.mark.parametrize("link", [(1e10, 0.0), (1e8, 40e-3)])
 def test_the_cheapest_accurate_parameters_are_taken(link: tuple[float, float]) -> None:
     chosen, _ = quantised(network(1.0), link=link)
-    narrow, _ = quantised(network(1.0), ring_bits=64, truncate_before_relu=True, link=link)
+    narrow, _ = quantised(network(1.0), ring_bits=59, truncate_before_relu=True, link=link)
     short, _ = quantised(network(1.0), ring_bits=32, link=link)
     predicted = [online_ms(found.plan.graph, found.plan.ring, link) for found in (chosen, narrow, short)]
     assert predicted[0] == min(predicted)
