@@ -1,29 +1,32 @@
 """SENet: every layer gets its own ReLU budget from its sensitivity, then its mask is sought within that budget.
 
-1. Sensitivity of a layer: 1 minus the share of the weights in front of it that a global pruning to ``density``
-   keeps. 2. Budgets in proportion to sensitivity, at most a layer's ReLUs; what a full layer cannot take goes to
-   the others. 3. Mask search within each layer (see ``budget_schedule``), with distillation. 4. Finetuning with
-   distillation and activation matching: ``matching`` / 2 times the squared distance between the two networks'
-   activations, each scaled to length one, summed over layers and averaged over pictures.
+1. Sensitivity of a layer, by ``sensitivity``: ``pruning`` is 1 - d / max d, where d is the share of the weights in
+front of it that a global pruning to ``density`` keeps; ``loss`` is the rise of the loss when the layer's ReLUs become
+identities. 2. Budgets in proportion to sensitivity, at most a layer's ReLUs; what a full layer cannot take goes to the
+others. 3. Mask search within each layer (see ``budget_schedule``), with distillation. 4. Finetuning with distillation
+and activation matching: ``matching`` / 2 times the squared distance between the two networks' activations, each scaled
+to length one, summed over layers and averaged over pictures.
 
 Source: Kundu, Lu, Zhang, Liu, Beerel, ICLR 2023, arXiv 2301.09254; no public code. Verified: the three stages,
 sensitivity being inverse to pruning sensitivity, distillation from the network with all ReLUs. Not verified, our
-choice: pruning by |w dL/dw| in one shot (the paper prunes while it trains), the proportional budgets, the form and
-weight of the matching, and matching only the last ReLU layer of each stage, which costs a tenth of all layers.
+choice: pruning by |w dL/dw| in one shot (the paper prunes while it trains), the measure by loss, the proportional
+budgets, the form and weight of the matching, and matching only the last ReLU layer of each stage, for speed.
 """
 
 import copy
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
+from pi_system.errors import ConfigError
 from pi_system.reduce.budget_schedule import search_masks
 from pi_system.reduce.gates import gate_shape
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.selection import check_reachable
-from pi_system.reduce.sensitivity import pruning_density
+from pi_system.reduce.sensitivity import loss_of_layers, pruning_density
 from pi_system.reduce.training import split_epochs, train_student
 from pi_system.train.relu import named_relus
 
@@ -37,12 +40,14 @@ class SeNet:
     Attributes:
         granularity: ``pixel`` or ``channel``.
         search: share of the recipe's epochs that the mask search takes.
+        sensitivity: how it is measured, ``pruning`` or ``loss``.
         density: of the pruning that sensitivity is read from.
         matching: weight of the activation matching.
     """
 
     granularity: str = "pixel"
     search: float = 0.5
+    sensitivity: str = "pruning"
     density: float = 0.1
     matching: float = 1.0
 
@@ -50,16 +55,15 @@ class SeNet:
         """See ``ReductionMethod``.
 
         Raises:
-            ConfigError: unknown granularity, or not one channel is within the budget.
+            ConfigError: unknown granularity or measure, or not one channel is within the budget.
             Interrupted: stopped; the same task resumes.
         """
         relus = named_relus(task.network)
         shapes = {name: gate_shape(relu, self.granularity) for name, relu in relus.items()}
         check_reachable({name: relu.mask for name, relu in relus.items()}, shapes, task.budget)
         search, finetune = split_epochs(task, self.search)
-        sensitivity = {name: 1 - kept for name, kept in pruning_density(task, self.density).items()}
-        units = {name: shape[1] * shape[2] for name, shape in shapes.items()}
-        unit = {name: relu.size // (relu.shape[0] * units[name]) for name, relu in relus.items()}
+        sensitivity = self._sensitivity(task)
+        unit = {name: relu.size // prod(shapes[name]) for name, relu in relus.items()}
         budgets = share_budget(sensitivity, {n: r.active for n, r in relus.items()}, unit, task.budget)
         student, teacher = copy.deepcopy(task.network), copy.deepcopy(task.network)
         report = search_masks(task, student, search, self.granularity, budgets=budgets)
@@ -68,6 +72,14 @@ class SeNet:
         matching.remove()
         report |= {"granularity": self.granularity, "sensitivity": sensitivity, "budgets": budgets}
         return ReductionResult(spec=task.spec, network=student, fitted=fitted, report=report)
+
+    def _sensitivity(self, task: ReductionTask) -> dict[str, float]:
+        if self.sensitivity == "loss":
+            return loss_of_layers(task)
+        if self.sensitivity != "pruning":
+            raise ConfigError(f"sensitivity: expected pruning or loss; found {self.sensitivity!r}")
+        kept = pruning_density(task, self.density)
+        return {name: 1 - share / max(kept.values()) for name, share in kept.items()}
 
 
 def share_budget(

@@ -6,9 +6,10 @@ from pi_system.backends.crypten_adapter import CryptenClient, CryptenServer, dea
 from pi_system.errors import ConfigError
 from pi_system.rpc.registry import RuntimeOptions
 
-__all__ = ["DURABLE", "deal", "make_client", "make_server"]
+__all__ = ["DEALT", "DURABLE", "deal", "make_client", "make_server"]
 
 DURABLE = False
+DEALT = True
 
 
 def make_server(artifact: Artifact, options: RuntimeOptions) -> ServerRuntime:

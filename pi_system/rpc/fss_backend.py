@@ -1,33 +1,41 @@
-"""Backend ``fss`` for the registry. Its material is kept on disk, a folder a client and model."""
+"""Backends ``fss``, ``fss-bit`` and ``fss-arith`` for the registry; material is kept on disk, by client and model.
+
+``fss`` takes the comparison variant that the cost model finds faster on the session's link; the others name theirs.
+"""
+
+from typing import Any
 
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.base import ClientRuntime, ServerRuntime
+from pi_system.channel.shaped import parse_link
 from pi_system.errors import ConfigError
 from pi_system.offline.dealer import deal
+from pi_system.program.online_cost import Variant, choose_variant
 from pi_system.rpc.registry import RuntimeOptions
 from pi_system.runtime.fss import FssClient, FssServer
 
-__all__ = ["DURABLE", "deal", "make_client", "make_server"]
+__all__ = ["DEALT", "DURABLE", "deal", "make_client", "make_server"]
 
 DURABLE = True
+DEALT = True
+_VARIANTS: dict[str, Variant] = {"fss-bit": "bit", "fss-arith": "arith"}
 
 
 def make_server(artifact: Artifact, options: RuntimeOptions) -> ServerRuntime:
     """See Backend."""
-    _check(options)
-    config = options.config
-    reveal_argmax = config.reveal == "argmax"
-    return FssServer(artifact, options.store_dir, config.client_id.hex(), reveal_argmax=reveal_argmax)
+    return FssServer(artifact, options.store_dir, options.config.client_id.hex(), **_chosen(artifact, options))
 
 
 def make_client(public: PublicArtifact, options: RuntimeOptions) -> ClientRuntime:
     """See Backend."""
-    _check(options)
+    return FssClient(public, options.store_dir, options.config.client_id.hex(), **_chosen(public, options))
+
+
+def _chosen(public: PublicArtifact, options: RuntimeOptions) -> dict[str, Any]:
     config = options.config
-    reveal_argmax = config.reveal == "argmax"
-    return FssClient(public, options.store_dir, config.client_id.hex(), reveal_argmax=reveal_argmax)
-
-
-def _check(options: RuntimeOptions) -> None:
-    if options.config.insecure:
-        raise ConfigError("insecure: expected backend crypten, found fss, which has no insecure provider")
+    if config.insecure:
+        raise ConfigError(f"insecure: expected backend crypten, found {config.backend}, which has no insecure provider")
+    link = parse_link(config.link)
+    model = public.public
+    variant = _VARIANTS.get(config.backend) or choose_variant(model.graph, model.ring, (link.rate_bits_s, link.rtt_s))
+    return {"variant": variant, "reveal_argmax": config.reveal == "argmax"}

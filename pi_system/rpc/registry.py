@@ -29,14 +29,16 @@ class RuntimeOptions:
 
 
 class Backend(Protocol):
-    """One backend: makes the two runtimes and deals. A module with these four names is one.
+    """One backend: makes the two runtimes and deals. A module with these names is one.
 
     Attributes:
         deal: the dealer's side.
+        DEALT: correlations come from a dealer; else ``deal`` refuses.
         DURABLE: unused material outlives the session, in ``store_dir``.
     """
 
     deal: Deal
+    DEALT: bool
     DURABLE: bool
 
     def make_server(self, artifact: Artifact, options: RuntimeOptions) -> ServerRuntime:
@@ -50,12 +52,16 @@ Backends = Mapping[str, str]
 """Names of backends and the modules that implement them."""
 
 BACKENDS: Final[Backends] = {
+    "gmw": "pi_system.rpc.two_party_backend",
+    "gc": "pi_system.rpc.two_party_backend",
     "fss": "pi_system.rpc.fss_backend",
+    "fss-bit": "pi_system.rpc.fss_backend",
+    "fss-arith": "pi_system.rpc.fss_backend",
     "crypten": "pi_system.rpc.crypten_backend",
 }
 
 
-DEFAULT_BACKEND: Final = "fss"
+DEFAULT_BACKEND: Final = "gmw"
 
 
 def find_backend(name: str, backends: Backends = BACKENDS) -> Backend:

@@ -1,0 +1,43 @@
+"""Backends ``gmw`` and ``gc`` for the registry: no dealer; material is kept on disk, by client and model."""
+
+from pi_system.artifact.model import Artifact, PublicArtifact
+from pi_system.backends.base import ClientRuntime, ServerRuntime
+from pi_system.channel.base import Channel
+from pi_system.errors import ConfigError
+from pi_system.protocols.ot.relu import OtRelu
+from pi_system.protocols.relu_gc import GC
+from pi_system.protocols.relu_gmw import GMW
+from pi_system.rpc.registry import RuntimeOptions
+from pi_system.runtime.two_party import TwoPartyClient, TwoPartyServer
+
+__all__ = ["DEALT", "DURABLE", "deal", "make_client", "make_server"]
+
+DURABLE = True
+DEALT = False
+_RELUS = {relu.name: relu for relu in (GMW, GC)}
+
+
+def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
+    """Nothing is dealt here. Raises ConfigError."""
+    raise ConfigError("dealer: expected a backend with a dealer, found one of two parties")
+
+
+def make_server(artifact: Artifact, options: RuntimeOptions) -> ServerRuntime:
+    """See Backend."""
+    relu, config = _relu(options), options.config
+    reveal_argmax = config.reveal == "argmax"
+    return TwoPartyServer(artifact, relu, options.store_dir, config.client_id.hex(), reveal_argmax=reveal_argmax)
+
+
+def make_client(public: PublicArtifact, options: RuntimeOptions) -> ClientRuntime:
+    """See Backend."""
+    relu, config = _relu(options), options.config
+    reveal_argmax = config.reveal == "argmax"
+    return TwoPartyClient(public, relu, options.store_dir, config.client_id.hex(), reveal_argmax=reveal_argmax)
+
+
+def _relu(options: RuntimeOptions) -> OtRelu:
+    config = options.config
+    if config.insecure:
+        raise ConfigError(f"insecure: expected backend crypten, found {config.backend}, which has no insecure provider")
+    return _RELUS[config.backend]

@@ -1,0 +1,130 @@
+"""What every method owes its caller, on a network small enough to reduce in a second."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pi_system.errors import ConfigError
+from pi_system.export import export_network
+from pi_system.program import relu_count
+from pi_system.program.fixed_point import fixed_logits
+from pi_system.program.float_point import float_logits
+from pi_system.reduce import METHODS, make_method
+from pi_system.train import Interrupted, ReluMap, build_network, evaluate, named_relus
+from pi_system.train.data.augment import Normalisation
+
+_RELUS = 1088  # of the tiny network
+_BUDGET = 300
+_CHANNEL = {"granularity": "channel"}
+_LASSO = {"schedule": "lasso", "search_epochs": "2", "lasso_start": "1e-3"}
+
+# Method, options, whether the budget is met exactly (pixels), networks with other weights start from anew.
+CASES = [
+    ("snl", {}, True),
+    ("snl", _CHANNEL, False),
+    ("snl", _LASSO, True),
+    ("senet", {}, True),
+    ("senet", {"sensitivity": "loss", **_CHANNEL}, False),
+    ("shallow", {}, False),
+    ("deepreduce", {"order": "3,2,4,1"}, False),
+    ("deepreduce", {"order": "3,2,4,1", "channels": "0.5"}, False),
+    ("deepreshape", {}, False),
+    ("random", {}, True),
+    ("random", _CHANNEL, False),
+    ("narrower", {}, False),
+]
+_IDS = ["-".join([name, *options.values()]).replace(",", "") for name, options, _ in CASES]
+
+
+def _equal(first, second):
+    return all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
+
+
+def test_every_method_has_a_case():
+    assert {name for name, _, _ in CASES} == set(METHODS)
+
+
+@pytest.mark.parametrize(("name", "options", "exact"), CASES, ids=_IDS)
+def test_within_budget_resumable_and_exportable(make_task, tmp_path, name, options, exact):
+    stops = iter((1, 2, 3))
+    seen = []
+
+    def stop(history):
+        seen.append((history[-1]["phase"], history[-1]["epoch"]))
+        if len(seen) == next(stops, 0):
+            raise Interrupted("killed")
+
+    task = make_task(_BUDGET)
+    before = copy.deepcopy(task.network.state_dict())
+    method = make_method(name, options)
+    whole = method.reduce(task)
+
+    assert whole.relu_map.count == _BUDGET if exact else 0 < whole.relu_map.count <= _BUDGET
+    assert ReluMap.of(task.network).count == _RELUS
+    assert all(torch.equal(value, before[key]) for key, value in task.network.state_dict().items())
+    build_network(whole.spec).load_state_dict(whole.network.state_dict())  # the spec describes the network
+
+    killed = replace(task, workdir=tmp_path, on_epoch=stop)
+    for _ in range(3):
+        with pytest.raises(Interrupted):
+            method.reduce(killed)
+            raise Interrupted("finished before the third kill")
+    resumed = method.reduce(killed)
+    assert resumed.relu_map == whole.relu_map
+    assert _equal(resumed.network, whole.network)
+    assert len(seen) == len(set(seen))  # no epoch is trained twice
+
+    _check_export(whole.network, task.data, whole.relu_map.count)
+
+
+def _check_export(network, data, relus):
+    pictures = Normalisation.of(data.preprocess, torch.device("cpu"))(data.train.images[:32])
+    network.eval()
+    with torch.no_grad():
+        expected = network(pictures).numpy()
+    artifact = export_network(network, data.preprocess, pictures.numpy(), "reduced")
+    assert relu_count(artifact.public.graph) == relus
+    assert np.allclose(float_logits(artifact, pictures.numpy()), expected, atol=1e-3)
+    _, fixed = fixed_logits(artifact, pictures.numpy(), check_range=True)
+    assert np.abs(fixed - expected).max() < 0.05 * max(1.0, np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("name", "options"), [case[:2] for case in CASES], ids=_IDS)
+def test_impossible_budget_is_refused_before_any_training(make_task, name, options):
+    task = make_task(0, epochs=10_000)
+    with pytest.raises(ConfigError, match=r"budget: expected at least \d+ ReLUs"):
+        make_method(name, options).reduce(task)
+
+
+@pytest.mark.parametrize("network", ["resnet34:m=1", "resnet50:m=1", "wrn-16-1:m=2", "vgg16:m=2", "hrn-5x5x3x:m=1"])
+@pytest.mark.parametrize("name", ["snl", "senet", "deepreduce", "shallow"])
+def test_other_networks(make_task, network, name):
+    task = make_task(1, network, epochs=0)
+    task = replace(task, budget=ReluMap.of(task.network).count // 4)
+    method = make_method(name, {"order": ",".join(_stages(task))} if name == "deepreduce" else {})
+    if name == "shallow" and network.startswith("resnet50"):
+        with pytest.raises(ConfigError, match="expected a network of basic blocks"):
+            method.reduce(task)
+        return
+    result = method.reduce(task)
+    assert 0 < result.relu_map.count <= task.budget
+    _check_export(result.network, task.data, result.relu_map.count)
+
+
+def _stages(task):
+    return sorted({str(relu.stage) for relu in named_relus(task.network).values()})
+
+
+@pytest.mark.parametrize("name", ["snl", "senet"])
+def test_pixels_that_were_chosen_beat_random_ones(make_task, digits, trained, name):
+    losses = {}
+    for method in (name, "random"):
+        task = make_task(150, "resnet18:m=4", digits, epochs=4)
+        task = replace(task, network=trained)
+        result = make_method(method, {}).reduce(task)
+        assert result.relu_map.count == 150
+        losses[method] = -evaluate(result.network, digits.test, digits.preprocess).negated_loss
+    assert losses[name] < 0.85 * losses["random"]
