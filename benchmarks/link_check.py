@@ -1,11 +1,14 @@
 """Does the link shaper inside the channel behave like a link? Echoes and one inference over both.
 
-Two network namespaces (or machines' prefixes of any kind) must be joined by an emulated link of the named rate and
-delay, made by ``tc netem`` or another tool. Over that link nothing is shaped; beside it, over loopback, the channel
-shapes. The shaper imitates rate and delay, not TCP: slow start after a pause, and BBR's pacing of a flow that was not
-busy, show as a ratio below 1, so the TCP settings of both places are in the result. What is timed at the client: echo round trips of several sizes through our gRPC channel, and the online phase
-of one network under backend fss. The last line of stdout is one JSON object; ``ratio`` is shaped / emulated (goal:
-0.9 to 1.1). Warm-up: one of each, not counted.
+Two network namespaces (or any two ends that a command prefix reaches) must be joined by an emulated link of the named
+rate and delay, made by ``tc netem`` or another tool. Over that link nothing is shaped; beside it, over loopback, the
+channel shapes. What is timed at the client: echo round trips of several sizes through our gRPC channel, and the online
+phase of one network under backend fss. Warm-up: one of each, not counted. The last line of stdout is one JSON object;
+``ratio`` is shaped / emulated (goal: 0.9 to 1.1).
+
+The shaper imitates rate and delay, not TCP: slow start after a pause, and BBR's pacing of a flow that was not busy,
+show as a ratio below 1, so the TCP settings of both places are in the result. An emulator that needs a core for itself
+does, too, on a machine that has only the parties' two.
 
     python benchmarks/link_check.py --link lan --host 10.88.0.2 \
         --server-prefix "ip netns exec server" --client-prefix "ip netns exec client"

@@ -18,6 +18,7 @@ blocks, and training the shallow network directly, where the paper trains a gate
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 
 import torch
@@ -117,6 +118,7 @@ def _choose(task: ReductionTask, sensitivity: Mapping[str, float]) -> dict[int, 
     return max(fitting, key=lambda choice: sum(worth[place] for place in choice.items()))
 
 
+@lru_cache(maxsize=1024)
 def _stage_relus(spec: NetworkSpec, stage: int, count: int) -> int:
     """ReLUs of a stage with ``count`` ReLU layers, the other stages being whole."""
     if count == 0:

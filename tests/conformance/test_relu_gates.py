@@ -5,7 +5,7 @@ A new protocol registers in tests/support/gates.py and writes no new tests here.
 
 import numpy as np
 import pytest
-from gates import PROTOCOLS, drive
+from gates import MAX_COMPARISON_BITS, PROTOCOLS, drive
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +16,7 @@ from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import Prg
 
 SEED = bytes(range(16))
-WIDTHS = [(32, 24, 10), (32, 32, 0), (32, 12, 11), (40, 26, 8), (64, 17, 0), (64, 40, 20), (20, 20, 5), (16, 9, 0)]
+WIDTHS = [(32, 24, 10), (32, 32, 0), (32, 12, 11), (40, 26, 8), (64, 17, 0), (64, 36, 20), (20, 20, 5), (16, 9, 0)]
 
 
 def _run(protocol, spec, values):
@@ -66,7 +66,9 @@ def test_any_number_of_elements_in_chunks(protocol, count):
 @given(data=st.data())
 def test_any_width(protocol, data):
     ring_bits = data.draw(st.integers(8, 64), "ring bits")
-    comparison_bits = data.draw(st.integers(2, min(ring_bits, 48)), "comparison bits")
+    comparison_bits = data.draw(
+        st.integers(2, min(ring_bits, MAX_COMPARISON_BITS.get(protocol, 48))), "comparison bits"
+    )
     shift = data.draw(st.integers(0, comparison_bits - 1), "shift")
     top = (1 << (comparison_bits - 1)) - 1
     values = np.array(data.draw(st.lists(st.integers(-top, top), min_size=1, max_size=40), "values"))

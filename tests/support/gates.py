@@ -8,8 +8,12 @@ import numpy as np
 from pi_system.channel.memory import simulate
 from pi_system.online.chunks import chunks
 from pi_system.protocols.gate import ClientGate, GateCost, GateSpec, ServerGate
+from pi_system.protocols.ot.ideal import insecure_parties
+from pi_system.protocols.ot.relu import OtRelu
 from pi_system.protocols.relu_dcf import DcfRelu
-from pi_system.ring.prg import fresh_seed
+from pi_system.protocols.relu_gc import GC
+from pi_system.protocols.relu_gmw import GMW
+from pi_system.ring.prg import Prg, fresh_seed
 
 
 class Gates(NamedTuple):
@@ -32,7 +36,25 @@ def _dcf(variant: Any) -> Callable[..., Gates]:
     return make
 
 
-PROTOCOLS: dict[str, Callable[..., Gates]] = {"dcf-bit": _dcf("bit"), "dcf-arith": _dcf("arith")}
+def _ot(relu: OtRelu) -> Callable[..., Gates]:
+    def make(spec: GateSpec, client_share: Any, fresh_mask: Any) -> Gates:
+        server_ots, client_ots = insecure_parties(fresh_seed())
+        material = simulate(
+            lambda channel: relu.offline_server(spec, channel, server_ots, Prg(fresh_seed())),
+            lambda channel: relu.offline_client(spec, client_share, fresh_mask, channel, client_ots, Prg(fresh_seed())),
+        )
+        return Gates(relu.server_gate(spec, material[0]), relu.client_gate(spec, material[1]), relu.cost(spec))
+
+    return make
+
+
+PROTOCOLS: dict[str, Callable[..., Gates]] = {
+    "dcf-bit": _dcf("bit"),
+    "dcf-arith": _dcf("arith"),
+    "gmw": _ot(GMW),
+    "gc": _ot(GC),
+}
+MAX_COMPARISON_BITS = {"gmw": 37}
 
 
 def drive(gates: Gates, spec: GateSpec, server_share: Any) -> tuple[Any, Any, Any]:

@@ -2,10 +2,17 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from pi_system.artifact import Artifact
 from pi_system.backends.base import Deal
 from pi_system.channel.memory import MemoryChannel, memory_pair
+from pi_system.offline.dealer import deal
+from pi_system.protocols.relu_gc import GC
+from pi_system.protocols.relu_gmw import GMW
+from pi_system.runtime.fss import FssClient, FssServer
+from pi_system.runtime.two_party import TwoPartyClient, TwoPartyServer
 
 
 class Dealer:
@@ -70,22 +77,49 @@ def run_parties(
 
 
 PAIRING = "ab" * 16
+BACKENDS = ("fss", "gmw", "gc")
 
 
-def fss_logits(artifact: Any, pictures: Any, store: Any, **options: Any) -> tuple[Any, MemoryChannel, MemoryChannel]:
-    """Prepare, reserve and infer one batch under backend fss: (logits, server end, client end)."""
-    from pi_system.offline.dealer import deal
-    from pi_system.runtime.fss import FssClient, FssServer
+def make_parties(backend: str, artifact: Artifact, store: Path, **options: Any) -> tuple[Any, Any]:
+    """Both runtimes of a backend on one store folder."""
+    if backend == "fss":
+        return FssServer(artifact, store, PAIRING, **options), FssClient(artifact, store, PAIRING, **options)
+    relu = {"gmw": GMW, "gc": GC}[backend]
+    server = TwoPartyServer(artifact, relu, store, PAIRING, **options)
+    return server, TwoPartyClient(artifact, relu, store, PAIRING, **options)
 
-    server, client = FssServer(artifact, store, PAIRING, **options), FssClient(artifact, store, PAIRING, **options)
-    count = len(pictures)
+
+def prepare(
+    server: Any,
+    client: Any,
+    count: int,
+    deal: Deal = deal,
+    wrap: Callable[[str, Any], Any] = lambda _, channel: channel,
+) -> None:
+    """The offline phase of both for ``count`` pictures; ``wrap`` may replace a channel end by role."""
     dealer = Dealer(deal, count)
     run_parties(
-        lambda channel: server.prepare(count, channel, dealer.server_link),
-        lambda channel: client.prepare(count, channel, dealer.client_link),
+        lambda channel: server.prepare(count, wrap("server", channel), dealer.server_link),
+        lambda channel: client.prepare(
+            count, wrap("client", channel), lambda request: wrap("client from dealer", dealer.client_link(request))
+        ),
     )
-    ids = client.reserve(count)
+
+
+def reserve(server: Any, client: Any, count: int) -> tuple[str, ...]:
+    """Take material for ``count`` pictures on both sides."""
+    ids: tuple[str, ...] = client.reserve(count)
     server.reserve(ids)
+    return ids
+
+
+def secure_logits(
+    backend: str, artifact: Artifact, pictures: Any, store: Path, **options: Any
+) -> tuple[Any, MemoryChannel, MemoryChannel]:
+    """Prepare, reserve and infer one batch: (logits, server end, client end)."""
+    server, client = make_parties(backend, artifact, store, **options)
+    prepare(server, client, len(pictures))
+    ids = reserve(server, client, len(pictures))
     _, logits, left, right = run_parties(
         lambda channel: server.infer(ids, channel), lambda channel: client.infer(pictures, ids, channel)
     )

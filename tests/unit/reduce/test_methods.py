@@ -57,7 +57,7 @@ def test_within_budget_resumable_and_exportable(make_task, tmp_path, name, optio
         if len(seen) == next(stops, 0):
             raise Interrupted("killed")
 
-    task = make_task(_BUDGET)
+    task = make_task(600 if name == "narrower" else _BUDGET)
     before = copy.deepcopy(task.network.state_dict())
     method = make_method(name, options)
     whole = method.reduce(task)
@@ -87,9 +87,10 @@ def _check_export(network, data, relus):
         expected = network(pictures).numpy()
     artifact = export_network(network, data.preprocess, pictures.numpy(), "reduced")
     assert relu_count(artifact.public.graph) == relus
-    assert np.allclose(float_logits(artifact, pictures.numpy()), expected, atol=1e-3)
     _, fixed = fixed_logits(artifact, pictures.numpy(), check_range=True)
-    assert np.abs(fixed - expected).max() < 0.05 * max(1.0, np.abs(expected).max())
+    scale = max(1.0, np.abs(expected).max())
+    assert np.abs(float_logits(artifact, pictures.numpy()) - expected).max() < 1e-4 * scale
+    assert np.abs(fixed - expected).max() < 0.05 * scale
 
 
 @pytest.mark.parametrize(("name", "options"), [case[:2] for case in CASES], ids=_IDS)
@@ -103,8 +104,8 @@ def test_impossible_budget_is_refused_before_any_training(make_task, name, optio
 @pytest.mark.parametrize("name", ["snl", "senet", "deepreduce", "shallow"])
 def test_other_networks(make_task, network, name):
     task = make_task(1, network, epochs=0)
-    task = replace(task, budget=ReluMap.of(task.network).count // 4)
-    method = make_method(name, {"order": ",".join(_stages(task))} if name == "deepreduce" else {})
+    task = replace(task, budget=ReluMap.of(task.network).count // 2)
+    method = make_method(name, {"order": ",".join(reversed(_stages(task)))} if name == "deepreduce" else {})
     if name == "shallow" and network.startswith("resnet50"):
         with pytest.raises(ConfigError, match="expected a network of basic blocks"):
             method.reduce(task)

@@ -4,7 +4,9 @@ import torch
 from pi_system.train import MaskedReLU, NetworkSpec, ReluTracer, build_network, named_relus
 
 
-@pytest.mark.parametrize("name", [
+@pytest.mark.parametrize(
+    "name",
+    [
         "resnet18:m=4,size=8",
         "resnet34:m=2,size=12",
         "hrn-2x5x3x:m=2,size=9",
@@ -15,7 +17,8 @@ from pi_system.train import MaskedReLU, NetworkSpec, ReluTracer, build_network, 
         "resnet18:m=2,size=8,depth=00-11-12-20",
         "wrn-16-2:m=2,size=8,depth=01-12-11",
         "vgg16:m=2,size=32,depth=00-01-111-011-111",
-    ])
+    ],
+)
 def test_declared_relu_shapes_and_order_are_those_of_the_forward_pass(name):
     spec = NetworkSpec.parse(name)
     network = build_network(spec, seed=0).eval()

@@ -1,8 +1,8 @@
-"""Backend fss when something breaks: every fault is a typed error and no material is used twice."""
+"""The fast runtime when something breaks: every fault is a typed error and no material is used twice."""
 
 import numpy as np
 import pytest
-from parties import PAIRING, Dealer, run_parties
+from parties import BACKENDS, make_parties, prepare, run_parties
 from scaled_artifact import relu_artifact
 
 from pi_system.channel.memory import memory_pair
@@ -16,20 +16,15 @@ from pi_system.errors import (
 from pi_system.export.random import random_pictures
 from pi_system.offline.dealer import deal
 from pi_system.offline.request import make_request, parse_request
-from pi_system.runtime.fss import FssClient, FssServer
 
 ARTIFACT = relu_artifact(weight_scale=0.3)
 PICTURE = random_pictures((1, 8, 8), 1, 0)
 
 
-@pytest.fixture
-def parties(tmp_path):
-    server, client = FssServer(ARTIFACT, tmp_path, PAIRING), FssClient(ARTIFACT, tmp_path, PAIRING)
-    dealer = Dealer(deal, 1)
-    run_parties(
-        lambda channel: server.prepare(1, channel, dealer.server_link),
-        lambda channel: client.prepare(1, channel, dealer.client_link),
-    )
+@pytest.fixture(params=BACKENDS)
+def parties(request, tmp_path):
+    server, client = make_parties(request.param, ARTIFACT, tmp_path)
+    prepare(server, client, 1)
     return server, client
 
 
@@ -87,19 +82,39 @@ def test_a_client_that_goes_away_ends_the_server_with_a_typed_error(parties):
         run_parties(lambda channel: server.infer(ids, channel), lambda channel: channel.close())
 
 
+@pytest.mark.parametrize("backend", ["gmw", "gc"])
+@pytest.mark.parametrize("cheater", ["server", "client"])
+def test_garbage_in_the_offline_phase_is_the_peers_fault_and_leaves_no_material(backend, cheater, tmp_path):
+    server, client = make_parties(backend, ARTIFACT, tmp_path)
+
+    class Garbling:
+        def __init__(self, inner):
+            self.inner, self.counters, self.sent = inner, inner.counters, 0
+
+        def send(self, data):
+            self.sent += 1
+            self.inner.send(b"\xff" * (memoryview(data).nbytes if self.sent > 1 else 7))
+
+        def recv(self, nbytes):
+            return self.inner.recv(nbytes)
+
+        def close(self):
+            self.inner.close()
+
+    with pytest.raises((RemoteProtocolError, PeerUnavailableError)):
+        prepare(server, client, 1, wrap=lambda role, channel: Garbling(channel) if role == cheater else channel)
+    assert client.available() == 0
+
+
 def test_a_dealer_that_dies_in_the_middle_leaves_no_material(tmp_path):
-    server, client = FssServer(ARTIFACT, tmp_path, PAIRING), FssClient(ARTIFACT, tmp_path, PAIRING)
+    server, client = make_parties("fss", ARTIFACT, tmp_path)
 
     def dying(request, count, to_server, to_client):
         deal(request, 1, to_server, to_client)  # one of two pictures, then it is gone
         raise PeerUnavailableError("dealer process ended")
 
-    dealer = Dealer(dying, 2)
     with pytest.raises(PeerUnavailableError):
-        run_parties(
-            lambda channel: server.prepare(2, channel, dealer.server_link),
-            lambda channel: client.prepare(2, channel, dealer.client_link),
-        )
+        prepare(server, client, 2, deal=dying)
     assert client.available() == 1
     ids = client.reserve(1)
     server.reserve(ids)

@@ -1,0 +1,119 @@
+"""Compiles an exported network for SPU: the graph of public.json, written in jax, as an SPU executable.
+
+    python program.py ARTIFACT OUT            the network of an artifact's folder
+    python program.py --relu COUNT OUT        COUNT elements of ReLU alone, on the sum of a value of either party
+
+Runs in SPU's own Python environment (setup.sh). Kept out of the parties, so that jax is no part of their memory. The
+inputs are ``image``, then the weights in the order of their names, all declared secret; at run time each party holds
+its own inputs as its private values (party.py).
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+import spu
+from jax import lax
+from spu.utils import frontend
+
+Node = dict[str, Any]
+Values = dict[str, jax.Array]
+
+
+def conv2d(node: Node, x: jax.Array, weight: jax.Array, bias: jax.Array) -> jax.Array:
+    """Convolution of (N, C, H, W) with (out, in / groups, kh, kw)."""
+    padding = [(pad, pad) for pad in node["padding"]]
+    layout = ("NCHW", "OIHW", "NCHW")
+    out = lax.conv_general_dilated(
+        x, weight, node["stride"], padding, dimension_numbers=layout, feature_group_count=node["groups"]
+    )
+    return out + bias.reshape(1, -1, 1, 1)
+
+
+def avgpool2d(node: Node, x: jax.Array) -> jax.Array:
+    """Average over windows, zero padding counted; over all of the picture it is a plain sum."""
+    (height, width), area = node["kernel"], node["kernel"][0] * node["kernel"][1]
+    if x.shape[2:] == (height, width) and not any(node["padding"]):
+        return x.sum(axis=(2, 3), keepdims=True) * (1.0 / area)
+    padding = [(0, 0), (0, 0), *((pad, pad) for pad in node["padding"])]
+    return lax.reduce_window(x, 0.0, lax.add, (1, 1, height, width), (1, 1, *node["stride"]), padding) * (1.0 / area)
+
+
+def step(node: Node, xs: list[jax.Array], weights: Values) -> jax.Array:
+    """One node of the graph. Raises ValueError for what this comparison does not have."""
+    match node["op"]:
+        case "conv2d":
+            return conv2d(node, xs[0], weights[f"{node['name']}.weight"], weights[f"{node['name']}.bias"])
+        case "linear":
+            return xs[0] @ weights[f"{node['name']}.weight"].T + weights[f"{node['name']}.bias"]
+        case "relu" if not node["masked"]:
+            return jnp.maximum(xs[0], 0.0)
+        case "add":
+            return xs[0] + xs[1]
+        case "concat":
+            return jnp.concatenate(xs, axis=1)
+        case "avgpool2d":
+            return avgpool2d(node, xs[0])
+        case "flatten":
+            return xs[0].reshape(xs[0].shape[0], -1)
+        case "truncate":
+            return xs[0]
+    raise ValueError(f"node {node['name']}: expected an operation without a pixel mask, found {node['op']}")
+
+
+def network(nodes: list[Node], names: list[str]) -> Callable[..., jax.Array]:
+    """The function of (image, *weights) that the graph is; logits (N, classes)."""
+
+    def forward(image: jax.Array, *tensors: jax.Array) -> jax.Array:
+        weights = dict(zip(names, tensors, strict=True))
+        values = {nodes[0]["name"]: image}
+        for node in nodes[1:]:
+            values[node["name"]] = step(node, [values[name] for name in node["inputs"]], weights)
+        return values[nodes[-1]["name"]]
+
+    return forward
+
+
+def relu_of_sum(image: jax.Array, other: jax.Array) -> jax.Array:
+    """ReLU of a value that neither party knows."""
+    return jnp.maximum(image + other, 0.0)
+
+
+def compile_to(out: Path, function: Callable[..., jax.Array], inputs: dict[str, tuple[int, ...]]) -> None:
+    """Write the executable of ``function`` on float32 inputs of these shapes."""
+    arguments = [np.zeros(shape, np.float32) for shape in inputs.values()]
+    visibility = [spu.Visibility.VIS_SECRET] * len(arguments)
+    executable, _ = frontend.compile(
+        frontend.Kind.JAX, function, arguments, {}, list(inputs), visibility, lambda found: ["out"]
+    )
+    out.write_bytes(executable.SerializeToString())
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("artifact", nargs="?", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--relu", type=int)
+    options = parser.parse_args()
+    if options.relu:
+        compile_to(options.out, relu_of_sum, {"image": (options.relu,), "other": (options.relu,)})
+        return
+    if options.artifact is None:
+        sys.exit("expected an artifact's folder or --relu COUNT")
+    nodes = json.loads((options.artifact / "public.json").read_text())["public"]["graph"]["nodes"]
+    weights = safetensors.numpy.load_file(options.artifact / "weights.safetensors")
+    names = sorted(weights)
+    shapes = {name: weights[name].shape for name in names}
+    compile_to(options.out, network(nodes, names), {"image": (1, *nodes[0]["shape"]), **shapes})
+
+
+if __name__ == "__main__":
+    main()

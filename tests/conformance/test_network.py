@@ -1,0 +1,80 @@
+"""Every backend of the fast runtime against the fixed-point oracle on random networks, and its cost as declared."""
+
+import numpy as np
+import pytest
+from parties import BACKENDS, secure_logits
+from random_networks import random_small_artifact
+
+from pi_system.export import QuantiseOptions
+from pi_system.export.random import random_pictures
+from pi_system.offline.schedule import plan
+from pi_system.program.error_bound import artifact_ulp_bound
+from pi_system.program.fixed_point import fixed_logits
+from pi_system.protocols.relu_dcf import DcfRelu
+from pi_system.protocols.relu_gc import GC
+from pi_system.protocols.relu_gmw import GMW
+
+PICTURES = {"fss": 50, "gmw": 2, "gc": 2}
+"""Backends without a dealer take a tenth of a second a picture offline."""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("seed", range(20))
+def test_inputs_over_twenty_networks_stay_within_the_stated_ulps(seed, backend, tmp_path):
+    options = QuantiseOptions(ring_bits=59, truncate_before_relu=bool(seed % 4 == 1)) if seed % 2 else None
+    artifact = random_small_artifact(seed, options=options)
+    pictures = random_pictures(artifact.public.graph.input.shape, PICTURES[backend], 1000 + seed)
+    expected, _ = fixed_logits(artifact, pictures, check_range=True)
+    logits, _, _ = secure_logits(backend, artifact, pictures, tmp_path)
+    found = logits * 2.0 ** artifact.public.ring.frac_bits[artifact.public.graph.output]
+    assert (np.abs(found - expected) <= artifact_ulp_bound(artifact)).all()
+
+
+def _cost(backend, spec):
+    if backend in ("bit", "arith"):
+        return DcfRelu(backend).cost(spec)
+    return {"gmw": GMW, "gc": GC}[backend].cost(spec)
+
+
+@pytest.mark.parametrize("backend", ["bit", "arith", "gmw", "gc"])
+@pytest.mark.parametrize("seed", [3, 4])
+def test_declared_cost_is_the_counted_cost(seed, backend, tmp_path):
+    artifact = random_small_artifact(seed)
+    public, ring = artifact.public, artifact.public.ring
+    pictures = random_pictures(public.graph.input.shape, 1, 7)
+    options = {"variant": backend} if backend in ("bit", "arith") else {}
+    _, server, client = secure_logits("fss" if options else backend, artifact, pictures, tmp_path, **options)
+    element = 4 if ring.ring_bits <= 32 else 8
+    costs = [_cost(backend, gate.spec) for gate in plan(public.graph, ring, artifact.masks).gates(argmax=False)]
+    down = sum(cost.server_to_client_bytes for cost in costs)
+    up = sum(cost.client_to_server_bytes for cost in costs)
+    trips = sum(cost.round_trips for cost in costs)
+    classes = public.graph.nodes[-1].shape[0]
+    inputs = int(np.prod(public.graph.input.shape))
+    assert server.counters.sent_bytes == client.counters.received_bytes == down + classes * element
+    assert client.counters.sent_bytes == server.counters.received_bytes == up + inputs * element
+    assert client.counters.rounds == trips + 1
+    assert server.counters.rounds == trips
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("seed", [0, 5, 8, 9])
+def test_argmax_reveals_the_label_alone(seed, backend, tmp_path):
+    artifact = random_small_artifact(seed)
+    pictures = random_pictures(artifact.public.graph.input.shape, 6, seed)
+    _, expected = fixed_logits(artifact, pictures)
+    revealed, _, _ = secure_logits(backend, artifact, pictures, tmp_path, reveal_argmax=True)
+    assert revealed.shape == (6, 1)
+    top = np.sort(expected, axis=1)[:, -2:]
+    clear = top[:, 1] - top[:, 0] > 0.05
+    assert (revealed[:, 0] == expected.argmax(1))[clear].all()
+    assert clear.any()
+
+
+def test_both_variants_and_every_ring_agree(tmp_path):
+    artifact = random_small_artifact(11)
+    pictures = random_pictures(artifact.public.graph.input.shape, 8, 1)
+    bit, _, _ = secure_logits("fss", artifact, pictures, tmp_path, variant="bit")
+    arith, _, _ = secure_logits("fss", artifact, pictures, tmp_path, variant="arith")
+    scale = 2.0 ** artifact.public.ring.frac_bits[artifact.public.graph.output]
+    assert (np.abs(bit - arith) * scale <= 2 * artifact_ulp_bound(artifact)).all()
