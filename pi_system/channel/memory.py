@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,25 +18,32 @@ B = TypeVar("B")
 class MemoryChannel:
     """One end of an in-process connection."""
 
-    def __init__(self, inbox: "queue.Queue[bytes | None]", outbox: "queue.Queue[bytes | None]", timeout_s: float):
+    def __init__(
+        self,
+        inbox: "queue.Queue[tuple[bytes, float] | None]",
+        outbox: "queue.Queue[tuple[bytes, float] | None]",
+        timeout_s: float,
+    ):
         """Read from ``inbox``, write to ``outbox``; None in a queue says that the peer closed."""
         self.counters = ChannelCounters()
+        self.arrived_s = 0.0
         self._inbox, self._outbox, self._timeout_s = inbox, outbox, timeout_s
 
     def send(self, data: Readable) -> None:
         """Queue a copy of ``data``."""
         view = memoryview(data).cast("B")
         self.counters.on_send(view.nbytes)
-        self._outbox.put(bytes(view))
+        self._outbox.put((bytes(view), time.monotonic()))
 
     def recv(self, nbytes: int) -> memoryview:
         """The next message; see Channel."""
         try:
-            message = self._inbox.get(timeout=self._timeout_s)
+            entry = self._inbox.get(timeout=self._timeout_s)
         except queue.Empty:
             raise PeerTimeoutError(f"expected a message of {nbytes} bytes within {self._timeout_s} s") from None
-        if message is None:
+        if entry is None:
             raise PeerUnavailableError(f"expected a message of {nbytes} bytes, found that the peer closed")
+        message, self.arrived_s = entry
         if len(message) != nbytes:
             raise RemoteProtocolError(f"expected a message of {nbytes} bytes, found {len(message)}")
         self.counters.on_receive(nbytes)
@@ -48,8 +56,8 @@ class MemoryChannel:
 
 def memory_pair(timeout_s: float = 60.0) -> tuple[MemoryChannel, MemoryChannel]:
     """Two connected ends."""
-    left: queue.Queue[bytes | None] = queue.Queue()
-    right: queue.Queue[bytes | None] = queue.Queue()
+    left: queue.Queue[tuple[bytes, float] | None] = queue.Queue()
+    right: queue.Queue[tuple[bytes, float] | None] = queue.Queue()
     return MemoryChannel(left, right, timeout_s), MemoryChannel(right, left, timeout_s)
 
 

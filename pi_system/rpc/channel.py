@@ -20,6 +20,11 @@ class GrpcChannel:
         self._stream = stream
         self._on_close = on_close or stream.close
 
+    @property
+    def arrived_s(self) -> float:
+        """When the last received frame had come in, CLOCK_MONOTONIC seconds; see TimedChannel."""
+        return self._stream.arrived_s
+
     def send(self, data: Readable) -> None:
         """Queue one message; see Channel."""
         nbytes = memoryview(data).nbytes

@@ -9,6 +9,7 @@ what comes. So sending, receiving and computing overlap. The same class serves b
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -59,7 +60,8 @@ class FrameStream:
         self._lock = threading.Lock()
         self._dead: PiError | None = None
         self._when_dead: list[Callable[[PiError], None]] = []
-        self._inbox: ByteQueue[bytes] = ByteQueue(QUEUE_BYTES)
+        self._inbox: ByteQueue[tuple[bytes, float]] = ByteQueue(QUEUE_BYTES)
+        self.arrived_s = 0.0
         self._outbox: ByteQueue[tuple[memoryview, int]] = ByteQueue(QUEUE_BYTES)
 
     def outgoing(self) -> Iterator[bytes]:
@@ -85,7 +87,7 @@ class FrameStream:
         def read() -> None:
             try:
                 for frame in incoming:
-                    self._inbox.put(frame, len(frame), None)
+                    self._inbox.put((frame, time.monotonic()), len(frame), None)
             except PiError:
                 return  # closed from our side
             except Exception as error:
@@ -140,9 +142,10 @@ class FrameStream:
             frame = self._read_frame(f"{nbytes - filled} more bytes of data")
 
     def _read_frame(self, expected: str, timeout_s: float | None = None) -> bytes:
-        frame = self._inbox.get(self.timeout_s if timeout_s is None else timeout_s)
-        if frame is None:
+        entry = self._inbox.get(self.timeout_s if timeout_s is None else timeout_s)
+        if entry is None:
             raise self.gone(f"{self.peer}: expected {expected}, found the connection closed")
+        frame, self.arrived_s = entry
         if not frame:
             raise RemoteProtocolError(f"{self.peer}: expected a frame with a tag, found an empty one")
         if len(frame) > FRAME_BYTES + TAG_BYTES:
