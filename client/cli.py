@@ -10,10 +10,12 @@ from typing import Any, cast
 import click
 
 from client.picture import load_pictures
+from client.progress import shown
 from client.result import Result
 from client.store import ClientStore
 from pi_system.artifact.store import load_public
 from pi_system.cli.errors import PiGroup
+from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.service import health_timeout, log_to_stderr, show_health
 from pi_system.errors import ArtifactDigestError, ConfigError
 from pi_system.rpc.client_session import ClientSession, Endpoint
@@ -35,7 +37,8 @@ _SESSION = (
     click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material."),
     click.option("--timeout", default=120.0, show_default=True, help="Seconds a silent peer is waited for."),
     click.option("--connect-timeout", default=10.0, show_default=True, help="Seconds a server is tried."),
-    click.option("--insecure", is_flag=True, help="Use an insecure provider: for comparisons only."),
+    click.option("--insecure-provider", is_flag=True, help="CrypTen's first-party provider: for comparisons only."),
+    link_options,
 )
 
 
@@ -52,6 +55,8 @@ class _Common:
     store: Path | None
     timeout: float
     connect_timeout: float
+    insecure_provider: bool
+    keys: Path | None
     insecure: bool
 
 
@@ -68,6 +73,7 @@ def _open(common: _Common, store: ClientStore, reveal: Reveal = "logits") -> Cli
         store_dir=store.path,
         connect_timeout_s=common.connect_timeout,
         timeout_s=common.timeout,
+        identity=open_identity(common.keys, common.insecure, common.server),
     )
     config = SessionConfig(
         backend=common.backend,
@@ -75,7 +81,7 @@ def _open(common: _Common, store: ClientStore, reveal: Reveal = "logits") -> Cli
         client_id=store.client_id(),
         reveal=reveal,
         link=common.link,
-        insecure=common.insecure,
+        insecure_provider=common.insecure_provider,
     )
     public = load_public(common.artifact) if common.artifact else None
     session = ClientSession(endpoint, config, public)
@@ -121,26 +127,39 @@ def infer(pictures: tuple[Path, ...], reveal: str, as_json: bool, **options: Any
 
 @main.command()
 @_session_options
-@click.option("--count", type=click.IntRange(1, 65536), required=True, help="Inferences to prepare.")
+@click.option("--count", type=click.IntRange(1, 65536), required=True, help="Inferences to have ready.")
 def prepare(count: int, **options: Any) -> None:
-    """Run the offline phase ahead of time."""
+    """Run the offline phase ahead of time, for what is missing to COUNT inferences.
+
+    What a stopped run finished is kept, and the same command goes on from there. Inferences may run meanwhile.
+    """
     common = _Common(**options)
     if not find_backend(common.backend).DURABLE:
         raise ConfigError(f"prepare: backend {common.backend} keeps no material between sessions, infer prepares it")
     store = ClientStore(common.store)
     with _open(common, store) as session:
-        cost = session.prepare(count)
+        missing = count - session.available()
+        if missing <= 0:
+            click.echo(f"{session.available()} ready, nothing to prepare")
+            return
+        try:
+            with shown(session.available, count):
+                cost = session.prepare(missing)
+        except KeyboardInterrupt:
+            ready = session.available()
+            raise KeyboardInterrupt(f"stopped with {ready} ready; the same command prepares the rest") from None
         store.note_offline(session.config, cost)
-        available = session.available()
-    click.echo(f"prepared {count}, {available} ready; {cost.offline_ms:.1f} ms, {cost.offline_bytes:,} bytes")
+        ready = session.available()
+    click.echo(f"prepared {missing}, {ready} ready; {cost.offline_ms:.1f} ms, {cost.offline_bytes:,} bytes")
 
 
 @main.command()
 @_SERVER
 @health_timeout
-def ping(server: str, timeout: float) -> None:
+@link_options
+def ping(server: str, timeout: float, keys: Path | None, insecure: bool) -> None:
     """Exit with 0 if a server answers."""
-    show_health(server, "server", timeout)
+    show_health(server, "server", timeout, open_identity(keys, insecure, server))
 
 
 if __name__ == "__main__":

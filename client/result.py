@@ -54,7 +54,7 @@ class Result:
             "backend": self.config.backend,
             "link": self.config.link,
             "reveal": self.config.reveal,
-            "insecure": self.config.insecure,
+            "insecure_provider": self.config.insecure_provider,
             "predictions": [self._prediction(i) for i in range(len(self.paths))],
             "relus": relus,
             "online_ms": online.online_ms,

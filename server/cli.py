@@ -7,8 +7,11 @@ from platformdirs import user_data_path
 
 from pi_system.artifact.store import load
 from pi_system.cli.errors import PiGroup
+from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, show_health
+from pi_system.rpc.keys import VALID_DAYS, write_keys
 from pi_system.rpc.registry import BACKENDS
+from pi_system.rpc.tls import ROLES
 from pi_system.rpc.transport import check_address
 from server.options import ServerOptions
 from server.supervisor import Supervisor
@@ -31,7 +34,8 @@ def main() -> None:
 @click.option("--max-sessions", default=4, show_default=True, type=click.IntRange(1, 256), help="Sessions at once.")
 @click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material.")
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds a silent client is waited for.")
-@click.option("--insecure", is_flag=True, help="Allow sessions with insecure providers: for comparisons only.")
+@click.option("--insecure-provider", is_flag=True, help="Allow CrypTen's first-party provider: for comparisons only.")
+@link_options
 def serve(
     artifact: Path,
     listen: str,
@@ -40,10 +44,13 @@ def serve(
     max_sessions: int,
     store: Path | None,
     timeout: float,
+    insecure_provider: bool,
+    keys: Path | None,
     insecure: bool,
 ) -> None:
     """Serve until stopped; prints one line with the address when ready."""
     log_to_stderr("pi-server")
+    identity = open_identity(keys, insecure, listen)
     digest = load(artifact).public.digest
     options = ServerOptions(
         artifact=artifact.absolute(),
@@ -52,8 +59,9 @@ def serve(
         store_dir=(store or user_data_path("pi-system") / "server").absolute(),
         allowed=allowed or tuple(BACKENDS),
         max_sessions=max_sessions,
-        insecure=insecure,
+        insecure_provider=insecure_provider,
         timeout_s=timeout,
+        identity=identity,
     )
     supervisor = Supervisor(
         options, lambda address: click.echo(f"pi-server: listening on {address}, artifact {digest[:16]}")
@@ -65,9 +73,20 @@ def serve(
 @main.command()
 @click.option("--server", envvar="PI_SERVER", default="127.0.0.1:7100", show_default=True, help="HOST:PORT")
 @health_timeout
-def health(server: str, timeout: float) -> None:
+@link_options
+def health(server: str, timeout: float, keys: Path | None, insecure: bool) -> None:
     """Exit with 0 if a server answers."""
-    show_health(server, "server", timeout)
+    show_health(server, "server", timeout, open_identity(keys, insecure, server))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--days", default=VALID_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Validity.")
+def keys(folder: Path, days: int) -> None:
+    """Make the TLS keys of all three roles: FOLDER/server, FOLDER/client and FOLDER/dealer, one for each party."""
+    write_keys(folder, days)
+    for role in ROLES:
+        click.echo(f"pi-{role}: --keys {folder / role}")
 
 
 if __name__ == "__main__":

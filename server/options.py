@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pi_system.rpc.registry import BACKENDS, Backends
+from pi_system.rpc.tls import Identity
 
 __all__ = ["ServerOptions"]
 
@@ -19,9 +20,10 @@ class ServerOptions:
         store_dir: private folder of offline material.
         allowed: backends served.
         max_sessions: sessions at once, each a process.
-        insecure: sessions may ask for insecure providers.
+        insecure_provider: sessions may ask for insecure providers.
         timeout_s: how long a silent client or dealer is waited for.
         backends: where backends are found.
+        identity: the server's; None: plaintext, on this machine only.
     """
 
     artifact: Path
@@ -30,6 +32,7 @@ class ServerOptions:
     store_dir: Path
     allowed: tuple[str, ...]
     max_sessions: int = 4
-    insecure: bool = False
+    insecure_provider: bool = False
     timeout_s: float = 120.0
     backends: Backends = field(default_factory=lambda: BACKENDS)
+    identity: Identity | None = None

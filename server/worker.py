@@ -40,14 +40,16 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
         store_dir=options.store_dir,
         dealer=options.dealer,
         allowed=options.allowed,
-        insecure=options.insecure,
+        insecure_provider=options.insecure_provider,
         timeout_s=options.timeout_s,
         backends=options.backends,
+        identity=options.identity,
     )
     first: queue.SimpleQueue[FrameStream] = queue.SimpleQueue()
     taken = threading.Lock()
 
     def take(stream: FrameStream) -> None:
+        stream.check_role("client")
         if not taken.acquire(blocking=False):
             raise PeerUnavailableError("server: this worker is busy, connect again")
         first.put(stream)
@@ -59,6 +61,7 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
         timeout_s=options.timeout_s,
         max_streams=2,
         share_port=True,
+        identity=options.identity,
     )
     supervisor.send_bytes(b"listening")
     stream = first.get()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import click
 
 from pi_system._proto.v1.control_pb2 import Description
+from pi_system.rpc.tls import Identity, Role
 from pi_system.rpc.transport import unary
 
 __all__ = ["describe", "health_timeout", "log_to_stderr", "on_stop_signal", "show_health"]
@@ -29,14 +30,16 @@ def on_stop_signal(stop: Callable[[], None]) -> None:
         signal.signal(number, lambda *_: stop())
 
 
-def describe(address: str, peer: str, timeout_s: float) -> Description:
-    """Ask the server or dealer at ``address`` what it is. Raises ChannelError or RemoteProtocolError."""
-    return Description.FromString(unary(address, "Describe", b"", timeout_s=timeout_s, peer=f"{peer} {address}"))
+def describe(address: str, role: Role, timeout_s: float, identity: Identity | None = None) -> Description:
+    """Ask the server or dealer at ``address`` what it is. Raises ChannelError, ConfigError or RemoteProtocolError."""
+    peer = f"{role} {address}"
+    reply = unary(address, "Describe", b"", timeout_s=timeout_s, peer=peer, identity=identity, role=role)
+    return Description.FromString(reply)
 
 
-def show_health(address: str, peer: str, timeout_s: float) -> None:
+def show_health(address: str, role: Role, timeout_s: float, identity: Identity | None) -> None:
     """Print what answers at ``address``. Raises PiError, for the program's exit code."""
-    found = describe(address, peer, timeout_s)
+    found = describe(address, role, timeout_s, identity)
     parts = [found.role, f"protocol {found.protocol_version}", f"backends {','.join(found.backends)}"]
     if found.artifact_digest:
         parts.append(f"artifact {found.artifact_digest[:16]} ({found.model})")

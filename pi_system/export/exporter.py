@@ -97,7 +97,8 @@ def export_network(
             options.max_error,
         )
     plan = quantised.plan
-    norm_bits = weight_norm_bits(quantise_weights(plan.graph, plan.ring, weights))
+    integers = quantise_weights(plan.graph, plan.ring, weights)
+    norm_bits = weight_norm_bits(value for key, value in integers.items() if key.endswith(".weight"))
     return Artifact.create(
         name=name,
         graph=plan.graph,

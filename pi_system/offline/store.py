@@ -13,6 +13,7 @@ import json
 import os
 import re
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,11 @@ class MaterialStore:
 
     def ids(self) -> list[str]:
         """Unused material, oldest first."""
-        ready = [(path.stat().st_mtime_ns, path.stem) for path in self._folder.glob("*.ready")]
-        return [name for _, name in sorted(ready)]
+        return [path.stem for _, path in sorted((found.st_mtime_ns, path) for path, found in self._ready())]
 
     def check_room(self, nbytes: int) -> None:
         """Raise ConfigError if ``nbytes`` more would pass the store's limit."""
-        held = sum(path.stat().st_size for path in self._folder.glob("*.ready"))
+        held = sum(found.st_size for _, found in self._ready())
         if held + nbytes > self._limit_bytes:
             raise ConfigError(
                 f"material store: expected at most {self._limit_bytes} bytes, "
@@ -86,17 +86,23 @@ class MaterialStore:
         self._sync()
 
     def take_next(self, count: int) -> tuple[str, ...]:
-        """Mark the ``count`` oldest bundles used.
+        """Mark the ``count`` oldest bundles used; those that another process takes meanwhile are passed over.
 
         Raises:
-            CorrelationExhaustedError: fewer are left; nothing is taken then.
+            CorrelationExhaustedError: fewer are left; nothing is taken then, but for a race that was lost.
         """
-        ready = self.ids()
-        if len(ready) < count:
+        ready, taken = self.ids(), list[str]()
+        for position, material_id in enumerate(ready):
+            if len(taken) == count or len(taken) + len(ready) - position < count:
+                break
+            try:
+                self.take(material_id)
+            except CorrelationReusedError:
+                continue
+            taken.append(material_id)
+        if len(taken) < count:
             raise CorrelationExhaustedError(f"prepared inferences: expected {count} unused, found {len(ready)}")
-        for material_id in ready[:count]:
-            self.take(material_id)
-        return tuple(ready[:count])
+        return tuple(taken)
 
     def load(self, material_id: str, layout: Layout) -> Bundle:
         """Read a taken bundle into memory and empty its file; a second load fails.
@@ -121,6 +127,13 @@ class MaterialStore:
         if header != self._header(material_id, bundle):
             raise CorrelationMismatchError(f"material {material_id}: damaged, or of another model or peer")
         return bundle
+
+    def _ready(self) -> Iterator[tuple[Path, os.stat_result]]:
+        for path in self._folder.glob("*.ready"):
+            try:
+                yield path, path.stat()
+            except FileNotFoundError:
+                continue  # another process took it
 
     def _header(self, material_id: str, bundle: Bundle) -> bytes:
         fields: dict[str, Any] = {**self._binding, "id": material_id, "nbytes": bundle.layout.nbytes}

@@ -3,7 +3,7 @@
 A real number v with F fraction bits is the integer rint(v * 2^F), a signed representative in Z_{2^l}.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 
 import numpy as np
@@ -33,6 +33,8 @@ _ROUNDING_EIGHTHS = 3
 # Shifts round down, a systematic -1/2 ulp an activation, and the secure run adds +1 ulp in a quarter of the cases.
 # So 3/8 ulp is added to the bias before a shift: upside, the mean error is -1/8 ulp in the oracle and +1/8 in the
 # secure run, worth two fraction bits on ResNet18; downside, a bias is no longer the rounded float one.
+
+_LARGEST_WEIGHT = 1 << 20  # squares of 2^22 of them fit 63 bits
 
 IntWeights = Mapping[str, NDArray[np.int64]]
 """``n.weight`` and ``n.bias`` of every weighted node ``n``, as integers."""
@@ -120,11 +122,16 @@ def pool_factor(node: AvgPool2d, ring: RingConfig) -> int:
     return 1 if frac_bits is None else round(2.0**frac_bits / prod(node.kernel))
 
 
-def weight_norm_bits(weights: IntWeights) -> int:
-    """The least b with 2^b above the Euclidean norm of the integer weights of every output, of all ``*.weight``."""
+def weight_norm_bits(weights: Iterable[NDArray[np.integer]]) -> int:
+    """The least b with 2^b at least the Euclidean norm of the integer weights of every output, (out, ...) each.
+
+    Raises:
+        FixedPointRangeError: a weight is 2^20 or larger.
+    """
     squared = 1
-    for name, tensor in weights.items():
-        if name.endswith(".weight"):
-            rows = tensor.reshape(tensor.shape[0], -1)
-            squared = max(squared, int(np.einsum("ij,ij->i", rows, rows).max()))
+    for tensor in weights:
+        rows = tensor.reshape(tensor.shape[0], -1).astype(np.int64)
+        if np.abs(rows).max(initial=0) >= _LARGEST_WEIGHT:
+            raise FixedPointRangeError(f"weights: expected integers below {_LARGEST_WEIGHT} in size")
+        squared = max(squared, int(np.einsum("ij,ij->i", rows, rows).max(initial=0)))
     return max(1, -(-(squared - 1).bit_length() // 2))

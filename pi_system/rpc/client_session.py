@@ -28,6 +28,7 @@ from pi_system.rpc.envelope import ID_BYTES, read_server, write
 from pi_system.rpc.registry import BACKENDS, Backends, RuntimeOptions, find_backend
 from pi_system.rpc.server_session import SESSION_METHOD
 from pi_system.rpc.session_config import SessionConfig, check_version, config_to_proto
+from pi_system.rpc.tls import Identity
 from pi_system.rpc.transport import dial
 
 __all__ = ["ClientSession", "Endpoint", "OfflineCost", "OnlineCost"]
@@ -42,6 +43,7 @@ class Endpoint:
     Attributes:
         server: HOST:PORT.
         dealer: HOST:PORT, None for backends without a dealer.
+        identity: the client's; None: plaintext, on this machine only.
         store_dir: private folder of offline material.
         connect_timeout_s: how long a server that refuses or is busy is tried again.
         timeout_s: how long a silent peer is waited for.
@@ -54,6 +56,7 @@ class Endpoint:
     connect_timeout_s: float = 10.0
     timeout_s: float = 120.0
     backends: Backends = field(default_factory=lambda: BACKENDS)
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,7 @@ class ClientSession:
             connect_timeout_s=endpoint.connect_timeout_s,
             timeout_s=endpoint.timeout_s,
             peer=f"server {endpoint.server}",
+            identity=endpoint.identity,
         )
         try:
             write(self._connection.stream, ClientEnvelope(hello=config_to_proto(asked)))
@@ -227,6 +231,7 @@ class ClientSession:
             link=self.config.link,
             connect_timeout_s=self._endpoint.connect_timeout_s,
             timeout_s=self._endpoint.timeout_s,
+            identity=self._endpoint.identity,
         )
 
     def _abort(self, error: BaseException) -> None:

@@ -16,14 +16,14 @@ def make_server(artifact: Artifact, options: RuntimeOptions) -> ServerRuntime:
     """See Backend."""
     _check(options)
     return CryptenServer(
-        artifact.public.graph, artifact.weights, artifact.masks, insecure_provider=options.config.insecure
+        artifact.public.graph, artifact.weights, artifact.masks, insecure_provider=options.config.insecure_provider
     )
 
 
 def make_client(public: PublicArtifact, options: RuntimeOptions) -> ClientRuntime:
     """See Backend."""
     _check(options)
-    return CryptenClient(public.public.graph, public.masks, insecure_provider=options.config.insecure)
+    return CryptenClient(public.public.graph, public.masks, insecure_provider=options.config.insecure_provider)
 
 
 def _check(options: RuntimeOptions) -> None:

@@ -10,6 +10,7 @@ from pi_system.errors import ConfigError, DealerUnavailableError, PiError
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.envelope import PROTOCOL_VERSION, read, write
 from pi_system.rpc.frames import DATA
+from pi_system.rpc.tls import Identity
 from pi_system.rpc.transport import Connection, dial
 
 __all__ = ["DEALER_METHOD", "DealerDialer", "Role"]
@@ -31,6 +32,7 @@ class DealerDialer:
         link: the imitated link of the session.
         connect_timeout_s: how long a dealer that does not answer is tried.
         timeout_s: how long a silent one is waited for.
+        identity: this party's; None: plaintext.
     """
 
     address: str | None
@@ -41,6 +43,7 @@ class DealerDialer:
     link: str
     connect_timeout_s: float
     timeout_s: float
+    identity: Identity | None = None
     _connections: list[Connection] = field(default_factory=list)
     _channels: list[Channel] = field(default_factory=list)
 
@@ -61,6 +64,8 @@ class DealerDialer:
             timeout_s=self.timeout_s,
             peer=f"dealer {self.address}",
             gone=DealerUnavailableError,
+            identity=self.identity,
+            role="dealer",
         )
         self._connections.append(connection)
         try:

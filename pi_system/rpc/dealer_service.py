@@ -95,6 +95,7 @@ class DealerService:
         parse_link(hello.link)
         if hello.role not in _ROLES or len(hello.pairing_id) != ID_BYTES or hello.count < 1:
             raise RemoteProtocolError("dealer: expected a role, a pairing id of 16 bytes and a positive count")
+        stream.check_role(hello.role)
         if hello.request_bytes > MAX_REQUEST_BYTES:
             raise FrameTooLargeError(
                 f"dealer: expected a request of at most {MAX_REQUEST_BYTES}, found {hello.request_bytes} bytes"

@@ -18,6 +18,7 @@ import numpy as np
 from pi_system.channel.base import Readable
 from pi_system.errors import (
     ChannelError,
+    ConfigError,
     FrameTooLargeError,
     LocalProtocolError,
     PeerUnavailableError,
@@ -25,6 +26,7 @@ from pi_system.errors import (
     RemoteProtocolError,
 )
 from pi_system.rpc.byte_queue import ByteQueue, fresh
+from pi_system.rpc.tls import Role
 
 __all__ = ["CONTROL", "DATA", "FRAME_BYTES", "OPEN", "TAG_BYTES", "FrameStream"]
 
@@ -46,23 +48,36 @@ _TAG = {tag: bytes([tag]) for tag in (CONTROL, DATA, _DATA_MORE, OPEN)}
 class FrameStream:
     """One end of a stream. After any error it is dead."""
 
-    def __init__(self, timeout_s: float, peer: str = "peer", gone: type[ChannelError] = PeerUnavailableError):
+    def __init__(
+        self,
+        timeout_s: float,
+        peer: str = "peer",
+        gone: type[ChannelError] = PeerUnavailableError,
+        role: Role | None = None,
+    ):
         """A stream not yet connected: ``pump`` gives it its input, ``outgoing`` its output.
 
         Args:
             timeout_s: how long a silent (or not reading) peer is waited for.
             peer: what messages call the other side, for example "server 127.0.0.1:7100".
             gone: the error that says that it cannot be reached or went away.
+            role: of the caller, from its certificate; None without TLS, and at the end that dials.
         """
         self.timeout_s = timeout_s
         self.peer = peer
         self.gone = gone
+        self._role = role
         self._lock = threading.Lock()
         self._dead: PiError | None = None
         self._when_dead: list[Callable[[PiError], None]] = []
         self._inbox: ByteQueue[tuple[bytes, float]] = ByteQueue(QUEUE_BYTES)
         self.arrived_s = 0.0
         self._outbox: ByteQueue[tuple[memoryview, int]] = ByteQueue(QUEUE_BYTES)
+
+    def check_role(self, expected: str) -> None:
+        """Refuse a caller with the certificate of another role. Raises ConfigError."""
+        if self._role not in (None, expected):
+            raise ConfigError(f"certificate: expected one of the {expected}, found one of the {self._role}")
 
     def outgoing(self) -> Iterator[bytes]:
         """The frames to send, for gRPC to pull; ends (with the stream's error, if any) once closed and drained."""

@@ -33,8 +33,8 @@ def make_client(public: PublicArtifact, options: RuntimeOptions) -> ClientRuntim
 
 def _chosen(public: PublicArtifact, options: RuntimeOptions) -> dict[str, Any]:
     config = options.config
-    if config.insecure:
-        raise ConfigError(f"insecure: expected backend crypten, found {config.backend}, which has no insecure provider")
+    if config.insecure_provider:
+        raise ConfigError(f"insecure provider: expected backend crypten, found {config.backend}")
     link = parse_link(config.link)
     model = public.public
     variant = _VARIANTS.get(config.backend) or choose_variant(model.graph, model.ring, (link.rate_bits_s, link.rtt_s))

@@ -10,6 +10,7 @@ import grpc
 from pi_system.errors import ConfigError, PeerUnavailableError, PiError
 from pi_system.rpc.frames import OPEN, FrameStream
 from pi_system.rpc.status import ERROR_KEY, error_to_status, rpc_error_to_error
+from pi_system.rpc.tls import Identity, Role, caller_role, check_plaintext
 from pi_system.rpc.transport import OPTIONS, SERVICE, check_address
 
 __all__ = ["serve_streams"]
@@ -32,6 +33,7 @@ def serve_streams(
     timeout_s: float,
     max_streams: int,
     share_port: bool = False,
+    identity: Identity | None = None,
 ) -> tuple[grpc.Server, int]:
     """Start a gRPC server on ``address`` (port 0: any free one); returns it and its port.
 
@@ -43,13 +45,21 @@ def serve_streams(
         timeout_s: of the streams.
         max_streams: streams served at once; more are refused by gRPC.
         share_port: other sockets of ours are bound to the port, too.
+        identity: this end's; callers need a certificate of its authority. None: plaintext.
 
     Raises:
-        ConfigError: the address cannot be bound.
+        ConfigError: the address cannot be bound, or plaintext would leave this machine.
     """
 
+    def certified(context: Any) -> Role | None:
+        return None if identity is None else caller_role(context.auth_context())
+
     def handle(take: Callable[[FrameStream], None], requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
-        stream = FrameStream(timeout_s, f"peer {context.peer()}")
+        try:
+            stream = FrameStream(timeout_s, f"peer {context.peer()}", role=certified(context))
+        except PiError as error:
+            _abort(context, error)
+            raise
         gone = PeerUnavailableError(f"{stream.peer}: went away")
         if not context.add_callback(lambda: stream.fail(gone)):
             return
@@ -66,13 +76,14 @@ def serve_streams(
 
     def answer(reply: Callable[[bytes], bytes], request: bytes, context: Any) -> bytes:
         try:
+            certified(context)
             return reply(request)
         except PiError as error:
             _abort(context, error)
             raise
 
-    handlers = {name: grpc.stream_stream_rpc_method_handler(_bind(handle, take)) for name, take in methods.items()} | {
-        name: grpc.unary_unary_rpc_method_handler(_bind(answer, reply)) for name, reply in unary.items()
+    handlers = {name: grpc.stream_stream_rpc_method_handler(_with(handle, take)) for name, take in methods.items()} | {
+        name: grpc.unary_unary_rpc_method_handler(_with(answer, reply)) for name, reply in unary.items()
     }
 
     pool = ThreadPoolExecutor(max_workers=max_streams + 2, thread_name_prefix="grpc")
@@ -80,15 +91,24 @@ def serve_streams(
         pool, options=(*OPTIONS, ("grpc.so_reuseport", int(share_port))), maximum_concurrent_rpcs=max_streams + 2
     )
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    try:
-        port = server.add_insecure_port(check_address(address))
-    except RuntimeError:
-        port = 0
+    port = _bind(server, check_address(address), identity)
     if not port:
         raise ConfigError(f"listen: expected a free address, found that {address} cannot be bound")
     server.start()
     return server, port
 
 
-def _bind(function: Callable[..., Any], first: object) -> Callable[[Any, Any], Any]:
+def _bind(server: grpc.Server, address: str, identity: Identity | None) -> int:
+    """The port that ``server`` will listen on; 0 if the address cannot be bound."""
+    if identity is None:
+        check_plaintext(address)
+    try:
+        if identity is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, identity.to_listen())
+    except RuntimeError:
+        return 0
+
+
+def _with(function: Callable[..., Any], first: object) -> Callable[[Any, Any], Any]:
     return lambda request, context: function(first, request, context)

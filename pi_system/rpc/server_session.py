@@ -18,6 +18,7 @@ from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION, read_client, writ
 from pi_system.rpc.frames import DATA, FrameStream
 from pi_system.rpc.registry import BACKENDS, Backends, RuntimeOptions, find_backend
 from pi_system.rpc.session_config import SessionConfig, config_from_proto
+from pi_system.rpc.tls import Identity
 
 __all__ = ["MAX_BATCH", "SESSION_METHOD", "SessionHost", "serve_session"]
 
@@ -38,18 +39,20 @@ class SessionHost:
         store_dir: private folder of offline material.
         dealer: address of the dealer, None for backends without one.
         allowed: backends served.
-        insecure: sessions may ask for insecure providers.
+        insecure_provider: sessions may ask for insecure providers.
         timeout_s: how long a silent dealer is waited for.
         backends: where backends are found.
+        identity: the server's, for the dealer; None: plaintext.
     """
 
     artifact: Artifact
     store_dir: Path
     dealer: str | None
     allowed: tuple[str, ...]
-    insecure: bool = False
+    insecure_provider: bool = False
     timeout_s: float = 120.0
     backends: Backends = field(default_factory=lambda: BACKENDS)
+    identity: Identity | None = None
 
     def check(self, config: SessionConfig) -> None:
         """Refuse what this server does not offer. Raises ConfigError or ArtifactDigestError."""
@@ -57,8 +60,8 @@ class SessionHost:
             raise ConfigError(
                 f"backend: expected one the server allows ({', '.join(self.allowed)}), found {config.backend[:40]!r}"
             )
-        if config.insecure and not self.insecure:
-            raise ConfigError("insecure: the server was not started with --insecure")
+        if config.insecure_provider and not self.insecure_provider:
+            raise ConfigError("insecure provider: the server was not started with --insecure-provider")
         digest = self.artifact.public.digest
         if config.artifact_digest not in ("", digest):
             raise ArtifactDigestError(
@@ -124,8 +127,10 @@ class _Session:
             link=self._config.link,
             connect_timeout_s=10.0,
             timeout_s=self._host.timeout_s,
+            identity=self._host.identity,
         )
         self._stream.when_dead(dealer.abort)
+        _LOG.info("preparing %d inferences", command.count)
         self._runtime.prepare(command.count, self._channel, dealer)
         dealer.close()
         write(self._stream, ServerEnvelope(prepared=Prepared(dealer_bytes=dealer.payload_bytes())))

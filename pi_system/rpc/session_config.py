@@ -24,7 +24,7 @@ class SessionConfig:
         client_id: 16 random bytes under which the server keeps this client's offline material.
         reveal: what the client learns.
         link: the imitated link, see channel.shaped.
-        insecure: ask for a provider that is not secure; the server must have been started with --insecure.
+        insecure_provider: ask for a provider that is not secure; the server must have been started so.
     """
 
     backend: str
@@ -32,7 +32,7 @@ class SessionConfig:
     client_id: bytes
     reveal: Reveal = "logits"
     link: str = "loopback"
-    insecure: bool = False
+    insecure_provider: bool = False
 
     def __post_init__(self) -> None:
         """Check every field that a peer may have sent. Raises ConfigError."""
@@ -52,7 +52,7 @@ def config_to_proto(config: SessionConfig) -> ClientHello:
         client_id=config.client_id,
         reveal=config.reveal,
         link=config.link,
-        insecure=config.insecure,
+        insecure_provider=config.insecure_provider,
     )
 
 
@@ -65,7 +65,7 @@ def config_from_proto(hello: ClientHello) -> SessionConfig:
         client_id=hello.client_id,
         reveal=cast(Reveal, hello.reveal),  # checked in __post_init__
         link=hello.link,
-        insecure=hello.insecure,
+        insecure_provider=hello.insecure_provider,
     )
 
 

@@ -12,6 +12,7 @@ import grpc
 from pi_system import errors
 from pi_system.errors import (
     ChannelError,
+    ConfigError,
     FrameTooLargeError,
     InvariantError,
     PeerTimeoutError,
@@ -44,6 +45,10 @@ _GONE: Final = {
 _CLASSES: Final[dict[str, type[PiError]]] = {name: getattr(errors, name) for name in errors.__all__}
 
 
+_HANDSHAKE: Final = ("TSI_PROTOCOL_FAILURE", "verification check failed")
+"""What gRPC's text of a failed TLS handshake has; it has no code of its own."""
+
+
 def error_to_status(error: BaseException) -> tuple[grpc.StatusCode, str, str]:
     """Status code, safe message and class name of ``error``; anything but a PiError becomes an InvariantError."""
     if not isinstance(error, PiError) or type(error).__name__ not in _CLASSES:
@@ -64,6 +69,8 @@ def rpc_error_to_error(error: Exception, peer: str, gone: type[ChannelError] = P
         return PeerTimeoutError(f"{peer}: no answer in time")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return FrameTooLargeError(f"{peer}: {details}")
+    if any(text in details for text in _HANDSHAKE):
+        return ConfigError(f"{peer}: expected TLS 1.3 and a certificate for its role, found: {details}")
     if code in _GONE:
         return gone(f"{peer}: {details}")
     return RemoteProtocolError(f"{peer}: expected a pi-system peer, found status {code.name}: {details}")

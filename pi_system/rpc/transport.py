@@ -1,4 +1,4 @@
-"""gRPC under the frames: channel options, and the end of a stream that dials.
+"""gRPC under the frames: channel options, TLS, and the end of a stream that dials.
 
 A stream is one bidirectional call whose messages are raw bytes (no serializer: generic handlers). A lost peer is
 noticed at once when its socket closes, and within KEEPALIVE_S + KEEPALIVE_TIMEOUT_S when it just falls silent.
@@ -21,6 +21,7 @@ from pi_system.errors import (
 )
 from pi_system.rpc.frames import FRAME_BYTES, FrameStream
 from pi_system.rpc.status import rpc_error_to_error
+from pi_system.rpc.tls import Identity, Role, check_plaintext, role_name
 
 __all__ = ["OPTIONS", "SERVICE", "Connection", "check_address", "client_channel", "dial", "unary"]
 
@@ -33,6 +34,9 @@ KEEPALIVE_TIMEOUT_S: Final = 3.0
 _ATTEMPT_S: Final = 5.0
 """How long one attempt to connect may take. Shorter: slow machines never connect. Longer: a lost one is tried late."""
 _RETRY_S: Final = 0.05
+_MAX_CLOSED: Final = 10
+"""Connections in a row that may be closed on us. A port that is handed on closes a few; a server that refuses our
+certificate closes all, and TLS 1.3 does not let gRPC tell the two apart. Fewer: false alarms. More: told later."""
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", 2 * FRAME_BYTES),  # our own check at FRAME_BYTES gives the typed error
     ("grpc.max_send_message_length", -1),
@@ -98,9 +102,22 @@ def check_address(address: str) -> str:
     return address
 
 
-def client_channel(address: str) -> grpc.Channel:
-    """A gRPC channel to ``address``, not yet connected."""
-    return grpc.insecure_channel(check_address(address), _CLIENT_OPTIONS)
+def client_channel(address: str, identity: Identity | None = None, role: Role = "server") -> grpc.Channel:
+    """A gRPC channel to ``address``, not yet connected.
+
+    Args:
+        address: HOST:PORT.
+        identity: this end's; None: plaintext.
+        role: that the other end's certificate must have.
+
+    Raises:
+        ConfigError: plaintext to another machine.
+    """
+    if identity is None:
+        check_plaintext(check_address(address))
+        return grpc.insecure_channel(address, _CLIENT_OPTIONS)
+    options = (*_CLIENT_OPTIONS, ("grpc.ssl_target_name_override", role_name(role)))
+    return grpc.secure_channel(check_address(address), identity.to_dial(), options)
 
 
 def dial(
@@ -111,18 +128,23 @@ def dial(
     timeout_s: float,
     peer: str,
     gone: type[ChannelError] = PeerUnavailableError,
+    identity: Identity | None = None,
+    role: Role = "server",
 ) -> Connection:
     """Connect to ``address`` and open the stream ``method``; returns once the other end has taken it.
 
     Tries again until ``connect_timeout_s`` is over: a server may just be handing its port to the next worker.
+    ``identity`` and ``role`` are as for ``client_channel``.
 
     Raises:
-        ChannelError: of the kind ``gone``: nothing listens there, or it is busy.
+        ChannelError: of the kind ``gone``: nothing listens there, it is busy, or it refuses this end's certificate.
+        ConfigError: it has no certificate of ``role``, or plaintext would leave this machine.
         RemoteProtocolError: what listens there is no peer of ours.
     """
-    deadline_s = time.monotonic() + connect_timeout_s
+    deadline_s, closed = time.monotonic() + connect_timeout_s, 0
     while True:
-        connection = Connection(client_channel(address), method, FrameStream(timeout_s, peer, gone))
+        channel = client_channel(address, identity, role)
+        connection = Connection(channel, method, FrameStream(timeout_s, peer, gone))
         try:
             connection.stream.read_open(min(_ATTEMPT_S, max(0.1, deadline_s - time.monotonic())))
             return connection
@@ -130,15 +152,34 @@ def dial(
             connection.abort(error)
             if not isinstance(error, gone | PeerUnavailableError | PeerTimeoutError):
                 raise
+            closed = closed + 1 if "Socket closed" in str(error) else 0
+        if closed == _MAX_CLOSED:
+            raise gone(f"{peer}: closes every connection: expected that it accepts {_described(identity)}")
         if time.monotonic() + _RETRY_S > deadline_s:
             raise gone(f"{peer}: nothing answered within {connect_timeout_s:g} s")
         time.sleep(_RETRY_S)
 
 
-def unary(address: str, method: str, request: bytes, *, timeout_s: float, peer: str) -> bytes:
-    """One request and its reply. Raises the peer's error, PeerUnavailableError or PeerTimeoutError."""
+def _described(identity: Identity | None) -> str:
+    return "plaintext, found none: use --keys" if identity is None else "this end's certificate"
+
+
+def unary(
+    address: str,
+    method: str,
+    request: bytes,
+    *,
+    timeout_s: float,
+    peer: str,
+    identity: Identity | None = None,
+    role: Role = "server",
+) -> bytes:
+    """One request and its reply; ``identity`` and ``role`` are as for ``client_channel``.
+
+    Raises the peer's error, PeerUnavailableError, PeerTimeoutError or ConfigError.
+    """
     deadline_s = time.monotonic() + timeout_s
-    with client_channel(address) as channel:
+    with client_channel(address, identity, role) as channel:
         call = channel.unary_unary(f"/{SERVICE}/{method}", None, None)
         while True:
             try:

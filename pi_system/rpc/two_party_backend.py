@@ -38,6 +38,6 @@ def make_client(public: PublicArtifact, options: RuntimeOptions) -> ClientRuntim
 
 def _relu(options: RuntimeOptions) -> OtRelu:
     config = options.config
-    if config.insecure:
-        raise ConfigError(f"insecure: expected backend crypten, found {config.backend}, which has no insecure provider")
+    if config.insecure_provider:
+        raise ConfigError(f"insecure provider: expected backend crypten, found {config.backend}")
     return _RELUS[config.backend]

@@ -13,6 +13,7 @@ from pi_system.channel.base import Channel
 from pi_system.offline.layout import Bundle, Layout
 from pi_system.offline.seeds import PartySeed
 from pi_system.offline.two_party import client_layout, linear_plan, prepare_client, prepare_server, server_layout
+from pi_system.offline.weight_folder import WeightFolder
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
 from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, linear_share
 from pi_system.protocols.ot.material import unpack_material
@@ -42,7 +43,8 @@ class TwoPartyServer(ServerParty):
         """Offline phase for ``count`` pictures; see offline/two_party.py for the messages."""
         self.store.check_room(count * self.layout.nbytes)
         weights = {node.name: self.weights[f"{node.name}.weight"] for node in self.weighted}
-        linear = LinearHeServer(self._plan, weights, threads=available_threads()).setup(peer)
+        kept = WeightFolder(self.model_folder / "transformed")
+        linear = LinearHeServer(self._plan, weights, kept=kept, threads=available_threads()).setup(peer)
         ots = ot_setup(peer, Prg(fresh_seed()))
         for _ in range(count):
             material_id = bytes(peer.recv(16)).hex()

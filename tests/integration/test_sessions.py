@@ -130,7 +130,7 @@ def test_other_digest_is_refused_on_both_sides(server, dealer):
     server[0].wait_log("ArtifactDigestError", start=start)
 
 
-@pytest.mark.parametrize("change", [{"backend": "other"}, {"insecure": True}])
+@pytest.mark.parametrize("change", [{"backend": "other"}, {"insecure_provider": True}])
 def test_configuration_the_server_does_not_offer_is_refused(server, dealer, change):
     config = SessionConfig(**({"backend": "toy", "artifact_digest": "", "client_id": bytes(16)} | change))
     with pytest.raises(ConfigError):

@@ -1,10 +1,10 @@
 """One party of SPU, driven by lines of JSON: {"run": INDEX} -> seconds, bytes, peak memory and, at the client, logits.
 
-    python party.py --rank 0 --address HOST:PORT --address HOST:PORT --protocol CHEETAH --program F --inputs F.npz
+    python party.py --rank 0 --address HOST:PORT --address HOST:PORT --protocol CHEETAH --program F --inputs F --log F
 
-Rank 0 is the server, rank 1 the client. Each holds the inputs in its own file (.npz or .safetensors) as private
-values; every other input of the program is the other party's. A run starts with the inputs, so that sharing them is
-measured, and ends with the client's decoded output. The session stays open between runs: base OTs are made once.
+Rank 0 is the server, rank 1 the client. Each holds the inputs in its own file as private values; every other input of
+the program is the other party's. A run starts with the inputs, so that whatever sharing them costs is measured, and
+ends with the client's decoded output. The session stays open between runs: base OTs are made once.
 Runs in SPU's own Python environment (setup.sh); SPU's log goes to --log, which also tells the bytes.
 """
 
@@ -15,7 +15,7 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import safetensors.numpy
@@ -23,26 +23,19 @@ import spu
 from spu import libspu
 
 SERVER, CLIENT = 0, 1
+OUTPUT = "output"
 TIMEOUT_MS = 3_600_000
 TRAFFIC = re.compile(r"total send bytes (\d+), recv bytes (\d+), send actions (\d+)")
 
 
-def runtime_config(protocol: str, ot_kind: str, colocated: bool = True) -> Any:
+def runtime_config(protocol: str, ot_kind: str) -> Any:
     """64-bit ring, SPU's default precision; private values stay with their owner."""
     config = spu.RuntimeConfig(spu.parse_protocol_kind(protocol), spu.FieldType.FM64)
-    config.experimental_enable_colocated_optimization = colocated
+    config.experimental_enable_colocated_optimization = True
     config.enable_pphlo_profile = True  # logs the bytes of a run
     if ot_kind:
         config.cheetah_2pc_config.ot_kind = spu.parse_cheetah_ot_kind(ot_kind)
     return config
-
-
-def load(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """This party's inputs; ``image`` has an axis of runs in front."""
-    if path.suffix == ".safetensors":
-        return dict(safetensors.numpy.load_file(path))
-    with np.load(path, allow_pickle=False) as found:
-        return dict(found)
 
 
 def peak_memory_bytes() -> int:
@@ -57,7 +50,7 @@ class Party:
     def __init__(self, options: argparse.Namespace):
         """Connect to the other party."""
         self.rank, self.log = options.rank, options.log
-        self.inputs = load(options.inputs)
+        self.inputs = safetensors.numpy.load_file(options.inputs)
         desc = libspu.link.Desc()
         desc.recv_timeout_ms = desc.http_timeout_ms = TIMEOUT_MS
         for rank, address in enumerate(options.address):
@@ -67,6 +60,7 @@ class Party:
         self.runtime, self.io = spu.Runtime(self.link, config), spu.Io(2, config)
         self.program = spu.Executable()
         self.program.ParseFromString(options.program.read_bytes())
+        self.shapes = json.loads(options.program.with_suffix(".json").read_text())
 
     def run(self, index: int) -> dict[str, Any]:
         """One inference."""
@@ -86,16 +80,51 @@ class Party:
         }
 
     def _share(self, name: str, index: int) -> Any:
+        """This party's part of an input: the value for its owner, its shape for the other."""
         mine = name in self.inputs
-        owner = self.rank if mine else 1 - self.rank
-        value = self.inputs[name] if mine else np.zeros(self._shape(name), np.float32)
-        if name == "image" and mine:
+        value = self.inputs[name] if mine else np.zeros(self.shapes[name], np.float32)
+        if mine and self.rank == CLIENT:
             value = value[index]
+        owner = self.rank if mine else 1 - self.rank
         return self.io.make_shares(value, spu.Visibility.VIS_SECRET, owner)[self.rank]
 
     def _reveal(self) -> np.ndarray[Any, Any] | None:
-        share = self.runtime.get_var("out")
+        """The output, to the client only."""
+        mine = self.runtime.get_var(OUTPUT)
         if self.rank == SERVER:
-            self.link.send(CLIENT, share.SerializeToString())
+            for part in (mine.meta, *mine.share_chunks):
+                self.link.send(CLIENT, part)
             return None
-        return self.io.reconstruct([share, share])
+        theirs = libspu.Share()
+        theirs.meta = self.link.recv(SERVER)
+        theirs.share_chunks = [self.link.recv(SERVER) for _ in mine.share_chunks]
+        return np.asarray(self.io.reconstruct([theirs, mine]))
+
+
+def serve(options: argparse.Namespace, answers: IO[str]) -> None:
+    """Answer the commands on stdin until it ends."""
+    party = Party(options)
+    print(json.dumps({"ready": party.rank}), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(party.run(json.loads(line)["run"])), file=answers, flush=True)
+
+
+def main() -> None:
+    """Keep stdout for the answers and send SPU's log, which it writes there, to a file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rank", type=int, choices=(SERVER, CLIENT), required=True)
+    parser.add_argument("--address", action="append", required=True, help="HOST:PORT of rank 0, then of rank 1.")
+    parser.add_argument("--protocol", choices=("CHEETAH", "SEMI2K"), required=True)
+    parser.add_argument("--ot-kind", default="", help="Of CHEETAH, such as EMP_Ferret; SPU's default is YACL_Ferret.")
+    parser.add_argument("--program", type=Path, required=True, help="Executable made by program.py.")
+    parser.add_argument("--inputs", type=Path, required=True, help=".safetensors; the client's have a run axis.")
+    parser.add_argument("--log", type=Path, required=True)
+    options = parser.parse_args()
+    answers = os.fdopen(os.dup(1), "w")
+    log = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    serve(options, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -87,13 +87,14 @@ def relu_of_sum(image: jax.Array, other: jax.Array) -> jax.Array:
 
 
 def compile_to(out: Path, function: Callable[..., jax.Array], inputs: dict[str, tuple[int, ...]]) -> None:
-    """Write the executable of ``function`` on float32 inputs of these shapes."""
+    """Write the executable of ``function`` on float32 inputs of these shapes, and beside it the shapes as JSON."""
     arguments = [np.zeros(shape, np.float32) for shape in inputs.values()]
     visibility = [spu.Visibility.VIS_SECRET] * len(arguments)
     executable, _ = frontend.compile(
-        frontend.Kind.JAX, function, arguments, {}, list(inputs), visibility, lambda found: ["out"]
+        frontend.Kind.JAX, function, arguments, {}, list(inputs), visibility, lambda found: ["output"]
     )
     out.write_bytes(executable.SerializeToString())
+    out.with_suffix(".json").write_text(json.dumps(inputs))
 
 
 def main() -> None:

@@ -31,22 +31,22 @@ class ServerEnvelope(_message.Message):
     def __init__(self, hello: _Optional[_Union[ServerHello, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
 
 class ClientHello(_message.Message):
-    __slots__ = ("protocol_version", "backend", "artifact_digest", "client_id", "reveal", "link", "insecure")
+    __slots__ = ("protocol_version", "backend", "artifact_digest", "client_id", "reveal", "link", "insecure_provider")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     REVEAL_FIELD_NUMBER: _ClassVar[int]
     LINK_FIELD_NUMBER: _ClassVar[int]
-    INSECURE_FIELD_NUMBER: _ClassVar[int]
+    INSECURE_PROVIDER_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     backend: str
     artifact_digest: str
     client_id: bytes
     reveal: str
     link: str
-    insecure: bool
-    def __init__(self, protocol_version: _Optional[int] = ..., backend: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., client_id: _Optional[bytes] = ..., reveal: _Optional[str] = ..., link: _Optional[str] = ..., insecure: _Optional[bool] = ...) -> None: ...
+    insecure_provider: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., backend: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., client_id: _Optional[bytes] = ..., reveal: _Optional[str] = ..., link: _Optional[str] = ..., insecure_provider: _Optional[bool] = ...) -> None: ...
 
 class ServerHello(_message.Message):
     __slots__ = ("protocol_version", "artifact_digest", "public_model_bytes")

@@ -27,10 +27,11 @@ from pi_system.protocols.linear_he.cost import LinearHeCost, linear_he_cost
 from pi_system.protocols.linear_he.layer import LinearShape, linear_shapes
 from pi_system.protocols.linear_he.params import HeParams, derive_params, worst_norm_bits
 from pi_system.protocols.linear_he.plan import LinearPlan, plan_linear
-from pi_system.protocols.linear_he.server import LinearHeServer, LinearHeSession, linear_share, norm_bits_of
+from pi_system.protocols.linear_he.server import KeptWeights, LinearHeServer, LinearHeSession, linear_share
 
 __all__ = [
     "HeParams",
+    "KeptWeights",
     "LinearHeClient",
     "LinearHeCost",
     "LinearHeServer",
@@ -39,9 +40,8 @@ __all__ = [
     "LinearShape",
     "derive_params",
     "linear_he_cost",
-    "linear_share",
     "linear_shapes",
-    "norm_bits_of",
+    "linear_share",
     "plan_linear",
     "worst_norm_bits",
 ]

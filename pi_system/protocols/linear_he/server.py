@@ -12,7 +12,7 @@ An answer must tell the client W r - c_s and nothing more. Before it leaves, a p
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,31 +21,27 @@ from pi_system.channel.base import Channel, Readable
 from pi_system.errors import ConfigError, FixedPointRangeError, RemoteProtocolError
 from pi_system.kernels.he import SEED_BYTES, RlweContext, expand_seed
 from pi_system.kernels.packing import packed_bytes, unpack_bits
+from pi_system.program.encoding import weight_norm_bits
 from pi_system.protocols.linear_he.packing import Words
 from pi_system.protocols.linear_he.plan import Chunk, LinearPlan
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
-__all__ = ["LinearHeServer", "LinearHeSession", "norm_bits_of"]
+__all__ = ["KeptWeights", "LinearHeServer", "LinearHeSession", "linear_share"]
 
 # Transformed weights kept in memory; layers beyond it are transformed again for every inference, which costs about
 # four times as much as the products themselves.
 _CACHE_BYTES = 4 << 30
-_LARGEST_WEIGHT = 1 << 20  # squares of 2^22 of them fit 63 bits
 
 
-def norm_bits_of(weights: Mapping[str, npt.NDArray[Any]]) -> int:
-    """The least ``norm_bits`` for these weights: what the server may publish in place of the worst case."""
-    largest = max(_squared_norm(weight) for weight in weights.values())
-    return -(-max(0, largest - 1).bit_length() // 2)
+class KeptWeights(Protocol):
+    """Transformed weights of one model by name. They are as secret as the weights."""
 
+    def get(self, name: str) -> Words | None:
+        """What was put under ``name``, None if nothing was or it is damaged."""
 
-def _squared_norm(weight: npt.NDArray[Any]) -> int:
-    """Of the output that has the largest."""
-    rows = weight.reshape(weight.shape[0], -1).astype(np.int64)
-    if np.abs(rows).max(initial=0) >= _LARGEST_WEIGHT:
-        raise FixedPointRangeError(f"weights: expected integers below {_LARGEST_WEIGHT} in size")
-    return int(np.einsum("ij,ij->i", rows, rows).max(initial=0))
+    def put(self, name: str, words: Words) -> Words:
+        """Keep ``words``; returns them as they are kept."""
 
 
 class LinearHeServer:
@@ -61,14 +57,16 @@ class LinearHeServer:
         weights: Mapping[str, npt.NDArray[Any]],
         *,
         cache_bytes: int = _CACHE_BYTES,
+        kept: KeptWeights | None = None,
         threads: int = 1,
     ):
-        """Transform the weights.
+        """Transform the weights, or take those that an earlier session transformed.
 
         Args:
             plan: of the model.
             weights: for each layer signed integers, (O, C / groups, kh, kw) or (O, C).
             cache_bytes: how much of them to keep transformed.
+            kept: where transformed weights outlive this object; None: nowhere.
             threads: that compute answers.
 
         Raises:
@@ -85,7 +83,16 @@ class LinearHeServer:
                 room -= plan.weight_bytes(bundle, chunk)
                 if room < 0:
                     return
-                self._cache[bundle, chunk] = self._transform(bundle, chunk)
+                self._cache[bundle, chunk] = self._kept(kept, bundle, chunk)
+
+    def _kept(self, kept: KeptWeights | None, bundle: int, chunk: Chunk) -> Words:
+        if kept is None:
+            return self._transform(bundle, chunk)
+        name = f"{bundle}-{chunk.layer}-{chunk.first}"
+        found = kept.get(name)
+        if found is None or found.nbytes != self.plan.weight_bytes(bundle, chunk):
+            found = kept.put(name, self._transform(bundle, chunk))
+        return found
 
     def weights(self, bundle: int, chunk: Chunk) -> Iterator[tuple[range, Words]]:
         """The weights of a chunk in the evaluation domain, as ranges of answers.
@@ -234,6 +241,6 @@ def _checked(plan: LinearPlan, name: str, weights: Mapping[str, npt.NDArray[Any]
     found = weights[name].reshape(layer.weight_shape)
     if found.dtype.kind != "i":
         raise ConfigError(f"layer {name}: expected weights of signed integers, found {found.dtype}")
-    if norm_bits_of({name: found}) > plan.params.norm_bits:
+    if weight_norm_bits([found]) > plan.params.norm_bits:
         raise FixedPointRangeError(f"layer {name}: expected weights of norm 2^{plan.params.norm_bits} at most")
     return found.astype(np.int32)

@@ -14,6 +14,7 @@ from pi_system.errors import (
     LocalProtocolError,
     RemoteProtocolError,
 )
+from pi_system.program.encoding import weight_norm_bits
 from pi_system.protocols.linear_he import (
     LinearHeClient,
     LinearHeServer,
@@ -21,7 +22,6 @@ from pi_system.protocols.linear_he import (
     LinearPlan,
     LinearShape,
     linear_he_cost,
-    norm_bits_of,
     plan_linear,
 )
 from pi_system.protocols.linear_he.ideal import ideal_linear
@@ -104,7 +104,7 @@ def test_shares_add_up_and_cost_is_as_declared(ring_bits: int) -> None:
 
 def test_several_inferences_with_threads_and_without_cache_agree_with_the_ideal() -> None:
     weights = draw_weights(LAYERS, largest=200)
-    plan = plan_linear(LAYERS, 37, norm_bits_of(weights))
+    plan = plan_linear(LAYERS, 37, weight_norm_bits(weights.values()))
     client, masks = LinearHeClient(plan), [draw_masks(LAYERS, 37) for _ in range(2)]
     for server in (
         LinearHeServer(plan, weights, threads=2),
@@ -207,10 +207,10 @@ def test_server_refuses_wrong_weights() -> None:
 
 
 def test_norm_bits_is_the_least_power_of_two() -> None:
-    assert norm_bits_of({"a": np.array([[3, 4], [0, 1]])}) == 3
-    assert norm_bits_of({"a": np.array([[8, 0]])}) == 3
-    assert norm_bits_of({"a": np.array([[8, 1]])}) == 4
-    assert norm_bits_of({"a": np.zeros((2, 2), np.int64)}) == 0
+    assert weight_norm_bits([np.array([[3, 4], [0, 1]])]) == 3
+    assert weight_norm_bits([np.array([[8, 0]])]) == 3
+    assert weight_norm_bits([np.array([[8, 1]])]) == 4
+    assert weight_norm_bits([np.zeros((2, 2), np.int64)]) == 1
 
 
 def test_plans_refuse_what_is_ambiguous() -> None:

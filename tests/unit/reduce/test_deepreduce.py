@@ -9,15 +9,12 @@ from pi_system.errors import ConfigError
 from pi_system.reduce import DeepReduce, ReductionTask
 from pi_system.reduce.deepreduce import Configuration, configurations
 from pi_system.train import (
-    DataConfig,
     Interrupted,
     NetworkSpec,
     ReluMap,
     TrainConfig,
     build_network,
     evaluate,
-    fit,
-    load_data,
     named_relus,
 )
 
@@ -50,11 +47,6 @@ def test_thinning_keeps_the_last_relu_of_each_block():
 def test_culling_starts_with_the_least_critical_stage():
     stages = [c.stages for c in configurations((3, 2, 4, 1)) if not c.thin]
     assert stages == [(1, 2, 3, 4), (2, 3, 4), (2, 3), (3,)]
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return load_data(DataConfig(name="digits"))
 
 
 def _task(data, budget, **settings):
@@ -130,13 +122,22 @@ def test_criticality_is_measured_and_a_stopped_reduction_resumes(digits, tmp_pat
     assert all(relu.active == relu.size for relu in named_relus(task.network).values())
 
 
-def test_digits_keep_their_accuracy_with_less_than_half_of_the_relus(digits):
-    spec = NetworkSpec.parse("resnet18:m=8", **digits.context)
-    network = build_network(spec, seed=0)
-    fit(network, digits, TrainConfig(epochs=10, batch_size=64, device="cpu"))
-    full = ReluMap.of(network).count
-    finetune = TrainConfig(epochs=5, batch_size=64, learning_rate=0.05, device="cpu")
-    task = ReductionTask(spec=spec, network=network, data=digits, budget=full // 2, finetune=finetune)
+def test_digits_keep_their_accuracy_with_less_than_half_of_the_relus(digits, trained):
+    full = ReluMap.of(trained).count
+    finetune = TrainConfig(epochs=3, batch_size=32, learning_rate=0.05, device="cpu")
+    task = _task(digits, full // 2, network=trained, finetune=finetune)
     result = DeepReduce(order="1,2,3,4").reduce(task)
     assert result.relu_map.count <= full // 2
-    assert evaluate(result.network, digits.test, digits.preprocess).accuracy >= 0.95
+    assert evaluate(result.network, digits.test, digits.preprocess).accuracy >= 0.9
+
+
+def test_named_stages_and_reshaping(digits):
+    kept = DeepReduce(keep="3,2", thin=True).reduce(_task(digits, 500))
+    assert kept.relu_map.count == 384
+    assert kept.spec.m == 4
+    narrow = DeepReduce(keep="3,2", thin=True, channels=0.5, stride=2).reduce(_task(digits, 500))
+    assert narrow.relu_map.count == 384 // 8
+    assert str(narrow.spec) == "resnet18:m=2,classes=10,size=8,channels=1,stride=2"
+    for bad in ({"keep": "5"}, {"keep": "2,2"}, {"channels": 2.0}):
+        with pytest.raises(ConfigError, match="expected"):
+            DeepReduce(**bad).reduce(_task(digits, 500))

@@ -11,6 +11,11 @@ def test_options_are_read_as_their_types():
     )
 
 
+def test_truth_is_read_from_words():
+    assert make_method("deepreduce", {"keep": "3", "thin": "true"}) == DeepReduce(keep="3", thin=True)
+    assert make_method("deepreduce", {"keep": "3", "thin": "no"}) == DeepReduce(keep="3", thin=False)
+
+
 def test_every_method_can_be_made_without_options():
     for name, kind in METHODS.items():
         assert make_method(name, {}) == kind()
@@ -19,9 +24,10 @@ def test_every_method_can_be_made_without_options():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("magic", {}, "expected one of deepreduce"),
-        ("deepreduce", {"speed": "1"}, "expected options order, criticality_epochs; found 'speed'"),
+        ("magic", {}, "expected one of deepreshape, deepreduce, snl"),
+        ("deepreduce", {"speed": "1"}, "expected options order, criticality_epochs, .*; found 'speed'"),
         ("deepreduce", {"criticality_epochs": "many"}, "expected int; found 'many'"),
+        ("deepreduce", {"thin": "perhaps"}, "expected bool; found 'perhaps'"),
     ],
 )
 def test_bad_methods_and_options_are_refused(name, options, message):

@@ -1,0 +1,48 @@
+"""Options of every program that connects or listens: whose keys it uses, or that it does without TLS."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from pi_system.errors import ConfigError
+from pi_system.rpc.tls import Identity, check_plaintext
+from pi_system.rpc.transport import check_address
+
+__all__ = ["link_options", "open_identity"]
+
+_OPTIONS = (
+    click.option(
+        "--keys",
+        envvar="PI_KEYS",
+        type=click.Path(path_type=Path),
+        help="This party's folder of those that `pi-server keys` makes.",
+    ),
+    click.option("--insecure", is_flag=True, help="No TLS; on this machine only."),
+)
+
+
+def link_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --keys and --insecure."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def open_identity(keys: Path | None, insecure: bool, *addresses: str) -> Identity | None:
+    """What --keys and --insecure stand for; None: plaintext to or at ``addresses``.
+
+    Raises:
+        ConfigError: neither or both were given, the keys cannot be used, or an address is not on this machine.
+    """
+    if keys is not None and insecure:
+        raise ConfigError("keys: expected one of --keys and --insecure, found both")
+    if keys is not None:
+        return Identity.load(keys)
+    if not insecure:
+        raise ConfigError(
+            "keys: expected --keys DIR (to make some: pi-server keys DIR), or --insecure for plaintext on this machine"
+        )
+    for address in addresses:
+        check_plaintext(check_address(address))
+    return None

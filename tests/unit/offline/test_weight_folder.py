@@ -1,0 +1,48 @@
+import stat
+
+import numpy as np
+import pytest
+from parties import make_parties, prepare, reserve, run_parties
+from scaled_artifact import relu_artifact
+
+from pi_system.export.random import random_pictures
+from pi_system.offline.weight_folder import WeightFolder
+from pi_system.program.fixed_point import fixed_logits
+
+WORDS = np.arange(100, dtype=np.uint64)
+
+
+def test_arrays_come_back_and_are_private(tmp_path):
+    folder = WeightFolder(tmp_path / "transformed")
+    assert folder.get("0-0-0") is None
+    assert (folder.put("0-0-0", WORDS) == WORDS).all()
+    assert (WeightFolder(tmp_path / "transformed").get("0-0-0") == WORDS).all()
+    (path,) = (tmp_path / "transformed").iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x93NUMPY\x01\x00"])
+def test_a_damaged_file_counts_as_missing(tmp_path, content):
+    folder = WeightFolder(tmp_path)
+    (tmp_path / "a.npy").write_bytes(content)
+    assert folder.get("a") is None
+
+
+def test_a_second_session_takes_the_weights_that_the_first_transformed(tmp_path):
+    artifact, picture = relu_artifact(weight_scale=0.3), random_pictures((1, 8, 8), 1, 0)
+    expected, _ = fixed_logits(artifact, picture)
+    for _ in range(2):
+        server, client = make_parties("gmw", artifact, tmp_path)
+        prepare(server, client, 1)
+        ids = reserve(server, client, 1)
+        _, logits, _, _ = run_parties(
+            lambda channel, server=server, ids=ids: server.infer(ids, channel),
+            lambda channel, client=client, ids=ids: client.infer(picture, ids, channel),
+        )
+        assert np.abs(logits * 2**14 - expected).max() < 64
+    times = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
+    server, client = make_parties("gmw", artifact, tmp_path)
+    prepare(server, client, 1)
+    assert times == {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
+    assert times

@@ -1,0 +1,56 @@
+import pytest
+import torch
+
+from pi_system.errors import ConfigError
+from pi_system.reduce.gates import HardGate, SoftGate, gate_shape
+from pi_system.train import MaskedReLU
+
+
+@pytest.fixture
+def relu():
+    relu = MaskedReLU((3, 4, 4), stage=1, block=0)
+    relu.set_mask(torch.rand((3, 4, 4), generator=torch.Generator().manual_seed(0)) < 0.7)
+    return relu
+
+
+def test_granularities(relu):
+    assert [gate_shape(relu, g) for g in ("pixel", "channel", "layer")] == [(3, 4, 4), (3, 1, 1), (1, 1, 1)]
+    with pytest.raises(ConfigError, match="granularity: expected one of pixel"):
+        gate_shape(relu, "row")
+
+
+@pytest.mark.parametrize("granularity", ["pixel", "channel"])
+def test_soft_gate_mixes_relu_and_identity_where_it_may(relu, granularity):
+    gate = SoftGate(relu, granularity)
+    x = torch.randn(5, 3, 4, 4)
+    assert torch.allclose(gate(x), relu(x))
+    with torch.no_grad():
+        gate.alpha.uniform_()
+    alpha = gate.alpha.detach().expand(1, 3, 4, 4)
+    expected = torch.where(relu.mask, alpha * x.relu() + (1 - alpha) * x, x)
+    assert torch.allclose(gate(x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("granularity", ["pixel", "channel"])
+def test_hard_gate_is_the_relu_and_measures_the_effect_of_every_switch(relu, granularity):
+    gate = HardGate(relu, granularity, decay=0.5)
+    x = torch.randn(5, 3, 4, 4, requires_grad=True)
+    weight = torch.randn(5, 3, 4, 4)
+    (gate(x) * weight).sum().backward()
+    assert torch.equal(gate(x), relu(x))
+    assert torch.allclose(x.grad, torch.where(relu.mask & (x < 0), 0.0, weight))
+    # A switch of position p changes a picture's output by min(x, 0), so its loss by weight * min(x, 0).
+    effect = (weight * x.detach().clamp(max=0)).square().sum(0)
+    expected = 0.5 * effect.sum_to_size(gate.shape) / gate.cost
+    assert torch.allclose(gate.scores(), expected, atol=1e-6)
+
+
+def test_hard_gate_gets_its_mask_back_with_its_state(relu):
+    gate = HardGate(relu, "pixel", decay=0.5)
+    mask = relu.mask & (torch.arange(4) < 2)
+    gate.set_mask(mask)
+    fresh = MaskedReLU((3, 4, 4), stage=1, block=0)
+    other = HardGate(fresh, "pixel", decay=0.5)
+    other.load_state_dict(gate.state_dict())
+    assert torch.equal(fresh.mask, mask)
+    assert fresh.active == int(mask.sum())

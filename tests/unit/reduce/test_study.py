@@ -1,0 +1,112 @@
+"""The study runner, on the digits with one epoch a run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pi_system.errors import ConfigError, InputError
+from pi_system.reduce import Entry, StudyConfig, run_study
+from pi_system.train import DataConfig, Interrupted, TrainConfig
+
+_ROOT = Path(__file__).resolve().parents[3]
+_RECIPE = TrainConfig(epochs=1, batch_size=256, device="cpu")
+
+
+def _study(**changes):
+    settings = {
+        "data": DataConfig(name="digits"),
+        "networks": ("resnet18:m=2", "hrn-2x5x3x:m=1"),
+        "seeds": (0, 1),
+        "fractions": (0.25, 0.06),
+        "baseline": _RECIPE,
+        "reduction": _RECIPE,
+        "entries": (
+            Entry(label="random", method="random"),
+            Entry(label="narrower", method="narrower"),
+            Entry(label="hrn-random", method="random", network=1),
+        ),
+    }
+    return StudyConfig(**{**settings, **changes})
+
+
+def test_every_run_is_in_the_json_and_a_stopped_study_goes_on(tmp_path):
+    lines = []
+
+    def stop(line):
+        lines.append(line)
+        if len(lines) == 6:
+            raise Interrupted("stopped")
+
+    with pytest.raises(Interrupted):
+        run_study(_study(), tmp_path, report=stop)
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("seed*/*/result.json")}
+    found = run_study(_study(), tmp_path)
+    assert len(done) >= 5
+    assert all(path.stat().st_mtime_ns == changed for path, changed in done.items())
+    assert found == json.loads((tmp_path / "study.json").read_text())
+    runs = found["runs"]
+    assert len(runs) == 2 * 2 + 2 * 2 * 3
+    for run in runs:
+        if run["label"] == "narrower":  # m = 1 has 544 ReLUs
+            assert "expected at least 544 ReLUs" in run["error"]
+        elif run["fraction"] is not None:
+            assert run["relus"] == run["budget"] == int(1088 * run["fraction"])
+            assert 0 <= run["test_accuracy"] <= 1
+    assert {run["seed"] for run in runs} == {0, 1}
+    assert found["config"]["data"]["split_seed"] == 0
+    assert found["config"]["reduction"]["epochs"] == 1
+    with pytest.raises(ConfigError, match="holds a study with another seeds"):
+        run_study(_study(seeds=(0,)), tmp_path)
+
+
+def test_studies_are_read_from_json_and_checked(tmp_path):
+    file = tmp_path / "study.json"
+    recipe = {"epochs": 1, "batch_size": 256, "device": "cpu"}
+    content = {
+        "data": "digits",
+        "networks": ["resnet18:m=2"],
+        "seeds": [0],
+        "fractions": [0.25],
+        "baseline": recipe,
+        "reduction": recipe,
+        "entries": [{"label": "a", "method": "snl", "options": {"granularity": "channel"}}],
+    }
+    file.write_text(json.dumps(content))
+    assert StudyConfig.load(file).entries[0].options == {"granularity": "channel"}
+    for change in ({"seeds": 1}, {"colour": "red"}, {"entries": [{"label": "a", "method": "magic"}]}):
+        file.write_text(json.dumps(content | change))
+        with pytest.raises(ConfigError, match="expected"):
+            StudyConfig.load(file)
+    file.write_text("{")
+    with pytest.raises(InputError, match="expected a study in JSON"):
+        StudyConfig.load(file)
+    with pytest.raises(ConfigError, match="expected a network below 2"):
+        _study(entries=(Entry(label="a", method="snl", network=2),))
+
+
+def test_benchmark_runs_with_workers_is_killed_and_goes_on(tmp_path):
+    options = ["--out", str(tmp_path), "--network", "resnet18:m=2", "--hybrid", "hrn-2x5x3x:m=1", "--seeds", "1"]
+    options += ["--baseline-epochs", "1", "--epochs", "1", "--batch-size", "256", "--precision", "float32"]
+    command = [sys.executable, str(_ROOT / "benchmarks" / "study_relu_budgets.py"), *options, "--workers", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, start_new_session=True)
+    while first.poll() is None and not list(tmp_path.glob("seed0/*@*/result.json")):
+        time.sleep(0.1)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate(timeout=60)
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("seed0/*/result.json")}
+    assert len(done) >= 3
+    again = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=True)
+    assert all(path.stat().st_mtime_ns == changed for path, changed in done.items())
+    found = json.loads(again.stdout.splitlines()[-1])
+    assert found == json.loads((tmp_path / "study.json").read_text())
+    reductions = [run for run in found["runs"] if run["fraction"] is not None]
+    assert len(reductions) == 3 * 11
+    assert all("error" in run or 0 < run["relus"] <= run["budget"] for run in reductions)
+    assert {run["label"] for run in reductions if "error" not in run} >= {"snl", "senet", "shallow", "deepreduce"}
