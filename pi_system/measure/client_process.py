@@ -21,6 +21,7 @@ from pi_system.measure.memory import peak_memory_bytes
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.envelope import ID_BYTES
 from pi_system.rpc.session_config import SessionConfig
+from pi_system.rpc.tls import Identity
 
 __all__ = ["main"]
 
@@ -38,7 +39,10 @@ def main() -> None:
 def _serve(task: ClientTask) -> None:
     pictures = np.load(task.pictures, allow_pickle=False)
     task.store.mkdir(mode=0o700, parents=True, exist_ok=True)
-    endpoint = Endpoint(server=task.server, dealer=task.dealer, store_dir=task.store, timeout_s=task.timeout_s)
+    identity = Identity.load(task.keys / "client") if task.keys else None
+    endpoint = Endpoint(
+        server=task.server, dealer=task.dealer, store_dir=task.store, timeout_s=task.timeout_s, identity=identity
+    )
     config = SessionConfig(
         backend=task.backend,
         artifact_digest="",

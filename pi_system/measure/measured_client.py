@@ -33,6 +33,7 @@ class ClientTask(BaseModel):
         store: private folder of offline material.
         pictures: .npy file, float32 (N, C, H, W), preprocessed.
         timeout_s: how long a silent peer is waited for.
+        keys: folder of ``write_keys``; None: plaintext.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +45,7 @@ class ClientTask(BaseModel):
     store: Path
     pictures: Path
     timeout_s: float
+    keys: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,7 @@ def start_dealer(
     folder: Path,
     *,
     host: str = "127.0.0.1",
+    keys: Path | None = None,
     core: int | None = None,
     prefix: Sequence[str] = (),
     startup_timeout_s: float = STARTUP_TIMEOUT_S,
@@ -90,6 +91,7 @@ def start_dealer(
     Args:
         folder: for its log; made if needed.
         host: it listens on.
+        keys: folder of ``write_keys``; None: plaintext.
         core: it is pinned to; None: any.
         prefix: command put in front of its own, such as ``ip netns exec NAME``.
         startup_timeout_s: how long it may take to get ready.
@@ -97,7 +99,7 @@ def start_dealer(
     Raises:
         PeerUnavailableError: it ended, or did not get ready in time; with the end of its log.
     """
-    arguments = ["pi_system.cli.dealer", "serve", "--listen", f"{host}:0"]
+    arguments = ["pi_system.cli.dealer", "serve", "--listen", f"{host}:0", *_link("dealer", keys)]
     with _program("pi-dealer", arguments, folder, core, None, prefix, startup_timeout_s) as running:
         yield running
 
@@ -112,6 +114,7 @@ def start_server(
     max_sessions: int = 4,
     timeout_s: float = 120.0,
     host: str = "127.0.0.1",
+    keys: Path | None = None,
     core: int | None = None,
     threads: int | None = None,
     prefix: Sequence[str] = (),
@@ -127,6 +130,7 @@ def start_server(
         max_sessions: sessions at once.
         timeout_s: how long it waits for a silent client.
         host: it listens on.
+        keys: as for ``start_dealer``.
         core: it is pinned to; None: any.
         threads: of numerical libraries; None: their default.
         prefix: as for ``start_dealer``.
@@ -137,11 +141,15 @@ def start_server(
     """
     arguments = ["server.cli", "serve", "--artifact", str(artifact), "--listen", f"{host}:0", "--dealer", dealer]
     arguments += ["--store", str(folder / "server-store"), "--max-sessions", str(max_sessions)]
-    arguments += ["--timeout", str(timeout_s)]
+    arguments += ["--timeout", str(timeout_s), *_link("server", keys)]
     for backend in backends:
         arguments += ["--backend", backend]
     with _program("pi-server", arguments, folder, core, threads, prefix, startup_timeout_s) as running:
         yield running
+
+
+def _link(role: str, keys: Path | None) -> list[str]:
+    return ["--insecure"] if keys is None else ["--keys", str(keys / role)]
 
 
 @contextmanager

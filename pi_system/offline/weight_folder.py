@@ -26,7 +26,7 @@ class WeightFolder:
         """The array, mapped from its file; None if there is none or it is damaged."""
         try:
             words: NDArray[Any] = np.load(self._folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError):
+        except (OSError, ValueError, EOFError):
             return None
         return words
 

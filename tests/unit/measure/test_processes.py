@@ -32,7 +32,7 @@ def test_a_dealer_runs_in_the_block_and_is_gone_after_it(tmp_path: Path) -> None
     with start_dealer(tmp_path, core=min(os.sched_getaffinity(0))) as dealer:
         assert is_running(dealer.pid)
         assert os.sched_getaffinity(dealer.pid) == {min(os.sched_getaffinity(0))}
-        health = [sys.executable, "-m", "pi_system.cli.dealer", "health", "--dealer", dealer.address]
+        health = [sys.executable, "-m", "pi_system.cli.dealer", "health", "--insecure", "--dealer", dealer.address]
         assert subprocess.run(health, capture_output=True, timeout=60).returncode == 0
     assert not is_running(dealer.pid)
 

@@ -7,6 +7,7 @@ from scaled_artifact import relu_artifact
 
 from pi_system.export.random import random_pictures
 from pi_system.offline.weight_folder import WeightFolder
+from pi_system.program.error_bound import artifact_ulp_bound
 from pi_system.program.fixed_point import fixed_logits
 
 WORDS = np.arange(100, dtype=np.uint64)
@@ -40,7 +41,7 @@ def test_a_second_session_takes_the_weights_that_the_first_transformed(tmp_path)
             lambda channel, server=server, ids=ids: server.infer(ids, channel),
             lambda channel, client=client, ids=ids: client.infer(picture, ids, channel),
         )
-        assert np.abs(logits * 2**14 - expected).max() < 64
+        assert (np.abs(logits * 2**14 - expected) <= artifact_ulp_bound(artifact)).all()
     times = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
     server, client = make_parties("gmw", artifact, tmp_path)
     prepare(server, client, 1)
