@@ -1,4 +1,4 @@
-# One image for dealer, server and client. The build stage has the compiler; the final one only what runs, as a
+# One image for server, client and dealer. The build stage has the compiler; the final one only what runs, as a
 # user without rights. The demo's network is trained while the image is built; nothing is fetched at run time.
 FROM python:3.11-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
@@ -19,6 +19,8 @@ FROM python:3.11-slim
 RUN useradd --create-home --uid 10001 pi
 COPY --from=build /opt/pi /opt/pi
 COPY --from=build --chown=pi:pi /opt/demo /opt/demo
+# Volumes mounted here take this owner over. Keys are made when containers start: an image must not hold any.
+RUN install -d -m 700 -o pi -g pi /keys/server /keys/client /keys/dealer
 ENV PATH=/opt/pi/bin:$PATH PYTHONUNBUFFERED=1
 USER pi
 WORKDIR /home/pi

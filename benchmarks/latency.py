@@ -9,6 +9,7 @@ table, then, last line, one JSON object (pi_system/measure/schema.py); progress 
 """
 
 import hashlib
+import re
 import signal
 import sys
 import tempfile
@@ -30,14 +31,15 @@ from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load, save
 from pi_system.channel.shaped import parse_link
 from pi_system.cli.errors import INTERRUPTED
-from pi_system.errors import PiError
+from pi_system.errors import ConfigError, PiError
 from pi_system.export.random import random_artifact, random_pictures
 from pi_system.measure import LatencyReport, LatencyResult, NetworkCounts, environment, latency_ratios, party_cores
 from pi_system.measure.environment import load_average
 from pi_system.measure.latency import THREADS, WARMUP, LatencyTask, measure_link
 from pi_system.program import mac_count, parameter_count, relu_count, relu_layers
+from pi_system.reduce.deepreduce import Configuration
 from pi_system.rpc.registry import BACKENDS, find_backend
-from pi_system.train.networks import build_network
+from pi_system.train.networks import Classifier, build_network
 from pi_system.train.spec import NetworkSpec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,16 +47,32 @@ SEED = 1
 RESULTS = ROOT / "benchmarks" / "results" / "latency"
 
 
-def cached_artifact(spec: NetworkSpec, cache: Path) -> Path:
-    """The folder of a random-weight artifact of ``spec``, made on first use and again when the exporter changes."""
+def cached_artifact(name: str, cache: Path) -> Path:
+    """The folder of a random-weight artifact of ``name``, made on first use and again when the exporter changes.
+
+    ``name``: a network's specification, and after a slash which ReLUs are kept, as DeepReDuce names them: stages (the
+    stem is with stage 1) and whether one layer a block is left, such as ``hrn-2x5x3x:m=16/keep=234`` or ``/keep=23thin``.
+    """
     sources = sorted(path for part in ("artifact", "export", "program", "train") for path in _sources(part))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    folder = cache / digest / str(spec).replace(":", "-").replace(",", "-")
+    folder = cache / digest / re.sub("[:,/]", "-", name)
     if not folder.exists():
-        click.echo(f"{spec}: exporting with random weights", err=True)
+        text, _, kept = name.partition("/")
+        spec = NetworkSpec.parse(text)
+        click.echo(f"{name}: exporting with random weights", err=True)
         network = build_network(spec, seed=SEED)
-        save(random_artifact(network, (spec.channels, spec.size, spec.size), SEED, str(spec)), folder)
+        if kept:
+            _keep(network, kept)
+        save(random_artifact(network, (spec.channels, spec.size, spec.size), SEED, name), folder)
     return folder
+
+
+def _keep(network: Classifier, kept: str) -> None:
+    match = re.fullmatch(r"keep=([1-4]+)(thin)?", kept)
+    if match is None:
+        raise ConfigError(f"network: expected /keep=STAGES or /keep=STAGESthin, found /{kept[:40]}")
+    stages = tuple(int(stage) for stage in match[1])
+    Configuration(stages, match[2] is not None).relu_map(network).apply(network)
 
 
 def _sources(part: str) -> Iterator[Path]:
@@ -186,7 +204,7 @@ def measure(
         parse_link(link)
     for backend in backends:
         find_backend(backend)
-    paths = [cached_artifact(NetworkSpec.parse(name), cache) for name in networks]
+    paths = [cached_artifact(name, cache) for name in networks]
     artifacts = {path: load(path) for path in [*paths, *(folder.absolute() for folder in folders)]}
     results = run_all(artifacts, backends, links, repeat, batch)
     counted = tuple(counts(artifact) for artifact in artifacts.values())

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,9 +54,10 @@ from pi_system.measure.environment import load_average
 from pi_system.measure.processes import child_environment, end_group
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.frames import FrameStream
+from pi_system.rpc.keys import write_keys
 from pi_system.rpc.listen import serve_streams
+from pi_system.rpc.tls import Identity
 from pi_system.rpc.transport import dial
-from pi_system.train.spec import NetworkSpec
 
 RESULTS = Path(__file__).resolve().parent / "results" / "link_check"
 METHOD = "Echo"
@@ -68,22 +69,31 @@ TIMEOUT_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the two parties run and what carries their bytes; ``link`` is what the channel imitates."""
+    """Where the two parties run and what carries their bytes.
+
+    ``link`` is what the channel imitates; ``keys``, of ``write_keys``, are used in both places, since the runtime
+    leaves a machine only with TLS.
+    """
 
     name: str
     host: str
     server_prefix: tuple[str, ...]
     client_prefix: tuple[str, ...]
     link: str
+    keys: Path
 
 
 # ---- echo: both ends are this file, --role
 
 
-def echo_server(host: str, link: str, repeat: int) -> None:
+def echo_server(host: str, link: str, repeat: int, keys: Path) -> None:
     """Serve one echo session; prints its address."""
     streams: queue.Queue[FrameStream] = queue.Queue()
-    listener, port = serve_streams(f"{host}:0", {METHOD: streams.put}, {}, timeout_s=TIMEOUT_S, max_streams=1)
+    identity = Identity.load(keys / "server")
+    take: Callable[[FrameStream], None] = streams.put
+    listener, port = serve_streams(
+        f"{host}:0", {METHOD: take}, {}, timeout_s=TIMEOUT_S, max_streams=1, identity=identity
+    )
     print(f"{host}:{port}", flush=True)
     stream = streams.get(timeout=TIMEOUT_S)
     channel = shape(GrpcChannel(stream), parse_link(link))
@@ -95,9 +105,10 @@ def echo_server(host: str, link: str, repeat: int) -> None:
     listener.stop(2.0).wait()
 
 
-def echo_client(address: str, link: str, repeat: int) -> None:
+def echo_client(address: str, link: str, repeat: int, keys: Path) -> None:
     """Time echoes; prints them as JSON, ms by size."""
-    connection = dial(address, METHOD, connect_timeout_s=30.0, timeout_s=TIMEOUT_S, peer="echo")
+    identity = Identity.load(keys / "client")
+    connection = dial(address, METHOD, connect_timeout_s=30.0, timeout_s=TIMEOUT_S, peer="echo", identity=identity)
     channel = shape(GrpcChannel(connection.stream), parse_link(link))
     samples: dict[str, list[float]] = {}
     for size in SIZES:
@@ -131,7 +142,7 @@ def _role(role: str, prefix: tuple[str, ...], core: int, *arguments: str) -> Ite
 
 def echo_times(place: Place, repeat: int) -> dict[str, list[float]]:
     """Echo round trips in ms, by size in bytes."""
-    cores, options = party_cores(), ("--link", place.link, "--repeat", str(repeat))
+    cores, options = party_cores(), ("--link", place.link, "--repeat", str(repeat), "--keys", str(place.keys))
     with _role("echo-server", place.server_prefix, cores["server"], "--host", place.host, *options) as server:
         address = server.stdout.readline().strip() if server.stdout else ""
         with _role("echo-client", place.client_prefix, cores["client"], "--address", address, *options) as client:
@@ -147,7 +158,7 @@ def echo_times(place: Place, repeat: int) -> dict[str, list[float]]:
 
 def inference_times(places: tuple[Place, ...], network: str, repeat: int) -> dict[str, list[float]]:
     """Online ms of backend fss by place, the places taking turns."""
-    path = cached_artifact(NetworkSpec.parse(network), user_cache_path("pi-system") / "artifacts")
+    path = cached_artifact(network, user_cache_path("pi-system") / "artifacts")
     preprocess = load(path).public.preprocess
     pictures = random_pictures((preprocess.channels, preprocess.height, preprocess.width), 1, SEED)
     samples: dict[str, list[float]] = {place.name: [] for place in places}
@@ -168,7 +179,7 @@ def inference_times(places: tuple[Place, ...], network: str, repeat: int) -> dic
 def _session(place: Place, artifact: Path, root: Path) -> Iterator[MeasuredClient]:
     folder, cores = root / place.name, party_cores()
     with ExitStack() as stack:
-        dealer = stack.enter_context(start_dealer(folder, host=place.host, prefix=place.server_prefix))
+        dealer = stack.enter_context(start_dealer(folder, host=place.host, keys=place.keys, prefix=place.server_prefix))
         server = stack.enter_context(
             start_server(
                 artifact,
@@ -178,6 +189,7 @@ def _session(place: Place, artifact: Path, root: Path) -> Iterator[MeasuredClien
                 max_sessions=1,
                 timeout_s=TIMEOUT_S,
                 host=place.host,
+                keys=place.keys,
                 core=cores["server"],
                 threads=1,
                 prefix=place.server_prefix,
@@ -191,6 +203,7 @@ def _session(place: Place, artifact: Path, root: Path) -> Iterator[MeasuredClien
             store=folder / "client-store",
             pictures=root / "pictures.npy",
             timeout_s=TIMEOUT_S,
+            keys=place.keys,
         )
         log = folder / "client.log"
         yield stack.enter_context(
@@ -270,6 +283,7 @@ def run(link: str, places: tuple[Place, ...], network: str, repeat: int) -> dict
 @click.option("--keep", is_flag=True, help="Write it to benchmarks/results/link_check, too.")
 @click.option("--role", type=click.Choice(["echo-server", "echo-client"]), hidden=True)
 @click.option("--address", hidden=True)
+@click.option("--keys", type=click.Path(path_type=Path), hidden=True)
 def main(
     link: str,
     host: str,
@@ -281,16 +295,20 @@ def main(
     keep: bool,
     role: str | None,
     address: str | None,
+    keys: Path | None,
 ) -> None:
     """Compare the channel's shaper with an emulated link."""
-    if role == "echo-server":
-        return echo_server(host, link, repeat)
-    if role == "echo-client" and address:
-        return echo_client(address, link, repeat)
+    if role == "echo-server" and keys:
+        return echo_server(host, link, repeat, keys)
+    if role == "echo-client" and address and keys:
+        return echo_client(address, link, repeat, keys)
     if not server_prefix or not client_prefix:
         raise click.UsageError("expected --server-prefix and --client-prefix: the two ends of an emulated link")
-    emulated = Place("emulated", host, tuple(shlex.split(server_prefix)), tuple(shlex.split(client_prefix)), "loopback")
-    report = run(link, (emulated, Place("shaped", "127.0.0.1", (), (), link)), network, repeat)
+    with tempfile.TemporaryDirectory(prefix="pi-keys-") as folder:
+        write_keys(Path(folder))
+        prefixes = tuple(shlex.split(server_prefix)), tuple(shlex.split(client_prefix))
+        emulated = Place("emulated", host, *prefixes, "loopback", Path(folder))
+        report = run(link, (emulated, Place("shaped", "127.0.0.1", (), (), link, Path(folder))), network, repeat)
     about = report["environment"]
     control = report["tcp"]["emulated"].get("tcp_congestion_control", "tcp")
     stem = f"{about['date'][:10]}_{link.replace(',', '-')}_{control}_{about['git_sha']}"

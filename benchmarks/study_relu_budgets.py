@@ -57,6 +57,7 @@ def entries(scratch_epochs: int) -> tuple[Entry, ...]:
 @click.option("--seeds", default=2)
 @click.option("--batch-size", default=128)
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="bfloat16")
+@click.option("--only", multiple=True, help="Run this curve only; may be given several times.")
 @click.option("--workers", default=2, help="Runs at once.")
 @click.option("--threads", default=1, help="Of each.")
 def main(
@@ -69,6 +70,7 @@ def main(
     seeds: int,
     batch_size: int,
     precision: str,
+    only: tuple[str, ...],
     workers: int,
     threads: int,
 ) -> None:
@@ -81,7 +83,7 @@ def main(
         fractions=FRACTIONS,
         baseline=TrainConfig(epochs=baseline_epochs, learning_rate=0.1, **shared),
         reduction=TrainConfig(epochs=epochs, learning_rate=0.05, **shared),
-        entries=entries(baseline_epochs),
+        entries=tuple(entry for entry in entries(baseline_epochs) if entry.label in only or not only),
     )
     found = run_study(
         config, out, workers=workers, threads=threads, report=lambda line: print(line, file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """The whole way once: train on the bundled digits, drop half of the ReLUs, export, classify one picture privately.
 
     python scripts/demo.py [--out demo-out]        everything; a finished step is not repeated
+    python scripts/demo.py --backend fss           with a dealer as third process
     python scripts/demo.py --train-only DIR        only the artifact and a picture, for the Docker image
 
 Every step is a command that a user could type; it is printed before it runs.
@@ -12,12 +13,14 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from client.picture import load_pictures
 from pi_system.artifact.store import load
 from pi_system.program.float_point import float_logits
+from pi_system.rpc.registry import BACKENDS, DEFAULT_BACKEND, find_backend
 
 BIN = Path(sys.executable).parent
 PICTURE_INDEX = 3
@@ -56,24 +59,29 @@ def build(folder: Path) -> None:
     run("pi-train", "sample", str(folder / "picture.png"), "--index", str(PICTURE_INDEX))
 
 
-def classify(folder: Path) -> dict[str, object]:
-    """Dealer, server and client as processes; the client's JSON."""
+def classify(folder: Path, backend: str) -> dict[str, Any]:
+    """Server and client as processes, and a dealer where the backend has one; the client's JSON."""
+    keys, local = folder / "keys", ("--listen", "127.0.0.1:0")
+    if not keys.exists():
+        run("pi-server", "keys", str(keys))
     with ExitStack() as stack:
-        dealer = start(stack, "pi-dealer", "serve", "--listen", "127.0.0.1:0")
-        serve = ("serve", "--artifact", str(folder / "artifact"), "--listen", "127.0.0.1:0", "--dealer", dealer)
+        parties: tuple[str, ...] = ()
+        if find_backend(backend).DEALT:
+            parties = ("--dealer", start(stack, "pi-dealer", "serve", *local, "--keys", str(keys / "dealer")))
+        serve = ("serve", "--artifact", str(folder / "artifact"), *local, "--keys", str(keys / "server"), *parties)
         server = start(stack, "pi-server", *serve, "--store", str(folder / "store-server"))
-        infer = ("infer", str(folder / "picture.png"), "--server", server, "--dealer", dealer)
-        store = ("--store", str(folder / "store-client"))
+        infer = ("infer", str(folder / "picture.png"), "--server", server, "--keys", str(keys / "client"), *parties)
+        store = ("--backend", backend, "--store", str(folder / "store-client"))
         print(run("pi-client", *infer, *store), end="")
         return dict(json.loads(run("pi-client", *infer, *store, "--json", quiet=True)))
 
 
-def check(folder: Path, answer: dict[str, object]) -> None:
+def check(folder: Path, answer: dict[str, Any]) -> None:
     """Compare the private prediction with the plaintext one; exit with 1 if they differ."""
     artifact = load(folder / "artifact")
     picture = load_pictures([folder / "picture.png"], artifact.public.preprocess)
     expected = np.asarray(float_logits(artifact, picture))[0]
-    (prediction,) = answer["predictions"]  # type: ignore[misc]
+    (prediction,) = answer["predictions"]
     error = float(np.abs(np.asarray(prediction["logits"]) - expected).max())
     plain = artifact.public.preprocess.classes[int(expected.argmax())]
     accuracy = json.loads((folder / "reduced" / "result.json").read_text())
@@ -88,12 +96,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=Path("demo-out"))
     parser.add_argument("--train-only", type=Path, metavar="DIR")
+    parser.add_argument("--backend", choices=list(BACKENDS), default=DEFAULT_BACKEND)
     options = parser.parse_args()
     folder: Path = options.train_only or options.out
     folder.mkdir(parents=True, exist_ok=True)
     build(folder)
     if options.train_only is None:
-        check(folder, classify(folder))
+        check(folder, classify(folder, options.backend))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,20 @@
 import sys
 from pathlib import Path
 
+import pytest
 import torch
+
+from pi_system.rpc.keys import write_keys
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 # The networks of the tests are tiny: handing them to a second thread costs more than it brings.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def link_keys(tmp_path_factory):
+    """Folder of TLS keys of the three roles."""
+    folder = tmp_path_factory.mktemp("keys")
+    write_keys(folder)
+    return folder

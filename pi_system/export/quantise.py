@@ -23,8 +23,12 @@ __all__ = ["QuantiseOptions", "Quantised", "quantise"]
 
 # (fraction bits of activations, bits of the weights' root mean square), from cheap to exact.
 _CANDIDATES = ((8, 7), (8, 8), (9, 8), (9, 9), (10, 9), (10, 10), (11, 10), (12, 10), (12, 11), (13, 11), (14, 12))
-# Rings with room for local truncation, beside 32 bits (four-byte carriers, no local truncation). Homomorphic
-# encryption takes 59 at most: 64 bits need a dealer, and are tried where nothing narrower will do.
+# The most ring bits that homomorphic encryption takes, and how much less accurate a network may be to fit them: more
+# bits need a dealer.
+_TWO_PARTY_BITS = 59
+_TWO_PARTY_SLACK = 1.5
+# Rings with room for local truncation, beside 32 bits (four-byte carriers, no local truncation), narrow
+# first: a wider one is tried where nothing narrower will do.
 _WIDE_RINGS = (48, 59, 64)
 # A candidate's accuracy is judged on as many calibration pictures as this many multiply-accumulates allow: the
 # integer oracle does about 3e9 a second. Upside: seconds for ResNet18; downside: that is 3 pictures there.
@@ -80,13 +84,15 @@ def quantise(
     found = [quantised for ladder in _ladders(options) for quantised in judge.climb(ladder, options.max_error)]
     if not found:
         raise ConfigError("ring_bits: the network's values fit no candidate ring; allow 64 bits or fewer frac_bits")
-    accurate = [quantised for quantised in found if quantised.max_error <= options.max_error]
-    without_dealer = [quantised for quantised in accurate if quantised.plan.ring.ring_bits < 60]
-    if accurate:
-        return min(
-            without_dealer or accurate,
-            key=lambda quantised: online_ms(quantised.plan.graph, quantised.plan.ring, options.link),
-        )
+    two_party = [quantised for quantised in found if quantised.plan.ring.ring_bits <= _TWO_PARTY_BITS]
+    for group, max_error in (
+        (two_party, options.max_error),
+        (two_party, options.max_error * _TWO_PARTY_SLACK),
+        (found, options.max_error),
+    ):
+        accurate = [quantised for quantised in group if quantised.max_error <= max_error]
+        if accurate:
+            return min(accurate, key=lambda found: online_ms(found.plan.graph, found.plan.ring, options.link))
     return min(found, key=lambda quantised: quantised.max_error)
 
 

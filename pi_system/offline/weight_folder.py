@@ -31,9 +31,10 @@ class WeightFolder:
         return words
 
     def put(self, name: str, words: NDArray[Any]) -> NDArray[Any]:
-        """Write the array, whole or not at all, and return it."""
+        """Write the array, whole or not at all, and return it as it is mapped from its file."""
         part = self._folder / f".{name}.{os.getpid()}.part"
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             np.save(file, words, allow_pickle=False)
         part.rename(self._folder / f"{name}.npy")
-        return words
+        kept = self.get(name)
+        return words if kept is None else kept

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
+from math import sqrt
 
 import torch
 from torch import nn
@@ -41,12 +42,10 @@ class Shallow:
     """ReLUs and depth together.
 
     Attributes:
-        extra_epochs: epochs beyond the recipe's.
-        learning_rate: of the training; the new convolutions need more than a finetuning does.
+        extra_epochs: epochs beyond the recipe's, for the new convolutions.
     """
 
     extra_epochs: int = 0
-    learning_rate: float = 0.1
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.
@@ -63,9 +62,7 @@ class Shallow:
         network = build_network(spec, seed=task.finetune.seed)
         _drop_relus(network, kept)
         inherit_weights(task.network, network)
-        config = replace(
-            task.finetune, epochs=task.finetune.epochs + self.extra_epochs, learning_rate=self.learning_rate
-        )
+        config = replace(task.finetune, epochs=task.finetune.epochs + self.extra_epochs)
         fitted = train_student(task, network, config, "finetune")
         report = {"sensitivity": sensitivity, "relu_layers_kept": {str(stage): count for stage, count in kept.items()}}
         return ReductionResult(spec=spec, network=network, fitted=fitted, report=report)
@@ -115,7 +112,8 @@ def _choose(task: ReductionTask, sensitivity: Mapping[str, float]) -> dict[int, 
     if not fitting:
         least = min(total for total in totals if total)
         raise ConfigError(f"budget: expected at least {least} ReLUs, the smallest ReLU layer; found {task.budget}")
-    return max(fitting, key=lambda choice: sum(worth[place] for place in choice.items()))
+    # Square roots, as a stage's second ReLU layer is worth less than another stage's first.
+    return max(fitting, key=lambda choice: sum(sqrt(worth[place]) for place in choice.items()))
 
 
 @lru_cache(maxsize=1024)

@@ -250,7 +250,7 @@ def _figures(result: dict[str, Any], out: Path) -> dict[str, Any]:
 def _write(
     config: StudyConfig, out: Path, results: list[dict[str, Any]], workers: int, threads: int | None
 ) -> dict[str, Any]:
-    content = {
+    content: dict[str, Any] = {
         "schema": _SCHEMA,
         "config": asdict(config),
         "environment": {
@@ -264,8 +264,9 @@ def _write(
         },
         "runs": results,
     }
-    write_atomic(out / "study.json", json.dumps(content, indent=2) + "\n")
-    return content
+    text = json.dumps(content, indent=2) + "\n"
+    write_atomic(out / "study.json", text)
+    return dict(json.loads(text))
 
 
 def _line(result: dict[str, Any]) -> str:

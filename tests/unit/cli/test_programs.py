@@ -29,7 +29,7 @@ def run(program, *arguments):
 
 
 def test_unreachable_server_is_exit_code_51_and_one_line(picture, tmp_path):
-    options = ["--server", "127.0.0.1:9", "--connect-timeout", "0.2", "--store", str(tmp_path / "store")]
+    options = ["--insecure", "--server", "127.0.0.1:9", "--connect-timeout", "0.2", "--store", str(tmp_path / "store")]
     result = run(client.cli, "infer", picture, *options)
     assert result.exit_code == 51
     assert result.stderr.count("\n") == 1
@@ -46,7 +46,7 @@ def test_unreachable_server_is_exit_code_51_and_one_line(picture, tmp_path):
     ],
 )
 def test_health_checks_fail_without_a_peer(program, arguments):
-    assert run(program, *arguments, "--timeout", "0.2").exit_code == 51
+    assert run(program, *arguments, "--insecure", "--timeout", "0.2").exit_code == 51
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,52 @@ def test_health_checks_fail_without_a_peer(program, arguments):
     ],
 )
 def test_wrong_client_options(arguments, code, tmp_path):
-    store = [] if arguments == ["infer"] else ["--store", str(tmp_path)]
+    store = [] if arguments == ["infer"] else ["--insecure", "--store", str(tmp_path)]
     assert run(client.cli, *arguments, *store).exit_code == code
 
 
+def programs(picture, folder):
+    """Every command that connects or listens, without keys."""
+    return [
+        (client.cli, ["ping"], "--server"),
+        (client.cli, ["infer", picture, "--store", str(folder / "store")], "--server"),
+        (client.cli, ["prepare", "--count", "1", "--store", str(folder / "store")], "--server"),
+        (server.cli, ["serve", "--artifact", str(folder)], "--listen"),
+        (server.cli, ["health"], "--server"),
+        (pi_system.cli.dealer, ["serve"], "--listen"),
+        (pi_system.cli.dealer, ["health"], "--dealer"),
+    ]
+
+
+def assert_refused(result, text):
+    assert result.exit_code == 10
+    assert result.stderr.count("\n") == 1
+    assert text in result.stderr
+
+
+def test_every_link_needs_keys_or_says_insecure(picture, tmp_path, link_keys):
+    for program, arguments, address in programs(picture, tmp_path):
+        assert_refused(run(program, *arguments), "pi-server keys DIR")
+        assert_refused(run(program, *arguments, "--insecure", "--keys", str(link_keys / "client")), "found both")
+        assert_refused(run(program, *arguments, "--keys", str(tmp_path)), "keys: expected key.pem")
+        assert_refused(run(program, *arguments, "--insecure", address, "0.0.0.0:7199"), "expected a loopback address")
+
+
+def test_keys_command_makes_them_once(tmp_path):
+    result = run(server.cli, "keys", str(tmp_path / "keys"))
+    assert result.exit_code == 0
+    assert [line.split()[-1] for line in result.stdout.splitlines()] == [
+        str(tmp_path / "keys" / role) for role in ("server", "client", "dealer")
+    ]
+    assert_refused(run(server.cli, "keys", str(tmp_path / "keys")), "expected a folder without keys")
+
+
 def test_server_refuses_a_missing_artifact_and_a_bad_dealer(tmp_path):
-    assert run(server.cli, "serve", "--artifact", str(tmp_path / "none")).exit_code == 20
+    assert run(server.cli, "serve", "--insecure", "--artifact", str(tmp_path / "none")).exit_code == 20
     save(tiny_artifact(), tmp_path / "model")
-    assert run(server.cli, "serve", "--artifact", str(tmp_path / "model"), "--dealer", "x").exit_code == 10
+    assert (
+        run(server.cli, "serve", "--artifact", str(tmp_path / "model"), "--insecure", "--dealer", "x").exit_code == 10
+    )
 
 
 def test_port_is_reserved_for_us_alone():

@@ -92,6 +92,7 @@ def test_studies_are_read_from_json_and_checked(tmp_path):
 
 def test_benchmark_runs_with_workers_is_killed_and_goes_on(tmp_path):
     options = ["--out", str(tmp_path), "--network", "resnet18:m=2", "--hybrid", "hrn-2x5x3x:m=1", "--seeds", "1"]
+    options += [word for label in ("snl", "senet-channel", "random", "hrn-snl") for word in ("--only", label)]
     options += ["--baseline-epochs", "1", "--epochs", "1", "--batch-size", "256", "--precision", "float32"]
     command = [sys.executable, str(_ROOT / "benchmarks" / "study_relu_budgets.py"), *options, "--workers", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -107,6 +108,5 @@ def test_benchmark_runs_with_workers_is_killed_and_goes_on(tmp_path):
     found = json.loads(again.stdout.splitlines()[-1])
     assert found == json.loads((tmp_path / "study.json").read_text())
     reductions = [run for run in found["runs"] if run["fraction"] is not None]
-    assert len(reductions) == 3 * 11
-    assert all("error" in run or 0 < run["relus"] <= run["budget"] for run in reductions)
-    assert {run["label"] for run in reductions if "error" not in run} >= {"snl", "senet", "shallow", "deepreduce"}
+    assert len(reductions) == 3 * 4
+    assert all(0 < run["relus"] <= run["budget"] for run in reductions)

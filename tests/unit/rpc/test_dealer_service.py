@@ -9,6 +9,7 @@ from pi_system.errors import ConfigError, PeerTimeoutError, RemoteProtocolError
 from pi_system.rpc.dealer_link import DEALER_METHOD, DealerDialer
 from pi_system.rpc.dealer_service import DealerService
 from pi_system.rpc.listen import serve_streams
+from pi_system.rpc.tls import Identity
 
 
 @pytest.fixture
@@ -111,3 +112,17 @@ def test_no_dealer_is_a_config_error():
 def test_unknown_backend_is_refused(address):
     with pytest.raises(ConfigError, match="backend"):
         fetch(dialer(address, "client", backend="os"))
+
+
+def test_certificate_must_be_of_the_role_that_is_claimed(link_keys):
+    service = DealerService(patience_s=0.5, backends={"toy": "toy_backend"})
+    own = Identity.load(link_keys / "dealer")
+    server, port = serve_streams(
+        "127.0.0.1:0", {DEALER_METHOD: service.take}, {}, timeout_s=5.0, max_streams=4, identity=own
+    )
+    try:
+        party = dialer(f"127.0.0.1:{port}", "server", identity=Identity.load(link_keys / "client"))
+        with pytest.raises(ConfigError, match="expected one of the server, found one of the client"):
+            fetch(party)
+    finally:
+        server.stop(0).wait()

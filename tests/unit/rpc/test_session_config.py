@@ -8,7 +8,12 @@ from pi_system.rpc.registry import BACKENDS, DEFAULT_BACKEND, find_backend
 from pi_system.rpc.session_config import SessionConfig, check_version, config_from_proto, config_to_proto
 
 CONFIG = SessionConfig(
-    backend="fss", artifact_digest="ab" * 32, client_id=bytes(range(16)), reveal="argmax", link="wan", insecure_provider=True
+    backend="fss",
+    artifact_digest="ab" * 32,
+    client_id=bytes(range(16)),
+    reveal="argmax",
+    link="wan",
+    insecure_provider=True,
 )
 
 

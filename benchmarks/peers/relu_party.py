@@ -1,0 +1,168 @@
+"""One party of our ReLU alone, offline phase included, driven by lines of JSON as spu/party.py is.
+
+    python relu_party.py --role server --address HOST:PORT --backend gmw --spec COUNT,RING,COMPARISON,SHIFT --link LINK
+
+Each run prepares and evaluates one gate of COUNT elements, chunk by chunk as the runtime does. Base OTs and the first
+Ferret iterations are made once a session, in the first run; later iterations serve several runs, so the bytes of runs
+differ. Inputs are drawn from public seeds: nothing here is secret. The output, in units of the last place, goes to
+the client after the clock has stopped.
+"""
+
+import json
+import queue
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.channel.base import Channel
+from pi_system.channel.shaped import parse_link, shape
+from pi_system.measure.memory import peak_memory_bytes
+from pi_system.online.chunks import chunks
+from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
+from pi_system.protocols.ot import OtParty, ot_setup
+from pi_system.protocols.ot.relu import OtRelu
+from pi_system.protocols.relu_gc import GC
+from pi_system.protocols.relu_gmw import GMW
+from pi_system.ring.carrier import Ring, wire
+from pi_system.ring.prg import Prg, fresh_seed
+from pi_system.rpc.channel import GrpcChannel
+from pi_system.rpc.frames import FrameStream
+from pi_system.rpc.listen import serve_streams
+from pi_system.rpc.tls import Identity
+from pi_system.rpc.transport import dial
+
+METHOD = "ReluAlone"
+TIMEOUT_S = 3600.0
+RELUS = {relu.name: relu for relu in (GMW, GC)}
+
+
+def expected(spec: GateSpec, index: int) -> NDArray[np.int64]:
+    """ReLU of the inputs of run ``index``, shifted."""
+    return np.maximum(inputs(spec, index)[0], 0) >> spec.shift
+
+
+def inputs(spec: GateSpec, index: int) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[Any]]:
+    """y, and the client's y_1 and r, all (count,), of run ``index``."""
+    prg, limit = Prg(index.to_bytes(16, "little")), 1 << (spec.comparison_bits - 1)
+    y = np.maximum(prg.ring(spec.count, spec.comparison_bits).astype(np.int64) - limit, 1 - limit)
+    return y, prg.ring(spec.count, spec.ring_bits), prg.ring(spec.count, spec.ring_bits)
+
+
+def connect(role: str, address: str, keys: Path | None) -> tuple[GrpcChannel, Callable[[], None]]:
+    """The channel to the other party, not shaped, and what to call in the end."""
+    identity = Identity.load(keys / role) if keys else None
+    if role == "client":
+        link = dial(address, METHOD, connect_timeout_s=60, timeout_s=TIMEOUT_S, peer="server", identity=identity)
+        return GrpcChannel(link.stream), link.close
+    streams: queue.Queue[FrameStream] = queue.Queue()
+    take: Callable[[FrameStream], None] = streams.put
+    listener, _ = serve_streams(address, {METHOD: take}, {}, timeout_s=TIMEOUT_S, max_streams=1, identity=identity)
+    stream = streams.get(timeout=60)
+
+    def end() -> None:
+        stream.close()
+        listener.stop(1).wait()
+
+    return GrpcChannel(stream), end
+
+
+class Party:
+    """One end of a session."""
+
+    def __init__(self, role: str, relu: OtRelu, spec: GateSpec, channel: Channel):
+        """``channel``: to the other party."""
+        self._server, self._relu, self._spec, self._channel = role == "server", relu, spec, channel
+        self._ots: OtParty | None = None
+
+    def run(self, index: int) -> dict[str, Any]:
+        """One gate; what it cost and, at the client, what came out."""
+        y, y_client, fresh = inputs(self._spec, index)
+        ring, counters = Ring(self._spec.ring_bits), self._channel.counters
+        self._meet()
+        before = (counters.sent_bytes, counters.received_bytes, counters.rounds)
+        start_s = time.perf_counter()
+        if self._ots is None:
+            self._ots = ot_setup(self._channel, Prg(fresh_seed()))
+        evaluate = self._evaluate_server if self._server else self._evaluate_client
+        share = ring.reduce(ring.from_signed(y) - y_client) if self._server else y_client
+        offline_s, result = evaluate(self._ots, share, fresh)
+        seconds = time.perf_counter() - start_s
+        after = (counters.sent_bytes, counters.received_bytes, counters.rounds)
+        return {
+            "seconds": seconds,
+            "offline_seconds": offline_s,
+            "traffic": [now - then for now, then in zip(after, before, strict=True)],
+            "output": self._open(ring, result).tolist(),
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
+
+    def _meet(self) -> None:
+        self._channel.send(b"!")
+        self._channel.recv(1)
+
+    def _evaluate_server(self, ots: OtParty, share: NDArray[Any], fresh: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+        start_s, channel, spec = time.perf_counter(), self._channel, self._spec
+        material = self._relu.offline_server(spec, channel, ots, Prg(fresh_seed()))
+        offline_s = time.perf_counter() - start_s
+        gate: ServerGate = self._relu.server_gate(spec, material)
+        for first, length in chunks(spec.count):
+            gate.load(first, share[first : first + length])
+            channel.send(gate.send(0, first, length))
+            gate.work(0, first, length)
+        for exchange in range(gate.round_trips):
+            for first, length in chunks(spec.count):
+                gate.receive(exchange, first, length, channel.recv(gate.reply_bytes(exchange, length)))
+                if exchange + 1 < gate.round_trips:
+                    channel.send(gate.send(exchange + 1, first, length))
+                    gate.work(exchange + 1, first, length)
+        channel.send(b"!")  # the client's clock stops when the server has its result
+        return offline_s, gate.result()
+
+    def _evaluate_client(self, ots: OtParty, share: NDArray[Any], fresh: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+        start_s, channel, spec = time.perf_counter(), self._channel, self._spec
+        material = self._relu.offline_client(spec, share, fresh, channel, ots, Prg(fresh_seed()))
+        offline_s = time.perf_counter() - start_s
+        gate: ClientGate = self._relu.client_gate(spec, material)
+        for exchange in range(gate.round_trips):
+            for first, length in chunks(spec.count):
+                message = channel.recv(gate.message_bytes(exchange, length))
+                channel.send(gate.reply(exchange, first, length, message))
+        channel.recv(1)
+        return offline_s, fresh
+
+    def _open(self, ring: Ring, result: NDArray[Any]) -> NDArray[np.int64]:
+        """The sum of both results, at the client; empty at the server."""
+        if self._server:
+            self._channel.send(wire(result))
+            return np.zeros(0, np.int64)
+        theirs = np.frombuffer(self._channel.recv(result.nbytes), ring.dtype)
+        return ring.to_signed(ring.reduce(result + theirs))
+
+
+@click.command()
+@click.option("--role", type=click.Choice(["server", "client"]), required=True)
+@click.option("--address", required=True, help="HOST:PORT the server listens on.")
+@click.option("--backend", type=click.Choice(list(RELUS)), required=True)
+@click.option("--spec", required=True, help="COUNT,RING_BITS,COMPARISON_BITS,SHIFT")
+@click.option("--link", default="loopback", show_default=True)
+@click.option("--keys", type=click.Path(path_type=Path), help="Folder of keys; none: plaintext.")
+def main(role: str, address: str, backend: str, spec: str, link: str, keys: Path | None) -> None:
+    """Serve commands until stdin ends."""
+    count, ring_bits, comparison_bits, shift = map(int, spec.split(","))
+    gate = GateSpec(count=count, ring_bits=ring_bits, comparison_bits=comparison_bits, shift=shift)
+    channel, end = connect(role, address, keys)
+    party = Party(role, RELUS[backend], gate, shape(channel, parse_link(link)))
+    print(json.dumps({"ready": role}), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(party.run(json.loads(line)["run"])), flush=True)
+    end()
+
+
+if __name__ == "__main__":
+    main()

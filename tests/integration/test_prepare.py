@@ -1,0 +1,149 @@
+"""``pi-client prepare`` ahead of time: stopped, killed, beside other sessions of the same client, on a terminal."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from processes import ROOT, started
+from scaled_artifact import relu_artifact
+
+from pi_system.artifact import save
+
+MANY = "2000"
+"""More than are prepared within a test."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("prepare")
+    save(relu_artifact(0.1), path / "model")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path / "a.png")
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(folder, link_keys):
+    arguments = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--store", f"{folder}/server-store"]
+    with started("-m", "server.cli", "serve", *arguments, "--keys", f"{link_keys}/server") as running:
+        yield running
+
+
+@pytest.fixture
+def start(folder, server, link_keys):
+    """Starts clients; ends them after the test."""
+    running = []
+
+    def start_client(*arguments, stderr=subprocess.PIPE):
+        environment = {"PI_SERVER": server[1], "PI_KEYS": f"{link_keys}/client", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "client.cli", *arguments]
+        process = subprocess.Popen(
+            command,
+            env=os.environ | environment | {"OMP_NUM_THREADS": "1"},
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+        running.append(process)
+        return process
+
+    yield start_client
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def run(start):
+    def run_client(*arguments):
+        process = start(*arguments)
+        stdout, stderr = process.communicate(timeout=60)
+        assert process.returncode == 0, stderr
+        return stdout
+
+    return run_client
+
+
+def material(folder, store):
+    """Ids of unused material of this client and, of those of its server, the ones the client has, too."""
+    client = {path.stem for path in (folder / store).rglob("*.ready")}
+    return client, client & {path.stem for path in (folder / "server-store").rglob("*.ready")}
+
+
+def wait_ready(folder, store, process, count=2):
+    deadline_s = time.monotonic() + 60
+    while len(material(folder, store)[0]) < count:
+        assert process.poll() is None
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+def test_count_is_what_shall_be_ready(run):
+    assert run("prepare", "--count", "2", "--store", "count").startswith("prepared 2, 2 ready")
+    assert run("prepare", "--count", "2", "--store", "count") == "2 ready, nothing to prepare\n"
+    assert run("prepare", "--count", "3", "--store", "count").startswith("prepared 1, 3 ready")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_run_keeps_what_is_finished_and_goes_on(folder, server, start, run, number):
+    store, log = f"stopped-{number}", len(server[0].log)
+    process = start("prepare", "--count", MANY, "--store", store)
+    wait_ready(folder, store, process)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=10)
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert re.fullmatch(r"error: stopped with \d+ ready; the same command prepares the rest\n", stderr)
+    server[0].wait_log("preparing 2000 inferences", start=log)
+    server[0].wait_log("session ends: PeerUnavailableError", start=log)
+    ready, common = material(folder, store)
+    assert ready == common
+    goal = len(ready) + 1
+    assert run("prepare", "--count", str(goal), "--store", store).startswith(f"prepared 1, {goal} ready")
+    assert not json.loads(run("infer", "a.png", "--json", "--store", store))["prepared_now"]
+    assert server[0].popen.poll() is None
+
+
+def test_one_client_prepares_and_infers_at_once(folder, start, run):
+    store = "both"
+    background = start("prepare", "--count", MANY, "--store", store)
+    wait_ready(folder, store, background, count=4)
+    classes = set()
+    for _ in range(3):
+        result = json.loads(run("infer", "a.png", "--json", "--store", store))
+        assert not result["prepared_now"]
+        classes.add(result["predictions"][0]["class"])
+    assert len(classes) == 1
+    assert background.poll() is None
+    background.send_signal(signal.SIGINT)
+    background.communicate(timeout=10)
+    ready, common = material(folder, store)
+    assert ready == common
+    used = {path.stem for path in (folder / store).rglob("*.used")}
+    assert len(used) == 3
+    assert not ready & used
+
+
+def test_terminal_shows_progress(start):
+    ours, theirs = pty.openpty()
+    process = start("prepare", "--count", "3", "--store", "terminal", stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    except OSError:  # the end of a terminal
+        pass
+    finally:
+        os.close(ours)
+    assert process.wait(20) == 0
+    assert b"prepared" in shown
+    assert b"3/3" in shown

@@ -1,0 +1,112 @@
+"""benchmarks/peers: what stands side by side, the protocol of two processes, and our ReLU alone over a real link."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pi_system
+from pi_system.errors import ConfigError, PeerUnavailableError
+from pi_system.measure.schema import PartyBytes
+from pi_system.protocols.gate import GateSpec
+
+FOLDER = Path(pi_system.__file__).parents[1] / "benchmarks"
+sys.path[:0] = [str(FOLDER), str(FOLDER / "peers")]
+
+import compare_spu  # noqa: E402
+import relu_party  # noqa: E402
+from rows import ratios, take_turns  # noqa: E402
+from systems import Place, Sample, line_pair  # noqa: E402
+
+HERE = Place(name="loopback", link="loopback", pinned=False)
+
+
+class Scripted:
+    """A system whose runs are given."""
+
+    def __init__(self, name: str, runs: list[tuple[float, int]], log: list[str]):
+        self.name, self._runs, self._log = name, runs, log
+
+    def run(self, index: int) -> Sample:
+        self._log.append(f"{self.name} {index}")
+        ms, total = self._runs[index]
+        return Sample(
+            ms=ms,
+            offline_ms=None,
+            client_to_server_bytes=None,
+            server_to_client_bytes=None,
+            total_bytes=total,
+            output=np.array([float(index)]),
+        )
+
+    def peak(self) -> PartyBytes:
+        return PartyBytes(server=1, client=2)
+
+
+def test_systems_take_turns_and_the_first_runs_are_apart() -> None:
+    log: list[str] = []
+    ours = Scripted("gmw", [(50.0, 9), (10.0, 4), (30.0, 4), (20.0, 6)], log)
+    theirs = Scripted("spu:CHEETAH", [(900.0, 99), (60.0, 8), (90.0, 8), (50.0, 8)], log)
+    rows = take_turns(4, HERE, "net", [ours, theirs], lambda name, index, output: abs(float(output[0])))
+    assert log[:4] == ["gmw 0", "spu:CHEETAH 0", "gmw 1", "spu:CHEETAH 1"]
+    assert rows[0]["ms"]["samples"] == (10.0, 30.0, 20.0)
+    assert rows[0]["first_run"] == {"ms": 50.0, "total_bytes": 9}
+    assert [row["theirs"] for row in rows] == [False, True]
+    assert rows[1]["max_abs_error"] == 3.0
+    (ratio,) = ratios(rows)
+    assert (ratio["ours"], ratio["theirs"]) == ("gmw", "spu:CHEETAH")
+    assert ratio["times_faster"] == 3.0
+    assert ratio["bytes_ratio"] == 0.5
+
+
+def test_rows_of_other_links_are_not_compared() -> None:
+    log: list[str] = []
+    lan = Place(name="lan", link="lan")
+    rows = take_turns(2, HERE, "net", [Scripted("spu:SEMI2K", [(1.0, 1)] * 2, log)], lambda *_: 0.0)
+    rows += take_turns(2, lan, "net", [Scripted("gmw", [(1.0, 1)] * 2, log)], lambda *_: 0.0)
+    assert ratios(rows) == []
+
+
+@pytest.fixture
+def relu_pair(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    spec = GateSpec(count=500, ring_bits=32, comparison_bits=24, shift=10)
+    with line_pair("relu", compare_spu.relu_commands(request.param, spec, HERE), HERE, tmp_path) as pair:
+        yield pair, spec
+
+
+@pytest.mark.parametrize("relu_pair", ["gmw", "gc"], indirect=True)
+def test_our_relu_alone_is_right_and_sets_up_once(relu_pair: Any) -> None:
+    pair, spec = relu_pair
+    first, second = pair.run(0), pair.run(1)
+    for index, sample in enumerate((first, second)):
+        assert np.abs(sample.output - relu_party.expected(spec, index)).max() <= 1
+        assert 0 < sample.offline_ms < sample.ms
+    assert second.total_bytes < first.total_bytes
+    assert min(pair.peak().server, pair.peak().client) > 0
+
+
+def test_a_party_that_ends_is_reported_with_its_log(tmp_path: Path) -> None:
+    silent = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    failing = [sys.executable, "-c", "import sys; sys.exit('no such protocol')"]
+    with (
+        pytest.raises(PeerUnavailableError, match="no such protocol"),
+        line_pair("x", [silent, failing], HERE, tmp_path),
+    ):
+        pass
+
+
+def test_an_interpreter_without_spu_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"setup\.sh"):
+        compare_spu.spu_versions(sys.executable)
+    with pytest.raises(ConfigError, match="expected a program"):
+        compare_spu.spu_versions("/no/such/python")
+
+
+def test_spu_is_measured_only_where_its_bytes_flow() -> None:
+    choice: Any = compare_spu.Choice.spu_runs_on
+    assert choice(None, HERE)
+    assert not choice(None, Place(name="lan", link="lan"))
+    assert choice(None, Place(name="emulated lan", link="loopback"))
