@@ -51,7 +51,8 @@ def cached_artifact(name: str, cache: Path) -> Path:
     """The folder of a random-weight artifact of ``name``, made on first use and again when the exporter changes.
 
     ``name``: a network's specification, and after a slash which ReLUs are kept, as DeepReDuce names them: stages (the
-    stem is with stage 1) and whether one layer a block is left, such as ``hrn-2x5x3x:m=16/keep=234`` or ``/keep=23thin``.
+    stem is with stage 1) and whether one layer a block is left, such as ``hrn-2x5x3x:m=16/keep=234`` or
+    ``resnet18:m=64/keep=23thin``.
     """
     sources = sorted(path for part in ("artifact", "export", "program", "train") for path in _sources(part))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]

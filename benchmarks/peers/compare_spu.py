@@ -1,7 +1,7 @@
 """Our two-party backends beside SecretFlow SPU: one network, one machine, one run; offline and online together.
 
-    benchmarks/peers/spu/setup.sh /tmp/spu-venv
-    python benchmarks/peers/compare_spu.py --spu-python /tmp/spu-venv/bin/python --network resnet18:m=16 --repeat 3
+    benchmarks/peers/spu/setup.sh SPU_VENV
+    python benchmarks/peers/compare_spu.py --spu-python SPU_VENV/bin/python --network resnet18:m=16 --repeat 3
 
 The network is exported once and both sides read that artifact. Image private to the client, weights to the server, the
 client learns the logits; batch 1. SPU runs on a 64-bit ring with its own settings; SEMI2K's material comes from its
@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +84,9 @@ class Choice:
         """All runs of one system on one link."""
         return FIRST + self.repeat
 
-    def spu_runs_on(self, place: Place) -> bool:
-        """Whether the bytes of SPU's own connection go over this link."""
-        return place.link == "loopback"
-
 
 def spu_commands(
-    choice: Choice, protocol: str, place: Place, inputs: tuple[Path, Path], folder: Path
+    choice: Choice, protocol: str, place: Place, inputs: tuple[Path, Path], folder: Path, *more: str
 ) -> list[list[str]]:
     """Command lines of SPU's server and client; the program is in ``folder``."""
     kind, _, ot_kind = protocol.partition(":")
@@ -100,7 +96,7 @@ def spu_commands(
     for rank, path in enumerate(inputs):
         own = ["--rank", str(rank), "--inputs", str(path), "--log", str(folder / f"{protocol}-{rank}.log")]
         program = ["--program", str(folder / "program.bin")]
-        commands.append([choice.spu_python, "-u", str(HERE / "spu" / "party.py"), *own, *shared, *program])
+        commands.append([choice.spu_python, "-u", str(HERE / "spu" / "party.py"), *own, *shared, *program, *more])
     return commands
 
 
@@ -128,7 +124,7 @@ def compare_network(choice: Choice, place: Place, artifact: Artifact, path: Path
             stack.enter_context(our_pair(backend, path, artifact.public.digest, folder / "pictures.npy", place, folder))
             for backend in choice.backends
         ]
-        if choice.spu_runs_on(place) and choice.protocols:
+        if choice.protocols and not place.imitated:
             compile_program(choice, [str(path)], folder)
             inputs = (path / "weights.safetensors", folder / "client.safetensors")
             for protocol in choice.protocols:
@@ -150,13 +146,13 @@ def compare_relu(choice: Choice, place: Place, spec: GateSpec) -> list[Row]:
             stack.enter_context(line_pair(backend, relu_commands(backend, spec, place), place, folder))
             for backend in choice.backends
         ]
-        if choice.spu_runs_on(place) and choice.protocols:
+        if choice.protocols and not place.imitated:
             compile_program(choice, ["--relu", str(spec.count)], folder)
             inputs = (folder / "server.safetensors", folder / "client.safetensors")
             safetensors.numpy.save_file({"other": theirs[0]}, inputs[0])
             safetensors.numpy.save_file({"image": mine}, inputs[1])
             for protocol in choice.protocols:
-                commands = spu_commands(choice, protocol, place, inputs, folder)
+                commands = spu_commands(choice, protocol, place, inputs, folder, "--share-output")
                 systems.append(stack.enter_context(line_pair(f"spu:{protocol}", commands, place, folder)))
 
         def error(system: str, index: int, output: NDArray[np.float64]) -> float:
@@ -177,16 +173,12 @@ def relu_commands(backend: str, spec: GateSpec, place: Place) -> list[list[str]]
     return [[*script, "--role", role, *options] for role in ("server", "client")]
 
 
-def hardest_gate(artifact: Artifact, count: int) -> GateSpec:
-    """A gate of ``count`` elements as wide as the network's widest."""
+def hardest_relu(artifact: Artifact, count: int) -> GateSpec:
+    """A gate of ``count`` elements as wide as the network's widest ReLU."""
+    names = {node.name for node in artifact.public.graph.relus()}
     steps = plan(artifact.public.graph, artifact.public.ring, artifact.masks).steps
-    widest = max((step.spec for step in steps if isinstance(step, Gate)), key=lambda spec: spec.comparison_bits)
-    return GateSpec(
-        count=count,
-        ring_bits=widest.ring_bits,
-        comparison_bits=widest.comparison_bits,
-        shift=widest.shift,
-    )
+    relus = [step.spec for step in steps if isinstance(step, Gate) and step.name in names]
+    return replace(max(relus, key=lambda spec: spec.comparison_bits), count=count)
 
 
 # ---- report
@@ -211,7 +203,7 @@ def compare(choice: Choice, cache: Path) -> dict[str, Any]:
     before, versions = load_average(), spu_versions(choice.spu_python) if choice.protocols else {}
     paths = [cached_artifact(name, cache) for name in choice.networks]
     artifacts = [load(path) for path in paths]
-    gates = [hardest_gate(artifacts[0], count) for count in choice.relus]
+    gates = [hardest_relu(artifacts[0], count) for count in choice.relus]
     rows: list[Row] = []
     for place in choice.places:
         for gate in gates:

@@ -1,4 +1,8 @@
-"""Rows of a comparison: systems taking turns on one thing over one link, and what stands side by side."""
+"""Rows of a comparison: systems taking turns on one thing over one link, and what stands side by side.
+
+Medians, and beside them means: oblivious transfers are extended in large steps that serve several runs, so a short
+thing such as ReLU alone costs little in most runs and much in some.
+"""
 
 import statistics
 from collections.abc import Callable
@@ -49,8 +53,10 @@ def row(what: str, place: Place, system: System, samples: list[Sample], error: f
         "system": system.name,
         "theirs": theirs,
         "ms": Timing.of([sample.ms for sample in counted]).model_dump(),
+        "mean_ms": statistics.fmean(sample.ms for sample in counted),
         "offline_ms": Timing.of(offline).model_dump() if offline else None,
         "total_bytes": statistics.median(sample.total_bytes for sample in counted),
+        "mean_bytes": statistics.fmean(sample.total_bytes for sample in counted),
         "total_bytes_samples": [sample.total_bytes for sample in counted],
         "client_to_server_bytes": [sample.client_to_server_bytes for sample in counted],
         "server_to_client_bytes": [sample.server_to_client_bytes for sample in counted],
@@ -70,6 +76,8 @@ def ratios(rows: list[Row]) -> list[Row]:
             "theirs": other["system"],
             "times_faster": other["ms"]["median"] / ours["ms"]["median"],
             "bytes_ratio": ours["total_bytes"] / other["total_bytes"],
+            "mean_times_faster": other["mean_ms"] / ours["mean_ms"],
+            "mean_bytes_ratio": ours["mean_bytes"] / other["mean_bytes"],
         }
         for ours in rows
         for other in rows

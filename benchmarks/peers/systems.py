@@ -50,6 +50,11 @@ class Place:
     pinned: bool = True
 
     @property
+    def imitated(self) -> bool:
+        """Whether the link exists only in our channel, so that another system's bytes do not see it."""
+        return self.link != "loopback"
+
+    @property
     def cores(self) -> tuple[int | None, int | None]:
         """Of server and client."""
         cores = party_cores()

@@ -8,6 +8,10 @@ chosen at run time (``use_aes_backend``, or the environment variable ``PI_SYSTEM
     packing.py    values of b bits <-> little-endian bit strings
     relu.py       ReLU with truncation from one comparison key: dealer, server and client (byte layouts are there)
     conv.py       convolution in Z_{2^32} and Z_{2^64}
+    ot.py         oblivious-transfer extension: transpose, hashing, GGM trees, LPN
+    gmw.py        the table and product kernels of ReLU gmw
+    garble.py     half-gates garbling and evaluation of ReLU gc
+    he.py         arithmetic on RLWE ciphertexts
 """
 
 from pi_system.kernels.keystream import aes_backend, aes_backends, aes_ctr, use_aes_backend

@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
-from math import sqrt
 
 import torch
 from torch import nn
@@ -112,8 +111,7 @@ def _choose(task: ReductionTask, sensitivity: Mapping[str, float]) -> dict[int, 
     if not fitting:
         least = min(total for total in totals if total)
         raise ConfigError(f"budget: expected at least {least} ReLUs, the smallest ReLU layer; found {task.budget}")
-    # Square roots, as a stage's second ReLU layer is worth less than another stage's first.
-    return max(fitting, key=lambda choice: sum(sqrt(worth[place]) for place in choice.items()))
+    return max(fitting, key=lambda choice: sum(worth[place] for place in choice.items()))
 
 
 @lru_cache(maxsize=1024)

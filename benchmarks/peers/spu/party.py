@@ -25,16 +25,20 @@ from spu import libspu
 SERVER, CLIENT = 0, 1
 OUTPUT = "output"
 TIMEOUT_MS = 3_600_000
-TRAFFIC = re.compile(r"total send bytes (\d+), recv bytes (\d+), send actions (\d+)")
+TRAFFIC = re.compile(r"total send bytes (\d+), recv bytes (\d+)")
 
 
 def runtime_config(protocol: str, ot_kind: str) -> Any:
     """64-bit ring, SPU's default precision; private values stay with their owner."""
-    config = spu.RuntimeConfig(spu.parse_protocol_kind(protocol), spu.FieldType.FM64)
+    settings: dict[str, Any] = {"protocol": protocol, "field": "FM64"}
+    if ot_kind:  # the enumeration is not among SPU's Python names
+        settings["cheetah_2pc_config"] = {"ot_kind": ot_kind}
+    config = spu.RuntimeConfig()
+    if not config.ParseFromJsonString(json.dumps(settings)):
+        raise ValueError(f"expected settings that SPU knows, found {settings}")
     config.experimental_enable_colocated_optimization = True
+    config.max_concurrency = len(os.sched_getaffinity(0))  # by default it counts cores it may not use
     config.enable_pphlo_profile = True  # logs the bytes of a run
-    if ot_kind:
-        config.cheetah_2pc_config.ot_kind = spu.parse_cheetah_ot_kind(ot_kind)
     return config
 
 
@@ -49,7 +53,7 @@ class Party:
 
     def __init__(self, options: argparse.Namespace):
         """Connect to the other party."""
-        self.rank, self.log = options.rank, options.log
+        self.rank, self.log, self.shares_output = options.rank, options.log, options.share_output
         self.inputs = safetensors.numpy.load_file(options.inputs)
         desc = libspu.link.Desc()
         desc.recv_timeout_ms = desc.http_timeout_ms = TIMEOUT_MS
@@ -63,18 +67,22 @@ class Party:
         self.shapes = json.loads(options.program.with_suffix(".json").read_text())
 
     def run(self, index: int) -> dict[str, Any]:
-        """One inference."""
+        """One inference; bytes are those of SPU's own count, and the output's share."""
         self.link.barrier()
         log_bytes, start_s = self.log.stat().st_size, time.perf_counter()
         for name in self.program.input_names:
             self.runtime.set_var(name, self._share(name, index))
         self.runtime.run(self.program)
-        output = self._reveal()
-        seconds = time.perf_counter() - start_s
-        traffic = TRAFFIC.findall(self.log.read_text()[log_bytes:])
+        computed_s = time.perf_counter()
+        output, share_bytes = self._reveal()
+        end_s = time.perf_counter()
+        if self.shares_output:
+            end_s, share_bytes = computed_s, 0
+        sent, received = map(int, TRAFFIC.findall(self.log.read_bytes()[log_bytes:].decode())[-1])
+        own_share = self.rank == SERVER
         return {
-            "seconds": seconds,
-            "traffic": [int(number) for number in traffic[-1]] if traffic else None,
+            "seconds": end_s - start_s,
+            "traffic": [sent + share_bytes * own_share, received + share_bytes * (not own_share)],
             "output": None if output is None else output.reshape(-1).tolist(),
             "peak_memory_bytes": peak_memory_bytes(),
         }
@@ -88,17 +96,19 @@ class Party:
         owner = self.rank if mine else 1 - self.rank
         return self.io.make_shares(value, spu.Visibility.VIS_SECRET, owner)[self.rank]
 
-    def _reveal(self) -> np.ndarray[Any, Any] | None:
-        """The output, to the client only."""
+    def _reveal(self) -> tuple[np.ndarray[Any, Any] | None, int]:
+        """The output, to the client only, and the bytes of the server's share of it."""
         mine = self.runtime.get_var(OUTPUT)
         if self.rank == SERVER:
-            for part in (mine.meta, *mine.share_chunks):
+            parts = (mine.meta, *mine.share_chunks)
+            for part in parts:
                 self.link.send(CLIENT, part)
-            return None
+            return None, sum(map(len, parts))
         theirs = libspu.Share()
         theirs.meta = self.link.recv(SERVER)
-        theirs.share_chunks = [self.link.recv(SERVER) for _ in mine.share_chunks]
-        return np.asarray(self.io.reconstruct([theirs, mine]))
+        theirs.share_chunks = chunks = [self.link.recv(SERVER) for _ in mine.share_chunks]
+        output = np.asarray(self.io.reconstruct([theirs, mine]))
+        return output, len(theirs.meta) + sum(map(len, chunks))
 
 
 def serve(options: argparse.Namespace, answers: IO[str]) -> None:
@@ -118,6 +128,7 @@ def main() -> None:
     parser.add_argument("--ot-kind", default="", help="Of CHEETAH, such as EMP_Ferret; SPU's default is YACL_Ferret.")
     parser.add_argument("--program", type=Path, required=True, help="Executable made by program.py.")
     parser.add_argument("--inputs", type=Path, required=True, help=".safetensors; the client's have a run axis.")
+    parser.add_argument("--share-output", action="store_true", help="Opening the output is not measured.")
     parser.add_argument("--log", type=Path, required=True)
     options = parser.parse_args()
     answers = os.fdopen(os.dup(1), "w")

@@ -30,7 +30,20 @@ def test_train_then_reduce_then_evaluate(trained, tmp_path):
     source, full = trained
     out = tmp_path / "half"
     result = _run(
-        "reduce", source, "--fraction", 0.5, "--set", "order=2,3,4,1", "--epochs", 1, "--quiet", "--json", "--out", out
+        "reduce",
+        source,
+        "--fraction",
+        0.5,
+        "--set",
+        "granularity=channel",
+        "--epochs",
+        2,
+        "--batch-size",
+        256,
+        "--quiet",
+        "--json",
+        "--out",
+        out,
     )
     assert result.exit_code == 0, result.output
     reduced = json.loads(result.stdout)
@@ -59,6 +72,29 @@ def test_count():
     assert "557,056" in _run("count", "resnet18").stdout
 
 
+def test_design():
+    result = _run("design", "--json")
+    assert json.loads(result.stdout) == {"multipliers": ["5x5x3x", "5x7x2x", "6x6x2x", "7x5x2x"]}
+    assert "2x5x3x" in _run("design", "--order", "3,2,4", "--alpha", 2).stdout
+
+
+def test_criticality_pareto_and_sweep(trained, tmp_path):
+    recipe = ("--epochs", 1, "--batch-size", 256, "--quiet", "--json")
+    found = _run("criticality", trained[0], *recipe, "--out", tmp_path / "c")
+    assert {entry["stage"] for entry in json.loads(found.stdout)["criticality"]} == {1, 2, 3, 4}
+    options = ("--order", "4,3", "--channels", "1", "--strides", "1")
+    points = json.loads(_run("pareto", trained[0], *options, *recipe, "--out", tmp_path / "p").stdout)["points"]
+    assert {point["relus"] for point in points} == {32, 64, 96}
+    study = tmp_path / "study.json"
+    shared = {"epochs": 1, "batch_size": 256}
+    content = {"data": "digits", "networks": ["resnet18:m=2"], "seeds": [0], "fractions": [0.5]}
+    entries = [{"label": "random", "method": "random"}]
+    study.write_text(json.dumps(content | {"baseline": shared, "reduction": shared, "entries": entries}))
+    result = _run("sweep", study, "--out", tmp_path / "s", "--json")
+    assert result.exit_code == 0, result.output
+    assert [run["relus"] for run in json.loads(result.stdout)["runs"]] == [1088, 544]
+
+
 def test_sample(tmp_path):
     result = _run("sample", tmp_path / "digit.png", "--index", 3)
     assert result.exit_code == 0
@@ -75,7 +111,15 @@ def test_sample(tmp_path):
         (("train", "--learning-rate", "-1", "--out", "{tmp}/x"), 10, "learning_rate: expected above 0"),
         (("reduce", "{tmp}", "--budget", "9", "--out", "{tmp}/x"), 11, "expected a run directory"),
         (("reduce", "{run}", "--out", "{tmp}/x"), 10, "either a number of ReLUs or a fraction"),
-        (("reduce", "{run}", "--budget", "2", "--out", "{tmp}/x"), 10, "expected at least 32 ReLUs"),
+        (("reduce", "{run}", "--budget", "0", "--out", "{tmp}/x"), 10, "expected at least 1 ReLUs"),
+        (
+            ("reduce", "{run}", "--method", "deepreduce", "--budget", "2", "--out", "{tmp}/x"),
+            10,
+            "expected at least 32 ReLUs",
+        ),
+        (("pareto", "{run}", "--order", "3,x", "--out", "{tmp}/x"), 10, "--order: expected numbers"),
+        (("design", "--blocks", "2,2"), 10, "--blocks: expected four numbers"),
+        (("sweep", "{tmp}/none.json", "--out", "{tmp}/x"), 11, "expected a study in JSON"),
         (("reduce", "{run}", "--budget", "9999", "--out", "{tmp}/x"), 10, "below the network's 1088"),
         (("reduce", "{run}", "--budget", "99", "--set", "a", "--out", "{tmp}/x"), 10, "KEY=VALUE"),
         (("evaluate", "{tmp}"), 11, "expected a run directory"),

@@ -40,7 +40,8 @@ def test_hard_gate_is_the_relu_and_measures_the_effect_of_every_switch(relu, gra
     assert torch.equal(gate(x), relu(x))
     assert torch.allclose(x.grad, torch.where(relu.mask & (x < 0), 0.0, weight))
     # A switch of position p changes a picture's output by min(x, 0), so its loss by weight * min(x, 0).
-    effect = (weight * x.detach().clamp(max=0)).square().sum(0)
+    # A quarter of the batch of 5, rounded up, is looked at.
+    effect = (weight * x.detach().clamp(max=0))[:2].square().sum(0)
     expected = 0.5 * effect.sum_to_size(gate.shape) / gate.cost
     assert torch.allclose(gate.scores(), expected, atol=1e-6)
 

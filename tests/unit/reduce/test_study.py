@@ -92,21 +92,25 @@ def test_studies_are_read_from_json_and_checked(tmp_path):
 
 def test_benchmark_runs_with_workers_is_killed_and_goes_on(tmp_path):
     options = ["--out", str(tmp_path), "--network", "resnet18:m=2", "--hybrid", "hrn-2x5x3x:m=1", "--seeds", "1"]
-    options += [word for label in ("snl", "senet-channel", "random", "hrn-snl") for word in ("--only", label)]
+    options += [word for label in ("random-channel", "hrn-snl") for word in ("--only", label)]
     options += ["--baseline-epochs", "1", "--epochs", "1", "--batch-size", "256", "--precision", "float32"]
-    command = [sys.executable, str(_ROOT / "benchmarks" / "study_relu_budgets.py"), *options, "--workers", "2"]
+    command = [sys.executable, str(_ROOT / "benchmarks" / "study_relu_budgets.py"), *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, start_new_session=True)
+    first = subprocess.Popen(
+        [*command, "--workers", "1"], stderr=subprocess.PIPE, env=environment, start_new_session=True
+    )
     while first.poll() is None and not list(tmp_path.glob("seed0/*@*/result.json")):
         time.sleep(0.1)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate(timeout=60)
     done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("seed0/*/result.json")}
     assert len(done) >= 3
-    again = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=True)
+    again = subprocess.run(
+        [*command, "--workers", "2"], capture_output=True, text=True, env=environment, timeout=240, check=True
+    )
     assert all(path.stat().st_mtime_ns == changed for path, changed in done.items())
     found = json.loads(again.stdout.splitlines()[-1])
     assert found == json.loads((tmp_path / "study.json").read_text())
     reductions = [run for run in found["runs"] if run["fraction"] is not None]
-    assert len(reductions) == 3 * 4
+    assert len(reductions) == 3 * 2
     assert all(0 < run["relus"] <= run["budget"] for run in reductions)

@@ -1,0 +1,86 @@
+"""The options of a session, and opening one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from client.store import ClientStore
+from pi_system.artifact.store import load_public
+from pi_system.cli.links import link_options, open_identity
+from pi_system.errors import ArtifactDigestError
+from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.registry import BACKENDS, DEFAULT_BACKEND
+from pi_system.rpc.session_config import Reveal, SessionConfig
+
+__all__ = ["SessionOptions", "open_session", "server_option", "session_options"]
+
+server_option = click.option(
+    "--server", envvar="PIserver_option", default="127.0.0.1:7100", show_default=True, help="HOST:PORT of the server."
+)
+_SESSION = (
+    server_option,
+    click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT"),
+    click.option("--backend", type=click.Choice(list(BACKENDS)), default=DEFAULT_BACKEND, show_default=True),
+    click.option("--artifact", type=click.Path(path_type=Path), help="Own copy of the model's public part."),
+    click.option("--digest", default="", help="Accept only a model whose digest starts with this (hex)."),
+    click.option("--link", default="loopback", show_default=True, help="Imitate a link: lan, wan or MBIT_S,RTT_MS."),
+    click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material."),
+    click.option("--timeout", default=120.0, show_default=True, help="Seconds a silent peer is waited for."),
+    click.option("--connect-timeout", default=10.0, show_default=True, help="Seconds a server is tried."),
+    click.option("--insecure-provider", is_flag=True, help="CrypTen's first-party provider: for comparisons only."),
+    link_options,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """The values of the options that ``infer`` and ``prepare`` share; their help texts say what they are."""
+
+    server: str
+    dealer: str
+    backend: str
+    artifact: Path | None
+    digest: str
+    link: str
+    store: Path | None
+    timeout: float
+    connect_timeout: float
+    insecure_provider: bool
+    keys: Path | None
+    insecure: bool
+
+
+def session_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of ``SessionOptions``."""
+    for option in reversed(_SESSION):
+        command = option(command)
+    return command
+
+
+def open_session(common: SessionOptions, store: ClientStore, reveal: Reveal = "logits") -> ClientSession:
+    """Connect to the server that the options name. Raises ConfigError, ArtifactError or ChannelError."""
+    endpoint = Endpoint(
+        server=common.server,
+        dealer=common.dealer,
+        store_dir=store.path,
+        connect_timeout_s=common.connect_timeout,
+        timeout_s=common.timeout,
+        identity=open_identity(common.keys, common.insecure, common.server),
+    )
+    config = SessionConfig(
+        backend=common.backend,
+        artifact_digest="",
+        client_id=store.client_id(),
+        reveal=reveal,
+        link=common.link,
+        insecure_provider=common.insecure_provider,
+    )
+    public = load_public(common.artifact) if common.artifact else None
+    session = ClientSession(endpoint, config, public)
+    found = session.public.public.digest
+    if not found.startswith(common.digest.lower()):
+        session.close()
+        raise ArtifactDigestError(f"artifact: expected a digest that starts with {common.digest}, found {found[:16]}")
+    return session
