@@ -1,7 +1,11 @@
 # One image for server, client and dealer. The build stage has the compiler; the final one only what runs, as a
 # user without rights. The demo's network is trained while the image is built; nothing is fetched at run time.
 FROM python:3.11-slim AS build
-RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
+# The published base image has Python's headers; a base made from Debian's own Python gets them here.
+RUN apt-get update && apt-get install -y --no-install-recommends g++ \
+ && { test -e "$(python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" \
+   || apt-get install -y --no-install-recommends python3-dev; } \
+ && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/pi
 ENV PATH=/opt/pi/bin:$PATH PIP_NO_CACHE_DIR=1
 ARG TORCH="torch==2.13.0"

@@ -17,7 +17,7 @@ from pi_system.rpc.session_config import Reveal, SessionConfig
 __all__ = ["SessionOptions", "open_session", "server_option", "session_options"]
 
 server_option = click.option(
-    "--server", envvar="PIserver_option", default="127.0.0.1:7100", show_default=True, help="HOST:PORT of the server."
+    "--server", envvar="PI_SERVER", default="127.0.0.1:7100", show_default=True, help="HOST:PORT of the server."
 )
 _SESSION = (
     server_option,

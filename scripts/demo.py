@@ -9,6 +9,7 @@ Every step is a command that a user could type; it is printed before it runs.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -31,7 +32,10 @@ def run(program: str, *arguments: str, quiet: bool = False) -> str:
     """Run one of the project's programs to its end and return what it printed."""
     if not quiet:
         print("$", program, *arguments, flush=True)
-    done = subprocess.run([str(BIN / program), *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    # One thread: the network is so small that threads wait for each other longer than they work.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [str(BIN / program), *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=environment)
     if done.returncode:
         raise SystemExit(f"demo: {program} ended with exit code {done.returncode}")
     return done.stdout

@@ -90,6 +90,7 @@ def test_studies_are_read_from_json_and_checked(tmp_path):
         _study(entries=(Entry(label="a", method="snl", network=2),))
 
 
+@pytest.mark.slow
 def test_benchmark_runs_with_workers_is_killed_and_goes_on(tmp_path):
     options = ["--out", str(tmp_path), "--network", "resnet18:m=2", "--hybrid", "hrn-2x5x3x:m=1", "--seeds", "1"]
     options += [word for label in ("random-channel", "hrn-snl") for word in ("--only", label)]
