@@ -9,7 +9,9 @@ exact. Checked against the authors' code; weighting a channel's alpha by its ReL
 
 ``fast``, the default, has no alphas: the network is trained with a mask that is 0 or 1 all the time and shrinks
 to the budget on a cubic schedule (see ``budget_schedule``), so nothing is lost in rounding, and search and
-finetuning together take the epochs of the recipe.
+finetuning together take the epochs of the recipe. Measured on 30 classes of CIFAR-100, ResNet18 of width 8, 12.5 % of
+its ReLUs, 6 epochs of finetuning, one seed, 3,000 test pictures: 64.7 % after 2 epochs of search against 65.5 % after
+20 of ``lasso``; 64.4 % with all ReLUs. So a tenth of the search costs at most about a point; more was not resolved.
 
 Source: Cho, Joshi, Reagen, Garg, Hegde, ICML 2022, arXiv 2202.02340, Algorithm 1; NYU-DICE-Lab's code.
 """
