@@ -5,10 +5,13 @@ from typing import Any
 
 import click
 
+from pi_system.artifact.store import load_public
 from pi_system.channel.shaped import parse_link
 from pi_system.cli.options import json_option, show_result
 from pi_system.export.job import export_run
 from pi_system.export.quantise import QuantiseOptions
+from pi_system.protocols.linear_he.params import MAX_RING_BITS
+from pi_system.runtime.gate_choice import faster_gate
 
 __all__ = ["export"]
 
@@ -34,4 +37,7 @@ def export(run: Path, folder: Path, as_json: bool, link: str, **options: Any) ->
     """Export the finished run RUN as the artifact FOLDER."""
     shape = parse_link(link)
     chosen = QuantiseOptions(link=(shape.rate_bits_s, shape.rtt_s), **options)
-    show_result(export_run(run, folder, chosen), as_json)
+    result = export_run(run, folder, chosen)
+    if result["ring_bits"] <= MAX_RING_BITS:
+        result["backend_without_dealer"] = faster_gate(load_public(folder), chosen.link)
+    show_result(result, as_json)

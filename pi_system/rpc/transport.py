@@ -52,7 +52,7 @@ _CLIENT_OPTIONS: Final = (
     *OPTIONS,
     ("grpc.enable_retries", 0),  # a protocol round is never repeated
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 10_000),  # how long one attempt may take: TLS is several round trips
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.use_local_subchannel_pool", 1),  # each stream its own TCP connection: sessions share nothing
     ("grpc.enable_http_proxy", 0),
