@@ -34,28 +34,13 @@ PICTURES_SEED = 11
 
 def build(name: str) -> tuple[Any, dict[str, Any]]:
     """Graph and random weights of a network specification."""
-    from pi_system.export.draft import Draft
-    from pi_system.train.spec import NetworkSpec
+    from latency import cached_artifact
+    from platformdirs import user_cache_path
 
-    spec, draft = NetworkSpec.parse(name), Draft()
-    rng = np.random.default_rng(3)
+    from pi_system.artifact.store import load
 
-    def conv(label: str, x: str, out: int, stride: int, size: int = 3) -> str:
-        fan_in = draft.nodes[x].shape[0] * size * size
-        weight = rng.normal(0, (2 / fan_in) ** 0.5, (out, draft.nodes[x].shape[0], size, size))
-        return draft.conv2d(label, x, weight, stride=(stride, stride), padding=(size // 2, size // 2))
-
-    x = draft.relu("relu", conv("stem", draft.input((spec.channels, spec.size, spec.size)), spec.m, 1))
-    for stage, (width, blocks) in enumerate(zip(spec.widths, spec.blocks, strict=True)):
-        for block in range(blocks):
-            stride = 2 if stage and not block else 1
-            y = conv("conv", draft.relu("relu", conv("conv", x, width, stride)), width, 1)
-            same = stride == 1 and draft.nodes[x].shape[0] == width
-            x = draft.relu("relu", draft.add("add", y, x if same else conv("shortcut", x, width, stride, 1)))
-    channels, height, breadth = draft.nodes[x].shape
-    x = draft.flatten("flatten", draft.avgpool("pool", x, (height, breadth), (height, breadth)))
-    draft.linear("fc", x, rng.normal(0, channels**-0.5, (spec.classes, channels)), np.zeros(spec.classes))
-    return draft.graph(), draft.float_weights()
+    artifact = load(cached_artifact(name, user_cache_path("pi-system") / "artifacts"))
+    return artifact.public.graph, dict(artifact.weights)
 
 
 # ---- one party: python communicators.py --role ROLE ...
