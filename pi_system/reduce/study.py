@@ -172,7 +172,7 @@ def _claim(config: StudyConfig, out: Path) -> None:
 
 
 def _phases(config: StudyConfig, out: Path) -> Iterator[list[_Job]]:
-    """Baselines, then reductions: the seeds are outermost, so that one whole curve set comes first."""
+    """Baselines, then reductions curve by curve, each with all its seeds: a stopped study holds whole curves."""
     places = [(seed, index) for seed in config.seeds for index in range(len(config.networks))]
     yield [_Job(out=_baseline(out, seed, config.networks[n]), seed=seed, network=n) for seed, n in places]
     yield [
@@ -183,9 +183,9 @@ def _phases(config: StudyConfig, out: Path) -> Iterator[list[_Job]]:
             entry=entry,
             fraction=fraction,
         )
+        for entry in config.entries
         for seed in config.seeds
         for fraction in config.fractions
-        for entry in config.entries
     ]
 
 
