@@ -9,6 +9,7 @@ import click
 
 from client.connect import SessionOptions, open_session, server_option, session_options
 from client.picture import load_pictures
+from client.profile import check_profile_path, save_profile
 from client.progress import shown
 from client.result import Result
 from client.store import ClientStore
@@ -33,11 +34,18 @@ def main() -> None:
 @session_options
 @click.option("--reveal", type=click.Choice(["logits", "argmax"]), default="logits", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def infer(pictures: tuple[Path, ...], reveal: str, as_json: bool, **options: Any) -> None:
+@click.option(
+    "--profile",
+    type=click.Path(path_type=Path),
+    help="Write a trace (Chrome, Perfetto) of time, bytes and rounds by layer; table on stderr.",
+)
+def infer(pictures: tuple[Path, ...], reveal: str, as_json: bool, profile: Path | None, **options: Any) -> None:
     """Classify pictures (PNG or JPEG); prepares offline material first where too little is left."""
     common, paths = SessionOptions(**options), list(pictures)
     store = ClientStore(common.store)
-    with open_session(common, store, cast(Reveal, reveal)) as session:
+    if profile is not None:
+        check_profile_path(profile)
+    with open_session(common, store, cast(Reveal, reveal), profile=profile is not None) as session:
         inputs = load_pictures(paths, session.public.public.preprocess)
         missing = len(paths) - session.available()
         if missing > 0:
@@ -53,6 +61,8 @@ def infer(pictures: tuple[Path, ...], reveal: str, as_json: bool, **options: Any
             prepared_now=missing > 0,
         )
     click.echo(json.dumps(result.as_json()) if as_json else "\n".join(result.lines()))
+    if profile is not None:
+        click.echo("\n".join(save_profile(profile, result, session.profiles.values())), err=True)
 
 
 @main.command()

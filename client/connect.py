@@ -59,7 +59,9 @@ def session_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def open_session(common: SessionOptions, store: ClientStore, reveal: Reveal = "logits") -> ClientSession:
+def open_session(
+    common: SessionOptions, store: ClientStore, reveal: Reveal = "logits", *, profile: bool = False
+) -> ClientSession:
     """Connect to the server that the options name. Raises ConfigError, ArtifactError or ChannelError."""
     endpoint = Endpoint(
         server=common.server,
@@ -76,6 +78,7 @@ def open_session(common: SessionOptions, store: ClientStore, reveal: Reveal = "l
         reveal=reveal,
         link=common.link,
         insecure_provider=common.insecure_provider,
+        profile=profile,
     )
     public = load_public(common.artifact) if common.artifact else None
     session = ClientSession(endpoint, config, public)

@@ -6,6 +6,7 @@ import click
 from platformdirs import user_data_path
 
 from pi_system.artifact.store import load
+from pi_system.cli.artifact_path import artifact_option
 from pi_system.cli.errors import PiGroup
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, show_health
@@ -25,7 +26,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--artifact", type=click.Path(path_type=Path), required=True, help="Folder of the exported model.")
+@artifact_option
 @click.option("--listen", default="127.0.0.1:7100", show_default=True, help="HOST:PORT; port 0: any free one.")
 @click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT")
 @click.option(
@@ -35,6 +36,11 @@ def main() -> None:
 @click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material.")
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds a silent client is waited for.")
 @click.option("--insecure-provider", is_flag=True, help="Allow CrypTen's first-party provider: for comparisons only.")
+@click.option(
+    "--allow-profile",
+    is_flag=True,
+    help="Tell a client that asks how long each layer took here. Timing is a side channel: for measurements.",
+)
 @link_options
 def serve(
     artifact: Path,
@@ -45,6 +51,7 @@ def serve(
     store: Path | None,
     timeout: float,
     insecure_provider: bool,
+    allow_profile: bool,
     keys: Path | None,
     insecure: bool,
 ) -> None:
@@ -60,6 +67,7 @@ def serve(
         allowed=allowed or tuple(BACKENDS),
         max_sessions=max_sessions,
         insecure_provider=insecure_provider,
+        profile=allow_profile,
         timeout_s=timeout,
         identity=identity,
     )

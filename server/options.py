@@ -21,6 +21,7 @@ class ServerOptions:
         allowed: backends served.
         max_sessions: sessions at once, each a process.
         insecure_provider: sessions may ask for insecure providers.
+        profile: clients that ask are told how long every layer took here.
         timeout_s: how long a silent client or dealer is waited for.
         backends: where backends are found.
         identity: the server's; None: plaintext, on this machine only.
@@ -33,6 +34,7 @@ class ServerOptions:
     allowed: tuple[str, ...]
     max_sessions: int = 4
     insecure_provider: bool = False
+    profile: bool = False
     timeout_s: float = 120.0
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None

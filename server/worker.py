@@ -41,6 +41,7 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
         dealer=options.dealer,
         allowed=options.allowed,
         insecure_provider=options.insecure_provider,
+        profile=options.profile,
         timeout_s=options.timeout_s,
         backends=options.backends,
         identity=options.identity,

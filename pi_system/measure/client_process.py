@@ -1,7 +1,7 @@
 """The program of a measured client: one session, driven by lines of JSON on stdin, answered on stdout.
 
     {"prepare": COUNT}             -> {"count":, "offline_ms":, "offline_bytes":, "peak_memory_bytes":}
-    {"infer": FIRST, "count": N}   -> {"online":, "logits":, "peak_memory_bytes":}
+    {"infer": FIRST, "count": N}   -> {"online":, "logits":, "spans":, "peak_memory_bytes":}
 
 It is the client of rpc/ and nothing else, so its memory and its core are a client's. It ends with its stdin. An error
 is answered with {"error": TEXT} and ends it. Run by ``MeasuredClient``.
@@ -18,6 +18,7 @@ import numpy as np
 from pi_system.errors import PiError
 from pi_system.measure.measured_client import ClientTask
 from pi_system.measure.memory import peak_memory_bytes
+from pi_system.measure.profile import spans_of
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.envelope import ID_BYTES
 from pi_system.rpc.session_config import SessionConfig
@@ -48,6 +49,7 @@ def _serve(task: ClientTask) -> None:
         artifact_digest="",
         client_id=os.urandom(ID_BYTES),
         link=task.link,
+        profile=task.profile,
     )
     with ClientSession(endpoint, config) as session:
         _answer({"digest": session.public.public.digest})
@@ -58,7 +60,8 @@ def _serve(task: ClientTask) -> None:
             else:
                 first, count = command["infer"], command["count"]
                 logits, cost = session.infer(pictures[first : first + count])
-                answer = {"online": asdict(cost), "logits": logits.tolist()}
+                spans = [asdict(span) for span in spans_of(session.profiles.values())]
+                answer = {"online": asdict(cost), "logits": logits.tolist(), "spans": spans}
             _answer({**answer, "peak_memory_bytes": peak_memory_bytes()})
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pi_system.errors import PeerUnavailableError
 from pi_system.measure.processes import child_environment, end_group, pinned
+from pi_system.measure.profile import LayerSpan
 from pi_system.rpc.client_session import OfflineCost, OnlineCost
 
 __all__ = ["ClientTask", "Inference", "MeasuredClient"]
@@ -34,6 +35,7 @@ class ClientTask(BaseModel):
         pictures: .npy file, float32 (N, C, H, W), preprocessed.
         timeout_s: how long a silent peer is waited for.
         keys: folder of ``write_keys``; None: plaintext.
+        profile: keep profiles.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +48,7 @@ class ClientTask(BaseModel):
     pictures: Path
     timeout_s: float
     keys: Path | None = None
+    profile: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +58,12 @@ class Inference:
     Attributes:
         cost: seen from the client.
         logits: (N, classes).
+        spans: the call's profile and that of the last preparation; empty unless the task asks for it.
     """
 
     cost: OnlineCost
     logits: NDArray[np.float64]
+    spans: tuple[LayerSpan, ...] = ()
 
 
 class MeasuredClient:
@@ -104,7 +109,11 @@ class MeasuredClient:
     def infer(self, first: int, count: int) -> Inference:
         """Online phase for the pictures [first, first + count). Raises PeerUnavailableError."""
         answer = self._ask({"infer": first, "count": count})
-        return Inference(cost=OnlineCost(**answer["online"]), logits=np.array(answer["logits"], dtype=np.float64))
+        return Inference(
+            cost=OnlineCost(**answer["online"]),
+            logits=np.array(answer["logits"], dtype=np.float64),
+            spans=tuple(LayerSpan(**span) for span in answer["spans"]),
+        )
 
     def close(self) -> None:
         """End the session and the process; safe to call twice."""

@@ -113,6 +113,7 @@ def start_server(
     backends: Sequence[str] = (),
     max_sessions: int = 4,
     timeout_s: float = 120.0,
+    allow_profile: bool = False,
     host: str = "127.0.0.1",
     keys: Path | None = None,
     core: int | None = None,
@@ -129,6 +130,7 @@ def start_server(
         backends: allowed ones; none: all.
         max_sessions: sessions at once.
         timeout_s: how long it waits for a silent client.
+        allow_profile: it gives its half of profiles.
         host: it listens on.
         keys: as for ``start_dealer``.
         core: it is pinned to; None: any.
@@ -142,6 +144,8 @@ def start_server(
     arguments = ["server.cli", "serve", "--artifact", str(artifact), "--listen", f"{host}:0", "--dealer", dealer]
     arguments += ["--store", str(folder / "server-store"), "--max-sessions", str(max_sessions)]
     arguments += ["--timeout", str(timeout_s), *_link("server", keys)]
+    if allow_profile:
+        arguments.append("--allow-profile")
     for backend in backends:
         arguments += ["--backend", backend]
     with _program("pi-server", arguments, folder, core, threads, prefix, startup_timeout_s) as running:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.channel.base import Channel
+from pi_system.channel.profile import profiler_of
 from pi_system.online.chunks import chunks
 from pi_system.protocols.gate import ClientGate, GateSpec
 from pi_system.ring.carrier import Ring, RingArray, wire
@@ -45,7 +46,9 @@ def send_pictures(pictures: NDArray[np.int64], material: ClientMaterial, ring: R
 
 def answer_gates(steps: list[tuple[str, GateSpec]], material: ClientMaterial, server: Channel) -> None:
     """Answer every gate of a run, exchange by exchange and chunk by chunk, as the server drives them."""
+    watch = profiler_of(server)
     for name, spec in steps:
+        watch.enter(name)
         gates = [material.gates(i, name, spec) for i in range(material.batch)]
         for exchange in range(gates[0].round_trips):
             for first, length in chunks(spec.count):
@@ -58,5 +61,6 @@ def answer_gates(steps: list[tuple[str, GateSpec]], material: ClientMaterial, se
 
 def open_logits(share: RingArray, ring: Ring, server: Channel) -> NDArray[np.int64]:
     """Last message: the server's share of ``share``'s value; returns the signed sum."""
+    profiler_of(server).enter("output")
     theirs = np.frombuffer(server.recv(share.nbytes), ring.dtype).reshape(share.shape)
     return ring.to_signed(share + theirs)

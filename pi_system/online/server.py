@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.graph import Conv2d, Linear, Node
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.ring_layer import LazyLayer, RingLayer
 from pi_system.backends.secure_walk import Positions, SecureWalk, Share, argmax_index_bits
 from pi_system.channel.base import Channel
+from pi_system.channel.profile import LayerWatch, profiler_of
 from pi_system.online.chunks import Feeder, chunks
 from pi_system.protocols.gate import GateSpec, ServerGate
 from pi_system.ring.carrier import Ring, RingArray, wire
@@ -60,6 +61,7 @@ class ServerOnline(SecureWalk):
         """``layers``: the fixed-point weights, packed once a model."""
         super().__init__(public.public.graph, public.public.ring, public.masks)
         self._layers, self._material, self._client = layers, material, client
+        self._watch = profiler_of(client)
 
     def infer(self, *, reveal_argmax: bool) -> None:
         """Run the graph and send the client what reveals its result."""
@@ -69,9 +71,18 @@ class ServerOnline(SecureWalk):
         out = self.run(self.graph, Share(masked, True))
         logits = out.data if isinstance(out.data, np.ndarray) else out.data.full()
         if reveal_argmax:
+            self._watch.enter("argmax")
             winner = self.argmax(logits.reshape(batch, -1))
             logits = winner & self.ring.element((1 << argmax_index_bits(logits.shape[1])) - 1)
+        self._watch.enter("output")
         self._client.send(wire(self.ring.reduce(logits)))
+
+    def _step(self, node: Node, operands: list[Share]) -> Share:
+        self._watch.enter(node.name)
+        out = super()._step(node, operands)
+        if not self._watch.on or isinstance(out.data, np.ndarray):
+            return out
+        return Share(_WatchedLazy(out.data, node.name, self._watch), out.fresh)
 
     def _weighted(self, node: Conv2d | Linear, x: RingArray) -> LazyLayer:
         return self._layers[node.name].start(x, self._material.offsets[node.name])
@@ -121,6 +132,25 @@ class _LazySum:
 
     def full(self) -> RingArray:
         """The whole sum."""
+        return self.channels(0, self.shape[1])
+
+
+class _WatchedLazy:
+    """A value still being computed, whose computing is booked to its own node, not to the gate that asks for it."""
+
+    def __init__(self, value: Any, name: str, watch: LayerWatch):
+        self.shape: tuple[int, ...] = value.shape
+        self._value, self._name, self._watch = value, name, watch
+
+    def channels(self, first: int, last: int) -> RingArray:
+        """Channels [first, last) of the value."""
+        before = self._watch.enter(self._name)
+        part: RingArray = self._value.channels(first, last)
+        self._watch.enter(before)
+        return part
+
+    def full(self) -> RingArray:
+        """The whole value."""
         return self.channels(0, self.shape[1])
 
 

@@ -15,6 +15,7 @@ from pi_system.artifact.model import PublicArtifact
 from pi_system.artifact.store import public_from_bytes
 from pi_system.backends.base import ClientRuntime
 from pi_system.channel.base import Channel, ChannelCounters
+from pi_system.channel.profile import OFF, LayerWatch, Piece
 from pi_system.channel.shaped import parse_link, shape
 from pi_system.errors import (
     ArtifactDigestError,
@@ -25,6 +26,13 @@ from pi_system.errors import (
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, read_server, write
+from pi_system.rpc.phase_profile import (
+    MAX_PROFILE_BYTES,
+    Phase,
+    PhaseProfile,
+    half_from_bytes,
+    start_profiler,
+)
 from pi_system.rpc.registry import BACKENDS, Backends, RuntimeOptions, find_backend
 from pi_system.rpc.server_session import SESSION_METHOD
 from pi_system.rpc.session_config import SessionConfig, check_version, config_to_proto
@@ -61,11 +69,17 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfflineCost:
-    """One offline phase: for ``count`` inferences, wall-clock ms and payload bytes on all three connections."""
+    """One offline phase: for ``count`` inferences, wall-clock ms and payload bytes on all three connections.
+
+    The last three are ``offline_bytes`` by connection: client and server, client and dealer, server and dealer.
+    """
 
     count: int
     offline_ms: float
     offline_bytes: int
+    peer_bytes: int = 0
+    client_dealer_bytes: int = 0
+    server_dealer_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +107,14 @@ class _Closable(Protocol):
 
 
 class ClientSession:
-    """An open session; a context manager. After an error it is dead."""
+    """An open session; a context manager. After an error it is dead.
+
+    Attributes:
+        public: the public model.
+        config: what was agreed on.
+        server_profiles: the server gives its half of profiles.
+        profiles: the last call's, by phase; empty unless ``config.profile``.
+    """
 
     def __init__(self, endpoint: Endpoint, config: SessionConfig, public: PublicArtifact | None = None):
         """Connect and agree.
@@ -127,6 +148,8 @@ class ClientSession:
             if hello.artifact_digest != found or asked.artifact_digest not in ("", found):
                 raise ArtifactDigestError(f"artifact: expected {hello.artifact_digest[:16]!r}, found {found[:16]}")
             self.config = replace(asked, artifact_digest=found)
+            self.server_profiles = hello.profile
+            self.profiles: dict[Phase, PhaseProfile] = {}
             self._channel: Channel = shape(GrpcChannel(self._connection.stream), parse_link(config.link))
             options = RuntimeOptions(config=self.config, store_dir=endpoint.store_dir)
             backend = find_backend(config.backend, endpoint.backends)
@@ -154,19 +177,28 @@ class ClientSession:
         self._channel.counters = ChannelCounters()
         started_s = time.perf_counter()
         try:
+            asked_ns = time.monotonic_ns()
             self._command(ClientEnvelope(prepare=Prepare(count=count, pairing_id=pairing_id)))
-            self._runtime.prepare(count, self._channel, dealer)
+            watch = self._watch("offline")
+            self._runtime.prepare(count, watch.watch(self._channel), lambda request: watch.watch(dealer(request)))
+            pieces = watch.stop()
             reply = read_server(self._connection.stream, "prepared").prepared
             dealer.close()
+            offline_ms = 1000 * (time.perf_counter() - started_s)
+            if watch.on:
+                self._keep("offline", offline_ms, pieces, asked_ns, self._arrived_ns(), reply.profile_bytes)
         except BaseException as error:
             dealer.abort(_as_pi_error(error))
             self._abort(error)
             raise
-        peer = self._channel.counters
+        peer_bytes = self._channel.counters.sent_bytes + self._channel.counters.received_bytes
         return OfflineCost(
             count=count,
-            offline_ms=1000 * (time.perf_counter() - started_s),
-            offline_bytes=peer.sent_bytes + peer.received_bytes + dealer.payload_bytes() + reply.dealer_bytes,
+            offline_ms=offline_ms,
+            offline_bytes=peer_bytes + dealer.payload_bytes() + reply.dealer_bytes,
+            peer_bytes=peer_bytes,
+            client_dealer_bytes=dealer.payload_bytes(),
+            server_dealer_bytes=reply.dealer_bytes,
         )
 
     def infer(self, pictures: NDArray[np.float32]) -> tuple[NDArray[np.float64], OnlineCost]:
@@ -178,13 +210,19 @@ class ClientSession:
         """
         ids = self._runtime.reserve(len(pictures))
         try:
+            asked_ns = time.monotonic_ns()
             self._command(ClientEnvelope(infer=Infer(ids=ids)))
             read_server(self._connection.stream, "ready")
+            answered_ns = self._arrived_ns()
             counters = self._channel.counters = ChannelCounters()
             started_s = time.perf_counter()
-            logits = self._runtime.infer(pictures, ids, self._channel)
+            watch = self._watch("online")
+            logits = self._runtime.infer(pictures, ids, watch.watch(self._channel))
             online_ms = 1000 * (time.perf_counter() - started_s)
-            read_server(self._connection.stream, "done")
+            pieces = watch.stop()
+            reply = read_server(self._connection.stream, "done").done
+            if watch.on:
+                self._keep("online", online_ms, pieces, asked_ns, answered_ns, reply.profile_bytes)
         except BaseException as error:
             self._abort(error)
             raise
@@ -220,6 +258,35 @@ class ClientSession:
 
     def _command(self, envelope: ClientEnvelope) -> None:
         write(self._connection.stream, envelope)
+
+    def _watch(self, phase: Phase) -> LayerWatch:
+        return start_profiler(phase, self.config.link, self.public.public.graph) if self.config.profile else OFF
+
+    def _arrived_ns(self) -> int:
+        return round(1e9 * self._connection.stream.arrived_s)
+
+    def _keep(
+        self,
+        phase: Phase,
+        total_ms: float,
+        client: tuple[Piece, ...],
+        asked_ns: int,
+        answered_ns: int,
+        profile_bytes: int,
+    ) -> None:
+        """Note the profile of a phase; the server's half follows on the stream if it promised one."""
+        server, clock_error_us = None, None
+        if self.server_profiles:
+            if not 0 < profile_bytes <= MAX_PROFILE_BYTES:
+                raise FrameTooLargeError(
+                    f"profile: expected 1 to {MAX_PROFILE_BYTES}, found {profile_bytes} bytes announced"
+                )
+            data = bytes(self._connection.stream.read_data(profile_bytes))
+            half = half_from_bytes(data, phase, self.public.public.graph)
+            server, clock_error_us = half.on_clock_of(asked_ns, answered_ns)
+        self.profiles[phase] = PhaseProfile(
+            phase=phase, total_ms=total_ms, client=client, server=server, clock_error_us=clock_error_us
+        )
 
     def _dealer(self, count: int, pairing_id: bytes) -> DealerDialer:
         return DealerDialer(

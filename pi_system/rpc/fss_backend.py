@@ -8,9 +8,10 @@ from typing import Any
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.base import ClientRuntime, ServerRuntime
 from pi_system.channel.shaped import parse_link
+from pi_system.cost import choose_variant
 from pi_system.errors import ConfigError
 from pi_system.offline.dealer import deal
-from pi_system.program.online_cost import Variant, choose_variant
+from pi_system.protocols.relu_dcf import Variant
 from pi_system.rpc.registry import RuntimeOptions
 from pi_system.runtime.fss import FssClient, FssServer
 
@@ -35,7 +36,5 @@ def _chosen(public: PublicArtifact, options: RuntimeOptions) -> dict[str, Any]:
     config = options.config
     if config.insecure_provider:
         raise ConfigError(f"insecure provider: expected backend crypten, found {config.backend}")
-    link = parse_link(config.link)
-    model = public.public
-    variant = _VARIANTS.get(config.backend) or choose_variant(model.graph, model.ring, (link.rate_bits_s, link.rtt_s))
+    variant = _VARIANTS.get(config.backend) or choose_variant(public, parse_link(config.link))
     return {"variant": variant, "reveal_argmax": config.reveal == "argmax"}

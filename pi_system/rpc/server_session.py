@@ -1,6 +1,7 @@
 """The server's side of one session: handshake, then the client's commands until it says goodbye."""
 
 import logging
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -10,12 +11,14 @@ from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import public_to_bytes
 from pi_system.backends.base import ServerRuntime
 from pi_system.channel.base import Channel
+from pi_system.channel.profile import OFF, LayerWatch
 from pi_system.channel.shaped import parse_link, shape
 from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolError
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION, read_client, write
 from pi_system.rpc.frames import DATA, FrameStream
+from pi_system.rpc.phase_profile import Phase, half_to_bytes, start_profiler
 from pi_system.rpc.registry import BACKENDS, Backends, RuntimeOptions, find_backend
 from pi_system.rpc.session_config import SessionConfig, config_from_proto
 from pi_system.rpc.tls import Identity
@@ -40,6 +43,7 @@ class SessionHost:
         dealer: address of the dealer, None for backends without one.
         allowed: backends served.
         insecure_provider: sessions may ask for insecure providers.
+        profile: a client that asks is told how long every layer took here.
         timeout_s: how long a silent dealer is waited for.
         backends: where backends are found.
         identity: the server's, for the dealer; None: plaintext.
@@ -50,6 +54,7 @@ class SessionHost:
     dealer: str | None
     allowed: tuple[str, ...]
     insecure_provider: bool = False
+    profile: bool = False
     timeout_s: float = 120.0
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None
@@ -77,7 +82,7 @@ def serve_session(stream: FrameStream, host: SessionHost) -> None:
     """
     config = config_from_proto(read_client(stream, "hello", timeout_s=_HELLO_S).hello)
     host.check(config)
-    _greet(stream, host.artifact, with_model=not config.artifact_digest)
+    _greet(stream, host.artifact, with_model=not config.artifact_digest, profile=config.profile and host.profile)
     backend = find_backend(config.backend, host.backends)
     runtime = backend.make_server(host.artifact, RuntimeOptions(config=config, store_dir=host.store_dir))
     session = _Session(stream, host, config, runtime)
@@ -86,12 +91,13 @@ def serve_session(stream: FrameStream, host: SessionHost) -> None:
     stream.close()
 
 
-def _greet(stream: FrameStream, artifact: Artifact, *, with_model: bool) -> None:
+def _greet(stream: FrameStream, artifact: Artifact, *, with_model: bool, profile: bool) -> None:
     model = public_to_bytes(artifact) if with_model else b""
     hello = ServerHello(
         protocol_version=PROTOCOL_VERSION,
         artifact_digest=artifact.public.digest,
         public_model_bytes=len(model),
+        profile=profile,
     )
     write(stream, ServerEnvelope(hello=hello))
     if model:
@@ -102,10 +108,13 @@ class _Session:
     def __init__(self, stream: FrameStream, host: SessionHost, config: SessionConfig, runtime: ServerRuntime):
         self._stream, self._host, self._config, self._runtime = stream, host, config, runtime
         self._channel: Channel = shape(GrpcChannel(stream), parse_link(config.link))
+        self._profile = config.profile and host.profile
+        self._arrived_ns = 0
 
     def step(self) -> bool:
         """Serve one command; False after the last."""
         envelope = read_client(self._stream, "prepare", "infer", "bye")
+        self._arrived_ns = round(1e9 * self._stream.arrived_s)
         match envelope.WhichOneof("message"):
             case "prepare":
                 self._prepare(envelope.prepare)
@@ -131,9 +140,12 @@ class _Session:
         )
         self._stream.when_dead(dealer.abort)
         _LOG.info("preparing %d inferences", command.count)
-        self._runtime.prepare(command.count, self._channel, dealer)
+        watch = self._watch("offline")
+        self._runtime.prepare(command.count, watch.watch(self._channel), lambda request: watch.watch(dealer(request)))
         dealer.close()
-        write(self._stream, ServerEnvelope(prepared=Prepared(dealer_bytes=dealer.payload_bytes())))
+        half = self._half(watch, time.monotonic_ns())
+        prepared = Prepared(dealer_bytes=dealer.payload_bytes(), profile_bytes=len(half))
+        self._write(ServerEnvelope(prepared=prepared), half)
         _LOG.info("prepared %d inferences", command.count)
 
     def _infer(self, command: Infer) -> None:
@@ -141,7 +153,26 @@ class _Session:
         if not 1 <= len(ids) <= MAX_BATCH or len(set(ids)) != len(ids):
             raise RemoteProtocolError(f"infer: expected 1 to {MAX_BATCH} different ids, found {len(ids)}")
         self._runtime.reserve(ids)
+        replied_ns = time.monotonic_ns()
         write(self._stream, ServerEnvelope(ready=Ready()))
-        self._runtime.infer(ids, self._channel)
-        write(self._stream, ServerEnvelope(done=Done()))
+        watch = self._watch("online")
+        self._runtime.infer(ids, watch.watch(self._channel))
+        half = self._half(watch, replied_ns)
+        self._write(ServerEnvelope(done=Done(profile_bytes=len(half))), half)
         _LOG.info("served %d inferences", len(ids))
+
+    def _watch(self, phase: Phase) -> LayerWatch:
+        if not self._profile:
+            return OFF
+        return start_profiler(phase, self._config.link, self._host.artifact.public.graph)
+
+    def _half(self, watch: LayerWatch, replied_ns: int) -> bytes:
+        """The message of this side's profile, empty where there is none."""
+        if not watch.on:
+            return b""
+        return half_to_bytes(watch.stop(), arrived_ns=self._arrived_ns, replied_ns=replied_ns)
+
+    def _write(self, envelope: ServerEnvelope, half: bytes) -> None:
+        write(self._stream, envelope)
+        if half:
+            self._stream.write(half, DATA)

@@ -25,6 +25,7 @@ class SessionConfig:
         reveal: what the client learns.
         link: the imitated link, see channel.shaped.
         insecure_provider: ask for a provider that is not secure; the server must have been started so.
+        profile: keep profiles, and ask for the server's half, which a server gives only if started so.
     """
 
     backend: str
@@ -33,6 +34,7 @@ class SessionConfig:
     reveal: Reveal = "logits"
     link: str = "loopback"
     insecure_provider: bool = False
+    profile: bool = False
 
     def __post_init__(self) -> None:
         """Check every field that a peer may have sent. Raises ConfigError."""
@@ -53,6 +55,7 @@ def config_to_proto(config: SessionConfig) -> ClientHello:
         reveal=config.reveal,
         link=config.link,
         insecure_provider=config.insecure_provider,
+        profile=config.profile,
     )
 
 
@@ -66,6 +69,7 @@ def config_from_proto(hello: ClientHello) -> SessionConfig:
         reveal=cast(Reveal, hello.reveal),  # checked in __post_init__
         link=hello.link,
         insecure_provider=hello.insecure_provider,
+        profile=hello.profile,
     )
 
 

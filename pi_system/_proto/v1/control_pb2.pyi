@@ -31,7 +31,7 @@ class ServerEnvelope(_message.Message):
     def __init__(self, hello: _Optional[_Union[ServerHello, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
 
 class ClientHello(_message.Message):
-    __slots__ = ("protocol_version", "backend", "artifact_digest", "client_id", "reveal", "link", "insecure_provider")
+    __slots__ = ("protocol_version", "backend", "artifact_digest", "client_id", "reveal", "link", "insecure_provider", "profile")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,7 @@ class ClientHello(_message.Message):
     REVEAL_FIELD_NUMBER: _ClassVar[int]
     LINK_FIELD_NUMBER: _ClassVar[int]
     INSECURE_PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     backend: str
     artifact_digest: str
@@ -46,17 +47,20 @@ class ClientHello(_message.Message):
     reveal: str
     link: str
     insecure_provider: bool
-    def __init__(self, protocol_version: _Optional[int] = ..., backend: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., client_id: _Optional[bytes] = ..., reveal: _Optional[str] = ..., link: _Optional[str] = ..., insecure_provider: _Optional[bool] = ...) -> None: ...
+    profile: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., backend: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., client_id: _Optional[bytes] = ..., reveal: _Optional[str] = ..., link: _Optional[str] = ..., insecure_provider: _Optional[bool] = ..., profile: _Optional[bool] = ...) -> None: ...
 
 class ServerHello(_message.Message):
-    __slots__ = ("protocol_version", "artifact_digest", "public_model_bytes")
+    __slots__ = ("protocol_version", "artifact_digest", "public_model_bytes", "profile")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_MODEL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     artifact_digest: str
     public_model_bytes: int
-    def __init__(self, protocol_version: _Optional[int] = ..., artifact_digest: _Optional[str] = ..., public_model_bytes: _Optional[int] = ...) -> None: ...
+    profile: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., artifact_digest: _Optional[str] = ..., public_model_bytes: _Optional[int] = ..., profile: _Optional[bool] = ...) -> None: ...
 
 class Prepare(_message.Message):
     __slots__ = ("count", "pairing_id")
@@ -67,10 +71,12 @@ class Prepare(_message.Message):
     def __init__(self, count: _Optional[int] = ..., pairing_id: _Optional[bytes] = ...) -> None: ...
 
 class Prepared(_message.Message):
-    __slots__ = ("dealer_bytes",)
+    __slots__ = ("dealer_bytes", "profile_bytes")
     DEALER_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_BYTES_FIELD_NUMBER: _ClassVar[int]
     dealer_bytes: int
-    def __init__(self, dealer_bytes: _Optional[int] = ...) -> None: ...
+    profile_bytes: int
+    def __init__(self, dealer_bytes: _Optional[int] = ..., profile_bytes: _Optional[int] = ...) -> None: ...
 
 class Infer(_message.Message):
     __slots__ = ("ids",)
@@ -83,8 +89,32 @@ class Ready(_message.Message):
     def __init__(self) -> None: ...
 
 class Done(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("profile_bytes",)
+    PROFILE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    profile_bytes: int
+    def __init__(self, profile_bytes: _Optional[int] = ...) -> None: ...
+
+class Profile(_message.Message):
+    __slots__ = ("replied_ns", "layers", "layer", "track", "start_ns", "duration_ns", "sent_bytes", "received_bytes", "rounds")
+    REPLIED_NS_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    TRACK_FIELD_NUMBER: _ClassVar[int]
+    START_NS_FIELD_NUMBER: _ClassVar[int]
+    DURATION_NS_FIELD_NUMBER: _ClassVar[int]
+    SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    replied_ns: int
+    layers: _containers.RepeatedScalarFieldContainer[str]
+    layer: _containers.RepeatedScalarFieldContainer[int]
+    track: _containers.RepeatedScalarFieldContainer[int]
+    start_ns: _containers.RepeatedScalarFieldContainer[int]
+    duration_ns: _containers.RepeatedScalarFieldContainer[int]
+    sent_bytes: _containers.RepeatedScalarFieldContainer[int]
+    received_bytes: _containers.RepeatedScalarFieldContainer[int]
+    rounds: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, replied_ns: _Optional[int] = ..., layers: _Optional[_Iterable[str]] = ..., layer: _Optional[_Iterable[int]] = ..., track: _Optional[_Iterable[int]] = ..., start_ns: _Optional[_Iterable[int]] = ..., duration_ns: _Optional[_Iterable[int]] = ..., sent_bytes: _Optional[_Iterable[int]] = ..., received_bytes: _Optional[_Iterable[int]] = ..., rounds: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Bye(_message.Message):
     __slots__ = ()

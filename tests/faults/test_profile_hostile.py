@@ -1,0 +1,88 @@
+"""A server whose half of a profile is not what it promised: a typed error at the client, the session is dead."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_artifact import tiny_artifact
+
+from pi_system._proto.v1.control_pb2 import Done, ServerEnvelope
+from pi_system.errors import FrameTooLargeError, PiError, RemoteProtocolError
+from pi_system.rpc import server_session
+from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.dealer_link import DEALER_METHOD
+from pi_system.rpc.dealer_service import DealerService
+from pi_system.rpc.listen import serve_streams
+from pi_system.rpc.phase_profile import MAX_PROFILE_BYTES
+from pi_system.rpc.server_session import SESSION_METHOD, SessionHost, serve_session
+from pi_system.rpc.session_config import SessionConfig
+
+PICTURE = np.full((1, 1, 2, 2), 0.25, np.float32)
+TOY = {"toy": "toy_backend"}
+HONEST = server_session.half_to_bytes
+
+
+@pytest.fixture
+def session(tmp_path):
+    """A client's session with a server in this process, whose profiles a test may falsify."""
+    service = DealerService(patience_s=10.0, backends=TOY)
+    dealer, dealer_port = serve_streams("127.0.0.1:0", {DEALER_METHOD: service.take}, {}, timeout_s=10.0, max_streams=4)
+    address = f"127.0.0.1:{dealer_port}"
+    host = SessionHost(
+        artifact=tiny_artifact(), store_dir=tmp_path, dealer=address, allowed=("toy",), profile=True, backends=TOY
+    )
+
+    def serve(stream):
+        try:
+            serve_session(stream, host)
+        except PiError as error:
+            stream.fail(error)
+
+    def take(stream):
+        threading.Thread(target=serve, args=(stream,), daemon=True).start()
+
+    server, port = serve_streams("127.0.0.1:0", {SESSION_METHOD: take}, {}, timeout_s=10.0, max_streams=4)
+    endpoint = Endpoint(server=f"127.0.0.1:{port}", dealer=address, store_dir=Path("unused"), backends=TOY)
+    config = SessionConfig(backend="toy", artifact_digest="", client_id=bytes(16), profile=True)
+    opened = ClientSession(endpoint, config)
+    opened.prepare(2)
+    yield opened
+    opened.close()
+    server.stop(0).wait()
+    dealer.stop(0).wait()
+
+
+def test_the_honest_half_arrives(session):
+    session.infer(PICTURE)
+    assert session.server_profiles
+    assert {phase: profile.server is not None for phase, profile in session.profiles.items()} == {
+        "offline": True,
+        "online": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("half", "expected"),
+    [
+        pytest.param(b"", FrameTooLargeError, id="promised but not sent"),
+        pytest.param(bytes(MAX_PROFILE_BYTES + 1), FrameTooLargeError, id="too large"),
+        pytest.param(b"\xff" * 100, RemoteProtocolError, id="garbage"),
+    ],
+)
+def test_a_false_half_ends_the_session(session, monkeypatch, half, expected):
+    monkeypatch.setattr(server_session, "half_to_bytes", lambda *_, **__: half)
+    with pytest.raises(expected, match="profile: expected"):
+        session.infer(PICTURE)
+    with pytest.raises(expected):  # the session is dead of it
+        session.infer(PICTURE)
+
+
+def test_another_size_than_announced_ends_the_session(session, monkeypatch):
+    true_write = server_session._Session._write
+    announced = ServerEnvelope(done=Done(profile_bytes=77))
+    monkeypatch.setattr(
+        server_session._Session, "_write", lambda self, envelope, half: true_write(self, announced, half)
+    )
+    with pytest.raises(RemoteProtocolError, match="expected 77 bytes of data"):
+        session.infer(PICTURE)

@@ -1,0 +1,27 @@
+"""Control messages of a session without a profile, byte for byte as before there were profiles."""
+
+import pytest
+
+from pi_system._proto.v1.control_pb2 import ClientEnvelope, Done, Prepared, ServerEnvelope, ServerHello
+from pi_system.rpc.session_config import SessionConfig, config_to_proto
+
+CONFIG = SessionConfig(backend="gmw", artifact_digest="ab", client_id=bytes(16), link="lan")
+
+
+@pytest.mark.parametrize(
+    ("envelope", "expected"),
+    [
+        (
+            ClientEnvelope(hello=config_to_proto(CONFIG)),
+            "0a2a08011203676d771a0261622210000000000000000000000000000000002a066c6f6769747332036c616e",
+        ),
+        (
+            ServerEnvelope(hello=ServerHello(protocol_version=1, artifact_digest="ab", public_model_bytes=300)),
+            "0a0908011202616218ac02",
+        ),
+        (ServerEnvelope(prepared=Prepared(dealer_bytes=300, profile_bytes=0)), "120308ac02"),
+        (ServerEnvelope(done=Done(profile_bytes=0)), "2200"),
+    ],
+)
+def test_control_messages_keep_their_bytes(envelope, expected):
+    assert envelope.SerializeToString().hex() == expected
