@@ -24,6 +24,7 @@ __all__ = [
     "Node",
     "Relu",
     "Shape",
+    "Square",
     "Truncate",
 ]
 
@@ -73,6 +74,13 @@ class Relu(_NodeBase):
     masked: bool = False
 
 
+class Square(_NodeBase):
+    """x * x / 2^halvings at every position, a polynomial activation; the division is a change of scale and free."""
+
+    op: Literal["square"] = "square"
+    halvings: Annotated[int, Field(ge=0, le=16)] = 0
+
+
 class Add(_NodeBase):
     """Sum of two values of one shape."""
 
@@ -116,7 +124,7 @@ class Truncate(_NodeBase):
 
 
 Node = Annotated[
-    Input | Conv2d | Linear | Relu | Add | Concat | Flatten | AvgPool2d | MaxPool2d | Truncate,
+    Input | Conv2d | Linear | Relu | Square | Add | Concat | Flatten | AvgPool2d | MaxPool2d | Truncate,
     Field(discriminator="op"),
 ]
 
@@ -169,6 +177,10 @@ class Graph(BaseModel):
     def relus(self) -> list[Relu]:
         """The ReLU nodes in execution order."""
         return [node for node in self.nodes if isinstance(node, Relu)]
+
+    def squares(self) -> list[Square]:
+        """The square activations in execution order."""
+        return [node for node in self.nodes if isinstance(node, Square)]
 
     def last_use(self) -> dict[str, str]:
         """For each value the last node that reads it, so that an interpreter can free it there."""

@@ -13,6 +13,7 @@ from pi_system.artifact.graph import (
     MaxPool2d,
     Node,
     Relu,
+    Square,
     Truncate,
 )
 from pi_system.artifact.ring_config import RingConfig
@@ -39,6 +40,8 @@ def output_frac_bits(node: Node, operands: list[int], weight_frac_bits: int) -> 
         case AvgPool2d():
             area = prod(node.kernel)
             return operands[0] + (weight_frac_bits if multiplies(node) else area.bit_length() - 1)
+        case Square():
+            return 2 * operands[0] + node.halvings
         case Add() | Concat():
             return max(operands)
         case Input() | Relu() | Truncate():
@@ -51,11 +54,12 @@ def check_ring(graph: Graph, ring: RingConfig) -> None:
     """Check ``ring`` against ``graph``. Raises ArtifactError, naming the node.
 
     Every node has fraction bits that follow from its inputs' (``output_frac_bits``); a ReLU or a truncation never
-    adds any. Every ReLU and max-pool has comparison bits k, larger than what it truncates and at most ring_bits.
+    adds any. Every ReLU and max-pool has comparison bits k, larger than what it truncates and at most ring_bits; those
+    of a square leave room for its result, 2k - 1 <= ring_bits.
     """
     _check_names("frac_bits", [node.name for node in graph], ring.frac_bits)
     _check_names("weight_frac_bits", [n.name for n in graph if multiplies(n)], ring.weight_frac_bits)
-    compared = [node.name for node in graph if isinstance(node, Relu | MaxPool2d)]
+    compared = [node.name for node in graph if isinstance(node, Relu | MaxPool2d | Square)]
     _check_names("comparison_bits", compared, ring.comparison_bits)
     for node in graph:
         operands = [ring.frac_bits[name] for name in node.inputs]
@@ -77,6 +81,13 @@ def _check_comparison(graph: Graph, ring: RingConfig, name: str) -> None:
     node = next(node for node in graph if node.name == name)
     shift = ring.frac_bits[node.inputs[0]] - ring.frac_bits[name]
     bits = ring.comparison_bits[name]
+    if isinstance(node, Square):
+        if not 2 <= bits <= (ring.ring_bits + 1) // 2:
+            raise ArtifactError(
+                f"node {name}: expected 2..{(ring.ring_bits + 1) // 2} comparison bits, so that the square of such "
+                f"a value fits {ring.ring_bits} ring bits; found {bits}"
+            )
+        return
     if not shift + 2 <= bits <= ring.ring_bits:
         raise ArtifactError(f"node {name}: expected {shift + 2}..{ring.ring_bits} comparison bits, found {bits}")
 

@@ -1,7 +1,8 @@
 """Fixed-point parameters of an exported network: chosen at export, checked here, compared by both parties.
 
 A real number v is the integer round(v * 2^frac_bits) in Z_{2^l}, l = ``ring_bits``. Every node's output has its own
-fraction bits; a weighted layer adds those of its weights, a ReLU (or a truncation) drops the surplus.
+fraction bits; a weighted layer adds those of its weights, a square doubles them, a ReLU (or a truncation) drops the
+surplus.
 """
 
 from typing import Annotated
@@ -22,7 +23,8 @@ class RingConfig(BaseModel):
         weight_frac_bits: fraction bits of every weighted node's weights (and of the reciprocal an average pool
             multiplies by when its window is no power of two), by node name.
         comparison_bits: k of every ReLU and max-pool, by node name: what it compares (a ReLU's input, the difference
-            of two entries of a max-pool's window) satisfies |x| < 2^(k-1) at the input's fraction bits.
+            of two entries of a max-pool's window) satisfies |x| < 2^(k-1) at the input's fraction bits. A square has
+            one, too: what it squares satisfies the same, and 2k - 1 <= ring_bits.
         logit_bits: bits of a logit with its sign, |logit| < 2^(logit_bits - 1) at the output's fraction bits, less than
             ring_bits: what the argmax tournament starts from.
         weight_norm_bits: base-2 logarithm, rounded up, of the largest Euclidean norm of the integer weights that one

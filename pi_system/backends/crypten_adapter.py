@@ -37,6 +37,7 @@ from pi_system.backends.crypten_provider import RecordingProvider, StoredProvide
 from pi_system.backends.crypten_store import CorrelationStore
 from pi_system.backends.crypten_stream import RingStream
 from pi_system.channel.base import Channel
+from pi_system.channel.profile import profiler_of
 from pi_system.errors import ConfigError, InputError, InvariantError, LocalProtocolError
 from pi_system.ring.prg import Prg, fresh_seed
 
@@ -110,6 +111,7 @@ class _Party:
             if self._insecure:
                 self._store.add_empty(count)
                 return
+            profiler_of(peer).enter("correlations")
             link = dealer(self._request)
             try:
                 self._store.receive(count, link)
@@ -132,8 +134,10 @@ class _Party:
             raise LocalProtocolError("infer: expected a prepared runtime, found none")
         material = self._store.use(name)
         provider: Any = crypten.mpc.provider.TrustedFirstParty() if self._insecure else StoredProvider(material)
+        self._interpreter.watch = profiler_of(peer)
         with crypten_session(self.communicator(peer), provider, self._streams):
             logits = self._interpreter.run(self._graph, crypten.cryptensor(picture, src=1))
+            profiler_of(peer).enter("output")
             plain = logits.get_plain_text(dst=1)
         if material:
             raise InvariantError(f"expected an inference to use its whole material, found {len(material)} left")

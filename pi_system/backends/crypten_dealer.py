@@ -1,9 +1,10 @@
-"""The dealer's side of backend ``crypten``: Beaver triples and shared bits for a plan of correlations.
+"""The dealer's side of backend ``crypten``: Beaver triples, squares and shared bits for a plan of correlations.
 
 Functionality: for every item of the plan, shares of a correlation (crypten_plan) for server and client.
 Inputs:   the plan (public) and the number of inferences.
 Outputs:  both parties: a 16-byte seed, which expands to all their shares but one; that one, the server's share of each
-          item's result (c of a triple, the additive share of a bit), is the correction the dealer computes and sends.
+          item's result (c of a triple, r * r of a square, the additive share of a bit), is the correction the dealer
+          computes and sends.
 Cost:     client 16 bytes; server 16 bytes + 8 bytes an element of every item's result (120 bytes a ReLU).
 Error:    none; all relations hold exactly in Z_{2^64}.
 Security: the dealer is trusted: it knows every mask. It sees neither weights nor pictures nor openings, but together
@@ -14,7 +15,7 @@ Source:   Beaver, CRYPTO 1991; seed compression as in CrypTen's TrustedThirdPart
 
 import torch
 
-from pi_system.backends.crypten_plan import AdditiveTriple, BinaryTriple, Item, decode_plan
+from pi_system.backends.crypten_plan import AdditiveTriple, BinaryTriple, Item, SquarePair, decode_plan
 from pi_system.backends.crypten_stream import RingStream
 from pi_system.channel.base import Channel
 from pi_system.errors import RemoteProtocolError
@@ -32,11 +33,13 @@ def inference_stream(seed: bytes, index: int) -> RingStream:
 
 
 def draw_operands(item: Item, stream: RingStream) -> tuple[torch.Tensor, ...]:
-    """A party's shares of the item's free values: (a, b) of a triple, (bit,) of a bit; int64."""
+    """A party's shares of the item's free values: (a, b) of a triple, (r,) of a square, (bit,) of a bit; int64."""
     if isinstance(item, AdditiveTriple):
         return stream.tensor(item.left), stream.tensor(item.right)
     if isinstance(item, BinaryTriple):
         return stream.tensor(item.shape), stream.tensor(item.shape)
+    if isinstance(item, SquarePair):
+        return (stream.tensor(item.shape),)
     return (stream.tensor(item.shape, bits=1),)
 
 
@@ -52,6 +55,9 @@ def correction(item: Item, server: RingStream, client: RingStream) -> torch.Tens
     if isinstance(item, AdditiveTriple):
         a, b = (x.add_(y) for x, y in zip(ours, theirs, strict=True))
         return item.product(a, b).sub_(client_result)
+    if isinstance(item, SquarePair):
+        r = ours[0].add_(theirs[0])
+        return r.mul_(r).sub_(client_result)
     values = [x.bitwise_xor_(y) for x, y in zip(ours, theirs, strict=True)]
     if isinstance(item, BinaryTriple):
         return values[0].bitwise_and_(values[1]).bitwise_xor_(client_result)

@@ -6,6 +6,7 @@ Offline:  Beaver triples and shared bits from the provider.
 Online:   weighted layer: opens x - a and w - b, 1 round, 8 bytes an element of both each way.
           ReLU: CrypTen's conversion to binary shares, an adder over 64 bits, one bit back, one product:
           9 rounds, 232 bytes an active position each way. Max-pool: ceil(log2(window)) such ReLUs.
+          Square: opens x - r, 1 round, 8 bytes an element each way.
           Add, concatenation, flatten, average pool, truncation: local.
 Error:    local truncation is off by up to one ulp (2^-16), and wrong by a large value with probability about
           2^(bits of the product - 64) an element, as in CrypTen: about 2^-10 an inference of a ResNet18.
@@ -29,12 +30,15 @@ from pi_system.artifact.graph import (
     Input,
     Linear,
     MaxPool2d,
+    Node,
     Relu,
+    Square,
     Truncate,
 )
 from pi_system.artifact.model import Masks
 from pi_system.artifact.shapes import weight_shapes
 from pi_system.backends.crypten_import import crypten
+from pi_system.channel.profile import OFF, LayerWatch
 from pi_system.errors import ConfigError
 from pi_system.program.interpreter import Interpreter
 
@@ -96,9 +100,15 @@ class CryptenInterpreter(Interpreter[Any]):
         """Take shared weights (see share_weights) and active positions (see active_indices)."""
         self._weights = weights
         self._active = active
+        self.watch: LayerWatch = OFF
+
+    def _step(self, node: Node, operands: list[Any]) -> Any:
+        self.watch.enter(node.name)
+        return super()._step(node, operands)
 
     def input(self, node: Input, value: Any) -> Any:
         """The shared picture."""
+        self.watch.enter(node.name)
         return value
 
     def weighted(self, node: Conv2d | Linear, x: Any) -> Any:
@@ -117,6 +127,11 @@ class CryptenInterpreter(Interpreter[Any]):
         index = torch.from_numpy(self._active[node.name]).to(flat.device)
         gathered = _from_share(flat.index_select(1, index)).relu()
         return _from_share(flat.index_copy_(1, index, gathered.share).reshape(x.share.shape))
+
+    def square(self, node: Square, x: Any) -> Any:
+        """CrypTen's square from a shared r and r * r, then a local division."""
+        squared = x.square()
+        return squared.div(1 << node.halvings) if node.halvings else squared
 
     def add(self, node: Add, a: Any, b: Any) -> Any:
         """Local sum."""

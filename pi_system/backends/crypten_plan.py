@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pi_system.errors import RemoteProtocolError
 
-__all__ = ["AdditiveTriple", "BinaryTriple", "Item", "Plan", "SharedBit", "decode_plan", "encode_plan"]
+__all__ = ["AdditiveTriple", "BinaryTriple", "Item", "Plan", "SharedBit", "SquarePair", "decode_plan", "encode_plan"]
 
 MAX_REQUEST_BYTES = 16 << 20
 MAX_ELEMENTS = 1 << 28
@@ -82,7 +82,18 @@ class SharedBit(_ItemBase):
         return self.shape
 
 
-Item = AdditiveTriple | BinaryTriple | SharedBit
+class SquarePair(_ItemBase):
+    """Shares of a uniform r and of r * r, in Z_{2^64}."""
+
+    kind: Literal["square"] = "square"
+    shape: _Shape
+
+    def result_shape(self) -> tuple[int, ...]:
+        """Shape of r * r."""
+        return self.shape
+
+
+Item = AdditiveTriple | BinaryTriple | SharedBit | SquarePair
 
 
 class Plan(BaseModel):

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import torch
 
 from pi_system.backends.crypten_import import crypten
-from pi_system.backends.crypten_plan import AdditiveTriple, BinaryTriple, Item, SharedBit
+from pi_system.backends.crypten_plan import AdditiveTriple, BinaryTriple, Item, SharedBit, SquarePair
 from pi_system.backends.crypten_store import Material, Shares
 from pi_system.errors import CorrelationExhaustedError, CorrelationMismatchError, LocalProtocolError
 
@@ -41,13 +41,14 @@ class _Provider(ABC):
         shares = self._shares(SharedBit(shape=tuple(size)))
         return _arithmetic(shares.result), _binary(shares.operands[0])
 
-    def square(self, size: Sequence[int], device: object = None) -> NoReturn:
-        """Never asked for by a supported graph."""
-        raise LocalProtocolError("provider: expected triples or bits, found a request for a square")
+    def square(self, size: Sequence[int], device: object = None) -> tuple[Any, Any]:
+        """ArithmeticSharedTensors r, r * r."""
+        shares = self._shares(SquarePair(shape=tuple(size)))
+        return _arithmetic(shares.operands[0]), _arithmetic(shares.result)
 
     def wrap_rng(self, size: Sequence[int], device: object = None) -> NoReturn:
         """Never asked for by two parties."""
-        raise LocalProtocolError("provider: expected triples or bits, found a request for wraps")
+        raise LocalProtocolError("provider: expected triples, squares or bits, found a request for wraps")
 
     @abstractmethod
     def _shares(self, item: Item) -> Shares:

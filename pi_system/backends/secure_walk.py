@@ -8,6 +8,7 @@ fresh mask offline, which costs nothing online.
 
     value                    client's share
     input, ReLU output       fresh
+    output of a square       fresh
     conv, linear             not fresh (c_c of that layer)
     add, pools, concat       fresh if all operands are
     truncation               fresh if the operand is
@@ -35,6 +36,7 @@ from pi_system.artifact.graph import (
     Linear,
     MaxPool2d,
     Relu,
+    Square,
     Truncate,
 )
 from pi_system.artifact.ring_config import RingConfig
@@ -80,7 +82,7 @@ class SecureWalk(Interpreter[Share]):
 
     @abstractmethod
     def _gate(self, name: str, spec: GateSpec, x: Any, positions: Positions) -> RingArray:
-        """ReLU with truncation on the flat ``positions`` (None: all) of ``x``; returns (N, spec.count), fresh."""
+        """The activation ``spec.kind`` on the flat ``positions`` (None: all) of ``x``; (N, spec.count), fresh."""
 
     @abstractmethod
     def _remask(self, name: str, x: RingArray) -> RingArray:
@@ -117,6 +119,11 @@ class SecureWalk(Interpreter[Share]):
         merged[:, active] = out
         merged[:, passive] = self._remask(f"{node.name}/passive", kept)
         return Share(merged.reshape(-1, *node.shape), True)
+
+    def square(self, node: Square, x: Share) -> Share:
+        """The square gate on every position; ``halvings`` is in the fraction bits."""
+        out = self._gate(node.name, self._square_spec(node), x.data, None)
+        return Share(out.reshape(-1, *node.shape), True)
 
     def add(self, node: Add, a: Share, b: Share) -> Share:
         """Sum at the larger of the two scales."""
@@ -204,6 +211,15 @@ class SecureWalk(Interpreter[Share]):
 
     def _spec(self, count: int, bits: int, shift: int) -> GateSpec:
         return GateSpec(count=count, ring_bits=self.config.ring_bits, comparison_bits=bits, shift=shift)
+
+    def _square_spec(self, node: Square) -> GateSpec:
+        return GateSpec(
+            kind="square",
+            count=int(np.prod(node.shape)),
+            ring_bits=self.config.ring_bits,
+            comparison_bits=self.config.comparison_bits[node.name],
+            shift=0,
+        )
 
 
 def _full(data: Any) -> RingArray:

@@ -23,6 +23,7 @@ from pi_system.artifact.graph import (
     Node,
     Relu,
     Shape,
+    Square,
 )
 from pi_system.artifact.shapes import infer_shape
 
@@ -112,6 +113,10 @@ class Draft:
         added = self.add_node(Relu(name=name, inputs=(x,), shape=shape, active=int(full.sum()), masked=True))
         self.masks[added] = full
         return added
+
+    def square(self, name: str, x: str, halvings: int = 0) -> str:
+        """X * x / 2^halvings."""
+        return self.add_node(Square(name=name, inputs=(x,), shape=self.nodes[x].shape, halvings=halvings))
 
     def add(self, name: str, a: str, b: str) -> str:
         """Sum of two values."""

@@ -10,6 +10,7 @@ from torch import nn
 
 from pi_system.export.draft import Draft, Pair
 from pi_system.train.relu import MaskedReLU
+from pi_system.train.square import Square
 
 __all__ = ["LAYERS", "Refused", "global_average"]
 
@@ -79,6 +80,10 @@ def _masked_relu(draft: Draft, name: str, module: MaskedReLU, x: str) -> str:
     return draft.relu(name, x, module.mask.numpy())
 
 
+def _square(draft: Draft, name: str, module: Square, x: str) -> str:
+    return draft.square(name, x, module.halvings)
+
+
 def _avg_pool(draft: Draft, name: str, module: nn.AvgPool2d, x: str) -> str:
     _require(module, ceil_mode=False, divisor_override=None)
     padding = _pair(module.padding)
@@ -134,6 +139,7 @@ LAYERS: dict[type[nn.Module], Callable[[Draft, str, Any, str], str]] = {
     nn.BatchNorm1d: _batch_norm,
     nn.ReLU: _relu,
     MaskedReLU: _masked_relu,
+    Square: _square,
     nn.AvgPool2d: _avg_pool,
     nn.AdaptiveAvgPool2d: _adaptive_pool,
     nn.MaxPool2d: _max_pool,

@@ -12,6 +12,7 @@ from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import UnsupportedLayerError
 from pi_system.export.exporter import export_network, lower
 from pi_system.export.quantise import QuantiseOptions
+from pi_system.train.square import START_SCALE, START_SHIFT, Square
 
 __all__ = ["random_artifact", "random_pictures", "randomise"]
 
@@ -25,7 +26,11 @@ def random_pictures(shape: tuple[int, int, int], count: int, seed: int) -> NDArr
 
 
 def randomise(module: nn.Module, shape: tuple[int, int, int], seed: int) -> nn.Module:
-    """A copy of ``module`` with He-initialised weights and batch statistics taken from random pictures."""
+    """A copy of ``module`` with He-initialised weights and batch statistics taken from random pictures.
+
+    In a network with squares batch normalisation also scales and shifts as it does before training, so that values
+    neither vanish nor grow with depth.
+    """
     module = copy.deepcopy(module).cpu()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
@@ -35,11 +40,14 @@ def randomise(module: nn.Module, shape: tuple[int, int, int], seed: int) -> nn.M
                 nn.init.kaiming_normal_(child.weight, nonlinearity="relu")
                 if child.bias is not None:
                     nn.init.normal_(child.bias, std=0.1)
+        squares = any(isinstance(child, Square) for child in module.modules())
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # a plain average over the batches below
             if norm.affine:
-                nn.init.normal_(norm.bias, std=0.1)
+                nn.init.normal_(norm.bias, mean=START_SHIFT if squares else 0.0, std=0.1)
+                if squares:
+                    nn.init.constant_(norm.weight, START_SCALE)
         module.train()
         for batch in range(2):
             module(torch.from_numpy(random_pictures(shape, 8, seed + batch)))

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pi_system.artifact.graph import Graph, MaxPool2d, Node, Relu
+from pi_system.artifact.graph import Graph, MaxPool2d, Node, Relu, Square
 from pi_system.artifact.model import Masks, Weights
+from pi_system.errors import FixedPointRangeError
 from pi_system.program.float_point import FloatInterpreter
 
 __all__ = ["Ranges", "calibrate", "tail_log2"]
@@ -26,7 +27,7 @@ class Ranges:
 
     Attributes:
         output: of every node's value, all positions.
-        compared: of what a ReLU (active positions only) or a max-pool compares, by that node.
+        compared: of what a ReLU (active positions only) or a max-pool compares, or a square squares, by that node.
         logits: the float logits (N, classes) of the calibration pictures.
     """
 
@@ -48,6 +49,10 @@ class _Recorder(FloatInterpreter):
         self.ranges.compared[node.name] = _peaks(x if mask is None else x[:, mask])
         return super().relu(node, x)
 
+    def square(self, node: Square, x: Tensor) -> Tensor:
+        self.ranges.compared[node.name] = _peaks(x)
+        return super().square(node, x)
+
     def maxpool(self, node: MaxPool2d, x: Tensor) -> Tensor:
         self.ranges.compared[node.name] = _peaks(x)
         return super().maxpool(node, x)
@@ -58,10 +63,17 @@ def _peaks(value: Tensor) -> NDArray[np.float64]:
 
 
 def calibrate(graph: Graph, masks: Masks, weights: Weights, pictures: NDArray[np.float32]) -> Ranges:
-    """Run the float interpreter on ``pictures`` (N, C, H, W), preprocessed, and record every value's peaks."""
+    """Run the float interpreter on ``pictures`` (N, C, H, W), preprocessed, and record every value's peaks.
+
+    Raises:
+        FixedPointRangeError: a value overflows float32, as deep squares can.
+    """
     recorder = _Recorder(masks, weights)
     logits = recorder.run(graph, torch.from_numpy(np.ascontiguousarray(pictures)))
     recorder.ranges.logits = logits.double().numpy()
+    for name, peaks in recorder.ranges.output.items():
+        if not np.isfinite(peaks).all():
+            raise FixedPointRangeError(f"node {name}: expected finite values on the calibration pictures")
     return recorder.ranges
 
 

@@ -1,4 +1,8 @@
-"""One way to give every node of a graph its fraction bits: a walk that also inserts the truncations it needs."""
+"""One way to give every node of a graph its fraction bits: a walk that also inserts the truncations it needs.
+
+A square doubles the fraction bits of its operand, so the operand is truncated to those of an activation before, and
+the result again where a layer multiplies it. Both are local, so a network with squares needs more than 32 ring bits.
+"""
 
 from dataclasses import dataclass, field
 from math import ceil, floor, log2, prod
@@ -18,6 +22,7 @@ from pi_system.artifact.graph import (
     MaxPool2d,
     Node,
     Relu,
+    Square,
     Truncate,
 )
 from pi_system.artifact.model import Weights
@@ -119,7 +124,7 @@ class _Walk:
         """Append ``node`` with its scale; False if its value does not fit the ring."""
         if multiplies(node):
             self._truncate_above(node.inputs[0], self.options.frac_bits + _SLACK_BITS)
-        if isinstance(node, Relu) and self.options.truncate_before_relu:
+        if isinstance(node, Square) or (isinstance(node, Relu) and self.options.truncate_before_relu):
             self._truncate_above(node.inputs[0], self.options.frac_bits)
         placed = node.model_copy(update={"inputs": tuple(self.renamed.get(name, name) for name in node.inputs)})
         operands = [self.frac_bits[name] for name in placed.inputs]
@@ -131,8 +136,10 @@ class _Walk:
         frac_bits = self._free_frac_bits(placed, operands) if found is None else found
         self.frac_bits[node.name] = frac_bits
         self.nodes.append(placed)
-        if isinstance(node, Relu | MaxPool2d):
+        if isinstance(node, Relu | MaxPool2d | Square):
             self._compare(node, operands[0])
+        if isinstance(node, Square) and 2 * self.comparison_bits[node.name] - 1 > self.options.ring_bits:
+            return False
         room = self.options.ring_bits - 1 - frac_bits
         self.overflows.append(tail_log2(self.ranges.output[node.name], 2.0**room))
         return self.integer[node.name] <= room and frac_bits < 64

@@ -9,10 +9,13 @@ from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.ring_layer import RingLayer
 from pi_system.backends.secure_walk import SecureWalk, Share
 from pi_system.channel.base import Channel
+from pi_system.channel.profile import profiler_of
 from pi_system.offline.layout import Bundle
 from pi_system.offline.seeds import PartySeed
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.relu_dcf import DcfRelu
+from pi_system.protocols.square import dealt
+from pi_system.protocols.square.cost import delta_bytes
 from pi_system.ring.carrier import RingArray, wire
 from pi_system.ring.prg import SEED_BYTES
 
@@ -40,6 +43,7 @@ class ClientOffline(SecureWalk):
         super().__init__(public.public.graph, public.public.ring, public.masks)
         self._relu, self._layers, self._bundle = relu, layers, bundle
         self._server, self._dealer = server, dealer
+        self._watch = profiler_of(server)
         seeds = dealer.recv(2 * SEED_BYTES)
         bundle.fill("seed", seeds[:SEED_BYTES])
         bundle.fill("salt", seeds[SEED_BYTES:])
@@ -56,17 +60,25 @@ class ClientOffline(SecureWalk):
         self._bundle.fill("label", wire(label))
 
     def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
+        self._watch.enter("linear")
         size = int(np.prod(node.shape)) * self.ring.itemsize
         correlation = np.frombuffer(self._dealer.recv(size), self.ring.dtype).reshape(1, *node.shape)
         share: RingArray = self._layers[node.name](x) + correlation
         return share
 
     def _gate(self, name: str, spec: GateSpec, x: Any, positions: Any) -> RingArray:
-        self._bundle.fill(f"{name}/key", self._dealer.recv(self._relu.key_bytes(spec)))
-        flat = x.reshape(-1) if positions is None else x.reshape(-1)[positions]
-        masked = self._relu.mask_share(spec, self._seed.gate_seed(name), self._salt, np.ascontiguousarray(flat))
-        self._server.send(masked.data)
-        return self._fresh(name, spec.count).reshape(1, -1)
+        self._watch.enter("gates")
+        flat = np.ascontiguousarray(x.reshape(-1) if positions is None else x.reshape(-1)[positions])
+        seed, fresh = self._seed.gate_seed(name), self._fresh(name, spec.count)
+        if spec.kind == "square":
+            correction = self._dealer.recv(delta_bytes(spec))
+            delta, offset = dealt.client_offset(spec, seed, correction, flat, fresh)
+            self._bundle.fill(f"{name}/offset", wire(offset))
+            self._server.send(delta)
+        else:
+            self._bundle.fill(f"{name}/key", self._dealer.recv(self._relu.key_bytes(spec)))
+            self._server.send(self._relu.mask_share(spec, seed, self._salt, flat).data)
+        return fresh.reshape(1, -1)
 
     def _remask(self, name: str, x: RingArray) -> RingArray:
         fresh = self._fresh(name, x.shape[1]).reshape(1, -1)

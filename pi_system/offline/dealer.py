@@ -6,7 +6,7 @@
                        <-- seed_0, salt       seed_1, salt -->
                         per weighted layer:   V = B * r - c_s -->
                         per gate:
-                       <-- key, corrections             key -->
+                       <-- key, corrections             key -->     (of a square: z_1 -->, protocols/square)
 
 B is the layer's fixed mask (from the weight seed, known to server and dealer), r the client's fresh mask (from
 seed_1), c_s the server's share (from seed_0). The client adds E * r, E = W - B, which it has from the server and
@@ -28,6 +28,7 @@ from pi_system.offline.request import parse_request
 from pi_system.offline.seeds import PartySeed, fixed_mask
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.relu_dcf import DcfRelu
+from pi_system.protocols.square import dealt
 from pi_system.ring.carrier import RingArray, wire
 from pi_system.ring.prg import SEED_BYTES, fresh_seed
 
@@ -84,10 +85,13 @@ class _Dealing(SecureWalk):
 
     def _gate(self, name: str, spec: GateSpec, x: Any, positions: Any) -> RingArray:
         seeds = (self._seeds[0].gate_seed(name), self._seeds[1].gate_seed(name))
-        key, corrections = self._relu.deal(spec, *seeds, self._salt)
-        self._client.send(key.data)
-        self._server.send(key.data)
-        self._server.send(corrections.data)
+        if spec.kind == "square":
+            self._client.send(dealt.deal(spec, *seeds))
+        else:
+            key, corrections = self._relu.deal(spec, *seeds, self._salt)
+            self._client.send(key.data)
+            self._server.send(key.data)
+            self._server.send(corrections.data)
         return self._fresh(name, spec.count).reshape(1, -1)
 
     def _remask(self, name: str, x: RingArray) -> RingArray:

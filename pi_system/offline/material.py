@@ -12,18 +12,20 @@ __all__ = ["client_layout", "server_layout"]
 
 
 def server_layout(schedule: Schedule, relu: DcfRelu, ring: Ring) -> Layout:
-    """Seed, public salt, then a gate's key, corrections and masked client share, or a re-masking's difference."""
+    """Seed, public salt, then a gate's key, corrections and masked client share (a square's delta), or a difference."""
     return Layout.of([("seed", SEED_BYTES), ("salt", SEED_BYTES), *_server_sections(schedule, relu, ring)])
 
 
 def client_layout(schedule: Schedule, relu: DcfRelu, ring: Ring) -> Layout:
-    """Seed, public salt, every gate's key, and the client's shares of logits and label."""
+    """Seed, public salt, every gate's key (of a square its offset), and the client's shares of logits and label."""
     return Layout.of([("seed", SEED_BYTES), ("salt", SEED_BYTES), *_client_sections(schedule, relu, ring)])
 
 
 def _server_sections(schedule: Schedule, relu: DcfRelu, ring: Ring) -> Iterator[tuple[str, int]]:
     for step in schedule.steps:
-        if isinstance(step, Gate):
+        if isinstance(step, Gate) and step.spec.kind == "square":
+            yield f"{step.name}/delta", step.spec.count * ring.itemsize
+        elif isinstance(step, Gate):
             yield f"{step.name}/key", relu.key_bytes(step.spec)
             yield f"{step.name}/corrections", relu.correction_bytes(step.spec)
             yield f"{step.name}/masked", relu.masked_bytes(step.spec)
@@ -33,7 +35,9 @@ def _server_sections(schedule: Schedule, relu: DcfRelu, ring: Ring) -> Iterator[
 
 def _client_sections(schedule: Schedule, relu: DcfRelu, ring: Ring) -> Iterator[tuple[str, int]]:
     for step in schedule.steps:
-        if isinstance(step, Gate):
+        if isinstance(step, Gate) and step.spec.kind == "square":
+            yield f"{step.name}/offset", step.spec.count * ring.itemsize
+        elif isinstance(step, Gate):
             yield f"{step.name}/key", relu.key_bytes(step.spec)
         elif isinstance(step, Output):
             yield "output", step.count * ring.itemsize

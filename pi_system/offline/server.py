@@ -7,6 +7,8 @@ from pi_system.offline.schedule import Gate, Remask, Schedule
 from pi_system.offline.seeds import PartySeed, fixed_mask
 from pi_system.program.encoding import IntWeights
 from pi_system.protocols.relu_dcf import DcfRelu
+from pi_system.protocols.square import dealt
+from pi_system.protocols.square.cost import delta_bytes
 from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.ring.prg import SEED_BYTES
 
@@ -31,7 +33,10 @@ def receive_picture(schedule: Schedule, relu: DcfRelu, bundle: Bundle, client: C
     bundle.fill("salt", seeds[SEED_BYTES:])
     seed, salt = PartySeed(bytes(seeds[:SEED_BYTES])), bytes(seeds[SEED_BYTES:])
     for step in schedule.steps:
-        if isinstance(step, Gate):
+        if isinstance(step, Gate) and step.spec.kind == "square":
+            delta = dealt.receive_delta(step.spec, client.recv(delta_bytes(step.spec)))
+            bundle.fill(f"{step.name}/delta", wire(delta))
+        elif isinstance(step, Gate):
             bundle.fill(f"{step.name}/key", dealer.recv(relu.key_bytes(step.spec)))
             bundle.fill(f"{step.name}/corrections", dealer.recv(relu.correction_bytes(step.spec)))
             packed = client.recv(relu.masked_message_bytes(step.spec))

@@ -25,10 +25,10 @@ from pi_system.errors import (
 )
 from pi_system.offline.layout import Bundle, Layout
 
-__all__ = ["MaterialStore"]
+__all__ = ["HEADER_BYTES", "MaterialStore"]
 
 _MAGIC = b"PIMAT\x00\x00\x01"
-_HEADER_BYTES = 4096
+HEADER_BYTES = 4096
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -117,10 +117,10 @@ class MaterialStore:
             size = os.fstat(file.fileno()).st_size
             if size == 0:
                 raise CorrelationReusedError(f"material {material_id}: expected unused, found used")
-            header = file.read(_HEADER_BYTES)
-            if size != _HEADER_BYTES + layout.nbytes or file.readinto(bundle.body.data) != layout.nbytes:
+            header = file.read(HEADER_BYTES)
+            if size != HEADER_BYTES + layout.nbytes or file.readinto(bundle.body.data) != layout.nbytes:
                 raise CorrelationMismatchError(
-                    f"material {material_id}: expected {_HEADER_BYTES + layout.nbytes} bytes, found {size}"
+                    f"material {material_id}: expected {HEADER_BYTES + layout.nbytes} bytes, found {size}"
                 )
             file.truncate(0)
             os.fsync(file.fileno())
@@ -141,7 +141,7 @@ class MaterialStore:
         digest = hashlib.sha256(text)
         digest.update(bundle.body.data)
         header = _MAGIC + digest.digest() + struct.pack("<I", len(text)) + text
-        return header.ljust(_HEADER_BYTES, b"\0")
+        return header.ljust(HEADER_BYTES, b"\0")
 
     def _path(self, material_id: str, state: str) -> Path:
         if not _ID.fullmatch(material_id):

@@ -7,7 +7,7 @@
                    <-- Enc(r) of every weighted layer
                        Enc(W * r - c_s) -->         c_c; c_s stays, from the server's seed
                    in the schedule's order:
-                   <-> the gate's own offline phase (protocols/relu_gmw, protocols/relu_gc)
+                   <-> the gate's own offline phase (protocols/relu_gmw, protocols/relu_gc, protocols/square)
                    <-- re-masking differences
 
 The client's masks enter the encryption before any answer is back: fresh masks do not depend on answers, so the
@@ -23,6 +23,7 @@ from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.secure_walk import Positions, SecureWalk, Share
 from pi_system.channel.base import Channel
+from pi_system.channel.profile import profiler_of
 from pi_system.offline.layout import Bundle, Layout
 from pi_system.offline.schedule import Gate, Output, Remask, Schedule
 from pi_system.offline.seeds import PartySeed
@@ -31,10 +32,16 @@ from pi_system.protocols.linear_he import LinearHeClient, LinearPlan, linear_sha
 from pi_system.protocols.ot.material import material_bytes, pack_material
 from pi_system.protocols.ot.party import OtParty
 from pi_system.protocols.ot.relu import OtRelu
+from pi_system.protocols.square import SQUARE
 from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.ring.prg import SEED_BYTES, Prg
 
-__all__ = ["client_layout", "linear_plan", "prepare_client", "prepare_server", "server_layout"]
+__all__ = ["client_layout", "gate_protocol", "linear_plan", "prepare_client", "prepare_server", "server_layout"]
+
+
+def gate_protocol(spec: GateSpec, relu: OtRelu) -> OtRelu:
+    """The protocol of a gate: the backend's own for ReLUs, the same for all backends for squares."""
+    return SQUARE if spec.kind == "square" else relu
 
 
 def linear_plan(public: PublicArtifact) -> LinearPlan:
@@ -48,7 +55,7 @@ def server_layout(schedule: Schedule, relu: OtRelu, ring: Ring) -> Layout:
     sections = [("seed", SEED_BYTES)]
     for step in schedule.steps:
         if isinstance(step, Gate):
-            sections.append((step.name, material_bytes(relu.server_shapes(step.spec))))
+            sections.append((step.name, material_bytes(gate_protocol(step.spec, relu).server_shapes(step.spec))))
         elif isinstance(step, Remask):
             sections.append((f"{step.name}/difference", step.count * ring.itemsize))
     return Layout.of(sections)
@@ -59,7 +66,7 @@ def client_layout(schedule: Schedule, relu: OtRelu, ring: Ring) -> Layout:
     sections = [("seed", SEED_BYTES)]
     for step in schedule.steps:
         if isinstance(step, Gate):
-            sections.append((step.name, material_bytes(relu.client_shapes(step.spec))))
+            sections.append((step.name, material_bytes(gate_protocol(step.spec, relu).client_shapes(step.spec))))
         elif isinstance(step, Output):
             sections += [("output", step.count * ring.itemsize), ("label", ring.itemsize)]
     return Layout.of(sections)
@@ -72,8 +79,9 @@ def prepare_server(
     prg = Prg(seed.seed)
     for step in schedule.steps:
         if isinstance(step, Gate):
-            material = relu.offline_server(step.spec, client, ots, prg.child("gate", step.name))
-            bundle.fill(step.name, pack_material(material, relu.server_shapes(step.spec)))
+            protocol = gate_protocol(step.spec, relu)
+            material = protocol.offline_server(step.spec, client, ots, prg.child("gate", step.name))
+            bundle.fill(step.name, pack_material(material, protocol.server_shapes(step.spec)))
         elif isinstance(step, Remask):
             section = bundle.section(f"{step.name}/difference")
             bundle.fill(f"{step.name}/difference", client.recv(section.nbytes))
@@ -91,6 +99,7 @@ def prepare_client(
     """The client's side of one picture."""
     masks = _MaskWalk(public, seed).collect()
     shares = linear.run(server, masks)
+    profiler_of(server).enter("gates")
     _ClientWalk(public, seed, relu, bundle, server, ots, shares).fill()
 
 
@@ -162,9 +171,9 @@ class _ClientWalk(_Fresh):
     def _gate(self, name: str, spec: GateSpec, x: Any, positions: Positions) -> RingArray:
         flat = x.reshape(-1) if positions is None else x.reshape(-1)[positions]
         share, mask = self.ring.reduce(np.ascontiguousarray(flat)), self._fresh(name, spec.count)
-        prg = self._prg.child("gate", name)
-        material = self._relu.offline_client(spec, share, mask, self._server, self._ots, prg)
-        self._bundle.fill(name, pack_material(material, self._relu.client_shapes(spec)))
+        prg, protocol = self._prg.child("gate", name), gate_protocol(spec, self._relu)
+        material = protocol.offline_client(spec, share, mask, self._server, self._ots, prg)
+        self._bundle.fill(name, pack_material(material, protocol.client_shapes(spec)))
         return mask.reshape(1, -1)
 
     def _remask(self, name: str, x: RingArray) -> RingArray:

@@ -4,7 +4,15 @@
 start fast is here.
 """
 
-from pi_system.program.counts import count_nodes, mac_count, parameter_count, relu_count, relu_layers
+from pi_system.program.counts import (
+    count_nodes,
+    mac_count,
+    parameter_count,
+    relu_count,
+    relu_layers,
+    square_count,
+    square_layers,
+)
 from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
 from pi_system.program.interpreter import Interpreter
 
@@ -18,4 +26,6 @@ __all__ = [
     "quantise_weights",
     "relu_count",
     "relu_layers",
+    "square_count",
+    "square_layers",
 ]

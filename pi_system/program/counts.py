@@ -1,9 +1,9 @@
-"""Exact counts of an exported graph for one picture: ReLUs, multiply-accumulates, parameters. Torch-free."""
+"""Exact counts of an exported graph for one picture: ReLUs, squares, multiply-accumulates, parameters. Torch-free."""
 
 from dataclasses import dataclass
 from math import prod
 
-from pi_system.artifact.graph import Conv2d, Graph, Linear, Node, Relu
+from pi_system.artifact.graph import Conv2d, Graph, Linear, Node, Relu, Square
 
 __all__ = [
     "NodeCount",
@@ -12,6 +12,8 @@ __all__ = [
     "parameter_count",
     "relu_count",
     "relu_layers",
+    "square_count",
+    "square_layers",
 ]
 
 
@@ -24,6 +26,7 @@ class NodeCount:
         op: its operation.
         shape: of its output, without the batch.
         relus: active ReLU positions.
+        squares: positions of a square activation.
         macs: multiply-accumulates of a convolution or linear layer, zero padding counted.
         parameters: weights and biases.
     """
@@ -32,6 +35,7 @@ class NodeCount:
     op: str
     shape: tuple[int, ...]
     relus: int
+    squares: int
     macs: int
     parameters: int
 
@@ -52,6 +56,7 @@ def _count(node: Node) -> NodeCount:
         op=node.op,
         shape=node.shape,
         relus=node.active if isinstance(node, Relu) else 0,
+        squares=prod(node.shape) if isinstance(node, Square) else 0,
         macs=prod(node.shape) * taps,
         parameters=node.shape[0] * (taps + 1) if taps else 0,
     )
@@ -63,8 +68,18 @@ def relu_count(graph: Graph) -> int:
 
 
 def relu_layers(graph: Graph) -> int:
-    """ReLU layers with an active position: the secure run's round trips."""
+    """ReLU layers with an active position: the secure run's round trips, beside those of ``square_layers``."""
     return sum(node.active > 0 for node in graph.relus())
+
+
+def square_count(graph: Graph) -> int:
+    """Positions of square activations."""
+    return sum(prod(node.shape) for node in graph.squares())
+
+
+def square_layers(graph: Graph) -> int:
+    """Layers of square activations."""
+    return len(graph.squares())
 
 
 def mac_count(graph: Graph) -> int:

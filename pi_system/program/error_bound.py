@@ -2,8 +2,10 @@
 
 Each shift of the secure run is off by a little: an active ReLU by 0 or +1 ulp of its output (design, section 4a),
 a local truncation by -1 to +1. These intervals are carried through the graph: linear layers by interval arithmetic
-with the integer weights, ReLU and max-pool as monotone 1-Lipschitz functions, shifts rounding outwards. The bound
-holds for every input; it grows with depth, so for deep networks it is much larger than any error seen.
+with the integer weights, ReLU and max-pool as monotone 1-Lipschitz functions, shifts rounding outwards. A square is
+exact, and what it squares satisfies |x| < 2^(k-1), so an error e there becomes at most 2^k |e| + e^2. The bound holds
+for every input within range whose local truncations do not fail (RingConfig.truncation_log2); it grows with depth, so
+for deep networks it is much larger than any error seen, and with many squares it ends at 2^l and says nothing.
 """
 
 from typing import NamedTuple
@@ -25,6 +27,7 @@ from pi_system.artifact.graph import (
     Linear,
     MaxPool2d,
     Relu,
+    Square,
     Truncate,
 )
 from pi_system.artifact.model import Artifact, Masks
@@ -78,6 +81,12 @@ class _ErrorInterpreter(Interpreter[ErrorInterval]):
             return active
         passed, where = _shifted(x, shift, below=1), torch.from_numpy(mask)
         return ErrorInterval(torch.where(where, active.low, passed.low), torch.where(where, active.high, passed.high))
+
+    def square(self, node: Square, x: ErrorInterval) -> ErrorInterval:
+        error = torch.maximum(-x.low, x.high)
+        bound = error * (error + 2.0 ** self._ring.comparison_bits[node.name]) * _WIDEN
+        bound = bound.clamp(max=2.0**self._ring.ring_bits)  # representatives mod 2^l are never further apart
+        return ErrorInterval(-bound, bound)
 
     def add(self, node: Add, a: ErrorInterval, b: ErrorInterval) -> ErrorInterval:
         left, right = self._aligned(node, [a, b])

@@ -20,6 +20,7 @@ from pi_system.artifact.graph import (
     MaxPool2d,
     Node,
     Relu,
+    Square,
     Truncate,
 )
 from pi_system.artifact.model import Artifact, Masks
@@ -58,7 +59,7 @@ class FixedInterpreter(Interpreter[IntArray]):
             masks: ReLU map.
             weights: from ``quantise_weights``.
             check_range: raise FixedPointRangeError when a compared value leaves |x| < 2^(k-1), where the secure
-                comparison is undefined.
+                comparison is undefined, or a squared one, where the result may wrap.
         """
         self._ring = ring
         self._masks = masks
@@ -86,6 +87,11 @@ class FixedInterpreter(Interpreter[IntArray]):
         self._check(node, x if mask is None else x[:, mask])
         positive = np.maximum(x, 0)
         return (positive if mask is None else np.where(mask, positive, x)) >> self._shift(node)
+
+    def square(self, node: Square, x: IntArray) -> IntArray:
+        """X * x, exactly; the fraction bits of the result say the rest."""
+        self._check(node, x)
+        return self._wrap(x * x)
 
     def add(self, node: Add, a: IntArray, b: IntArray) -> IntArray:
         """Sum at the finer of the two scales."""
@@ -129,7 +135,7 @@ class FixedInterpreter(Interpreter[IntArray]):
         bound = 1 << (self._ring.comparison_bits[node.name] - 1)
         if self._check_range and values.size and not (-bound < values.min() and values.max() < bound):
             bits = bound.bit_length() - 1
-            raise FixedPointRangeError(f"node {node.name}: expected compared values below 2^{bits} in magnitude")
+            raise FixedPointRangeError(f"node {node.name}: expected values below 2^{bits} in magnitude")
 
 
 def fixed_logits(

@@ -20,6 +20,7 @@ from pi_system.artifact.graph import (
     MaxPool2d,
     Node,
     Relu,
+    Square,
     Truncate,
 )
 from pi_system.artifact.model import Artifact, Masks, Weights
@@ -77,6 +78,10 @@ class FloatInterpreter(Interpreter[Tensor]):
         """ReLU on the active positions."""
         mask = self._masks.get(node.name)
         return self._seen(node, torch.relu(x) if mask is None else torch.where(mask, torch.relu(x), x))
+
+    def square(self, node: Square, x: Tensor) -> Tensor:
+        """X * x / 2^halvings."""
+        return self._seen(node, x * x * 2.0**-node.halvings)
 
     def add(self, node: Add, a: Tensor, b: Tensor) -> Tensor:
         """Sum."""

@@ -19,6 +19,7 @@ from pi_system.artifact.graph import (
     MaxPool2d,
     Node,
     Relu,
+    Square,
     Truncate,
 )
 from pi_system.errors import InvariantError
@@ -49,6 +50,8 @@ class Interpreter(ABC, Generic[V]):
                 return self.weighted(node, operands[0])
             case Relu():
                 return self.relu(node, operands[0])
+            case Square():
+                return self.square(node, operands[0])
             case Add():
                 return self.add(node, operands[0], operands[1])
             case Concat():
@@ -74,6 +77,10 @@ class Interpreter(ABC, Generic[V]):
     @abstractmethod
     def relu(self, node: Relu, x: V) -> V:
         """ReLU on the active positions, identity elsewhere."""
+
+    @abstractmethod
+    def square(self, node: Square, x: V) -> V:
+        """X * x / 2^halvings."""
 
     @abstractmethod
     def add(self, node: Add, a: V, b: V) -> V:

@@ -1,8 +1,9 @@
-"""The seam every ReLU protocol fits: a fixed number of server-message, client-reply exchanges on flat batches.
+"""The seam every activation protocol fits: a fixed number of server-message, client-reply exchanges on flat batches.
 
-A gate evaluates ReLU with truncation on ``count`` ring elements of one ReLU layer. Before it the server holds the
-share y_0, the client y_1 (known to it since the offline phase), y_0 + y_1 = y mod 2^l, |y| < 2^(k-1) as a signed
-number. After it the server holds D = (ReLU(y) >> shift) - r mod 2^l, the client the mask r it chose offline.
+A gate evaluates f on ``count`` ring elements of one layer: f(y) = ReLU(y) >> shift or, of kind "square", y * y.
+Before it the server holds the share y_0, the client y_1 (known to it since the offline phase), y_0 + y_1 = y mod 2^l,
+|y| < 2^(k-1) as a signed number. After it the server holds D = f(y) - r mod 2^l, the client the mask r it chose
+offline.
 
 The executor drives a gate chunk by chunk, so that computing and sending overlap; for exchange i of 0..round_trips-1:
 
@@ -15,7 +16,7 @@ Chunks are multiples of ``spec.block`` elements except the last. Gates do no IO:
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
@@ -31,16 +32,18 @@ class GateSpec:
     """Public parameters of one gate.
 
     Attributes:
+        kind: which function.
         count: n, number of ring elements.
         ring_bits: l.
-        comparison_bits: k, the input satisfies |y| < 2^(k-1).
-        shift: f, bits dropped from the output (0 for a plain ReLU).
+        comparison_bits: k, the input satisfies |y| < 2^(k-1). Of a square 2k - 1 <= l, so that the result fits.
+        shift: bits dropped from the output (0 for a plain ReLU, and for every square).
     """
 
     count: int
     ring_bits: int
     comparison_bits: int
     shift: int
+    kind: Literal["relu", "square"] = "relu"
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -52,6 +55,11 @@ class GateSpec:
             )
         if not 0 <= self.shift < self.comparison_bits:
             raise ConfigError(f"shift: expected 0..{self.comparison_bits - 1}, found {self.shift}")
+        if self.kind == "square" and (self.shift or 2 * self.comparison_bits - 1 > self.ring_bits):
+            raise ConfigError(
+                f"square: expected no shift and 2 * comparison bits - 1 <= {self.ring_bits}, "
+                f"found {self.shift}, {self.comparison_bits}"
+            )
 
     @property
     def block(self) -> int:

@@ -1,6 +1,7 @@
-"""Backend ``fss``: Delphi's linear phase, ReLUs by function secret sharing, correlations from a dealer.
+"""Backend ``fss``: Delphi's linear phase, ReLUs by function secret sharing, squares; correlations from a dealer.
 
-This module joins the two phases for each party; the protocols are in offline/, online/ and protocols/relu_dcf.
+This module joins the two phases for each party; the protocols are in offline/, online/, protocols/relu_dcf
+and protocols/square.
 """
 
 import secrets
@@ -13,6 +14,7 @@ from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.base import DealerLink
 from pi_system.backends.ring_layer import RingLayer, available_threads
 from pi_system.channel.base import Channel
+from pi_system.channel.profile import profiler_of
 from pi_system.offline.client import ClientOffline
 from pi_system.offline.layout import Bundle, Layout
 from pi_system.offline.material import client_layout, server_layout
@@ -22,6 +24,7 @@ from pi_system.offline.server import masked_weights, receive_picture
 from pi_system.offline.weights import fetch_weights, offer_weights, weight_seed
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
 from pi_system.protocols.relu_dcf import DcfRelu, Variant
+from pi_system.protocols.square import SquareClient, SquareServer, dealt
 from pi_system.ring.carrier import RingArray
 from pi_system.runtime.parties import ACK, ClientParty, ServerParty
 
@@ -46,13 +49,15 @@ class FssServer(ServerParty):
         self.store.check_room(count * self.layout.nbytes)
         seed = weight_seed(self.model_folder)
         offer_weights(masked_weights(self.graph, self.weights, seed, self.ring), seed, peer)
-        channel = dealer(make_request(self.public, self.relu.variant))
+        channel, watch = dealer(make_request(self.public, self.relu.variant)), profiler_of(peer)
         try:
             channel.send(seed)
             for _ in range(count):
+                watch.enter("gates")
                 material_id = bytes(peer.recv(16)).hex()
                 bundle = Bundle(self.layout)
                 receive_picture(self.schedule, self.relu, bundle, peer, channel)
+                watch.enter("store")
                 self.store.put(material_id, bundle)
                 peer.send(ACK)
         finally:
@@ -63,10 +68,14 @@ class FssServer(ServerParty):
         return PartySeed(bundle.section("seed").tobytes()).linear_share(node, self.ring.bits)
 
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ServerGate:
-        """Key, corrections and masked share from the bundle."""
+        """Key, corrections and masked share from the bundle; of a square delta, the rest from the server's seed."""
+        seed = PartySeed(bundle.section("seed").tobytes()).gate_seed(name)
+        if spec.kind == "square":
+            delta = bundle.section(f"{name}/delta").view(self.ring.dtype)
+            return SquareServer(spec, dealt.server_material(spec, seed, delta))
         return self.relu.server_gate(
             spec,
-            seed=PartySeed(bundle.section("seed").tobytes()).gate_seed(name),
+            seed=seed,
             salt=bundle.section("salt").tobytes(),
             key=bundle.section(f"{name}/key"),
             corrections=bundle.section(f"{name}/corrections"),
@@ -94,21 +103,26 @@ class FssClient(ClientParty):
         self.store.check_room(count * self.layout.nbytes)
         masked = fetch_weights(self.model_folder, self.graph, self.ring, peer)
         layers = {node.name: RingLayer(node, masked[node.name]) for node in self.weighted}
-        channel = dealer(make_request(self.public, self.relu.variant))
+        channel, watch = dealer(make_request(self.public, self.relu.variant)), profiler_of(peer)
         try:
             for _ in range(count):
+                watch.enter("linear")
                 material_id = secrets.token_bytes(16)
                 peer.send(material_id)
                 bundle = Bundle(self.layout)
                 ClientOffline(self.public, self.relu, layers, bundle, peer, channel).run_picture()
+                watch.enter("store")
                 peer.recv(len(ACK))
                 self.store.put(material_id.hex(), bundle)
         finally:
             channel.close()
 
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ClientGate:
-        """Key from the bundle, masks from the client's seed."""
+        """Key (of a square its offset) from the bundle, masks from the client's seed."""
         seed = PartySeed(bundle.section("seed").tobytes())
+        if spec.kind == "square":
+            offset = bundle.section(f"{name}/offset").view(self.ring.dtype)
+            return SquareClient(spec, dealt.client_material(spec, seed.gate_seed(name), offset))
         return self.relu.client_gate(
             spec,
             seed=seed.gate_seed(name),

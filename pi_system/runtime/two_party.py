@@ -10,9 +10,17 @@ from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.base import DealerLink
 from pi_system.backends.ring_layer import available_threads
 from pi_system.channel.base import Channel
+from pi_system.channel.profile import profiler_of
 from pi_system.offline.layout import Bundle, Layout
 from pi_system.offline.seeds import PartySeed
-from pi_system.offline.two_party import client_layout, linear_plan, prepare_client, prepare_server, server_layout
+from pi_system.offline.two_party import (
+    client_layout,
+    gate_protocol,
+    linear_plan,
+    prepare_client,
+    prepare_server,
+    server_layout,
+)
 from pi_system.offline.weight_folder import WeightFolder
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
 from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, linear_share
@@ -45,13 +53,16 @@ class TwoPartyServer(ServerParty):
         weights = {node.name: self.weights[f"{node.name}.weight"] for node in self.weighted}
         kept = WeightFolder(self.model_folder / "transformed")
         linear = LinearHeServer(self._plan, weights, kept=kept, threads=available_threads()).setup(peer)
-        ots = ot_setup(peer, Prg(fresh_seed()))
+        ots, watch = ot_setup(peer, Prg(fresh_seed())), profiler_of(peer)
         for _ in range(count):
+            watch.enter("linear")
             material_id = bytes(peer.recv(16)).hex()
             bundle, seed = Bundle(self.layout), PartySeed(fresh_seed())
             bundle.fill("seed", seed.seed)
             linear.run(peer, _linear_prg(seed))
+            watch.enter("gates")
             prepare_server(self.schedule, self._relu, bundle, peer, ots, seed)
+            watch.enter("store")
             self.store.put(material_id, bundle)
             peer.send(ACK)
 
@@ -62,7 +73,8 @@ class TwoPartyServer(ServerParty):
 
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ServerGate:
         """Party 0's gate with its section of the bundle."""
-        return self._relu.server_gate(spec, unpack_material(bundle.section(name).data, self._relu.server_shapes(spec)))
+        protocol = gate_protocol(spec, self._relu)
+        return protocol.server_gate(spec, unpack_material(bundle.section(name).data, protocol.server_shapes(spec)))
 
 
 class TwoPartyClient(ClientParty):
@@ -83,19 +95,22 @@ class TwoPartyClient(ClientParty):
         self.store.check_room(count * self.layout.nbytes)
         linear = LinearHeClient(self._plan)
         linear.setup(peer)
-        ots = ot_setup(peer, Prg(fresh_seed()))
+        ots, watch = ot_setup(peer, Prg(fresh_seed())), profiler_of(peer)
         for _ in range(count):
+            watch.enter("linear")
             material_id = secrets.token_bytes(16)
             peer.send(material_id)
             bundle, seed = Bundle(self.layout), PartySeed(fresh_seed())
             bundle.fill("seed", seed.seed)
             prepare_client(self.public, self._relu, bundle, peer, linear, ots, seed)
+            watch.enter("store")
             peer.recv(len(ACK))
             self.store.put(material_id.hex(), bundle)
 
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ClientGate:
         """Party 1's gate with its section of the bundle."""
-        return self._relu.client_gate(spec, unpack_material(bundle.section(name).data, self._relu.client_shapes(spec)))
+        protocol = gate_protocol(spec, self._relu)
+        return protocol.client_gate(spec, unpack_material(bundle.section(name).data, protocol.client_shapes(spec)))
 
 
 def _linear_prg(seed: PartySeed) -> Prg:

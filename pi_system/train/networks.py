@@ -15,11 +15,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from pi_system.errors import ConfigError
 from pi_system.train.blocks import BasicBlock, Bottleneck, Place, PreActivationBlock, conv_bn
-from pi_system.train.relu import MaskedReLU
+from pi_system.train.relu import MaskedReLU, named_relus
 from pi_system.train.spec import NetworkSpec
+from pi_system.train.square import START_SCALE, START_SHIFT, Square
 
-__all__ = ["Classifier", "ResNet", "Vgg", "WideResNet", "build_network"]
+__all__ = ["Classifier", "ResNet", "Vgg", "WideResNet", "build_network", "use_squares"]
 
 _MakeBlock = Callable[[int, int, Place, int], nn.Module]
 
@@ -166,7 +168,7 @@ def _last_width(widths: tuple[int, ...], depth: tuple[str, ...], expansion: int,
 
 
 def build_network(spec: NetworkSpec, *, seed: int | None = None, device: str = "cpu") -> Classifier:
-    """Build the network a spec names, with all ReLUs active.
+    """Build the network a spec names, with all ReLUs active, or squares in their places.
 
     Args:
         spec: what to build.
@@ -176,7 +178,31 @@ def build_network(spec: NetworkSpec, *, seed: int | None = None, device: str = "
     with torch.random.fork_rng(devices=[], enabled=seed is not None), torch.device(device):
         if seed is not None:
             torch.manual_seed(seed)
-        return _build(spec)
+        network = _build(spec)
+    if spec.activation == "square":
+        use_squares(network)
+    return network
+
+
+def use_squares(network: nn.Module) -> None:
+    """Put a Square in the place of every ReLU of ``network``, in place; dropped layers stay the identity.
+
+    Batch normalisations start where squares are close to a straight line; see train/square.py.
+
+    Raises:
+        ConfigError: a ReLU layer is active in a part of its positions only: a square is for whole layers.
+    """
+    for name, relu in named_relus(network).items():
+        if relu.active == 0:
+            continue
+        if relu.active < relu.size:
+            raise ConfigError(f"square: expected whole ReLU layers, found {relu.active} of {relu.size} in {name}")
+        parent, _, child = name.rpartition(".")
+        setattr(network.get_submodule(parent), child, Square())
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.weight, START_SCALE)
+            nn.init.constant_(module.bias, START_SHIFT)
 
 
 def _build(spec: NetworkSpec) -> Classifier:

@@ -12,6 +12,7 @@ Every command and benchmark names its network in this one form, and a run direct
 
 ``depth`` names a network with fewer convolutions: a digit a block, stages apart by dashes, such as
 ``22-12-11-01``. 2 is the block as it is, 1 has one convolution in the place of two, 0 is no block.
+``activation=square`` has the quadratic activation (train/square.py) in the place of every ReLU.
 
 Source: stage widths of HRN-AxBxCx: Jha and Reagen, TMLR 2024, arXiv 2304.10593.
 """
@@ -30,7 +31,16 @@ _HRN_NAME = re.compile(r"(hrn|hrn34)-([1-9]\d?)x([1-9]\d?)x([1-9]\d?)x")
 _WRN_NAME = re.compile(r"wrn-([1-9]\d{1,2})-([1-9]\d?)")
 _KNOWN = (*_RESNET_BLOCKS, "vgg16", "wrn-22-8", "hrn-AxBxCx", "hrn34-AxBxCx")
 _LIMITS = {"m": (1, 4096), "classes": (2, 100_000), "size": (4, 1024), "channels": (1, 3), "stride": (1, 4)}
-_DEFAULTS: dict[str, Any] = {"classes": 100, "size": 32, "channels": 3, "stride": 1, "depth": ""}
+_DEFAULTS: dict[str, Any] = {
+    "classes": 100,
+    "size": 32,
+    "channels": 3,
+    "stride": 1,
+    "depth": "",
+    "activation": "relu",
+}
+_TEXT_KEYS = ("depth", "activation")
+_ACTIVATIONS = ("relu", "square")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +61,7 @@ class NetworkSpec:
     channels: int = 3
     stride: int = 1
     depth: str = ""
+    activation: str = "relu"
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -62,6 +73,8 @@ class NetworkSpec:
                 raise ConfigError(f"network {self.base}: expected {field} from {low} to {high}; found {value}")
         if self.channels == 2:
             raise ConfigError(f"network {self.base}: expected channels=1 or channels=3; found 2")
+        if self.activation not in _ACTIVATIONS:
+            raise ConfigError(f"network {self.base}: expected activation relu or square; found {self.activation!r}")
         if self.depth:
             self._check_depth()
 
@@ -80,7 +93,7 @@ class NetworkSpec:
 
     @classmethod
     def parse(cls, text: str, **context: int) -> "NetworkSpec":
-        """Read ``BASE[:key=value,...]``; keys are m, classes, size, channels, stride and depth.
+        """Read ``BASE[:key=value,...]``; keys: m, classes, size, channels, stride, depth, activation.
 
         Args:
             text: the name, in any letter case.
@@ -152,10 +165,10 @@ def _parse_options(text: str, options: str) -> dict[str, Any]:
     for item in filter(None, options.split(",")):
         key, _, value = item.partition("=")
         known = key in _LIMITS and value.isdecimal()
-        if key in found or not (known or (key == "depth" and value)):
+        if key in found or not (known or (key in _TEXT_KEYS and value)):
             raise ConfigError(
-                f"network {text!r}: expected key=number with each of {', '.join(_LIMITS)}, or depth, "
+                f"network {text!r}: expected key=number with each of {', '.join(_LIMITS)}, or {', '.join(_TEXT_KEYS)}, "
                 f"at most once; found {item!r}"
             )
-        found[key] = value if key == "depth" else int(value)
+        found[key] = value if key in _TEXT_KEYS else int(value)
     return found

@@ -1,4 +1,7 @@
-"""What a ReLU protocol prepared by oblivious transfer offers to a backend: one record of functions a protocol."""
+"""What a gate prepared by oblivious transfer offers to a backend: one record of functions a protocol.
+
+The ReLUs of a backend are one such record; the square (protocols/square) is another, the same for all of them.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +50,7 @@ class OtRelu:
     """A protocol.
 
     Attributes:
-        name: of the backend, "gmw" or "gc".
+        name: of the backend, "gmw" or "gc"; or "square".
         cost: declared online cost.
         offline_cost: declared offline cost.
         offline_server: (spec, channel, ots, prg) to the server's material.

@@ -52,16 +52,16 @@ def pack_ring(values: RingArray, ring_bits: int) -> Bytes:
     return packed
 
 
-def unpack_ring(packed: Bytes, count: int, ring_bits: int) -> RingArray:
-    """Undo ``pack_ring``."""
-    out: RingArray = np.empty(count, carrier(ring_bits))
-    unpack_bits(packed, ring_bits, out)
+def unpack_ring(packed: Bytes, count: int, bits: int, ring_bits: int | None = None) -> RingArray:
+    """Undo ``pack_ring``; elements of ``bits`` bits of a larger ring come in the carrier of ``ring_bits``."""
+    out: RingArray = np.empty(count, carrier(ring_bits or bits))
+    unpack_bits(packed, bits, out)
     return out
 
 
-def receive_ring(channel: Channel, count: int, ring_bits: int) -> RingArray:
-    """Receive what ``send_ring`` sent. Raises RemoteProtocolError."""
-    return unpack_ring(receive_array(channel, (packed_bytes(count, ring_bits),), np.uint8), count, ring_bits)
+def receive_ring(channel: Channel, count: int, bits: int, ring_bits: int | None = None) -> RingArray:
+    """Receive what ``send_ring`` sent; see ``unpack_ring``. Raises RemoteProtocolError."""
+    return unpack_ring(receive_array(channel, (packed_bytes(count, bits),), np.uint8), count, bits, ring_bits)
 
 
 def carrier(ring_bits: int) -> type:

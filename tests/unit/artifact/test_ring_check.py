@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 from tiny_artifact import GRAPH, RING
 
-from pi_system.artifact.graph import AvgPool2d
+from pi_system.artifact.graph import AvgPool2d, Graph, Input, Square
 from pi_system.artifact.ring_check import check_ring, multiplies, output_frac_bits
+from pi_system.artifact.ring_config import RingConfig
 from pi_system.errors import ArtifactError
 
 
@@ -46,3 +47,32 @@ def test_average_pool_multiplies_only_without_a_power_of_two(kernel: tuple[int, 
     pool = AvgPool2d(name="p", inputs=("x",), shape=(1,), kernel=kernel, stride=(1, 1), padding=(0, 0))
     assert multiplies(pool) == (expected == 15)
     assert output_frac_bits(pool, [10], 5) == expected
+
+
+@pytest.mark.parametrize(
+    ("frac_bits", "comparison_bits", "message"),
+    [
+        ({"square": 18}, {"square": 16}, None),
+        ({"square": 17}, {"square": 16}, "expected 18 fraction bits"),
+        ({"square": 18}, {}, "comparison_bits"),
+        ({"square": 18}, {"square": 17}, r"expected 2..16 comparison bits.*fits 32 ring bits; found 17"),
+        ({"square": 18}, {"square": 1}, "expected 2..16"),
+    ],
+)
+def test_a_square_doubles_the_fraction_bits_and_needs_room(
+    frac_bits: dict[str, int], comparison_bits: dict[str, int], message: str | None
+) -> None:
+    square = Square(name="square", inputs=("x",), shape=(4,), halvings=2)
+    graph = Graph(nodes=(Input(name="x", inputs=(), shape=(4,)), square))
+    ring = RingConfig(
+        ring_bits=32,
+        frac_bits={"x": 8, **frac_bits},
+        weight_frac_bits={},
+        comparison_bits=comparison_bits,
+        logit_bits=20,
+    )
+    if message is None:
+        check_ring(graph, ring)
+        return
+    with pytest.raises(ArtifactError, match=message):
+        check_ring(graph, ring)

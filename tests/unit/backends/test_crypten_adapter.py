@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pi_system.artifact.graph import Conv2d, Flatten, Graph, Input, Linear, Relu
+from pi_system.artifact.graph import Conv2d, Flatten, Graph, Input, Linear, Relu, Square
 from pi_system.backends.crypten_adapter import CryptenClient, CryptenServer, correlation_plan
 from pi_system.channel.memory import memory_pair
 from pi_system.errors import (
@@ -58,6 +58,13 @@ def test_plan_is_nine_correlations_a_relu_and_one_a_layer() -> None:
     kinds = Counter(getattr(item, "op", item.kind) for item in plan.items)
     assert kinds == {"conv2d": 1, "matmul": 1, "binary": 7, "bit": 1, "mul": 1}
     assert plan.correction_bytes() == 8 * 32 + 120 * 32 + 8 * 3
+
+
+def test_a_square_is_one_correlation() -> None:
+    nodes = [Square(name="r", inputs=("c",), shape=node.shape) if node.name == "r" else node for node in network(32)]
+    plan = correlation_plan(Graph(nodes=tuple(nodes)), {})
+    assert [getattr(item, "op", item.kind) for item in plan.items] == ["conv2d", "square", "matmul"]
+    assert plan.correction_bytes() == 8 * 32 + 8 * 32 + 8 * 3
 
 
 def test_inactive_positions_need_no_correlations() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pi_system.backends.crypten_dealer import deal
-from pi_system.backends.crypten_plan import AdditiveTriple, BinaryTriple, Plan, SharedBit, encode_plan
+from pi_system.backends.crypten_plan import AdditiveTriple, BinaryTriple, Plan, SharedBit, SquarePair, encode_plan
 from pi_system.backends.crypten_store import CorrelationStore, Material
 from pi_system.channel.base import Channel
 from pi_system.channel.memory import memory_pair
@@ -18,6 +18,7 @@ PLAN = Plan(
         AdditiveTriple(op="mul", left=(50,), right=(50,)),
         BinaryTriple(shape=(2, 1, 30)),
         SharedBit(shape=(200,)),
+        SquarePair(shape=(3, 70)),
     )
 )
 
@@ -50,6 +51,9 @@ def test_every_relation_holds(index: int) -> None:
         elif isinstance(item, BinaryTriple):
             a, b = (x ^ y for x, y in zip(ours.operands, theirs.operands, strict=True))
             assert torch.equal(a & b, ours.result ^ theirs.result)
+        elif isinstance(item, SquarePair):
+            r = ours.operands[0] + theirs.operands[0]
+            assert torch.equal(r * r, ours.result + theirs.result)
         else:
             bit = ours.operands[0] ^ theirs.operands[0]
             assert torch.equal(bit, ours.result + theirs.result)

@@ -2,7 +2,15 @@ import json
 
 import pytest
 
-from pi_system.backends.crypten_plan import AdditiveTriple, BinaryTriple, Plan, SharedBit, decode_plan, encode_plan
+from pi_system.backends.crypten_plan import (
+    AdditiveTriple,
+    BinaryTriple,
+    Plan,
+    SharedBit,
+    SquarePair,
+    decode_plan,
+    encode_plan,
+)
 from pi_system.errors import RemoteProtocolError
 
 PLAN = Plan(
@@ -14,6 +22,7 @@ PLAN = Plan(
         AdditiveTriple(op="mul", left=(2, 3), right=(2, 3)),
         BinaryTriple(shape=(2, 1, 9)),
         SharedBit(shape=(4,)),
+        SquarePair(shape=(1, 5)),
     )
 )  # fmt: skip
 
@@ -24,8 +33,8 @@ def test_request_round_trip() -> None:
 
 def test_result_shapes_and_bytes() -> None:
     shapes = [item.result_shape() for item in PLAN.items]
-    assert shapes == [(1, 6, 3, 2), (1, 3), (2, 3), (2, 1, 9), (4,)]
-    assert PLAN.correction_bytes() == 8 * (36 + 3 + 6 + 18 + 4)
+    assert shapes == [(1, 6, 3, 2), (1, 3), (2, 3), (2, 1, 9), (4,), (1, 5)]
+    assert PLAN.correction_bytes() == 8 * (36 + 3 + 6 + 18 + 4 + 5)
 
 
 def _request(**item: object) -> bytes:
@@ -41,7 +50,8 @@ def _request(**item: object) -> bytes:
         b'{"backend":"fss","version":1,"ring_bits":64,"items":[]}',
         b'{"backend":"crypten","version":2,"ring_bits":64,"items":[]}',
         b'{"backend":"crypten","version":1,"ring_bits":32,"items":[]}',
-        _request(kind="square", shape=[3]),
+        _request(kind="cube", shape=[3]),
+        _request(kind="square", shape=[0]),
         _request(kind="binary", shape=[0]),
         _request(kind="binary", shape=[-1]),
         _request(kind="binary", shape=[1] * 9),

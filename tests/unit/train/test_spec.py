@@ -18,6 +18,7 @@ from pi_system.train import NetworkSpec
         ("VGG16", "vgg16:m=64", (64, 128, 256, 512, 512), (2, 2, 3, 3, 3)),
         ("resnet18:m=4,stride=2,depth=00-12-11-10", "resnet18:m=4,stride=2,depth=00-12-11-10", None, None),
         ("resnet18:m=16,classes=10,size=8,channels=1", "resnet18:m=16,classes=10,size=8,channels=1", None, None),
+        ("resnet18:m=8,activation=square", "resnet18:m=8,activation=square", None, None),
         ("resnet18:size=64,classes=200", "resnet18:m=64,classes=200,size=64", None, None),
     ],
 )
@@ -47,6 +48,8 @@ def test_name_and_data_set_must_agree():
         "wrn-23-8",
         "wrn-4-1",
         "resnet18:depth=",
+        "resnet18:activation=",
+        "resnet18:activation=cube",
         "resnet18:depth=22-22-22",
         "resnet18:depth=22-22-22-222",
         "resnet18:depth=22-00-22-22",

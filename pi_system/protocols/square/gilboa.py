@@ -1,0 +1,106 @@
+"""The square's products by Gilboa's method: one correlated OT a bit of b, b being the OTs' random choices.
+
+The server adds a to the pads of OT i, which counts 2^i: of that only m - i bits are left modulo 2^m, and no more is
+sent. Random choices save the message that would turn them to chosen ones; delta is that message.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.channel.base import Channel
+from pi_system.errors import LocalProtocolError
+from pi_system.kernels.packing import packed_bytes
+from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.ot import OtParty
+from pi_system.protocols.ot.base import receive_array
+from pi_system.protocols.ot.material import Material, padded
+from pi_system.protocols.ot.strings import (
+    carrier,
+    pack_ring,
+    random_receive,
+    random_send,
+    receive_ring,
+    send_ring,
+    unpack_ring,
+)
+from pi_system.protocols.square.cost import product_bits
+from pi_system.ring.carrier import Ring, RingArray
+from pi_system.ring.prg import Prg
+
+__all__ = ["offline_client", "offline_server"]
+
+_CHUNK = 2048  # elements; their OT messages, up to 512 KB, are sent as one
+
+
+def _chunks(count: int) -> Iterator[tuple[int, int]]:
+    """(first, size) of whole blocks."""
+    total = padded(count)
+    for first in range(0, total, _CHUNK):
+        yield first, min(_CHUNK, total - first)
+
+
+def offline_server(spec: GateSpec, channel: Channel, ots: OtParty, prg: Prg) -> Material:
+    """The server's material; see protocols/square. Raises RemoteProtocolError."""
+    m, ring = product_bits(spec), carrier(spec.ring_bits)
+    a: RingArray = prg.ring(padded(spec.count), m).astype(ring, copy=False)
+    z = np.zeros_like(a)
+    for first, size in _chunks(spec.count):
+        chunk = slice(first, first + size)
+        cots = ots.sender.extend(m * size, channel)
+        zero, one = (pads.reshape(m, size) for pads in random_send(cots, ots.sender.delta, m * size, spec.ring_bits))
+        offers = zero - one + a[chunk]
+        channel.send(b"".join(pack_ring(offers[i], m - i).tobytes() for i in range(m)))
+        z[chunk] = 0 - _weighted_sum(zero)
+    delta = receive_ring(channel, spec.count, m, spec.ring_bits)
+    return {"a": a[: spec.count], "z": z[: spec.count], "delta": delta}
+
+
+def offline_client(
+    spec: GateSpec, y_share: NDArray[Any], fresh_mask: NDArray[Any], channel: Channel, ots: OtParty, prg: Prg
+) -> Material:
+    """The client's material.
+
+    Args:
+        spec: of the gate.
+        y_share: y_1, (count,), the client's share of the gate's input.
+        fresh_mask: r, (count,).
+        channel: to the server, which runs ``offline_server``.
+        ots: both directions.
+        prg: unused: all randomness of this party is in its OTs.
+
+    Raises:
+        RemoteProtocolError: a message of the server is malformed.
+    """
+    if y_share.shape != (spec.count,) or fresh_mask.shape != (spec.count,):
+        raise LocalProtocolError(f"gate: expected shares of {spec.count}, found {y_share.shape}, {fresh_mask.shape}")
+    m, ring = product_bits(spec), carrier(spec.ring_bits)
+    b: RingArray = np.empty(padded(spec.count), ring)
+    z = np.empty_like(b)
+    for first, size in _chunks(spec.count):
+        chunk = slice(first, first + size)
+        choice, pads = random_receive(ots.receiver.extend(m * size, channel), m * size, spec.ring_bits)
+        bits: RingArray = choice.reshape(m, size).astype(ring)
+        b[chunk] = _weighted_sum(bits)
+        z[chunk] = _weighted_sum(pads.reshape(m, size) + bits * _receive_offers(spec, size, channel))
+    b, z = b[: spec.count], z[: spec.count]
+    send_ring(channel, y_share - b, m)
+    return {"b": b, "offset": Ring(spec.ring_bits).reduce(y_share * y_share + z + z - fresh_mask)}
+
+
+def _receive_offers(spec: GateSpec, size: int, channel: Channel) -> RingArray:
+    """The server's message of one chunk, (m, size); row i has m - i bits."""
+    m = product_bits(spec)
+    sizes = [packed_bytes(size, m - i) for i in range(m)]
+    packed = receive_array(channel, (sum(sizes),), np.uint8)
+    rows = np.split(packed, np.cumsum(sizes)[:-1])
+    return np.stack([unpack_ring(row, size, m - i, spec.ring_bits) for i, row in enumerate(rows)])
+
+
+def _weighted_sum(rows: RingArray) -> RingArray:
+    """Row i times 2^i, summed over the rows (m, n)."""
+    weights = np.arange(len(rows), dtype=rows.dtype)[:, None]
+    total: RingArray = (rows << weights).sum(axis=0, dtype=rows.dtype)
+    return total
