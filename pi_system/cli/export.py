@@ -8,10 +8,10 @@ import click
 from pi_system.artifact.store import load_public
 from pi_system.channel.shaped import parse_link
 from pi_system.cli.options import json_option, show_result
+from pi_system.cost import faster_gate
 from pi_system.export.job import export_run
 from pi_system.export.quantise import QuantiseOptions
 from pi_system.protocols.linear_he.params import MAX_RING_BITS
-from pi_system.runtime.gate_choice import faster_gate
 
 __all__ = ["export"]
 
@@ -39,5 +39,5 @@ def export(run: Path, folder: Path, as_json: bool, link: str, **options: Any) ->
     chosen = QuantiseOptions(link=(shape.rate_bits_s, shape.rtt_s), **options)
     result = export_run(run, folder, chosen)
     if result["ring_bits"] <= MAX_RING_BITS:
-        result["backend_without_dealer"] = faster_gate(load_public(folder), chosen.link)
+        result["backend_without_dealer"] = faster_gate(load_public(folder), shape)
     show_result(result, as_json)

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from pi_system.train.parallel import is_first
+
 __all__ = ["json_option", "recipe_options", "show_result"]
 
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -26,6 +28,7 @@ def recipe_options(epochs: int, learning_rate: float, batch_size: int) -> _Decor
         click.option("--augment/--no-augment", default=True, help="Random crop and flip."),
         click.option("--seed", default=0),
         click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32"),
+        click.option("--compile", is_flag=True, help="Use torch.compile: for long runs."),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto"),
         click.option("--quiet", is_flag=True, help="No progress bar."),
         json_option,
@@ -40,7 +43,9 @@ def recipe_options(epochs: int, learning_rate: float, batch_size: int) -> _Decor
 
 
 def show_result(result: dict[str, Any], as_json: bool) -> None:
-    """Print a result on stdout: one JSON object, or its plain entries, a line each."""
+    """Print a result on stdout: one JSON object, or its plain entries, a line each; of several processes, once."""
+    if not is_first():
+        return
     if as_json:
         click.echo(json.dumps(result))
         return

@@ -4,6 +4,8 @@
     pi-train reduce runs/digits --method snl --fraction 0.25 --epochs 8 --out runs/digits-quarter
     pi-train pareto runs/digits --epochs 4 --out runs/digits-pareto
     pi-train export runs/digits-half model
+    pi-train builtin
+    torchrun --nproc-per-node 2 -m pi_system.cli.train train --network resnet18 --data cifar100:DATA --out runs/full
 
 A command that was stopped (Ctrl-C, SIGTERM, kill) goes on where it was when it is given again.
 """
@@ -18,7 +20,9 @@ import click
 from pi_system.cli.errors import PiGroup
 from pi_system.cli.export import export
 from pi_system.cli.options import json_option, recipe_options, show_result
+from pi_system.cli.profile import profile
 from pi_system.errors import ConfigError
+from pi_system.networks import BUILTIN_PREFIX, artifact_folder, builtin_names, read_card
 from pi_system.reduce.equalization import CRITICALITY_ORDER, equalized_multipliers, multiplier_name
 from pi_system.reduce.job import reduce_run
 from pi_system.reduce.pareto import criticality_run, pareto_run
@@ -29,6 +33,7 @@ from pi_system.train.counting import count_network
 from pi_system.train.data import DataConfig, load_data, write_sample
 from pi_system.train.job import train_run
 from pi_system.train.networks import build_network
+from pi_system.train.parallel import joined
 from pi_system.train.run import RunDirectory
 from pi_system.train.spec import NetworkSpec
 
@@ -41,6 +46,7 @@ _PATH = click.Path(path_type=Path)
 @click.group(cls=PiGroup, context_settings={"show_default": True})
 def main() -> None:
     """Train networks with few ReLUs."""
+    click.get_current_context().with_resource(joined())
 
 
 @main.command()
@@ -200,7 +206,21 @@ def sample(picture: Path, data: str, index: int, as_json: bool) -> None:
     show_result({"picture": str(picture), "class": label}, as_json)
 
 
+@main.command()
+@click.argument("name", required=False)
+@json_option
+def builtin(name: str | None, as_json: bool) -> None:
+    """List the networks that come with the package, or show the card of NAME and where it is."""
+    if name is None:
+        cards = [read_card(one) for one in builtin_names()]
+        lines = {BUILTIN_PREFIX + c.name: f"{c.data}, {c.relus:,} ReLUs, test {c.test_accuracy:.2%}" for c in cards}
+        show_result({"networks": [card.model_dump() for card in cards]} if as_json else lines, as_json)
+        return
+    show_result({**read_card(name).model_dump(), "artifact": str(artifact_folder(name))}, as_json)
+
+
 main.add_command(export)
+main.add_command(profile)
 
 
 def _pairs(options: tuple[str, ...]) -> dict[str, str]:
@@ -215,3 +235,7 @@ def _numbers(name: str, text: str, kind: Callable[[str], _Number]) -> tuple[_Num
         return tuple(kind(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"--{name}: expected numbers with commas between them; found {text!r}") from error
+
+
+if __name__ == "__main__":
+    main()

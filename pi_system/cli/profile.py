@@ -1,0 +1,80 @@
+"""``pi-train profile``: what an inference of an exported network costs, layer by layer, before anything is run."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pi_system.artifact.store import load_public
+from pi_system.channel.shaped import parse_link
+from pi_system.cli.options import json_option, show_result
+from pi_system.cost import BACKENDS, Prediction, default_calibration, load_calibration, predict
+
+__all__ = ["profile"]
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("artifact", type=_PATH)
+@click.option("--backend", type=click.Choice(BACKENDS), default="gmw", show_default=True)
+@click.option("--link", default="lan", show_default=True, help="loopback, lan, wan or MBIT_S,RTT_MS.")
+@click.option("--calibration", type=_PATH, help="Of benchmarks/calibrate.py; default: the one that ships.")
+@json_option
+def profile(artifact: Path, backend: str, link: str, calibration: Path | None, as_json: bool) -> None:
+    """Predict the cost of one inference of the exported network ARTIFACT, per layer."""
+    parse_link(link)
+    prices = load_calibration(calibration) if calibration else default_calibration()
+    found = predict(load_public(artifact), backend, link, prices)
+    if as_json:
+        show_result({"link": link, "machine": prices.machine, **asdict(found)}, as_json)
+        return
+    console = Console(width=max(Console().width, 140))  # numbers are of no use when they are cut off
+    console.print(_layers(found, link), _totals(found), f"Prices: {prices.machine}", sep="\n")
+
+
+def _layers(found: Prediction, link: str) -> Table:
+    """A row a node; times are those on the critical path, so they add up to the whole."""
+    table = Table(title=f"Online, {found.backend} over {link}, one picture", title_justify="left", show_footer=True)
+    rows = found.layers
+    compute, transfer, trips = (
+        sum(getattr(row, f"{part}_ms") for row in rows) for part in ("compute", "transfer", "round_trip")
+    )
+    for header, footer in (
+        ("layer", "total"),
+        ("kind", ""),
+        ("MACs", f"{sum(row.macs for row in rows):,}"),
+        ("ReLUs", f"{sum(row.relus for row in rows):,}"),
+        ("rounds", f"{found.online_rounds}"),
+        ("bytes up", f"{found.client_to_server_bytes:,}"),
+        ("bytes down", f"{found.server_to_client_bytes:,}"),
+        ("compute ms", f"{compute:.2f}"),
+        ("transfer ms", f"{transfer:.2f}"),
+        ("round trips ms", f"{trips:.2f}"),
+    ):
+        table.add_column(header, footer, justify="left" if header in ("layer", "kind") else "right", no_wrap=True)
+    for row in rows:
+        counts = (row.macs, row.relus, row.rounds, row.up_bytes, row.down_bytes)
+        times = (row.compute_ms, row.transfer_ms, row.round_trip_ms)
+        table.add_row(
+            row.name,
+            row.kind,
+            *(f"{count:,}" if count else "" for count in counts),
+            *(f"{ms:.2f}" if ms >= 0.005 else "" for ms in times),
+        )
+    return table
+
+
+def _totals(found: Prediction) -> Table:
+    table = Table("", "", title="Totals", title_justify="left", show_header=False)
+    for name, text in (
+        ("online", f"{found.online_ms:,.1f} ms"),
+        ("offline, one inference", f"{found.offline_ms:,.0f} ms, {found.offline_bytes:,} bytes"),
+        ("once a model", f"{found.setup_bytes:,} bytes"),
+        ("stored, server", f"{found.stored_bytes_server:,} bytes"),
+        ("stored, client", f"{found.stored_bytes_client:,} bytes"),
+    ):
+        table.add_row(name, text)
+    return table

@@ -1,0 +1,35 @@
+"""What an inference costs: exact bytes, rounds and storage, and milliseconds from prices of one machine.
+
+work.py         units of work, prices, moments on a critical path
+layers.py       what the server computes between gates
+gates.py        what each ReLU protocol sends and computes, from its own declarations
+replay.py       the online phase of the fast runtime on a clock
+crypten.py      the same for CrypTen, in closed form
+offline.py      bytes, storage and work of the offline phase
+predict.py      one inference; rows.py gives its work to layers
+validation.py   predictions beside measurements
+calibration.py  prices of a machine as a file; the one that ships
+fit.py          prices from measurements
+choice.py       the faster of two protocols
+
+Counted exactly: bytes each way, rounds, storage, offline bytes. Predicted: milliseconds.
+"""
+
+from pi_system.cost.calibration import Calibration, Sample, default_calibration, load_calibration
+from pi_system.cost.choice import TwoPartyGate, choose_variant, faster_gate
+from pi_system.cost.predict import BACKENDS, Prediction, predict
+from pi_system.cost.rows import LayerCost
+
+__all__ = [
+    "BACKENDS",
+    "Calibration",
+    "LayerCost",
+    "Prediction",
+    "Sample",
+    "TwoPartyGate",
+    "choose_variant",
+    "default_calibration",
+    "faster_gate",
+    "load_calibration",
+    "predict",
+]

@@ -1,0 +1,127 @@
+"""What the server computes between gates, in the order in which the online walk does it.
+
+A weighted layer is computed when its output is asked for, channel by channel while a gate sends, and again for every
+other reader; a sum with such a term likewise (backends/ring_layer.py, online/server.py). So each node here says what
+it computes at once, what its gates draw from layers that are still waiting, and what is computed again afterwards.
+
+Units: ``mac32``, ``mac64``: multiply-accumulates by carrier, output channels rounded up to 16 and taps to 64, as the
+kernels compute them; ``moved``: bytes read and written by layers and local operations; ``layer``: evaluations of a
+weighted layer; ``masked``: elements of a ReLU layer with a mask, whose active positions are gathered and scattered.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+from pi_system.artifact.graph import Add, Conv2d, Input, Linear, MaxPool2d, Node, Relu
+from pi_system.artifact.model import PublicArtifact
+from pi_system.cost.work import UNITS, Work, work
+from pi_system.offline.schedule import Gate, Schedule
+from pi_system.program.counts import count_nodes
+from pi_system.protocols.gate import GateSpec
+from pi_system.ring.carrier import Ring
+
+__all__ = ["NodeWork", "Share", "node_works"]
+
+_CHANNELS, _TAPS = 16, 64
+"""What the convolution kernels round output channels and taps up to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Work that belongs to the row of node ``name``, wherever it is done."""
+
+    name: str
+    units: Work
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWork:
+    """One node of the graph online.
+
+    Attributes:
+        node: it.
+        macs: multiply-accumulates, as counted for people.
+        at_once: computed before its gates.
+        drawn: computed while its first gate draws its input, in proportion to the elements drawn.
+        gates: names and specifications, one after the other.
+        again: computed after its gates.
+    """
+
+    node: Node
+    macs: int
+    at_once: tuple[Share, ...] = ()
+    drawn: tuple[Share, ...] = ()
+    gates: tuple[tuple[str, GateSpec], ...] = ()
+    again: tuple[Share, ...] = ()
+
+
+def node_works(public: PublicArtifact, schedule: Schedule) -> list[NodeWork]:
+    """Every node in execution order; the last one's value is complete at the end."""
+    return list(_Walk(public, schedule).run())
+
+
+class _Walk:
+    """Keeps, for every value, what is still to be computed when somebody reads it."""
+
+    def __init__(self, public: PublicArtifact, schedule: Schedule):
+        self._graph = public.public.graph
+        self._itemsize = Ring(public.public.ring.ring_bits).itemsize
+        self._macs = {count.name: count.macs for count in count_nodes(self._graph)}
+        self._elements = {node.name: prod(node.shape) for node in self._graph}
+        self._waiting: dict[str, tuple[Share, ...]] = {}
+        self._remasked: set[str] = set()
+        self._gates: dict[str, list[tuple[str, GateSpec]]] = {}
+        for gate in schedule.gates(argmax=False):
+            self._gates.setdefault(_owner(gate), []).append((gate.name, gate.spec))
+
+    def run(self) -> Iterator[NodeWork]:
+        for node in self._graph:
+            read = tuple(share for name in node.inputs for share in self._waiting[name])
+            found, self._waiting[node.name] = self._node(node, read, self._own(node))
+            if node.name == self._graph.output:
+                found = replace(found, again=(*found.again, *self._waiting[node.name]))
+            yield found
+
+    def _node(self, node: Node, read: tuple[Share, ...], own: tuple[Share, ...]) -> tuple[NodeWork, tuple[Share, ...]]:
+        """The node's work and what waits for its value's readers."""
+        found = NodeWork(node, self._macs[node.name], gates=tuple(self._gates.get(node.name, ())))
+        if isinstance(node, Conv2d | Linear):
+            seen = node.inputs[0] in self._remasked  # a value that is not fresh is made once for all its layers
+            self._remasked.add(node.inputs[0])
+            return replace(found, at_once=() if seen else read), own
+        if isinstance(node, Add) and read:
+            return found, (*read, *own)
+        if not found.gates or isinstance(node, MaxPool2d):  # a tournament reads its windows as a whole
+            return replace(found, at_once=(*read, *own)), ()
+        masked = isinstance(node, Relu) and node.masked
+        return replace(found, drawn=read, again=(*read, *own) if masked else own), ()
+
+    def _own(self, node: Node) -> tuple[Share, ...]:
+        if isinstance(node, Input):
+            return ()
+        if isinstance(node, Conv2d | Linear):
+            return (Share(node.name, self._weighted(node)),)
+        masked = self._elements[node.name] if isinstance(node, Relu) and node.masked else 0
+        return (Share(node.name, work(moved=self._moved(node), masked=masked)),)
+
+    def _weighted(self, node: Conv2d | Linear) -> Work:
+        outputs = self._elements[node.name]
+        taps, channels = self._macs[node.name] // outputs, node.shape[0]
+        padded = -(-taps // _TAPS) * _TAPS * (-(-channels // _CHANNELS) * _CHANNELS) * (outputs // channels)
+        kind = "mac32" if self._itemsize == 4 else "mac64"
+        return work(**{kind: padded, "moved": self._moved(node), "layer": 1})
+
+    def _moved(self, node: Node) -> int:
+        return self._itemsize * sum(self._elements[name] for name in (*node.inputs, node.name))
+
+
+def _owner(gate: Gate) -> str:
+    return gate.name.partition("/")[0]
+
+
+def total(shares: Sequence[Share]) -> Work:
+    """The work of all of them."""
+    return np.sum([share.units for share in shares], axis=0) if shares else np.zeros(len(UNITS))

@@ -1,0 +1,171 @@
+"""The cost of one inference of an exported network: exact bytes, rounds and storage, predicted milliseconds."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from math import prod
+
+from pi_system.artifact.model import PublicArtifact
+from pi_system.channel.shaped import Link, parse_link
+from pi_system.cost.calibration import Calibration
+from pi_system.cost.crypten import Opening, openings
+from pi_system.cost.gates import DEALT, RELUS, gate_model
+from pi_system.cost.layers import NodeWork, node_works
+from pi_system.cost.offline import OfflinePlan, plan_offline
+from pi_system.cost.replay import Replay, transfer_ns
+from pi_system.cost.rows import LayerCost, Rows, timed
+from pi_system.cost.work import START, Moment, Prices, work
+from pi_system.errors import ConfigError
+from pi_system.offline.schedule import plan
+from pi_system.ring.carrier import Ring
+
+__all__ = ["BACKENDS", "LayerCost", "Prediction", "Workload", "online_ms", "predict"]
+
+BACKENDS = ("fss", *RELUS, "crypten")
+"""What can be predicted; ``fss`` is the faster of ``fss-bit`` and ``fss-arith`` on the link."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One inference, batch 1, material prepared; offline: one preparation of one inference.
+
+    Attributes:
+        backend: what runs; for ``fss`` the variant chosen.
+        layers: see LayerCost.
+        online_ms: at the client, from the first byte to the logits.
+        online_rounds: times the client waits for an answer; of crypten half a round trip each.
+        client_to_server_bytes: online payload.
+        server_to_client_bytes: online payload.
+        offline_ms: of one preparation.
+        offline_bytes: payload on all connections.
+        setup_bytes: payload once a model and client besides.
+        stored_bytes_server: on disk.
+        stored_bytes_client: on disk.
+    """
+
+    backend: str
+    layers: tuple[LayerCost, ...]
+    online_ms: float
+    online_rounds: int
+    client_to_server_bytes: int
+    server_to_client_bytes: int
+    offline_ms: float
+    offline_bytes: int
+    setup_bytes: int
+    stored_bytes_server: int
+    stored_bytes_client: int
+
+
+class Workload:
+    """What one network asks of one backend, found once and priced as often as wanted."""
+
+    def __init__(self, public: PublicArtifact, backend: str):
+        """Walk the graph. Raises ConfigError for a backend that is none."""
+        if backend not in BACKENDS[1:]:
+            raise ConfigError(f"cost model: expected one of {', '.join(BACKENDS)}, found {backend[:40]}")
+        self.public, self.backend = public, backend
+        self._schedule = plan(public.public.graph, public.public.ring, public.masks)
+
+    @cached_property
+    def offline(self) -> OfflinePlan:
+        """Its offline phase. Raises ConfigError where the backend cannot run this network."""
+        return plan_offline(self.public, self._schedule, self.backend)
+
+    @cached_property
+    def _nodes(self) -> list[NodeWork]:
+        return node_works(self.public, self._schedule)
+
+    @cached_property
+    def _opened(self) -> list[Opening]:
+        return openings(self.public.public.graph)
+
+    def online(self, link: Link, prices: Prices) -> tuple[Moment, list[LayerCost]]:
+        """The end of the online phase and its rows."""
+        if self.backend == "crypten":
+            return self._crypten(link, prices)
+        return self._replayed(link, prices)
+
+    def _replayed(self, link: Link, prices: Prices) -> tuple[Moment, list[LayerCost]]:
+        graph, itemsize = self.public.public.graph, Ring(self.public.public.ring.ring_bits).itemsize
+        replay, rows = Replay(self.backend, link, prices), Rows(prices)
+        before = START
+        for node in self._nodes:
+            if node.node.op == "input":
+                replay.begin(prod(node.node.shape) * itemsize)
+                rows.add(node, replay.server.path, 1, prod(node.node.shape) * itemsize, 0)
+            else:
+                replay.node(node)
+                costs = [gate_model(self.backend, spec).cost(spec) for _, spec in node.gates]
+                up = sum(cost.client_to_server_bytes for cost in costs)
+                down = sum(cost.server_to_client_bytes for cost in costs)
+                rows.add(node, replay.server.path - before.path, sum(c.round_trips for c in costs), up, down)
+            before = replay.server
+        nbytes = prod(graph.nodes[-1].shape) * itemsize
+        end = replay.end(nbytes)
+        rows.reveal(end.path - before.path, nbytes)
+        return end, rows.costs()
+
+    def _crypten(self, link: Link, prices: Prices) -> tuple[Moment, list[LayerCost]]:
+        nbytes = 8 * prod(self.public.public.graph.nodes[-1].shape)
+        moment, rows = prices.after(START, work(crypten_start=1)), []
+        first = moment.path
+        for opening in self._opened:
+            units = opening.units(link) + first
+            moment, first = prices.after(moment, opening.units(link)), work()
+            row = LayerCost(
+                name=opening.node.name,
+                kind=opening.node.op,
+                macs=opening.macs,
+                relus=opening.relus,
+                rounds=opening.rounds,
+                up_bytes=opening.nbytes,
+                down_bytes=opening.nbytes,
+            )
+            rows.append(timed(row, prices, units))
+        last = work(transfer=transfer_ns(link, nbytes), round_trip=1e9 * link.rtt_s / 2)
+        rows.append(timed(LayerCost(name="logits", kind="reveal", down_bytes=nbytes), prices, last))
+        return prices.after(moment, last), rows
+
+
+def predict(public: PublicArtifact, backend: str, link: str | Link, calibration: Calibration) -> Prediction:
+    """Predict one inference.
+
+    Args:
+        public: the network.
+        backend: one of BACKENDS.
+        link: a Link, its name, or RATE_MBIT,RTT_MS.
+        calibration: prices of a machine.
+
+    Raises:
+        ConfigError: no such backend or link, or the calibration does not have its prices.
+    """
+    shaped = parse_link(link) if isinstance(link, str) else link
+    if backend == "fss":
+        backend = min(DEALT, key=lambda name: online_ms(public, name, shaped, calibration))
+    calibration.check_has(backend)
+    workload, prices = _workload(public, backend), calibration.as_prices()
+    end, layers = workload.online(shaped, prices)
+    offline = workload.offline
+    return Prediction(
+        backend=backend,
+        layers=tuple(layers),
+        online_ms=end.ns / 1e6,
+        online_rounds=sum(row.rounds for row in layers),
+        client_to_server_bytes=sum(row.up_bytes for row in layers),
+        server_to_client_bytes=sum(row.down_bytes for row in layers),
+        offline_ms=offline.over(shaped, prices).ns / 1e6,
+        offline_bytes=offline.nbytes,
+        setup_bytes=offline.setup_bytes,
+        stored_bytes_server=offline.stored[0],
+        stored_bytes_client=offline.stored[1],
+    )
+
+
+def online_ms(public: PublicArtifact, backend: str, link: Link, calibration: Calibration) -> float:
+    """The online time alone, without a look at the offline phase; ``backend`` is not ``fss``. Raises ConfigError."""
+    calibration.check_has(backend)
+    return _workload(public, backend).online(link, calibration.as_prices())[0].ns / 1e6
+
+
+@lru_cache(maxsize=8)
+def _workload(public: PublicArtifact, backend: str) -> Workload:
+    return Workload(public, backend)

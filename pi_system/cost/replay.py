@@ -1,0 +1,117 @@
+"""The online phase of the fast runtime on a clock: the loops of online/server.py and online/client.py without values.
+
+Both parties and both directions of the link are moments that move on. The server feeds a chunk, sends it and goes on;
+the client answers what has arrived; a message takes its turn on the link, then half a round trip. What overlaps in the
+real run overlaps here by the same rules, so nothing is said about overlap anywhere else.
+
+Units: ``start``: an inference; ``gate``: setting up one gate at one party; ``hop``: a message from one process to the
+other, beside the link; ``byte``: a payload byte handed to or taken from the transport by one party.
+"""
+
+from dataclasses import dataclass, field
+
+from pi_system.channel.shaped import CHUNK_BYTES, Link
+from pi_system.cost.gates import Phases, gate_model
+from pi_system.cost.layers import NodeWork, Share, total
+from pi_system.cost.work import START, Moment, Prices, Work, later, work
+from pi_system.online.chunks import chunks
+from pi_system.protocols.gate import GateSpec
+
+__all__ = ["Replay", "transfer_ns"]
+
+_GATE = work(gate=1)
+
+
+def transfer_ns(link: Link, nbytes: int) -> float:
+    """Nanoseconds that a message keeps the link busy."""
+    return 1e9 * link.transfer_s(nbytes)
+
+
+@dataclass(slots=True)
+class _Direction:
+    """One direction of the link: when it is free again."""
+
+    link: Link
+    prices: Prices
+    free: Moment = START
+
+    def carry(self, sent: Moment, nbytes: int) -> Moment:
+        """When a message handed over at ``sent`` has arrived."""
+        arrived = self.prices.after(sent, work(hop=1))
+        size = min(nbytes, CHUNK_BYTES)  # of a long message the first frame is on its way while the next is written
+        while nbytes > 0:
+            self.free = self.prices.after(later(self.free, arrived), work(transfer=transfer_ns(self.link, size)))
+            nbytes -= size
+            size = min(nbytes, CHUNK_BYTES)
+        return self.prices.after(self.free, work(round_trip=1e9 * self.link.rtt_s / 2))
+
+
+@dataclass(slots=True)
+class Replay:
+    """One inference; call ``begin``, ``node`` for every node in order, ``end``."""
+
+    backend: str
+    link: Link
+    prices: Prices
+    server: Moment = START
+    client: Moment = START
+    down: _Direction = field(init=False)
+    up: _Direction = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Both directions are free."""
+        self.down, self.up = (_Direction(self.link, self.prices) for _ in range(2))
+
+    def begin(self, nbytes: int) -> None:
+        """The client sends its masked picture."""
+        self.client = self.prices.after(START, work(start=1, byte=nbytes))
+        self.server = self.prices.after(self.up.carry(self.client, nbytes), work(byte=nbytes))
+
+    def node(self, node: NodeWork) -> None:
+        """One node of the graph."""
+        self._compute(node.at_once)
+        drawn = node.drawn
+        for _, spec in node.gates:
+            self._gate(spec, drawn)
+            drawn = ()
+        self._compute(node.again)
+
+    def end(self, nbytes: int) -> Moment:
+        """The server sends the logits; when the client has them."""
+        self.server = self.prices.after(self.server, work(byte=nbytes))
+        self.client = later(self.client, self.down.carry(self.server, nbytes))
+        return self.client
+
+    def _compute(self, shares: tuple[Share, ...]) -> None:
+        self.server = self.prices.after(self.server, total(shares))
+
+    def _gate(self, spec: GateSpec, drawn: tuple[Share, ...]) -> None:
+        model, feed = gate_model(self.backend, spec), total(drawn) / spec.count
+        self.server = self.prices.after(self.server, _GATE)
+        self.client = self.prices.after(self.client, _GATE)
+        pieces = [(model.phases(spec, n), model.bytes_of(spec, n), feed * n) for _, n in chunks(spec.count)]
+        arrived = [self._send(phases, nbytes[0][0], fed) for phases, nbytes, fed in pieces]
+        for exchange in range(len(pieces[0][1])):
+            returned = [
+                self._reply(phases, nbytes[exchange], moment)
+                for (phases, nbytes, _), moment in zip(pieces, arrived, strict=True)
+            ]
+            arrived = []
+            for (phases, nbytes, _), moment in zip(pieces, returned, strict=True):
+                taken = phases.receive + work(byte=nbytes[exchange][1])
+                self.server = self.prices.after(later(self.server, moment), taken)
+                if exchange + 1 < len(nbytes):
+                    arrived.append(self._send(phases, nbytes[exchange + 1][0], work()))
+
+    def _send(self, phases: Phases, nbytes: int, feed: Work) -> Moment:
+        """The server makes a chunk's message and sends it; when it arrives."""
+        self.server = self.prices.after(self.server, feed + phases.send + work(byte=nbytes))
+        arrived = self.down.carry(self.server, nbytes)
+        self.server = self.prices.after(self.server, phases.work)
+        return arrived
+
+    def _reply(self, phases: Phases, nbytes: tuple[int, int], arrived: Moment) -> Moment:
+        """The client answers a chunk's message; when the answer arrives."""
+        answer = phases.reply + work(byte=sum(nbytes))
+        self.client = self.prices.after(later(self.client, arrived), answer)
+        return self.up.carry(self.client, nbytes[1])

@@ -1,0 +1,104 @@
+"""The rows of a prediction: which layer the work on the critical path belongs to."""
+
+from dataclasses import dataclass, replace
+
+from pi_system.cost.layers import NodeWork, Share
+from pi_system.cost.work import LINEAR, ROUND_TRIP, TRANSFER, Prices, Work, work
+
+__all__ = ["LayerCost", "Rows", "timed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerCost:
+    """One node of the graph online; rows add up to the whole.
+
+    Attributes:
+        name: of the node; the last row, ``logits``, is the message that reveals them.
+        kind: its operation.
+        macs: multiply-accumulates.
+        relus: elements that go through a gate.
+        rounds: round trips the client waits for.
+        up_bytes: client to server.
+        down_bytes: server to client.
+        compute_ms: both parties' computing, as far as nothing hides it.
+        transfer_ms: bytes on a link of limited rate, as far as nothing hides it.
+        round_trip_ms: delay of the link.
+    """
+
+    name: str
+    kind: str
+    macs: int = 0
+    relus: int = 0
+    rounds: int = 0
+    up_bytes: int = 0
+    down_bytes: int = 0
+    compute_ms: float = 0.0
+    transfer_ms: float = 0.0
+    round_trip_ms: float = 0.0
+
+
+@dataclass(slots=True)
+class _Row:
+    node: NodeWork
+    rounds: int
+    up_bytes: int
+    down_bytes: int
+    units: Work
+
+    def as_cost(self) -> LayerCost:
+        """What is counted."""
+        node = self.node.node
+        return LayerCost(
+            name=node.name,
+            kind=node.op,
+            macs=self.node.macs,
+            relus=sum(spec.count for _, spec in self.node.gates),
+            rounds=self.rounds,
+            up_bytes=self.up_bytes,
+            down_bytes=self.down_bytes,
+        )
+
+
+class Rows:
+    """Gives the work on the critical path to the rows that it belongs to."""
+
+    def __init__(self, prices: Prices):
+        """No rows yet."""
+        self._prices = prices
+        self._rows: dict[str, _Row] = {}
+        self._reveal: tuple[Work, int] = (work(), 0)
+
+    def add(self, node: NodeWork, path: Work, rounds: int, up: int, down: int) -> None:
+        """A node and the path from the one before to it, part of which is that of layers it drew from."""
+        own, shares = path.copy(), (*node.at_once, *node.drawn, *node.again)
+        for name in (*LINEAR, "masked"):
+            self._give(own, shares, name)
+        self._rows[node.node.name] = _Row(node, rounds, up, down, own)
+
+    def _give(self, own: Work, shares: tuple[Share, ...], name: str) -> None:
+        mask = work(**{name: 1.0})
+        asked = sum(float(share.units @ mask) for share in shares)
+        on_path = float(own @ mask)
+        for share in shares:
+            row = self._rows.get(share.name)
+            if row is not None and asked:
+                part = mask * (on_path * float(share.units @ mask) / asked)
+                row.units += part
+                own -= part
+
+    def reveal(self, path: Work, nbytes: int) -> None:
+        """The last message."""
+        self._reveal = (path, nbytes)
+
+    def costs(self) -> list[LayerCost]:
+        """All rows, the last message's at the end."""
+        rows = [timed(row.as_cost(), self._prices, row.units) for row in self._rows.values()]
+        path, nbytes = self._reveal
+        return [*rows, timed(LayerCost(name="logits", kind="reveal", down_bytes=nbytes), self._prices, path)]
+
+
+def timed(row: LayerCost, prices: Prices, units: Work) -> LayerCost:
+    """``row`` with the milliseconds of ``units``."""
+    transfer, round_trip = prices.part(units, TRANSFER), prices.part(units, ROUND_TRIP)
+    compute = prices.cost(units) - transfer - round_trip
+    return replace(row, compute_ms=compute / 1e6, transfer_ms=transfer / 1e6, round_trip_ms=round_trip / 1e6)

@@ -1,0 +1,41 @@
+"""pi-train profile on an exported artifact."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from scaled_artifact import relu_artifact
+
+from pi_system.artifact.store import save
+from pi_system.cli.train import main
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    save(relu_artifact(weight_scale=1.0), tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+def test_the_table_has_a_row_a_layer_and_totals(artifact):
+    done = CliRunner().invoke(main, ["profile", artifact, "--backend", "gc", "--link", "wan"])
+    assert done.exit_code == 0, done.output
+    for text in ("conv1", "relu2", "logits", "gc over wan", "offline, one inference", "stored, client", "Prices:"):
+        assert text in done.output
+    assert "512" in done.output  # ReLUs
+
+
+def test_json_has_the_same_numbers_and_the_machine(artifact):
+    done = CliRunner().invoke(main, ["profile", artifact, "--json"])
+    found = json.loads(done.output)
+    assert found["backend"] == "gmw"
+    assert found["machine"]
+    assert sum(row["up_bytes"] for row in found["layers"]) == found["client_to_server_bytes"]
+    assert sum(row["relus"] for row in found["layers"]) == 512
+
+
+def test_a_file_that_is_no_calibration_ends_with_one_line(artifact, tmp_path):
+    bad = tmp_path / "bad.json"
+    bad.write_text("{}")
+    done = CliRunner().invoke(main, ["profile", artifact, "--calibration", str(bad)])
+    assert done.exit_code == 10
+    assert done.output.startswith("error: calibration bad.json")

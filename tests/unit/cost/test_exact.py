@@ -1,0 +1,67 @@
+"""Bytes, rounds and storage that the cost model predicts are those a real run counts."""
+
+from math import prod
+
+import pytest
+from parties import PAIRING, Dealer, make_parties, reserve, run_parties
+from random_networks import random_small_artifact, random_square_artifact
+
+from pi_system.backends.crypten_adapter import correlation_plan
+from pi_system.cost import default_calibration, predict
+from pi_system.cost.crypten import openings
+from pi_system.export.random import random_pictures
+from pi_system.offline.dealer import deal
+
+ARTIFACTS = {
+    "masks": lambda: random_small_artifact(3),
+    "maxpool": lambda: random_small_artifact(8),
+    "squares": lambda: random_square_artifact(1),
+}
+
+
+def _parties(backend, artifact, store):
+    variant = {"fss-bit": "bit", "fss-arith": "arith"}.get(backend)
+    return make_parties("fss", artifact, store, variant=variant) if variant else make_parties(backend, artifact, store)
+
+
+@pytest.mark.parametrize("network", list(ARTIFACTS))
+@pytest.mark.parametrize("backend", ["fss-bit", "fss-arith", "gmw", "gc"])
+def test_a_run_counts_what_was_predicted(backend, network, tmp_path):
+    artifact = ARTIFACTS[network]()
+    found = predict(artifact, backend, "lan", default_calibration())
+    server, client = _parties(backend, artifact, tmp_path)
+    dealer = Dealer(deal, 1)
+
+    *_, mine = run_parties(
+        lambda channel: server.prepare(1, channel, dealer.server_link),
+        lambda channel: client.prepare(1, channel, dealer.client_link),
+    )
+    channels = (mine, dealer._server[0], dealer._client[0])
+    offline = sum(channel.counters.sent_bytes + channel.counters.received_bytes for channel in channels)
+    assert offline == found.offline_bytes + found.setup_bytes
+    stored = {path.parts[-5]: path.stat().st_size for path in tmp_path.glob(f"*/*/*/{PAIRING}/*.ready")}
+    assert stored == {"server": found.stored_bytes_server, "client": found.stored_bytes_client}
+
+    ids = reserve(server, client, 1)
+    pictures = random_pictures(artifact.public.graph.input.shape, 1, 7)
+    *_, mine = run_parties(
+        lambda channel: server.infer(ids, channel), lambda channel: client.infer(pictures, ids, channel)
+    )
+    assert mine.counters.rounds == found.online_rounds
+    assert mine.counters.sent_bytes == found.client_to_server_bytes
+    assert mine.counters.received_bytes == found.server_to_client_bytes
+
+
+def _opened(item):
+    sizes = {"additive": lambda: prod(item.left) + prod(item.right), "binary": lambda: 2 * prod(item.shape)}
+    return sizes.get(item.kind, lambda: prod(item.shape))()
+
+
+@pytest.mark.parametrize("network", list(ARTIFACTS))
+def test_crypten_opens_and_is_dealt_what_its_plan_says(network):
+    artifact = ARTIFACTS[network]()
+    graph = artifact.public.graph
+    plan, found = correlation_plan(graph, artifact.masks), openings(graph)
+    assert sum(opening.dealt for opening in found) * 8 == plan.correction_bytes()
+    assert sum(opening.words for opening in found) == sum(_opened(item) for item in plan.items)
+    assert sum(opening.rounds for opening in found) == len(plan.items)

@@ -1,0 +1,112 @@
+"""What must hold for any prices: rows add up, links cost what they are, chunks overlap."""
+
+import pytest
+from random_networks import random_small_artifact
+from scaled_artifact import relu_artifact
+
+from pi_system.channel.shaped import Link
+from pi_system.cost import BACKENDS, default_calibration, predict
+from pi_system.cost.calibration import Sample
+from pi_system.cost.fit import fit_calibration
+from pi_system.cost.gates import gate_model
+from pi_system.cost.predict import Workload
+from pi_system.cost.replay import Replay
+from pi_system.cost.work import Prices, work
+from pi_system.errors import ConfigError, InvariantError
+from pi_system.protocols.gate import GateSpec
+
+ARTIFACT = relu_artifact(weight_scale=1.0)
+"""512 ReLUs in two layers, k = 24, l = 32."""
+PRICES = default_calibration()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("link", ["loopback", "lan", "10,100"])
+def test_rows_add_up_to_the_total_and_none_is_negative(backend, link):
+    found = predict(random_small_artifact(3), backend, link, PRICES)
+    parts = [(row.compute_ms, row.transfer_ms, row.round_trip_ms) for row in found.layers]
+    assert sum(map(sum, parts)) == pytest.approx(found.online_ms)
+    assert min(map(min, parts)) > -1e-9
+    assert sum(row.round_trip_ms for row in found.layers) == 0 or link != "loopback"
+
+
+@pytest.mark.parametrize(("backend", "rounds"), [("fss-bit", 3), ("fss-arith", 3), ("gmw", 5), ("gc", 3)])
+def test_delay_counts_once_a_round(backend, rounds):
+    near, far = (predict(ARTIFACT, backend, Link(float("inf"), rtt_s), PRICES) for rtt_s in (0.0, 1.0))
+    assert far.online_rounds == rounds
+    assert far.online_ms - near.online_ms == pytest.approx(1000 * rounds)
+
+
+def test_exchanges_of_crypten_cost_half_a_round_trip():
+    near, far = (predict(ARTIFACT, "crypten", Link(float("inf"), rtt_s), PRICES) for rtt_s in (0.0, 1.0))
+    assert far.online_ms - near.online_ms == pytest.approx(500 * (far.online_rounds + 1))
+
+
+@pytest.mark.parametrize("backend", ["fss-bit", "gmw", "gc"])
+def test_transfers_of_chunks_overlap_with_each_other(backend):
+    spec = GateSpec(count=1 << 18, ring_bits=32, comparison_bits=24, shift=10)
+    cost, link = gate_model(backend, spec).cost(spec), Link(1e6, 0.0)
+    replay = Replay(backend, link, Prices.of({}))
+    replay._gate(spec, ())
+    down_s, up_s = (8 * n / 1e6 for n in (cost.server_to_client_bytes, cost.client_to_server_bytes))
+    busiest, both = max(down_s, up_s), down_s + up_s
+    assert busiest <= replay.server.ns / 1e9 < 1.04 * both  # packet headers are 3.6 %
+    if backend == "fss-bit":
+        assert replay.server.ns / 1e9 < 1.1 * busiest
+
+
+def test_key_evaluation_of_both_parties_overlaps_but_for_a_chunk():
+    spec = GateSpec(count=16 << 14, ring_bits=32, comparison_bits=24, shift=10)
+    replay = Replay("fss-bit", Link(float("inf"), 0.0), Prices.of({"bit_level": 1.0}))
+    replay._gate(spec, ())
+    assert replay.server.ns == pytest.approx(24 * spec.count * 17 / 16)
+
+
+def test_fss_is_the_faster_variant():
+    both = [predict(ARTIFACT, name, "lan", PRICES).online_ms for name in ("fss-bit", "fss-arith")]
+    assert predict(ARTIFACT, "fss", "lan", PRICES).online_ms == min(both)
+
+
+def test_what_is_not_known_is_refused():
+    with pytest.raises(ConfigError, match="expected one of fss, fss-bit"):
+        Workload(ARTIFACT, "tin can")
+    part = PRICES.model_copy(update={"backends": ("gmw",)})
+    with pytest.raises(ConfigError, match="found no prices of gc"):
+        predict(ARTIFACT, "gc", "lan", part)
+    with pytest.raises(InvariantError, match="found magic"):
+        work(magic=1)
+
+
+def _sample(network, public, backend, link, truth):
+    found = predict(public, backend, link, truth)
+    return Sample(
+        network=network,
+        backend=backend,
+        link=link,
+        online_ms=(found.online_ms,),
+        online_rounds=found.online_rounds,
+        client_to_server_bytes=found.client_to_server_bytes,
+        server_to_client_bytes=found.server_to_client_bytes,
+        offline_ms=(found.offline_ms,),
+        offline_bytes=found.offline_bytes,
+        stored_bytes_server=found.stored_bytes_server,
+        stored_bytes_client=found.stored_bytes_client,
+    )
+
+
+def test_fitting_to_a_machine_of_other_prices_finds_its_times():
+    truth = PRICES.model_copy(update={"prices": {name: 1.7 * ns for name, ns in PRICES.prices.items()}})
+    networks = {str(seed): random_small_artifact(seed) for seed in (1, 2, 3, 4, 8)}
+    samples = [
+        _sample(name, public, backend, link, truth)
+        for name, public in networks.items()
+        for backend in ("fss-bit", "gmw", "gc", "crypten")
+        for link in ("loopback", "lan", "wan")
+    ]
+    fitted = fit_calibration(samples, networks, "test", {})
+    assert max(abs(row.online) for row in fitted.residuals) < 0.02
+    assert max(abs(row.offline) for row in fitted.residuals) < 0.05
+    unseen = random_small_artifact(9)
+    for backend in fitted.backends:
+        expected, found = (predict(unseen, backend, "lan", prices) for prices in (truth, fitted))
+        assert found.online_ms == pytest.approx(expected.online_ms, rel=0.1)
