@@ -8,7 +8,10 @@ TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check bench clean
+# In order; each has a file benchmarks/NAME.py with the commands run and plot.
+QUESTIONS := q01_cost_per_relu q02_placement q03_architectures q04_offline q05_scaling q06_quadratic q07_peers
+
+.PHONY: demo test check bench bench-full plots report clean
 
 demo: $(READY)
 	$(BIN)/python scripts/demo.py
@@ -19,8 +22,30 @@ test: $(READY)
 check: $(READY)
 	scripts/check $(BIN)
 
+# Every question on its own: one that fails does not stop the others, and fails the whole. The first run exports its
+# networks (cached), which takes minutes of its own.
+run_questions = @failed=; for question in $(QUESTIONS); do \
+	$(BIN)/python benchmarks/$$question.py run $(1) || { test $$? -ne 130 || exit 130; failed="$$failed $$question"; }; \
+	done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
+
 bench: $(READY)
-	$(BIN)/python benchmarks/latency.py --network resnet18:m=16 --backend crypten --backend fss --repeat 5
+	$(call run_questions,)
+
+bench-full: $(READY)
+	$(call run_questions,--full)
+
+# From committed JSON only; of a question that has both, the full run.
+plots: $(READY)
+	@for question in $(QUESTIONS); do \
+	  for file in benchmarks/results/full/$${question%%_*}.json benchmarks/results/quick/$${question%%_*}.json; do \
+	    test -f $$file || continue; \
+	    $(BIN)/python benchmarks/$$question.py plot $$file --out docs/img || exit 1; \
+	    break; \
+	  done; \
+	done
+
+report: $(READY)
+	$(BIN)/python benchmarks/report/build.py
 
 # crypten's metadata asks for the dead package sklearn and for torchvision; what it really imports is declared in
 # pyproject.toml, so it is installed without its own dependencies.

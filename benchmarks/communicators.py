@@ -34,10 +34,10 @@ PICTURES_SEED = 11
 
 def build(name: str) -> tuple[Any, dict[str, Any]]:
     """Graph and random weights of a network specification."""
-    from latency import cached_artifact
     from platformdirs import user_cache_path
 
     from pi_system.artifact.store import load
+    from pi_system.measure.random_artifacts import cached_artifact
 
     artifact = load(cached_artifact(name, user_cache_path("pi-system") / "artifacts"))
     return artifact.public.graph, dict(artifact.weights)

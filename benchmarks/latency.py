@@ -8,88 +8,30 @@ not counted. Weights are random for --network (cached between runs) and the mode
 table, then, last line, one JSON object (pi_system/measure/schema.py); progress on stderr.
 """
 
-import hashlib
-import re
-import signal
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from platformdirs import user_cache_path
 
-from pi_system.artifact.model import Artifact
-from pi_system.artifact.store import load, save
+from pi_system.artifact.store import load
 from pi_system.channel.shaped import parse_link
 from pi_system.cli.errors import INTERRUPTED
-from pi_system.errors import ConfigError, PiError
-from pi_system.export.random import random_artifact, random_pictures
-from pi_system.measure import LatencyReport, LatencyResult, NetworkCounts, environment, latency_ratios, party_cores
+from pi_system.errors import PiError
+from pi_system.measure import LatencyReport, environment, latency_ratios, party_cores
 from pi_system.measure.environment import load_average
-from pi_system.measure.latency import THREADS, WARMUP, LatencyTask, measure_link
-from pi_system.program import mac_count, parameter_count, relu_count, relu_layers
-from pi_system.reduce.deepreduce import Configuration
+from pi_system.measure.latency import THREADS, WARMUP
+from pi_system.measure.random_artifacts import cached_artifact
+from pi_system.measure.runs import counts, run_all
 from pi_system.rpc.registry import BACKENDS, find_backend
-from pi_system.train.networks import Classifier, build_network
-from pi_system.train.spec import NetworkSpec
 
 ROOT = Path(__file__).resolve().parents[1]
-SEED = 1
 RESULTS = ROOT / "benchmarks" / "results" / "latency"
-
-
-def cached_artifact(name: str, cache: Path) -> Path:
-    """The folder of a random-weight artifact of ``name``, made on first use and again when the exporter changes.
-
-    ``name``: a network's specification, and after a slash which ReLUs are kept, as DeepReDuce names them: stages (the
-    stem is with stage 1) and whether one layer a block is left, such as ``hrn-2x5x3x:m=16/keep=234`` or
-    ``resnet18:m=64/keep=23thin``.
-    """
-    sources = sorted(path for part in ("artifact", "export", "program", "train") for path in _sources(part))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    folder = cache / digest / re.sub("[:,/]", "-", name)
-    if not folder.exists():
-        text, _, kept = name.partition("/")
-        spec = NetworkSpec.parse(text)
-        click.echo(f"{name}: exporting with random weights", err=True)
-        network = build_network(spec, seed=SEED)
-        if kept:
-            _keep(network, kept)
-        save(random_artifact(network, (spec.channels, spec.size, spec.size), SEED, name), folder)
-    return folder
-
-
-def _keep(network: Classifier, kept: str) -> None:
-    match = re.fullmatch(r"keep=([1-4]+)(thin)?", kept)
-    if match is None:
-        raise ConfigError(f"network: expected /keep=STAGES or /keep=STAGESthin, found /{kept[:40]}")
-    stages = tuple(int(stage) for stage in match[1])
-    Configuration(stages, match[2] is not None).relu_map(network).apply(network)
-
-
-def _sources(part: str) -> Iterator[Path]:
-    return (ROOT / "pi_system" / part).rglob("*.py")
-
-
-def counts(artifact: Artifact) -> NetworkCounts:
-    """Counts of the exported graph."""
-    graph = artifact.public.graph
-    return NetworkCounts(
-        network=artifact.public.name,
-        relus=relu_count(graph),
-        relu_layers=relu_layers(graph),
-        macs=mac_count(graph),
-        parameters=parameter_count(graph),
-    )
 
 
 def tables(report: LatencyReport) -> list[Table]:
@@ -138,56 +80,6 @@ def _table(title: str, numbers: str) -> Table:
 
 def _cell(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
-
-
-@contextmanager
-def orderly_stop() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into KeyboardInterrupt, so that no process is left behind."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def run_all(
-    artifacts: dict[Path, Artifact], backends: tuple[str, ...], links: tuple[str, ...], repeat: int, batch: int
-) -> tuple[LatencyResult, ...]:
-    """Every combination, backends side by side."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    total = len(artifacts) * len(links) * len(backends) * (WARMUP + repeat)
-    results: list[LatencyResult] = []
-    with Progress(*columns, console=Console(stderr=True)) as bar, orderly_stop():
-        line = bar.add_task("", total=total)
-        for path, artifact in artifacts.items():
-            preprocess = artifact.public.preprocess
-            shape = (preprocess.channels, preprocess.height, preprocess.width)
-            pictures = random_pictures(shape, (WARMUP + repeat) * batch, SEED)
-            for link in links:
-                title = f"{artifact.public.name} {link}"
-
-                def progress(backend: str, online_ms: float, title: str = title) -> None:
-                    bar.update(line, advance=1, description=f"{title} {backend} {online_ms:.0f} ms")
-
-                bar.update(line, description=f"{title}: starting")
-                with tempfile.TemporaryDirectory(prefix="pi-latency-") as folder:
-                    task = LatencyTask(
-                        artifact=artifact,
-                        artifact_path=path,
-                        pictures=pictures,
-                        backends=backends,
-                        link=link,
-                        repeat=repeat,
-                        batch=batch,
-                        folder=Path(folder),
-                    )
-                    results += measure_link(task, progress)
-    return tuple(results)
 
 
 def measure(

@@ -32,7 +32,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import click
 import numpy as np
-from latency import SEED, cached_artifact
 from platformdirs import user_cache_path
 from rich.console import Console
 from rich.table import Table
@@ -52,6 +51,7 @@ from pi_system.measure import (
 )
 from pi_system.measure.environment import load_average
 from pi_system.measure.processes import child_environment, end_group
+from pi_system.measure.random_artifacts import SEED, cached_artifact
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.frames import FrameStream
 from pi_system.rpc.keys import write_keys

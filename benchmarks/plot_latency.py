@@ -60,7 +60,7 @@ def draw(results: list[dict[str, Any]], out: Path) -> None:
         panel.set(xscale="log", yscale="log", xlabel="ReLUs", title=_LINK_NAMES[link])
         counts = sorted({result["relus"] for result in results})
         panel.set_xlim(counts[0] / 1.5, counts[-1] * 1.5)
-        panel.set_xticks(counts, [f"{count:,}" for count in counts])
+        panel.set_xticks(counts, [f"{count:,}" for count in counts], rotation=40, ha="right")
         panel.minorticks_off()
         panel.grid(True, alpha=0.2)
     panels[0][0].set_ylabel("online milliseconds, median and quartiles")

@@ -7,16 +7,23 @@ Test pictures are looked at once a run, at its end; everything is chosen on the 
 
     python benchmarks/study_relu_budgets.py --data cifar100:DIR --out study      (DIR holds cifar-100-binary)
 
-With the defaults about 13,000 core-seconds on CIFAR-100: two hours on two cores of their own. Curves are finished one
+With the defaults about 14,000 core-seconds on CIFAR-100: two hours on two cores of their own. Curves are finished one
 after the other, controls and pixel-wise methods first, so that a stopped study holds whole curves.
 
 One command: killed, it goes on where it was when it is given again. The last line of stdout is the JSON that
 OUT/study.json holds: recipe, split, seeds, environment and every figure.
+
+    python benchmarks/study_relu_budgets.py --claims --data cifar100:DIR --out study
+
+goes on in the same folder with what two claims of DeepReShape need, and writes OUT/claims.json: SNL on ResNet18 of half
+the width, and on a HybReNet of about as many ReLUs as the other one, but half the share of them in stem and first
+stage. The runs both studies have in common are made once. ``--ray`` has Ray run the jobs.
 """
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -49,19 +56,31 @@ def entries(scratch_epochs: int) -> tuple[Entry, ...]:
     )
 
 
+def claim_entries() -> tuple[Entry, ...]:
+    """SNL on networks that differ in width, and in their share of least critical ReLUs."""
+    labels = ("snl", "hrn-snl", "narrow-snl", "hrn-5x5x3x-snl")
+    return tuple(Entry(label=label, method="snl", network=n) for n, label in enumerate(labels))
+
+
+CLAIM_NETWORKS = ("resnet18:m=4", "hrn-5x5x3x:m=2")
+"""34,816 ReLUs; 42,880, a quarter of them in stem and first stage (HRN-2x5x3x with m = 4: 46,592, 44 %)."""
+
+
 @click.group(cls=PiGroup, invoke_without_command=True, context_settings={"show_default": True})
 @click.option("--data", default="digits", help="digits, cifar10:PATH, cifar100:PATH or folder:PATH.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for all runs.")
-@click.option("--network", default="resnet18:m=16", help="The network whose ReLUs the budgets refer to.")
-@click.option("--hybrid", default="hrn-2x5x3x:m=8", help="The HybReNet that SNL reduces to the same budgets.")
-@click.option("--baseline-epochs", default=6)
+@click.option("--network", default="resnet18:m=8", help="The network whose ReLUs the budgets refer to.")
+@click.option("--hybrid", default="hrn-2x5x3x:m=4", help="The HybReNet that SNL reduces to the same budgets.")
+@click.option("--baseline-epochs", default=8)
 @click.option("--epochs", default=2, help="Of every reduction.")
 @click.option("--seeds", default=2)
-@click.option("--batch-size", default=128)
+@click.option("--batch-size", default=64)
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="bfloat16")
 @click.option("--only", multiple=True, help="Run this curve only; may be given several times.")
 @click.option("--workers", default=2, help="Runs at once.")
 @click.option("--threads", default=1, help="Of each.")
+@click.option("--claims", is_flag=True, help="The networks that the papers' claims are tested on.")
+@click.option("--ray", is_flag=True, help="Ray runs the jobs (RAY_ADDRESS: on that cluster).")
 def main(
     data: str,
     out: Path,
@@ -75,20 +94,29 @@ def main(
     only: tuple[str, ...],
     workers: int,
     threads: int,
+    claims: bool,
+    ray: bool,
 ) -> None:
     """Run the study, or go on with it."""
-    shared = {"batch_size": batch_size, "precision": precision}
+    shared: dict[str, Any] = {"batch_size": batch_size, "precision": precision}
+    curves = claim_entries() if claims else entries(baseline_epochs)
     config = StudyConfig(
         data=DataConfig.parse(data),
-        networks=(network, hybrid),
+        networks=(network, hybrid, *(CLAIM_NETWORKS if claims else ())),
         seeds=tuple(range(seeds)),
         fractions=FRACTIONS,
         baseline=TrainConfig(epochs=baseline_epochs, learning_rate=0.1, **shared),
         reduction=TrainConfig(epochs=epochs, learning_rate=0.05, **shared),
-        entries=tuple(entry for entry in entries(baseline_epochs) if entry.label in only or not only),
+        entries=tuple(entry for entry in curves if entry.label in only or not only),
     )
     found = run_study(
-        config, out, workers=workers, threads=threads, report=lambda line: print(line, file=sys.stderr, flush=True)
+        config,
+        out,
+        workers=workers,
+        threads=threads,
+        report=lambda line: print(line, file=sys.stderr, flush=True),
+        name="claims" if claims else "study",
+        ray=ray,
     )
     print(json.dumps(found))
 

@@ -21,7 +21,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import click
 import numpy as np
-from latency import SEED, cached_artifact, orderly_stop
 from platformdirs import user_cache_path
 from rich.console import Console
 from rich.table import Table
@@ -30,6 +29,8 @@ from pi_system.artifact.store import load
 from pi_system.export.random import random_pictures
 from pi_system.measure import ClientTask, MeasuredClient, Timing, environment, party_cores, start_dealer, start_server
 from pi_system.measure.environment import load_average
+from pi_system.measure.random_artifacts import SEED, cached_artifact
+from pi_system.measure.runs import orderly_stop
 from pi_system.rpc.keys import write_keys
 from pi_system.rpc.registry import BACKENDS
 

@@ -14,10 +14,8 @@ The last line of stdout is one JSON object with every sample; ``times_faster`` i
 
 import json
 import shlex
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,22 +27,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import click
 import numpy as np
 import safetensors.numpy
-from latency import SEED, cached_artifact, orderly_stop
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from relu_party import expected
 from rows import FIRST, Row, ratios, show, take_turns
+from spu_pair import compile_program, spu_commands, spu_versions
 from systems import Place, System, free_port, line_pair, our_pair
 
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
 from pi_system.channel.shaped import parse_link
 from pi_system.cli.errors import INTERRUPTED
-from pi_system.errors import ConfigError, PiError
+from pi_system.errors import PiError
 from pi_system.export.random import random_pictures
 from pi_system.measure import environment, party_cores
 from pi_system.measure.environment import load_average
+from pi_system.measure.random_artifacts import SEED, cached_artifact
 from pi_system.measure.reference import Reference
+from pi_system.measure.runs import orderly_stop
 from pi_system.offline.schedule import Gate, plan
 from pi_system.protocols.gate import GateSpec
 from pi_system.rpc.keys import write_keys
@@ -85,29 +85,6 @@ class Choice:
         return FIRST + self.repeat
 
 
-def spu_commands(
-    choice: Choice, protocol: str, place: Place, inputs: tuple[Path, Path], folder: Path, *more: str
-) -> list[list[str]]:
-    """Command lines of SPU's server and client; the program is in ``folder``."""
-    kind, _, ot_kind = protocol.partition(":")
-    addresses = [f"{host}:{free_port()}" for host in place.hosts]
-    shared = ["--address", addresses[0], "--address", addresses[1], "--protocol", kind, "--ot-kind", ot_kind]
-    commands = []
-    for rank, path in enumerate(inputs):
-        own = ["--rank", str(rank), "--inputs", str(path), "--log", str(folder / f"{protocol}-{rank}.log")]
-        program = ["--program", str(folder / "program.bin")]
-        commands.append([choice.spu_python, "-u", str(HERE / "spu" / "party.py"), *own, *shared, *program, *more])
-    return commands
-
-
-def compile_program(choice: Choice, arguments: Sequence[str], folder: Path) -> None:
-    """Make SPU's executable, outside all measured time. Raises ConfigError with the end of its output."""
-    script = [choice.spu_python, str(HERE / "spu" / "program.py"), *arguments, str(folder / "program.bin")]
-    done = subprocess.run(script, capture_output=True, text=True)
-    if done.returncode:
-        raise ConfigError(f"SPU program: expected it to compile, found {done.stderr.strip()[-400:]}")
-
-
 # ---- what is compared
 
 
@@ -125,10 +102,10 @@ def compare_network(choice: Choice, place: Place, artifact: Artifact, path: Path
             for backend in choice.backends
         ]
         if choice.protocols and not place.imitated:
-            compile_program(choice, [str(path)], folder)
+            compile_program(choice.spu_python, [str(path)], folder)
             inputs = (path / "weights.safetensors", folder / "client.safetensors")
             for protocol in choice.protocols:
-                commands = spu_commands(choice, protocol, place, inputs, folder)
+                commands = spu_commands(choice.spu_python, protocol, place, inputs, folder)
                 systems.append(stack.enter_context(line_pair(f"spu:{protocol}", commands, place, folder)))
 
         def error(system: str, index: int, logits: NDArray[np.float64]) -> float:
@@ -147,12 +124,12 @@ def compare_relu(choice: Choice, place: Place, spec: GateSpec) -> list[Row]:
             for backend in choice.backends
         ]
         if choice.protocols and not place.imitated:
-            compile_program(choice, ["--relu", str(spec.count)], folder)
+            compile_program(choice.spu_python, ["--relu", str(spec.count)], folder)
             inputs = (folder / "server.safetensors", folder / "client.safetensors")
             safetensors.numpy.save_file({"other": theirs[0]}, inputs[0])
             safetensors.numpy.save_file({"image": mine}, inputs[1])
             for protocol in choice.protocols:
-                commands = spu_commands(choice, protocol, place, inputs, folder, "--share-output")
+                commands = spu_commands(choice.spu_python, protocol, place, inputs, folder, "--share-output")
                 systems.append(stack.enter_context(line_pair(f"spu:{protocol}", commands, place, folder)))
 
         def error(system: str, index: int, output: NDArray[np.float64]) -> float:
@@ -182,20 +159,6 @@ def hardest_relu(artifact: Artifact, count: int) -> GateSpec:
 
 
 # ---- report
-
-
-def spu_versions(python: str) -> dict[str, str]:
-    """Versions in SPU's environment. Raises ConfigError if it is none."""
-    script = "import json, sys, jax, numpy, spu; print(json.dumps({'python': sys.version.split()[0], "
-    script += "'spu': spu.__version__, 'jax': jax.__version__, 'numpy': numpy.__version__}))"
-    try:
-        done = subprocess.run([python, "-c", script], capture_output=True, text=True)
-    except OSError as error:
-        raise ConfigError(f"--spu-python: expected a program, found {python}: {error.strerror}") from None
-    if done.returncode:
-        raise ConfigError(f"--spu-python: expected an environment made by setup.sh, found {done.stderr[-300:]}")
-    versions: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-    return versions
 
 
 def compare(choice: Choice, cache: Path) -> dict[str, Any]:

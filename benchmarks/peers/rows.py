@@ -58,6 +58,7 @@ def row(what: str, place: Place, system: System, samples: list[Sample], error: f
         "total_bytes": statistics.median(sample.total_bytes for sample in counted),
         "mean_bytes": statistics.fmean(sample.total_bytes for sample in counted),
         "total_bytes_samples": [sample.total_bytes for sample in counted],
+        "online_bytes": [sample.online_bytes for sample in counted],
         "client_to_server_bytes": [sample.client_to_server_bytes for sample in counted],
         "server_to_client_bytes": [sample.server_to_client_bytes for sample in counted],
         "first_run": {"ms": first.ms, "total_bytes": first.total_bytes},

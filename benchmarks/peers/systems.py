@@ -1,13 +1,15 @@
 """What a comparison runs: two pinned processes of one system that do one thing after another and say what it cost.
 
-LinePair   both processes answer lines of JSON (spu/party.py, relu_party.py)
-OurPair    pi-server and a client's session, as benchmarks/latency.py runs them
+LinePair        both processes answer lines of JSON (spu/party.py, relu_party.py)
+CryptenShipped  one program that launches both parties (crypten_shipped.py)
+OurPair         pi-server and a client's session, as benchmarks/latency.py runs them
 """
 
 import json
 import select
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
+from line_process import LineProcess
 from numpy.typing import NDArray
 
 from pi_system.errors import ArtifactDigestError, PeerUnavailableError
@@ -23,8 +26,20 @@ from pi_system.measure.memory import peak_of_descendants_bytes
 from pi_system.measure.processes import child_environment, end_group
 from pi_system.measure.schema import PartyBytes
 
-__all__ = ["LinePair", "OurPair", "Place", "Sample", "System", "free_port", "line_pair", "our_pair"]
+__all__ = [
+    "CryptenShipped",
+    "LinePair",
+    "OurPair",
+    "Place",
+    "Sample",
+    "System",
+    "crypten_shipped",
+    "free_port",
+    "line_pair",
+    "our_pair",
+]
 
+HERE = Path(__file__).resolve().parent
 TIMEOUT_S = 3600.0
 _NO_DEALER = "127.0.0.1:1"
 
@@ -77,6 +92,7 @@ class Sample:
         server_to_client_bytes: payload; None likewise.
         total_bytes: payload of both directions.
         output: what the client learns, flat.
+        online_bytes: of them in the online phase; None where the system has no phases.
     """
 
     ms: float
@@ -85,6 +101,7 @@ class Sample:
     server_to_client_bytes: int | None
     total_bytes: int
     output: NDArray[np.float64]
+    online_bytes: int | None = None
 
 
 class System(Protocol):
@@ -182,6 +199,44 @@ def _end(process: "subprocess.Popen[str]") -> None:
     end_group(process)
 
 
+class CryptenShipped:
+    """CrypTen as its authors ship it; see crypten_shipped.py. It has no phases."""
+
+    name = "crypten-shipped"
+
+    def __init__(self, process: LineProcess):
+        """Wait until both parties said that they are ready."""
+        self._process, self._peak = process, PartyBytes(server=0, client=0)
+        process.answer()
+
+    def run(self, index: int) -> Sample:
+        """One run of both; time is the client's, bytes are CrypTen's own count."""
+        found = self._process.ask({"run": index}, TIMEOUT_S)
+        self._peak = PartyBytes(**found["peak_memory_bytes"])
+        return Sample(
+            ms=1000 * found["seconds"],
+            offline_ms=None,
+            client_to_server_bytes=None,
+            server_to_client_bytes=None,
+            total_bytes=found["total_bytes"],
+            output=np.array(found["output"], dtype=np.float64),
+        )
+
+    def peak(self) -> PartyBytes:
+        """Peak resident sets."""
+        return self._peak
+
+
+@contextmanager
+def crypten_shipped(artifact: Path, pictures: Path, place: Place, folder: Path) -> Iterator[CryptenShipped]:
+    """CrypTen's own launch of both parties; they end with the block."""
+    cores = [-1 if core is None else core for core in place.cores]
+    command = [sys.executable, "-u", str(HERE / "crypten_shipped.py"), "--artifact", str(artifact)]
+    command += ["--pictures", str(pictures), "--server-core", str(cores[0]), "--client-core", str(cores[1])]
+    with LineProcess(CryptenShipped.name, command, log=folder / "crypten-shipped.log") as process:
+        yield CryptenShipped(process)
+
+
 class OurPair:
     """One of our backends: the offline phase for one picture, then its online phase."""
 
@@ -194,13 +249,15 @@ class OurPair:
         offline = self._client.prepare(1)
         inference = self._client.infer(index, 1)
         online = inference.cost
+        online_bytes = online.client_to_server_bytes + online.server_to_client_bytes
         return Sample(
             ms=offline.offline_ms + online.online_ms,
             offline_ms=offline.offline_ms,
             client_to_server_bytes=None,
             server_to_client_bytes=None,
-            total_bytes=offline.offline_bytes + online.client_to_server_bytes + online.server_to_client_bytes,
+            total_bytes=offline.offline_bytes + online_bytes,
             output=inference.logits.reshape(-1),
+            online_bytes=online_bytes,
         )
 
     def peak(self) -> PartyBytes:
@@ -210,9 +267,15 @@ class OurPair:
 
 @contextmanager
 def our_pair(
-    backend: str, artifact: Path, digest: str, pictures: Path, place: Place, folder: Path
+    backend: str,
+    artifact: Path,
+    digest: str,
+    pictures: Path,
+    place: Place,
+    folder: Path,
+    dealer: str = _NO_DEALER,
 ) -> Iterator[OurPair]:
-    """Server and client session of ``backend``, which needs no dealer.
+    """Server and client session of ``backend``; ``dealer``: HOST:PORT, for those that need one.
 
     Raises:
         ArtifactDigestError: the client sees another model than ``digest``.
@@ -220,7 +283,7 @@ def our_pair(
     folder = folder / backend
     with start_server(
         artifact,
-        _NO_DEALER,
+        dealer,
         folder,
         backends=(backend,),
         max_sessions=1,
@@ -233,7 +296,7 @@ def our_pair(
     ) as server:
         task = ClientTask(
             server=server.address,
-            dealer=_NO_DEALER,
+            dealer=dealer,
             backend=backend,
             link=place.link,
             store=folder / "client-store",

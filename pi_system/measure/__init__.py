@@ -6,8 +6,15 @@ measured_client.py that program seen from the benchmark
 memory.py          peak memory of a process, size of a folder
 environment.py     what the numbers were measured on
 schema.py          the JSON of benchmarks/latency.py
+question.py        the JSON of benchmarks/qNN_*.py: raw samples and answers with intervals
+statistics.py      those intervals
 floor.py           what no runtime of this shape can beat
-reference.py       plaintext oracles and times (needs torch, imported by name)
+reference.py       plaintext oracles and times
+random_artifacts.py networks of random weights by name
+runs.py            every network with every backend over every link
+side_by_side.py    the same for questions: many short runs, in turn over all links
+
+The last four need torch and are imported by name.
 
 Measuring needs Linux: processes are pinned and watched through /proc.
 """

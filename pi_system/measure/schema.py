@@ -65,6 +65,8 @@ class NetworkCounts(_Strict):
     relu_layers: int
     macs: int
     parameters: int
+    squares: int = 0
+    square_layers: int = 0
 
 
 class LatencyResult(_Strict):

@@ -21,6 +21,7 @@ from pi_system.reduce.selection import select_best, select_in_layers
 from pi_system.reduce.training import insert_gates, remove_gates, train_student
 from pi_system.train.config import TrainConfig
 from pi_system.train.networks import Classifier
+from pi_system.train.parallel import average_
 
 __all__ = ["search_masks"]
 
@@ -89,6 +90,7 @@ class _Shrinking:
 
     def after_step(self, done: int, steps: int) -> None:
         """Every few steps, and with the last one, let the mask follow the schedule."""
+        average_(gate.importance for gate in self._gates.values())
         if done == steps or done % max(1, min(_INTERVAL, steps // _UPDATES)) == 0:
             self.update(max(0.0, 1 - done / (_SETTLED * steps)) ** _POWER)
 

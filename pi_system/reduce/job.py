@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pi_system.reduce.registry import make_method
 from pi_system.train.config import TrainConfig
 from pi_system.train.data import load_data
 from pi_system.train.loop import History
+from pi_system.train.parallel import is_first
 from pi_system.train.run import RunDirectory
 
 __all__ = ["budget_of", "reduce_run", "task_of"]
@@ -101,7 +101,7 @@ def reduce_run(
     relus = budget_of(origin.load().relu_map.count, budget, fraction)
     task = task_of(origin, relus, config, workdir=out / "work", on_epoch=run.record, progress=progress)
     reduction = {"source": str(source.resolve()), "method": method, "options": dict(options), "budget": relus}
-    run.claim(origin.data_config(), network=str(task.spec), train=asdict(config), reduction=reduction)
+    run.claim(origin.data_config(), network=str(task.spec), train=config.recorded(), reduction=reduction)
     if run.finished:
         return run.result()
     result = reducer.reduce(task)
@@ -110,5 +110,6 @@ def reduce_run(
     written = run.finish(
         result.network, result.spec, task.data, result.fitted, method=method, budget=relus, report=result.report
     )
-    shutil.rmtree(out / "work", ignore_errors=True)
+    if is_first():
+        shutil.rmtree(out / "work", ignore_errors=True)
     return written

@@ -81,7 +81,7 @@ def pareto_run(
     content = {
         "schema": 1,
         "source": str(source.resolve()),
-        "train": asdict(config),
+        "train": config.recorded(),
         "criticality_order": list(order),
         "criticality": [asdict(entry) for entry in measured],
         "points": sorted(points, key=lambda point: point["relus"]),

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from pi_system.reduce.method import ReductionTask
 from pi_system.train.data.augment import Normalisation
+from pi_system.train.parallel import from_first
 from pi_system.train.relu import MaskedReLU, named_relus
 
 __all__ = ["feeding_convolutions", "loss_of_layers", "pruning_density"]
@@ -38,7 +39,7 @@ def loss_of_layers(task: ReductionTask) -> dict[str, float]:
             relu.set_mask(mask & False)
             rise[name] = max(_mean_loss(network, task) - whole, 0.0) if mask.any() else 0.0
             relu.set_mask(mask)
-    return rise
+    return from_first(rise)
 
 
 def _mean_loss(network: nn.Module, task: ReductionTask) -> float:
@@ -72,7 +73,7 @@ def pruning_density(task: ReductionTask, density: float) -> dict[str, float]:
     everything = torch.cat(list(worth.values()))
     kept = max(1, int(density * len(everything)))
     threshold = everything.kthvalue(len(everything) - kept + 1).values
-    return {name: float((values >= threshold).float().mean()) for name, values in worth.items()}
+    return from_first({name: float((values >= threshold).float().mean()) for name, values in worth.items()})
 
 
 def _worth(conv: nn.Conv2d) -> Tensor:

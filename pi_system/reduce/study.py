@@ -2,9 +2,10 @@
 
 It is a fixed list of jobs, each a run directory, so the same call resumes it: finished runs are read, the
 unfinished one goes on from its checkpoint. Workers are processes that each take the next job of a phase
-(baselines, then reductions); nothing is scheduled beyond that.
+(baselines, then reductions), or Ray's where it is installed; nothing is scheduled beyond that. A worker whose
+parent is gone saves its run and ends. Two studies may share a folder, and so the runs that both contain.
 
-    OUT/study.json                      recipe, split, environment and every figure so far
+    OUT/study.json                      recipe, split, environment and every figure so far; or another NAME.json
     OUT/seed0/NETWORK/                  baselines
     OUT/seed0/LABEL@FRACTION/           reductions
 """
@@ -13,9 +14,12 @@ import json
 import multiprocessing
 import os
 import platform
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,7 @@ import torch
 
 from pi_system.errors import ConfigError, InputError
 from pi_system.reduce.job import reduce_run
+from pi_system.reduce.ray_jobs import run_on_ray
 from pi_system.reduce.registry import make_method
 from pi_system.train.config import TrainConfig
 from pi_system.train.data import DataConfig
@@ -33,6 +38,8 @@ from pi_system.train.run import RunDirectory
 __all__ = ["Entry", "StudyConfig", "run_study"]
 
 _SCHEMA = 1
+_SAVE_S = 10.0
+"""How long an orphaned worker may take to save its run: a step of training and a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +140,10 @@ def run_study(
     threads: int | None = None,
     progress: bool = False,
     report: Callable[[str], None] = lambda line: None,
+    name: str = "study",
+    ray: bool = False,
 ) -> dict[str, Any]:
-    """Run what is missing of a study; ``study.json`` is written anew after every run.
+    """Run what is missing of a study; its JSON is written anew after every run.
 
     Args:
         config: what to run.
@@ -143,32 +152,45 @@ def run_study(
         threads: of each; None leaves torch's choice.
         progress: show progress bars on stderr; for one worker.
         report: called with a line for every finished run.
+        name: of the JSON in ``out``.
+        ray: have Ray run the jobs, ``workers`` of them at once or, on a running cluster (``RAY_ADDRESS``), as many
+            as it has room for; ``out`` and the data must then be on all its machines.
 
     Returns:
-        What ``study.json`` holds.
+        What ``NAME.json`` holds.
 
     Raises:
-        ConfigError: ``out`` holds another study.
+        ConfigError: ``NAME.json`` in ``out`` is of another study, or Ray is not installed.
         InputError: the data cannot be read.
         Interrupted: stopped; the same call goes on.
     """
-    _claim(config, out)
+    file = out / f"{name}.json"
+    _claim(config, file)
     results: list[dict[str, Any]] = []
     for jobs in _phases(config, out):
-        for result in _run_all(jobs, config, workers, threads, progress):
+        found = (
+            run_on_ray(partial(_run_alone, config, threads), jobs, workers, threads or 1)
+            if ray
+            else _run_all(jobs, config, workers, threads, progress)
+        )
+        for result in found:
             results.append(result)
-            _write(config, out, results, workers, threads)
+            _write(config, file, results, workers, threads)
             report(_line(result))
-    return _write(config, out, results, workers, threads)
+    return _write(config, file, results, workers, threads)
 
 
-def _claim(config: StudyConfig, out: Path) -> None:
-    wanted, file = json.loads(json.dumps(asdict(config))), out / "study.json"
+def _claim(config: StudyConfig, file: Path) -> None:
+    wanted = json.loads(json.dumps(_recorded(config)))
     if file.is_file():
         found = json.loads(file.read_text())["config"]
         different = sorted(key for key in wanted if wanted[key] != found.get(key))
         if different:
-            raise ConfigError(f"{out}: holds a study with another {', '.join(different)}; name another folder")
+            raise ConfigError(f"{file.parent}: holds a study with another {', '.join(different)}; name another folder")
+
+
+def _recorded(config: StudyConfig) -> dict[str, Any]:
+    return asdict(config) | {"baseline": config.baseline.recorded(), "reduction": config.reduction.recorded()}
 
 
 def _phases(config: StudyConfig, out: Path) -> Iterator[list[_Job]]:
@@ -209,8 +231,26 @@ def _run_all(
 
 
 def _start_worker(threads: int | None) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if threads is not None:
         torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's end; then have the training save and stop, and the process with it."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(_SAVE_S)
+    os._exit(1)
+
+
+def _run_alone(config: StudyConfig, threads: int | None, job: _Job) -> dict[str, Any]:
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return _run(job, config)
 
 
 def _run(job: _Job, config: StudyConfig, progress: bool = False) -> dict[str, Any]:
@@ -248,11 +288,11 @@ def _figures(result: dict[str, Any], out: Path) -> dict[str, Any]:
 
 
 def _write(
-    config: StudyConfig, out: Path, results: list[dict[str, Any]], workers: int, threads: int | None
+    config: StudyConfig, file: Path, results: list[dict[str, Any]], workers: int, threads: int | None
 ) -> dict[str, Any]:
     content: dict[str, Any] = {
         "schema": _SCHEMA,
-        "config": asdict(config),
+        "config": _recorded(config),
         "environment": {
             "torch": torch.__version__,
             "python": platform.python_version(),
@@ -265,7 +305,7 @@ def _write(
         "runs": results,
     }
     text = json.dumps(content, indent=2) + "\n"
-    write_atomic(out / "study.json", text)
+    write_atomic(file, text)
     return dict(json.loads(text))
 
 

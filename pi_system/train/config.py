@@ -1,7 +1,7 @@
 """The training recipe: one frozen object, written into every run directory."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import torch
 
@@ -25,7 +25,8 @@ class TrainConfig:
     divided by T = ``distill_temperature`` (Hinton et al., 2015, arXiv 1503.02531).
 
     ``precision`` bfloat16 is autocast: weights and their update stay float32. ``device`` auto takes CUDA where
-    torch has it.
+    torch has it. ``compile`` has torch.compile translate the network at the start, which takes minutes on a CPU and
+    pays on long runs with a GPU; it is not used where a reduction method changes the network between steps.
 
     Raises:
         ConfigError: a field is outside its limits.
@@ -45,6 +46,7 @@ class TrainConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     optimizer: Literal["sgd", "adam"] = "sgd"
     schedule: Literal["cosine", "constant"] = "cosine"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -64,6 +66,12 @@ class TrainConfig:
         for field, allowed in _CHOICES.items():
             if getattr(self, field) not in allowed:
                 raise ConfigError(f"{field}: expected {'|'.join(allowed)}; found {getattr(self, field)}")
+
+    def recorded(self) -> dict[str, Any]:
+        """The fields that say which run this is: all but how fast it is computed, which a resumed run may change."""
+        fields = asdict(self)
+        del fields["compile"]
+        return fields
 
     def torch_device(self) -> torch.device:
         """The device to train on.

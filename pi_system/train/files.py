@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from pi_system.errors import InputError
+from pi_system.train.parallel import is_first
 
 __all__ = ["write_atomic"]
 
@@ -11,9 +12,13 @@ __all__ = ["write_atomic"]
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Replace a file's content in one step; the folder is made if it is missing.
 
+    Of several processes that train together only the first one writes.
+
     Raises:
         InputError: the file cannot be written there.
     """
+    if not is_first():
+        return
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,5 @@
 """One training job from names to a finished run directory."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def train_run(
     data = load_data(data_config)
     spec = NetworkSpec.parse(network, **data.context)
     run = RunDirectory(out)
-    run.claim(data_config, network=str(spec), train=asdict(config))
+    run.claim(data_config, network=str(spec), train=config.recorded())
     if run.finished:
         return run.result()
     model = build_network(spec, seed=config.seed)

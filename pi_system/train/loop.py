@@ -2,14 +2,14 @@
 
 Randomness is drawn from generators seeded by (seed, epoch, step), and the learning rate is a function of the
 step, so a checkpoint needs counters only and a resumed run continues bit by bit (on a CPU, with the same
-number of threads).
+number of threads). Under torchrun several processes share every step's pictures (see ``parallel``).
 """
 
 import hashlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -26,6 +26,7 @@ from pi_system.train.data.augment import Normalisation, augment
 from pi_system.train.data.dataset import DataSet
 from pi_system.train.evaluate import Score, evaluate
 from pi_system.train.interrupt import stop_requests
+from pi_system.train.parallel import any_of, average_, from_first, replicate, share_of, shared_statistics
 
 __all__ = ["Companion", "FitResult", "History", "Interrupted", "fit"]
 
@@ -125,31 +126,40 @@ class _Run:
         self.batch = min(config.batch_size, len(self.train))
         self.steps = len(self.train) // self.batch
         self.optimizer = _optimizer(self.network, config)
-        self.state = self._start()
+        self.state = from_first(self._stored())
+        self._start()
+        self.forward: Any = replicate(self.network)
+        if config.compile and companion is None:  # a companion changes the network between steps
+            self.forward = torch.compile(self.forward)
 
-    def _start(self) -> Checkpoint:
-        identity = {"label": self.label, "pictures": len(self.train), **asdict(self.config)}
+    def _stored(self) -> Checkpoint:
+        identity = {"label": self.label, "pictures": len(self.train), **self.config.recorded()}
         identity.pop("device")  # a run may move to another device
         if self.path is None or not self.path.is_file():
             return Checkpoint(identity=identity, model={}, optimizer={}, best={})
-        state = Checkpoint.load(self.path, identity)
+        return Checkpoint.load(self.path, identity)
+
+    def _start(self) -> None:
+        """Take over what the checkpoint holds."""
+        if not self.state.model:
+            return
         try:
-            self.network.load_state_dict(state.model)
+            self.network.load_state_dict(self.state.model)
         except RuntimeError as error:
             raise ConfigError(f"{self.path}: expected a checkpoint of this network; found another's") from error
         parameters = dict(self.network.named_parameters())
-        for place, tensor in state.optimizer.items():
+        for place, tensor in self.state.optimizer.items():
             name, _, key = place.rpartition("|")
             # Adam's step count stays a scalar; everything else has the parameter's layout in memory.
             like = parameters[name] if tensor.dim() else tensor
             self.optimizer.state[parameters[name]][key] = torch.empty_like(like).copy_(tensor)
-        return state
 
     def run(self, progress: bool) -> FitResult:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with (
             Progress(*columns, console=Console(stderr=True), disable=not progress) as bar,
             stop_requests() as stop,
+            shared_statistics(self.network),
         ):
             done = self.state.epoch * self.steps + self.state.step
             task = bar.add_task(self.label, total=self.config.epochs * self.steps, completed=done)
@@ -173,23 +183,25 @@ class _Run:
         for step in range(state.step, self.steps):
             loss_sum += self._step(order[step * self.batch : (step + 1) * self.batch], step)
             advance()
-            if stop.is_set():
+            if any_of(stop.is_set()):
+                average_([loss_sum])
                 self._save(step=step + 1, loss_sum=float(loss_sum))
                 how = "lost" if self.path is None else "saved: the same command goes on from here"
                 raise Interrupted(f"{self.label} stopped in epoch {state.epoch + 1}, {how}")
+        average_([loss_sum])
         self._close_epoch(float(loss_sum) / self.steps, time.monotonic() - started)
 
     def _step(self, index: Tensor, step: int) -> Tensor:
-        """Update the weights on the pictures at ``index`` (N,); return the loss, float32 scalar."""
+        """Update the weights on the pictures at ``index`` (N,); return this process's loss, float32 scalar."""
         images, labels = self.train.images[index], self.train.labels[index]
         if self.config.augment:
             images = augment(images, self.augmentation, self._generator(self.state.epoch, step))
-        x = self.normalise(images)
+        x, labels = self.normalise(share_of(images)), share_of(labels)
         rate = self._learning_rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            logits = self.network(x)
+            logits = self.forward(x)
             loss = self._loss(logits.float(), labels, x)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -218,7 +230,7 @@ class _Run:
                 f"(learning_rate {self.config.learning_rate} may be too high)"
             )
         ended = self.companion is not None and self.companion.after_epoch()
-        score = evaluate(self.network, self.validation, self.preprocess, autocast=self.autocast)
+        score = from_first(evaluate(self.network, self.validation, self.preprocess, autocast=self.autocast))
         if self.keep == "last" or not state.history or score >= max(map(_score, state.history)):
             state.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         state.history.append(

@@ -26,6 +26,7 @@ from pi_system.train.evaluate import evaluate
 from pi_system.train.files import write_atomic
 from pi_system.train.loop import FitResult, History
 from pi_system.train.networks import Classifier, build_network
+from pi_system.train.parallel import is_first
 from pi_system.train.relu_map import ReluMap
 from pi_system.train.spec import NetworkSpec
 
@@ -67,6 +68,8 @@ class RunDirectory:
         Raises:
             ConfigError: the directory holds another run.
         """
+        if self.finished and not (self.path / "config.json").is_file():
+            raise ConfigError(f"{self.path}: holds results without a config.json; name another directory")
         wanted = json.loads(json.dumps({"schema": _SCHEMA, "data": asdict(data), **settings}))
         if (self.path / "config.json").is_file() and len(list(self.path.iterdir())) > 1:
             found = self.config()
@@ -140,7 +143,8 @@ class RunDirectory:
         write_atomic(self.path / "network.safetensors", save(weights))
         relu_map.save(self.path / "relu_map.safetensors")
         write_atomic(self.path / "result.json", json.dumps(result, indent=2) + "\n")
-        self.checkpoint.unlink(missing_ok=True)
+        if is_first():
+            self.checkpoint.unlink(missing_ok=True)
         return result
 
     def load(self) -> LoadedRun:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pi_system.artifact import Artifact
 from pi_system.export import QuantiseOptions, random_artifact
 from pi_system.train.relu import MaskedReLU
+from pi_system.train.square import Square
 
 Shape = tuple[int, int, int]
 MASKS = ("full", "pixel", "channel", "dropped")
@@ -110,6 +111,25 @@ def random_network(seed: int, *, blocks: int = 3, masks: bool = True, maxpool: b
             current = builder.shape_after(layers[-1], current)
         layers.append(builder.head(current, builder.pick(2, 3, 10)))
         return nn.Sequential(*layers), shape
+
+
+def mix_squares(network: nn.Module) -> nn.Module:
+    """Put squares in the place of every second whole ReLU layer, from the first on; in place."""
+    whole = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.ReLU) or (isinstance(module, MaskedReLU) and module.active == module.size)
+    ]
+    for name in whole[::2]:
+        parent, _, child = name.rpartition(".")
+        setattr(network.get_submodule(parent), child, Square(halvings=2))
+    return network
+
+
+def random_square_artifact(seed: int, *, blocks: int = 2, options: QuantiseOptions | None = None) -> Artifact:
+    """An exported random network with squares among its ReLUs (no pixel masks, so that there are some)."""
+    network, shape = random_network(seed, blocks=blocks, masks=False)
+    return random_artifact(mix_squares(network), shape, seed, f"squares:{seed}", options)
 
 
 def random_small_artifact(

@@ -18,6 +18,7 @@ sys.path[:0] = [str(FOLDER), str(FOLDER / "peers")]
 
 import compare_spu  # noqa: E402
 import relu_party  # noqa: E402
+import spu_pair  # noqa: E402
 from rows import ratios, take_turns  # noqa: E402
 from systems import Place, Sample, line_pair  # noqa: E402
 
@@ -101,9 +102,9 @@ def test_a_party_that_ends_is_reported_with_its_log(tmp_path: Path) -> None:
 
 def test_an_interpreter_without_spu_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"setup\.sh"):
-        compare_spu.spu_versions(sys.executable)
+        spu_pair.spu_versions(sys.executable)
     with pytest.raises(ConfigError, match="expected a program"):
-        compare_spu.spu_versions("/no/such/python")
+        spu_pair.spu_versions("/no/such/python")
 
 
 def test_only_a_link_in_our_channel_is_closed_to_others() -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,52 @@ def test_benchmark_runs_with_workers_is_killed_and_goes_on(tmp_path):
     reductions = [run for run in found["runs"] if run["fraction"] is not None]
     assert len(reductions) == 3 * 2
     assert all(0 < run["relus"] <= run["budget"] for run in reductions)
+
+
+@pytest.mark.slow
+def test_workers_end_when_the_study_is_killed(tmp_path):
+    options = ["--out", str(tmp_path), "--network", "resnet18:m=2", "--hybrid", "hrn-2x5x3x:m=1", "--workers", "2"]
+    options += ["--baseline-epochs", "10000", "--batch-size", "256", "--precision", "float32"]
+    command = [sys.executable, str(_ROOT / "benchmarks" / "study_relu_budgets.py"), *options]
+    study = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        while study.poll() is None and len(list(tmp_path.glob("seed*/*/metrics.jsonl"))) < 2:
+            time.sleep(0.1)
+        children = Path(f"/proc/{study.pid}/task/{study.pid}/children").read_text().split()
+        assert len(children) >= 2
+        study.kill()
+        study.wait()
+        until = time.monotonic() + 60
+        while any(map(_runs, children)) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert not any(map(_runs, children))
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(study.pid, signal.SIGKILL)
+    assert len(list(tmp_path.glob("seed*/*/checkpoint.safetensors"))) >= 2
+
+
+def _runs(process):
+    """Whether it is there and more than a zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_ray_is_asked_for_where_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match="expected Ray; install it"):
+        run_study(_study(), tmp_path, ray=True)
+
+
+def test_two_studies_share_the_runs_of_one_folder(tmp_path):
+    few = {"seeds": (0,), "fractions": (0.25,), "entries": (Entry(label="random", method="random"),)}
+    run_study(_study(**few), tmp_path)
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("seed0/*/result.json")}
+    more = few | {"networks": ("resnet18:m=2", "hrn-2x5x3x:m=1", "resnet18:m=1")}
+    found = run_study(_study(**more), tmp_path, name="claims")
+    assert len(done) == 3
+    assert len(found["runs"]) == 4
+    assert all(path.stat().st_mtime_ns == changed for path, changed in done.items())
+    assert len(json.loads((tmp_path / "study.json").read_text())["runs"]) == 3

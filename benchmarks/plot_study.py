@@ -1,0 +1,220 @@
+"""The accuracy study in pictures and tables: from JSON of study_relu_budgets.py and study_costs.py only.
+
+    python benchmarks/plot_study.py STUDY.json [CLAIMS.json] [--costs COSTS.json] --out docs/img [--into FILE.md]
+
+Pictures: study-relus-{pixel,channel,structure}.png (mean of seeds, every seed as a small mark, the spread as a bar),
+with costs also study-ms-BACKEND-LINK.png and study-bytes-BACKEND.png. Tables and verdicts go to stdout, or, with
+--into, between the lines ``<!-- study:begin -->`` and ``<!-- study:end -->`` of that file.
+"""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pi_system.cli.errors import PiGroup
+from pi_system.errors import InputError
+from pi_system.reduce.study_report import Cell, Study, claims_markdown, read_study, results_markdown
+
+# Okabe and Ito's colours, which the colour-blind tell apart; the marker says the same again.
+_STYLE = {
+    "random": ("#7f7f7f", "x"),
+    "narrower": ("#000000", "s"),
+    "snl": ("#0072b2", "o"),
+    "hrn-snl": ("#d55e00", "^"),
+    "senet": ("#009e73", "D"),
+    "deepreduce": ("#cc79a7", "v"),
+    "deepreshape": ("#e69f00", "P"),
+    "shallow": ("#56b4e9", "*"),
+    "random-channel": ("#7f7f7f", "x"),
+    "snl-channel": ("#0072b2", "o"),
+    "senet-channel": ("#009e73", "D"),
+    "narrow-snl": ("#56b4e9", "v"),
+    "hrn-5x5x3x-snl": ("#e69f00", "P"),
+}
+_GROUPS = {
+    "pixel": ("snl", "senet", "hrn-snl", "random", "narrower"),
+    "channel": ("snl-channel", "senet-channel", "random-channel", "narrower"),
+    "structure": ("deepreduce", "deepreshape", "shallow", "random", "narrower"),
+    "claims": ("snl", "narrow-snl", "hrn-5x5x3x-snl", "hrn-snl"),
+}
+_CONTROLS = {"random", "narrower"}
+_MAIN = {"snl", "hrn-snl"}
+_BEGIN, _END = "<!-- study:begin -->", "<!-- study:end -->"
+_Point = tuple[Cell, float]
+
+
+def _style(label: str) -> dict[str, Any]:
+    colour, marker = _STYLE.get(label, ("#333333", "."))
+    hollow = label.endswith("-channel") or label == "narrower"
+    return {"color": colour, "marker": marker, "markerfacecolor": "white" if hollow else colour, "markersize": 8}
+
+
+def _curve(axes: Axes, points: list[_Point], label: str) -> None:
+    """Means with the seeds' range, a line through them, and every seed."""
+    points = sorted(points, key=lambda point: point[1])
+    x = [place for _, place in points]
+    means = [100 * cell.mean for cell, _ in points]
+    low = [mean - 100 * min(cell.accuracies) for mean, (cell, _) in zip(means, points, strict=True)]
+    high = [100 * max(cell.accuracies) - mean for mean, (cell, _) in zip(means, points, strict=True)]
+    style = _style(label)
+    axes.errorbar(x, means, (low, high), label=label, linewidth=1.8, capsize=4, **style)
+    seeds = [(place, 100 * accuracy) for cell, place in points for accuracy in cell.accuracies]
+    axes.plot(*zip(*seeds, strict=True), linestyle="none", marker=".", markersize=4, color=style["color"])
+
+
+def _finish(figure: Figure, axes: Axes, x_label: str, file: Path) -> Path:
+    axes.set(xscale="log", xlabel=x_label, ylabel="test accuracy, %")
+    axes.margins(y=0.1)
+    low, high = axes.get_xlim()
+    ticks = [step * 10**power for power in range(-2, 10) for step in (1, 1.5, 2, 3, 5, 7)]
+    inside = [tick for tick in ticks if low <= tick <= high]
+    axes.set_xticks(inside, [_short(tick) for tick in inside])
+    axes.minorticks_off()
+    axes.grid(True, alpha=0.25)
+    entries = len(axes.get_legend_handles_labels()[0])
+    axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.45, -0.17), columnspacing=1.0)
+    figure.set_size_inches(6, 4 + 0.3 * -(-entries // 3))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=120, bbox_inches="tight")
+    figure.savefig(file.with_suffix(".svg"), bbox_inches="tight")
+    pyplot.close("all")
+    return file
+
+
+def _short(value: float) -> str:
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
+
+
+def draw_relus(study: Study, out: Path) -> Iterable[Path]:
+    """Accuracy against ReLUs, a picture a group of curves; the network with all its ReLUs is a dotted line."""
+    for group, labels in _GROUPS.items():
+        if not set(labels) & set(study.curves) - (_MAIN if group == "claims" else _CONTROLS):
+            continue
+        figure, axes = pyplot.subplots()
+        for label in labels:
+            if label in study.curves:
+                _curve(axes, [(cell, cell.relus) for cell in study.curves[label]], label)
+        first = next(iter(study.baselines.values()), None)
+        if first is not None:
+            axes.axhline(100 * first.mean, color="#000000", linestyle=":", linewidth=1.4)
+            text = f"all {first.relus:,.0f} ReLUs"
+            axes.annotate(text, (0.01, 100 * first.mean), xycoords=("axes fraction", "data"), va="top")
+        yield _finish(figure, axes, "ReLUs", out / f"study-relus-{group}.png")
+
+
+def draw_costs(study: Study, costs: dict[str, Any], out: Path) -> Iterable[Path]:
+    """Accuracy against online milliseconds, a picture a backend and link, and against online bytes, one a backend."""
+    results = [entry for entry in costs["results"] if "error" not in entry]
+    places = list(dict.fromkeys((entry["backend"], entry["link"]) for entry in results))
+    for backend, link in places:
+        found = {e["run"]: e["online_ms"]["median"] for e in results if (e["backend"], e["link"]) == (backend, link)}
+        name = {"lan": "lan: 1 Gbit/s, 0.3 ms", "wan": "wan: 100 Mbit/s, 40 ms"}.get(link, link)
+        yield _draw_cost(study, found, f"online ms, {backend} over {name}", out / f"study-ms-{backend}-{link}.png")
+    for backend in dict.fromkeys(backend for backend, _ in places):
+        found = {e["run"]: sum(e["online_bytes"].values()) / 1e3 for e in results if e["backend"] == backend}
+        yield _draw_cost(study, found, f"online kB, {backend}, both directions", out / f"study-bytes-{backend}.png")
+
+
+def _draw_cost(study: Study, found: dict[str, float], x_label: str, file: Path) -> Path:
+    figure, axes = pyplot.subplots()
+    groups = [label for name in ("pixel", "structure", "channel") for label in _GROUPS[name]]
+    for label in [label for label in dict.fromkeys(groups) if label in study.curves]:
+        points = _measured(study.curves[label], found)
+        if points:
+            _curve(axes, points, label)
+    whole = _measured(study.baselines.values(), found)
+    for (cell, place), marker in zip(whole, "hHp8*", strict=False):
+        axes.plot([place], [100 * cell.mean], "k", marker=marker, linestyle="none", label=f"{cell.label.split(',')[0]}")
+    return _finish(figure, axes, x_label, file)
+
+
+def _measured(cells: Iterable[Cell], found: dict[str, float]) -> list[_Point]:
+    return [(cell, found[run]) for cell in cells for run in cell.runs if run in found]
+
+
+def costs_markdown(study: Study, costs: dict[str, Any]) -> str:
+    """A row a measured network: accuracy (mean of seeds), and online ms, rounds and kB of every backend and link."""
+    results = costs["results"]
+    places = list(dict.fromkeys((entry["link"], entry["backend"]) for entry in results))
+    head = [f"`{backend}`, {link}" for link, backend in places]
+    lines = [
+        f"| network | ReLUs | accuracy | {' | '.join(head)} |",
+        f"|---|---|---|{'---|' * len(head)}",
+    ]
+    cells = [*study.baselines.values(), *(cell for curve in study.curves.values() for cell in curve)]
+    for cell in cells:
+        run = next((run for run in cell.runs if run in costs["networks"]), None)
+        if run is None:
+            continue
+        name = cell.label.split(",")[0] if cell.fraction is None else f"{cell.label} {100 * cell.fraction:.4g} %"
+        by_place = {(e["link"], e["backend"]): e for e in results if e["run"] == run}
+        entries = [_cost_cell(by_place.get(place)) for place in places]
+        relus = costs["networks"][run]["relus"]
+        lines.append(f"| `{name}` | {relus:,} | {100 * cell.mean:.1f} | {' | '.join(entries)} |")
+    lines += ["", "Each cell: online ms (median), round trips, online kB in both directions."]
+    errors = {f"- `{e['run']}`, `{e['backend']}`: {e['error']}." for e in results if "error" in e}
+    return "\n".join([*lines, *(["", "Not measured:", *sorted(errors)] if errors else [])])
+
+
+def _cost_cell(entry: dict[str, Any] | None) -> str:
+    if entry is None or "error" in entry:
+        return "-"
+    size = sum(entry["online_bytes"].values()) / 1e3
+    return f"{entry['online_ms']['median']:.1f}, {entry['online_rounds']}, {size:,.0f}"
+
+
+def insert(text: str, file: Path) -> None:
+    """Replace what is between the two marks of ``file``.
+
+    Raises:
+        InputError: it does not have both marks.
+    """
+    content = file.read_text()
+    before, begin, rest = content.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise InputError(f"{file}: expected the lines {_BEGIN} and {_END}")
+    file.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{after}")
+
+
+@click.group(cls=PiGroup, invoke_without_command=True, context_settings={"allow_interspersed_args": True})
+@click.argument("studies", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--costs", "costs_file", type=click.Path(exists=True, path_type=Path), help="JSON of study_costs.py.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the pictures.")
+@click.option("--into", type=click.Path(exists=True, path_type=Path), help="Markdown file to put the tables into.")
+def main(studies: tuple[Path, ...], costs_file: Path | None, out: Path, into: Path | None) -> None:
+    """Draw and tabulate STUDIES, one or more JSON files of study_relu_budgets.py."""
+    pyplot.rcParams.update({"font.size": 13, "svg.hashsalt": "study"})
+    study = read_study(*studies)
+    pictures = list(draw_relus(study, out))
+    parts = [results_markdown(study), "### Claims", claims_markdown(study)]
+    if costs_file is not None:
+        costs = json.loads(costs_file.read_text())
+        pictures += draw_costs(study, costs, out)
+        parts += ["### What these networks cost online", costs_markdown(study, costs)]
+    text = "\n\n".join(parts)
+    if into is not None:
+        insert(text, into)
+    else:
+        print(text)
+    for picture in pictures:
+        print(picture, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

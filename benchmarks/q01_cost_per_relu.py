@@ -1,0 +1,143 @@
+"""q01: what does one ReLU cost online, and what one multiply-accumulate?
+
+    python benchmarks/q01_cost_per_relu.py run [--full]
+    python benchmarks/q01_cost_per_relu.py plot benchmarks/results/quick/q01.json --out docs/img
+
+Two series of networks of random weights. In the first the convolutions are the same and so are the layers that have
+ReLUs (stage 1, so that rounds are few and do not change); only how many of their positions are active changes: the
+slope of online time is the cost of a ReLU. In the second the ReLUs are the same in number and in layers, and the
+width grows: the slope is the cost of a multiply-accumulate. Positions without ReLU send nothing with our backends
+(``bytes_per_mac`` is 0); CrypTen opens the input of every convolution, and truncates after it, so its bytes grow
+with the width.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from cost_plots import dots, lines, link_name
+from network_blocks import Block, by_pair, measure_question, online_bytes
+from question_commands import question_group
+
+from pi_system.measure.question import Answer, Mode, QuestionReport
+from pi_system.measure.side_by_side import Sample
+from pi_system.measure.statistics import Interval, quotient, ratio_interval, slope_interval
+
+TITLE = "What does one ReLU cost online, and what one multiply-accumulate?"
+BASE = "fss"
+BASELINE = "crypten"
+
+
+def series(widths: Sequence[int], relus: Sequence[int]) -> dict[str, str]:
+    """Networks: the first width with every count, then the other widths with the least count."""
+    found = {f"{count} ReLUs": f"resnet18:m={widths[0]}/relus={count}:1" for count in relus}
+    return found | {f"width {m}": f"resnet18:m={m}/relus={relus[0]}:1" for m in widths[1:]}
+
+
+BLOCKS: Mapping[Mode, Sequence[Block]] = {
+    "quick": (Block(networks=series((8, 24), (2048, 32768)), links=("loopback", "lan"), repeat=5),),
+    "full": (
+        Block(networks=series((16, 32, 48), (4096, 32768, 81920)), links=("loopback", "lan"), repeat=9),
+        Block(networks=series((16, 48), (4096, 32768)), links=("wan",), repeat=3),
+    ),
+}
+
+
+# ---- answers, from the samples only
+
+
+def relu_series(samples: Mapping[str, Sample]) -> list[Sample]:
+    """Those with the least multiply-accumulates: only their ReLUs differ."""
+    least = min(sample["macs"] for sample in samples.values())
+    return sorted((s for s in samples.values() if s["macs"] == least), key=lambda s: int(s["relus"]))
+
+
+def mac_series(samples: Mapping[str, Sample]) -> list[Sample]:
+    """Those with the least ReLUs: only their widths differ."""
+    least = min(sample["relus"] for sample in samples.values())
+    return sorted((s for s in samples.values() if s["relus"] == least), key=lambda s: int(s["macs"]))
+
+
+def time_slopes(samples: Mapping[str, Sample]) -> dict[str, Interval]:
+    """Us a ReLU and ns a multiply-accumulate."""
+    relu, mac = relu_series(samples), mac_series(samples)
+    per_relu = slope_interval([s["relus"] for s in relu], [s["online_ms"] for s in relu])
+    per_mac = slope_interval([s["macs"] for s in mac], [s["online_ms"] for s in mac])
+    return {"us_per_relu": per_relu.scaled(1e3), "ns_per_mac": per_mac.scaled(1e6)}
+
+
+def byte_slopes(samples: Mapping[str, Sample]) -> dict[str, float]:
+    """Bytes a ReLU and bytes a multiply-accumulate, both directions.
+
+    Comparisons are a bit wider in one network than in another: what that makes of bytes a multiply-accumulate is cut
+    off by rounding.
+    """
+    relu, mac = relu_series(samples), mac_series(samples)
+    per_relu = np.polyfit([s["relus"] for s in relu], [online_bytes(s) for s in relu], 1)[0]
+    per_mac = np.polyfit([s["macs"] for s in mac], [online_bytes(s) for s in mac], 1)[0]
+    return {"bytes_per_relu": round(float(per_relu), 3), "bytes_per_mac": round(float(per_mac), 2) + 0.0}
+
+
+def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
+    """Slopes for every backend and link, and their ratios to one backend's."""
+    table, found = by_pair(samples), list[Answer]()
+    units = {"us_per_relu": "us/ReLU", "ns_per_mac": "ns/MAC"}
+    for (backend, link), networks in table.items():
+        name, slopes = f"{backend}/{link}", time_slopes(networks)
+        found += [Answer.of(f"{name}/{key}", slopes[key], unit) for key, unit in units.items()]
+        exact = byte_slopes(networks)
+        found.append(Answer.exact(f"{name}/bytes_per_relu", exact["bytes_per_relu"], "bytes/ReLU"))
+        found.append(Answer.exact(f"{name}/bytes_per_mac", exact["bytes_per_mac"], "bytes/MAC"))
+        found += _beside(name, slopes["us_per_relu"], networks, table, link)
+    return tuple(found)
+
+
+def _beside(
+    name: str,
+    per_relu: Interval,
+    networks: Mapping[str, Sample],
+    table: Mapping[tuple[str, str], Mapping[str, Sample]],
+    link: str,
+) -> list[Answer]:
+    found = []
+    base, baseline = table.get((BASE, link)), table.get((BASELINE, link))
+    if base is not None and base is not networks:
+        ratio = quotient(per_relu, time_slopes(base)["us_per_relu"])
+        if ratio is not None:
+            found.append(Answer.of(f"{name}/us_per_relu_over_{BASE}", ratio, "x", ratio=True))
+    if baseline is not None and baseline is not networks:
+        ours, theirs = relu_series(networks)[-1], relu_series(baseline)[-1]
+        ratio = ratio_interval(theirs["online_ms"], ours["online_ms"])
+        note = f"online, {ours['network']}"
+        found.append(Answer.of(f"{name}/times_faster_than_{BASELINE}", ratio, "x", ratio=True, note=note))
+    return found
+
+
+# ---- plots
+
+
+def draw(report: QuestionReport, out: Path) -> list[Path]:
+    """Cost a ReLU, cost a multiply-accumulate, and the measured points behind the first."""
+    table = by_pair(report.samples)
+    backends, links = (list(dict.fromkeys(pair[place] for pair in table)) for place in (0, 1))
+    rows = [link_name(link) for link in links]
+    paths = []
+    for key, xlabel in (
+        ("us_per_relu", "online microseconds a ReLU"),
+        ("ns_per_mac", "online nanoseconds a multiply-accumulate"),
+    ):
+        shown = {b: {link_name(k): time_slopes(table[b, k])[key] for k in links if (b, k) in table} for b in backends}
+        paths += dots(rows, shown, xlabel, out, f"q01-{key.replace('_', '-')}")
+    for link in links:
+        points = {b: [(s["relus"], s) for s in relu_series(table[b, link])] for b in backends if (b, link) in table}
+        paths += lines(points, f"active ReLUs\n{link_name(link)}", "online ms", out, f"q01-online-{link}")
+    return paths
+
+
+main = question_group("q01", "q01_cost_per_relu.py", measure_question("q01", TITLE, BLOCKS, answers), draw)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""q03: architectures at equal ReLUs, and at equal accuracy: which one wins under which protocol and link?
+
+    python benchmarks/q03_architectures.py run [--full]
+    python benchmarks/q03_architectures.py plot benchmarks/results/quick/q03.json --out docs/img
+
+Equal ReLUs: networks as the papers build them, of the width that brings them nearest to one budget, the few ReLUs
+above it masked off. Everything is a ratio to the plain answer, a ResNet18 that is narrow enough. Equal accuracy (full
+mode, when results/study holds the accuracy study): of every curve the network with the fewest ReLUs that reaches the
+accuracy all of them reach, beside the network of the first curve. Weights are random: they do not change cost.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from cost_plots import dots, link_name
+from equal_accuracy import equally_accurate
+from network_blocks import Block, by_pair, measure_question
+from question_commands import RESULTS, question_group
+
+from pi_system.measure.question import Answer, Mode, QuestionReport
+from pi_system.measure.side_by_side import Sample
+from pi_system.measure.statistics import Interval, ratio_interval
+
+TITLE = "Which architecture wins under which protocol and link?"
+BASE = "ResNet18, narrow"
+ACCURATE = "accurate: "
+"""In front of the labels of the second part."""
+
+
+def equal_relus(unit: int) -> dict[str, str]:
+    """Networks of 16384 * ``unit`` ReLUs (HRN-5x5x3x of 0.4 % less)."""
+    budget = 16384 * unit
+    return {
+        BASE: f"resnet18:m={2 * unit}/relus={budget}",
+        "ResNet18, masks": f"resnet18:m={8 * unit}/relus={budget}",
+        "DeepReDuce, stage 3": f"resnet18:m={16 * unit}/keep=3",
+        "DeepReDuce, stage 3 thin": f"resnet18:m={32 * unit}/keep=3thin",
+        "HRN-5x5x3x, no stage 1": f"hrn-5x5x3x:m={unit}/keep=234",
+        "HRN-2x5x3x, 34 thin": f"hrn-2x5x3x:m={8 * unit}/keep=34thin/relus={budget}",
+        "shallow ResNet": f"resnet18:m={6 * unit},depth=10-10-10-10/relus={budget}",
+        "VGG16": f"vgg16:m={4 * unit}/relus={budget}",
+    }
+
+
+def only(unit: int, *labels: str) -> dict[str, str]:
+    """Some of them."""
+    return {label: equal_relus(unit)[label] for label in labels}
+
+
+QUICK = only(1, BASE, "ResNet18, masks", "DeepReDuce, stage 3", "HRN-5x5x3x, no stage 1", "shallow ResNet")
+BLOCKS: Mapping[Mode, Sequence[Block]] = {
+    "quick": (Block(networks=QUICK, links=("lan",), repeat=5),),
+    "full": (
+        Block(networks=equal_relus(2), links=("lan",), repeat=5),
+        Block(networks=only(2, BASE, "DeepReDuce, stage 3", "shallow ResNet"), links=("loopback",), repeat=5),
+        Block(networks=only(1, BASE, "DeepReDuce, stage 3", "shallow ResNet"), links=("wan",), repeat=3),
+    ),
+}
+
+
+def blocks(study: Sequence[Path]) -> dict[Mode, Sequence[Block]]:
+    """What is measured when ``study`` holds the files of the accuracy study."""
+    if not study:
+        return dict(BLOCKS)
+    target, networks = equally_accurate(study)
+    labels: dict[str, list[str]] = {}
+    for label, name in networks.items():
+        labels.setdefault(name, []).append(label)  # two curves may have come to the same network
+    accurate = Block(
+        networks={f"{ACCURATE}{' = '.join(found)} {100 * target:.1f} %": name for name, found in labels.items()},
+        links=("lan",),
+        repeat=5,
+    )
+    return {"quick": BLOCKS["quick"], "full": (*BLOCKS["full"], accurate)}
+
+
+# ---- answers, from the samples only
+
+
+def parts(networks: Mapping[str, Sample]) -> list[dict[str, Sample]]:
+    """Equal ReLUs, then equal accuracy; in each the first network is what the others are compared with."""
+    accurate = {label: sample for label, sample in networks.items() if label.startswith(ACCURATE)}
+    equal = {label: sample for label, sample in networks.items() if label not in accurate}
+    return [part for part in (equal, accurate) if part]
+
+
+def ratios(part: Mapping[str, Sample]) -> dict[str, Interval]:
+    """Online time of every network but the first / that of the first."""
+    base, *others = part.values()
+    return {s["label"]: ratio_interval(s["online_ms"], base["online_ms"]) for s in others}
+
+
+def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
+    """Ratios for every backend and link; the note says the rank."""
+    found: list[Answer] = []
+    for (backend, link), networks in by_pair(samples).items():
+        for part in parts(networks):
+            base = next(iter(part))
+            places = ratios(part)
+            order = sorted([base, *places], key=lambda label: places[label].value if label in places else 1.0)
+            for label, interval in places.items():
+                sample = part[label]
+                note = f"{sample['network']}, {sample['relus']:,} ReLUs in {sample['relu_layers']} layers, "
+                note += f"{sample['macs'] / 1e6:.0f} M MACs; place {1 + order.index(label)} of {len(order)}"
+                name = f"{backend}/{link}/{label} over {base}"
+                found.append(Answer.of(name, interval, "x", ratio=True, note=note))
+    return tuple(found)
+
+
+# ---- plots
+
+
+def draw(report: QuestionReport, out: Path) -> list[Path]:
+    """A row a network, a plot a link; equal accuracy apart."""
+    table = by_pair(report.samples)
+    paths = []
+    for link in dict.fromkeys(link for _, link in table):
+        found = {backend: parts(networks) for (backend, where), networks in table.items() if where == link}
+        for index, part in enumerate(next(iter(found.values()))):
+            accurate = next(iter(part)).startswith(ACCURATE)
+            shown = {
+                backend: {_row(label): interval for label, interval in ratios(several[index]).items()}
+                for backend, several in found.items()
+            }
+            xlabel = f"online time / {_row(next(iter(part)))}\n{link_name(link)}"
+            rows = [_row(label) for label in list(part)[1:]]
+            stem = f"q03-{'accuracy' if accurate else 'relus'}-{link}"
+            paths += dots(rows, shown, xlabel, out, stem, mark=1.0)
+    return paths
+
+
+def _row(label: str) -> str:
+    return label.removeprefix(ACCURATE)
+
+
+def measure(mode: Mode, repeat: int | None, command: str) -> QuestionReport:
+    """See ``measure_question``; the study is looked for now."""
+    study = sorted((RESULTS / "study").glob("*.json"))
+    return measure_question("q03", TITLE, blocks(study), answers)(mode, repeat, command)
+
+
+main = question_group("q03", "q03_architectures.py", measure, draw)
+
+if __name__ == "__main__":
+    main()

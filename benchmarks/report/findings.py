@@ -1,0 +1,274 @@
+"""The answers in prose: sentences of prose/*.md filled with numbers of the JSON, so that no number is typed.
+
+A line of a template is a sentence; an empty line ends a paragraph; ``{# ... #}`` is for who edits it. A sentence that
+names an answer which the measurement lacks is left out and its missing answers are reported: a quick run answers less
+than a full one.
+
+In a template: ``a(name)`` value, unit and 95 % interval; ``raw(name)`` and ``low(name)`` numbers, for comparisons;
+``differs(name)`` whether a ratio's interval leaves 1 out; ``each(pattern)`` every answer whose name matches, with
+what its star stands for; ``two(pattern)`` those of ``fss`` and ``gmw``, the fastest with a dealer and without;
+``largest(pattern)`` and ``smallest(pattern)`` what it stands for if that is a number; ``fastest(link, base)`` the
+least of every backend's answers ``backend/link/label over base``; ``spread(backend, link, base)`` how far those are
+apart; ``priced(link, us)`` an assumed cost over the measured ones; ``joined`` an enumeration; ``n(number)`` three
+digits; ``networks`` what was measured; ``given`` what measurements without a question hold.
+"""
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, StrictUndefined, Template
+from report.sources import Question, Sources
+from report.stored import cost_model, study_facts
+from report.wording import interval, number, plain
+
+from pi_system.measure.question import Answer, QuestionReport
+
+__all__ = ["Finding", "document", "findings"]
+
+PROSE: Final = Path(__file__).resolve().parent / "prose"
+_HEAD: Final = """# Findings
+
+What every question of `benchmarks/` found, in a few sentences. Written by `make report` from the JSON in
+`benchmarks/results/`; a test compares this file with what it would write. In brackets: 95 % intervals.
+"""
+_OURS: Final = ("fss", "gmw")
+_WIDTH: Final = 118
+_NOT_MEASURED: Final = "Not measured."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One section.
+
+    Attributes:
+        key: such as ``q01`` or ``study``.
+        title: the question in words.
+        origin: what it is from, one line.
+        paragraphs: sentences by paragraph; empty where nothing was measured.
+        unanswered: names that sentences asked for in vain.
+        appendix: Markdown below the paragraphs.
+    """
+
+    key: str
+    title: str
+    origin: str
+    paragraphs: tuple[tuple[str, ...], ...]
+    unanswered: tuple[str, ...] = ()
+    appendix: str = ""
+
+    @property
+    def measured(self) -> bool:
+        """There is something to say."""
+        return bool(self.paragraphs)
+
+    @property
+    def markdown(self) -> str:
+        """The paragraphs and what is below them."""
+        parts = [*(" ".join(sentences) for sentences in self.paragraphs), self.appendix]
+        return "\n\n".join(filter(None, parts)) or _NOT_MEASURED
+
+
+class _MissingAnswerError(Exception):
+    """A sentence asks for an answer that the measurement lacks."""
+
+
+class _Answers:
+    """What templates may ask of one report."""
+
+    def __init__(self, report: QuestionReport | None) -> None:
+        self._answers = {answer.name: answer for answer in report.answers} if report else {}
+        self._samples = report.samples if report else ()
+
+    def variables(self) -> dict[str, Any]:
+        """By the names that templates use."""
+        return {
+            "a": lambda name: _measured(self._get(name)),
+            "raw": lambda name: self._get(name).value,
+            "low": lambda name: self._get(name).low,
+            "differs": lambda name: not self._get(name).low <= 1 <= self._get(name).high,
+            "each": self._each,
+            "two": lambda pattern: self._each(pattern, only=_OURS),
+            "largest": lambda pattern: max(self._numbers(pattern)),
+            "smallest": lambda pattern: min(self._numbers(pattern)),
+            "joined": joined,
+            "priced": self._priced,
+            "fastest": self._fastest,
+            "spread": self._spread,
+            "n": number,
+            "networks": self._networks(),
+        }
+
+    def _get(self, name: str) -> Answer:
+        if name not in self._answers:
+            raise _MissingAnswerError(name)
+        return self._answers[name]
+
+    def _stars(self, pattern: str) -> list[str]:
+        """What the one star of ``pattern`` stands for, in order."""
+        before, after = pattern.split("*")
+        return [name[len(before) : len(name) - len(after)] for name in self._answers if fnmatchcase(name, pattern)]
+
+    def _numbers(self, pattern: str) -> list[int]:
+        found = [int(star) for star in self._stars(pattern) if star.isdecimal()]
+        if not found:
+            raise _MissingAnswerError(pattern)
+        return found
+
+    def _each(self, pattern: str, word: str = "with", only: tuple[str, ...] | None = None) -> str:
+        """``3 ms (2.9 to 3.1) with `fss`, 5 ms (4 to 6) with `gmw``` and so on."""
+        stars = [star for star in self._stars(pattern) if only is None or star in only]
+        if not stars:
+            raise _MissingAnswerError(pattern)
+        values = [_measured(self._get(pattern.replace("*", star))) for star in stars]
+        if word == "on" and len(stars) == 1:
+            return values[0]  # one network, which the section names once
+        return joined([f"{value} {word} `{star}`" for value, star in zip(values, stars, strict=True)])
+
+    def _beside(self, link: str, base: str) -> dict[str, dict[str, Answer]]:
+        """Answers named ``backend/link/label over base``, by backend and label."""
+        found: dict[str, dict[str, Answer]] = {}
+        for name, answer in self._answers.items():
+            backend, _, rest = name.partition("/")
+            where, _, labels = rest.partition("/")
+            label, over, other = labels.partition(" over ")
+            if over and where == link and fnmatchcase(other, base):
+                found.setdefault(backend, {})[label] = answer
+        if not found:
+            raise _MissingAnswerError(f"*/{link}/* over {base}")
+        return found
+
+    def _fastest(self, link: str, base: str) -> str:
+        parts = []
+        for backend, answers in self._beside(link, base).items():
+            label, answer = min(answers.items(), key=lambda entry: entry[1].value)
+            best = f"{label}, {_measured(answer)}" if answer.value < 1 else "the measure itself"
+            parts.append(f"with `{backend}` {best}")
+        return "; ".join(parts)
+
+    def _spread(self, backend: str, link: str, base: str) -> float:
+        values = [1.0, *(answer.value for answer in self._beside(link, base).get(backend, {}).values())]
+        return max(values) / min(values)
+
+    def _priced(self, link: str, assumed_us: float) -> list[str]:
+        """How many times its measured cost a ReLU was assumed to cost, where that cost is surely above zero."""
+        costs = {backend: self._get(f"{backend}/{link}/us_per_relu") for backend in _OURS}
+        return [
+            f"{number(assumed_us / a.value)} times the cost with `{backend}`"
+            for backend, a in costs.items()
+            if a.low > 0
+        ]
+
+    def _networks(self) -> str:
+        """Names and ReLU counts of the samples' networks."""
+        counts: dict[str, int | None] = {}
+        for sample in self._samples:
+            if "network" in sample:
+                counts[sample["network"]] = counts.get(sample["network"]) or sample.get("relus")
+        return joined([f"`{name}`" + (f" ({count:,} ReLUs)" if count else "") for name, count in counts.items()])
+
+
+def joined(parts: list[str]) -> str:
+    """An enumeration."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def findings(sources: Sources) -> tuple[Finding, ...]:
+    """Every section, measured or not, in order."""
+    sections = [_question(question) for question in sources.questions]
+    for key, field, title, given in (
+        ("cost_model", "points", "Does the cost model predict networks it was not fitted on?", cost_model(sources)),
+        ("study", "runs", "How does accuracy fall with the ReLU budget?", study_facts(sources)),
+    ):
+        origin = f"{joined([f'`{stored.file}`' for stored in sources.holding(key, field)])}."
+        sections.append(_section(key, title, origin, None, given))
+    return tuple(sections)
+
+
+def document(sections: tuple[Finding, ...]) -> str:
+    """docs/findings.md."""
+    parts = [_HEAD]
+    for finding in sections:
+        origin = f"\n{finding.origin}\n" if finding.measured and finding.origin else ""
+        parts.append(f"## {_heading(finding)}\n{origin}\n{_wrapped(finding.markdown)}\n")
+    return "\n".join(parts)
+
+
+def _question(question: Question) -> Finding:
+    report = question.report
+    if report is None:
+        return Finding(key=question.key, title=question.title, origin="", paragraphs=())
+    about = report.environment
+    dirty = " with changes" if about.git_dirty else ""
+    mode = "Full" if report.mode == "full" else "Quick"
+    origin = (
+        f"{mode} run of {about.date[:10]}, commit {about.git_sha}{dirty}, {len(report.samples)} measured runs: "
+        f"`{question.file}`."
+    )
+    return _section(question.key, question.title, origin, report, {})
+
+
+def _section(
+    key: str, title: str, origin: str, report: QuestionReport | None, given: Mapping[str, Any] | None
+) -> Finding:
+    if given is None:
+        return Finding(key=key, title=title, origin="", paragraphs=())
+    paragraphs: list[tuple[str, ...]] = []
+    missing: list[str] = []
+    variables = {**_Answers(report).variables(), "given": given}
+    for lines in _templates(key):
+        sentences = []
+        for line in lines:
+            try:
+                sentences.append(" ".join(line.render(variables).split()))
+            except _MissingAnswerError as error:
+                missing.append(str(error))
+        if any(sentences):
+            paragraphs.append(tuple(filter(None, sentences)))
+    return Finding(
+        key=key,
+        title=title,
+        origin=origin,
+        paragraphs=tuple(paragraphs),
+        unanswered=tuple(dict.fromkeys(missing)),
+        appendix=str(given.get("claims", "")),
+    )
+
+
+@cache
+def _templates(key: str) -> tuple[tuple[Template, ...], ...]:
+    """Paragraphs of sentences; plain text, escaped by who makes HTML of it."""
+    jinja = Environment(undefined=StrictUndefined, autoescape=False)
+    text = (PROSE / f"{key}.md").read_text()
+    return tuple(
+        tuple(jinja.from_string(line) for line in paragraph.splitlines() if line.strip())
+        for paragraph in text.split("\n\n")
+    )
+
+
+def _measured(answer: Answer) -> str:
+    """Value and interval; ``us/ReLU`` is ``us`` here and ``1/s`` nothing, because the sentence says of what."""
+    answer = answer.model_copy(update={"unit": answer.unit.partition("/")[0].removesuffix("1")})
+    if answer.low == answer.high:
+        return plain(answer)
+    return f"{plain(answer)} ({interval(answer)})"
+
+
+def _wrapped(markdown: str) -> str:
+    """Paragraphs and list entries in lines of at most 118 characters."""
+    lines = []
+    for line in markdown.splitlines():
+        indent = len(line) - len(line.lstrip()) + 2 if line.lstrip().startswith("- ") else 0
+        lines += textwrap.wrap(
+            line, _WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return "\n".join(lines)
+
+
+def _heading(finding: Finding) -> str:
+    title = " ".join(finding.title.split())
+    return f"{finding.key}: {title}" if finding.key.startswith("q") else title

@@ -1,0 +1,114 @@
+"""What the report is made of: every JSON file of benchmarks/results, checked where it has a model.
+
+Nothing else is read: no clock, no machine, no network. The same files give the same report.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pi_system.errors import InputError
+from pi_system.measure.question import QuestionReport
+
+__all__ = ["MODES", "QUESTIONS", "Question", "Sources", "Stored", "load_sources"]
+
+MODES: Final = ("full", "quick")
+"""Preferred first."""
+
+QUESTIONS: Final = {
+    "q01": "What does one ReLU cost online, and what one multiply-accumulate?",
+    "q02": "Does it matter where a budget of ReLUs is placed?",
+    "q03": "Which architecture wins under which protocol and link?",
+    "q04": "What does the offline phase cost, and what request rate can be sustained with it?",
+    "q05": "How do costs scale with batch, clients and image size?",
+    "q06": "What do quadratic activations save against ReLUs?",
+    "q07": "How do CrypTen and SPU do on the same networks?",
+}
+"""Titles for questions without a file; a file brings its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One question, and its measurement if there is one.
+
+    Attributes:
+        key: such as ``q01``.
+        title: the question in words.
+        report: the measurement; None where there is none.
+        file: where it was read, relative to the folder of results.
+    """
+
+    key: str
+    title: str
+    report: QuestionReport | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A JSON object without a model of its own here, and its file relative to the folder of results."""
+
+    file: str
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Everything there is to report.
+
+    Attributes:
+        results: the folder.
+        questions: all of them, measured or not, in order.
+        stored: other measurements by subfolder, each in order of file name.
+    """
+
+    results: Path
+    questions: tuple[Question, ...]
+    stored: Mapping[str, tuple[Stored, ...]]
+
+    def holding(self, folder: str, field: str) -> tuple[Stored, ...]:
+        """Files of a subfolder that hold something in ``field``."""
+        return tuple(stored for stored in self.stored.get(folder, ()) if stored.content.get(field))
+
+
+def load_sources(results: Path) -> Sources:
+    """Read every file under ``results``.
+
+    Raises:
+        InputError: a file is not what its folder says.
+    """
+    folders = sorted(path for path in results.glob("*") if path.is_dir() and path.name not in MODES)
+    return Sources(
+        results=results,
+        questions=tuple(_question(results, key) for key in QUESTIONS),
+        stored={folder.name: _folder(results, folder) for folder in folders},
+    )
+
+
+def _question(results: Path, key: str) -> Question:
+    for mode in MODES:
+        path = results / mode / f"{key}.json"
+        if path.is_file():
+            report = QuestionReport.read(path)
+            if (report.question, report.mode) != (key, mode):
+                raise InputError(f"{path}: expected {key}, {mode}; found {report.question}, {report.mode}")
+            return Question(key=key, title=report.title, report=report, file=f"{mode}/{key}.json")
+    return Question(key=key, title=QUESTIONS[key])
+
+
+def _folder(results: Path, folder: Path) -> tuple[Stored, ...]:
+    """Its files but those that a stopped measurement goes on from."""
+    finished = [path for path in sorted(folder.rglob("*.json")) if not path.name.endswith(".part.json")]
+    return tuple(Stored(file=str(path.relative_to(results)), content=_object(path)) for path in finished)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: expected JSON; {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content

@@ -1,0 +1,164 @@
+"""Tables of the page, and where each comes from: environment, command, number of raw samples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from report.sources import Question
+from report.stored import interval_points
+from report.wording import interval, number, plain
+
+from pi_system.cost.validation import Point
+from pi_system.reduce.study_report import Study
+
+__all__ = ["Provenance", "Table", "answers_table", "cost_table", "provenance", "study_table"]
+
+_LISTS: Final = ("samples", "_samples", "_ms")
+_GIGABYTE: Final = 1e9
+_BUSY: Final = 0.5
+"""Load a core, before the run, above which the machine was not quiet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Head and rows of text; the first column names the row."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where figures come from.
+
+    Attributes:
+        file: of the JSON, under benchmarks/results.
+        command: that makes it again.
+        environment: name and value.
+        samples: how many raw samples the file holds, in words.
+        warning: what makes the figures less certain, empty if nothing does.
+    """
+
+    file: str
+    command: str
+    environment: tuple[tuple[str, str], ...]
+    samples: str
+    warning: str = ""
+
+
+def answers_table(question: Question) -> Table:
+    """Every answer of a measured question; notes where there are any."""
+    answers = question.report.answers if question.report else ()
+    noted = any(answer.note for answer in answers)
+    rows = []
+    for answer in answers:
+        value = plain(answer) + (" x" if answer.unit == "x" else "")
+        rows.append((answer.name, value, interval(answer), *([answer.note] if noted else [])))
+    return Table(
+        caption="All answers, with 95 % intervals",
+        head=("Answer", "Value", "95 % interval", *(["Note"] if noted else [])),
+        rows=tuple(rows),
+    )
+
+
+def study_table(found: Study) -> Table:
+    """Every curve and budget of the accuracy study."""
+    rows = []
+    for cell in (*found.baselines.values(), *(cell for cells in found.curves.values() for cell in cells)):
+        around = interval_points(found, cell)
+        rows.append(
+            (
+                cell.label,
+                "all" if cell.fraction is None else f"{100 * cell.fraction:.3g} %",
+                f"{cell.relus:,.0f}",
+                f"{100 * cell.mean:.1f} %",
+                f"{around[0]:.1f} to {around[1]:.1f}" if around else "one seed",
+                ", ".join(f"{100 * accuracy:.1f}" for accuracy in cell.accuracies),
+            )
+        )
+    return Table(
+        caption="Test accuracy, mean of the seeds; intervals from the spread between seeds",
+        head=("Method", "Budget", "ReLUs", "Accuracy", "95 % interval", "Each seed"),
+        rows=tuple(rows),
+    )
+
+
+def cost_table(points: Sequence[Point]) -> Table:
+    """Every prediction beside its measurement."""
+    return Table(
+        caption="Predicted beside measured, networks that the calibration has not seen",
+        head=("Network, backend, link", "Measured ms", "Predicted ms", "Error", "Offline error", "Bytes and rounds"),
+        rows=tuple(
+            (
+                f"{point.network}, {point.backend}, {point.link}",
+                number(point.measured_ms),
+                number(point.predicted_ms),
+                f"{100 * point.error:+.1f} %",
+                f"{100 * point.offline_error:+.1f} %",
+                "exact" if point.exact else "differ",
+            )
+            for point in points
+        ),
+    )
+
+
+def provenance(file: str, command: str, environment: Mapping[str, Any], samples: Any) -> Provenance:
+    """Of one file; ``samples`` is whatever part of it holds raw samples."""
+    timed = _timed(samples)
+    count = len(samples) if isinstance(samples, Sequence) else 1
+    runs = f"{count:,} measured run{'' if count == 1 else 's'}"
+    return Provenance(
+        file=file,
+        command=command,
+        environment=_environment(environment),
+        samples=f"{runs}, {timed:,} timed samples" if timed else runs,
+        warning=_warning(environment),
+    )
+
+
+def _timed(value: Any, key: str = "") -> int:
+    """Raw times in it: numbers in lists that are called samples or end in ``_ms``."""
+    if isinstance(value, Mapping):
+        return sum(_timed(part, str(name)) for name, part in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if value and all(isinstance(part, int | float) for part in value):
+            return len(value) if key.endswith(_LISTS) or key in ("gloo", "grpc") else 0
+        return sum(_timed(part, key) for part in value)
+    return 0
+
+
+def _environment(about: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    rows = {
+        "Date": about.get("date", ""),
+        "Commit": f"{about.get('git_sha', '')}{', with changes' if about.get('git_dirty') else ''}",
+        "Machine": ", ".join(
+            text
+            for text in (
+                str(about.get("cpu") or about.get("machine") or ""),
+                f"{about['usable_cores']} of {about['cores']} cores" if "usable_cores" in about else "",
+                f"{number(about['memory_bytes'] / _GIGABYTE)} GB memory" if "memory_bytes" in about else "",
+                str(about.get("system", "")),
+            )
+            if text
+        ),
+        "Threads a party": str(about.get("threads", "")),
+        "Cores": _pairs(about.get("pinned_cores")),
+        "Kernels": _pairs(about.get("kernels")),
+        "Versions": _pairs({"python": about.get("python"), **(about.get("packages") or {"torch": about.get("torch")})}),
+        "Load before, after": " / ".join(
+            " ".join(f"{load:.2f}" for load in about[key]) for key in ("load_before", "load_after") if key in about
+        ),
+    }
+    return tuple((name, str(text)) for name, text in rows.items() if text)
+
+
+def _pairs(values: Mapping[str, Any] | None) -> str:
+    return ", ".join(f"{name} {value}" for name, value in (values or {}).items() if value is not None)
+
+
+def _warning(about: Mapping[str, Any]) -> str:
+    load, cores = about.get("load_before", (0.0,))[0], about.get("cores", 1)
+    if load > _BUSY * cores:
+        return f"Load of {load:.1f} on {cores} cores when the run began: other work ran, quote ratios only."
+    return ""

@@ -1,0 +1,59 @@
+"""Numbers as text: three significant digits, an interval with the digits of its value, MB = 1e6 bytes."""
+
+import math
+from typing import Final
+
+from pi_system.measure.question import Answer
+
+__all__ = ["interval", "number", "plain", "quantity"]
+
+_SIGNIFICANT: Final = 3
+_MEGABYTE: Final = 1e6
+_UNITLESS: Final = ("", "ratio", "x", "1")
+
+
+def number(value: float, places: int | None = None) -> str:
+    """``value`` with thousands separators and three significant digits, all of them left of the point."""
+    if not math.isfinite(value):
+        return "no number"
+    text = f"{value:,.{_places(value) if places is None else places}f}"
+    return text.removeprefix("-") if not text.strip("-0.,") else text
+
+
+def plain(answer: Answer) -> str:
+    """Value and unit."""
+    value, _, _, unit = _scaled(answer)
+    if answer.low == answer.high and value == int(value):
+        return quantity(number(value, 0), unit)
+    return quantity(number(value), unit)
+
+
+def interval(answer: Answer) -> str:
+    """The 95 % interval, ``exact`` where there is none."""
+    if answer.low == answer.high:
+        return "exact"
+    value, low, high, _ = _scaled(answer)
+    places = _places(value)
+    while places < 6 and number(low, places) == number(high, places):
+        places += 1
+    return f"{number(low, places)} to {number(high, places)}"
+
+
+def quantity(text: str, unit: str) -> str:
+    """``text`` with its unit, ``times`` for a ratio."""
+    if unit in _UNITLESS:
+        return text
+    return f"{text} %" if unit in ("%", "percent") else f"{text} {unit}"
+
+
+def _places(value: float) -> int:
+    if value == 0:
+        return 0
+    return max(0, _SIGNIFICANT - 1 - math.floor(math.log10(abs(value))))
+
+
+def _scaled(answer: Answer) -> tuple[float, float, float, str]:
+    """Value, low, high, unit; millions of bytes as MB."""
+    if answer.unit == "bytes" and abs(answer.value) >= _MEGABYTE:
+        return answer.value / _MEGABYTE, answer.low / _MEGABYTE, answer.high / _MEGABYTE, "MB"
+    return answer.value, answer.low, answer.high, answer.unit

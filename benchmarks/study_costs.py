@@ -1,0 +1,154 @@
+"""What do the networks of the accuracy study cost online? Real processes, one core a party, backends in turn.
+
+    python benchmarks/study_costs.py STUDY_FOLDER --out COSTS.json
+
+exports the network of one seed of every curve and budget (STUDY_FOLDER/artifacts keeps them) and measures online
+milliseconds, bytes and rounds of every backend and link. One command: killed, it goes on behind the last measured
+combination; COSTS.json is written anew after each. A network whose ring no backend without a dealer takes is recorded
+as such. The last line of stdout is the JSON. plot_study.py reads it.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pi_system.artifact.store import load
+from pi_system.cli.errors import PiGroup
+from pi_system.errors import ConfigError, InputError
+from pi_system.export.job import export_run
+from pi_system.measure import environment, party_cores
+from pi_system.measure.environment import load_average
+from pi_system.measure.latency import THREADS
+from pi_system.measure.runs import counts, run_all
+from pi_system.protocols.linear_he.params import MAX_RING_BITS
+from pi_system.train.files import write_atomic
+
+_SCHEMA = 1
+_DEALERLESS = ("gmw", "gc")
+
+
+class Costs:
+    """The JSON: ``networks`` by run of the study, ``results`` a combination each, written after every change."""
+
+    def __init__(self, file: Path, settings: dict[str, Any]):
+        """Read what is there.
+
+        Raises:
+            ConfigError: it was measured with other settings.
+        """
+        self._file = file
+        self._content: dict[str, Any] = {"schema": _SCHEMA, **settings, "networks": {}, "results": []}
+        self._load = load_average()
+        if file.is_file():
+            found = json.loads(file.read_text())
+            different = sorted(key for key in ("schema", *settings) if found.get(key) != self._content[key])
+            if different:
+                raise ConfigError(f"{file}: holds costs of another {', '.join(different)}; name another file")
+            self._content = found
+
+    def has(self, run: str, link: str, backend: str) -> bool:
+        """Whether a combination is measured or known not to be possible."""
+        key = (run, link, backend)
+        return any((entry["run"], entry["link"], entry["backend"]) == key for entry in self._content["results"])
+
+    def add_network(self, run: str, entry: dict[str, Any]) -> None:
+        """Record what was exported."""
+        self._content["networks"][run] = entry
+
+    def add(self, run: str, link: str, backend: str, entry: dict[str, Any]) -> None:
+        """Record a combination."""
+        self._content["results"].append({"run": run, "link": link, "backend": backend, **entry})
+        self._content["environment"] = environment(
+            pinned_cores=party_cores(), threads=THREADS, load_before=self._load
+        ).model_dump(mode="json")
+        write_atomic(self._file, json.dumps(self._content, indent=1) + "\n")
+
+    def text(self) -> str:
+        """One line."""
+        return json.dumps(self._content)
+
+
+def finished_runs(folder: Path, seed: int) -> list[str]:
+    """Runs of one seed in all studies of ``folder``, each once.
+
+    Raises:
+        InputError: there is no study, or it has no finished run.
+    """
+    found: dict[str, None] = {}
+    for file in (folder / "study.json", folder / "claims.json"):
+        if file.is_file():
+            entries = json.loads(file.read_text())["runs"]
+            found |= dict.fromkeys(e["run"] for e in entries if e["seed"] == seed and "error" not in e)
+    if not found:
+        raise InputError(f"{folder}: expected study.json with a finished run of seed {seed}; found none")
+    return list(found)
+
+
+def measure(
+    folder: Path,
+    run: str,
+    costs: Costs,
+    backends: tuple[str, ...],
+    links: tuple[str, ...],
+    repeat: int,
+    report: Callable[[str], None],
+) -> None:
+    """Export one network if it is not, and measure what is missing."""
+    artifact_folder = folder / "artifacts" / run.replace("/", "-").replace("@", "-")
+    if not artifact_folder.exists():
+        report(f"{run}: exporting")
+        export_run(folder / run, artifact_folder)
+    artifact = load(artifact_folder)
+    bits = artifact.public.ring.ring_bits
+    costs.add_network(run, {**counts(artifact).model_dump(), "ring_bits": bits, "digest": artifact.public.digest})
+    for link in links:
+        missing = [backend for backend in backends if not costs.has(run, link, backend)]
+        for backend in [b for b in missing if b in _DEALERLESS and bits > MAX_RING_BITS]:
+            why = f"a ring of {bits} bits; homomorphic encryption takes at most {MAX_RING_BITS}"
+            costs.add(run, link, backend, {"error": why})
+            missing.remove(backend)
+        if missing:
+            for result in run_all({artifact_folder.absolute(): artifact}, missing, (link,), repeat, 1):
+                costs.add(run, link, result.backend, result.model_dump(exclude={"link", "backend"}))
+                report(f"{run}: {link} {result.backend} {result.online_ms.median:.1f} ms")
+
+
+@click.group(
+    cls=PiGroup,
+    invoke_without_command=True,
+    context_settings={"show_default": True, "allow_interspersed_args": True},
+)
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON to write, or to go on with.")
+@click.option("--seed", default=0, help="Whose networks.")
+@click.option("--backend", "backends", multiple=True, default=("fss", "gmw"), help="Repeatable.")
+@click.option(
+    "--link", "links", multiple=True, default=("loopback", "lan"), help="loopback, lan, wan or MBIT_S,RTT_MS."
+)
+@click.option("--repeat", default=5, help="Calls counted of each.")
+@click.option("--only", multiple=True, help="Runs whose name contains this; repeatable.")
+def main(
+    study: Path,
+    out: Path,
+    seed: int,
+    backends: tuple[str, ...],
+    links: tuple[str, ...],
+    repeat: int,
+    only: tuple[str, ...],
+) -> None:
+    """Measure the networks of STUDY, a folder of study_relu_budgets.py, or go on with it."""
+    costs = Costs(out, {"seed": seed, "repeat": repeat})
+    for run in finished_runs(study, seed):
+        if not only or any(part in run for part in only):
+            measure(study, run, costs, backends, links, repeat, lambda line: print(line, file=sys.stderr, flush=True))
+    print(costs.text())
+
+
+if __name__ == "__main__":
+    main()

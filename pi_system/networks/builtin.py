@@ -1,0 +1,84 @@
+"""Names for the networks in this package: ``builtin:NAME`` wherever an artifact's folder is asked for.
+
+A folder holds an artifact (``pi_system/artifact/store.py``) and ``card.json``: what it is, how it was trained and how
+good it is. Their weights are public, so the salt of their commitment is in the package, too.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pi_system.errors import ConfigError, InputError
+
+__all__ = ["BUILTIN_PREFIX", "NetworkCard", "artifact_folder", "builtin_names", "read_card"]
+
+BUILTIN_PREFIX = "builtin:"
+_HERE = Path(__file__).resolve().parent
+
+
+class NetworkCard(BaseModel):
+    """What a user should know of a network that came with the package.
+
+    Attributes:
+        name: after ``builtin:``.
+        network: its specification.
+        data: what it was trained on, and which copy.
+        classes: how many.
+        relus: active.
+        relus_before: of the network it was reduced from.
+        test_accuracy: of the network in float32 on all test pictures, from 0 to 1.
+        fixed_point_accuracy: of the exported artifact on the first ``fixed_point_pictures`` test pictures.
+        fixed_point_pictures: how many those are.
+        recipe: training and reduction as they were configured.
+        licence: of the weights, and what is known of the data's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    network: str
+    data: str
+    classes: int
+    relus: int
+    relus_before: int
+    test_accuracy: float
+    fixed_point_accuracy: float
+    fixed_point_pictures: int
+    recipe: dict[str, Any]
+    licence: str
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Every name, in alphabetical order."""
+    return tuple(sorted(card.parent.name for card in _HERE.glob("*/card.json")))
+
+
+def artifact_folder(name: str) -> Path:
+    """The folder of a network that came with the package.
+
+    Args:
+        name: with or without ``builtin:``.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    short = name.removeprefix(BUILTIN_PREFIX)
+    if short not in builtin_names():
+        known = ", ".join(BUILTIN_PREFIX + one for one in builtin_names())
+        raise ConfigError(f"network: expected one of {known}; found {name!r:.60}")
+    return _HERE / short
+
+
+def read_card(name: str) -> NetworkCard:
+    """The card of a network.
+
+    Raises:
+        ConfigError: there is no network of that name.
+        InputError: its card is damaged.
+    """
+    file = artifact_folder(name) / "card.json"
+    try:
+        return NetworkCard.model_validate_json(file.read_text())
+    except (OSError, ValidationError) as error:
+        raise InputError(f"{file}: expected a network's card; {str(error).splitlines()[0]}") from error

@@ -1,0 +1,68 @@
+"""The network that comes with the package: its card, and a photo classified with it by real processes."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from processes import ROOT, started
+
+from client.picture import load_picture
+from pi_system.artifact.store import load
+from pi_system.cli.train import main
+from pi_system.errors import ConfigError
+from pi_system.networks import artifact_folder, builtin_names, read_card
+from pi_system.program import relu_count
+from pi_system.program.fixed_point import fixed_logits
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A landscape JPEG of 640 x 480 pixels."""
+    rows, columns = np.mgrid[0:480, 0:640]
+    pixels = np.stack([rows * 255 // 479, columns * 255 // 639, (rows + columns) % 256], axis=-1).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg")
+    return tmp_path / "photo.jpg"
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_card_says_what_the_artifact_is(name):
+    card, folder = read_card(name), artifact_folder(f"builtin:{name}")
+    artifact = load(folder)
+    assert card.name == name
+    assert relu_count(artifact.public.graph) == card.relus < card.relus_before
+    assert card.classes == len(artifact.public.preprocess.classes)
+    assert not any(label.isdecimal() for label in artifact.public.preprocess.classes)
+    assert abs(card.test_accuracy - card.fixed_point_accuracy) < 0.05
+    assert card.licence
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 8_000_000
+
+
+def test_cards_are_shown_and_unknown_names_listed():
+    shown = CliRunner().invoke(main, ["builtin"])
+    assert shown.exit_code == 0
+    assert "builtin:cifar10" in shown.output
+    one = json.loads(CliRunner().invoke(main, ["builtin", "cifar10", "--json"]).output)
+    assert one["artifact"] == str(artifact_folder("cifar10"))
+    with pytest.raises(ConfigError, match="expected one of builtin:cifar10"):
+        artifact_folder("../../etc")
+
+
+@pytest.mark.slow
+def test_a_photo_is_classified_without_any_training(photo, tmp_path):
+    serve = ("-m", "server.cli", "serve", "--artifact", "builtin:cifar10", "--listen", "127.0.0.1:0", "--insecure")
+    with started(*serve, "--backend", "gmw", "--store", str(tmp_path / "server")) as (_, address):
+        infer = [sys.executable, "-m", "client.cli", "infer", str(photo), "--server", address, "--insecure", "--json"]
+        infer += ["--backend", "gmw", "--store", str(tmp_path / "client")]
+        done = subprocess.run(infer, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (prediction,) = json.loads(done.stdout)["predictions"]
+    artifact = load(artifact_folder("cifar10"))
+    picture = load_picture(photo, artifact.public.preprocess)
+    assert picture.shape == (3, 32, 32)
+    _, expected = fixed_logits(artifact, picture[None])
+    assert np.abs(np.array(prediction["logits"]) - expected[0]).max() < 0.1
+    assert prediction["label"] == artifact.public.preprocess.classes[prediction["class"]]

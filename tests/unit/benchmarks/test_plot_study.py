@@ -1,0 +1,66 @@
+"""The study's pictures and tables as a user makes them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+STUDY = {
+    "schema": 1,
+    "runs": [
+        {
+            "run": f"seed{seed}/{label}@{fraction}",
+            "label": label,
+            "fraction": fraction,
+            "seed": seed,
+            "network": "resnet18:m=16",
+            "relus": int(139264 * (fraction or 1)),
+            "macs": 35_058_176,
+            "test_accuracy": 0.5 + 0.01 * seed,
+        }
+        for seed in (0, 1)
+        for label, fraction in (("baseline", None), ("snl", 0.25), ("snl", 0.06), ("random", 0.25), ("random", 0.06))
+    ],
+}
+RESULT = {
+    "run": "seed0/snl@0.25",
+    "link": "lan",
+    "backend": "fss",
+    "online_ms": {"median": 40.5},
+    "online_rounds": 18,
+    "online_bytes": {"client_to_server": 1_000_000, "server_to_client": 500_000},
+}
+COSTS = {
+    "schema": 1,
+    "networks": {"seed0/snl@0.25": {"relus": 34816}},
+    "results": [RESULT, {"run": "seed0/snl@0.25", "link": "lan", "backend": "gmw", "error": "a ring of 64 bits"}],
+}
+
+
+@pytest.mark.slow
+def test_pictures_and_tables_from_json_only(tmp_path):
+    (tmp_path / "study.json").write_text(json.dumps(STUDY))
+    (tmp_path / "costs.json").write_text(json.dumps(COSTS))
+    page = tmp_path / "results.md"
+    page.write_text("# Results\n<!-- study:begin -->\nold\n<!-- study:end -->\nmore\n")
+    command = [sys.executable, str(ROOT / "benchmarks" / "plot_study.py"), str(tmp_path / "study.json")]
+    command += ["--costs", str(tmp_path / "costs.json"), "--out", str(tmp_path / "img"), "--into", str(page)]
+    subprocess.run(command, check=True, timeout=120)
+    names = ["study-bytes-fss", "study-ms-fss-lan", "study-relus-pixel"]
+    assert sorted(path.name for path in (tmp_path / "img").iterdir()) == sorted(
+        f"{name}.{kind}" for name in names for kind in ("png", "svg")
+    )
+    text = page.read_text()
+    assert text.startswith("# Results\n<!-- study:begin -->\n| curve |")
+    assert text.endswith("<!-- study:end -->\nmore\n")
+    assert "old" not in text
+    assert "| `snl 25 %` | 34,816 | 50.5 | 40.5, 18, 1,500 | - |" in text
+    assert "- `seed0/snl@0.25`, `gmw`: a ring of 64 bits." in text
+
+    page.write_text("no marks")
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert failed.returncode != 0
+    assert "expected the lines <!-- study:begin -->" in failed.stderr

@@ -1,0 +1,94 @@
+"""The arrival-rate experiment with real processes, small, and the answers that follow from its samples."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import pi_system
+from pi_system.artifact.store import load
+from pi_system.errors import PeerUnavailableError
+from pi_system.export.random import random_pictures
+from pi_system.measure.memory import descendants
+from pi_system.measure.random_artifacts import cached_artifact
+
+sys.path.insert(0, str(Path(pi_system.__file__).parents[1] / "benchmarks"))
+
+from line_process import LineProcess
+from q04_experiment import Plan, fleet, online_only, try_rate
+from q04_offline import answers
+
+NETWORK = "resnet18:m=2,classes=10,size=8"
+PLAN = Plan(
+    clients=1,
+    pool=2,
+    queue_limit=3,
+    bound_ms=1000.0,
+    duration_s=1.0,
+    factor=1.5,
+    refine=1,
+    limit=4,
+    repeat=1,
+    closed=3,
+)
+
+
+@pytest.mark.parametrize("backend", ["fss", "crypten"])
+def test_requests_are_served_while_the_pool_is_filled(backend: str, tmp_path: Path) -> None:
+    path = cached_artifact(NETWORK, tmp_path / "cache")
+    pictures = random_pictures((3, 8, 8), 4, 1)
+    with fleet(load(path), path, pictures, backend, PLAN.clients, tmp_path / "run") as running:
+        online = online_only(running, PLAN)
+        calm = try_rate(running, PLAN, 4.0, seed=2)
+        flooded = try_rate(running, PLAN, 300.0, seed=2)
+    assert descendants_named(tmp_path) == []
+    assert len(online["service_ms"]) == PLAN.closed
+    for sample in (calm, flooded):
+        states = [request["state"] for request in sample["requests"]]
+        assert len(states) == sample["served"] + sample["refused"] + sample["unfinished"]
+        assert sample["queue_max"] <= PLAN.queue_limit
+        assert sample["max_abs_error"] < 0.05
+    assert calm["served"] > 0
+    assert flooded["refused"] > 0
+    assert flooded["served"] <= len(flooded["offline_ms"]) + flooded["pool_at_start"]  # none was used twice
+    found = {answer.name: answer for answer in answers([online, calm, flooded])}
+    assert found[f"{backend}/sustainable_per_s"].value < 300.0
+    assert f"{backend}/promised_per_s" in found
+
+
+def descendants_named(folder: Path) -> list[int]:
+    """Processes of this one that were started for ``folder``."""
+    found = []
+    for pid in descendants(0):
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_text()
+        except OSError:
+            continue
+        found += [pid] if str(folder) in command else []
+    return found
+
+
+# ---- LineProcess
+
+ECHO = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
+
+
+def test_lines_are_answered_and_the_process_ends_with_its_block(tmp_path: Path) -> None:
+    with LineProcess("echo", [sys.executable, "-c", ECHO], log=tmp_path / "log") as process:
+        assert process.ask({"a": 1}) == {"a": 1}
+        with pytest.raises(PeerUnavailableError, match="expected an answer, found silence"):
+            process.answer(0.1)
+        with pytest.raises(PeerUnavailableError, match="echo: no room"):
+            process.ask({"error": "no room"})
+    with pytest.raises(PeerUnavailableError, match="found it gone"):
+        process.tell({})
+
+
+def test_a_process_that_ends_shows_its_last_words(tmp_path: Path) -> None:
+    with (
+        LineProcess(
+            "short", [sys.executable, "-c", "import sys; sys.exit('out of luck')"], log=tmp_path / "log"
+        ) as short,
+        pytest.raises(PeerUnavailableError, match="out of luck"),
+    ):
+        short.answer(30)

@@ -1,0 +1,240 @@
+"""q01, q02, q03, q06 and compare_runs: answers and plots from made samples, networks as they are meant."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import pi_system
+from pi_system.measure import environment
+from pi_system.measure.question import Answer, QuestionReport
+from pi_system.measure.random_artifacts import build_named
+from pi_system.train.relu import named_relus
+
+sys.path.insert(0, str(Path(pi_system.__file__).parents[1] / "benchmarks"))
+
+import compare_runs
+import q01_cost_per_relu as q01
+import q02_placement as q02
+import q03_architectures as q03
+import q06_quadratic as q06
+from equal_accuracy import equally_accurate, network_like
+
+ENVIRONMENT = environment(pinned_cores={"server": 0, "client": 1}, threads=1, load_before=(0.0, 0.0, 0.0))
+MS_PER_RELU = {"fss": 1e-4, "crypten": 8e-3}
+"""Of the made samples; a layer takes 0.5 ms, a million multiply-accumulates 0.2 ms."""
+
+
+def sample(label: str, relus: int, layers: int, macs: int, backend: str, **more: Any) -> dict[str, Any]:
+    online_ms = 0.5 * layers + MS_PER_RELU[backend] * relus + 2e-7 * macs
+    noise = 1 + 0.001 * np.random.default_rng(len(label) + relus).normal(size=5)
+    return {
+        "label": label,
+        "network": label,
+        "relus": relus,
+        "relu_layers": layers,
+        "macs": macs,
+        "backend": backend,
+        "link": "lan",
+        "online_ms": list(online_ms * noise),
+        "rounds": layers + 1,
+        "sent_bytes": 6 * relus,
+        "received_bytes": 4 * relus,
+        "offline_bytes": 100 * relus,
+        "max_abs_error": 0.01,
+    } | more
+
+
+def both(*networks: tuple[str, int, int, int]) -> list[dict[str, Any]]:
+    return [sample(*network, backend) for network in networks for backend in MS_PER_RELU]
+
+
+def report(question: str, samples: Sequence[dict[str, Any]], answers: tuple[Answer, ...] = ()) -> QuestionReport:
+    return QuestionReport(
+        question=question,
+        title="title",
+        mode="quick",
+        command="command",
+        environment=ENVIRONMENT,
+        samples=tuple(samples),
+        answers=answers,
+    )
+
+
+def value(answers: Sequence[Answer], name: str) -> float:
+    return next(answer for answer in answers if answer.name == name).value
+
+
+def relus_of(name: str) -> list[int]:
+    return [relu.active for relu in named_relus(build_named(name)[0]).values()]
+
+
+Q01 = both(("a", 1000, 5, 10**7), ("b", 30000, 5, 10**7), ("c", 1000, 5, 10**9))
+Q02 = both(("1 layer", 4096, 1, 10**7), ("17 layers", 4096, 17, 10**7), (q02.WHOLE, 4096, 4, 10**7))
+Q03 = both((q03.BASE, 4096, 17, 10**7), ("shallow ResNet", 4096, 5, 10**7), ("accurate: snl 60 %", 9, 17, 10**7))
+Q06 = both(("n relu", 10000, 17, 10**7), ("n square", 100, 17, 10**7))
+
+
+def test_q01_finds_what_a_relu_and_a_mac_cost() -> None:
+    found = q01.answers(Q01)
+    assert value(found, "fss/lan/us_per_relu") == pytest.approx(0.1, rel=0.2)
+    assert value(found, "crypten/lan/us_per_relu") == pytest.approx(8.0, rel=0.02)
+    assert value(found, "fss/lan/ns_per_mac") == pytest.approx(0.2, rel=0.02)
+    assert value(found, "fss/lan/bytes_per_relu") == 10.0
+    assert value(found, "fss/lan/bytes_per_mac") == 0.0
+    assert value(found, "fss/lan/times_faster_than_crypten") == pytest.approx(244.5 / 7.5, rel=0.02)
+    assert value(found, "crypten/lan/us_per_relu_over_fss") == pytest.approx(80, rel=0.2)
+
+
+def test_q01_changes_one_thing_at_a_time() -> None:
+    networks = {label: name for block in q01.BLOCKS["quick"] for label, name in block.networks.items()}
+    relus = {label: relus_of(name) for label, name in networks.items()}
+    assert {sum(counts) for counts in relus.values()} == {2048, 32768}
+    assert {sum(count > 0 for count in counts) for counts in relus.values()} == {5}
+    assert sum(relus["width 24"]) == 2048
+
+
+def test_q02_finds_what_a_layer_costs() -> None:
+    found = q02.answers(Q02)
+    assert value(found, "fss/lan/ms_per_layer") == pytest.approx(0.5, rel=0.05)
+    assert value(found, "fss/lan/rounds_per_layer") == 1.0
+    base = 0.5 + 0.4096 + 2
+    assert value(found, "fss/lan/17_layers_over_1") == pytest.approx((base + 8) / base, rel=0.02)
+    assert not any("stage_1" in answer.name for answer in found)  # it was not measured
+
+
+def test_q02_places_the_same_budget() -> None:
+    relus = {label: relus_of(name) for label, name in q02.placements(4).items()}
+    assert {sum(counts) for counts in relus.values()} == {2048}
+    layers = {label: sum(count > 0 for count in counts) for label, counts in relus.items()}
+    assert [layers[label] for label in q02.SPREAD] == [1, 4, 8, 17]
+    assert [layers[label] for label in q02.STAGES] == [4, 4, 4, 4]
+
+
+def test_q03_compares_within_each_part() -> None:
+    found = q03.answers([*Q03, *both(("accurate: senet 60 %", 9, 4, 10**7))])
+    names = [answer.name for answer in found if answer.name.startswith("fss")]
+    assert names == [
+        f"fss/lan/shallow ResNet over {q03.BASE}",
+        "fss/lan/accurate: senet 60 % over accurate: snl 60 %",
+    ]
+    assert value(found, names[0]) == pytest.approx((2.5 + 2.4096) / (8.5 + 2.4096), rel=0.02)
+    assert "place 1 of 2" in found[0].note
+
+
+def test_q03_takes_networks_of_equal_relus() -> None:
+    found = {label: sum(relus_of(name)) for label, name in q03.equal_relus(1).items() if "m=32" not in name}
+    assert all(count == pytest.approx(16384, rel=0.005) for count in found.values())
+
+
+def test_q06_divides_relu_by_square() -> None:
+    found = q06.answers(Q06)
+    assert value(found, "fss/lan/relu_over_square_online") == pytest.approx(11.5 / 10.51, rel=0.01)
+    assert value(found, "fss/lan/relu_over_square_bytes") == 100.0
+
+
+@pytest.mark.parametrize(
+    ("module", "question", "samples", "plots"),
+    [(q01, "q01", Q01, 3), (q02, "q02", Q02, 1), (q03, "q03", Q03[:4], 1), (q06, "q06", Q06, 1)],
+)
+def test_plots_come_from_the_json_alone(
+    module: Any, question: str, samples: list[dict[str, Any]], plots: int, tmp_path: Path
+) -> None:
+    file = tmp_path / f"{question}.json"
+    report(question, samples).write(file)
+    done = CliRunner().invoke(module.main, ["plot", str(file), "--out", str(tmp_path / "img")])
+    assert done.exit_code == 0, done.output
+    names = sorted(path.name for path in (tmp_path / "img").iterdir())
+    assert len([name for name in names if name.endswith(".png")]) == plots
+    assert len([name for name in names if name.endswith(".svg")]) == plots
+    assert all(name.startswith(question) for name in names)
+
+
+# ---- equal accuracy
+
+
+def study_run(
+    label: str, fraction: float, relus: int, accuracy: float, network: str = "resnet18:m=4"
+) -> dict[str, Any]:
+    return {
+        "run": f"seed0/{label}@{fraction}",
+        "seed": 0,
+        "label": label,
+        "fraction": fraction,
+        "network": network,
+        "relus": relus,
+        "relu_layers": 17,
+        "macs": 1,
+        "test_accuracy": accuracy,
+    }
+
+
+def test_the_cheapest_network_of_every_curve_that_is_accurate_enough(tmp_path: Path) -> None:
+    runs = [
+        study_run("snl", 0.5, 9000, 0.62),
+        study_run("snl", 0.2, 4000, 0.61),
+        study_run("snl", 0.1, 2000, 0.50),
+        study_run("narrower", 0.5, 8704, 0.60, "resnet18:m=1"),
+        study_run("random", 0.5, 9000, 0.40),
+    ]
+    file = tmp_path / "study.json"
+    file.write_text(json.dumps({"runs": runs}))
+    assert equally_accurate([file]) == (0.60, {"snl": "resnet18:m=4/relus=4000", "narrower": "resnet18:m=1"})
+
+
+@pytest.mark.parametrize(
+    ("relus", "layers", "name"),
+    [
+        (34816, 17, "resnet18:m=4"),
+        (12288, 8, "resnet18:m=4/keep=23"),
+        (6144, 4, "resnet18:m=4/keep=23thin"),
+        (300, 17, "resnet18:m=4/relus=300"),
+        (300, 2, "resnet18:m=4/layers=0,1/relus=300"),
+    ],
+)
+def test_a_run_is_measured_as_a_network_like_it(relus: int, layers: int, name: str) -> None:
+    assert network_like({"network": "resnet18:m=4", "relus": relus, "relu_layers": layers}) == name
+
+
+# ---- compare_runs
+
+
+def ratio(name: str, low: float, high: float) -> Answer:
+    return Answer(name=name, value=(low + high) / 2, unit="x", low=low, high=high, ratio=True)
+
+
+def compare(tmp_path: Path, first: tuple[Answer, ...], second: tuple[Answer, ...]) -> tuple[int, str]:
+    for folder, answers in (("a", first), ("b", second)):
+        report("q01", Q01, answers).write(tmp_path / folder / "q01.json")
+    done = CliRunner().invoke(compare_runs.main, [str(tmp_path / "a"), str(tmp_path / "b")])
+    return done.exit_code, done.output
+
+
+def test_runs_whose_intervals_meet_agree(tmp_path: Path) -> None:
+    time = Answer(name="ms", value=1.0, unit="ms", low=1.0, high=1.0)
+    slower = time.model_copy(update={"value": 9.0, "low": 9.0, "high": 9.0})
+    code, output = compare(tmp_path, (ratio("r", 2.0, 3.0), time), (ratio("r", 2.9, 4.0), slower))
+    assert (code, output) == (0, "q01: 1 of 1 ratios agree\n")
+
+
+def test_runs_whose_intervals_do_not_meet_differ(tmp_path: Path) -> None:
+    code, output = compare(tmp_path, (ratio("r", 2.0, 3.0), ratio("s", 1, 2)), (ratio("r", 3.1, 4.0), ratio("s", 1, 2)))
+    assert code == 1
+    assert "q01 differs: r: 2.5 (2 to 3) and 3.55 (3.1 to 4)" in output
+    assert "q01: 1 of 2 ratios agree" in output
+
+
+def test_a_ratio_of_one_run_alone_is_counted(tmp_path: Path) -> None:
+    code, output = compare(tmp_path, (ratio("r", 2.0, 3.0),), ())
+    assert (code, output) == (0, "q01: 0 of 0 ratios agree, 1 in one only\n")
+
+
+def test_folders_without_a_common_question_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    done = CliRunner().invoke(compare_runs.main, [str(tmp_path / "a"), str(tmp_path / "a")])
+    assert done.exit_code == 11, done.output
