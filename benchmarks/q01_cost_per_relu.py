@@ -18,9 +18,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from cost_plots import dots, lines, link_name
-from network_blocks import Block, by_pair, measure_question, online_bytes
-from question_commands import question_group
+from parts.cost_plots import dots, lines, link_name
+from parts.network_blocks import Block, by_pair, measure_question, online_bytes
+from parts.question_commands import question_group
 
 from pi_system.measure.question import Answer, Mode, QuestionReport
 from pi_system.measure.side_by_side import Sample

@@ -15,10 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cost_plots import dots, link_name
-from equal_accuracy import equally_accurate
-from network_blocks import Block, by_pair, measure_question
-from question_commands import RESULTS, question_group
+from parts.cost_plots import dots, link_name
+from parts.equal_accuracy import equally_accurate
+from parts.network_blocks import Block, by_pair, measure_question
+from parts.question_commands import RESULTS, question_group
 
 from pi_system.measure.question import Answer, Mode, QuestionReport
 from pi_system.measure.side_by_side import Sample

@@ -21,12 +21,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import click
-from measured_sessions import Sessions, sessions
+from parts.measured_sessions import Sessions, sessions
+from parts.q04_arrivals import promised_rate, sustainable_rate
+from parts.q04_experiment import Plan, find_rates, fleet, latencies_s, online_only
+from parts.q04_plots import draw
+from parts.question_commands import question_group
 from platformdirs import user_cache_path
-from q04_arrivals import promised_rate, sustainable_rate
-from q04_experiment import Plan, find_rates, fleet, latencies_s, online_only
-from q04_plots import draw
-from question_commands import question_group
 
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load

@@ -23,10 +23,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import click
-from measured_sessions import Sessions, sessions
+from parts.measured_sessions import Sessions, sessions
+from parts.q05_plots import draw
+from parts.question_commands import question_group
 from platformdirs import user_cache_path
-from q05_plots import draw
-from question_commands import question_group
 
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load

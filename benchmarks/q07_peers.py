@@ -28,9 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
+from parts.q07_plots import draw
+from parts.question_commands import question_group
 from platformdirs import user_cache_path
-from q07_plots import draw
-from question_commands import question_group
 from rows import FIRST, Row, take_turns
 from spu_pair import compile_program, spu_commands, spu_versions
 from systems import Place, System, crypten_shipped, line_pair, our_pair

@@ -46,6 +46,8 @@ GROUPS = (
     Group("resnet18:m=6,size=16", "wan", ALL),
     Group("wrn-16-2:m=4,size=16", "wan", OURS),
     Group("resnet18:m=64", "loopback", ("fss-bit", "gmw")),
+    Group("resnet34:m=8/keep=24", "loopback", ("fss-bit", "crypten")),
+    Group("hrn-6x6x2x:m=4", "loopback", ALL),
 )
 COLOURS = {"fss-bit": "#0072b2", "fss-arith": "#56b4e9", "gmw": "#d55e00", "gc": "#009e73", "crypten": "#cc79a7"}
 MARKERS = {"loopback": "o", "lan": "s", "wan": "^"}

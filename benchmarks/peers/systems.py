@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
-from line_process import LineProcess
 from numpy.typing import NDArray
+from parts.line_process import LineProcess
 
 from pi_system.errors import ArtifactDigestError, PeerUnavailableError
 from pi_system.measure import ClientTask, MeasuredClient, RunningProgram, party_cores, pinned, start_server

@@ -24,7 +24,7 @@ __all__ = ["fit_calibration", "fit_prices"]
 _ROUNDS: Final = 8
 _PRIOR: Final = 0.02
 _ROUGH: Final[Mapping[str, float]] = {
-    "mac32": 0.0055, "mac64": 0.011, "moved": 0.4, "layer": 60e3, "masked": 6.0,
+    "mac32": 0.0055, "mac64": 0.011, "moved": 0.4, "swept": 0.15, "layer": 60e3, "masked": 6.0,
     "start": 500e3, "gate": 100e3, "hop": 150e3, "byte": 0.5,
     "bit_call": 30e3, "bit_level": 0.85, "bit_element": 8.0,
     "arith_call": 30e3, "arith_level": 4.0, "arith_element": 8.0,

@@ -19,7 +19,7 @@ __all__ = ["LINEAR", "PRICED", "ROUND_TRIP", "START", "TRANSFER", "UNITS", "Mome
 Work = NDArray[np.float64]
 """Units of every kind, (len(UNITS),), in the order of UNITS."""
 
-LINEAR: Final = ("mac32", "mac64", "moved", "layer")
+LINEAR: Final = ("mac32", "mac64", "moved", "swept", "layer")
 """Weighted layers and local operations at the server; see layers.py."""
 _ONLINE: Final = (
     *LINEAR,

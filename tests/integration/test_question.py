@@ -11,10 +11,10 @@ from pi_system.measure.question import QuestionReport
 
 sys.path.insert(0, str(Path(pi_system.__file__).parents[1] / "benchmarks"))
 
-import network_blocks
 import q06_quadratic as q06
-from network_blocks import Block, measure_question
-from question_commands import question_group
+from parts import network_blocks
+from parts.network_blocks import Block, measure_question
+from parts.question_commands import question_group
 
 
 def test_a_question_from_run_to_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from pi_system.errors import ConfigError
 
 sys.path.insert(0, str(Path(pi_system.__file__).parents[1] / "benchmarks"))
 
-from q04_arrivals import (
+from parts.q04_arrivals import (
     FifoQueue,
     Request,
     next_rate,

@@ -14,8 +14,8 @@ from pi_system.measure.random_artifacts import cached_artifact
 
 sys.path.insert(0, str(Path(pi_system.__file__).parents[1] / "benchmarks"))
 
-from line_process import LineProcess
-from q04_experiment import Plan, fleet, online_only, try_rate
+from parts.line_process import LineProcess
+from parts.q04_experiment import Plan, fleet, online_only, try_rate
 from q04_offline import answers
 
 NETWORK = "resnet18:m=2,classes=10,size=8"

@@ -20,7 +20,7 @@ sys.path[:0] = [str(FOLDER), str(FOLDER / "peers")]
 
 import q05_scaling as q05  # noqa: E402
 import q07_peers as q07  # noqa: E402
-from measured_sessions import sessions  # noqa: E402
+from parts.measured_sessions import sessions  # noqa: E402
 from systems import Place, crypten_shipped  # noqa: E402
 
 NETWORK = "resnet18:m=2,classes=10,size=8"

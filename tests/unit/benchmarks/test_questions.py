@@ -23,7 +23,7 @@ import q01_cost_per_relu as q01
 import q02_placement as q02
 import q03_architectures as q03
 import q06_quadratic as q06
-from equal_accuracy import equally_accurate, network_like
+from parts.equal_accuracy import equally_accurate, network_like
 
 ENVIRONMENT = environment(pinned_cores={"server": 0, "client": 1}, threads=1, load_before=(0.0, 0.0, 0.0))
 MS_PER_RELU = {"fss": 1e-4, "crypten": 8e-3}

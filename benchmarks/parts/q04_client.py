@@ -15,12 +15,15 @@ import json
 import select
 import sys
 import time
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from numpy.typing import NDArray
-from q04_arrivals import FifoQueue
 
+from parts.q04_arrivals import FifoQueue
 from pi_system.errors import PiError
 from pi_system.measure import ClientTask
 from pi_system.rpc.client_session import ClientSession, Endpoint

@@ -18,7 +18,7 @@ from pi_system.measure.runs import orderly_stop
 
 __all__ = ["COLOURS", "Draw", "Measure", "figure", "plain_log", "question_group", "save"]
 
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 Measure = Callable[[Mode, int | None, str], QuestionReport]
 """Of the mode, repetitions (None: the mode's own) and the command line that the report quotes."""
 Draw = Callable[[QuestionReport, Path], Sequence[Path]]

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from question_commands import COLOURS, figure, save
-
+from parts.question_commands import COLOURS, figure, save
 from pi_system.measure.question import QuestionReport
 from pi_system.measure.statistics import median_interval
 
