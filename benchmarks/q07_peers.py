@@ -63,7 +63,7 @@ class Choice:
 
 
 CHOICES: dict[Mode, Choice] = {
-    "quick": Choice(networks=("resnet18:m=4,size=16",), repeat=3),
+    "quick": Choice(networks=("resnet18:m=4,size=16",), repeat=9),
     "full": Choice(networks=("resnet18:m=4", "resnet18:m=16"), repeat=3),
 }
 
