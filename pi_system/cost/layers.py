@@ -5,8 +5,9 @@ other reader; a sum with such a term likewise (backends/ring_layer.py, online/se
 it computes at once, what its gates draw from layers that are still waiting, and what is computed again afterwards.
 
 Units: ``mac32``, ``mac64``: multiply-accumulates by carrier, output channels rounded up to 16 and taps to 64, as the
-kernels compute them; ``moved``: bytes that weighted layers read and write; ``swept``: bytes that local operations (sums,
-truncations, pooling) do; ``layer``: evaluations of a weighted layer; ``masked``: elements of a ReLU layer with a mask, whose active positions are gathered and scattered.
+kernels compute them; ``moved``: bytes that weighted layers read and write; ``swept``: bytes that local operations
+(sums, truncations, pooling) do; ``layer``: evaluations of a weighted layer; ``masked``: elements of a ReLU layer with
+a mask, whose active positions are gathered and scattered.
 """
 
 from collections.abc import Iterator, Sequence
