@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
 from parts.question_commands import COLOURS, figure, save
+
 from pi_system.measure.side_by_side import Sample
 from pi_system.measure.statistics import Interval, median_interval
 

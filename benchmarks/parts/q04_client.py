@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from numpy.typing import NDArray
-
 from parts.q04_arrivals import FifoQueue
+
 from pi_system.errors import PiError
 from pi_system.measure import ClientTask
 from pi_system.rpc.client_session import ClientSession, Endpoint

@@ -6,6 +6,7 @@ from typing import Any
 from parts.q04_arrivals import percentile
 from parts.q04_experiment import latencies_s
 from parts.question_commands import COLOURS, figure, plain_log, save
+
 from pi_system.measure.question import QuestionReport
 from pi_system.measure.statistics import median_interval
 

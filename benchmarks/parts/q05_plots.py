@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.ticker import NullLocator
-
 from parts.question_commands import COLOURS, figure, plain_log, save
+
 from pi_system.measure.question import QuestionReport
 from pi_system.measure.statistics import Interval, median_interval
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from parts.question_commands import COLOURS, figure, save
+
 from pi_system.measure.question import QuestionReport
 from pi_system.measure.statistics import median_interval
 

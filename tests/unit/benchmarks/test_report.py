@@ -23,14 +23,13 @@ ROOT = Path(pi_system.__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 
+from report import findings as prose  # noqa: E402
 from report.drawings import draw, inline  # noqa: E402
 from report.findings import document, findings  # noqa: E402
 from report.page import LIMIT_BYTES, page  # noqa: E402
 from report.sources import load_sources  # noqa: E402
 from report.tables import provenance  # noqa: E402
 from report.wording import interval, plain  # noqa: E402
-
-from report import findings as prose  # noqa: E402
 
 HOSTILE = '<script src="http://evil.example/x.js"></script>![x](http://evil.example/p.png)'
 SVG = """<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/x.dtd">
