@@ -98,7 +98,7 @@ def test_stopped_run_keeps_what_is_finished_and_goes_on(folder, server, start, r
     process = start("prepare", "--count", MANY, "--store", store)
     wait_ready(folder, store, process)
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=60)
     if number == signal.SIGINT:
         assert process.returncode == 130
         assert re.fullmatch(r"error: stopped with \d+ ready; the same command prepares the rest\n", stderr)
@@ -124,7 +124,7 @@ def test_one_client_prepares_and_infers_at_once(folder, start, run):
     assert len(classes) == 1
     assert background.poll() is None
     background.send_signal(signal.SIGINT)
-    background.communicate(timeout=10)
+    background.communicate(timeout=60)
     ready, common = material(folder, store)
     assert ready == common
     used = {path.stem for path in (folder / store).rglob("*.used")}
