@@ -19,10 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from platformdirs import user_cache_path
 
-from pi_system.cli.errors import INTERRUPTED
+from pi_system.cli.errors import PiCommand
 from pi_system.cost import Calibration
 from pi_system.cost.fit import fit_calibration
-from pi_system.errors import PiError
 from pi_system.measure import environment, party_cores
 from pi_system.measure.cost_samples import Group, measure_groups
 from pi_system.measure.environment import load_average
@@ -66,7 +65,7 @@ def tables(calibration: Calibration) -> list[Table]:
     return [prices, fit]
 
 
-@click.command()
+@click.command(cls=PiCommand)
 @click.option("--backend", "backends", multiple=True, type=click.Choice(BACKENDS), help="Repeatable; none: all.")
 @click.option("--link", "links", multiple=True, default=("loopback", "lan", "wan"), show_default=True)
 @click.option("--repeat", default=5, show_default=True, type=click.IntRange(1, 100), help="Calls counted.")
@@ -75,9 +74,7 @@ def tables(calibration: Calibration) -> list[Table]:
 @click.option("--keep", is_flag=True, help="Write the calibration that ships with the package, too.")
 @click.option("--fresh", is_flag=True, help="Forget what a stopped run measured.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of random-weight artifacts.")
-@click.pass_context
 def main(
-    context: click.Context,
     backends: tuple[str, ...],
     links: tuple[str, ...],
     repeat: int,
@@ -91,16 +88,11 @@ def main(
     if fresh:
         PART.unlink(missing_ok=True)
     where = cache or user_cache_path("pi-system") / "artifacts"
+    chosen = tuple(dict.fromkeys(backends or BACKENDS))
     try:
-        found = calibrate(
-            tuple(dict.fromkeys(backends or BACKENDS)), tuple(dict.fromkeys(links)), repeat, where, machine
-        )
-    except PiError as error:
-        click.echo(f"error: {error}", err=True)
-        context.exit(error.exit_code)
+        found = calibrate(chosen, tuple(dict.fromkeys(links)), repeat, where, machine)
     except KeyboardInterrupt:
-        click.echo("error: stopped; the same command goes on", err=True)
-        context.exit(INTERRUPTED)
+        raise KeyboardInterrupt("stopped; the same command goes on") from None
     Console(width=110).print(*tables(found))
     for path in filter(None, (json_out, SHIPPED if keep else None)):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import click
 
-from pi_system.errors import InputError, PiError
+from pi_system.cli.errors import PiCommand
+from pi_system.errors import InputError
 from pi_system.measure.question import Answer, QuestionReport
 
 __all__ = ["Agreement", "compare_folders", "compare_reports", "overlap"]
@@ -58,18 +59,13 @@ def _shown(answer: Answer) -> str:
     return f"{answer.value:.4g} ({answer.low:.4g} to {answer.high:.4g})"
 
 
-@click.command()
+@click.command(cls=PiCommand)
 @click.argument("folder_a", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("folder_b", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.pass_context
 def main(context: click.Context, folder_a: Path, folder_b: Path) -> None:
     """Compare the ratios of all questions that both folders have."""
-    try:
-        differing = compare_folders(folder_a, folder_b)
-    except PiError as error:
-        click.echo(f"error: {error}", err=True)
-        context.exit(error.exit_code)
-    context.exit(1 if differing else 0)
+    context.exit(1 if compare_folders(folder_a, folder_b) else 0)
 
 
 def compare_folders(folder_a: Path, folder_b: Path) -> int:

@@ -21,8 +21,7 @@ from platformdirs import user_cache_path
 
 from pi_system.artifact.store import load
 from pi_system.channel.shaped import parse_link
-from pi_system.cli.errors import INTERRUPTED
-from pi_system.errors import PiError
+from pi_system.cli.errors import PiCommand
 from pi_system.measure import LatencyReport, environment, latency_ratios, party_cores
 from pi_system.measure.environment import load_average
 from pi_system.measure.latency import THREADS, WARMUP
@@ -115,7 +114,7 @@ def measure(
     )
 
 
-@click.command()
+@click.command(cls=PiCommand)
 @click.option("--network", "networks", multiple=True, help="Such as resnet18:m=16; random weights. Repeatable.")
 @click.option("--artifact", "folders", multiple=True, type=click.Path(path_type=Path), help="Model. Repeatable.")
 @click.option("--backend", "backends", multiple=True, type=click.Choice(list(BACKENDS)), help="Repeatable; none: all.")
@@ -125,9 +124,7 @@ def measure(
 @click.option("--json-out", type=click.Path(path_type=Path), help="Write the JSON object to this file, too.")
 @click.option("--keep", is_flag=True, help="Write it to benchmarks/results/latency, too.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of random-weight artifacts.")
-@click.pass_context
 def main(
-    context: click.Context,
     networks: tuple[str, ...],
     folders: tuple[Path, ...],
     backends: tuple[str, ...],
@@ -143,14 +140,7 @@ def main(
         raise click.UsageError("expected a --network or an --artifact, found none")
     where = cache or user_cache_path("pi-system") / "artifacts"
     chosen = tuple(dict.fromkeys(backends or BACKENDS))
-    try:
-        report = measure(networks, folders, chosen, tuple(dict.fromkeys(links)), repeat, batch, where)
-    except PiError as error:
-        click.echo(f"error: {error}", err=True)
-        context.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("error: stopped", err=True)
-        context.exit(INTERRUPTED)
+    report = measure(networks, folders, chosen, tuple(dict.fromkeys(links)), repeat, batch, where)
     Console(width=max(Console().width, 150)).print(*tables(report))
     kept = RESULTS / f"{report.environment.file_stem()}.json" if keep else None
     for path in filter(None, (json_out, kept)):

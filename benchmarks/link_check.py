@@ -38,6 +38,7 @@ from rich.table import Table
 
 from pi_system.artifact.store import load
 from pi_system.channel.shaped import parse_link, shape
+from pi_system.cli.errors import PiCommand
 from pi_system.export.random import random_pictures
 from pi_system.measure import (
     ClientTask,
@@ -272,7 +273,7 @@ def run(link: str, places: tuple[Place, ...], network: str, repeat: int) -> dict
     }
 
 
-@click.command()
+@click.command(cls=PiCommand)
 @click.option("--link", default="lan", show_default=True, help="lan, wan or MBIT_S,RTT_MS: what is emulated.")
 @click.option("--host", default="127.0.0.1", help="The server's address on the emulated link.")
 @click.option("--server-prefix", default="", help="Command in front of the server's side.")

@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from parts.cost_plots import dots, lines, link_name
-from parts.network_blocks import Block, by_pair, measure_question, online_bytes
-from parts.question_commands import question_group
+from parts.network_blocks import Block, by_pair, measure_blocks, online_bytes
+from parts.question_commands import Question, question_group
 
 from pi_system.measure.question import Answer, Mode, QuestionReport
 from pi_system.measure.side_by_side import Sample
@@ -137,7 +137,13 @@ def draw(report: QuestionReport, out: Path) -> list[Path]:
     return paths
 
 
-main = question_group("q01", "q01_cost_per_relu.py", measure_question("q01", TITLE, BLOCKS, answers), draw)
+def measure(mode: Mode, repeat: int | None) -> list[Sample]:
+    """Every sample of the mode."""
+    return measure_blocks("q01", BLOCKS[mode], repeat)
+
+
+QUESTION = Question(name="q01", title=TITLE, script="q01_cost_per_relu.py", measure=measure, answers=answers, draw=draw)
+main = question_group(QUESTION)
 
 if __name__ == "__main__":
     main()

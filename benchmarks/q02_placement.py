@@ -16,8 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from parts.cost_plots import dots, lines, link_name
-from parts.network_blocks import Block, by_pair, measure_question
-from parts.question_commands import question_group
+from parts.network_blocks import Block, by_pair, measure_blocks
+from parts.question_commands import Question, question_group
 
 from pi_system.measure.question import Answer, Mode, QuestionReport
 from pi_system.measure.side_by_side import Sample
@@ -127,7 +127,13 @@ def _place(label: str) -> str:
     return "stage 2, 1/4" if label == "4 layers" else label
 
 
-main = question_group("q02", "q02_placement.py", measure_question("q02", TITLE, BLOCKS, answers), draw)
+def measure(mode: Mode, repeat: int | None) -> list[Sample]:
+    """Every sample of the mode."""
+    return measure_blocks("q02", BLOCKS[mode], repeat)
+
+
+QUESTION = Question(name="q02", title=TITLE, script="q02_placement.py", measure=measure, answers=answers, draw=draw)
+main = question_group(QUESTION)
 
 if __name__ == "__main__":
     main()

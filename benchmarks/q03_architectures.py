@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from parts.cost_plots import dots, link_name
 from parts.equal_accuracy import equally_accurate
-from parts.network_blocks import Block, by_pair, measure_question
-from parts.question_commands import RESULTS, question_group
+from parts.network_blocks import Block, by_pair, measure_blocks
+from parts.question_commands import RESULTS, Question, question_group
 
 from pi_system.measure.question import Answer, Mode, QuestionReport
 from pi_system.measure.side_by_side import Sample
@@ -136,13 +136,14 @@ def _row(label: str) -> str:
     return label.removeprefix(ACCURATE)
 
 
-def measure(mode: Mode, repeat: int | None, command: str) -> QuestionReport:
-    """See ``measure_question``; the study is looked for now."""
+def measure(mode: Mode, repeat: int | None) -> list[Sample]:
+    """Every sample of the mode; the study is looked for now."""
     study = sorted((RESULTS / "study").glob("*.json"))
-    return measure_question("q03", TITLE, blocks(study), answers)(mode, repeat, command)
+    return measure_blocks("q03", blocks(study)[mode], repeat)
 
 
-main = question_group("q03", "q03_architectures.py", measure, draw)
+QUESTION = Question(name="q03", title=TITLE, script="q03_architectures.py", measure=measure, answers=answers, draw=draw)
+main = question_group(QUESTION)
 
 if __name__ == "__main__":
     main()

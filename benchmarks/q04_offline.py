@@ -25,15 +25,14 @@ from parts.measured_sessions import Sessions, sessions
 from parts.q04_arrivals import promised_rate, sustainable_rate
 from parts.q04_experiment import Plan, find_rates, fleet, latencies_s, online_only
 from parts.q04_plots import draw
-from parts.question_commands import question_group
+from parts.question_commands import Question, question_group
 from platformdirs import user_cache_path
 
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
 from pi_system.export.random import random_pictures
-from pi_system.measure import environment, party_cores, start_dealer
-from pi_system.measure.environment import load_average
-from pi_system.measure.question import Answer, Mode, QuestionReport
+from pi_system.measure import start_dealer
+from pi_system.measure.question import Answer, Mode
 from pi_system.measure.random_artifacts import SEED, cached_artifact
 from pi_system.measure.reference import Reference
 from pi_system.measure.runs import counts
@@ -247,28 +246,27 @@ def _rate_answers(backend: str, samples: Sequence[dict[str, Any]]) -> list[Answe
 # ---- commands
 
 
-def measure(mode: Mode, repeat: int | None, command: str) -> QuestionReport:
-    """Run everything; the report with its answers."""
+def measure(mode: Mode, repeat: int | None) -> list[dict[str, Any]]:
+    """Every sample of the mode."""
     choice = CHOICES[mode] if repeat is None else replace(CHOICES[mode], repeat=repeat)
-    before = load_average()
     cache, samples = user_cache_path("pi-system") / "artifacts", list[dict[str, Any]]()
     path, served = cached_artifact(choice.network, cache), cached_artifact(choice.served, cache)
     for link in choice.links:
         samples += offline_samples(load(path), path, choice, link)
     for backend in choice.arrivals:
         samples += arrival_samples(load(served), served, backend, choice.plan)
-    return QuestionReport(
-        question="q04",
-        title=TITLE,
-        mode=mode,
-        command=command,
-        environment=environment(pinned_cores=party_cores(), threads=1, load_before=before),
-        samples=tuple(samples),
-        answers=answers(samples),
-    )
+    return samples
 
 
-main = question_group("q04", "q04_offline.py", measure, draw)
+QUESTION = Question(
+    name="q04",
+    title=TITLE,
+    script="q04_offline.py",
+    measure=measure,
+    answers=answers,
+    draw=draw,
+)
+main = question_group(QUESTION)
 
 if __name__ == "__main__":
     main()

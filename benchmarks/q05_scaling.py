@@ -25,16 +25,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import click
 from parts.measured_sessions import Sessions, sessions
 from parts.q05_plots import draw
-from parts.question_commands import question_group
+from parts.question_commands import Question, question_group
 from platformdirs import user_cache_path
 
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
 from pi_system.export.random import random_pictures
-from pi_system.measure import MeasuredClient, environment, party_cores, start_dealer
-from pi_system.measure.environment import load_average
+from pi_system.measure import MeasuredClient, start_dealer
 from pi_system.measure.memory import descendants, peak_memory_bytes
-from pi_system.measure.question import Answer, Mode, QuestionReport
+from pi_system.measure.question import Answer, Mode
 from pi_system.measure.random_artifacts import SEED, cached_artifact
 from pi_system.measure.reference import Reference
 from pi_system.measure.runs import counts, run_all
@@ -323,24 +322,16 @@ def _memory(name: str, sample: Sample) -> list[Answer]:
 # ---- commands
 
 
-def measure(mode: Mode, repeat: int | None, command: str) -> QuestionReport:
-    """Run everything; the report with its answers."""
+def measure(mode: Mode, repeat: int | None) -> list[Sample]:
+    """Every sample of the mode."""
     choice = CHOICES[mode] if repeat is None else replace(CHOICES[mode], repeat=repeat)
-    before, path = load_average(), _artifact(choice.network)
+    path = _artifact(choice.network)
     artifact = load(path)
     samples = batch_samples(artifact, path, choice)
     for backend in choice.backends:
         samples += client_samples(artifact, path, backend, choice)
     samples += size_samples(choice)
-    return QuestionReport(
-        question="q05",
-        title=TITLE,
-        mode=mode,
-        command=command,
-        environment=environment(pinned_cores=party_cores(), threads=1, load_before=before),
-        samples=tuple(samples),
-        answers=answers(samples),
-    )
+    return samples
 
 
 def _artifact(name: str) -> Path:
@@ -356,7 +347,15 @@ def _say(text: str) -> None:
     click.echo(f"q05 {text}", err=True)
 
 
-main = question_group("q05", "q05_scaling.py", measure, draw)
+QUESTION = Question(
+    name="q05",
+    title=TITLE,
+    script="q05_scaling.py",
+    measure=measure,
+    answers=answers,
+    draw=draw,
+)
+main = question_group(QUESTION)
 
 if __name__ == "__main__":
     main()

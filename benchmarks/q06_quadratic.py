@@ -15,8 +15,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from parts.cost_plots import dots, link_name
-from parts.network_blocks import Block, by_pair, measure_question, online_bytes
-from parts.question_commands import question_group
+from parts.network_blocks import Block, by_pair, measure_blocks, online_bytes
+from parts.question_commands import Question, question_group
 
 from pi_system.measure.question import Answer, Mode, QuestionReport
 from pi_system.measure.side_by_side import Sample
@@ -89,7 +89,13 @@ def draw(report: QuestionReport, out: Path) -> list[Path]:
     return dots(rows, shown, "online time with ReLU / with square", out, "q06-square", mark=1.0)
 
 
-main = question_group("q06", "q06_quadratic.py", measure_question("q06", TITLE, BLOCKS, answers), draw)
+def measure(mode: Mode, repeat: int | None) -> list[Sample]:
+    """Every sample of the mode."""
+    return measure_blocks("q06", BLOCKS[mode], repeat)
+
+
+QUESTION = Question(name="q06", title=TITLE, script="q06_quadratic.py", measure=measure, answers=answers, draw=draw)
+main = question_group(QUESTION)
 
 if __name__ == "__main__":
     main()

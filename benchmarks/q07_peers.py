@@ -29,7 +29,7 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 from parts.q07_plots import draw
-from parts.question_commands import question_group
+from parts.question_commands import Question, question_group
 from platformdirs import user_cache_path
 from rows import FIRST, Row, take_turns
 from spu_pair import compile_program, spu_commands, spu_versions
@@ -38,9 +38,8 @@ from systems import Place, System, crypten_shipped, line_pair, our_pair
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
 from pi_system.export.random import random_pictures
-from pi_system.measure import environment, party_cores, start_dealer
-from pi_system.measure.environment import load_average
-from pi_system.measure.question import Answer, Mode, QuestionReport
+from pi_system.measure import start_dealer
+from pi_system.measure.question import Answer, Mode
 from pi_system.measure.random_artifacts import SEED, cached_artifact
 from pi_system.measure.reference import Reference
 from pi_system.measure.runs import counts
@@ -166,10 +165,10 @@ def _ratio_answers(ours: Sample, theirs: Sample) -> list[Answer]:
 # ---- commands
 
 
-def measure(mode: Mode, repeat: int | None, command: str) -> QuestionReport:
-    """Run everything. Raises ConfigError: PI_SPU_PYTHON is set to something without SPU."""
+def measure(mode: Mode, repeat: int | None) -> list[Sample]:
+    """Every sample of the mode. Raises ConfigError: PI_SPU_PYTHON is set to something without SPU."""
     choice = CHOICES[mode] if repeat is None else replace(CHOICES[mode], repeat=repeat)
-    before, spu_python = load_average(), os.environ.get(SPU_PYTHON) or None
+    spu_python = os.environ.get(SPU_PYTHON) or None
     versions = spu_versions(spu_python) if spu_python else None
     samples: list[Sample] = []
     for name in choice.networks:
@@ -180,18 +179,19 @@ def measure(mode: Mode, repeat: int | None, command: str) -> QuestionReport:
         samples.append({"kind": "not_measured", "backend": "spu", "why": why})
     else:
         samples.append({"kind": "versions", "backend": "spu", **versions})
-    return QuestionReport(
-        question="q07",
-        title=TITLE,
-        mode=mode,
-        command=f"{SPU_PYTHON}=SPU_VENV/bin/python {command}" if spu_python else command,
-        environment=environment(pinned_cores=party_cores(), threads=1, load_before=before),
-        samples=tuple(samples),
-        answers=answers(samples),
-    )
+    return samples
 
 
-main = question_group("q07", "q07_peers.py", measure, draw)
+QUESTION = Question(
+    name="q07",
+    title=TITLE,
+    script="q07_peers.py",
+    measure=measure,
+    answers=answers,
+    draw=draw,
+    variables={SPU_PYTHON: "SPU_VENV/bin/python"},
+)
+main = question_group(QUESTION)
 
 if __name__ == "__main__":
     main()

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pi_system.artifact.store import load
+from pi_system.cli.errors import PiCommand
 from pi_system.export.random import random_pictures
 from pi_system.measure import ClientTask, MeasuredClient, Timing, environment, party_cores, start_dealer, start_server
 from pi_system.measure.environment import load_average
@@ -127,7 +128,7 @@ def show(network: str, rows: list[dict[str, Any]]) -> None:
     Console().print(table)
 
 
-@click.command()
+@click.command(cls=PiCommand)
 @click.option("--network", default="resnet18:m=16", show_default=True)
 @click.option("--backend", "backends", multiple=True, default=("fss", "gmw"), type=click.Choice(list(BACKENDS)))
 @click.option("--repeat", default=9, show_default=True, type=click.IntRange(1, 1000), help="Calls counted.")

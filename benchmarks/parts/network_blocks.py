@@ -1,18 +1,14 @@
 """What q01, q02, q03 and q06 share: which networks are measured with what, and answers over a table of samples."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import click
 from platformdirs import user_cache_path
 
-from pi_system.measure import environment, party_cores
-from pi_system.measure.environment import load_average
-from pi_system.measure.latency import THREADS
-from pi_system.measure.question import Answer, Mode, QuestionReport
 from pi_system.measure.side_by_side import Sample, measure_side_by_side
 
-__all__ = ["BACKENDS", "Block", "by_pair", "measure_question", "online_bytes"]
+__all__ = ["BACKENDS", "Block", "by_pair", "measure_blocks", "online_bytes"]
 
 BACKENDS = ("fss", "gmw", "gc", "crypten")
 
@@ -45,32 +41,13 @@ class Block:
         return [{"label": labels[sample["network"]], **sample} for sample in found]
 
 
-def measure_question(
-    question: str,
-    title: str,
-    blocks: Mapping[Mode, Sequence[Block]],
-    answers: Callable[[Sequence[Sample]], tuple[Answer, ...]],
-) -> Callable[[Mode, int | None, str], QuestionReport]:
-    """What ``question_group`` calls to measure."""
+def measure_blocks(question: str, blocks: Iterable[Block], repeat: int | None) -> list[Sample]:
+    """Every sample of every block, in order; progress on stderr."""
 
-    def measure(mode: Mode, repeat: int | None, command: str) -> QuestionReport:
-        before = load_average()
+    def say(line: str) -> None:
+        click.echo(f"{question} {line}", err=True)
 
-        def say(line: str) -> None:
-            click.echo(f"{question} {line}", err=True)
-
-        samples = [sample for block in blocks[mode] for sample in block.measure(repeat, say)]
-        return QuestionReport(
-            question=question,
-            title=title,
-            mode=mode,
-            command=command,
-            environment=environment(pinned_cores=party_cores(), threads=THREADS, load_before=before),
-            samples=tuple(samples),
-            answers=answers(samples),
-        )
-
-    return measure
+    return [sample for block in blocks for sample in block.measure(repeat, say)]
 
 
 def by_pair(samples: Sequence[Sample]) -> dict[tuple[str, str], dict[str, Sample]]:

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from parts.line_process import LineProcess
 from parts.q04_arrivals import Request, next_rate, percentile, poisson_schedule, queue_lengths, split
 from parts.q04_client import ServingTask
 
 from pi_system.artifact.model import Artifact
 from pi_system.measure import party_cores, start_dealer, start_server
+from pi_system.measure.line_process import LineProcess
 from pi_system.measure.reference import Reference
 from pi_system.rpc.envelope import ID_BYTES
 from pi_system.rpc.registry import find_backend

@@ -1,6 +1,8 @@
 """The two commands of a question: ``run`` measures and writes JSON, ``plot`` draws from that JSON only."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,16 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from pi_system.cli.errors import INTERRUPTED
-from pi_system.errors import PiError
-from pi_system.measure.question import Mode, QuestionReport
+from pi_system.cli.errors import PiGroup
+from pi_system.measure import environment, party_cores
+from pi_system.measure.environment import load_average
+from pi_system.measure.question import Answer, Mode, QuestionReport
 from pi_system.measure.runs import orderly_stop
 
-__all__ = ["COLOURS", "Draw", "Measure", "figure", "plain_log", "question_group", "save"]
+__all__ = ["COLOURS", "Question", "figure", "plain_log", "question_group", "save"]
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-Measure = Callable[[Mode, int | None, str], QuestionReport]
-"""Of the mode, repetitions (None: the mode's own) and the command line that the report quotes."""
-Draw = Callable[[QuestionReport, Path], Sequence[Path]]
+Sample = dict[str, Any]
 
 COLOURS = {
     "fss": ("#0072b2", "o"),
@@ -35,32 +36,65 @@ COLOURS = {
 """Colour and marker of a system: told apart without colour, too."""
 
 
-def question_group(question: str, script: str, measure: Measure, draw: Draw) -> click.Group:
-    """``run`` and ``plot`` of the question in ``script``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One question.
 
-    @click.group(help=f"{question}: run measures, plot draws.")
+    Attributes:
+        name: q01 to q07.
+        title: the question, in words.
+        script: its file in benchmarks.
+        measure: of the mode and the repetitions (None: the mode's own); every sample.
+        answers: of the samples.
+        draw: the plots of a report, into a folder.
+        variables: of the process's environment, which choose what is measured.
+    """
+
+    name: str
+    title: str
+    script: str
+    measure: Callable[[Mode, int | None], list[Sample]]
+    answers: Callable[[Sequence[Sample]], Sequence[Answer]]
+    draw: Callable[[QuestionReport, Path], Sequence[Path]]
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def report(self, mode: Mode, repeat: int | None) -> QuestionReport:
+        """Measure and answer."""
+        before = load_average()
+        samples = self.measure(mode, repeat)
+        return QuestionReport(
+            question=self.name,
+            title=self.title,
+            mode=mode,
+            command=self._command(mode, repeat),
+            environment=environment(pinned_cores=party_cores(), threads=1, load_before=before),
+            samples=tuple(samples),
+            answers=tuple(self.answers(samples)),
+        )
+
+    def _command(self, mode: Mode, repeat: int | None) -> str:
+        given = [f"{name}={shown}" for name, shown in self.variables.items() if os.environ.get(name)]
+        options = ["--full"] * (mode == "full") + ([f"--repeat {repeat}"] if repeat else [])
+        return " ".join([*given, f"python benchmarks/{self.script} run", *options])
+
+
+def question_group(question: Question) -> click.Group:
+    """``run`` and ``plot`` of a question."""
+
+    @click.group(cls=PiGroup, help=f"{question.name}: run measures, plot draws.")
     def main() -> None:
         pass
 
     @main.command()
     @click.option("--full", is_flag=True, help="Minutes instead of one.")
     @click.option("--repeat", type=click.IntRange(1, 1000), help="Repetitions counted; none: the mode's own.")
-    @click.option("--json-out", type=click.Path(path_type=Path), help=f"Default: results/MODE/{question}.json.")
-    @click.pass_context
-    def run(context: click.Context, full: bool, repeat: int | None, json_out: Path | None) -> None:
+    @click.option("--json-out", type=click.Path(path_type=Path), help=f"Default: results/MODE/{question.name}.json.")
+    def run(full: bool, repeat: int | None, json_out: Path | None) -> None:
         """Measure and write the report."""
         mode: Mode = "full" if full else "quick"
-        command = f"python benchmarks/{script} run" + " --full" * full + (f" --repeat {repeat}" if repeat else "")
-        try:
-            with orderly_stop():
-                report = measure(mode, repeat, command)
-        except PiError as error:
-            click.echo(f"error: {error}", err=True)
-            context.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("error: stopped", err=True)
-            context.exit(INTERRUPTED)
-        out = json_out or RESULTS / mode / f"{question}.json"
+        with orderly_stop():
+            report = question.report(mode, repeat)
+        out = json_out or RESULTS / mode / f"{question.name}.json"
         report.write(out)
         for answer in report.answers:
             between = "" if answer.low == answer.high else f" ({answer.low:.4g} to {answer.high:.4g})"
@@ -70,15 +104,10 @@ def question_group(question: str, script: str, measure: Measure, draw: Draw) -> 
     @main.command()
     @click.argument("file", type=click.Path(path_type=Path))
     @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the pictures.")
-    @click.pass_context
-    def plot(context: click.Context, file: Path, out: Path) -> None:
+    def plot(file: Path, out: Path) -> None:
         """Draw the plots of a report."""
-        try:
-            for path in draw(QuestionReport.read(file), out):
-                click.echo(f"wrote {path}", err=True)
-        except PiError as error:
-            click.echo(f"error: {error}", err=True)
-            context.exit(error.exit_code)
+        for path in question.draw(QuestionReport.read(file), out):
+            click.echo(f"wrote {path}", err=True)
 
     return main
 

@@ -37,8 +37,7 @@ from systems import Place, System, free_port, line_pair, our_pair
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
 from pi_system.channel.shaped import parse_link
-from pi_system.cli.errors import INTERRUPTED
-from pi_system.errors import PiError
+from pi_system.cli.errors import PiCommand
 from pi_system.export.random import random_pictures
 from pi_system.measure import environment, party_cores
 from pi_system.measure.environment import load_average
@@ -222,7 +221,7 @@ def _choice(options: dict[str, Any], keys: Path) -> Choice:
     )
 
 
-@click.command()
+@click.command(cls=PiCommand)
 @click.option("--spu-python", required=True, help="Interpreter of the environment that spu/setup.sh made.")
 @click.option("--network", "networks", multiple=True, default=("resnet18:m=16",), help="Random weights. Repeatable.")
 @click.option("--relu", "relus", multiple=True, type=click.IntRange(1), help="ReLU alone on N elements. Repeatable.")
@@ -243,22 +242,14 @@ def _choice(options: dict[str, Any], keys: Path) -> Choice:
 @click.option("--json-out", type=click.Path(path_type=Path), help="Write the JSON object to this file, too.")
 @click.option("--keep", is_flag=True, help="Write it to benchmarks/results/peers_spu, too.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of random-weight artifacts.")
-@click.pass_context
-def main(context: click.Context, /, **options: Any) -> None:
+def main(**options: Any) -> None:
     """Compare with SPU."""
     for protocol in options["protocols"]:
         if protocol.partition(":")[0] not in PROTOCOLS:
             raise click.UsageError(f"--protocol: expected one of {', '.join(PROTOCOLS)}, found {protocol}")
     cache = options["cache"] or user_cache_path("pi-system") / "artifacts"
-    try:
-        with orderly_stop(), tempfile.TemporaryDirectory(prefix="pi-keys-") as keys:
-            report = compare(_choice(options, Path(keys)), cache)
-    except PiError as error:
-        click.echo(f"error: {error}", err=True)
-        context.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("error: stopped", err=True)
-        context.exit(INTERRUPTED)
+    with orderly_stop(), tempfile.TemporaryDirectory(prefix="pi-keys-") as keys:
+        report = compare(_choice(options, Path(keys)), cache)
     about = report["environment"]
     stem = f"{about['date'][:10]}_{about['cores']}-cores_{about['git_sha']}"
     kept = RESULTS / f"{stem}.json" if options["keep"] else None

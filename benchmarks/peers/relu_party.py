@@ -26,7 +26,7 @@ from pi_system.measure.memory import peak_memory_bytes
 from pi_system.online.chunks import chunks
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
 from pi_system.protocols.ot import OtParty, ot_setup
-from pi_system.protocols.ot.relu import OtRelu
+from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.ring.carrier import Ring, wire
@@ -75,7 +75,7 @@ def connect(role: str, address: str, keys: Path | None) -> tuple[GrpcChannel, Ca
 class Party:
     """One end of a session."""
 
-    def __init__(self, role: str, relu: OtRelu, spec: GateSpec, channel: Channel):
+    def __init__(self, role: str, relu: OtGate, spec: GateSpec, channel: Channel):
         """``channel``: to the other party."""
         self._server, self._relu, self._spec, self._channel = role == "server", relu, spec, channel
         self._ots: OtParty | None = None

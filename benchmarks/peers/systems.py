@@ -18,10 +18,10 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from parts.line_process import LineProcess
 
 from pi_system.errors import ArtifactDigestError, PeerUnavailableError
 from pi_system.measure import ClientTask, MeasuredClient, RunningProgram, party_cores, pinned, start_server
+from pi_system.measure.line_process import LineProcess
 from pi_system.measure.memory import peak_of_descendants_bytes
 from pi_system.measure.processes import child_environment, end_group
 from pi_system.measure.schema import PartyBytes

@@ -1,7 +1,7 @@
 """Errors at the command line: one clear line on stderr and the error's exit code, never a traceback.
 
-Every command group of this package is a ``PiGroup``. Codes are listed in ``pi_system.errors``; 2 is click's
-own for wrong usage, 130 means stopped by the user.
+Every command group of this package is a ``PiGroup``, a command that stands alone a ``PiCommand``. Codes are listed in
+``pi_system.errors``; 2 is click's own for wrong usage, 130 means stopped by the user.
 """
 
 from typing import Any
@@ -10,16 +10,14 @@ import click
 
 from pi_system.errors import PiError
 
-__all__ = ["INTERRUPTED", "PiGroup"]
+__all__ = ["INTERRUPTED", "PiCommand", "PiGroup"]
 
 INTERRUPTED = 130
 
 
-class PiGroup(click.Group):
-    """A command group that turns a PiError into its message and exit code."""
-
+class _OneLineErrors(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command named in the context."""
+        """Run what the context names."""
         try:
             return super().invoke(ctx)
         except PiError as error:
@@ -28,3 +26,11 @@ class PiGroup(click.Group):
             message, code = str(stopped) or "stopped", INTERRUPTED
         click.echo("error: " + " ".join(message.split()), err=True)
         return ctx.exit(code)
+
+
+class PiCommand(_OneLineErrors):
+    """A command that turns a PiError into its message and exit code."""
+
+
+class PiGroup(_OneLineErrors, click.Group):
+    """A command group that does so for its commands."""

@@ -29,7 +29,7 @@ from pi_system.offline.store import HEADER_BYTES
 from pi_system.program.counts import mac_count
 from pi_system.protocols.linear_he import linear_he_cost
 from pi_system.protocols.ot.bytes import SETUP_BYTES, SETUP_ROUNDS, silent_bytes
-from pi_system.protocols.ot.relu import OtRelu
+from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.square.cost import delta_bytes
@@ -116,7 +116,7 @@ def _dealt(public: PublicArtifact, schedule: Schedule, backend: str) -> OfflineP
     )
 
 
-def _two_party(public: PublicArtifact, schedule: Schedule, relu: OtRelu) -> OfflinePlan:
+def _two_party(public: PublicArtifact, schedule: Schedule, relu: OtGate) -> OfflinePlan:
     ring, plan = Ring(public.public.ring.ring_bits), two_party.linear_plan(public)
     linear = linear_he_cost(plan)
     down, up = linear.down_bytes + SETUP_BYTES + _ACK_BYTES, linear.setup_bytes + linear.up_bytes + SETUP_BYTES

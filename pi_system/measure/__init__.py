@@ -2,7 +2,8 @@
 
 processes.py       dealer and server as processes, ready when the block starts, gone when it ends
 client_process.py  the program of a measured client: one session, driven by lines of JSON
-measured_client.py that program seen from the benchmark
+line_process.py    a process that answers lines of JSON, seen from the benchmark
+measured_client.py that program seen so
 memory.py          peak memory of a process, size of a folder
 environment.py     what the numbers were measured on
 schema.py          the JSON of benchmarks/latency.py

@@ -1,20 +1,16 @@
 """A client process under measurement, seen from the benchmark; see client_process.py for its program."""
 
-import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from pi_system.errors import PeerUnavailableError
-from pi_system.measure.processes import child_environment, end_group, pinned
+from pi_system.measure.line_process import LineProcess
 from pi_system.measure.profile import LayerSpan
 from pi_system.rpc.client_session import OfflineCost, OnlineCost
 
@@ -66,8 +62,8 @@ class Inference:
     spans: tuple[LayerSpan, ...] = ()
 
 
-class MeasuredClient:
-    """One session in a process of its own; a context manager that ends the process."""
+class MeasuredClient(LineProcess):
+    """One session in a process of its own."""
 
     def __init__(self, task: ClientTask, *, log: Path, core: int | None, threads: int, prefix: Sequence[str] = ()):
         """Start it and wait until the session is open.
@@ -84,80 +80,29 @@ class MeasuredClient:
         """
         self.store = task.store
         self.peak_memory_bytes = 0
-        self._log_path = log
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "wb") as stderr, pinned(core):
-            self._process = subprocess.Popen(
-                [*prefix, sys.executable, "-u", "-m", "pi_system.measure.client_process", task.model_dump_json()],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-                env=child_environment(threads),
-                start_new_session=True,
-            )
+        command = [*prefix, sys.executable, "-u", "-m", "pi_system.measure.client_process", task.model_dump_json()]
+        super().__init__("measured client", command, log=log, core=core, threads=threads, goodbye_s=_GOODBYE_S)
         try:
-            self.digest = str(self._answer()["digest"])
+            self.digest = str(self.answer(None)["digest"])
         except BaseException:
             self.close()
             raise
 
     def prepare(self, count: int) -> OfflineCost:
         """Offline phase for ``count`` inferences. Raises PeerUnavailableError."""
-        return OfflineCost(**self._ask({"prepare": count}))
+        return OfflineCost(**self._measured({"prepare": count}))
 
     def infer(self, first: int, count: int) -> Inference:
         """Online phase for the pictures [first, first + count). Raises PeerUnavailableError."""
-        answer = self._ask({"infer": first, "count": count})
+        answer = self._measured({"infer": first, "count": count})
         return Inference(
             cost=OnlineCost(**answer["online"]),
             logits=np.array(answer["logits"], dtype=np.float64),
             spans=tuple(LayerSpan(**span) for span in answer["spans"]),
         )
 
-    def close(self) -> None:
-        """End the session and the process; safe to call twice."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        try:
-            self._process.wait(_GOODBYE_S)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            end_group(self._process)
-
-    def __enter__(self) -> "MeasuredClient":
-        """Itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
-
-    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        if self._process.stdin is None:
-            raise PeerUnavailableError("measured client: expected it to run, found it closed")
-        try:
-            self._process.stdin.write(json.dumps(command) + "\n")
-            self._process.stdin.flush()
-        except (BrokenPipeError, ValueError):
-            raise PeerUnavailableError(f"measured client: expected it to run, found it gone{self._tail()}") from None
-        answer = self._answer()
+    def _measured(self, command: dict[str, Any]) -> dict[str, Any]:
+        """The answer, however long it takes: the session's own time limits end a silent peer."""
+        answer = self.ask(command, None)
         self.peak_memory_bytes = max(self.peak_memory_bytes, int(answer.pop("peak_memory_bytes")))
         return answer
-
-    def _answer(self) -> dict[str, Any]:
-        line = self._process.stdout.readline() if self._process.stdout is not None else ""
-        if not line:
-            raise PeerUnavailableError(f"measured client: expected an answer, found that it ended{self._tail()}")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise PeerUnavailableError(f"measured client: {answer['error']}")
-        return answer
-
-    def _tail(self) -> str:
-        lines = self._log_path.read_text(errors="replace").splitlines()[-3:]
-        return f"; its log ends: {' | '.join(lines)}" if lines else ""

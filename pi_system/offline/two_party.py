@@ -29,9 +29,9 @@ from pi_system.offline.schedule import Gate, Output, Remask, Schedule
 from pi_system.offline.seeds import PartySeed
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.linear_he import LinearHeClient, LinearPlan, linear_shapes, plan_linear
+from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.material import material_bytes, pack_material
 from pi_system.protocols.ot.party import OtParty
-from pi_system.protocols.ot.relu import OtRelu
 from pi_system.protocols.square import SQUARE
 from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.ring.prg import SEED_BYTES, Prg
@@ -39,7 +39,7 @@ from pi_system.ring.prg import SEED_BYTES, Prg
 __all__ = ["client_layout", "gate_protocol", "linear_plan", "prepare_client", "prepare_server", "server_layout"]
 
 
-def gate_protocol(spec: GateSpec, relu: OtRelu) -> OtRelu:
+def gate_protocol(spec: GateSpec, relu: OtGate) -> OtGate:
     """The protocol of a gate: the backend's own for ReLUs, the same for all backends for squares."""
     return SQUARE if spec.kind == "square" else relu
 
@@ -50,7 +50,7 @@ def linear_plan(public: PublicArtifact) -> LinearPlan:
     return plan_linear(linear_shapes(public.public.graph), ring.ring_bits, ring.weight_norm_bits)
 
 
-def server_layout(schedule: Schedule, relu: OtRelu, ring: Ring) -> Layout:
+def server_layout(schedule: Schedule, relu: OtGate, ring: Ring) -> Layout:
     """Seed, then a gate's material or a re-masking's difference."""
     sections = [("seed", SEED_BYTES)]
     for step in schedule.steps:
@@ -61,7 +61,7 @@ def server_layout(schedule: Schedule, relu: OtRelu, ring: Ring) -> Layout:
     return Layout.of(sections)
 
 
-def client_layout(schedule: Schedule, relu: OtRelu, ring: Ring) -> Layout:
+def client_layout(schedule: Schedule, relu: OtGate, ring: Ring) -> Layout:
     """Seed, every gate's material, and the client's shares of logits and label."""
     sections = [("seed", SEED_BYTES)]
     for step in schedule.steps:
@@ -73,7 +73,7 @@ def client_layout(schedule: Schedule, relu: OtRelu, ring: Ring) -> Layout:
 
 
 def prepare_server(
-    schedule: Schedule, relu: OtRelu, bundle: Bundle, client: Channel, ots: OtParty, seed: PartySeed
+    schedule: Schedule, relu: OtGate, bundle: Bundle, client: Channel, ots: OtParty, seed: PartySeed
 ) -> None:
     """The server's gates and re-maskings of one picture, after its weighted layers are answered."""
     prg = Prg(seed.seed)
@@ -89,7 +89,7 @@ def prepare_server(
 
 def prepare_client(
     public: PublicArtifact,
-    relu: OtRelu,
+    relu: OtGate,
     bundle: Bundle,
     server: Channel,
     linear: LinearHeClient,
@@ -149,7 +149,7 @@ class _ClientWalk(_Fresh):
         self,
         public: PublicArtifact,
         seed: PartySeed,
-        relu: OtRelu,
+        relu: OtGate,
         bundle: Bundle,
         server: Channel,
         ots: OtParty,

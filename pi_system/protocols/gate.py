@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
-from pi_system.errors import ConfigError
+from pi_system.errors import ConfigError, LocalProtocolError
 
 __all__ = ["ClientGate", "GateCost", "GateSpec", "ServerGate"]
 
@@ -60,6 +60,12 @@ class GateSpec:
                 f"square: expected no shift and 2 * comparison bits - 1 <= {self.ring_bits}, "
                 f"found {self.shift}, {self.comparison_bits}"
             )
+
+    def check_shares(self, y_share: NDArray[Any], fresh_mask: NDArray[Any]) -> None:
+        """Check that the client's y_1 and r are (count,) each. Raises LocalProtocolError."""
+        found = (y_share.shape, fresh_mask.shape)
+        if found != ((self.count,), (self.count,)):
+            raise LocalProtocolError(f"gate: expected shares of {self.count}, found {found[0]}, {found[1]}")
 
     @property
     def block(self) -> int:

@@ -4,7 +4,7 @@ from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.base import ClientRuntime, ServerRuntime
 from pi_system.channel.base import Channel
 from pi_system.errors import ConfigError
-from pi_system.protocols.ot.relu import OtRelu
+from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.rpc.registry import RuntimeOptions
@@ -36,7 +36,7 @@ def make_client(public: PublicArtifact, options: RuntimeOptions) -> ClientRuntim
     return TwoPartyClient(public, relu, options.store_dir, config.client_id.hex(), reveal_argmax=reveal_argmax)
 
 
-def _relu(options: RuntimeOptions) -> OtRelu:
+def _relu(options: RuntimeOptions) -> OtGate:
     config = options.config
     if config.insecure_provider:
         raise ConfigError(f"insecure provider: expected backend crypten, found {config.backend}")

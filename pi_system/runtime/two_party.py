@@ -24,9 +24,9 @@ from pi_system.offline.two_party import (
 from pi_system.offline.weight_folder import WeightFolder
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
 from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, linear_share
+from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.material import unpack_material
 from pi_system.protocols.ot.party import ot_setup
-from pi_system.protocols.ot.relu import OtRelu
 from pi_system.ring.carrier import RingArray
 from pi_system.ring.prg import Prg, fresh_seed
 from pi_system.runtime.parties import ACK, ClientParty, ServerParty
@@ -37,7 +37,7 @@ __all__ = ["TwoPartyClient", "TwoPartyServer"]
 class TwoPartyServer(ServerParty):
     """Party 0 of a backend without a dealer; a ServerRuntime. One instance a session."""
 
-    def __init__(self, artifact: Artifact, relu: OtRelu, store: Path, pairing_id: str, **options: Any):
+    def __init__(self, artifact: Artifact, relu: OtGate, store: Path, pairing_id: str, **options: Any):
         """See ServerParty; ``relu`` is the ReLU protocol. Raises ConfigError for a ring of more than 59 bits."""
         super().__init__(artifact, relu.name, store, pairing_id, **options)
         self._relu, self._plan = relu, linear_plan(artifact)
@@ -80,7 +80,7 @@ class TwoPartyServer(ServerParty):
 class TwoPartyClient(ClientParty):
     """Party 1 of a backend without a dealer; a ClientRuntime. One instance a session."""
 
-    def __init__(self, public: PublicArtifact, relu: OtRelu, store: Path, pairing_id: str, **options: Any):
+    def __init__(self, public: PublicArtifact, relu: OtGate, store: Path, pairing_id: str, **options: Any):
         """See ClientParty; ``relu`` is the ReLU protocol. Raises ConfigError for a ring of more than 59 bits."""
         super().__init__(public, relu.name, store, pairing_id, **options)
         self._relu, self._plan = relu, linear_plan(public)

@@ -13,18 +13,16 @@ sys.path.insert(0, str(Path(pi_system.__file__).parents[1] / "benchmarks"))
 
 import q06_quadratic as q06
 from parts import network_blocks
-from parts.network_blocks import Block, measure_question
-from parts.question_commands import question_group
+from parts.network_blocks import Block
 
 
 def test_a_question_from_run_to_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network_blocks, "user_cache_path", lambda name: tmp_path / name)
     networks = {"n relu": "resnet18:m=2,classes=10,size=8", "n square": "resnet18:m=1,classes=10,size=8"}
     block = Block(networks=networks, links=("1000,2",), repeat=3, backends=("fss",))
-    measure = measure_question("q06", "title", {"quick": (block,)}, q06.answers)
-    main = question_group("q06", "q06_quadratic.py", measure, q06.draw)
+    monkeypatch.setitem(q06.BLOCKS, "quick", (block,))
     out = tmp_path / "q06.json"
-    done = CliRunner().invoke(main, ["run", "--repeat", "2", "--json-out", str(out)])
+    done = CliRunner().invoke(q06.main, ["run", "--repeat", "2", "--json-out", str(out)])
     assert done.exit_code == 0, done.output
 
     report = QuestionReport.read(out)
@@ -34,6 +32,6 @@ def test_a_question_from_run_to_plot(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert {a.name for a in report.answers} >= {"fss/1000,2/relu_over_square_online"}
     assert report.command == "python benchmarks/q06_quadratic.py run --repeat 2"
 
-    done = CliRunner().invoke(main, ["plot", str(out), "--out", str(tmp_path)])
+    done = CliRunner().invoke(q06.main, ["plot", str(out), "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "q06-square.png").stat().st_size > 10_000

@@ -8,8 +8,8 @@ import numpy as np
 from pi_system.channel.memory import simulate
 from pi_system.online.chunks import chunks
 from pi_system.protocols.gate import ClientGate, GateCost, GateSpec, ServerGate
+from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.ideal import insecure_parties
-from pi_system.protocols.ot.relu import OtRelu
 from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
@@ -36,7 +36,7 @@ def _dcf(variant: Any) -> Callable[..., Gates]:
     return make
 
 
-def _ot(relu: OtRelu) -> Callable[..., Gates]:
+def _ot(relu: OtGate) -> Callable[..., Gates]:
     def make(spec: GateSpec, client_share: Any, fresh_mask: Any) -> Gates:
         server_ots, client_ots = insecure_parties(fresh_seed())
         material = simulate(

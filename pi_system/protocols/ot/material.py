@@ -1,6 +1,6 @@
 """Offline material of one party and one gate: a fixed set of named arrays, used once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ __all__ = [
     "BLOCK",
     "Material",
     "Shapes",
+    "blocks",
     "check_material",
     "material_bytes",
     "pack_material",
@@ -29,6 +30,13 @@ BLOCK = 32
 def padded(count: int) -> int:
     """``count`` rounded up to whole blocks: offline work is done for that many."""
     return -(-count // BLOCK) * BLOCK
+
+
+def blocks(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """(first, number) of pieces of ``size`` elements, a multiple of BLOCK, that cover ``padded(count)``."""
+    total = padded(count)
+    for first in range(0, total, size):
+        yield first, min(size, total - first)
 
 
 def check_material(material: Material, shapes: Shapes) -> None:

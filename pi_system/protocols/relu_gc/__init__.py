@@ -21,14 +21,14 @@ Source:   Zahur, Rosulek, Evans 2014/756 (half-gates); Guo et al. 2019/074 (hash
           sum of projections, so gating by the sign and subtracting r take k - f rows instead of l + k - f gates.
 """
 
-from pi_system.protocols.ot.relu import OtRelu
+from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_gc.cost import client_shapes, cost, offline_cost, server_shapes
 from pi_system.protocols.relu_gc.offline import offline_client, offline_server
 from pi_system.protocols.relu_gc.online import GcClient, GcServer
 
 __all__ = ["GC", "GcClient", "GcServer"]
 
-GC = OtRelu(
+GC = OtGate(
     name="gc",
     cost=cost,
     offline_cost=offline_cost,

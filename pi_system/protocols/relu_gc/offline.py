@@ -1,20 +1,18 @@
 """The offline phase of both parties: the client's labels by correlated OT, then the garbled circuits."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.channel.base import Channel
-from pi_system.errors import LocalProtocolError
 from pi_system.kernels.garble import garble, garble_rows
 from pi_system.kernels.ot import Bytes
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.ot import OtParty
 from pi_system.protocols.ot.base import receive_array
-from pi_system.protocols.ot.material import Material, Shapes, padded
+from pi_system.protocols.ot.material import Material, Shapes, blocks, padded
 from pi_system.protocols.ot.strings import pack_ring, unpack_ring
 from pi_system.protocols.relu_gc.cost import client_shapes, server_shapes
 from pi_system.ring.prg import Prg
@@ -28,13 +26,6 @@ def _empty(shapes: Shapes) -> Material:
     return {name: np.empty(shape, dtype) for name, (shape, dtype) in shapes.items()}
 
 
-def _chunks(count: int) -> Iterator[tuple[int, int]]:
-    """(first, size) of whole blocks."""
-    total = padded(count)
-    for first in range(0, total, _CHUNK):
-        yield first, min(_CHUNK, total - first)
-
-
 def offline_server(spec: GateSpec, channel: Channel, ots: OtParty, prg: Prg) -> Material:
     """The server's material; see protocols/relu_gc. Raises RemoteProtocolError."""
     k, stride, delta = spec.comparison_bits, padded(spec.count), ots.sender.delta.tobytes()
@@ -42,9 +33,9 @@ def offline_server(spec: GateSpec, channel: Channel, ots: OtParty, prg: Prg) -> 
     seed = prg.bytes(16)
     material["seed"][:] = np.frombuffer(seed, np.uint8)
     material["delta"][:] = np.frombuffer(delta, np.uint8)
-    labels = [ots.sender.extend(k * size, channel).take(k * size) for _, size in _chunks(spec.count)]
+    labels = [ots.sender.extend(k * size, channel).take(k * size) for _, size in blocks(spec.count, _CHUNK)]
     tweak = labels[0][1]
-    for (first, size), (q, _) in zip(_chunks(spec.count), labels, strict=True):
+    for (first, size), (q, _) in zip(blocks(spec.count, _CHUNK), labels, strict=True):
         flips = receive_array(channel, (k, size // 8), np.uint8)
         tables, rows, offset = garble(
             k,
@@ -66,33 +57,20 @@ def offline_server(spec: GateSpec, channel: Channel, ots: OtParty, prg: Prg) -> 
 def offline_client(
     spec: GateSpec, y_share: NDArray[Any], fresh_mask: NDArray[Any], channel: Channel, ots: OtParty, prg: Prg
 ) -> Material:
-    """The client's material.
-
-    Args:
-        spec: of the gate.
-        y_share: y_1, (count,), the client's share of the gate's input.
-        fresh_mask: r, (count,).
-        channel: to the server, which runs ``offline_server``.
-        ots: both directions.
-        prg: unused: all randomness of this party is in its OTs. Every ReLU protocol has this argument.
-
-    Raises:
-        RemoteProtocolError: a message of the server is malformed.
-    """
-    if y_share.shape != (spec.count,) or fresh_mask.shape != (spec.count,):
-        raise LocalProtocolError(f"gate: expected shares of {spec.count}, found {y_share.shape}, {fresh_mask.shape}")
+    """The client's material; its randomness is in its OTs. See protocols/relu_gc. Raises RemoteProtocolError."""
+    spec.check_shares(y_share, fresh_mask)
     k, room = spec.comparison_bits, padded(spec.count) - spec.count
     share = np.pad(y_share, (0, room))
     material = _empty(client_shapes(spec))
     material["mask"][:] = np.pad(fresh_mask, (0, room))
-    for first, size in _chunks(spec.count):
+    for first, size in blocks(spec.count, _CHUNK):
         labels, tweak = ots.receiver.extend(k * size, channel).take(k * size)
         if first == 0:
             material["tweak"][0] = tweak
         wires = labels.reshape(k, size, 2)
         material["labels"][:, 2 * first : 2 * (first + size)] = wires.reshape(k, 2 * size)
         channel.send(_flips(share[first : first + size], wires[:, :, 0]).tobytes())
-    for first, size in _chunks(spec.count):
+    for first, size in blocks(spec.count, _CHUNK):
         _receive_tables(spec, material, first, size, channel)
     return material
 

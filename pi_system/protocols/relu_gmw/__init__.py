@@ -23,7 +23,7 @@ Source:   CrypTFlow2 (2020/1002) for the comparison tree, Cheetah (2022/207) for
           at a time, and one OT with the server's share of b as its choice replaces the two of the multiplexer.
 """
 
-from pi_system.protocols.ot.relu import OtRelu
+from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_gmw.cost import client_shapes, cost, offline_cost, server_shapes
 from pi_system.protocols.relu_gmw.offline_client import offline_client
 from pi_system.protocols.relu_gmw.offline_server import offline_server
@@ -32,7 +32,7 @@ from pi_system.protocols.relu_gmw.plan import MAX_COMPARISON_BITS
 
 __all__ = ["GMW", "MAX_COMPARISON_BITS", "GmwClient", "GmwServer"]
 
-GMW = OtRelu(
+GMW = OtGate(
     name="gmw",
     cost=cost,
     offline_cost=offline_cost,

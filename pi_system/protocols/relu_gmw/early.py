@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pi_system.kernels.ot import Bytes
-from pi_system.protocols.ot.material import Material, padded
+from pi_system.protocols.ot.material import Material, blocks
 from pi_system.protocols.relu_gmw.merge import Merge, Slot
 from pi_system.ring.prg import Prg
 
@@ -17,9 +17,7 @@ _CHUNK = 4096  # elements; their COTs, about 3 MB, mostly stay in the second-lev
 
 def chunks(count: int) -> Iterator[tuple[int, int]]:
     """(first, size) of whole blocks."""
-    total = padded(count)
-    for first in range(0, total, _CHUNK):
-        yield first, min(_CHUNK, total - first)
+    return blocks(count, _CHUNK)
 
 
 def joined(parts: list[Material]) -> Material:

@@ -3,7 +3,6 @@
 import numpy as np
 
 from pi_system.channel.base import Channel
-from pi_system.errors import LocalProtocolError
 from pi_system.kernels.ot import Bytes, bit_products_receiver, pads_receiver
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.ot import Cots, OtParty
@@ -23,22 +22,8 @@ __all__ = ["offline_client"]
 def offline_client(
     spec: GateSpec, y_share: RingArray, fresh_mask: RingArray, channel: Channel, ots: OtParty, prg: Prg
 ) -> Material:
-    """The client's material.
-
-    Args:
-        spec: of the gate.
-        y_share: y_1, (count,), the client's share of the gate's input.
-        fresh_mask: r, (count,).
-        channel: to the server, which runs ``offline_server``.
-        ots: both directions.
-        prg: the client's randomness.
-
-    Raises:
-        RemoteProtocolError: a message of the server is malformed.
-        ConfigError: k is too large for this protocol.
-    """
-    if y_share.shape != (spec.count,) or fresh_mask.shape != (spec.count,):
-        raise LocalProtocolError(f"gate: expected shares of {spec.count}, found {y_share.shape}, {fresh_mask.shape}")
+    """The client's material; see protocols/relu_gmw. Raises RemoteProtocolError, ConfigError (k is too large)."""
+    spec.check_shares(y_share, fresh_mask)
     cut = plan(spec.comparison_bits)
     room = padded(spec.count) - spec.count
     share, mask = np.pad(y_share, (0, room)), np.pad(fresh_mask, (0, room))

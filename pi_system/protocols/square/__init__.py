@@ -23,14 +23,14 @@ Source:   Beaver, CRYPTO 1991 (precomputed products); Gilboa, CRYPTO 1999, secti
           moves to the offline phase and one message each way is left.
 """
 
-from pi_system.protocols.ot.relu import OtRelu
+from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.square.cost import client_shapes, cost, offline_cost, product_bits, server_shapes
 from pi_system.protocols.square.gates import SquareClient, SquareServer
 from pi_system.protocols.square.gilboa import offline_client, offline_server
 
 __all__ = ["SQUARE", "SquareClient", "SquareServer", "cost", "product_bits"]
 
-SQUARE = OtRelu(
+SQUARE = OtGate(
     name="square",
     cost=cost,
     offline_cost=offline_cost,

@@ -4,8 +4,8 @@ from functools import lru_cache
 
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateCost, GateSpec
+from pi_system.protocols.ot.gate import OfflineCost
 from pi_system.protocols.ot.material import Shapes, padded
-from pi_system.protocols.ot.relu import OfflineCost
 from pi_system.protocols.ot.strings import carrier
 
 __all__ = ["client_shapes", "cost", "delta_bytes", "offline_cost", "product_bits", "server_shapes"]

@@ -4,19 +4,17 @@ The server adds a to the pads of OT i, which counts 2^i: of that only m - i bits
 sent. Random choices save the message that would turn them to chosen ones; delta is that message.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.channel.base import Channel
-from pi_system.errors import LocalProtocolError
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.ot import OtParty
 from pi_system.protocols.ot.base import receive_array
-from pi_system.protocols.ot.material import Material, padded
+from pi_system.protocols.ot.material import Material, blocks, padded
 from pi_system.protocols.ot.strings import (
     carrier,
     pack_ring,
@@ -35,19 +33,12 @@ __all__ = ["offline_client", "offline_server"]
 _CHUNK = 2048  # elements; their OT messages, up to 512 KB, are sent as one
 
 
-def _chunks(count: int) -> Iterator[tuple[int, int]]:
-    """(first, size) of whole blocks."""
-    total = padded(count)
-    for first in range(0, total, _CHUNK):
-        yield first, min(_CHUNK, total - first)
-
-
 def offline_server(spec: GateSpec, channel: Channel, ots: OtParty, prg: Prg) -> Material:
     """The server's material; see protocols/square. Raises RemoteProtocolError."""
     m, ring = product_bits(spec), carrier(spec.ring_bits)
     a: RingArray = prg.ring(padded(spec.count), m).astype(ring, copy=False)
     z = np.zeros_like(a)
-    for first, size in _chunks(spec.count):
+    for first, size in blocks(spec.count, _CHUNK):
         chunk = slice(first, first + size)
         cots = ots.sender.extend(m * size, channel)
         zero, one = (pads.reshape(m, size) for pads in random_send(cots, ots.sender.delta, m * size, spec.ring_bits))
@@ -61,25 +52,12 @@ def offline_server(spec: GateSpec, channel: Channel, ots: OtParty, prg: Prg) -> 
 def offline_client(
     spec: GateSpec, y_share: NDArray[Any], fresh_mask: NDArray[Any], channel: Channel, ots: OtParty, prg: Prg
 ) -> Material:
-    """The client's material.
-
-    Args:
-        spec: of the gate.
-        y_share: y_1, (count,), the client's share of the gate's input.
-        fresh_mask: r, (count,).
-        channel: to the server, which runs ``offline_server``.
-        ots: both directions.
-        prg: unused: all randomness of this party is in its OTs.
-
-    Raises:
-        RemoteProtocolError: a message of the server is malformed.
-    """
-    if y_share.shape != (spec.count,) or fresh_mask.shape != (spec.count,):
-        raise LocalProtocolError(f"gate: expected shares of {spec.count}, found {y_share.shape}, {fresh_mask.shape}")
+    """The client's material; its randomness is in its OTs. See protocols/square. Raises RemoteProtocolError."""
+    spec.check_shares(y_share, fresh_mask)
     m, ring = product_bits(spec), carrier(spec.ring_bits)
     b: RingArray = np.empty(padded(spec.count), ring)
     z = np.empty_like(b)
-    for first, size in _chunks(spec.count):
+    for first, size in blocks(spec.count, _CHUNK):
         chunk = slice(first, first + size)
         choice, pads = random_receive(ots.receiver.extend(m * size, channel), m * size, spec.ring_bits)
         bits: RingArray = choice.reshape(m, size).astype(ring)

@@ -9,12 +9,12 @@ import pi_system
 from pi_system.artifact.store import load
 from pi_system.errors import PeerUnavailableError
 from pi_system.export.random import random_pictures
+from pi_system.measure.line_process import LineProcess
 from pi_system.measure.memory import descendants
 from pi_system.measure.random_artifacts import cached_artifact
 
 sys.path.insert(0, str(Path(pi_system.__file__).parents[1] / "benchmarks"))
 
-from parts.line_process import LineProcess
 from parts.q04_experiment import Plan, fleet, online_only, try_rate
 from q04_offline import answers
 

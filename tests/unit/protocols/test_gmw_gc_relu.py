@@ -1,26 +1,23 @@
 """The two dealerless ReLUs against plain ReLU: results, declared costs, malformed messages, material."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from ot_gates import SEED, Prepared, prepare
 
-from pi_system.channel.base import Channel, ChannelCounters
-from pi_system.channel.memory import memory_pair, simulate
+from pi_system.channel.memory import memory_pair
 from pi_system.errors import ConfigError, CorrelationMismatchError, LocalProtocolError, PiError, RemoteProtocolError
 from pi_system.kernels import aes_backend, aes_backends, use_aes_backend
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
-from pi_system.protocols.ot import ot_setup
+from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.ot.material import Material, pack_material, unpack_material
-from pi_system.protocols.ot.relu import OtRelu
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.ring.prg import Prg
 
-SEED = b"0123456789abcdef"
 BOTH = pytest.mark.parametrize("relu", [GMW, GC], ids=lambda relu: str(relu.name))
 CASES = [
     (ring_bits, comparison_bits, shift)
@@ -29,17 +26,6 @@ CASES = [
     for shift in (0, 1, 7, 12)
     if shift < comparison_bits - 1
 ]
-
-
-@dataclass
-class Prepared:
-    """One gate after its offline phase."""
-
-    y: NDArray[np.int64]
-    y_server: NDArray[Any]
-    fresh_mask: NDArray[Any]
-    material: tuple[Material, Material]
-    offline: tuple[ChannelCounters, ChannelCounters]
 
 
 def gate(count: int = 100, ring_bits: int = 32, comparison_bits: int = 24, shift: int = 10) -> GateSpec:
@@ -53,25 +39,6 @@ def inputs(spec: GateSpec) -> NDArray[np.int64]:
     drawn = Prg(SEED).ring(spec.count, spec.comparison_bits).astype(np.int64) - limit
     drawn[: len(extremes)] = np.clip(extremes, -limit + 1, limit - 1)[: spec.count]
     return np.maximum(drawn, -limit + 1)
-
-
-def prepare(relu: OtRelu, spec: GateSpec, *, silent: bool = False) -> Prepared:
-    """Offline phase over ideal OTs, or real ones when ``silent``."""
-    prg, y = Prg(SEED), inputs(spec)
-    y_client, fresh_mask = prg.ring(spec.count, spec.ring_bits), prg.ring(spec.count, spec.ring_bits)
-    y_server = y.astype(np.uint64).astype(y_client.dtype) - y_client  # bits above l are not cleared: none may count
-    ends = insecure_parties(SEED)
-
-    def server(channel: Channel) -> tuple[Material, ChannelCounters]:
-        ots = ot_setup(channel, Prg(SEED)) if silent else ends[0]
-        return relu.offline_server(spec, channel, ots, Prg(b"s" * 16)), channel.counters
-
-    def client(channel: Channel) -> tuple[Material, ChannelCounters]:
-        ots = ot_setup(channel, Prg(b"o" * 16)) if silent else ends[1]
-        return relu.offline_client(spec, y_client, fresh_mask, channel, ots, Prg(b"c" * 16)), channel.counters
-
-    (mine, at_server), (theirs, at_client) = simulate(server, client)
-    return Prepared(y, y_server, fresh_mask, (mine, theirs), (at_server, at_client))
 
 
 def drive(server: ServerGate, client: ClientGate, share: NDArray[Any], chunk: int) -> tuple[int, int]:
@@ -92,11 +59,11 @@ def drive(server: ServerGate, client: ClientGate, share: NDArray[Any], chunk: in
     return down, up
 
 
-def gates(relu: OtRelu, spec: GateSpec, prepared: Prepared) -> tuple[ServerGate, ClientGate]:
+def gates(relu: OtGate, spec: GateSpec, prepared: Prepared) -> tuple[ServerGate, ClientGate]:
     return relu.server_gate(spec, prepared.material[0]), relu.client_gate(spec, prepared.material[1])
 
 
-def check_output(relu: OtRelu, spec: GateSpec, prepared: Prepared, result: NDArray[Any]) -> None:
+def check_output(relu: OtGate, spec: GateSpec, prepared: Prepared, result: NDArray[Any]) -> None:
     mask = result.dtype.type((1 << spec.ring_bits) - 1)
     assert not (result & ~mask).any()
     error = ((result + prepared.fresh_mask) & mask).astype(np.int64) - (np.maximum(prepared.y, 0) >> spec.shift)
@@ -107,9 +74,9 @@ def check_output(relu: OtRelu, spec: GateSpec, prepared: Prepared, result: NDArr
 
 @BOTH
 @pytest.mark.parametrize(("ring_bits", "comparison_bits", "shift"), CASES)
-def test_the_output_is_relu(relu: OtRelu, ring_bits: int, comparison_bits: int, shift: int) -> None:
+def test_the_output_is_relu(relu: OtGate, ring_bits: int, comparison_bits: int, shift: int) -> None:
     spec = gate(500, ring_bits, comparison_bits, shift)
-    prepared = prepare(relu, spec)
+    prepared = prepare(relu, spec, inputs(spec))
     server, client = gates(relu, spec, prepared)
     drive(server, client, prepared.y_server, 512)
     check_output(relu, spec, prepared, server.result())
@@ -117,18 +84,18 @@ def test_the_output_is_relu(relu: OtRelu, ring_bits: int, comparison_bits: int, 
 
 @BOTH
 @pytest.mark.parametrize(("count", "chunk"), [(1, 32), (31, 32), (5000, 1024), (4097, 4096)])
-def test_counts_and_chunks(relu: OtRelu, count: int, chunk: int) -> None:
+def test_counts_and_chunks(relu: OtGate, count: int, chunk: int) -> None:
     spec = gate(count)
-    prepared = prepare(relu, spec)
+    prepared = prepare(relu, spec, inputs(spec))
     server, client = gates(relu, spec, prepared)
     drive(server, client, prepared.y_server, chunk)
     check_output(relu, spec, prepared, server.result())
 
 
 @BOTH
-def test_over_silent_ots(relu: OtRelu) -> None:
+def test_over_silent_ots(relu: OtGate) -> None:
     spec = gate(3000)
-    prepared = prepare(relu, spec, silent=True)
+    prepared = prepare(relu, spec, inputs(spec), silent=True)
     server, client = gates(relu, spec, prepared)
     drive(server, client, prepared.y_server, 1024)
     check_output(relu, spec, prepared, server.result())
@@ -136,14 +103,15 @@ def test_over_silent_ots(relu: OtRelu) -> None:
 
 @BOTH
 @pytest.mark.parametrize("spec", [gate(4500), gate(77, 40, 17, 0), gate(64, 64, 32, 5)], ids=str)
-def test_declared_costs_are_counted(relu: OtRelu, spec: GateSpec) -> None:
-    prepared = prepare(relu, spec)
+def test_declared_costs_are_counted(relu: OtGate, spec: GateSpec) -> None:
+    prepared = prepare(relu, spec, inputs(spec))
     server, client = gates(relu, spec, prepared)
     online, offline = relu.cost(spec), relu.offline_cost(spec)
     assert server.round_trips == client.round_trips == online.round_trips
     counted = drive(server, client, prepared.y_server, 1024)
     assert counted == (online.server_to_client_bytes, online.client_to_server_bytes)
-    at_server, at_client = prepared.offline
+    assert prepared.counters is not None
+    at_server, at_client = prepared.counters
     assert at_server.sent_bytes == offline.server_to_client_bytes
     assert at_client.sent_bytes == offline.client_to_server_bytes
     assert min(at_server.rounds, at_client.rounds) <= offline.round_trips  # pipelining is taken for rounds at one end
@@ -160,9 +128,9 @@ def test_declared_costs_meet_the_goals() -> None:
 
 
 @BOTH
-def test_material_survives_packing_and_is_checked(relu: OtRelu) -> None:
+def test_material_survives_packing_and_is_checked(relu: OtGate) -> None:
     spec = gate(40)
-    prepared = prepare(relu, spec)
+    prepared = prepare(relu, spec, inputs(spec))
     shapes = relu.server_shapes(spec), relu.client_shapes(spec)
     packed = [pack_material(part, shape) for part, shape in zip(prepared.material, shapes, strict=True)]
     again = [unpack_material(data, shape) for data, shape in zip(packed, shapes, strict=True)]
@@ -178,9 +146,9 @@ def test_material_survives_packing_and_is_checked(relu: OtRelu) -> None:
 
 
 @BOTH
-def test_messages_of_wrong_length_are_remote_errors(relu: OtRelu) -> None:
+def test_messages_of_wrong_length_are_remote_errors(relu: OtGate) -> None:
     spec = gate(64)
-    prepared = prepare(relu, spec)
+    prepared = prepare(relu, spec, inputs(spec))
     server, client = gates(relu, spec, prepared)
     server.load(0, prepared.y_server)
     message = server.send(0, 0, 64)
@@ -193,7 +161,7 @@ def test_messages_of_wrong_length_are_remote_errors(relu: OtRelu) -> None:
 
 @BOTH
 @pytest.mark.parametrize("party", ["server", "client"])
-def test_an_offline_message_of_wrong_length_is_a_remote_error(relu: OtRelu, party: str) -> None:
+def test_an_offline_message_of_wrong_length_is_a_remote_error(relu: OtGate, party: str) -> None:
     spec, (here, there) = gate(64), memory_pair(1.0)
     there.send(b"short")
     server, client = insecure_parties(SEED)
@@ -209,7 +177,7 @@ def test_an_offline_message_of_wrong_length_is_a_remote_error(relu: OtRelu, part
 
 
 @BOTH
-def test_shares_of_another_size_are_refused(relu: OtRelu) -> None:
+def test_shares_of_another_size_are_refused(relu: OtGate) -> None:
     here, _ = memory_pair(1.0)
     short = np.zeros(3, np.uint32)
     with pytest.raises(LocalProtocolError, match="expected shares of 64"):
@@ -222,13 +190,13 @@ def test_gmw_refuses_a_comparison_too_wide() -> None:
 
 
 @BOTH
-def test_every_instruction_set_gives_the_same_bytes(relu: OtRelu) -> None:
+def test_every_instruction_set_gives_the_same_bytes(relu: OtGate) -> None:
     spec, before = gate(96, 40), aes_backend()
     packed = set()
     try:
         for name in aes_backends():
             use_aes_backend(name)
-            prepared = prepare(relu, spec)
+            prepared = prepare(relu, spec, inputs(spec))
             server, client = gates(relu, spec, prepared)
             drive(server, client, prepared.y_server, 96)
             shapes = relu.server_shapes(spec), relu.client_shapes(spec)
@@ -240,19 +208,19 @@ def test_every_instruction_set_gives_the_same_bytes(relu: OtRelu) -> None:
 
 
 @BOTH
-def test_a_result_is_not_read_early(relu: OtRelu) -> None:
+def test_a_result_is_not_read_early(relu: OtGate) -> None:
     spec = gate(64)
-    prepared = prepare(relu, spec)
+    prepared = prepare(relu, spec, inputs(spec))
     server, _ = gates(relu, spec, prepared)
     with pytest.raises(PiError, match="every chunk finished"):
         server.result()
 
 
 @BOTH
-def test_what_the_server_receives_is_uniform(relu: OtRelu) -> None:
+def test_what_the_server_receives_is_uniform(relu: OtGate) -> None:
     """Equal inputs, no secret of the client's: its replies still look random."""
     spec = gate(4096)
-    prepared = prepare(relu, spec)
+    prepared = prepare(relu, spec, inputs(spec))
     server, client = gates(relu, spec, prepared)
     server.load(0, prepared.y_server)
     for exchange in range(server.round_trips):

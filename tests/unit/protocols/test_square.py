@@ -1,17 +1,18 @@
 """The square against y * y: both ways to prepare it, declared costs, malformed messages, fixed bytes, uniform views."""
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import ot_gates
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from ot_gates import SEED, Prepared
 from scipy import stats
 
-from pi_system.channel.base import Channel, ChannelCounters
+from pi_system.channel.base import Channel
 from pi_system.channel.memory import memory_pair, simulate
 from pi_system.errors import (
     ConfigError,
@@ -22,28 +23,15 @@ from pi_system.errors import (
     RemoteProtocolError,
 )
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.ideal import insecure_parties
-from pi_system.protocols.ot.material import Material
 from pi_system.protocols.square import SQUARE, SquareClient, SquareServer, cost, dealt
 from pi_system.protocols.square.cost import delta_bytes
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import Prg
 
-SEED, SEED0, SEED1 = b"0123456789abcdef", b"server gate seed", b"client gate seed"
+SEED0, SEED1 = b"server gate seed", b"client gate seed"
 WAYS = pytest.mark.parametrize("way", ["dealt", "gilboa"])
 RINGS = (8, 31, 32, 33, 48, 59, 63, 64)
-
-
-@dataclass
-class Prepared:
-    """One gate after its offline phase, and the counters of that phase."""
-
-    y: NDArray[np.int64]
-    y_server: NDArray[Any]
-    fresh_mask: NDArray[Any]
-    material: tuple[Material, Material]
-    counters: tuple[ChannelCounters, ChannelCounters] | None = None
 
 
 def gate(count: int = 100, ring_bits: int = 59) -> GateSpec:
@@ -61,25 +49,13 @@ def inputs(spec: GateSpec) -> NDArray[np.int64]:
 
 def prepare(way: str, spec: GateSpec, y: NDArray[np.int64] | None = None, *, silent: bool = False) -> Prepared:
     """Offline phase from a dealer, or over ideal OTs, or over real ones when ``silent``."""
-    y, prg = inputs(spec) if y is None else y, Prg(SEED)
-    share, mask = prg.ring(spec.count, spec.ring_bits), prg.ring(spec.count, spec.ring_bits)
-    y_server = y.astype(np.uint64).astype(share.dtype) - share  # bits above l are not cleared: none may count
-    if way == "dealt":
-        delta, offset = dealt.client_offset(spec, SEED1, dealt.deal(spec, SEED0, SEED1), share, mask)
-        mine = dealt.server_material(spec, SEED0, dealt.receive_delta(spec, delta))
-        return Prepared(y, y_server, mask, (mine, dealt.client_material(spec, SEED1, offset)))
-    ends = insecure_parties(SEED)
-
-    def server(channel: Channel) -> tuple[Material, ChannelCounters]:
-        ots = ot_setup(channel, Prg(SEED)) if silent else ends[0]
-        return SQUARE.offline_server(spec, channel, ots, Prg(b"s" * 16)), channel.counters
-
-    def client(channel: Channel) -> tuple[Material, ChannelCounters]:
-        ots = ot_setup(channel, Prg(b"o" * 16)) if silent else ends[1]
-        return SQUARE.offline_client(spec, share, mask, channel, ots, Prg(b"c" * 16)), channel.counters
-
-    (mine, at_server), (theirs, at_client) = simulate(server, client)
-    return Prepared(y, y_server, mask, (mine, theirs), (at_server, at_client))
+    y = inputs(spec) if y is None else y
+    if way == "gilboa":
+        return ot_gates.prepare(SQUARE, spec, y, silent=silent)
+    y_server, y_client, mask = ot_gates.share(spec, y)
+    delta, offset = dealt.client_offset(spec, SEED1, dealt.deal(spec, SEED0, SEED1), y_client, mask)
+    mine = dealt.server_material(spec, SEED0, dealt.receive_delta(spec, delta))
+    return Prepared(y, y_server, mask, (mine, dealt.client_material(spec, SEED1, offset)))
 
 
 def drive(spec: GateSpec, prepared: Prepared, chunk: int = 1 << 14) -> tuple[NDArray[Any], list[bytes], list[bytes]]:

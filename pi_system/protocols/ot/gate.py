@@ -16,7 +16,7 @@ from pi_system.protocols.ot.material import Material, Shapes
 from pi_system.protocols.ot.party import OtParty
 from pi_system.ring.prg import Prg
 
-__all__ = ["OfflineCost", "OtRelu"]
+__all__ = ["OfflineCost", "OtGate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class OfflineCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OtRelu:
+class OtGate:
     """A protocol.
 
     Attributes:
@@ -54,7 +54,8 @@ class OtRelu:
         cost: declared online cost.
         offline_cost: declared offline cost.
         offline_server: (spec, channel, ots, prg) to the server's material.
-        offline_client: (spec, y_1, r, channel, ots, prg) to the client's material; y_1 and r (count,).
+        offline_client: (spec, y_1, r, channel, ots, prg) to the client's material; y_1, its share of the gate's
+            input, and r, its new mask, are (count,).
         server_gate: (spec, material) to party 0's gate.
         client_gate: to party 1's.
         server_shapes: the arrays of the server's material.

@@ -7,9 +7,10 @@ import json
 import select
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from pi_system.errors import PeerUnavailableError
 from pi_system.measure.processes import child_environment, end_group, pinned
@@ -31,6 +32,7 @@ class LineProcess:
         core: int | None = None,
         threads: int = 1,
         environment: dict[str, str] | None = None,
+        goodbye_s: float = 0.0,
     ):
         """Start it; its first line is a greeting to be read with ``answer``.
 
@@ -41,8 +43,9 @@ class LineProcess:
             core: it is pinned to; None: any.
             threads: of numerical libraries.
             environment: variables to set besides.
+            goodbye_s: how long it may take to end by itself when its stdin is closed.
         """
-        self.name, self._log = name, log
+        self.name, self._log, self._goodbye_s = name, log, goodbye_s
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "wb") as stderr, pinned(core):
             self._process = subprocess.Popen(
@@ -55,7 +58,7 @@ class LineProcess:
                 start_new_session=True,
             )
 
-    def ask(self, command: dict[str, Any], timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+    def ask(self, command: dict[str, Any], timeout_s: float | None = TIMEOUT_S) -> dict[str, Any]:
         """Send a command and wait for its answer. Raises PeerUnavailableError."""
         self.tell(command)
         return self.answer(timeout_s)
@@ -69,8 +72,8 @@ class LineProcess:
         except (BrokenPipeError, ValueError):
             raise PeerUnavailableError(f"{self.name}: expected it to run, found it gone{self._tail()}") from None
 
-    def answer(self, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
-        """Wait for the next answer. Raises PeerUnavailableError: silence, the end, or an error it reports."""
+    def answer(self, timeout_s: float | None = TIMEOUT_S) -> dict[str, Any]:
+        """Wait for the next answer, None: for ever. Raises PeerUnavailableError: silence, the end, an error in it."""
         pipe = self._pipe(self._process.stdout)
         if not select.select([pipe], [], [], timeout_s)[0]:
             raise PeerUnavailableError(f"{self.name}: expected an answer, found silence for {timeout_s:g} s")
@@ -88,13 +91,15 @@ class LineProcess:
             if pipe is not None:
                 pipe.close()
         try:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(self._goodbye_s)
             end_group(self._process)
         finally:
             if self._process.returncode is None:
                 self._process.kill()
                 self._process.wait()
 
-    def __enter__(self) -> "LineProcess":
+    def __enter__(self) -> Self:
         """Itself."""
         return self
 
