@@ -1,5 +1,6 @@
 """Makes tests/support importable by every test: ``from random_networks import random_network``."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,10 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 # The networks of the tests are tiny: handing them to a second thread costs more than it brings.
 torch.set_num_threads(1)
+
+# Shells start background jobs deaf to SIGINT, and so would be the processes that tests stop with it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

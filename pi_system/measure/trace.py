@@ -20,7 +20,8 @@ from pi_system.measure.timeline import Party, Timed
 __all__ = ["read_trace", "trace_of", "write_trace"]
 
 _PIDS: Final[dict[Party, int]] = {"client": 1, "server": 2}
-_TIDS: Final[dict[Track, int]] = {track: i + 1 for i, track in enumerate(TRACKS)}
+_FIRST_TID: Final = 11  # a thread numbered as its process would be taken for its main thread
+_TIDS: Final[dict[Track, int]] = {track: _FIRST_TID + i for i, track in enumerate(TRACKS)}
 _Count = Annotated[int, Field(ge=0)]
 _Microseconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 
@@ -102,7 +103,7 @@ class _Complete(BaseModel):
     name: str
     cat: Literal["offline", "online"]
     pid: Literal[1, 2]
-    tid: Literal[1, 2, 3]
+    tid: Literal[11, 12, 13]
     ts: _Microseconds
     dur: _Microseconds
     args: _Arguments
@@ -121,7 +122,7 @@ def _timed(event: _Complete) -> Timed:
     piece = Piece(
         layer=event.name,
         kind=event.args.kind,
-        track=TRACKS[event.tid - 1],
+        track=TRACKS[event.tid - _FIRST_TID],
         start_ns=round(1e3 * event.ts),
         duration_ns=round(1e3 * event.dur),
         sent_bytes=event.args.sent_bytes,

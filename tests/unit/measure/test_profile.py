@@ -66,7 +66,7 @@ def test_the_trace_is_what_viewers_read():
     names = {(e["pid"], e.get("tid")): e["args"]["name"] for e in events if e["name"].endswith("_name")}
     assert names[1, None] == "client"
     assert names[2, None] == "server"
-    assert [names[pid, tid] for pid in (1, 2) for tid in (1, 2, 3)] == ["compute", "wait", "transfer"] * 2
+    assert [names[pid, tid] for pid in (1, 2) for tid in (11, 12, 13)] == ["compute", "wait", "transfer"] * 2
     complete = [e for e in events if e["ph"] == "X"]
     assert len(complete) == 7
     for event in complete:
@@ -74,7 +74,7 @@ def test_the_trace_is_what_viewers_read():
         assert names[event["pid"], event["tid"]]
         assert set(event["args"]) == {"kind", "sent_bytes", "received_bytes", "rounds"}
     assert complete[0]["ts"] == 0.0
-    waits = [e for e in complete if e["name"] == "relu1" and e["tid"] == 2]
+    waits = [e for e in complete if e["name"] == "relu1" and e["tid"] == 12]
     assert [(e["ts"], e["dur"]) for e in waits] == [(100.0, 30.007), (140.0, 20.007)]
 
 
