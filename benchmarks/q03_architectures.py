@@ -5,8 +5,9 @@
 
 Equal ReLUs: networks as the papers build them, of the width that brings them nearest to one budget, the few ReLUs
 above it masked off. Everything is a ratio to the plain answer, a ResNet18 that is narrow enough. Equal accuracy (full
-mode, when results/study holds the accuracy study): of every curve the network with the fewest ReLUs that reaches the
-accuracy all of them reach, beside the network of the first curve. Weights are random: they do not change cost.
+mode, when results/study holds the accuracy study): of every method the network with the fewest ReLUs that reaches, to
+a point, the accuracy all of them reach, beside the network of the first curve. Weights are random: they do not change
+cost.
 """
 
 import sys
