@@ -190,7 +190,10 @@ def _claim(config: StudyConfig, file: Path) -> None:
 
 
 def _recorded(config: StudyConfig) -> dict[str, Any]:
-    return asdict(config) | {"baseline": config.baseline.recorded(), "reduction": config.reduction.recorded()}
+    """The configuration as it is published: without where this machine keeps the data."""
+    recipes = {"baseline": config.baseline.recorded(), "reduction": config.reduction.recorded()}
+    data = {key: value for key, value in asdict(config.data).items() if key != "path"}
+    return asdict(config) | recipes | {"data": data}
 
 
 def _phases(config: StudyConfig, out: Path) -> Iterator[list[_Job]]:
