@@ -113,7 +113,7 @@ def draw_relus(study: Study, out: Path) -> Iterable[Path]:
         if first is not None:
             axes.axhline(100 * first.mean, color="#000000", linestyle=":", linewidth=1.4)
             text = f"all {first.relus:,.0f} ReLUs"
-            axes.annotate(text, (0.01, 100 * first.mean), xycoords=("axes fraction", "data"), va="top")
+            axes.annotate(text, (0.01, 100 * first.mean), xycoords=("axes fraction", "data"), va="bottom")
         yield _finish(figure, axes, "ReLUs", out / f"study-relus-{group}.png")
 
 
