@@ -40,8 +40,8 @@ def series(widths: Sequence[int], relus: Sequence[int]) -> dict[str, str]:
 BLOCKS: Mapping[Mode, Sequence[Block]] = {
     "quick": (Block(networks=series((8, 24), (2048, 32768)), links=("loopback", "lan"), repeat=5),),
     "full": (
-        Block(networks=series((16, 32, 48), (4096, 32768, 81920)), links=("loopback", "lan"), repeat=9),
-        Block(networks=series((16, 48), (4096, 32768)), links=("wan",), repeat=3),
+        Block(networks=series((8, 16, 24), (2048, 16384, 40960)), links=("loopback", "lan"), repeat=11),
+        Block(networks=series((8, 24), (2048, 32768)), links=("wan",), repeat=3),
     ),
 }
 

@@ -31,39 +31,37 @@ ACCURATE = "accurate: "
 """In front of the labels of the second part."""
 
 
-def equal_relus(unit: int) -> dict[str, str]:
-    """Networks of 16384 * ``unit`` ReLUs (HRN-5x5x3x of 0.4 % less)."""
-    budget = 16384 * unit
-    return {
-        BASE: f"resnet18:m={2 * unit}/relus={budget}",
-        "ResNet18, masks": f"resnet18:m={8 * unit}/relus={budget}",
-        "DeepReDuce, stage 3": f"resnet18:m={16 * unit}/keep=3",
-        "DeepReDuce, stage 3 thin": f"resnet18:m={32 * unit}/keep=3thin",
-        "HRN-5x5x3x, no stage 1": f"hrn-5x5x3x:m={unit}/keep=234",
-        "HRN-2x5x3x, 34 thin": f"hrn-2x5x3x:m={8 * unit}/keep=34thin/relus={budget}",
-        "shallow ResNet": f"resnet18:m={6 * unit},depth=10-10-10-10/relus={budget}",
-        "VGG16": f"vgg16:m={4 * unit}/relus={budget}",
-    }
+EQUAL_RELUS = {
+    BASE: "resnet18:m=2/relus=16384",
+    "ResNet18, masks": "resnet18:m=8/relus=16384",
+    "DeepReDuce, stage 3": "resnet18:m=16/keep=3",
+    "DeepReDuce, 2, 3 thin": "resnet18:m=11/keep=23thin/relus=16384",
+    "HRN-5x5x3x, no stage 1": "hrn-5x5x3x:m=1/keep=234",
+    "HRN-2x5x3x, 34 thin": "hrn-2x5x3x:m=8/keep=34thin/relus=16384",
+    "shallow ResNet": "resnet18:m=6,depth=10-10-10-10/relus=16384",
+    "VGG16": "vgg16:m=4/relus=16384",
+}
+"""Networks of 16,384 ReLUs (HRN-5x5x3x of 0.4 % less), in rings that every backend takes."""
 
 
-def only(unit: int, *labels: str) -> dict[str, str]:
+def only(*labels: str) -> dict[str, str]:
     """Some of them."""
-    return {label: equal_relus(unit)[label] for label in labels}
+    return {label: EQUAL_RELUS[label] for label in labels}
 
 
-QUICK = only(1, BASE, "ResNet18, masks", "DeepReDuce, stage 3", "HRN-5x5x3x, no stage 1", "shallow ResNet")
+QUICK = only(BASE, "ResNet18, masks", "DeepReDuce, stage 3", "HRN-5x5x3x, no stage 1", "shallow ResNet")
 BLOCKS: Mapping[Mode, Sequence[Block]] = {
     "quick": (Block(networks=QUICK, links=("lan",), repeat=5),),
     "full": (
-        Block(networks=equal_relus(2), links=("lan",), repeat=5),
-        Block(networks=only(2, BASE, "DeepReDuce, stage 3", "shallow ResNet"), links=("loopback",), repeat=5),
-        Block(networks=only(1, BASE, "DeepReDuce, stage 3", "shallow ResNet"), links=("wan",), repeat=3),
+        Block(networks=EQUAL_RELUS, links=("lan",), repeat=7),
+        Block(networks=only(BASE, "DeepReDuce, stage 3", "shallow ResNet"), links=("loopback",), repeat=7),
+        Block(networks=only(BASE, "DeepReDuce, stage 3", "shallow ResNet"), links=("wan",), repeat=3),
     ),
 }
 
 
 def blocks(study: Sequence[Path]) -> dict[Mode, Sequence[Block]]:
-    """What is measured when ``study`` holds the files of the accuracy study."""
+    """What is measured when ``study`` holds the file of the accuracy study, or nothing."""
     if not study:
         return dict(BLOCKS)
     target, networks = equally_accurate(study)
@@ -139,7 +137,7 @@ def _row(label: str) -> str:
 
 def measure(mode: Mode, repeat: int | None) -> list[Sample]:
     """Every sample of the mode; the study is looked for now."""
-    study = sorted((RESULTS / "study").glob("*.json"))
+    study = sorted((RESULTS / "study").glob("study.json"))
     return measure_blocks("q03", blocks(study)[mode], repeat)
 
 
