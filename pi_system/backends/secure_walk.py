@@ -44,6 +44,7 @@ from pi_system.errors import InvariantError
 from pi_system.program.encoding import pool_factor
 from pi_system.program.interpreter import Interpreter
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.relu_gmw.plan import MAX_COMPARISON_BITS
 from pi_system.ring.carrier import Ring, RingArray
 
 __all__ = ["SecureWalk", "Share", "argmax_index_bits"]
@@ -168,12 +169,13 @@ class SecureWalk(Interpreter[Share]):
         """Shares (N, 1) whose low bits are the label: a tournament on logit * 2^b + index.
 
         Only the low b = argmax_index_bits(classes) bits of the result are opened, which is the label alone. Where the
-        ring has no room for b more bits, a gate first drops low bits of the logits, made non-negative so that ReLU
-        keeps them: logits closer than what was dropped count as a tie, won by the higher index.
+        ring, or the narrowest of the comparison protocols, has no room for b more bits, a gate first drops low bits of
+        the logits, made non-negative so that ReLU keeps them: logits closer than what was dropped count as a tie, won
+        by the higher index.
         """
         classes, bits = logits.shape[1], self.config.logit_bits
         index_bits = argmax_index_bits(classes)
-        surplus = max(0, bits + index_bits + 1 - self.config.ring_bits)
+        surplus = max(0, bits + index_bits + 1 - min(self.config.ring_bits, MAX_COMPARISON_BITS))
         if surplus:
             raised = logits + self._constant(1 << (bits - 1))
             logits = self._gate("argmax/scale", self._spec(classes, bits + 1, surplus), raised, None)

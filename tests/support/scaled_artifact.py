@@ -13,8 +13,8 @@ def _conv(name: str, source: str, channels: int) -> Conv2d:
     return Conv2d(name=name, inputs=(source,), shape=(4, _SIDE, _SIDE), in_channels=channels, **geometry)
 
 
-def relu_artifact(weight_scale: float) -> Artifact:
-    """conv, ReLU, conv, ReLU, linear on 1x8x8 pictures, 32 ring bits, 24 comparison bits."""
+def relu_artifact(weight_scale: float, *, ring_bits: int = 32, logit_bits: int = 24) -> Artifact:
+    """conv, ReLU, conv, ReLU, linear on 1x8x8 pictures, 24 comparison bits."""
     shape, features = (4, _SIDE, _SIDE), 4 * _SIDE * _SIDE
     graph = Graph(
         nodes=(
@@ -29,11 +29,11 @@ def relu_artifact(weight_scale: float) -> Artifact:
     )
     frac_bits = {"input": 8, "conv1": 14, "relu1": 8, "conv2": 14, "relu2": 8, "flatten": 8, "fc": 14}
     ring = RingConfig(
-        ring_bits=32,
+        ring_bits=ring_bits,
         frac_bits=frac_bits,
         weight_frac_bits={"conv1": 6, "conv2": 6, "fc": 6},
         comparison_bits={"relu1": 24, "relu2": 24},
-        logit_bits=24,
+        logit_bits=logit_bits,
     )
     rng = np.random.default_rng(0)
     sizes = {
