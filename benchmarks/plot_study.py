@@ -8,6 +8,7 @@ with costs also study-ms-BACKEND-LINK.png and study-bytes-BACKEND.png. Tables an
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -138,7 +139,7 @@ def _draw_cost(study: Study, found: dict[str, float], x_label: str, file: Path) 
         if points:
             _curve(axes, points, label)
     whole = _measured(study.baselines.values(), found)
-    for (cell, place), marker in zip(whole, "hHp8*", strict=False):
+    for (cell, place), marker in zip(whole, "*XPdv", strict=False):
         axes.plot([place], [100 * cell.mean], "k", marker=marker, linestyle="none", label=f"{cell.label.split(',')[0]}")
     return _finish(figure, axes, x_label, file)
 
@@ -178,6 +179,12 @@ def _cost_cell(entry: dict[str, Any] | None) -> str:
     return f"{entry['online_ms']['median']:.1f}, {entry['online_rounds']}, {size:,.0f}"
 
 
+def _shown(pictures: Iterable[Path], beside: Path) -> str:
+    """The pictures in a text that lies in ``beside``."""
+    names = {path: path.stem.removeprefix("study-").replace("-", ", ") for path in pictures}
+    return "\n".join(f"![accuracy against {name}]({os.path.relpath(path, beside)})" for path, name in names.items())
+
+
 def insert(text: str, file: Path) -> None:
     """Replace what is between the two marks of ``file``.
 
@@ -202,11 +209,13 @@ def main(studies: tuple[Path, ...], costs_file: Path | None, out: Path, into: Pa
     pyplot.rcParams.update({"font.size": 13, "svg.hashsalt": "study"})
     study = read_study(*studies)
     pictures = list(draw_relus(study, out))
-    parts = [results_markdown(study), "### Claims", claims_markdown(study)]
+    beside = into.parent if into else Path()
+    parts = [results_markdown(study), _shown(pictures, beside), "### Claims", claims_markdown(study)]
     if costs_file is not None:
         costs = json.loads(costs_file.read_text())
-        pictures += draw_costs(study, costs, out)
-        parts += ["### What these networks cost online", costs_markdown(study, costs)]
+        drawn = list(draw_costs(study, costs, out))
+        pictures += drawn
+        parts += ["### What these networks cost online", _shown(drawn, beside), costs_markdown(study, costs)]
     text = "\n\n".join(parts)
     if into is not None:
         insert(text, into)

@@ -13,6 +13,7 @@ apart; ``priced(link, us)`` an assumed cost over the measured ones; ``joined`` a
 digits; ``networks`` what was measured; ``given`` what measurements without a question hold.
 """
 
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -98,6 +99,7 @@ class _Answers:
             "joined": joined,
             "priced": self._priced,
             "fastest": self._fastest,
+            "ratios": self._ratios,
             "spread": self._spread,
             "n": number,
             "networks": self._networks(),
@@ -146,9 +148,13 @@ class _Answers:
         parts = []
         for backend, answers in self._beside(link, base).items():
             label, answer = min(answers.items(), key=lambda entry: entry[1].value)
-            best = f"{label}, {_measured(answer)}" if answer.value < 1 else "the measure itself"
+            best = f"{_curve(label)}, {_measured(answer)}" if answer.value < 1 else "the measure itself"
             parts.append(f"with `{backend}` {best}")
         return "; ".join(parts)
+
+    def _ratios(self, backend: str, link: str, base: str) -> str:
+        answers = self._beside(link, base).get(backend, {})
+        return joined([f"{_measured(answer)} for `{_curve(label)}`" for label, answer in answers.items()])
 
     def _spread(self, backend: str, link: str, base: str) -> float:
         values = [1.0, *(answer.value for answer in self._beside(link, base).get(backend, {}).values())]
@@ -170,6 +176,11 @@ class _Answers:
             if "network" in sample:
                 counts[sample["network"]] = counts.get(sample["network"]) or sample.get("relus")
         return joined([f"`{name}`" + (f" ({count:,} ReLUs)" if count else "") for name, count in counts.items()])
+
+
+def _curve(label: str) -> str:
+    """A label of q03 without ``accurate:`` and the accuracy, which all of them share."""
+    return re.sub(r"^accurate: (.*) [\d.]+ %$", r"\1", label)
 
 
 def joined(parts: list[str]) -> str:

@@ -26,7 +26,7 @@ _CANDIDATES = ((8, 7), (8, 8), (9, 8), (9, 9), (10, 9), (10, 10), (11, 10), (12,
 # The most ring bits that homomorphic encryption takes, and how much less accurate a network may be to fit them: more
 # bits need a dealer.
 _TWO_PARTY_BITS = 59
-_TWO_PARTY_SLACK = 4.0
+_TWO_PARTY_SLACK = 10.0
 # Rings with room for local truncation, beside 32 bits (four-byte carriers, no local truncation), narrow
 # first: a wider one is tried where nothing narrower will do.
 _WIDE_RINGS = (48, 59, 64)
