@@ -4,7 +4,7 @@
 
 Plots are drawn by each question's own ``plot`` command. A question without a file is reported as not measured; a full
 run is preferred to a quick one. Sentences that lack an answer are named on stderr. ``--keep`` writes docs/report.html,
-too, the copy under version control, unless the page is larger than 2 MB.
+too, the copy under version control, of at most 4 MB.
 """
 
 import re
@@ -24,6 +24,7 @@ from report.page import LIMIT_BYTES, page  # noqa: E402
 from report.sources import Sources, load_sources  # noqa: E402
 
 from pi_system.cli.errors import PiGroup  # noqa: E402
+from pi_system.errors import ConfigError  # noqa: E402
 
 BENCHMARKS = ROOT / "benchmarks"
 
@@ -76,7 +77,9 @@ def main(results: Path, out: Path, findings_out: Path, plots: bool, keep: bool) 
             click.echo(f"{finding.key}: a sentence needs {name}", err=True)
     html = page(sources, sections, drawings(sources) if plots else {})
     targets = {out: html, findings_out: document(sections)}
-    if keep and len(html.encode()) <= LIMIT_BYTES:
+    if keep:
+        if len(html.encode()) > LIMIT_BYTES:
+            raise ConfigError(f"report: expected at most {LIMIT_BYTES:,} bytes to keep, found {len(html.encode()):,}")
         targets[ROOT / "docs" / "report.html"] = html
     for path, text in targets.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ from pi_system.cost.validation import load_validation
 
 __all__ = ["LIMIT_BYTES", "page"]
 
-LIMIT_BYTES: Final = 2_000_000
+LIMIT_BYTES: Final = 4_000_000
 """A copy of a page of at most this size is kept under version control."""
 _HERE: Final = Path(__file__).resolve().parent
 _ALWAYS: Final = (
