@@ -8,6 +8,7 @@ import click
 
 from client.store import ClientStore
 from pi_system.artifact.store import load_public
+from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.links import link_options, open_identity
 from pi_system.errors import ArtifactDigestError
 from pi_system.rpc.client_session import ClientSession, Endpoint
@@ -23,7 +24,7 @@ _SESSION = (
     server_option,
     click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT"),
     click.option("--backend", type=click.Choice(list(BACKENDS)), default=DEFAULT_BACKEND, show_default=True),
-    click.option("--artifact", type=click.Path(path_type=Path), help="Own copy of the model's public part."),
+    click.option("--artifact", type=ArtifactPath(), help="Own copy of the model's public part, or builtin:NAME."),
     click.option("--digest", default="", help="Accept only a model whose digest starts with this (hex)."),
     click.option("--link", default="loopback", show_default=True, help="Imitate a link: lan, wan or MBIT_S,RTT_MS."),
     click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material."),

@@ -6,7 +6,7 @@ import click
 from platformdirs import user_data_path
 
 from pi_system.artifact.store import load
-from pi_system.cli.artifact_path import artifact_option
+from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.errors import PiGroup
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, show_health
@@ -26,7 +26,12 @@ def main() -> None:
 
 
 @main.command()
-@artifact_option
+@click.option(
+    "--artifact",
+    type=ArtifactPath(),
+    required=True,
+    help="Folder of the exported model, or builtin:NAME (see pi-train builtin).",
+)
 @click.option("--listen", default="127.0.0.1:7100", show_default=True, help="HOST:PORT; port 0: any free one.")
 @click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT")
 @click.option(

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from pi_system.artifact.store import load_public
 from pi_system.channel.shaped import parse_link
+from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.options import json_option, show_result
 from pi_system.cost import BACKENDS, Prediction, default_calibration, load_calibration, predict
 
@@ -18,13 +19,13 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("artifact", type=_PATH)
+@click.argument("artifact", type=ArtifactPath())
 @click.option("--backend", type=click.Choice(BACKENDS), default="gmw", show_default=True)
 @click.option("--link", default="lan", show_default=True, help="loopback, lan, wan or MBIT_S,RTT_MS.")
 @click.option("--calibration", type=_PATH, help="Of benchmarks/calibrate.py; default: the one that ships.")
 @json_option
 def profile(artifact: Path, backend: str, link: str, calibration: Path | None, as_json: bool) -> None:
-    """Predict the cost of one inference of the exported network ARTIFACT, per layer."""
+    """Predict the cost of one inference of the exported network ARTIFACT, or builtin:NAME, per layer."""
     parse_link(link)
     prices = load_calibration(calibration) if calibration else default_calibration()
     found = predict(load_public(artifact), backend, link, prices)

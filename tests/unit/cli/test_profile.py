@@ -33,6 +33,15 @@ def test_json_has_the_same_numbers_and_the_machine(artifact):
     assert sum(row["relus"] for row in found["layers"]) == 512
 
 
+def test_the_network_in_the_package_is_predicted_too():
+    done = CliRunner().invoke(main, ["profile", "builtin:cifar10", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output)["link"] == "lan"
+    done = CliRunner().invoke(main, ["profile", "builtin:no-such-network"])
+    assert done.exit_code == 10
+    assert "expected one of builtin:cifar10" in done.output
+
+
 def test_a_file_that_is_no_calibration_ends_with_one_line(artifact, tmp_path):
     bad = tmp_path / "bad.json"
     bad.write_text("{}")
