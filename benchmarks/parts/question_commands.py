@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from pi_system.cli.errors import PiGroup
 from pi_system.measure import environment, party_cores
 from pi_system.measure.environment import load_average
+from pi_system.measure.latency import THREADS
 from pi_system.measure.question import Answer, Mode, QuestionReport
 from pi_system.measure.runs import orderly_stop
 
@@ -67,7 +68,7 @@ class Question:
             title=self.title,
             mode=mode,
             command=self._command(mode, repeat),
-            environment=environment(pinned_cores=party_cores(), threads=1, load_before=before),
+            environment=environment(pinned_cores=party_cores(), threads=THREADS, load_before=before),
             samples=tuple(samples),
             answers=tuple(self.answers(samples)),
         )
