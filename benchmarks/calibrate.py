@@ -30,7 +30,7 @@ from pi_system.measure.latency import THREADS
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "pi_system" / "cost" / "default_calibration.json"
 PART = ROOT / "benchmarks" / "results" / "cost_model" / "calibration.part.json"
-BACKENDS = ("fss-bit", "fss-arith", "gmw", "gc", "crypten")
+BACKENDS = ("fss", "gmw", "gc", "crypten")
 LINKED = "resnet18:m=8,size=16"
 NETWORKS = (
     "resnet18:m=4,size=8",  # nothing but fixed costs

@@ -30,7 +30,7 @@ from pi_system.measure.latency import THREADS
 
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "cost_model"
 RESULT = RESULTS / "validation.json"
-ALL = ("fss-bit", "fss-arith", "gmw", "gc", "crypten")
+ALL = ("fss", "gmw", "gc", "crypten")
 OURS = ("fss-bit", "gmw", "gc")
 GROUPS = (
     Group("vgg16:m=12", "loopback", ALL),
@@ -49,7 +49,7 @@ GROUPS = (
     Group("resnet34:m=8/keep=24", "loopback", ("fss-bit", "crypten")),
     Group("hrn-6x6x2x:m=4", "loopback", ALL),
 )
-COLOURS = {"fss-bit": "#0072b2", "fss-arith": "#56b4e9", "gmw": "#d55e00", "gc": "#009e73", "crypten": "#cc79a7"}
+COLOURS = {"fss": "#0072b2", "gmw": "#d55e00", "gc": "#009e73", "crypten": "#cc79a7"}
 MARKERS = {"loopback": "o", "lan": "s", "wan": "^"}
 
 

@@ -23,7 +23,8 @@ class RingConfig(BaseModel):
         weight_frac_bits: fraction bits of every weighted node's weights (and of the reciprocal an average pool
             multiplies by when its window is no power of two), by node name.
         comparison_bits: k of every ReLU and max-pool, by node name: what it compares (a ReLU's input, the difference
-            of two entries of a max-pool's window) satisfies |x| < 2^(k-1) at the input's fraction bits. A square has
+            of two entries of a max-pool's window) satisfies |x| < 2^(k-1) at the input's fraction bits, and
+            |x| < 2^(k-1) - 2^t for a ReLU that drops t of them. A square has
             one, too: what it squares satisfies the same, and 2k - 1 <= ring_bits.
         logit_bits: bits of a logit with its sign, |logit| < 2^(logit_bits - 1) at the output's fraction bits, less than
             ring_bits: what the argmax tournament starts from.
@@ -32,8 +33,8 @@ class RingConfig(BaseModel):
             without a dealer. None for what 16-bit weights can reach at most.
         overflow_log2: base-2 logarithm of the stated bound on the probability that any value of one inference
             leaves its range (calibration tail estimate), and
-        truncation_log2: of the bound on the probability that any local truncation of one inference fails
-            (design: sum over elements of 2^(bits + 1 - l)); 0 bits truncated gives -inf, stored as -1000.
+        truncation_log2: of the bound on the probability that any truncation without a gate fails in one inference
+            (protocols/truncation: the sum over elements of 2^(bits + 1 - l)); none truncated is stored as -1000.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -9,7 +9,8 @@ Online:   weighted layer: opens x - a and w - b, 1 round, 8 bytes an element of 
           Square: opens x - r, 1 round, 8 bytes an element each way.
           Add, concatenation, flatten, average pool, truncation: local.
 Error:    local truncation is off by up to one ulp (2^-16), and wrong by a large value with probability about
-          2^(bits of the product - 64) an element, as in CrypTen: about 2^-10 an inference of a ResNet18.
+          2^(bits of the product - 64) an element, as in CrypTen: about 2^-10 an inference of a ResNet18. The ulp is a
+          function of either party's share: a client that repeats a picture and sees logits learns weights from it.
 Security: semi-honest, one corrupted party; masks from a cryptographic generator (the sole change to CrypTen).
 Source:   Knott et al., NeurIPS 2021 (CrypTen), section 4 and appendix C.
 """

@@ -10,11 +10,11 @@ fresh mask offline, which costs nothing online.
     input, ReLU output       fresh
     output of a square       fresh
     conv, linear             not fresh (c_c of that layer)
+    truncation               fresh
     add, pools, concat       fresh if all operands are
-    truncation               fresh if the operand is
 
 Max-pool and argmax are tournaments of max(a, b) = b + ReLU(a - b), so they run on the same gate as ReLU does.
-A subclass says what its role does at a weighted layer, at a gate and at a re-masking.
+A subclass says what its role does at a weighted layer, at a gate, at a truncation and at a re-masking.
 """
 
 from abc import abstractmethod
@@ -45,6 +45,7 @@ from pi_system.program.encoding import pool_factor
 from pi_system.program.interpreter import Interpreter
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.relu_gmw.plan import MAX_COMPARISON_BITS
+from pi_system.protocols.truncation import TruncationSpec
 from pi_system.ring.carrier import Ring, RingArray
 
 __all__ = ["SecureWalk", "Share", "argmax_index_bits"]
@@ -86,6 +87,10 @@ class SecureWalk(Interpreter[Share]):
         """The activation ``spec.kind`` on the flat ``positions`` (None: all) of ``x``; (N, spec.count), fresh."""
 
     @abstractmethod
+    def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
+        """Drop ``spec.shift`` bits of ``x`` (N, spec.count), no gate following; fresh."""
+
+    @abstractmethod
     def _remask(self, name: str, x: RingArray) -> RingArray:
         """Replace the client's share of ``x`` (N, n) by a fresh mask."""
 
@@ -115,10 +120,9 @@ class SecureWalk(Interpreter[Share]):
         active, passive = np.flatnonzero(mask), np.flatnonzero(~mask)
         out = self._gate(node.name, spec, x.data, active)
         flat = _full(x.data).reshape(out.shape[0], -1)
-        kept = self.ring.truncate_share(flat[:, passive], shift, self.party)
         merged = np.empty_like(flat)
         merged[:, active] = out
-        merged[:, passive] = self._remask(f"{node.name}/passive", kept)
+        merged[:, passive] = self._shifted(f"{node.name}/passive", flat[:, passive], shift)
         return Share(merged.reshape(-1, *node.shape), True)
 
     def square(self, node: Square, x: Share) -> Share:
@@ -161,9 +165,20 @@ class SecureWalk(Interpreter[Share]):
         return Share(winner.reshape(batch, *node.shape), x.fresh)
 
     def truncate(self, node: Truncate, x: Share) -> Share:
-        """Local shift of each share."""
+        """A truncation pair on every position."""
         shift = self._frac(node.inputs[0]) - self._frac(node.name)
-        return Share(self.ring.truncate_share(_full(x.data), shift, self.party), x.fresh)
+        data = _full(x.data)
+        out = self._shifted(node.name, data.reshape(data.shape[0], -1), shift)
+        return Share(out.reshape(data.shape), True)
+
+    def _shifted(self, name: str, x: RingArray, shift: int) -> RingArray:
+        """``x`` (N, n) without its low bits, if there are any to drop, under a fresh mask."""
+        if x.shape[1] == 0:
+            return x
+        if shift == 0:
+            return self._remask(name, x)
+        spec = TruncationSpec(count=x.shape[1], ring_bits=self.config.ring_bits, shift=shift)
+        return self._truncate(name, spec, x)
 
     def argmax(self, logits: RingArray) -> RingArray:
         """Shares (N, 1) whose low bits are the label: a tournament on logit * 2^b + index.

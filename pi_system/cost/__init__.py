@@ -16,7 +16,7 @@ Counted exactly: bytes each way, rounds, storage, offline bytes. Predicted: mill
 """
 
 from pi_system.cost.calibration import Calibration, Sample, default_calibration, load_calibration
-from pi_system.cost.choice import TwoPartyGate, choose_variant, faster_gate
+from pi_system.cost.choice import TwoPartyGate, faster_gate
 from pi_system.cost.predict import BACKENDS, Prediction, predict
 from pi_system.cost.rows import LayerCost
 
@@ -27,7 +27,6 @@ __all__ = [
     "Prediction",
     "Sample",
     "TwoPartyGate",
-    "choose_variant",
     "default_calibration",
     "faster_gate",
     "load_calibration",

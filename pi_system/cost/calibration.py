@@ -24,7 +24,7 @@ class Sample(_Strict):
 
     Attributes:
         network: its name, see measure/random_artifacts.py.
-        backend: one that runs, so not ``fss``.
+        backend: that ran.
         link: name or RATE_MBIT,RTT_MS.
         online_ms: one a repetition.
         online_rounds: counted at the client.

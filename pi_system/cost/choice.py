@@ -6,21 +6,14 @@ from typing import Final, Literal, TypeVar
 from pi_system.artifact.model import PublicArtifact
 from pi_system.channel.shaped import Link
 from pi_system.cost.calibration import default_calibration
-from pi_system.cost.gates import DEALT
 from pi_system.cost.predict import online_ms
-from pi_system.protocols.relu_dcf import Variant
 
-__all__ = ["TwoPartyGate", "choose_variant", "faster_gate"]
+__all__ = ["TwoPartyGate", "faster_gate"]
 
 TwoPartyGate = Literal["gmw", "gc"]
 
 _Name = TypeVar("_Name", bound=str)
 _GATES: Final[tuple[TwoPartyGate, ...]] = ("gmw", "gc")
-
-
-def choose_variant(public: PublicArtifact, link: Link) -> Variant:
-    """The comparison variant of backend ``fss`` with the lower predicted online time; both parties must agree."""
-    return DEALT[_fastest(public, link, tuple(DEALT))].variant
 
 
 def faster_gate(public: PublicArtifact, link: Link) -> TwoPartyGate:

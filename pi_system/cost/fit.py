@@ -26,15 +26,14 @@ _PRIOR: Final = 0.02
 _ROUGH: Final[Mapping[str, float]] = {
     "mac32": 0.0055, "mac64": 0.011, "moved": 0.4, "swept": 0.15, "layer": 60e3, "masked": 6.0,
     "start": 500e3, "gate": 100e3, "hop": 150e3, "byte": 0.5,
-    "bit_call": 30e3, "bit_level": 0.85, "bit_element": 8.0,
-    "arith_call": 30e3, "arith_level": 4.0, "arith_element": 8.0,
+    "fss_call": 30e3, "fss_level": 0.85, "fss_element": 8.0,
     "gmw_call": 80e3, "gmw_element": 50.0, "gc_call": 50e3, "gc_wire": 36.0,
     "square_call": 20e3, "square_element": 8.0,
     "crypten_start": 3e6, "crypten_round": 1e6, "crypten_word": 4.0, "crypten_relu": 500.0, "crypten_mac": 0.8,
-    "dealt_start": 30e6, "dealt_bit": 4.0, "dealt_arith": 20.0, "dealt_mac": 0.05, "dealt_weight": 3.0,
+    "dealt_start": 30e6, "dealt_level": 4.0, "dealt_mac": 0.05, "dealt_weight": 3.0,
     "dealt_byte": 2.0,
     "ot_start": 200e6, "ot_product": 1.0, "ot_ciphertext": 50.0, "ot_cot": 30.0, "ot_byte": 3.0,
-    "gmw_prepared": 500.0, "gc_prepared": 30.0, "stored_byte": 3.0,
+    "gmw_prepared": 500.0, "gc_prepared": 30.0, "pair_prepared": 300.0, "stored_byte": 3.0,
     "crypten_offline_start": 30e6, "crypten_offline_byte": 8.0, "crypten_offline_mac": 0.5,
 }  # fmt: skip
 """ns a unit on one core with VAES and AMX, from kernels alone: where the fit begins, and the prior."""

@@ -4,9 +4,7 @@ Bytes are the protocols' own declarations (GateCost), asked for one chunk. Work 
 finds; how it is spread over the phases of an exchange follows what each phase does:
 
     protocol  unit             server sends   server works   client replies   server finishes
-    bit       level (k n)      all                           all
-              element (n)                                    1                1
-    arith     level (k n)                     all            all
+    fss       level (K n)      all                           all
               element (n)                                    1                1
     gmw       element (n)      1/4            0              1/4              1/4, both exchanges
     gc        wire (k n)       1/16                          all
@@ -65,16 +63,10 @@ class GateModel:
         return [(declared.server_to_client_bytes // trips, declared.client_to_server_bytes // trips)] * trips
 
 
-def _bit(spec: GateSpec, count: int) -> Phases:
-    level = {"bit_call": 1.0, "bit_level": float(spec.comparison_bits * count)}
-    last = {"bit_call": 1.0, "bit_element": float(count)}
-    return Phases(work(**level), work(), work(**level, bit_element=count), work(**last))
-
-
-def _arith(spec: GateSpec, count: int) -> Phases:
-    level = float(spec.comparison_bits * count)
-    call, evaluate = work(arith_call=1), work(arith_level=level)
-    return Phases(call, evaluate, call + evaluate + work(arith_element=count), work(arith_call=1, arith_element=count))
+def _fss(spec: GateSpec, count: int) -> Phases:
+    level = {"fss_call": 1.0, "fss_level": float(spec.opened_bits * count)}
+    last = {"fss_call": 1.0, "fss_element": float(count)}
+    return Phases(work(**level), work(), work(**level, fss_element=count), work(**last))
 
 
 def _gmw(spec: GateSpec, count: int) -> Phases:
@@ -96,15 +88,14 @@ def _square(spec: GateSpec, count: int) -> Phases:
     return Phases(call, element, element, element)
 
 
-DEALT: Final[Mapping[str, DcfRelu]] = {"fss-bit": DcfRelu("bit"), "fss-arith": DcfRelu("arith")}
+DEALT: Final[Mapping[str, DcfRelu]] = {"fss": DcfRelu()}
 """Backends with a dealer and their ReLU."""
 RELUS: Final[Mapping[str, GateModel]] = {
-    "fss-bit": GateModel(DEALT["fss-bit"].cost, _bit),
-    "fss-arith": GateModel(DEALT["fss-arith"].cost, _arith),
+    "fss": GateModel(DEALT["fss"].cost, _fss),
     "gmw": GateModel(GMW.cost, _gmw, _gmw_messages),
     "gc": GateModel(GC.cost, _gc),
 }
-"""ReLU of every backend of the fast runtime; ``fss`` is one of two, see choice.py."""
+"""ReLU of every backend of the fast runtime."""
 _OTHERS: Final[Mapping[str, GateModel]] = {"square": GateModel(SQUARE.cost, _square)}
 """Gates that are the same for all backends, by kind."""
 

@@ -5,12 +5,12 @@ offline/two_party.py, the ciphertexts of a linear_he plan, GateCost's offline si
 bytes are those of Ferret's trees. They are those of preparing one inference in a call of its own; several in one call
 share what is once a call. Storage is the layout of the material files.
 
-Units: ``dealt_start``, ``ot_start``: a preparation; ``dealt_bit``, ``dealt_arith``: elements times comparison bits of a
-key; ``dealt_mac``: multiply-accumulates with full-width weights; ``dealt_weight``: bytes of masked weights, which every
-preparation draws, reads and packs again; ``dealt_byte``, ``ot_byte``: payload bytes;
-``ot_product``: coefficients of ciphertext products; ``ot_ciphertext``: coefficients of ciphertexts sent;
-``ot_cot``: correlated OTs; ``gmw_prepared``: elements; ``gc_prepared``: elements times comparison bits;
-``stored_byte``: of the larger material file, hashed, written and synced.
+Units: ``dealt_start``, ``ot_start``: a preparation; ``dealt_level``: elements times the bits a key compares;
+``dealt_mac``: multiply-accumulates with full-width weights; ``dealt_weight``: bytes of masked weights, which every
+preparation draws, reads and packs again; ``dealt_byte``, ``ot_byte``: payload bytes; ``ot_product``: coefficients of
+ciphertext products; ``ot_ciphertext``: coefficients of ciphertexts sent; ``ot_cot``: correlated OTs; ``gmw_prepared``:
+elements; ``gc_prepared``: elements times comparison bits; ``pair_prepared``: truncated elements; ``stored_byte``: of
+the larger material file, hashed, written and synced.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from pi_system.cost.crypten import openings
 from pi_system.cost.gates import DEALT
 from pi_system.cost.work import START, Moment, Prices, Work, later, work
 from pi_system.offline import material, two_party
-from pi_system.offline.schedule import Gate, Remask, Schedule, Weighted
+from pi_system.offline.schedule import Gate, Remask, Schedule, Truncation, Weighted
 from pi_system.offline.store import HEADER_BYTES
 from pi_system.program.counts import mac_count
 from pi_system.protocols.linear_he import linear_he_cost
@@ -33,6 +33,8 @@ from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.square.cost import delta_bytes
+from pi_system.protocols.truncation import client_message_bytes
+from pi_system.protocols.truncation import offline_cost as truncation_cost
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import SEED_BYTES
 
@@ -92,7 +94,10 @@ def _dealt(public: PublicArtifact, schedule: Schedule, backend: str) -> OfflineP
             keys += relu.key_bytes(step.spec)
             corrections += relu.correction_bytes(step.spec)
             masked += relu.masked_message_bytes(step.spec)
-            levels += step.spec.comparison_bits * step.spec.count
+            levels += step.spec.opened_bits * step.spec.count
+        elif isinstance(step, Truncation):
+            corrections += client_message_bytes(step.spec)
+            masked += client_message_bytes(step.spec)
     weighted = ring.itemsize * sum(step.outputs for step in schedule.steps if isinstance(step, Weighted))
     to_client, to_server = 2 * SEED_BYTES + weighted + keys + products, 2 * SEED_BYTES + keys + corrections
     up = _FLAG_BYTES + _ID_BYTES + masked + products + _remasked(schedule, ring)
@@ -107,7 +112,7 @@ def _dealt(public: PublicArtifact, schedule: Schedule, backend: str) -> OfflineP
         busiest=max(to_client, to_server),
         rounds=_DEALT_ROUNDS,
         units=work(
-            **{"dealt_" + relu.variant: levels},
+            dealt_level=levels,
             dealt_start=1,
             dealt_mac=mac_count(public.public.graph) * (ring.itemsize // 4),
             dealt_byte=nbytes,
@@ -121,17 +126,23 @@ def _two_party(public: PublicArtifact, schedule: Schedule, relu: OtGate) -> Offl
     linear = linear_he_cost(plan)
     down, up = linear.down_bytes + SETUP_BYTES + _ACK_BYTES, linear.setup_bytes + linear.up_bytes + SETUP_BYTES
     up += _ID_BYTES + _remasked(schedule, ring)
-    server_cots = client_cots = elements = wires = 0
-    gates = [step for step in schedule.steps if isinstance(step, Gate)]
-    for gate in gates:
-        cost = two_party.gate_protocol(gate.spec, relu).offline_cost(gate.spec)
+    server_cots = client_cots = elements = wires = truncated = rounds = 0
+    for step in schedule.steps:
+        if isinstance(step, Gate):
+            cost = two_party.gate_protocol(step.spec, relu).offline_cost(step.spec)
+            if step.spec.kind == "relu":
+                elements += step.spec.count
+                wires += step.spec.count * step.spec.comparison_bits
+        elif isinstance(step, Truncation):
+            cost = truncation_cost(step.spec)
+            truncated += step.spec.count
+        else:
+            continue
         down += cost.server_to_client_bytes
         up += cost.client_to_server_bytes
         server_cots += cost.server_cots
         client_cots += cost.client_cots
-        if gate.spec.kind == "relu":
-            elements += gate.spec.count
-            wires += gate.spec.count * gate.spec.comparison_bits
+        rounds += cost.round_trips
     for cots, mine in ((server_cots, 0), (client_cots, 1)):
         sender, receiver = silent_bytes(cots)
         down, up = (down + sender, up + receiver) if mine == 0 else (down + receiver, up + sender)
@@ -144,9 +155,10 @@ def _two_party(public: PublicArtifact, schedule: Schedule, relu: OtGate) -> Offl
         setup_bytes=0,
         stored=(layouts[0].nbytes + HEADER_BYTES, layouts[1].nbytes + HEADER_BYTES),
         busiest=max(down, up),
-        rounds=linear.rounds + SETUP_ROUNDS + len(gates),
+        rounds=linear.rounds + SETUP_ROUNDS + rounds,
         units=work(
             **prepared,
+            pair_prepared=truncated,
             ot_start=1,
             ot_product=degree * len(plan.params.primes) * sum(layer.products for layer in linear.layers),
             ot_ciphertext=degree * sent,

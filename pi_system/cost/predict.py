@@ -8,7 +8,7 @@ from pi_system.artifact.model import PublicArtifact
 from pi_system.channel.shaped import Link, parse_link
 from pi_system.cost.calibration import Calibration
 from pi_system.cost.crypten import Opening, openings
-from pi_system.cost.gates import DEALT, RELUS, gate_model
+from pi_system.cost.gates import RELUS, gate_model
 from pi_system.cost.layers import NodeWork, node_works
 from pi_system.cost.offline import OfflinePlan, plan_offline
 from pi_system.cost.replay import Replay, transfer_ns
@@ -20,8 +20,8 @@ from pi_system.ring.carrier import Ring
 
 __all__ = ["BACKENDS", "LayerCost", "Prediction", "Workload", "online_ms", "predict"]
 
-BACKENDS = ("fss", *RELUS, "crypten")
-"""What can be predicted; ``fss`` is the faster of ``fss-bit`` and ``fss-arith`` on the link."""
+BACKENDS = (*RELUS, "crypten")
+"""What can be predicted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Prediction:
     """One inference, batch 1, material prepared; offline: one preparation of one inference.
 
     Attributes:
-        backend: what runs; for ``fss`` the variant chosen.
+        backend: what runs.
         layers: see LayerCost.
         online_ms: at the client, from the first byte to the logits.
         online_rounds: times the client waits for an answer; of crypten half a round trip each.
@@ -60,7 +60,7 @@ class Workload:
 
     def __init__(self, public: PublicArtifact, backend: str):
         """Walk the graph. Raises ConfigError for a backend that is none."""
-        if backend not in BACKENDS[1:]:
+        if backend not in BACKENDS:
             raise ConfigError(f"cost model: expected one of {', '.join(BACKENDS)}, found {backend[:40]}")
         self.public, self.backend = public, backend
         self._schedule = plan(public.public.graph, public.public.ring, public.masks)
@@ -139,8 +139,6 @@ def predict(public: PublicArtifact, backend: str, link: str | Link, calibration:
         ConfigError: no such backend or link, or the calibration does not have its prices.
     """
     shaped = parse_link(link) if isinstance(link, str) else link
-    if backend == "fss":
-        backend = min(DEALT, key=lambda name: online_ms(public, name, shaped, calibration))
     calibration.check_has(backend)
     workload, prices = _workload(public, backend), calibration.as_prices()
     end, layers = workload.online(shaped, prices)
@@ -161,7 +159,7 @@ def predict(public: PublicArtifact, backend: str, link: str | Link, calibration:
 
 
 def online_ms(public: PublicArtifact, backend: str, link: Link, calibration: Calibration) -> float:
-    """The online time alone, without a look at the offline phase; ``backend`` is not ``fss``. Raises ConfigError."""
+    """The online time alone, without a look at the offline phase. Raises ConfigError."""
     calibration.check_has(backend)
     return _workload(public, backend).online(link, calibration.as_prices())[0].ns / 1e6
 

@@ -28,16 +28,15 @@ _ONLINE: Final = (
     "gate",
     "hop",
     "byte",
-    *("bit_call", "bit_level", "bit_element"),
-    *("arith_call", "arith_level", "arith_element"),
+    *("fss_call", "fss_level", "fss_element"),
     *("gmw_call", "gmw_element"),
     *("gc_call", "gc_wire"),
     *("square_call", "square_element"),
     *("crypten_start", "crypten_round", "crypten_word", "crypten_relu", "crypten_mac"),
 )
 _OFFLINE: Final = (
-    *("dealt_start", "dealt_bit", "dealt_arith", "dealt_mac", "dealt_weight", "dealt_byte"),
-    *("ot_start", "ot_product", "ot_ciphertext", "ot_cot", "ot_byte", "gmw_prepared", "gc_prepared"),
+    *("dealt_start", "dealt_level", "dealt_mac", "dealt_weight", "dealt_byte"),
+    *("ot_start", "ot_product", "ot_ciphertext", "ot_cot", "ot_byte", "gmw_prepared", "gc_prepared", "pair_prepared"),
     "stored_byte",
     *("crypten_offline_start", "crypten_offline_byte", "crypten_offline_mac"),
 )

@@ -27,7 +27,7 @@ _CANDIDATES = ((8, 7), (8, 8), (9, 8), (9, 9), (10, 9), (10, 10), (11, 10), (12,
 # bits need a dealer.
 _TWO_PARTY_BITS = 59
 _TWO_PARTY_SLACK = 10.0
-# Rings with room for local truncation, beside 32 bits (four-byte carriers, no local truncation), narrow
+# Rings with room for truncation pairs, beside 32 bits (four-byte carriers, truncation in ReLUs only), narrow
 # first: a wider one is tried where nothing narrower will do.
 _WIDE_RINGS = (48, 59, 64)
 # A candidate's accuracy is judged on as many calibration pictures as this many multiply-accumulates allow: the
@@ -40,7 +40,7 @@ class QuantiseOptions:
     """How ring parameters are chosen.
 
     Attributes:
-        ring_bits: l, None for the cheapest of 32 (no local truncation), 48, 59 and 64.
+        ring_bits: l, None for the cheapest of 32 (truncation in ReLUs only), 48, 59 and 64.
         frac_bits: fraction bits of activations; None tries several.
         max_error: largest |fixed - float| of a logit that a candidate may have on the calibration pictures.
         margin_bits: room above the largest calibrated value.

@@ -1,7 +1,8 @@
 """One way to give every node of a graph its fraction bits: a walk that also inserts the truncations it needs.
 
 A square doubles the fraction bits of its operand, so the operand is truncated to those of an activation before, and
-the result again where a layer multiplies it. Both are local, so a network with squares needs more than 32 ring bits.
+the result again where a layer multiplies it. Both are truncation pairs, whose chance to fail asks for a ring of more
+than 32 bits.
 """
 
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ from pi_system.program.encoding import WEIGHT_BITS
 __all__ = ["MAX_TRUNCATION_LOG2", "Plan", "ScaleOptions", "assign_scales"]
 
 MAX_TRUNCATION_LOG2 = -16.0
-"""Local truncation may fail somewhere in one inference with probability 2^-16 (design, section 4c)."""
+"""Truncation pairs may fail somewhere in one inference with probability 2^-16 (protocols/truncation)."""
 
 # How far the input of a multiplying layer may be above the activations' fraction bits without being truncated
 # first: room for the scale an average pool adds.
@@ -55,7 +56,7 @@ class ScaleOptions:
             2^weight_bits (fewer if the ring or 16 signed bits do not hold them).
         margin_bits: room above the largest calibrated value.
         overflow_log2: bound asked for on the chance that a picture leaves any range.
-        truncate_before_relu: with local truncation, drop fraction bits before the comparison, not in it.
+        truncate_before_relu: where truncations without a gate are allowed, drop fraction bits before a ReLU, not in it.
     """
 
     ring_bits: int
@@ -66,8 +67,8 @@ class ScaleOptions:
     truncate_before_relu: bool = False
 
     @property
-    def local_truncation(self) -> bool:
-        """Whether the ring is wide enough for truncations without a protocol."""
+    def free_truncation(self) -> bool:
+        """Whether the ring is wide enough for truncations without a gate."""
         return self.ring_bits > 32
 
 
@@ -147,7 +148,7 @@ class _Walk:
     def _free_frac_bits(self, node: Node, operands: list[int]) -> int:
         if isinstance(node, Input):
             return self.options.frac_bits
-        if isinstance(node, Relu) and node.masked and not self.options.local_truncation:
+        if isinstance(node, Relu) and node.masked and not self.options.free_truncation:
             return operands[0]  # inactive positions cannot be truncated, so the scale is carried on
         frac_bits = min(operands[0], self.options.frac_bits - self._pooled_bits(node))
         if isinstance(node, Relu) and frac_bits < operands[0]:
@@ -174,7 +175,7 @@ class _Walk:
 
     def _truncate_above(self, name: str, limit: int) -> None:
         name = self.renamed.get(name, name)
-        if not self.options.local_truncation or self.frac_bits[name] <= limit:
+        if not self.options.free_truncation or self.frac_bits[name] <= limit:
             return
         source = next(node for node in self.nodes if node.name == name)
         node = Truncate(name=f"{name}.truncate"[-128:], inputs=(name,), shape=source.shape)
@@ -195,10 +196,12 @@ class _Walk:
         bits = max(self.compared[node.name] + operand + 1 + doubled, shift + 2, 2 + doubled)
         self.comparison_bits[node.name] = min(bits, self.options.ring_bits)
         limit = 2.0 ** (self.comparison_bits[node.name] - 1 - doubled - operand)
+        if shift:
+            limit -= 2.0 ** (shift - operand)
         self.overflows.append(tail_log2(self.ranges.compared[node.name], limit))
 
     def finish(self) -> Plan | None:
-        """The plan; None if local truncations would fail too often."""
+        """The plan; None if truncations without a gate would fail too often."""
         truncation = sum_log2(self.truncations)
         if truncation > MAX_TRUNCATION_LOG2:
             return None

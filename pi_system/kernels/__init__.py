@@ -16,12 +16,11 @@ chosen at run time (``use_aes_backend``, or the environment variable ``PI_SYSTEM
 
 from pi_system.kernels.keystream import aes_backend, aes_backends, aes_ctr, use_aes_backend
 from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
-from pi_system.kernels.relu import RELU_BLOCK, ReluGate, ReluVariant
+from pi_system.kernels.relu import RELU_BLOCK, ReluGate
 
 __all__ = [
     "RELU_BLOCK",
     "ReluGate",
-    "ReluVariant",
     "aes_backend",
     "aes_backends",
     "aes_ctr",

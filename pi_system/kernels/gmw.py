@@ -1,6 +1,6 @@
 """Kernels of the ReLU ``gmw``: tables at the leaves of the comparison, and the choice of an entry.
 
-``widths`` are the bits of the leaves' chunks, most significant first, 2 to 4 each, together at least ``bits``, the
+``widths`` are the bits of the leaves' chunks, most significant first, 1 to 4 each, together at least ``bits``, the
 bits of the input below its sign. A leaf's message is one word an element: 2^m bits "choice < chunk", above them
 (except at the least significant leaf) 2^m bits "choice == chunk"; one leaf's words lie together.
 """

@@ -1,36 +1,37 @@
-"""ReLU with truncation from one comparison key, for a batch: y = ReLU(x) >> f over additive shares mod 2^l.
+"""ReLU with truncation from one comparison key, for a batch, over additive shares mod 2^l.
 
-Functionality: D' = (ReLU(x) >> f) - r_next at the server, for x = y_0 + y_1 mod 2^l and r_next chosen by the client.
+Functionality: D' = max(0, R(x / 2^t)) - r_next at the server, for x = y_0 + y_1 mod 2^l and r_next chosen by the
+          client; R rounds to a neighbour: up with probability (x mod 2^t) / 2^t, by a coin neither party knows.
 Inputs:   y_0 at the server, online; y_1 and r_next at the client, known offline. All (n,), ring_bits = l.
 Outputs:  D' (n,), ring_bits = l, at the server; the client's share of the output is r_next.
 Offline:  dealer: ``deal``; ``key`` (the same bytes) to both parties, ``server blob`` and seed 0 to the server, seed 1
           to the client. Client: sends y_1 + r'_1 mod 2^k; server keeps ``masked`` = that + r'_0 mod 2^k.
           r'_b = ``masks(seed_b)``.
-Online:   1. server -> client: x + r' mod 2^k, k bits each; variant "bit": then e_0, 1 bit each.
-          2. client -> server: its output share - r_next, l bits each; variant "bit": then e_1, 1 bit each.
-Cost:     rounds = 1 round trip; bits = k + l each ("arith"), k + l + 2 ("bit"). In "bit" the server evaluates its key
-          before it sends; in "arith" both evaluate at the same time, but keys are 2 to 4 times larger.
-Error:    exact up to +1 in the last place for |x| < 2^(k-1); undefined and not detected outside.
-Security: semi-honest, one corrupted party, trusted dealer. Seeds of the key's nodes have 125 bits, and AES under a
-          public key is taken for a random permutation (Guo et al., eprint 2019/074). A fresh public key for each 32
-          instances keeps attacks on many seeds at once (eprint 2019/1168) at about 2^115 AES calls.
-          A (seed, salt) pair serves one ``deal`` only.
+Online:   1. server -> client: X = (x + r' mod 2^k) >> t, K = k - t bits each; then e_0, 1 bit each.
+          2. client -> server: its output share - r_next, l bits each; then e_1, 1 bit each.
+Cost:     rounds = 1 round trip; bits = K + l + 2 each. The server evaluates its key before it sends.
+Error:    |D' + r_next - max(0, x / 2^t)| < 1 for |x| < 2^(k-1) - 2^t, unbiased but where rounding meets zero, and 0
+          for t = 0; undefined and not detected outside.
+Security: semi-honest, one corrupted party, trusted dealer. The client sees the high K bits of a uniform value; the low
+          t bits of r', the coin, are uniform given everything it knows (a truncation pair). Seeds of the key's
+          nodes have 125 bits, and AES under a public key is taken for a random permutation (Guo et al., eprint
+          2019/074). A fresh public key for each 32 instances keeps attacks on many seeds at once (eprint 2019/1168)
+          at about 2^115 AES calls. A (seed, salt) pair serves one ``deal`` only.
 Source:   Boyle et al., EUROCRYPT 2021, eprint 2020/1392 (comparison key, figure 1); LLAMA 2022/793 and Orca 2023/206
-          (ReLU with truncation). Different here: one AES call a level, flags inside the node's block, a 256-bit leaf
-          table ("bit") or 4 leaf payloads ("arith"), roots and masks from a seed.
+          (ReLU with truncation); truncation pairs: ABY3, eprint 2018/403. Different here: one AES call a level, flags
+          inside the node's block, a 256-bit leaf table, roots and masks from a seed; truncation before comparison.
 
 Instances are processed in blocks of ``RELU_BLOCK`` = 32. ``key`` and ``server blob`` hold the whole layer block by
 block; a call on the sub-range that starts at ``first`` (a multiple of 32) gets the whole blobs, and the other arrays
 for the sub-range alone. Chunked calls give the same results as one call over everything.
 
-    key      bit:   per block, max(k - 9, 0) levels of 32 x 16 bytes, then 2 x 32 x 16 bytes of leaf table
-             arith: per block, max(k - 3, 0) levels of 32 x 16 bytes and 3 x 32 elements, then 4 x 3 x 32 elements
-    server   per block, 5 (bit) or 3 (arith) rows of 32 elements; an element has 4 bytes if l <= 32, else 8
-    message  packed values of the sub-range (``pack_bits``), then, in variant "bit", packed bits
+    key      per block, max(K - 9, 0) levels of 32 x 16 bytes, then 2 x 32 x 16 bytes of leaf table
+    server   per block, 5 rows of 32 elements; an element has 4 bytes if l <= 32, else 8
+    message  packed values of the sub-range (``pack_bits``), then packed bits
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -38,11 +39,10 @@ import numpy.typing as npt
 import pi_system.kernels._native as _native
 from pi_system.errors import ConfigError, RemoteProtocolError
 
-__all__ = ["RELU_BLOCK", "ReluGate", "ReluVariant"]
+__all__ = ["RELU_BLOCK", "ReluGate"]
 
 RELU_BLOCK: int = int(_native.RELU_BLOCK)
 
-ReluVariant: TypeAlias = Literal["bit", "arith"]
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 BytesLike: TypeAlias = bytes | bytearray | memoryview | Bytes
 Elements: TypeAlias = npt.NDArray[np.uint32] | npt.NDArray[np.uint64]
@@ -53,16 +53,14 @@ class ReluGate:
     """The gate for one choice of parameters; holds no secret and no state.
 
     Attributes:
-        variant: "bit" (one-bit comparison, opened masked) or "arith" (comparison with ring payload).
         ring_bits: l, 2 to 64.
-        compare_bits: k, 2 to l; inputs lie in -2^(k-1) < x < 2^(k-1).
-        shift: f, 0 to k - 1, the bits that the output is truncated by.
+        compare_bits: k, 2 to l; inputs satisfy |x| < 2^(k-1) - 2^t (2^(k-1) for t = 0).
+        shift: t, 0 to k - 2, the bits that the output is truncated by.
 
     Raises:
         ConfigError: a parameter is out of range.
     """
 
-    variant: ReluVariant
     ring_bits: int
     compare_bits: int
     shift: int
@@ -70,11 +68,8 @@ class ReluGate:
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        if self.variant not in ("bit", "arith"):
-            raise ConfigError(f"variant: expected bit or arith, found {self.variant}")
         try:
-            arith = self.variant == "arith"
-            gate = _native.ReluGate(arith, self.ring_bits, self.compare_bits, self.shift)
+            gate = _native.ReluGate(self.ring_bits, self.compare_bits, self.shift)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         object.__setattr__(self, "_native", gate)
@@ -143,7 +138,7 @@ class ReluGate:
         first: int = 0,
         threads: int = 1,
     ) -> tuple[Bytes, Bytes]:
-        """Step 1 of the server: x + r' for instances ``first`` .. ``first + share.size - 1``.
+        """Step 1 of the server: X and e_0 of instances ``first`` .. ``first + share.size - 1``.
 
         Args:
             key: key of the layer.
@@ -155,38 +150,12 @@ class ReluGate:
             threads: cores to use.
 
         Returns:
-            The message to the client, and the state for ``server_eval`` and ``server_finish``.
+            The message to the client, and the state for ``server_finish``.
         """
         message = np.empty(self.server_message_bytes(share.size), np.uint8)
         state = np.empty(int(self._native.state_bytes(share.size)), np.uint8)
         self._native.server_send(_view(key), seed0, salt, share, masked, first, message, state, threads)
         return message, state
-
-    def server_eval(
-        self,
-        key: BytesLike,
-        seed0: bytes,
-        salt: bytes,
-        server: BytesLike,
-        count: int,
-        state: Bytes,
-        *,
-        first: int = 0,
-        threads: int = 1,
-    ) -> None:
-        """Evaluate the server's key after its message is sent; variant "bit" has done so before: no work.
-
-        Args:
-            key: key of the layer.
-            seed0: the server's seed.
-            salt: as dealt.
-            server: server blob of the layer.
-            count: instances in the sub-range.
-            state: from ``server_send``; updated.
-            first: start of the sub-range, a multiple of 32.
-            threads: cores to use.
-        """
-        self._native.server_eval(_view(key), seed0, salt, _view(server), first, count, state, threads)
 
     def client_reply(
         self,
@@ -231,11 +200,11 @@ class ReluGate:
         first: int = 0,
         threads: int = 1,
     ) -> None:
-        """Last step of the server: write D' = (ReLU(x) >> f) - r_next mod 2^l.
+        """Last step of the server: write D' mod 2^l.
 
         Args:
             server: server blob of the layer.
-            state: from ``server_send``, after ``server_eval``.
+            state: from ``server_send``.
             reply: from the client, about ``out.size`` instances.
             out: (count,), carrier ``ring_dtype``, written.
             first: start of the sub-range, a multiple of 32.

@@ -16,6 +16,8 @@ from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.protocols.square import dealt
 from pi_system.protocols.square.cost import delta_bytes
+from pi_system.protocols.truncation import TruncationSpec
+from pi_system.protocols.truncation import dealt as truncation
 from pi_system.ring.carrier import RingArray, wire
 from pi_system.ring.prg import SEED_BYTES
 
@@ -79,6 +81,11 @@ class ClientOffline(SecureWalk):
             self._bundle.fill(f"{name}/key", self._dealer.recv(self._relu.key_bytes(spec)))
             self._server.send(self._relu.mask_share(spec, seed, self._salt, flat).data)
         return fresh.reshape(1, -1)
+
+    def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
+        share = np.ascontiguousarray(x.reshape(-1))
+        self._server.send(truncation.mask_share(spec, self._seed.gate_seed(name), share))
+        return self._fresh(name, spec.count).reshape(1, -1)
 
     def _remask(self, name: str, x: RingArray) -> RingArray:
         fresh = self._fresh(name, x.shape[1]).reshape(1, -1)

@@ -7,6 +7,8 @@
                         per weighted layer:   V = B * r - c_s -->
                         per gate:
                        <-- key, corrections             key -->     (of a square: z_1 -->, protocols/square)
+                        per truncation:
+                       <-- (r' >> t) + r
 
 B is the layer's fixed mask (from the weight seed, known to server and dealer), r the client's fresh mask (from
 seed_1), c_s the server's share (from seed_0). The client adds E * r, E = W - B, which it has from the server and
@@ -29,6 +31,8 @@ from pi_system.offline.seeds import PartySeed, fixed_mask
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.protocols.square import dealt
+from pi_system.protocols.truncation import TruncationSpec
+from pi_system.protocols.truncation import dealt as truncation
 from pi_system.ring.carrier import RingArray, wire
 from pi_system.ring.prg import SEED_BYTES, fresh_seed
 
@@ -37,7 +41,7 @@ __all__ = ["deal"]
 
 def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
     """Deal the material of ``count`` pictures for the model in ``request`` to both parties."""
-    public, relu = parse_request(request)
+    public, relu = parse_request(request), DcfRelu()
     weight_seed = bytes(server.recv(SEED_BYTES))
     shapes = weight_shapes(public.public.graph)
     layers = {
@@ -93,6 +97,12 @@ class _Dealing(SecureWalk):
             self._server.send(key.data)
             self._server.send(corrections.data)
         return self._fresh(name, spec.count).reshape(1, -1)
+
+    def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
+        fresh = self._fresh(name, spec.count)
+        seeds = (self._seeds[0].gate_seed(name), self._seeds[1].gate_seed(name))
+        self._server.send(truncation.deal(spec, *seeds, fresh))
+        return fresh.reshape(1, -1)
 
     def _remask(self, name: str, x: RingArray) -> RingArray:
         return self._fresh(name, x.shape[1]).reshape(1, -1)

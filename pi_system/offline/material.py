@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pi_system.offline.layout import Layout
-from pi_system.offline.schedule import Gate, Output, Remask, Schedule
+from pi_system.offline.schedule import Gate, Output, Remask, Schedule, Truncation
 from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import SEED_BYTES
@@ -12,7 +12,7 @@ __all__ = ["client_layout", "server_layout"]
 
 
 def server_layout(schedule: Schedule, relu: DcfRelu, ring: Ring) -> Layout:
-    """Seed, public salt, then a gate's key, corrections and masked client share (a square's delta), or a difference."""
+    """Seed, salt, then a gate's key, corrections, masked client share (a square's delta), a pair, or a difference."""
     return Layout.of([("seed", SEED_BYTES), ("salt", SEED_BYTES), *_server_sections(schedule, relu, ring)])
 
 
@@ -29,6 +29,8 @@ def _server_sections(schedule: Schedule, relu: DcfRelu, ring: Ring) -> Iterator[
             yield f"{step.name}/key", relu.key_bytes(step.spec)
             yield f"{step.name}/corrections", relu.correction_bytes(step.spec)
             yield f"{step.name}/masked", relu.masked_bytes(step.spec)
+        elif isinstance(step, Truncation):
+            yield from step.sections(ring)
         elif isinstance(step, Remask):
             yield f"{step.name}/difference", step.count * ring.itemsize
 

@@ -15,9 +15,10 @@ from pi_system.artifact.graph import Conv2d, Graph, Linear
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.backends.secure_walk import SecureWalk, Share
 from pi_system.protocols.gate import GateSpec
-from pi_system.ring.carrier import RingArray
+from pi_system.protocols.truncation import TruncationSpec
+from pi_system.ring.carrier import Ring, RingArray
 
-__all__ = ["Gate", "Output", "Remask", "Schedule", "Step", "Weighted", "plan"]
+__all__ = ["Gate", "Output", "Remask", "Schedule", "Step", "Truncation", "Weighted", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,19 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Truncation:
+    """One truncation that no gate follows."""
+
+    name: str
+    spec: TruncationSpec
+
+    def sections(self, ring: Ring) -> tuple[tuple[str, int], tuple[str, int]]:
+        """What the server keeps for it: names and bytes of offset and correction."""
+        size = self.spec.count * ring.itemsize
+        return (f"{self.name}/offset", size), (f"{self.name}/correction", size)
+
+
+@dataclass(frozen=True, slots=True)
 class Remask:
     """``count`` elements whose client share is replaced by a fresh mask."""
 
@@ -52,7 +66,7 @@ class Output:
     count: int
 
 
-Step = Weighted | Gate | Remask | Output
+Step = Weighted | Gate | Truncation | Remask | Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +100,10 @@ class _Dry(SecureWalk):
     def _gate(self, name: str, spec: GateSpec, x: Any, positions: Any) -> RingArray:
         self.steps.append(Gate(name, spec, self.in_argmax))
         return self.zeros(x.shape[0], spec.count)
+
+    def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
+        self.steps.append(Truncation(name, spec))
+        return x
 
     def _remask(self, name: str, x: RingArray) -> RingArray:
         self.steps.append(Remask(name, x.shape[1]))

@@ -3,12 +3,14 @@
 from pi_system.artifact.graph import Conv2d, Graph, Linear
 from pi_system.channel.base import Channel
 from pi_system.offline.layout import Bundle
-from pi_system.offline.schedule import Gate, Remask, Schedule
+from pi_system.offline.schedule import Gate, Remask, Schedule, Truncation
 from pi_system.offline.seeds import PartySeed, fixed_mask
 from pi_system.program.encoding import IntWeights
 from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.protocols.square import dealt
 from pi_system.protocols.square.cost import delta_bytes
+from pi_system.protocols.truncation import client_message_bytes
+from pi_system.protocols.truncation import dealt as truncation
 from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.ring.prg import SEED_BYTES
 
@@ -42,6 +44,12 @@ def receive_picture(schedule: Schedule, relu: DcfRelu, bundle: Bundle, client: C
             packed = client.recv(relu.masked_message_bytes(step.spec))
             masked = relu.receive_masked(step.spec, seed.gate_seed(step.name), salt, packed)
             bundle.fill(f"{step.name}/masked", wire(masked))
+        elif isinstance(step, Truncation):
+            size = client_message_bytes(step.spec)
+            correction = truncation.receive_correction(step.spec, dealer.recv(size))
+            offset = truncation.receive_masked(step.spec, seed.gate_seed(step.name), client.recv(size))
+            bundle.fill(f"{step.name}/offset", wire(offset))
+            bundle.fill(f"{step.name}/correction", wire(correction))
         elif isinstance(step, Remask):
             section = bundle.section(f"{step.name}/difference")
             bundle.fill(f"{step.name}/difference", client.recv(section.nbytes))

@@ -8,6 +8,7 @@
                        Enc(W * r - c_s) -->         c_c; c_s stays, from the server's seed
                    in the schedule's order:
                    <-> the gate's own offline phase (protocols/relu_gmw, protocols/relu_gc, protocols/square)
+                   <-> truncation pairs (protocols/truncation)
                    <-- re-masking differences
 
 The client's masks enter the encryption before any answer is back: fresh masks do not depend on answers, so the
@@ -25,7 +26,7 @@ from pi_system.backends.secure_walk import Positions, SecureWalk, Share
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import profiler_of
 from pi_system.offline.layout import Bundle, Layout
-from pi_system.offline.schedule import Gate, Output, Remask, Schedule
+from pi_system.offline.schedule import Gate, Output, Remask, Schedule, Truncation
 from pi_system.offline.seeds import PartySeed
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.linear_he import LinearHeClient, LinearPlan, linear_shapes, plan_linear
@@ -33,6 +34,7 @@ from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.material import material_bytes, pack_material
 from pi_system.protocols.ot.party import OtParty
 from pi_system.protocols.square import SQUARE
+from pi_system.protocols.truncation import TruncationSpec, pairs
 from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.ring.prg import SEED_BYTES, Prg
 
@@ -51,11 +53,13 @@ def linear_plan(public: PublicArtifact) -> LinearPlan:
 
 
 def server_layout(schedule: Schedule, relu: OtGate, ring: Ring) -> Layout:
-    """Seed, then a gate's material or a re-masking's difference."""
+    """Seed, then a gate's material, a truncation's pair or a re-masking's difference."""
     sections = [("seed", SEED_BYTES)]
     for step in schedule.steps:
         if isinstance(step, Gate):
             sections.append((step.name, material_bytes(gate_protocol(step.spec, relu).server_shapes(step.spec))))
+        elif isinstance(step, Truncation):
+            sections += step.sections(ring)
         elif isinstance(step, Remask):
             sections.append((f"{step.name}/difference", step.count * ring.itemsize))
     return Layout.of(sections)
@@ -75,13 +79,17 @@ def client_layout(schedule: Schedule, relu: OtGate, ring: Ring) -> Layout:
 def prepare_server(
     schedule: Schedule, relu: OtGate, bundle: Bundle, client: Channel, ots: OtParty, seed: PartySeed
 ) -> None:
-    """The server's gates and re-maskings of one picture, after its weighted layers are answered."""
+    """The server's gates, truncations and re-maskings of one picture, after its weighted layers are answered."""
     prg = Prg(seed.seed)
     for step in schedule.steps:
         if isinstance(step, Gate):
             protocol = gate_protocol(step.spec, relu)
             material = protocol.offline_server(step.spec, client, ots, prg.child("gate", step.name))
             bundle.fill(step.name, pack_material(material, protocol.server_shapes(step.spec)))
+        elif isinstance(step, Truncation):
+            offset, correction = pairs.offline_server(step.spec, client, ots, prg.child("gate", step.name))
+            bundle.fill(f"{step.name}/offset", wire(offset))
+            bundle.fill(f"{step.name}/correction", wire(correction))
         elif isinstance(step, Remask):
             section = bundle.section(f"{step.name}/difference")
             bundle.fill(f"{step.name}/difference", client.recv(section.nbytes))
@@ -104,7 +112,7 @@ def prepare_client(
 
 
 class _Fresh(SecureWalk):
-    """Fresh masks of gates and re-maskings from the client's seed."""
+    """Fresh masks of gates, truncations and re-maskings from the client's seed."""
 
     party = 1
 
@@ -136,6 +144,9 @@ class _MaskWalk(_Fresh):
         return np.zeros((1, *node.shape), self.ring.dtype)
 
     def _gate(self, name: str, spec: GateSpec, x: Any, positions: Positions) -> RingArray:
+        return self._fresh(name, spec.count).reshape(1, -1)
+
+    def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
         return self._fresh(name, spec.count).reshape(1, -1)
 
     def _remask(self, name: str, x: RingArray) -> RingArray:
@@ -174,6 +185,11 @@ class _ClientWalk(_Fresh):
         prg, protocol = self._prg.child("gate", name), gate_protocol(spec, self._relu)
         material = protocol.offline_client(spec, share, mask, self._server, self._ots, prg)
         self._bundle.fill(name, pack_material(material, protocol.client_shapes(spec)))
+        return mask.reshape(1, -1)
+
+    def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
+        share, mask = self.ring.reduce(np.ascontiguousarray(x.reshape(-1))), self._fresh(name, spec.count)
+        pairs.offline_client(spec, share, mask, self._server, self._ots, self._prg.child("gate", name))
         return mask.reshape(1, -1)
 
     def _remask(self, name: str, x: RingArray) -> RingArray:

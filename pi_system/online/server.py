@@ -24,6 +24,7 @@ from pi_system.channel.base import Channel
 from pi_system.channel.profile import LayerWatch, profiler_of
 from pi_system.online.chunks import Feeder, chunks
 from pi_system.protocols.gate import GateSpec, ServerGate
+from pi_system.protocols.truncation import TruncationSpec, truncate
 from pi_system.ring.carrier import Ring, RingArray, wire
 
 __all__ = ["ServerMaterial", "ServerOnline"]
@@ -35,12 +36,14 @@ class ServerMaterial:
 
     Attributes:
         offsets: c_s + bias of every weighted node, (N, *node.shape).
+        truncations: offset and correction by step name, (N, n) each.
         differences: the client's re-masking differences by step name, (N, n).
         gates: makes picture ``i``'s gate: ``gates(i, name, spec)``; each is asked for once.
         batch: N.
     """
 
     offsets: Mapping[str, RingArray]
+    truncations: Mapping[str, tuple[RingArray, RingArray]]
     differences: Mapping[str, RingArray]
     gates: Callable[[int, str, GateSpec], ServerGate]
     batch: int
@@ -105,6 +108,9 @@ class ServerOnline(SecureWalk):
                         self._client.send(gate.send(exchange + 1, first, length))
                         gate.work(exchange + 1, first, length)
         return np.stack([gate.result() for gate in gates])
+
+    def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
+        return truncate(spec, x, *self._material.truncations[name])
 
     def _remask(self, name: str, x: RingArray) -> RingArray:
         masked: RingArray = x + self._material.differences[name]

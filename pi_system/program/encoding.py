@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import Add, AvgPool2d, Conv2d, Graph, Linear, Node, Relu, Truncate
+from pi_system.artifact.graph import AvgPool2d, Conv2d, Graph, Linear
 from pi_system.artifact.model import Weights
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.errors import FixedPointRangeError
@@ -28,11 +28,6 @@ __all__ = [
 
 WEIGHT_BITS = 16
 """Weights are signed 16-bit integers, |w| < 2^15: the online kernels multiply int16 by ring elements."""
-
-_ROUNDING_EIGHTHS = 3
-# Shifts round down, a systematic -1/2 ulp an activation, and the secure run adds +1 ulp in a quarter of the cases.
-# So 3/8 ulp is added to the bias before a shift: upside, the mean error is -1/8 ulp in the oracle and +1/8 in the
-# secure run, worth two fraction bits on ResNet18; downside, a bias is no longer the rounded float one.
 
 _LARGEST_WEIGHT = 1 << 20  # squares of 2^22 of them fit 63 bits
 
@@ -74,12 +69,9 @@ def logits_to_float(logits: NDArray[np.integer], graph: Graph, ring: RingConfig)
 def quantise_weights(graph: Graph, ring: RingConfig, weights: Weights) -> dict[str, NDArray[np.int64]]:
     """The server's weights in fixed point, rounded half to even: W * 2^fw and bias * 2^(F_in + fw).
 
-    Before a shift (ReLU or truncation), 3/8 ulp of what the shift leaves is added to the bias.
-
     Raises:
         FixedPointRangeError: a weight does not fit 16 signed bits, or a bias the ring.
     """
-    rounding = _roundings(graph, ring)
     integers: dict[str, NDArray[np.int64]] = {}
     for node in graph:
         if not isinstance(node, Conv2d | Linear):
@@ -88,32 +80,7 @@ def quantise_weights(graph: Graph, ring: RingConfig, weights: Weights) -> dict[s
         frac_bits = ring.weight_frac_bits[node.name]
         integers[weight] = encode(weights[weight], frac_bits, WEIGHT_BITS, f"weight {weight}")
         integers[bias] = encode(weights[bias], ring.frac_bits[node.name], ring.ring_bits, f"weight {bias}")
-        integers[bias] = wrap(integers[bias] + rounding.get(node.name, 0), ring.ring_bits)
     return integers
-
-
-def _roundings(graph: Graph, ring: RingConfig) -> dict[str, int]:
-    """What is added to the bias of each layer that a shift follows, directly or behind a sum: once a shift."""
-    nodes = {node.name: node for node in graph}
-    found: dict[str, int] = {}
-    for node in graph:
-        if not isinstance(node, Relu | Truncate):
-            continue
-        source = node.inputs[0]
-        shift = ring.frac_bits[source] - ring.frac_bits[node.name]
-        layer = _weighted_term(nodes, source)
-        if shift > 0 and layer is not None:
-            bits = shift + ring.frac_bits[layer] - ring.frac_bits[source]
-            found.setdefault(layer, (_ROUNDING_EIGHTHS << bits) // 8 if bits >= 0 else 0)
-    return found
-
-
-def _weighted_term(nodes: Mapping[str, Node], name: str) -> str | None:
-    """The first weighted layer among the terms of the sum ``name``, None if there is none."""
-    node = nodes[name]
-    if isinstance(node, Add):
-        return next((term for term in (_weighted_term(nodes, x) for x in node.inputs) if term), None)
-    return name if isinstance(node, Conv2d | Linear) else None
 
 
 def pool_factor(node: AvgPool2d, ring: RingConfig) -> int:

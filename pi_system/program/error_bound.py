@@ -1,11 +1,12 @@
 """How far the secure run may be from the fixed-point oracle: a rigorous interval for every logit.
 
-Each shift of the secure run is off by a little: an active ReLU by 0 or +1 ulp of its output (design, section 4a),
-a local truncation by -1 to +1. These intervals are carried through the graph: linear layers by interval arithmetic
-with the integer weights, ReLU and max-pool as monotone 1-Lipschitz functions, shifts rounding outwards. A square is
-exact, and what it squares satisfies |x| < 2^(k-1), so an error e there becomes at most 2^k |e| + e^2. The bound holds
-for every input within range whose local truncations do not fail (RingConfig.truncation_log2); it grows with depth, so
-for deep networks it is much larger than any error seen, and with many squares it ends at 2^l and says nothing.
+Each shift of the secure run rounds to one of the two neighbouring integers, the oracle to the nearest: they differ by
+at most one ulp (protocols/gate.py, protocols/truncation). These intervals are carried through the graph: linear layers
+by interval arithmetic with the integer weights, ReLU and max-pool as monotone 1-Lipschitz functions, shifts rounding
+outwards. A square is exact, and what it squares satisfies |x| < 2^(k-1), so an error e there becomes at most
+2^k |e| + e^2. The bound holds for every input within range whose truncations do not fail (RingConfig.truncation_log2);
+it grows with depth, so for deep networks it is much larger than any error seen, and with many squares it ends at 2^l
+and says nothing.
 """
 
 from typing import NamedTuple
@@ -75,11 +76,11 @@ class _ErrorInterpreter(Interpreter[ErrorInterval]):
     def relu(self, node: Relu, x: ErrorInterval) -> ErrorInterval:
         shift = self._shift(node)
         clamped = ErrorInterval(x.low.clamp(max=0), x.high.clamp(min=0))
-        active = _shifted(clamped, shift, below=0)
+        active = _shifted(clamped, shift)
         mask = self._masks.get(node.name)
         if mask is None:
             return active
-        passed, where = _shifted(x, shift, below=1), torch.from_numpy(mask)
+        passed, where = _shifted(x, shift), torch.from_numpy(mask)
         return ErrorInterval(torch.where(where, active.low, passed.low), torch.where(where, active.high, passed.high))
 
     def square(self, node: Square, x: ErrorInterval) -> ErrorInterval:
@@ -114,7 +115,7 @@ class _ErrorInterpreter(Interpreter[ErrorInterval]):
         return ErrorInterval(-largest(-x.low), largest(x.high))
 
     def truncate(self, node: Truncate, x: ErrorInterval) -> ErrorInterval:
-        return _shifted(x, self._shift(node), below=1)
+        return _shifted(x, self._shift(node))
 
     def _shift(self, node: Relu | Truncate) -> int:
         return self._ring.frac_bits[node.inputs[0]] - self._ring.frac_bits[node.name]
@@ -125,15 +126,16 @@ class _ErrorInterpreter(Interpreter[ErrorInterval]):
         return [ErrorInterval(x.low * k, x.high * k) for x, k in zip(xs, factors, strict=True)]
 
 
-def _shifted(x: ErrorInterval, shift: int, below: int) -> ErrorInterval:
-    """Error after dropping ``shift`` bits by a protocol that is itself off by -``below`` to +1 ulp.
+def _shifted(x: ErrorInterval, shift: int) -> ErrorInterval:
+    """Error after dropping ``shift`` bits by a protocol that rounds to either neighbour.
 
-    For d in [low, high], floor((a + d) / 2^s) - floor(a / 2^s) lies in [floor(low / 2^s), ceil(high / 2^s)].
+    For d in [low, high], floor((a + d) / 2^s) - floor(a / 2^s) lies in [floor(low / 2^s), ceil(high / 2^s)]; the
+    oracle rounds a to that floor or to one more, the protocol a + d likewise.
     """
     if shift == 0:
         return x
     scale = 2.0**-shift
-    return ErrorInterval(torch.floor(x.low * scale) - below, torch.ceil(x.high * scale) + 1)
+    return ErrorInterval(torch.floor(x.low * scale) - 1, torch.ceil(x.high * scale) + 1)
 
 
 def ulp_bound(graph: Graph, ring: RingConfig, masks: Masks, weights: IntWeights) -> NDArray[np.float64]:

@@ -1,7 +1,9 @@
-"""Plaintext fixed-point interpreter: the bit-exact integer oracle of the secure run.
+"""Plaintext fixed-point interpreter: the integer oracle of the secure run.
 
 It shares no code with the secure kernels: int64 tensors, torch's integer convolution. Every value is the signed
-representative mod 2^l; shifts round down. The secure run differs from it by the ulps of ``error_bound`` only.
+representative mod 2^l. Shifts round to the nearest integer, as gates that compare shares do; with ``coins`` they round
+to either neighbour at random, as truncation pairs do (the same distribution, not the same coins). The secure run
+differs from the former by the ulps of ``error_bound`` only.
 """
 
 import numpy as np
@@ -35,6 +37,7 @@ from pi_system.program.encoding import (
     wrap,
 )
 from pi_system.program.interpreter import Interpreter
+from pi_system.ring.prg import Prg
 
 __all__ = ["FixedInterpreter", "fixed_logits", "windows"]
 
@@ -51,20 +54,30 @@ def windows(x: NDArray[np.generic], node: AvgPool2d | MaxPool2d, fill: int) -> N
 class FixedInterpreter(Interpreter[IntArray]):
     """Integers mod 2^l: values are int64 (N, *shape), each at its node's fraction bits."""
 
-    def __init__(self, ring: RingConfig, masks: Masks, weights: IntWeights, *, check_range: bool = False) -> None:
+    def __init__(
+        self,
+        ring: RingConfig,
+        masks: Masks,
+        weights: IntWeights,
+        *,
+        check_range: bool = False,
+        coins: Prg | None = None,
+    ) -> None:
         """Hold the network's integers.
 
         Args:
             ring: fixed-point parameters.
             masks: ReLU map.
             weights: from ``quantise_weights``.
-            check_range: raise FixedPointRangeError when a compared value leaves |x| < 2^(k-1), where the secure
+            check_range: raise FixedPointRangeError when a compared value leaves |x| < 2^(k-1) - 2^t, where the secure
                 comparison is undefined, or a squared one, where the result may wrap.
+            coins: of stochastic rounding; None rounds to nearest.
         """
         self._ring = ring
         self._masks = masks
         self._weights = weights
         self._check_range = check_range
+        self._coins = coins
 
     def input(self, node: Input, value: IntArray) -> IntArray:
         """The pictures, encoded."""
@@ -82,11 +95,12 @@ class FixedInterpreter(Interpreter[IntArray]):
         return self._wrap(out.numpy())
 
     def relu(self, node: Relu, x: IntArray) -> IntArray:
-        """max(x, 0) on the active positions, then the shift on all."""
+        """The shift on all positions, then max(x, 0) on the active ones."""
         mask = self._masks.get(node.name)
         self._check(node, x if mask is None else x[:, mask])
-        positive = np.maximum(x, 0)
-        return (positive if mask is None else np.where(mask, positive, x)) >> self._shift(node)
+        rounded = self._rounded(node, x)
+        positive = np.maximum(rounded, 0)
+        return positive if mask is None else np.where(mask, positive, rounded)
 
     def square(self, node: Square, x: IntArray) -> IntArray:
         """X * x, exactly; the fraction bits of the result say the rest."""
@@ -117,8 +131,14 @@ class FixedInterpreter(Interpreter[IntArray]):
         return np.asarray(windows(x, node, np.iinfo(np.int64).min).max(axis=(-1, -2)), dtype=np.int64)
 
     def truncate(self, node: Truncate, x: IntArray) -> IntArray:
-        """Shift, rounding down."""
-        return x >> self._shift(node)
+        """The shift."""
+        return self._rounded(node, x)
+
+    def _rounded(self, node: Relu | Truncate, x: IntArray) -> IntArray:
+        shift = self._shift(node)
+        if self._coins is None or shift == 0:
+            return (x + (1 << shift >> 1)) >> shift
+        return (x + self._coins.ring(x.shape, shift).astype(np.int64)) >> shift
 
     def _wrap(self, values: IntArray) -> IntArray:
         return wrap(values, self._ring.ring_bits)
@@ -133,17 +153,18 @@ class FixedInterpreter(Interpreter[IntArray]):
 
     def _check(self, node: Node, values: IntArray) -> None:
         bound = 1 << (self._ring.comparison_bits[node.name] - 1)
+        if isinstance(node, Relu) and self._shift(node):
+            bound -= 1 << self._shift(node)
         if self._check_range and values.size and not (-bound < values.min() and values.max() < bound):
-            bits = bound.bit_length() - 1
-            raise FixedPointRangeError(f"node {node.name}: expected values below 2^{bits} in magnitude")
+            raise FixedPointRangeError(f"node {node.name}: expected values below {bound} in magnitude")
 
 
 def fixed_logits(
-    artifact: Artifact, pictures: NDArray[np.floating], *, check_range: bool = False
+    artifact: Artifact, pictures: NDArray[np.floating], *, check_range: bool = False, coins: Prg | None = None
 ) -> tuple[IntArray, NDArray[np.float64]]:
-    """Integer and real logits (N, classes) of preprocessed pictures (N, C, H, W)."""
+    """Integer and real logits (N, classes) of preprocessed pictures (N, C, H, W); see FixedInterpreter."""
     graph, ring = artifact.public.graph, artifact.public.ring
     weights = quantise_weights(graph, ring, artifact.weights)
-    interpreter = FixedInterpreter(ring, artifact.masks, weights, check_range=check_range)
+    interpreter = FixedInterpreter(ring, artifact.masks, weights, check_range=check_range, coins=coins)
     logits = interpreter.run(graph, encode_input(pictures, graph, ring))
     return logits, logits_to_float(logits, graph, ring)

@@ -3,10 +3,12 @@
     milliseconds = MACs * ns_per_mac(l) + sum over gates of max(server, client) ns(k)
                    + the busier direction's bytes / rate + round trips * RTT
 
+where a ReLU that drops t of its k bits costs what its K = k - t bits cost.
+
 The cost model proper is pi_system/cost. It builds on the protocols, which the exporter must not import (the plaintext
 and the secure arm meet in artifact and program only), and needs a checked artifact, which an export's candidates are
 not yet. An order of candidates is all that is wanted here, so this is the sum without chunks, overlap and fixed costs,
-with a dealer's ReLU in variant "bit".
+with a dealer's ReLU.
 """
 
 from math import prod
@@ -35,6 +37,8 @@ def online_ms(graph: Graph, ring: RingConfig, link: tuple[float, float] = LAN) -
         if not isinstance(node, Relu | MaxPool2d | Square):
             continue
         count, bits = _elements(node), ring.comparison_bits[node.name]
+        if isinstance(node, Relu):
+            bits -= ring.frac_bits[node.inputs[0]] - ring.frac_bits[node.name]
         opened = not isinstance(node, Square)
         compute_ns += count * (_relu_ns(bits) if opened else _SQUARE_NS)
         down_bits += count * (bits + 1 if opened else ring.ring_bits)

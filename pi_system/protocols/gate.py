@@ -1,9 +1,12 @@
 """The seam every activation protocol fits: a fixed number of server-message, client-reply exchanges on flat batches.
 
-A gate evaluates f on ``count`` ring elements of one layer: f(y) = ReLU(y) >> shift or, of kind "square", y * y.
-Before it the server holds the share y_0, the client y_1 (known to it since the offline phase), y_0 + y_1 = y mod 2^l,
-|y| < 2^(k-1) as a signed number. After it the server holds D = f(y) - r mod 2^l, the client the mask r it chose
-offline.
+A gate evaluates f on ``count`` ring elements of one layer: f(y) = max(0, R(y / 2^t)), t = ``shift``, or, of kind
+"square", y * y. R rounds to a neighbouring integer: to the nearest one (protocols that compare shares), or to either,
+up with probability (y mod 2^t) / 2^t by a coin that neither party knows (``relu_dcf``). No protocol rounds by anything
+that a party knows: an error that depends on the client's share would tell it weights.
+Before a gate the server holds the share y_0, the client y_1 (known to it since the offline phase), y_0 + y_1 = y mod
+2^l, |y| < 2^(k-1) - 2^t as a signed number. After it the server holds D = f(y) - r mod 2^l, the client the mask r it
+chose offline.
 
 The executor drives a gate chunk by chunk, so that computing and sending overlap; for exchange i of 0..round_trips-1:
 
@@ -35,8 +38,9 @@ class GateSpec:
         kind: which function.
         count: n, number of ring elements.
         ring_bits: l.
-        comparison_bits: k, the input satisfies |y| < 2^(k-1). Of a square 2k - 1 <= l, so that the result fits.
-        shift: bits dropped from the output (0 for a plain ReLU, and for every square).
+        comparison_bits: k, the input satisfies |y| < 2^(k-1) - 2^t (2^(k-1) without a shift). Of a square 2k - 1 <= l,
+            so that the result fits.
+        shift: t, bits dropped from the output (0 for a plain ReLU, and for every square).
     """
 
     count: int
@@ -53,8 +57,8 @@ class GateSpec:
             raise ConfigError(
                 f"bits: expected 2 <= comparison <= ring <= 64, found {self.comparison_bits}, {self.ring_bits}"
             )
-        if not 0 <= self.shift < self.comparison_bits:
-            raise ConfigError(f"shift: expected 0..{self.comparison_bits - 1}, found {self.shift}")
+        if not 0 <= self.shift <= self.comparison_bits - 2:
+            raise ConfigError(f"shift: expected 0..{self.comparison_bits - 2}, found {self.shift}")
         if self.kind == "square" and (self.shift or 2 * self.comparison_bits - 1 > self.ring_bits):
             raise ConfigError(
                 f"square: expected no shift and 2 * comparison bits - 1 <= {self.ring_bits}, "
@@ -66,6 +70,16 @@ class GateSpec:
         found = (y_share.shape, fresh_mask.shape)
         if found != ((self.count,), (self.count,)):
             raise LocalProtocolError(f"gate: expected shares of {self.count}, found {found[0]}, {found[1]}")
+
+    @property
+    def opened_bits(self) -> int:
+        """K = k - t: bits of a value that is truncated before it is compared."""
+        return self.comparison_bits - self.shift
+
+    @property
+    def half(self) -> int:
+        """What is added to y before its low bits are dropped, so that it is rounded to the nearest integer."""
+        return (1 << self.shift) >> 1
 
     @property
     def block(self) -> int:

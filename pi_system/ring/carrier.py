@@ -55,22 +55,6 @@ class Ring:
         signed: NDArray[np.int64] = (x.astype(np.uint64) << up).astype(np.int64) >> np.int64(64 - self.bits)
         return signed
 
-    def truncate_share(self, x: RingArray, shift: int, party: int) -> RingArray:
-        """Local truncation of one additive share by ``shift`` bits (SecureML, Mohassel and Zhang 2017, 4.1).
-
-        Party 0 shifts its share, party 1 the negation of its share. The sum is floor(x / 2^shift) or that + 1, and
-        wrong with probability |x| / 2^l an element.
-        """
-        if shift == 0:
-            return x
-        down = self.dtype.type(shift)
-        kept: RingArray
-        if party == 0:
-            kept = self.reduce(x) >> down
-        else:
-            kept = np.negative(self.reduce(np.negative(x)) >> down)
-        return kept
-
 
 def wire(x: NDArray[Any]) -> memoryview:
     """The little-endian bytes of an array, without a copy if it is contiguous."""

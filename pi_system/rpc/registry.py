@@ -55,8 +55,6 @@ BACKENDS: Final[Backends] = {
     "gmw": "pi_system.rpc.two_party_backend",
     "gc": "pi_system.rpc.two_party_backend",
     "fss": "pi_system.rpc.fss_backend",
-    "fss-bit": "pi_system.rpc.fss_backend",
-    "fss-arith": "pi_system.rpc.fss_backend",
     "crypten": "pi_system.rpc.crypten_backend",
 }
 

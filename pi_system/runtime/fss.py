@@ -23,7 +23,7 @@ from pi_system.offline.seeds import PartySeed
 from pi_system.offline.server import masked_weights, receive_picture
 from pi_system.offline.weights import fetch_weights, offer_weights, weight_seed
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
-from pi_system.protocols.relu_dcf import DcfRelu, Variant
+from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.protocols.square import SquareClient, SquareServer, dealt
 from pi_system.ring.carrier import RingArray
 from pi_system.runtime.parties import ACK, ClientParty, ServerParty
@@ -34,10 +34,10 @@ __all__ = ["FssClient", "FssServer"]
 class FssServer(ServerParty):
     """Party 0 of backend ``fss``; a ServerRuntime. One instance a session."""
 
-    def __init__(self, artifact: Artifact, store: Path, pairing_id: str, *, variant: Variant = "bit", **options: Any):
-        """See ServerParty; ``variant`` of the comparison must be the client's, too."""
-        super().__init__(artifact, f"fss-{variant}", store, pairing_id, **options)
-        self.relu = DcfRelu(variant, threads=available_threads())
+    def __init__(self, artifact: Artifact, store: Path, pairing_id: str, **options: Any):
+        """See ServerParty."""
+        super().__init__(artifact, "fss", store, pairing_id, **options)
+        self.relu = DcfRelu(threads=available_threads())
 
     @cached_property
     def layout(self) -> Layout:
@@ -49,7 +49,7 @@ class FssServer(ServerParty):
         self.store.check_room(count * self.layout.nbytes)
         seed = weight_seed(self.model_folder)
         offer_weights(masked_weights(self.graph, self.weights, seed, self.ring), seed, peer)
-        channel, watch = dealer(make_request(self.public, self.relu.variant)), profiler_of(peer)
+        channel, watch = dealer(make_request(self.public)), profiler_of(peer)
         try:
             channel.send(seed)
             for _ in range(count):
@@ -86,12 +86,10 @@ class FssServer(ServerParty):
 class FssClient(ClientParty):
     """Party 1 of backend ``fss``; a ClientRuntime. One instance a session."""
 
-    def __init__(
-        self, public: PublicArtifact, store: Path, pairing_id: str, *, variant: Variant = "bit", **options: Any
-    ):
-        """See ClientParty; ``variant`` of the comparison must be the server's, too."""
-        super().__init__(public, f"fss-{variant}", store, pairing_id, **options)
-        self.relu = DcfRelu(variant, threads=available_threads())
+    def __init__(self, public: PublicArtifact, store: Path, pairing_id: str, **options: Any):
+        """See ClientParty."""
+        super().__init__(public, "fss", store, pairing_id, **options)
+        self.relu = DcfRelu(threads=available_threads())
 
     @cached_property
     def layout(self) -> Layout:
@@ -103,7 +101,7 @@ class FssClient(ClientParty):
         self.store.check_room(count * self.layout.nbytes)
         masked = fetch_weights(self.model_folder, self.graph, self.ring, peer)
         layers = {node.name: RingLayer(node, masked[node.name]) for node in self.weighted}
-        channel, watch = dealer(make_request(self.public, self.relu.variant)), profiler_of(peer)
+        channel, watch = dealer(make_request(self.public)), profiler_of(peer)
         try:
             for _ in range(count):
                 watch.enter("linear")

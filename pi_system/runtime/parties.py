@@ -16,7 +16,7 @@ from pi_system.backends.secure_walk import argmax_index_bits
 from pi_system.channel.base import Channel
 from pi_system.errors import LocalProtocolError
 from pi_system.offline.layout import Bundle, Layout
-from pi_system.offline.schedule import Remask, plan
+from pi_system.offline.schedule import Remask, Truncation, plan
 from pi_system.offline.seeds import PartySeed
 from pi_system.offline.store import MaterialStore
 from pi_system.online.client import ClientMaterial, answer_gates, open_logits, send_pictures
@@ -113,13 +113,21 @@ class ServerParty(_Party):
             bias = self.ring.from_signed(self.weights[f"{node.name}.bias"])
             bias = bias.reshape(1, -1, *(1,) * (len(node.shape) - 1))
             offsets[node.name] = np.concatenate([self.linear_share(bundle, node) for bundle in bundles]) + bias
-        differences = {
-            step.name: np.stack([b.section(f"{step.name}/difference").view(self.ring.dtype) for b in bundles])
-            for step in self.schedule.steps
-            if isinstance(step, Remask)
-        }
+
+        def stacked(name: str) -> RingArray:
+            return np.stack([bundle.section(name).view(self.ring.dtype) for bundle in bundles])
+
+        steps = self.schedule.steps
         return ServerMaterial(
-            offsets, differences, lambda i, name, spec: self.gate(bundles[i], name, spec), len(bundles)
+            offsets=offsets,
+            truncations={
+                step.name: (stacked(f"{step.name}/offset"), stacked(f"{step.name}/correction"))
+                for step in steps
+                if isinstance(step, Truncation)
+            },
+            differences={step.name: stacked(f"{step.name}/difference") for step in steps if isinstance(step, Remask)},
+            gates=lambda i, name, spec: self.gate(bundles[i], name, spec),
+            batch=len(bundles),
         )
 
 

@@ -45,7 +45,7 @@ def test_declared_cost_is_the_counted_cost(seed, backend, tmp_path):
     if relu is not None:
         costs = [gate_protocol(spec, relu).cost(spec) for spec in specs]
     else:
-        costs = [cost(spec) if spec.kind == "square" else DcfRelu("bit").cost(spec) for spec in specs]
+        costs = [cost(spec) if spec.kind == "square" else DcfRelu().cost(spec) for spec in specs]
     down = sum(each.server_to_client_bytes for each in costs)
     up = sum(each.client_to_server_bytes for each in costs)
     assert "square" in kinds

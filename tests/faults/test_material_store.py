@@ -21,7 +21,7 @@ ID = "0" * 31 + "1"
 
 
 def open_store(root, **changes):
-    fields = {"role": "client", "digest": "d" * 64, "backend": "fss-bit", "pairing_id": "ab" * 16}
+    fields = {"role": "client", "digest": "d" * 64, "backend": "fss", "pairing_id": "ab" * 16}
     return MaterialStore(root, limit_bytes=1 << 20, **(fields | changes))
 
 
@@ -94,7 +94,7 @@ def test_a_truncated_file_is_noticed(tmp_path, size):
         store.load(ID, LAYOUT)
 
 
-@pytest.mark.parametrize("change", [{"digest": "e" * 64}, {"role": "server"}, {"backend": "fss-arith"}])
+@pytest.mark.parametrize("change", [{"digest": "e" * 64}, {"role": "server"}, {"backend": "gmw"}])
 def test_material_of_another_model_role_or_backend_is_refused(tmp_path, change):
     filled(tmp_path)
     other = open_store(tmp_path, **change)

@@ -22,18 +22,15 @@ class Gates(NamedTuple):
     cost: GateCost
 
 
-def _dcf(variant: Any) -> Callable[..., Gates]:
-    def make(spec: GateSpec, client_share: Any, fresh_mask: Any) -> Gates:
-        relu = DcfRelu(variant)
-        seed0, seed1, salt = fresh_seed(), fresh_seed(), fresh_seed()
-        key, corrections = relu.deal(spec, seed0, seed1, salt)
-        packed = relu.mask_share(spec, seed1, salt, client_share)
-        masked = relu.receive_masked(spec, seed0, salt, packed.data).view(np.uint8)
-        server = relu.server_gate(spec, seed=seed0, salt=salt, key=key, corrections=corrections, masked=masked)
-        client = relu.client_gate(spec, seed=seed1, salt=salt, key=key, fresh_mask=fresh_mask)
-        return Gates(server, client, relu.cost(spec))
-
-    return make
+def _dcf(spec: GateSpec, client_share: Any, fresh_mask: Any) -> Gates:
+    relu = DcfRelu()
+    seed0, seed1, salt = fresh_seed(), fresh_seed(), fresh_seed()
+    key, corrections = relu.deal(spec, seed0, seed1, salt)
+    packed = relu.mask_share(spec, seed1, salt, client_share)
+    masked = relu.receive_masked(spec, seed0, salt, packed.data).view(np.uint8)
+    server = relu.server_gate(spec, seed=seed0, salt=salt, key=key, corrections=corrections, masked=masked)
+    client = relu.client_gate(spec, seed=seed1, salt=salt, key=key, fresh_mask=fresh_mask)
+    return Gates(server, client, relu.cost(spec))
 
 
 def _ot(relu: OtGate) -> Callable[..., Gates]:
@@ -49,11 +46,12 @@ def _ot(relu: OtGate) -> Callable[..., Gates]:
 
 
 PROTOCOLS: dict[str, Callable[..., Gates]] = {
-    "dcf-bit": _dcf("bit"),
-    "dcf-arith": _dcf("arith"),
+    "dcf": _dcf,
     "gmw": _ot(GMW),
     "gc": _ot(GC),
 }
+STOCHASTIC = {"dcf"}
+"""Protocols that round to either neighbour; the others round to the nearest."""
 MAX_COMPARISON_BITS = {"gmw": 37}
 
 

@@ -15,7 +15,7 @@ class _Noisy(FixedInterpreter):
 
     def _draw(self, low: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
         if self.extreme:
-            return np.full(shape, max(low, self.extreme), dtype=np.int64)
+            return np.full(shape, self.extreme, dtype=np.int64)
         return self.rng.integers(low, 2, shape)
 
     def relu(self, node: Relu, x: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -23,7 +23,8 @@ class _Noisy(FixedInterpreter):
         if self._shift(node) == 0:
             return exact
         mask = self._masks.get(node.name, np.ones(node.shape, dtype=bool))
-        return exact + np.where(mask, self._draw(0, x.shape), self._draw(-1, x.shape))
+        noisy = exact + self._draw(-1, x.shape)
+        return np.where(mask, np.maximum(noisy, 0), noisy)
 
     def truncate(self, node: Truncate, x: NDArray[np.int64]) -> NDArray[np.int64]:
         exact = super().truncate(node, x)

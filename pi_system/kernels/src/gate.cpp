@@ -1,6 +1,5 @@
 #include "gate.h"
 
-#include "dcf_arith.h"
 #include "dcf_bit.h"
 #include "pack.h"
 #include "parallel.h"
@@ -8,14 +7,12 @@
 
 namespace pi {
 
-size_t Gate::key_block_bytes() const {
-    return arith ? arith_block_bytes(low_bits(), ring_bytes()) : bit_block_bytes(low_bits());
-}
+size_t Gate::key_block_bytes() const { return bit_block_bytes(low_bits()); }
 size_t Gate::server_message_bytes(size_t count) const {
-    return packed_bytes(count, compare_bits) + (arith ? 0 : packed_bytes(count, 1));
+    return packed_bytes(count, opened_bits()) + packed_bytes(count, 1);
 }
 size_t Gate::client_message_bytes(size_t count) const {
-    return packed_bytes(count, ring_bits) + (arith ? 0 : packed_bytes(count, 1));
+    return packed_bytes(count, ring_bits) + packed_bytes(count, 1);
 }
 
 namespace {
@@ -95,48 +92,30 @@ void masks_of(const Backend &be, const Gate &gate, const AesKey &key, size_t blo
     for (size_t i = 0; i < LANES; i++) out[i] &= low_mask(gate.compare_bits);
 }
 
-// c = 2^(k-f), the weight of a carry out of the masked value after truncation.
+// 2^K, the weight of a carry out of the opened value.
 PI_INLINE uint64_t carry_weight(const Gate &gate) {
-    const int exponent = gate.compare_bits - gate.shift;
-    return exponent >= 64 ? 0 : uint64_t{1} << exponent;
+    return gate.opened_bits() >= 64 ? 0 : uint64_t{1} << gate.opened_bits();
 }
 
-// Party's share of the output from the opened bits e (variant "bit"); `dealt` are its 5 shares.
-PI_INLINE void combine_bit_body(const Backend &, const Gate &gate, int party, const uint64_t *xh, uint32_t e,
-                                const Lanes *dealt, uint64_t *out) {
+// Party's share of the output from the opened bits e; `dealt` are its 5 shares.
+PI_INLINE void combine_body(const Backend &, const Gate &gate, int party, const uint64_t *opened, uint32_t e,
+                            const Lanes *dealt, uint64_t *out) {
     const uint64_t one = party == 0;
     for (size_t i = 0; i < LANES; i++) {
-        const uint64_t s = 1 ^ (xh[i] >> (gate.compare_bits - 1));
+        const uint64_t s = 1 ^ (opened[i] >> (gate.opened_bits() - 1));
         const uint64_t g = s ^ ((e >> i) & 1);
         const uint64_t gm = uint64_t{0} - g, sm = uint64_t{0} - s;
         const uint64_t factor = (dealt[0][i] & ~gm) | ((one - dealt[0][i]) & gm);
         const uint64_t low = (dealt[1][i] & ~sm) | (dealt[2][i] & sm);
         const uint64_t high = (dealt[3][i] & ~sm) | (dealt[4][i] & sm);
-        out[i] = factor * (xh[i] >> gate.shift) - ((low & ~gm) | (high & gm));
+        out[i] = factor * opened[i] - ((low & ~gm) | (high & gm));
     }
 }
 
-// The same for variant "arith"; `w` are the shares from the comparison key, `dealt` the party's 3 shares.
-PI_INLINE void combine_arith_body(const Backend &, const Gate &gate, int party, const uint64_t *xh,
-                                  const Lanes *w, const Lanes *dealt, uint64_t *out) {
-    const uint64_t one = party == 0, c = carry_weight(gate);
-    for (size_t i = 0; i < LANES; i++) {
-        const uint64_t sm = (xh[i] >> (gate.compare_bits - 1)) - 1;  // all ones where s = 1
-        const uint64_t u = dealt[0][i] + w[0][i], x = xh[i] >> gate.shift;
-        const uint64_t zero = u * x - dealt[1][i] - w[1][i];
-        const uint64_t other = (one - u) * x - dealt[2][i] + w[1][i] - c * w[2][i];
-        out[i] = (zero & ~sm) | (other & sm);
-    }
-}
-
-PI_BOTH(combine_bit, combine_bit_body,
-        (const Backend &be, const Gate &gate, int party, const uint64_t *xh, uint32_t e, const Lanes *dealt,
+PI_BOTH(combine, combine_body,
+        (const Backend &be, const Gate &gate, int party, const uint64_t *opened, uint32_t e, const Lanes *dealt,
          uint64_t *out),
-        (be, gate, party, xh, e, dealt, out))
-PI_BOTH(combine_arith, combine_arith_body,
-        (const Backend &be, const Gate &gate, int party, const uint64_t *xh, const Lanes *w,
-         const Lanes *dealt, uint64_t *out),
-        (be, gate, party, xh, w, dealt, out))
+        (be, gate, party, opened, e, dealt, out))
 
 // Calls f(block of the range, public key of that block) over the range, each thread its own part.
 template <class F>
@@ -157,15 +136,15 @@ void for_blocks(const Range &range, const uint8_t *salt, F f) {
     });
 }
 
-void mask_low(const Gate &gate, const uint64_t *xh, uint64_t *low) {
-    for (size_t i = 0; i < LANES; i++) low[i] = xh[i] & low_mask(gate.low_bits());
+void mask_low(const Gate &gate, const uint64_t *opened, uint64_t *low) {
+    for (size_t i = 0; i < LANES; i++) low[i] = opened[i] & low_mask(gate.low_bits());
 }
 
-// Server's dealt values of variant "bit" before party 1's shares are taken off.
-void bit_values(const Gate &gate, const uint64_t *mask, const Block *root0, const Block *root1, Lanes *out) {
+// Server's dealt values before party 1's shares are taken off; `mask` is R = r' >> t.
+void dealt_values(const Gate &gate, const uint64_t *mask, const Block *root0, const Block *root1, Lanes *out) {
     const uint64_t c = carry_weight(gate);
     for (size_t i = 0; i < LANES; i++) {
-        const uint64_t m = mask[i] >> (gate.compare_bits - 1), r = mask[i] >> gate.shift;
+        const uint64_t r = mask[i], m = r >> (gate.opened_bits() - 1);
         const uint64_t rho = m ^ (((root0[i].lo ^ root1[i].lo) / OUTPUT_BIT) & 1);
         const uint64_t carried = r - c * m, rm = uint64_t{0} - rho;
         out[0][i] = rho;
@@ -173,19 +152,6 @@ void bit_values(const Gate &gate, const uint64_t *mask, const Block *root0, cons
         out[2][i] = carried & rm;
         out[3][i] = r & ~rm;
         out[4][i] = carried & ~rm;
-    }
-}
-
-// The same for variant "arith", and the payload of the key.
-void arith_values(const Gate &gate, const uint64_t *mask, Lanes *out, Lanes *beta) {
-    for (size_t i = 0; i < LANES; i++) {
-        const uint64_t m = mask[i] >> (gate.compare_bits - 1), r = mask[i] >> gate.shift;
-        out[0][i] = m;
-        out[1][i] = m * r;
-        out[2][i] = r - m * r;
-        beta[0][i] = 1 - 2 * m;
-        beta[1][i] = (1 - 2 * m) * r;
-        beta[2][i] = uint64_t{0} - m;
     }
 }
 
@@ -201,23 +167,20 @@ void deal_block(const Gate &gate, const PartyKeys (&party)[2], size_t block, con
                 uint8_t *words, uint8_t *server) {
     const Backend &be = backend();
     alignas(64) Block root[2][LANES];
-    Lanes mask[2], low, values[5], beta[3], shares[5];
+    Lanes mask[2], low, values[5], shares[5];
     for (int b = 0; b < 2; b++) {
         roots(be, party[b].root, block, root[b]);
         masks_of(be, gate, party[b].mask, block, mask[b]);
     }
-    for (size_t i = 0; i < LANES; i++) mask[0][i] = (mask[0][i] + mask[1][i]) & low_mask(gate.compare_bits);
+    // The sum is taken modulo 2^k before its low bits go: they stay uniform to whoever knows one summand.
+    for (size_t i = 0; i < LANES; i++)
+        mask[0][i] = ((mask[0][i] + mask[1][i]) & low_mask(gate.compare_bits)) >> gate.shift;
     mask_low(gate, mask[0], low);
-    if (gate.arith) {
-        arith_values(gate, mask[0], values, beta);
-        arith_deal(be, gate.ring_bytes(), key, root[0], root[1], low, beta, gate.low_bits(), words);
-    } else {
-        bit_values(gate, mask[0], root[0], root[1], values);
-        be.bit_deal(key, root[0], root[1], low, gate.low_bits(), words);
-    }
+    dealt_values(gate, mask[0], root[0], root[1], values);
+    be.bit_deal(key, root[0], root[1], low, gate.low_bits(), words);
     const size_t width = gate.ring_bytes();
-    seeded_shares(be, party[1].share, block, gate.shares(), width, shares);
-    for (size_t p = 0; p < gate.shares(); p++) {
+    seeded_shares(be, party[1].share, block, SHARES, width, shares);
+    for (size_t p = 0; p < SHARES; p++) {
         for (size_t i = 0; i < LANES; i++) values[p][i] -= shares[p][i];
         store_lanes(values[p], width, LANES, ~uint64_t{0}, server + p * LANES * width);
     }
@@ -252,54 +215,25 @@ void relu_server_send(const Gate &gate, const Range &range, const uint8_t *key, 
                       uint8_t *state) {
     const Backend &be = backend();
     const AesKey root_key = derive_key(seed0, ROOT, salt);
-    uint8_t *bits = message + packed_bytes(range.count, gate.compare_bits);
+    uint8_t *bits = message + packed_bytes(range.count, gate.opened_bits());
     const size_t first = range.first / LANES;
-    const auto block = [&](size_t j, const AesKey *block_key) {
+    for_blocks(range, salt, [&](size_t j, const AesKey &block_key) {
         const size_t n = range.left(j), at = j * LANES;
-        Lanes y, mask, xh;
+        alignas(64) Block root[LANES];
+        Lanes y, mask, opened, low;
         load_lanes(static_cast<const uint8_t *>(share) + at * gate.ring_bytes(), gate.ring_bytes(), n, y);
         load_lanes(static_cast<const uint8_t *>(masked) + at * gate.mask_bytes(), gate.mask_bytes(), n, mask);
-        for (size_t i = 0; i < LANES; i++) xh[i] = (y[i] + mask[i]) & low_mask(gate.compare_bits);
-        pack_lanes(be, xh, gate.compare_bits, n, message + at / 8 * static_cast<size_t>(gate.compare_bits));
+        for (size_t i = 0; i < LANES; i++)
+            opened[i] = ((y[i] + mask[i]) & low_mask(gate.compare_bits)) >> gate.shift;
+        pack_lanes(be, opened, gate.opened_bits(), n, message + at / 8 * static_cast<size_t>(gate.opened_bits()));
         uint8_t *st = state + j * gate.state_block_bytes();
-        store_lanes(xh, gate.arith ? 8 : gate.mask_bytes(), LANES, ~uint64_t{0}, st);
-        if (block_key == nullptr) return;
-        alignas(64) Block root[LANES];
-        Lanes low;
+        store_lanes(opened, gate.mask_bytes(), LANES, ~uint64_t{0}, st);
         roots(be, root_key, first + j, root);
-        mask_low(gate, xh, low);
+        mask_low(gate, opened, low);
         const uint8_t *words = key + (first + j) * gate.key_block_bytes();
-        const uint32_t e = be.bit_eval(*block_key, root, 0, words, gate.low_bits(), low);
+        const uint32_t e = be.bit_eval(block_key, root, 0, words, gate.low_bits(), low);
         put_bits(e, n, bits + at / 8);
         std::memcpy(st + LANES * gate.mask_bytes(), &e, 4);
-    };
-    if (gate.arith)
-        parallel_for(range.blocks(), GROUP, range.threads, [&](size_t begin, size_t end) {
-            for (size_t j = begin; j < end; j++) block(j, nullptr);
-        });
-    else
-        for_blocks(range, salt, [&](size_t j, const AesKey &block_key) { block(j, &block_key); });
-}
-
-void relu_server_eval(const Gate &gate, const Range &range, const uint8_t *key, const uint8_t *seed0,
-                      const uint8_t *salt, const uint8_t *server, uint8_t *state) {
-    if (!gate.arith) return;
-    const Backend &be = backend();
-    const AesKey root_key = derive_key(seed0, ROOT, salt);
-    const size_t first = range.first / LANES, width = gate.ring_bytes();
-    for_blocks(range, salt, [&](size_t j, const AesKey &block_key) {
-        alignas(64) Block root[LANES];
-        Lanes xh, low, w[3], dealt[3], share;
-        uint8_t *st = state + j * gate.state_block_bytes();
-        load_lanes(st, 8, LANES, xh);
-        mask_low(gate, xh, low);
-        roots(be, root_key, first + j, root);
-        arith_eval(be, width, block_key, root, 0, key + (first + j) * gate.key_block_bytes(), gate.low_bits(),
-                   low, w);
-        const uint8_t *blob = server + (first + j) * gate.server_block_bytes();
-        for (size_t p = 0; p < 3; p++) load_lanes(blob + p * LANES * width, width, LANES, dealt[p]);
-        combine_arith(be, gate, 0, xh, w, dealt, share);
-        std::memcpy(st + 8 * LANES, share, sizeof share);
     });
 }
 
@@ -307,27 +241,22 @@ void relu_client_reply(const Gate &gate, const Range &range, const uint8_t *key,
                        const uint8_t *salt, const uint8_t *message, const void *next_mask, uint8_t *reply) {
     const Backend &be = backend();
     const AesKey root_key = derive_key(seed1, ROOT, salt), share_key = derive_key(seed1, SHARE, salt);
-    const uint8_t *bits_in = message + packed_bytes(range.count, gate.compare_bits);
+    const uint8_t *bits_in = message + packed_bytes(range.count, gate.opened_bits());
     uint8_t *bits_out = reply + packed_bytes(range.count, gate.ring_bits);
     const size_t first = range.first / LANES, width = gate.ring_bytes();
     for_blocks(range, salt, [&](size_t j, const AesKey &block_key) {
         const size_t n = range.left(j), at = j * LANES;
         alignas(64) Block root[LANES];
-        Lanes xh, low, dealt[5], next, share;
-        unpack_lanes(be, message + at / 8 * static_cast<size_t>(gate.compare_bits), gate.compare_bits, n, xh);
-        mask_low(gate, xh, low);
+        Lanes opened, low, dealt[SHARES], next, share;
+        const size_t bytes_in = at / 8 * static_cast<size_t>(gate.opened_bits());
+        unpack_lanes(be, message + bytes_in, gate.opened_bits(), n, opened);
+        mask_low(gate, opened, low);
         roots(be, root_key, first + j, root);
-        seeded_shares(be, share_key, first + j, gate.shares(), width, dealt);
+        seeded_shares(be, share_key, first + j, SHARES, width, dealt);
         const uint8_t *words = key + (first + j) * gate.key_block_bytes();
-        if (gate.arith) {
-            Lanes w[3];
-            arith_eval(be, width, block_key, root, 1, words, gate.low_bits(), low, w);
-            combine_arith(be, gate, 1, xh, w, dealt, share);
-        } else {
-            const uint32_t e1 = be.bit_eval(block_key, root, 1, words, gate.low_bits(), low);
-            put_bits(e1, n, bits_out + at / 8);
-            combine_bit(be, gate, 1, xh, e1 ^ get_bits(bits_in + at / 8, n), dealt, share);
-        }
+        const uint32_t e1 = be.bit_eval(block_key, root, 1, words, gate.low_bits(), low);
+        put_bits(e1, n, bits_out + at / 8);
+        combine(be, gate, 1, opened, e1 ^ get_bits(bits_in + at / 8, n), dealt, share);
         load_lanes(static_cast<const uint8_t *>(next_mask) + at * width, width, n, next);
         for (size_t i = 0; i < LANES; i++) share[i] -= next[i];
         pack_lanes(be, share, gate.ring_bits, n, reply + at / 8 * static_cast<size_t>(gate.ring_bits));
@@ -343,19 +272,14 @@ void relu_server_finish(const Gate &gate, const Range &range, const uint8_t *ser
         for (size_t j = begin; j < end; j++) {
             const size_t n = range.left(j), at = j * LANES;
             const uint8_t *st = state + j * gate.state_block_bytes();
-            Lanes theirs, share;
+            Lanes theirs, share, opened, dealt[SHARES];
+            uint32_t e0;
             unpack_lanes(be, reply + at / 8 * static_cast<size_t>(gate.ring_bits), gate.ring_bits, n, theirs);
-            if (gate.arith) {
-                std::memcpy(share, st + 8 * LANES, sizeof share);
-            } else {
-                Lanes xh, dealt[5];
-                uint32_t e0;
-                load_lanes(st, gate.mask_bytes(), LANES, xh);
-                std::memcpy(&e0, st + LANES * gate.mask_bytes(), 4);
-                const uint8_t *blob = server + (first + j) * gate.server_block_bytes();
-                for (size_t p = 0; p < 5; p++) load_lanes(blob + p * LANES * width, width, LANES, dealt[p]);
-                combine_bit(be, gate, 0, xh, e0 ^ get_bits(bits + at / 8, n), dealt, share);
-            }
+            load_lanes(st, gate.mask_bytes(), LANES, opened);
+            std::memcpy(&e0, st + LANES * gate.mask_bytes(), 4);
+            const uint8_t *blob = server + (first + j) * gate.server_block_bytes();
+            for (size_t p = 0; p < SHARES; p++) load_lanes(blob + p * LANES * width, width, LANES, dealt[p]);
+            combine(be, gate, 0, opened, e0 ^ get_bits(bits + at / 8, n), dealt, share);
             for (size_t i = 0; i < LANES; i++) share[i] += theirs[i];
             store_lanes(share, width, n, low_mask(gate.ring_bits), static_cast<uint8_t *>(out) + at * width);
         }

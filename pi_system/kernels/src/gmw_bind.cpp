@@ -16,7 +16,7 @@ struct Leaves {
         const uint8_t *m = static_cast<const uint8_t *>(widths.data());
         int low = 0;
         for (size_t i = count; i-- > 0;) {
-            if (m[i] < 2 || m[i] > 4) throw nb::value_error("widths: expected 2 to 4 bits");
+            if (m[i] < 1 || m[i] > 4) throw nb::value_error("widths: expected 1 to 4 bits");
             const int left = bits - low, used = left < m[i] ? left : m[i];
             if (used < 1) throw nb::value_error("widths: expected no leaf above the input");
             leaf[i] = {low, used, m[i], i + 1 < count, i == 0};

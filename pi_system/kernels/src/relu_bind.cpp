@@ -6,12 +6,12 @@ using namespace pi;
 
 namespace {
 
-Gate make_gate(bool arith, int ring_bits, int compare_bits, int shift) {
+Gate make_gate(int ring_bits, int compare_bits, int shift) {
     if (ring_bits < 2 || ring_bits > 64) throw nb::value_error("ring_bits: expected 2 to 64");
     if (compare_bits < 2 || compare_bits > ring_bits)
         throw nb::value_error("compare_bits: expected 2 to ring_bits");
-    if (shift < 0 || shift >= compare_bits) throw nb::value_error("shift: expected 0 to compare_bits - 1");
-    return Gate{ring_bits, compare_bits, shift, arith};
+    if (shift < 0 || shift > compare_bits - 2) throw nb::value_error("shift: expected 0 to compare_bits - 2");
+    return Gate{ring_bits, compare_bits, shift};
 }
 
 size_t blocks(size_t n) { return (n + LANES - 1) / LANES; }
@@ -67,19 +67,6 @@ void server_send(const Gate &gate, ConstBytes key, const nb::bytes &seed0, const
     relu_server_send(gate, range, k, s, t, y, m, to, st);
 }
 
-void server_eval(const Gate &gate, ConstBytes key, const nb::bytes &seed0, const nb::bytes &salt,
-                 ConstBytes server, size_t first, size_t count, Bytes state, int threads) {
-    const Range range = make_range(first, count, threads);
-    require_size("state bytes", state.size(), gate.state_block_bytes() * range.blocks());
-    require_cover("key", key.size(), gate.key_block_bytes(), range);
-    require_cover("server", server.size(), gate.server_block_bytes(), range);
-    const uint8_t *s = bytes16("seed0 bytes", seed0), *t = bytes16("salt bytes", salt);
-    const uint8_t *k = key.data(), *v = server.data();
-    uint8_t *st = state.data();
-    nb::gil_scoped_release release;
-    relu_server_eval(gate, range, k, s, t, v, st);
-}
-
 void client_reply(const Gate &gate, ConstBytes key, const nb::bytes &seed1, const nb::bytes &salt,
                   ConstBytes message, ConstElements next_mask, size_t first, Bytes reply, int threads) {
     const Range range =
@@ -114,10 +101,10 @@ void register_relu(nb::module_ &m) {
     nb::class_<Gate>(m, "ReluGate")
         .def(
             "__init__",
-            [](Gate *self, bool arith, int ring_bits, int compare_bits, int shift) {
-                new (self) Gate(make_gate(arith, ring_bits, compare_bits, shift));
+            [](Gate *self, int ring_bits, int compare_bits, int shift) {
+                new (self) Gate(make_gate(ring_bits, compare_bits, shift));
             },
-            nb::arg("arith"), nb::arg("ring_bits"), nb::arg("compare_bits"), nb::arg("shift"))
+            nb::arg("ring_bits"), nb::arg("compare_bits"), nb::arg("shift"))
         .def("key_bytes", [](const Gate &g, size_t n) { return g.key_block_bytes() * blocks(n); })
         .def("server_bytes", [](const Gate &g, size_t n) { return g.server_block_bytes() * blocks(n); })
         .def("state_bytes", [](const Gate &g, size_t n) { return g.state_block_bytes() * blocks(n); })
@@ -130,9 +117,6 @@ void register_relu(nb::module_ &m) {
         .def("server_send", &server_send, nb::arg("key").noconvert(), nb::arg("seed0"), nb::arg("salt"),
              nb::arg("share").noconvert(), nb::arg("masked").noconvert(), nb::arg("first"),
              nb::arg("message").noconvert(), nb::arg("state").noconvert(), nb::arg("threads"))
-        .def("server_eval", &server_eval, nb::arg("key").noconvert(), nb::arg("seed0"), nb::arg("salt"),
-             nb::arg("server").noconvert(), nb::arg("first"), nb::arg("count"), nb::arg("state").noconvert(),
-             nb::arg("threads"))
         .def("client_reply", &client_reply, nb::arg("key").noconvert(), nb::arg("seed1"), nb::arg("salt"),
              nb::arg("message").noconvert(), nb::arg("next_mask").noconvert(), nb::arg("first"),
              nb::arg("reply").noconvert(), nb::arg("threads"))

@@ -32,7 +32,9 @@ __all__ = [
     "correlated_send",
     "flip",
     "random_receive",
+    "random_receive_pairs",
     "random_send",
+    "random_send_pairs",
     "receive_ring",
     "send_ring",
 ]
@@ -85,6 +87,22 @@ def random_receive(cots: Cots, count: int, ring_bits: int) -> tuple[Bytes, RingA
     """U and w_u, (n,)."""
     t, tweak = cots.take(count)
     return (t[:, 0] & np.uint64(1)).astype(np.uint8), words(t, tweak, ring_bits)
+
+
+def random_send_pairs(cots: Cots, delta: Blocks, count: int, ring_bits: int) -> tuple[RingArray, RingArray]:
+    """As ``random_send``, two elements an OT: (2, n) each."""
+    q, tweak = cots.take(count)
+    return _word_pairs(q, tweak, ring_bits), _word_pairs(q ^ delta, tweak, ring_bits)
+
+
+def random_receive_pairs(cots: Cots, count: int, ring_bits: int) -> tuple[Bytes, RingArray]:
+    """As ``random_receive``, two elements an OT: u (n,) and w_u (2, n)."""
+    t, tweak = cots.take(count)
+    return (t[:, 0] & np.uint64(1)).astype(np.uint8), _word_pairs(t, tweak, ring_bits)
+
+
+def _word_pairs(blocks: Blocks, tweak: int, ring_bits: int) -> RingArray:
+    return np.ascontiguousarray(cr_hash(blocks, tweak).T.astype(carrier(ring_bits)))
 
 
 def choose(channel: Channel, choice: Bytes, random_choice: Bytes) -> None:

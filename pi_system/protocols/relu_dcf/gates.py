@@ -6,38 +6,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.errors import CorrelationMismatchError, InvariantError
-from pi_system.kernels import ReluGate, ReluVariant, pack_bits, packed_bytes, unpack_bits
+from pi_system.kernels import ReluGate, pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.gate import GateCost, GateSpec
 from pi_system.ring.carrier import RingArray
 
-__all__ = ["VARIANTS", "DcfRelu", "Variant"]
-
-Variant = ReluVariant
-
-VARIANTS: tuple[Variant, ...] = ("bit", "arith")
+__all__ = ["DcfRelu"]
 
 Bytes = NDArray[np.uint8]
 
 
 @lru_cache(maxsize=256)
-def _kernel(variant: Variant, spec: GateSpec) -> ReluGate:
-    return ReluGate(variant=variant, ring_bits=spec.ring_bits, compare_bits=spec.comparison_bits, shift=spec.shift)
+def _kernel(spec: GateSpec) -> ReluGate:
+    return ReluGate(ring_bits=spec.ring_bits, compare_bits=spec.comparison_bits, shift=spec.shift)
 
 
 class DcfRelu:
-    """The protocol with one choice of variant: sizes, dealing, and the two parties' gates. Holds no secret."""
+    """The protocol: sizes, dealing, and the two parties' gates. Holds no secret."""
 
-    def __init__(self, variant: Variant = "bit", *, threads: int = 1):
-        """``variant``: "bit" or "arith"; ``threads``: cores the kernels use."""
-        self.variant, self.threads = variant, threads
+    def __init__(self, *, threads: int = 1):
+        """``threads``: cores the kernels use."""
+        self.threads = threads
 
     def key_bytes(self, spec: GateSpec) -> int:
         """Bytes of the key, the same for both parties."""
-        return _kernel(self.variant, spec).key_bytes(spec.count)
+        return _kernel(spec).key_bytes(spec.count)
 
     def correction_bytes(self, spec: GateSpec) -> int:
         """Bytes that the dealer sends the server besides the key."""
-        return _kernel(self.variant, spec).server_bytes(spec.count)
+        return _kernel(spec).server_bytes(spec.count)
 
     def masked_message_bytes(self, spec: GateSpec) -> int:
         """Bytes of the client's offline message to the server."""
@@ -45,24 +41,24 @@ class DcfRelu:
 
     def masked_bytes(self, spec: GateSpec) -> int:
         """Bytes of what the server keeps of that message."""
-        return spec.count * _kernel(self.variant, spec).mask_dtype.itemsize
+        return spec.count * _kernel(spec).mask_dtype.itemsize
 
     def cost(self, spec: GateSpec) -> GateCost:
-        """Declared online cost: k bits an element down and l up, and 1 each way in variant "bit"."""
-        opened = packed_bytes(spec.count, 1) if self.variant == "bit" else 0
+        """Declared online cost: K = k - t bits an element down and l up, and 1 each way."""
+        opened = packed_bytes(spec.count, 1)
         return GateCost(
             round_trips=1,
-            server_to_client_bytes=packed_bytes(spec.count, spec.comparison_bits) + opened,
+            server_to_client_bytes=packed_bytes(spec.count, spec.opened_bits) + opened,
             client_to_server_bytes=packed_bytes(spec.count, spec.ring_bits) + opened,
         )
 
     def deal(self, spec: GateSpec, seed0: bytes, seed1: bytes, salt: bytes) -> tuple[Bytes, Bytes]:
         """The dealer: (key for both, corrections for the server) from both parties' gate seeds."""
-        return _kernel(self.variant, spec).deal(spec.count, seed0, seed1, salt, threads=self.threads)
+        return _kernel(spec).deal(spec.count, seed0, seed1, salt, threads=self.threads)
 
     def mask_share(self, spec: GateSpec, seed1: bytes, salt: bytes, share: RingArray) -> Bytes:
         """The client, offline: y_1 + r'_1 mod 2^k, packed, from its share (count,)."""
-        kernel = _kernel(self.variant, spec)
+        kernel = _kernel(spec)
         masked = share.astype(kernel.mask_dtype) + kernel.masks(spec.count, seed1, salt, threads=self.threads)
         packed = np.empty(self.masked_message_bytes(spec), np.uint8)
         pack_bits(masked, spec.comparison_bits, packed)
@@ -70,7 +66,7 @@ class DcfRelu:
 
     def receive_masked(self, spec: GateSpec, seed0: bytes, salt: bytes, packed: memoryview) -> RingArray:
         """The server, offline: y_1 + r' mod 2^k from the client's message, ready for the online phase."""
-        kernel = _kernel(self.variant, spec)
+        kernel = _kernel(spec)
         masked = np.empty(spec.count, kernel.mask_dtype)
         unpack_bits(np.frombuffer(packed, np.uint8), spec.comparison_bits, masked)
         masked += kernel.masks(spec.count, seed0, salt, threads=self.threads)
@@ -105,7 +101,7 @@ class DcfServerGate:
         masked: Bytes,
     ):
         """Check the material's sizes against ``spec``."""
-        self._kernel = _kernel(relu.variant, spec)
+        self._kernel = _kernel(spec)
         self._threads, self._spec = relu.threads, spec
         _check(key, relu.key_bytes(spec))
         _check(corrections, relu.correction_bytes(spec))
@@ -121,7 +117,7 @@ class DcfServerGate:
         self._shares[first] = np.ascontiguousarray(share)
 
     def send(self, exchange: int, first: int, count: int) -> memoryview:
-        """Y + r' mod 2^k (and the masked bit) of a loaded chunk."""
+        """X, the high bits of y + r' mod 2^k, and the masked bit of a loaded chunk."""
         message, self._states[first] = self._kernel.server_send(
             self._key,
             self._seed,
@@ -134,17 +130,7 @@ class DcfServerGate:
         return message.data
 
     def work(self, exchange: int, first: int, count: int) -> None:
-        """Variant "arith" evaluates its key here; "bit" did before it sent."""
-        self._kernel.server_eval(
-            self._key,
-            self._seed,
-            self._salt,
-            self._corrections,
-            count,
-            self._states[first],
-            first=first,
-            threads=self._threads,
-        )
+        """Nothing is left to do while the client works: the key was evaluated before the message left."""
 
     def reply_bytes(self, exchange: int, count: int) -> int:
         """Size of the client's reply."""
@@ -175,7 +161,7 @@ class DcfClientGate:
 
     def __init__(self, relu: DcfRelu, spec: GateSpec, seed: bytes, salt: bytes, key: Bytes, fresh_mask: RingArray):
         """Check the material's sizes against ``spec``."""
-        self._kernel = _kernel(relu.variant, spec)
+        self._kernel = _kernel(spec)
         self._threads = relu.threads
         _check(key, relu.key_bytes(spec))
         self._seed, self._salt, self._key, self._fresh_mask = seed, salt, key, fresh_mask

@@ -34,8 +34,8 @@ class GcServer:
         self._done = 0
 
     def load(self, first: int, share: RingArray) -> None:
-        """Hand in y_0 of a chunk."""
-        self._shares[first] = np.ascontiguousarray(share)
+        """Hand in y_0 of a chunk; half an ulp of the result is added, so that it is rounded to nearest."""
+        self._shares[first] = np.ascontiguousarray(share + share.dtype.type(self._spec.half))
 
     def send(self, exchange: int, first: int, count: int) -> memoryview:
         """The active labels of the share's low k bits."""

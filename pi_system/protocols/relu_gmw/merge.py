@@ -1,18 +1,20 @@
 """Merging neighbouring (less, equal) pairs of a comparison, most significant first, with one message one way.
 
     less  = l_0 ^ e_0 l_1 ^ e_0 e_1 l_2        equal = e_0 e_1 e_2 (if wanted)
+    carry = l_1 ^ e_1 l_2 (if wanted: "less" of the last pairs alone)
 
 The inputs are shared as s ^ t: s is held by the early party, which knows it since the offline phase, t by the late
 party, which learns it online. A product of inputs expands to monomials of t times sums of products of s. For every
-monomial T the parties hold a random bit product (v ^ w = u sigma) of the late party's u and the early party's sigma.
-The late party sends T(t) ^ u for every T and one bit an output, its own new share z being chosen offline:
+monomial T and output the parties hold a random bit product (v ^ w = u sigma) of the late party's u and the early
+party's sigma. The late party sends T(t) ^ u and one bit an output, its own new share z being chosen offline:
 
     late -> early:   T(t) ^ u_T for all T,   m_o = (monomials of t alone) ^ sum_T w_T ^ z_o
     early:           s'_o = m_o ^ (monomials of s alone) ^ sum_T (v_T ^ (T(t) ^ u_T) sigma_T)
 
 So after it the late party's share is known since the offline phase, and the parties' parts are exchanged: levels of
 a tree alternate. Where sigma_T is a fresh input bit alone, that bit is defined as the product's random factor and
-costs nothing; where not, the early party sends sigma_T ^ factor offline, one bit.
+costs nothing; where not, the early party sends sigma_T ^ factor offline, one bit. Where the late party is the receiver
+of the OTs behind the products, one u serves all outputs of a monomial; else each output has its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +26,7 @@ import numpy as np
 from pi_system.errors import InvariantError
 from pi_system.kernels.ot import Bytes
 
-__all__ = ["Merge", "Planes", "Slot", "Variable", "merge"]
+__all__ = ["Merge", "Opening", "Planes", "Slot", "Variable", "last_merge", "merge"]
 
 Planes = Sequence[Bytes] | Bytes
 """Planes one by one, or as the rows of an array."""
@@ -32,7 +34,9 @@ Variable = tuple[str, int]
 """("l", i) or ("e", i)."""
 Monomial = frozenset[Variable]
 Slot = tuple[Monomial, int]
-"""A coefficient: its monomial of t and its output (0 less, 1 equal)."""
+"""A coefficient: its monomial of t and its output (0 less, 1 equal or carry)."""
+Opening = tuple[Monomial, tuple[int, ...]]
+"""A monomial of t that the late party opens under one mask, and the outputs that it serves."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +44,18 @@ class Merge:
     """The symbolic plan of one merge.
 
     Attributes:
-        size: how many pairs are merged, 1 to 3.
-        with_equal: whether "equal" is an output.
+        size: how many pairs are merged, 1 to 4.
+        variables: the inputs, l_0, l_1, .., e_0, ..
         terms: for every output the products it sums.
-        monomials: of t, in message order; one random bit product each (one a coefficient, with a common u).
+        openings: in message order; one OT each.
         coefficients: products of s, by slot.
         free: the input bit that a slot's random factor defines.
     """
 
     size: int
-    with_equal: bool
+    variables: tuple[Variable, ...]
     terms: tuple[tuple[Monomial, ...], ...]
-    monomials: tuple[Monomial, ...]
+    openings: tuple[Opening, ...]
     coefficients: Mapping[Slot, tuple[Monomial, ...]]
     free: Mapping[Slot, Variable]
 
@@ -68,13 +72,7 @@ class Merge:
     @property
     def message_planes(self) -> int:
         """Online bits an element."""
-        return len(self.monomials) + self.outputs
-
-    @property
-    def variables(self) -> tuple[Variable, ...]:
-        """The inputs, l_0, l_1, .., e_0, .."""
-        equals = self.size if self.with_equal else self.size - 1
-        return tuple(("l", i) for i in range(self.size)) + tuple(("e", i) for i in range(equals))
+        return len(self.openings) + self.outputs
 
     def early_inputs(self, factors: Mapping[Slot, Bytes], fresh: Sequence[Bytes]) -> dict[Variable, Bytes]:
         """The early party's shares s: those that factors define, the others from ``fresh`` (one a variable)."""
@@ -101,32 +99,55 @@ class Merge:
 
     def late_message(self, t: Mapping[Variable, Bytes], masks: Planes, offsets: Planes) -> list[Bytes]:
         """Planes to send: ``masks`` are u, ``offsets`` for every output the sum of w and z."""
-        opened = [_product(t, monomial) ^ mask for monomial, mask in zip(self.monomials, masks, strict=True)]
+        opened = [_product(t, monomial) ^ mask for (monomial, _), mask in zip(self.openings, masks, strict=True)]
         return opened + [self.alone(t, output) ^ offsets[output] for output in range(self.outputs)]
 
     def early_outputs(self, message: Planes, sigmas: Mapping[Slot, Bytes], offsets: Planes) -> list[Bytes]:
         """The early party's new shares: ``offsets`` for every output the monomials of s alone and the sum of v."""
-        results = [message[len(self.monomials) + output] ^ offsets[output] for output in range(self.outputs)]
-        opened = dict(zip(self.monomials, message, strict=False))
-        for (monomial, output), sigma in sigmas.items():
-            results[output] ^= opened[monomial] & sigma
+        results = [message[len(self.openings) + output] ^ offsets[output] for output in range(self.outputs)]
+        for (monomial, outputs), opened in zip(self.openings, message, strict=False):
+            for output in outputs:
+                results[output] ^= opened & sigmas[monomial, output]
         return results
 
 
 @lru_cache
 def merge(size: int, with_equal: bool) -> Merge:
-    """The plan for ``size`` pairs."""
-    terms = [tuple(frozenset([("l", i), *(("e", j) for j in range(i))]) for i in range(size))]
+    """The plan for ``size`` pairs whose late party is the OTs' receiver."""
+    terms = [_less(0, size)]
     if with_equal:
         terms.append((frozenset(("e", i) for i in range(size)),))
+    return _merge(size, terms, common=True)
+
+
+@lru_cache
+def last_merge(size: int, low: int) -> Merge:
+    """The plan for ``size`` pairs whose late party is the OTs' sender: less, and carry of the last ``low``, if any."""
+    terms = [_less(0, size)]
+    if low:
+        terms.append(_less(size - low, size))
+    return _merge(size, terms, common=False)
+
+
+def _less(first: int, end: int) -> tuple[Monomial, ...]:
+    """The products whose sum is "less" of pairs [first, end)."""
+    return tuple(frozenset([("l", i), *(("e", j) for j in range(first, i))]) for i in range(first, end))
+
+
+def _merge(size: int, terms: list[tuple[Monomial, ...]], *, common: bool) -> Merge:
     coefficients: dict[Slot, tuple[Monomial, ...]] = {}
+    openings: list[Opening] = []
     for monomial in _proper_subsets([term for output in terms for term in output]):
+        served = []
         for output, products in enumerate(terms):
             rest = tuple(product - monomial for product in products if monomial < product)
             if rest:
                 coefficients[monomial, output] = rest
-    monomials = tuple(dict.fromkeys(monomial for monomial, _ in coefficients))
-    return Merge(size, with_equal, tuple(terms), monomials, coefficients, _free(coefficients))
+                served.append(output)
+        openings += [(monomial, tuple(served))] if common else [(monomial, (output,)) for output in served]
+    named = {variable for output in terms for term in output for variable in term}
+    variables = tuple(sorted(named, key=lambda variable: (variable[0] == "e", variable[1])))
+    return Merge(size, variables, tuple(terms), tuple(openings), coefficients, _free(coefficients))
 
 
 def _proper_subsets(products: Sequence[Monomial]) -> list[Monomial]:

@@ -1,4 +1,8 @@
-"""How a comparison of k - 1 bits is cut: leaves of 2 to 4 bits, groups of up to 3 leaves, up to 3 groups."""
+"""How a comparison of k - 1 bits is cut: leaves of 2 to 4 bits, groups of up to 3 leaves, up to 4 groups.
+
+Where t low bits are dropped, leaves and groups do not cross bit t: the carry out of the low groups is a node of the
+tree.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,13 +11,15 @@ from itertools import product
 
 from pi_system.errors import ConfigError
 from pi_system.kernels.gmw import gmw_word_bytes
-from pi_system.protocols.relu_gmw.merge import Merge, merge
+from pi_system.protocols.relu_gmw.merge import Merge, last_merge, merge
 
 __all__ = ["MAX_COMPARISON_BITS", "Plan", "plan"]
 
 _WIDTHS = (4, 3, 2)
 _GROUP = 3
-MAX_COMPARISON_BITS = _GROUP * _GROUP * _WIDTHS[0] + 1
+_GROUPS = 4
+MAX_COMPARISON_BITS = 37
+"""The widest comparison that can be cut whatever its low bits are: 36 bits, two parts, 12 bits a group."""
 _SILENT_COT_BITS = 0.75  # what one COT costs by Ferret
 
 
@@ -25,11 +31,13 @@ class Plan:
         bits: bits compared, k - 1.
         widths: bits of every leaf; together at least ``bits``.
         groups: leaves of every group.
+        low_groups: how many of the last groups are below bit t; 0 for t = 0.
     """
 
     bits: int
     widths: bytes
     groups: tuple[int, ...]
+    low_groups: int
 
     @cached_property
     def word_bytes(self) -> int:
@@ -43,8 +51,8 @@ class Plan:
 
     @cached_property
     def level2(self) -> Merge:
-        """The merge of the groups' results."""
-        return merge(len(self.groups), False)
+        """The merge of the groups' results, to the comparison's result and the carry out of the low groups."""
+        return last_merge(len(self.groups), self.low_groups)
 
     @property
     def leaf_cots(self) -> int:
@@ -54,7 +62,12 @@ class Plan:
     @property
     def product_cots(self) -> int:
         """COTs an element for the merges."""
-        return sum(len(m.monomials) for m in (*self.level1, self.level2))
+        return sum(len(m.openings) for m in (*self.level1, self.level2))
+
+    @property
+    def cots(self) -> int:
+        """COTs an element from server to client."""
+        return self.leaf_cots + self.product_cots
 
     @property
     def reply_planes(self) -> int:
@@ -63,36 +76,55 @@ class Plan:
 
     @property
     def offline_planes(self) -> tuple[int, int]:
-        """Coefficients sent offline an element: by the server, by the client."""
-        return sum(len(m.fixed) for m in self.level1), len(self.level2.fixed)
+        """Bits sent offline an element: by the server (coefficients), by the client (choices and coefficients)."""
+        return sum(len(m.fixed) for m in self.level1), self.leaf_cots + len(self.level2.fixed)
 
     @property
     def weight(self) -> float:
-        """Bits an element that depend on the cut."""
+        """Bits an element that depend on the cut, online ones twice: somebody waits for them."""
         online = 8 * self.word_bytes + self.reply_planes + self.level2.message_planes
-        cots = self.leaf_cots + self.product_cots
-        return online + sum(self.offline_planes) + self.leaf_cots + _SILENT_COT_BITS * cots
+        return 2 * online + sum(self.offline_planes) + _SILENT_COT_BITS * self.cots
 
 
 @lru_cache
-def plan(comparison_bits: int) -> Plan:
-    """The cut of fewest bits.
+def plan(comparison_bits: int, shift: int = 0) -> Plan:
+    """The cut of least weight for k = ``comparison_bits`` and t = ``shift``.
 
     Raises:
-        ConfigError: more than 9 leaves of 4 bits would be needed.
+        ConfigError: k is out of range.
     """
     if not 2 <= comparison_bits <= MAX_COMPARISON_BITS:
         raise ConfigError(f"comparison bits: expected 2..{MAX_COMPARISON_BITS}, found {comparison_bits}")
-    return min(_cuts(comparison_bits - 1), key=lambda cut: cut.weight)
+    return min(_cuts(comparison_bits - 1, shift), key=lambda cut: cut.weight)
 
 
-def _cuts(bits: int) -> Iterator[Plan]:
-    """All cuts worth a look: of the leaves only how many have which width matters, the widest being last."""
-    sizes = [size for n in range(1, _GROUP + 1) for size in product(range(1, _GROUP + 1), repeat=n)]
-    for groups in sizes:
-        leaves = sum(groups)
-        for wide in range(leaves + 1):
-            for middle in range(leaves + 1 - wide):
-                widths = bytes([2] * (leaves - wide - middle) + [3] * middle + [4] * wide)
-                if sum(widths) - widths[0] < bits <= sum(widths):
-                    yield Plan(bits, widths, groups)
+def _cuts(bits: int, low: int) -> Iterator[Plan]:
+    """All cuts worth a look."""
+    for high_groups in _groupings(_GROUPS - (low > 0)):
+        high = _leaves(bits - low, sum(high_groups), exact=False)
+        for low_groups in _groupings(_GROUPS - len(high_groups)) if low else [()]:
+            below = _leaves(low, sum(low_groups), exact=True) if low else b""
+            if high is not None and below is not None:
+                yield Plan(bits, high + below, (*high_groups, *low_groups), len(low_groups))
+
+
+def _groupings(most: int) -> list[tuple[int, ...]]:
+    return [sizes for n in range(1, most + 1) for sizes in product(range(1, _GROUP + 1), repeat=n)]
+
+
+@lru_cache
+def _leaves(bits: int, leaves: int, *, exact: bool) -> bytes | None:
+    """The cheapest widths of ``leaves`` leaves that hold ``bits`` bits (just these if ``exact``), the widest last.
+
+    Of the leaves only how many have which width matters. None if there are none.
+    """
+    if bits == 1 and exact:
+        return b"\1" if leaves == 1 else None
+    found = []
+    for wide in range(leaves + 1):
+        for middle in range(leaves + 1 - wide):
+            widths = bytes([2] * (leaves - wide - middle) + [3] * middle + [4] * wide)
+            unused = sum(widths) - bits
+            if unused == 0 or (not exact and 0 < unused < widths[0]):
+                found.append(widths)
+    return min(found, key=lambda widths: sum(2 << width for width in widths) + sum(widths), default=None)

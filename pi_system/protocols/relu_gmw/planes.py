@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pi_system.kernels.ot import Bytes
 
-__all__ = ["as_bits", "as_plane", "shifted_down", "sign_bits", "where_bit"]
+__all__ = ["as_bits", "as_plane", "negated_where", "shifted_down", "sign_bits", "where_bit"]
 
 
 def as_plane(bits: NDArray[Any]) -> Bytes:
@@ -40,3 +40,10 @@ def where_bit(condition: Bytes, one: NDArray[Any], zero: NDArray[Any]) -> NDArra
     mask = (0 - condition.astype(one.dtype)).astype(one.dtype)
     chosen: NDArray[Any] = zero ^ ((zero ^ one) & mask)
     return chosen
+
+
+def negated_where(condition: Bytes, x: NDArray[Any]) -> NDArray[Any]:
+    """Per element -x where the bit is set, else x, without a branch."""
+    mask = (0 - condition.astype(x.dtype)).astype(x.dtype)
+    signed: NDArray[Any] = (x ^ mask) - mask
+    return signed

@@ -19,17 +19,12 @@ ARTIFACTS = {
 }
 
 
-def _parties(backend, artifact, store):
-    variant = {"fss-bit": "bit", "fss-arith": "arith"}.get(backend)
-    return make_parties("fss", artifact, store, variant=variant) if variant else make_parties(backend, artifact, store)
-
-
 @pytest.mark.parametrize("network", list(ARTIFACTS))
-@pytest.mark.parametrize("backend", ["fss-bit", "fss-arith", "gmw", "gc"])
+@pytest.mark.parametrize("backend", ["fss", "gmw", "gc"])
 def test_a_run_counts_what_was_predicted(backend, network, tmp_path):
     artifact = ARTIFACTS[network]()
     found = predict(artifact, backend, "lan", default_calibration())
-    server, client = _parties(backend, artifact, tmp_path)
+    server, client = make_parties(backend, artifact, tmp_path)
     dealer = Dealer(deal, 1)
 
     *_, mine = run_parties(

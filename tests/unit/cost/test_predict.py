@@ -30,7 +30,7 @@ def test_rows_add_up_to_the_total_and_none_is_negative(backend, link):
     assert sum(row.round_trip_ms for row in found.layers) == 0 or link != "loopback"
 
 
-@pytest.mark.parametrize(("backend", "rounds"), [("fss-bit", 3), ("fss-arith", 3), ("gmw", 5), ("gc", 3)])
+@pytest.mark.parametrize(("backend", "rounds"), [("fss", 3), ("gmw", 5), ("gc", 3)])
 def test_delay_counts_once_a_round(backend, rounds):
     near, far = (predict(ARTIFACT, backend, Link(float("inf"), rtt_s), PRICES) for rtt_s in (0.0, 1.0))
     assert far.online_rounds == rounds
@@ -42,7 +42,7 @@ def test_exchanges_of_crypten_cost_half_a_round_trip():
     assert far.online_ms - near.online_ms == pytest.approx(500 * (far.online_rounds + 1))
 
 
-@pytest.mark.parametrize("backend", ["fss-bit", "gmw", "gc"])
+@pytest.mark.parametrize("backend", ["fss", "gmw", "gc"])
 def test_transfers_of_chunks_overlap_with_each_other(backend):
     spec = GateSpec(count=1 << 18, ring_bits=32, comparison_bits=24, shift=10)
     cost, link = gate_model(backend, spec).cost(spec), Link(1e6, 0.0)
@@ -51,24 +51,19 @@ def test_transfers_of_chunks_overlap_with_each_other(backend):
     down_s, up_s = (8 * n / 1e6 for n in (cost.server_to_client_bytes, cost.client_to_server_bytes))
     busiest, both = max(down_s, up_s), down_s + up_s
     assert busiest <= replay.server.ns / 1e9 < 1.04 * both  # packet headers are 3.6 %
-    if backend == "fss-bit":
+    if backend == "fss":
         assert replay.server.ns / 1e9 < 1.1 * busiest
 
 
 def test_key_evaluation_of_both_parties_overlaps_but_for_a_chunk():
     spec = GateSpec(count=16 << 14, ring_bits=32, comparison_bits=24, shift=10)
-    replay = Replay("fss-bit", Link(float("inf"), 0.0), Prices.of({"bit_level": 1.0}))
+    replay = Replay("fss", Link(float("inf"), 0.0), Prices.of({"fss_level": 1.0}))
     replay._gate(spec, ())
-    assert replay.server.ns == pytest.approx(24 * spec.count * 17 / 16)
-
-
-def test_fss_is_the_faster_variant():
-    both = [predict(ARTIFACT, name, "lan", PRICES).online_ms for name in ("fss-bit", "fss-arith")]
-    assert predict(ARTIFACT, "fss", "lan", PRICES).online_ms == min(both)
+    assert replay.server.ns == pytest.approx(14 * spec.count * 17 / 16)
 
 
 def test_what_is_not_known_is_refused():
-    with pytest.raises(ConfigError, match="expected one of fss, fss-bit"):
+    with pytest.raises(ConfigError, match="expected one of fss, gmw"):
         Workload(ARTIFACT, "tin can")
     part = PRICES.model_copy(update={"backends": ("gmw",)})
     with pytest.raises(ConfigError, match="found no prices of gc"):
@@ -100,7 +95,7 @@ def test_fitting_to_a_machine_of_other_prices_finds_its_times():
     samples = [
         _sample(name, public, backend, link, truth)
         for name, public in networks.items()
-        for backend in ("fss-bit", "gmw", "gc", "crypten")
+        for backend in ("fss", "gmw", "gc", "crypten")
         for link in ("loopback", "lan", "wan")
     ]
     fitted = fit_calibration(samples, networks, "test", {})

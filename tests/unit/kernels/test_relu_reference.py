@@ -1,7 +1,7 @@
 """The compiled comparison keys against a slow reference written from the paper with Python integers.
 
 Boyle et al. (EUROCRYPT 2021, eprint 2020/1392, figure 1), one instance at a time; blocks and bit positions as
-pi_system/kernels/src/dcf_bit.h and dcf_arith.h state them. Compares the dealer's bytes and the parties' messages.
+pi_system/kernels/src/dcf_bit.h states them. Compares the dealer's bytes and the parties' messages.
 """
 
 from functools import cache
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from pi_system.kernels import ReluGate, ReluVariant, pack_bits, packed_bytes
+from pi_system.kernels import ReluGate, pack_bits, packed_bytes
 from pi_system.ring.prg import Prg
 
 SEEDS, SALT = (b"server seed 16 b", b"client seed 16 b"), b"public salt 16 b"
@@ -42,19 +42,15 @@ class Reference:
     """One instance: its key, and the evaluation of both parties."""
 
     def __init__(self, gate: ReluGate, index: int) -> None:
-        self.gate, self.index, self.bits = gate, index, gate.compare_bits - 1
-        self.size = gate.ring_dtype.itemsize
-        self.modulus = 2 ** (8 * self.size)
+        self.gate, self.index, self.bits = gate, index, gate.compare_bits - gate.shift - 1
         words = _derived(SALT, b"relu-words")
         self.aes_key = _stream(words, 16 * (index // 32), 16)
         self.roots = [int.from_bytes(_stream(_derived(s, b"relu-root"), 16 * index, 16), "little") for s in SEEDS]
         width = gate.mask_dtype.itemsize
         masks = [int.from_bytes(_stream(_derived(s, b"relu-mask"), width * index, width), "little") for s in SEEDS]
         self.mask = sum(m % 2**gate.compare_bits for m in masks) % 2**gate.compare_bits
-        self.alpha = self.mask % 2**self.bits
-        self.msb = self.mask >> self.bits
+        self.alpha = (self.mask >> gate.shift) % 2**self.bits
         self.words: list[int] = []
-        self.payload_words: list[list[int]] = []
 
     def children(self, node: int) -> list[int]:
         return [_hash(self.aes_key, node, tweak) for tweak in (LEFT_TWEAK, RIGHT_TWEAK)]
@@ -71,7 +67,7 @@ class Reference:
 
 
 class BitReference(Reference):
-    """Variant "bit"."""
+    """The tree with its leaf table."""
 
     def __init__(self, gate: ReluGate, index: int) -> None:
         super().__init__(gate, index)
@@ -106,91 +102,29 @@ class BitReference(Reference):
         return value ^ leaf >> (x % 128) & 1
 
 
-class ArithReference(Reference):
-    """Variant "arith"; payload elements are integers modulo 2^32 or 2^64."""
-
-    def __init__(self, gate: ReluGate, index: int) -> None:
-        super().__init__(gate, index)
-        shifted, sign = self.mask >> gate.shift, 1 - 2 * self.msb
-        self.beta = [sign, sign * shifted, -self.msb]
-        self.levels = max(self.bits - 2, 0)
-        nodes, control, value = list(self.roots), [0, 1], [0, 0, 0]
-        for level in range(self.levels):
-            keep = self.walk(self.alpha, level)
-            children = [self.children(node) for node in nodes]
-            word, flip = self.seed_word(children, keep)
-            self.words.append(word)
-            lost = [self.payload(node, (RIGHT_TWEAK, LEFT_TWEAK)[keep]) for node in nodes]
-            kept = [self.payload(node, (LEFT_TWEAK, RIGHT_TWEAK)[keep]) for node in nodes]
-            sign = -1 if control[1] else 1
-            row = []
-            for p in range(3):
-                cw = sign * (lost[1][p] - lost[0][p] - value[p] + self.beta[p] * keep)
-                value[p] += kept[0][p] - kept[1][p] + sign * cw
-                row.append(cw % self.modulus)
-            self.payload_words.append(row)
-            before = control
-            control = [c[keep] >> (2 * keep) & 1 ^ (t & flip) for c, t in zip(children, before, strict=True)]
-            nodes = [c[keep] ^ (word if t else 0) for c, t in zip(children, before, strict=True)]
-        sign = -1 if control[1] else 1
-        for j in range(4):
-            leaf = [self.payload(node, j, 0) for node in nodes]
-            less = j < self.alpha % 4
-            row = [sign * (leaf[1][p] - leaf[0][p] - value[p] + self.beta[p] * less) for p in range(3)]
-            self.payload_words.append([cw % self.modulus for cw in row])
-
-    def payload(self, node: int, tweak: int, first: int = 1) -> list[int]:
-        raw = _hash(self.aes_key, node, tweak ^ first) | _hash(self.aes_key, node, tweak ^ 4) << 128
-        return [raw >> (8 * self.size * p) & self.modulus - 1 for p in range(3)]
-
-    def evaluate(self, party: int, x: int) -> list[int]:
-        node, control, total = self.roots[party], party, [0, 0, 0]
-        for level in range(self.levels + 1):
-            leaf = level == self.levels
-            direction = 0 if leaf else self.walk(x, level)
-            mine = self.payload(node, x % 4, 0) if leaf else self.payload(node, (0, RIGHT_TWEAK)[direction])
-            word = self.payload_words[level + x % 4 if leaf else level]
-            total = [t + v + control * w for t, v, w in zip(total, mine, word, strict=True)]
-            if not leaf:
-                node = self.children(node)[direction] ^ (self.words[level] if control else 0)
-                control = node >> (2 * direction) & 1
-        return [(-t if party else t) % self.modulus for t in total]
+def _gate(ring_bits: int, compare_bits: int) -> ReluGate:
+    return ReluGate(ring_bits=ring_bits, compare_bits=compare_bits, shift=compare_bits // 3)
 
 
-def _gate(variant: ReluVariant, ring_bits: int, compare_bits: int) -> ReluGate:
-    return ReluGate(variant=variant, ring_bits=ring_bits, compare_bits=compare_bits, shift=compare_bits // 3)
-
-
-def _block_bytes(gate: ReluGate, block: list[Reference]) -> bytes:
-    """The key of 32 instances: level by level; payload element by element."""
-
-    def seeds(level: int) -> bytes:
-        return b"".join(r.words[level].to_bytes(16, "little") for r in block)
-
-    def payloads(level: int) -> bytes:
-        rows = [[r.payload_words[level][p] for r in block] for p in range(3)]
-        return np.array(rows, gate.ring_dtype).tobytes()
-
-    if gate.variant == "bit":
-        return b"".join(seeds(level) for level in range(len(block[0].words)))
-    levels = len(block[0].words)
-    head = b"".join(seeds(level) + payloads(level) for level in range(levels))
-    return head + b"".join(payloads(levels + j) for j in range(4))
+def _block_bytes(block: list[BitReference]) -> bytes:
+    """The key of 32 instances, level by level."""
+    levels = range(len(block[0].words))
+    return b"".join(r.words[level].to_bytes(16, "little") for level in levels for r in block)
 
 
 @pytest.mark.parametrize("compare_bits", range(2, 41))
 def test_bit_keys_and_opened_bits_equal_the_reference(compare_bits: int) -> None:
-    gate = _gate("bit", 64, compare_bits)
+    gate = _gate(64, compare_bits)
     instances = [BitReference(gate, i) for i in range(64)]
     key, _ = gate.deal(COUNT, *SEEDS, SALT)
-    assert key.tobytes() == b"".join(_block_bytes(gate, list(instances[b : b + 32])) for b in (0, 32))
-    low = 2 ** (compare_bits - 1)
+    assert key.tobytes() == b"".join(_block_bytes(instances[b : b + 32]) for b in (0, 32))
+    low = 2 ** (compare_bits - gate.shift - 1)
     masked = Prg(bytes(16)).ring(COUNT, compare_bits).astype(gate.mask_dtype)
     masked[:32:2] = [i.mask for i in instances[:32:2]]  # x = alpha, and its neighbours
-    masked[1:32:4] = [(i.mask - 1) % (2 * low) for i in instances[1:32:4]]
+    masked[1:32:4] = [(i.mask - (1 << gate.shift)) % 2**compare_bits for i in instances[1:32:4]]
     message, _ = gate.server_send(key, SEEDS[0], SALT, np.zeros(COUNT, np.uint64), masked)
     reply = gate.client_reply(key, SEEDS[1], SALT, message, np.zeros(COUNT, np.uint64))
-    xs = [int(v) % low for v in masked]
+    xs = [(int(v) >> gate.shift) % low for v in masked]
     for party, opened in ((0, message), (1, reply)):
         bits = np.array([i.evaluate(party, x) for i, x in zip(instances, xs, strict=False)], np.uint32)
         expected = np.empty(packed_bytes(COUNT, 1), np.uint8)
@@ -200,36 +134,3 @@ def test_bit_keys_and_opened_bits_equal_the_reference(compare_bits: int) -> None
         masks = [root >> 1 & 1 for root in instance.roots]
         opened_bit = instance.evaluate(0, x) ^ instance.evaluate(1, x)
         assert opened_bit == (x < instance.alpha) ^ masks[0] ^ masks[1]
-
-
-@pytest.mark.parametrize("ring_bits", [32, 64])
-@pytest.mark.parametrize("compare_bits", [2, 3, 4, 5, 8, 12, 17, 24, 32])
-def test_arith_keys_and_shares_equal_the_reference(compare_bits: int, ring_bits: int) -> None:
-    gate = _gate("arith", ring_bits, compare_bits)
-    instances = [ArithReference(gate, i) for i in range(32)]
-    key, server = gate.deal(32, *SEEDS, SALT)
-    assert key.tobytes() == _block_bytes(gate, list(instances))
-    masked = Prg(bytes(16)).ring(32, compare_bits).astype(gate.mask_dtype)
-    masked[::4] = [i.mask for i in instances[::4]]
-    zeros = np.zeros(32, gate.ring_dtype)
-    message, _ = gate.server_send(key, SEEDS[0], SALT, zeros, masked)
-    reply = gate.client_reply(key, SEEDS[1], SALT, message, zeros).view(gate.ring_dtype)
-    stream = _stream(_derived(SEEDS[1], b"relu-share"), 0, server.size)
-    dealt = np.frombuffer(stream, gate.ring_dtype).reshape(3, 32)
-    for i, instance in enumerate(instances):
-        value, low = int(masked[i]), 2 ** (compare_bits - 1)
-        shares = [instance.evaluate(party, value % low) for party in (0, 1)]
-        less = int(value % low < instance.alpha)
-        sums = [(a + b) % instance.modulus for a, b in zip(*shares, strict=True)]
-        assert sums == [b * less % instance.modulus for b in instance.beta]
-        assert int(reply[i]) == _client_output(gate, value, shares[1], [int(d) for d in dealt[:, i]])
-
-
-def _client_output(gate: ReluGate, value: int, w: list[int], dealt: list[int]) -> int:
-    """The client's share of the gate's formula, from its shares of the comparison and of the dealt values."""
-    truncated, carry = value >> gate.shift, 2 ** (gate.compare_bits - gate.shift)
-    if value >> (gate.compare_bits - 1):
-        share = (dealt[0] + w[0]) * truncated - dealt[1] - w[1]
-    else:
-        share = -(dealt[0] + w[0]) * truncated - dealt[2] + w[1] - carry * w[2]
-    return int(share % 2**gate.ring_bits)

@@ -9,6 +9,7 @@ from pi_system.artifact.graph import Add, AvgPool2d, Conv2d, Graph, Input, MaxPo
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.errors import FixedPointRangeError
 from pi_system.program.fixed_point import FixedInterpreter, fixed_logits
+from pi_system.ring.prg import Prg
 
 IntArray = NDArray[np.int64]
 
@@ -34,12 +35,12 @@ def relu(active: int, masked: bool = False) -> Relu:
 VALUES = [[[[-9, -8, -1, 0, 7, 8]]]]
 
 
-def test_relu_shifts_rounding_down() -> None:
+def test_relu_rounds_to_nearest() -> None:
     out = run([relu(6)], VALUES, shape=(1, 1, 6), frac_bits={"r": 1}, comparison_bits={"r": 8})
-    assert out.tolist() == [[[[0, 0, 0, 0, 0, 1]]]]
+    assert out.tolist() == [[[[0, 0, 0, 0, 1, 1]]]]
 
 
-def test_inactive_positions_are_only_shifted() -> None:
+def test_inactive_positions_are_only_rounded() -> None:
     mask = np.array([[[False, True, False, True, True, False]]])
     out = run(
         [relu(3, masked=True)],
@@ -49,7 +50,7 @@ def test_inactive_positions_are_only_shifted() -> None:
         comparison_bits={"r": 8},
         masks={"r": mask},
     )
-    assert out.tolist() == [[[[-2, 0, -1, 0, 0, 1]]]]
+    assert out.tolist() == [[[[-1, 0, 0, 0, 1, 1]]]]
 
 
 def test_range_check_names_the_layer_and_looks_at_active_positions_only() -> None:
@@ -116,7 +117,15 @@ def test_add_aligns_the_scales() -> None:
         Add(name="a", inputs=("t", "input"), shape=(1, 1, 6)),
     ]
     out = run(nodes, VALUES, shape=(1, 1, 6), frac_bits={"t": 2, "a": 4})
-    assert out.tolist() == [[[[-12 - 9, -8 - 8, -4 - 1, 0, 4 + 7, 8 + 8]]]]
+    assert out.tolist() == [[[[-8 - 9, -8 - 8, 0 - 1, 0, 8 + 7, 8 + 8]]]]
+
+
+def test_with_coins_a_shift_rounds_to_either_neighbour_without_bias() -> None:
+    values = np.full((4000, 1, 1, 6), [-21, -16, -5, 4, 11, 16])
+    ring = {"frac_bits": {"r": 1}, "comparison_bits": {"r": 8}}
+    out = run([relu(6)], values, shape=(1, 1, 6), **ring, coins=Prg(bytes(16)))[:, 0, 0]
+    assert [set(column.tolist()) for column in out.T] == [{0}, {0}, {0}, {0, 1}, {1, 2}, {2}]
+    assert np.abs(out[:, 3:].mean(axis=0) - np.array([4, 11, 16]) / 8).max() < 0.05
 
 
 def test_average_pool_sums_or_multiplies_by_the_reciprocal() -> None:

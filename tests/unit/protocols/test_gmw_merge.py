@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pi_system.errors import ConfigError
-from pi_system.protocols.relu_gmw.merge import merge
+from pi_system.protocols.relu_gmw.merge import last_merge, merge
 from pi_system.protocols.relu_gmw.plan import MAX_COMPARISON_BITS, plan
 from pi_system.ring.prg import Prg
 
@@ -15,44 +15,69 @@ def plane() -> np.ndarray:
     return np.frombuffer(PRG.bytes(64), np.uint8)
 
 
-@pytest.mark.parametrize("with_equal", [False, True])
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_a_merge_gives_shares_of_the_merged_bits(size: int, with_equal: bool) -> None:
-    m = merge(size, with_equal)
+def run(m):
+    """The merged bits, as the protocol computes them, and the inputs in the clear."""
     factors = {slot: plane() for slot in m.coefficients}
     s = m.early_inputs(factors, [plane() for _ in m.variables])
     t = {variable: plane() for variable in m.variables}
-    u = [plane() for _ in m.monomials]
+    u = [plane() for _ in m.openings]
     z = [plane() for _ in range(m.outputs)]
     v = {slot: plane() for slot in m.coefficients}
     late_offsets, early_offsets = list(z), [m.alone(s, output) for output in range(m.outputs)]
-    for monomial, output in m.coefficients:
-        slot = monomial, output
-        early_offsets[output] = early_offsets[output] ^ v[slot]
-        w = v[slot] ^ (u[m.monomials.index(monomial)] & m.sigma(s, slot))
-        late_offsets[output] = late_offsets[output] ^ w
-        if slot not in m.fixed:
-            assert np.array_equal(m.sigma(s, slot), factors[slot])
+    for mask, (monomial, outputs) in zip(u, m.openings, strict=True):
+        for output in outputs:
+            slot = monomial, output
+            early_offsets[output] = early_offsets[output] ^ v[slot]
+            late_offsets[output] = late_offsets[output] ^ v[slot] ^ (mask & m.sigma(s, slot))
+            if slot not in m.fixed:
+                assert np.array_equal(m.sigma(s, slot), factors[slot])
     message = m.late_message(t, u, late_offsets)
     results = m.early_outputs(message, {slot: m.sigma(s, slot) for slot in m.coefficients}, early_offsets)
     assert len(message) == m.message_planes
     x = {variable: s[variable] ^ t[variable] for variable in m.variables}
-    less, equal = x["l", 0], np.full(64, 255, np.uint8)
-    for i in range(1, size):
-        equal = equal & x["e", i - 1]
-        less = less ^ (equal & x["l", i])
-    assert np.array_equal(results[0] ^ z[0], less)
+    return [result ^ share for result, share in zip(results, z, strict=True)], x
+
+
+def less_of(x, first, end):
+    less, equal = np.zeros(64, np.uint8), np.full(64, 255, np.uint8)
+    for i in range(first, end):
+        less, equal = less ^ (equal & x["l", i]), equal & x.get(("e", i), equal)
+    return less, equal
+
+
+@pytest.mark.parametrize("with_equal", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_merge_gives_shares_of_the_merged_bits(size: int, with_equal: bool) -> None:
+    m = merge(size, with_equal)
+    results, x = run(m)
+    less, equal = less_of(x, 0, size)
+    assert np.array_equal(results[0], less)
     if with_equal:
-        assert np.array_equal(results[1] ^ z[1], equal & x["e", size - 1])
+        assert np.array_equal(results[1], equal)
+    assert len({monomial for monomial, _ in m.openings}) == len(m.openings)  # one mask a monomial
+
+
+@pytest.mark.parametrize(("size", "low"), [(n, low) for n in (1, 2, 3, 4) for low in range(n)])
+def test_the_last_merge_gives_the_result_and_the_carry(size: int, low: int) -> None:
+    m = last_merge(size, low)
+    results, x = run(m)
+    assert np.array_equal(results[0], less_of(x, 0, size)[0])
+    assert len(results) == (2 if low else 1)
+    if low:
+        assert np.array_equal(results[1], less_of(x, size - low, size)[0])
+    assert all(len(outputs) == 1 for _, outputs in m.openings)  # the sender's masks differ by output
 
 
 @pytest.mark.parametrize("bits", range(2, MAX_COMPARISON_BITS + 1))
 def test_a_cut_covers_the_comparison(bits: int) -> None:
-    cut = plan(bits)
-    assert sum(cut.widths) - cut.widths[0] < bits - 1 <= sum(cut.widths)
-    assert sum(cut.groups) == len(cut.widths)
-    assert len(cut.groups) <= 3
-    assert max(cut.groups) <= 3
+    for shift in range(bits - 1):
+        cut = plan(bits, shift)
+        assert sum(cut.widths) - cut.widths[0] < bits - 1 <= sum(cut.widths)
+        assert sum(cut.groups) == len(cut.widths)
+        assert len(cut.groups) <= 4
+        assert max(cut.groups) <= 3
+        low_leaves = sum(cut.groups[len(cut.groups) - cut.low_groups :])
+        assert sum(cut.widths[len(cut.widths) - low_leaves :]) == shift
 
 
 def test_a_wider_comparison_costs_no_less() -> None:

@@ -1,0 +1,129 @@
+"""The pair between two parties: the comparison tree of the ReLU ``gmw``, run offline on the low bits alone.
+
+    server: rho_s, t bits                                     client: a = -y_1 mod 2^l
+    level 1 coefficients                             -->
+                                                     <--      choices of the leaves for a mod 2^t, coefficients
+                                                     <--      its COTs, whose choice is the server's share of c
+    tables                                           -->
+                                                     <--      level 1
+    level 2                                          -->      its share of c = [(a mod 2^t) + rho_s >= 2^t]
+                                                     <--      (a >> t) + c + r for both values of the server's share
+
+Every line is sent for all chunks of the batch before the next one.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.channel.base import Channel
+from pi_system.errors import LocalProtocolError
+from pi_system.kernels.ot import Bytes
+from pi_system.protocols.ot import OtParty
+from pi_system.protocols.ot.base import receive_array
+from pi_system.protocols.ot.material import padded
+from pi_system.protocols.ot.strings import carrier, random_receive, random_send, receive_ring, send_ring
+from pi_system.protocols.relu_gmw.early import chunks, stacked
+from pi_system.protocols.relu_gmw.planes import as_bits, as_plane, where_bit
+from pi_system.protocols.relu_gmw.tree import ClientTree, ServerTree
+from pi_system.protocols.relu_gmw.tree_client import begin_client
+from pi_system.protocols.relu_gmw.tree_server import ServerChunk, begin_server, finish_server, join_server
+from pi_system.protocols.truncation.cost import TruncationSpec, cut_of
+from pi_system.ring.carrier import Ring, RingArray
+from pi_system.ring.prg import Prg
+
+__all__ = ["offline_client", "offline_server"]
+
+
+def offline_server(spec: TruncationSpec, channel: Channel, ots: OtParty, prg: Prg) -> tuple[RingArray, RingArray]:
+    """The server's offset and correction, (n,) each. Raises RemoteProtocolError."""
+    cut, pieces = cut_of(spec), list(chunks(spec.count))
+    begun = [_begin_server(spec, size, channel, ots, prg) for _, size in pieces]
+    chosen = [_choices(spec, tree, size, channel, ots) for tree, (_, size) in zip(begun, pieces, strict=True)]
+    tree = ServerTree(cut, join_server(cut, begun))
+    coins: RingArray = prg.child("coins").ring(padded(spec.count), spec.shift).astype(carrier(spec.shift + 1))
+    inputs = coins | coins.dtype.type(1 << spec.shift)  # the top bit makes the tree's result the carry itself
+    for first, size in pieces:
+        channel.send(tree.tables(inputs[first : first + size], first).data)
+    for first, size in pieces:
+        late = tree.level1(receive_array(channel, (cut.reply_planes * size // 8,), np.uint8), first, size)
+        channel.send(tree.last(late, first, size).data)
+    correction = np.concatenate([_open(spec, choice, pad, channel) for choice, pad in chosen])
+    offset = coins.astype(correction.dtype)
+    return offset[: spec.count], correction[: spec.count]
+
+
+def _begin_server(spec: TruncationSpec, size: int, channel: Channel, ots: OtParty, prg: Prg) -> ServerChunk:
+    cut = cut_of(spec)
+    cots = ots.sender.extend(size * cut.cots, channel)
+    chunk, message = begin_server(cut, cots, ots.sender.delta, size, prg)
+    if message:
+        channel.send(np.stack(message).tobytes())
+    return chunk
+
+
+def _choices(
+    spec: TruncationSpec, chunk: ServerChunk, size: int, channel: Channel, ots: OtParty
+) -> tuple[Bytes, RingArray]:
+    """The server's share of the carry, a random choice, with its pad."""
+    cut = cut_of(spec)
+    answer = receive_array(channel, (cut.offline_planes[1], size // 8), np.uint8)
+    choice, pad = random_receive(ots.receiver.extend(size, channel), size, spec.ring_bits)
+    finish_server(cut, chunk, answer, [as_plane(choice)])
+    return choice, pad
+
+
+def _open(spec: TruncationSpec, choice: Bytes, pad: RingArray, channel: Channel) -> RingArray:
+    zero, one = receive_ring(channel, 2 * len(choice), spec.ring_bits).reshape(2, -1)
+    return Ring(spec.ring_bits).reduce(where_bit(choice, one, zero) + pad)
+
+
+@dataclass(slots=True)
+class _ClientChunk:
+    """What the client keeps of a chunk: its tree, pads for both values of the server's share of c, and (a >> t) + r."""
+
+    tree: ClientTree
+    pads: tuple[RingArray, RingArray]
+    value: RingArray
+
+
+def offline_client(
+    spec: TruncationSpec, y_share: NDArray[Any], fresh_mask: NDArray[Any], channel: Channel, ots: OtParty, prg: Prg
+) -> None:
+    """The client's side; it keeps nothing but r. Raises RemoteProtocolError."""
+    if (y_share.shape, fresh_mask.shape) != ((spec.count,), (spec.count,)):
+        raise LocalProtocolError(
+            f"truncation: expected shares of {spec.count}, found {y_share.shape}, {fresh_mask.shape}"
+        )
+    cut, ring, room = cut_of(spec), Ring(spec.ring_bits), padded(spec.count) - spec.count
+    negated = ring.reduce(np.negative(np.pad(y_share, (0, room))))
+    value = (negated >> ring.dtype.type(spec.shift)) + np.pad(fresh_mask, (0, room))
+    low = (negated & ring.dtype.type((1 << spec.shift) - 1)).astype(carrier(spec.shift + 1))
+    pieces = [(size, slice(first, first + size)) for first, size in chunks(spec.count)]
+    trees = [_begin_client(spec, low[at], channel, ots, prg) for _, at in pieces]
+    kept = []
+    for tree, (size, at) in zip(trees, pieces, strict=True):
+        pads = random_send(ots.sender.extend(size, channel), ots.sender.delta, size, spec.ring_bits)
+        kept.append(_ClientChunk(tree, pads, value[at]))
+    for chunk, (size, _) in zip(kept, pieces, strict=True):
+        words = receive_array(channel, (cut.word_bytes * size,), np.uint8)
+        channel.send(chunk.tree.answer(words, 0, size).data)
+    for chunk, (size, _) in zip(kept, pieces, strict=True):
+        message = receive_array(channel, (cut.level2.message_planes * size // 8,), np.uint8)
+        carry = as_bits(chunk.tree.result(message, 0, size)[0], size).astype(ring.dtype)
+        zero, one = chunk.pads
+        offers = chunk.value + carry - zero, chunk.value + ring.dtype.type(1) - carry - one
+        send_ring(channel, np.concatenate(offers), spec.ring_bits)
+
+
+def _begin_client(spec: TruncationSpec, low: RingArray, channel: Channel, ots: OtParty, prg: Prg) -> ClientTree:
+    """Everything that needs only the server's COTs."""
+    cut, size = cut_of(spec), len(low)
+    cots = ots.receiver.extend(size * cut.cots, channel)
+    fixed = cut.offline_planes[0]
+    corrections = iter(receive_array(channel, (fixed, size // 8), np.uint8)) if fixed else iter(())
+    material, planes = begin_client(cut, low, cots, corrections, prg)
+    channel.send(stacked(planes, size).tobytes())
+    return ClientTree(cut, material)

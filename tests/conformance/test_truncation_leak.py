@@ -1,0 +1,150 @@
+"""A client that repeats one picture and reads full logits learns nothing from their noise about the weights.
+
+The attack: the noise of a logit is the sum of the last layer's weights times rounding errors. Where an error depends on
+anything the client holds (its shares, its masks) or sees, least squares of the logits on that gives the weights: with
+local truncation of shares 128 to 384 repetitions gave every weight of the last layer. Here the same regression must
+stay at chance, for ReLUs that truncate, for positions that skip their ReLU and for truncations before it.
+
+``PI_LEAK_RUNS=2000`` repeats the picture that often instead of a few hundred times.
+"""
+
+import os
+
+import numpy as np
+import pytest
+from mlp_artifact import CLASSES, HIDDEN, SHIFT, mlp_artifact
+from parties import make_parties, prepare, reserve, run_parties
+from scipy import stats
+
+from pi_system.offline import client as fss_client
+from pi_system.offline import two_party
+from pi_system.program.fixed_point import fixed_logits
+from pi_system.protocols.relu_dcf import DcfRelu
+from pi_system.protocols.relu_dcf.gates import _kernel
+
+RUNS = {"fss": 300, "gmw": 110, "gc": 110}
+ALARM = 1e-6
+PICTURE = np.random.default_rng(3).uniform(-1, 1, (1, 1, 8, 8)).astype(np.float32)
+
+
+class _View:
+    """What the client holds at every truncation, element by element, run by run: its share and its summand of r'."""
+
+    def __init__(self, monkeypatch):
+        self.runs: list[dict[str, np.ndarray]] = []
+        self._watch_gates(monkeypatch)
+        self._watch_truncations(monkeypatch)
+
+    def _watch_gates(self, monkeypatch):
+        mask_share = DcfRelu.mask_share
+
+        def watched(relu, spec, seed1, salt, share):
+            self._note("gate", share, _kernel(spec).masks(spec.count, seed1, salt))
+            return mask_share(relu, spec, seed1, salt, share)
+
+        monkeypatch.setattr(DcfRelu, "mask_share", watched)
+        gate_protocol = two_party.gate_protocol
+
+        def watched_protocol(spec, relu):
+            protocol = gate_protocol(spec, relu)
+            fields = {name: getattr(protocol, name) for name in protocol.__dataclass_fields__}
+
+            def offline_client(spec, share, mask, *rest):
+                self._note("gate", share, mask)
+                return protocol.offline_client(spec, share, mask, *rest)
+
+            return type(protocol)(**(fields | {"offline_client": offline_client}))
+
+        monkeypatch.setattr(two_party, "gate_protocol", watched_protocol)
+
+    def _watch_truncations(self, monkeypatch):
+        dealt, pairs = fss_client.truncation, two_party.pairs
+        mask_share, offline_client = dealt.mask_share, pairs.offline_client
+
+        def watched(spec, seed1, share):
+            self._note("truncation", share, dealt._summand(spec, seed1))
+            return mask_share(spec, seed1, share)
+
+        def watched_client(spec, share, mask, *rest):
+            self._note("truncation", share, mask)
+            return offline_client(spec, share, mask, *rest)
+
+        monkeypatch.setattr(dealt, "mask_share", watched)
+        monkeypatch.setattr(pairs, "offline_client", watched_client)
+
+    def _note(self, kind, *arrays):
+        if self.runs and kind not in self.runs[-1]:
+            run = self.runs[-1]
+        elif arrays[0].shape[0] > HIDDEN or arrays[0].shape[0] < 12:
+            return  # the label's tournament
+        else:
+            run = {}
+            self.runs.append(run)
+        run[kind] = np.concatenate([np.asarray(array, np.uint64) for array in arrays])
+
+    def residues(self):
+        """(runs, features): the low bits of all of it, which a truncation's error could depend on."""
+        rows = [np.concatenate([run[kind] for kind in sorted(run)]) for run in self.runs]
+        return (np.stack(rows) & np.uint64((1 << SHIFT) - 1)).astype(float) / (1 << SHIFT) - 0.5
+
+
+def _repeat(backend, artifact, runs, store):
+    """Logits (runs, classes) of one picture, over and over, in ulps."""
+    server, client = make_parties(backend, artifact, store)
+    prepare(server, client, runs)
+    found = []
+    for _ in range(0, runs, 50):
+        ids = reserve(server, client, 50)
+        pictures = np.repeat(PICTURE, 50, axis=0)
+        _, logits, *_ = run_parties(
+            lambda channel, ids=ids: server.infer(ids, channel),
+            lambda channel, ids=ids, pictures=pictures: client.infer(pictures, ids, channel),
+        )
+        found.append(logits)
+    return np.concatenate(found) * 2.0 ** artifact.public.ring.frac_bits["fc"]
+
+
+def _explained(features, logits):
+    """P-value of each logit's regression on the features: the chance of as good a fit by luck."""
+    design = np.column_stack([np.ones(len(features)), features])
+    p_values = []
+    for column in logits.T:
+        if column.std() == 0:
+            p_values.append(1.0)  # nothing to explain
+            continue
+        fitted = design @ np.linalg.lstsq(design, column, rcond=None)[0]
+        free, used = len(column) - design.shape[1], features.shape[1]
+        ratio = ((fitted - column.mean()) ** 2).sum() / used / (((column - fitted) ** 2).sum() / free)
+        p_values.append(stats.f.sf(ratio, used, free))
+    return np.array(p_values)
+
+
+@pytest.mark.parametrize("kind", ["relu", "skipped", "before"])
+@pytest.mark.parametrize("backend", RUNS)
+def test_the_noise_of_logits_is_independent_of_all_that_the_client_holds(backend, kind, tmp_path, monkeypatch):
+    view, artifact = _View(monkeypatch), mlp_artifact(kind)
+    runs = int(os.environ.get("PI_LEAK_RUNS", RUNS[backend]))
+    logits = _repeat(backend, artifact, runs, tmp_path)
+    features = view.residues()
+    assert features.shape[0] == runs
+    assert features.shape[1] >= 2 * HIDDEN
+    expected, _ = fixed_logits(artifact, PICTURE)
+    exact = backend != "fss" and kind == "relu"  # protocols that compare shares round exactly: no noise at all
+    assert (logits.std(axis=0) == 0).all() == exact
+    assert (np.abs(logits - expected).max() == 0) == exact
+    assert (_explained(features, logits) > ALARM / CLASSES).all()
+    weights = np.rint(artifact.weights["fc.weight"] * 64)
+    sharpest = (logits.std(axis=0) / np.sqrt(runs)).max()  # what is left: unbiased coins that the client does not know
+    assert (np.abs(logits.mean(axis=0) - expected) < 0.5 * np.abs(weights).sum(axis=1) + 6 * sharpest).all()
+
+
+def test_the_regression_would_see_local_truncation():
+    """The same hidden values and as many runs, each share truncated by itself: every weight comes out."""
+    rng, runs = np.random.default_rng(1), RUNS["fss"]
+    weights = np.rint(mlp_artifact("relu").weights["fc.weight"] * 64)
+    hidden = rng.integers(1 << 20, 1 << 24, HIDDEN)
+    client = rng.integers(0, 1 << 32, (runs, HIDDEN))
+    error = (((hidden - client) >> SHIFT) + (client >> SHIFT)) - hidden / (1 << SHIFT)
+    features = (client & ((1 << SHIFT) - 1)) / (1 << SHIFT) - 0.5
+    logits = error @ weights.T
+    assert (_explained(features, logits) < ALARM / CLASSES).all()

@@ -1,0 +1,136 @@
+"""Truncation pairs, dealt and made by the two parties: right up to one ulp, unbiased, and independent of the client."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pi_system.channel.memory import simulate
+from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
+from pi_system.protocols.ot.ideal import insecure_parties
+from pi_system.protocols.truncation import TruncationSpec, client_message_bytes, dealt, offline_cost, pairs, truncate
+from pi_system.ring.carrier import Ring
+from pi_system.ring.prg import Prg, fresh_seed
+
+SEED = bytes(range(16))
+
+
+def _dealt(spec, y_share, fresh_mask):
+    seed0, seed1 = fresh_seed(), fresh_seed()
+    correction = dealt.receive_correction(spec, dealt.deal(spec, seed0, seed1, fresh_mask))
+    packed = dealt.mask_share(spec, seed1, y_share)
+    assert packed.nbytes == client_message_bytes(spec)
+    return dealt.receive_masked(spec, seed0, packed), correction
+
+
+def _pairs(spec, y_share, fresh_mask):
+    server_ots, client_ots = insecure_parties(fresh_seed())
+
+    def server(channel):
+        return pairs.offline_server(spec, channel, server_ots, Prg(fresh_seed())), channel.counters
+
+    def client(channel):
+        pairs.offline_client(spec, y_share, fresh_mask, channel, client_ots, Prg(fresh_seed()))
+        return channel.counters
+
+    (material, at_server), at_client = simulate(server, client)
+    declared = offline_cost(spec)
+    assert at_server.sent_bytes == declared.server_to_client_bytes
+    assert at_client.sent_bytes == declared.client_to_server_bytes
+    if spec.count <= 4096:  # of one chunk; of several, pipelining is taken for rounds
+        assert at_server.rounds <= declared.round_trips
+    return material
+
+
+MAKERS = {"dealt": _dealt, "pairs": _pairs}
+
+
+def _run(maker, spec, values):
+    """D + r as signed integers for secret signed ``values``, and the client's share."""
+    ring, prg = Ring(spec.ring_bits), Prg(SEED)
+    y_share, fresh_mask = prg.ring(spec.count, spec.ring_bits), prg.ring(spec.count, spec.ring_bits)
+    offset, correction = MAKERS[maker](spec, y_share, fresh_mask)
+    out = truncate(spec, ring.from_signed(values) - y_share, offset, correction)
+    return ring.to_signed(out + fresh_mask), y_share
+
+
+def _values(bits, count):
+    top = (1 << bits) - 1
+    edges = np.array([0, 1, -1, top, -top, top // 2, -(top // 2)])
+    return np.concatenate([edges, Prg(SEED).child(bits).ring(count, 64).astype(np.int64) % (2 * top + 1) - top])[:count]
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize(
+    ("ring_bits", "bits", "shift"), [(59, 30, 12), (64, 36, 14), (48, 22, 1), (59, 34, 2), (64, 40, 36), (59, 30, 33)]
+)
+def test_a_value_is_rounded_to_a_neighbour(maker, ring_bits, bits, shift):
+    spec = TruncationSpec(count=700, ring_bits=ring_bits, shift=shift)
+    values = _values(bits, spec.count)
+    found, _ = _run(maker, spec, values)
+    assert np.isin(found - (values >> shift), [0, 1]).all()
+    exact = values & ((1 << shift) - 1) == 0
+    assert (found[exact] == values[exact] >> shift).all()
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_any_width(maker, data):
+    ring_bits = data.draw(st.integers(40, 64), "ring bits")
+    shift = data.draw(st.integers(1, min(36, ring_bits - 24)), "shift")
+    values = np.array(data.draw(st.lists(st.integers(-(2**12), 2**12), min_size=1, max_size=70), "values"))
+    found, _ = _run(maker, TruncationSpec(count=len(values), ring_bits=ring_bits, shift=shift), values)
+    assert np.isin(found - (values >> shift), [0, 1]).all()
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_the_error_is_unbiased_and_independent_of_the_clients_share(maker):
+    count, shift = 40_000, 10
+    spec = TruncationSpec(count=count, ring_bits=59, shift=shift)
+    value = 77_000 * 1024 + 320
+    found, y_share = _run(maker, spec, np.full(count, value))
+    error = found - value / 2**shift
+    residue = y_share & np.uint64((1 << shift) - 1)
+    assert abs(error.mean()) < 5 * error.std() / np.sqrt(count)
+    assert abs(np.corrcoef(residue, error)[0, 1]) < 5 / np.sqrt(count)
+    local = (residue + (np.uint64(value) - y_share & np.uint64(1023)) >= 1024).astype(float)  # carry a local one loses
+    assert abs(np.corrcoef(residue, local)[0, 1]) > 0.3
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_a_failure_is_as_rare_as_stated(maker):
+    """Values of 2^15 in a ring of 24 bits fail with probability 2^-9; the bound says at most (2^15 + 2^4) / 2^24."""
+    count = 100_000
+    spec = TruncationSpec(count=count, ring_bits=24, shift=4)
+    values = np.full(count, 1 << 15)
+    found, _ = _run(maker, spec, values)
+    failures = count - int(np.isin(found - (values >> 4), [0, 1]).sum())
+    expected = count * 2.0**-9
+    assert expected - 6 * np.sqrt(expected) < failures < expected * (1 + 2.0**-11) + 6 * np.sqrt(expected)
+
+
+def test_two_parties_need_at_most_thirty_bytes_a_position():
+    for shift in range(8, 15):
+        assert offline_cost(TruncationSpec(count=1 << 16, ring_bits=59, shift=shift)).silent_bytes / (1 << 16) <= 30
+
+
+@pytest.mark.parametrize("shift", [0, 37, 59])
+def test_shifts_out_of_range_are_refused(shift):
+    with pytest.raises(ConfigError, match=r"expected 1\.\.36 bits dropped"):
+        TruncationSpec(count=1, ring_bits=59, shift=shift)
+
+
+def test_messages_and_shares_of_a_wrong_size_are_refused():
+    spec = TruncationSpec(count=8, ring_bits=59, shift=4)
+    with pytest.raises(RemoteProtocolError, match="expected 59 bytes, found 58"):
+        dealt.receive_masked(spec, SEED, memoryview(bytes(58)))
+    with pytest.raises(RemoteProtocolError, match="expected 59 bytes, found 60"):
+        dealt.receive_correction(spec, memoryview(bytes(60)))
+    with pytest.raises(LocalProtocolError, match="expected shares of 8"):
+        simulate(
+            lambda channel: None,
+            lambda channel: pairs.offline_client(
+                spec, np.zeros(7, np.uint64), np.zeros(8, np.uint64), channel, None, Prg(SEED)
+            ),
+        )
