@@ -41,7 +41,8 @@ def offline_server(spec: TruncationSpec, channel: Channel, ots: OtParty, prg: Pr
     """The server's offset and correction, (n,) each. Raises RemoteProtocolError."""
     cut, pieces = cut_of(spec), list(chunks(spec.count))
     begun = [_begin_server(spec, size, channel, ots, prg) for _, size in pieces]
-    chosen = [_choices(spec, tree, size, channel, ots) for tree, (_, size) in zip(begun, pieces, strict=True)]
+    answers = [receive_array(channel, (cut.offline_planes[1], size // 8), np.uint8) for _, size in pieces]
+    chosen = [_choices(spec, chunk, answer, channel, ots) for chunk, answer in zip(begun, answers, strict=True)]
     tree = ServerTree(cut, join_server(cut, begun))
     coins: RingArray = prg.child("coins").ring(padded(spec.count), spec.shift).astype(carrier(spec.shift + 1))
     inputs = coins | coins.dtype.type(1 << spec.shift)  # the top bit makes the tree's result the carry itself
@@ -65,13 +66,12 @@ def _begin_server(spec: TruncationSpec, size: int, channel: Channel, ots: OtPart
 
 
 def _choices(
-    spec: TruncationSpec, chunk: ServerChunk, size: int, channel: Channel, ots: OtParty
+    spec: TruncationSpec, chunk: ServerChunk, answer: Bytes, channel: Channel, ots: OtParty
 ) -> tuple[Bytes, RingArray]:
     """The server's share of the carry, a random choice, with its pad."""
-    cut = cut_of(spec)
-    answer = receive_array(channel, (cut.offline_planes[1], size // 8), np.uint8)
+    size = 8 * answer.shape[1]
     choice, pad = random_receive(ots.receiver.extend(size, channel), size, spec.ring_bits)
-    finish_server(cut, chunk, answer, [as_plane(choice)])
+    finish_server(cut_of(spec), chunk, answer, [as_plane(choice)])
     return choice, pad
 
 

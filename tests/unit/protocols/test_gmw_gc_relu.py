@@ -92,7 +92,7 @@ def test_counts_and_chunks(relu: OtGate, count: int, chunk: int) -> None:
 
 @BOTH
 def test_over_silent_ots(relu: OtGate) -> None:
-    spec = gate(3000)
+    spec = gate(9000)  # more than one chunk, so that the order of OTs and messages counts
     prepared = prepare(relu, spec, inputs(spec), silent=True)
     server, client = gates(relu, spec, prepared)
     drive(server, client, prepared.y_server, 1024)

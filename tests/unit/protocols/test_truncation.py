@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pi_system.channel.memory import simulate
 from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
+from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.truncation import TruncationSpec, client_message_bytes, dealt, offline_cost, pairs, truncate
 from pi_system.ring.carrier import Ring
@@ -24,16 +25,9 @@ def _dealt(spec, y_share, fresh_mask):
 
 
 def _pairs(spec, y_share, fresh_mask):
-    server_ots, client_ots = insecure_parties(fresh_seed())
+    ends = insecure_parties(fresh_seed())
+    (material, at_server), at_client = _both(spec, y_share, fresh_mask, lambda party, _: ends[party])
 
-    def server(channel):
-        return pairs.offline_server(spec, channel, server_ots, Prg(fresh_seed())), channel.counters
-
-    def client(channel):
-        pairs.offline_client(spec, y_share, fresh_mask, channel, client_ots, Prg(fresh_seed()))
-        return channel.counters
-
-    (material, at_server), at_client = simulate(server, client)
     declared = offline_cost(spec)
     assert at_server.sent_bytes == declared.server_to_client_bytes
     assert at_client.sent_bytes == declared.client_to_server_bytes
@@ -42,7 +36,25 @@ def _pairs(spec, y_share, fresh_mask):
     return material
 
 
-MAKERS = {"dealt": _dealt, "pairs": _pairs}
+def _both(spec, y_share, fresh_mask, ots):
+    """Both parties' halves of the pairs, ``ots`` making a party's OTs: (material, counters), counters."""
+
+    def server(channel):
+        return pairs.offline_server(spec, channel, ots(0, channel), Prg(fresh_seed())), channel.counters
+
+    def client(channel):
+        pairs.offline_client(spec, y_share, fresh_mask, channel, ots(1, channel), Prg(fresh_seed()))
+        return channel.counters
+
+    return simulate(server, client)
+
+
+def _silent(spec, y_share, fresh_mask):
+    (material, _), _ = _both(spec, y_share, fresh_mask, lambda _, channel: ot_setup(channel, Prg(fresh_seed())))
+    return material
+
+
+MAKERS = {"dealt": _dealt, "pairs": _pairs, "pairs over silent OTs": _silent}
 
 
 def _run(maker, spec, values):
@@ -60,7 +72,7 @@ def _values(bits, count):
     return np.concatenate([edges, Prg(SEED).child(bits).ring(count, 64).astype(np.int64) % (2 * top + 1) - top])[:count]
 
 
-@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("maker", ["dealt", "pairs"])
 @pytest.mark.parametrize(
     ("ring_bits", "bits", "shift"), [(59, 30, 12), (64, 36, 14), (48, 22, 1), (59, 34, 2), (64, 40, 36), (59, 30, 33)]
 )
@@ -73,7 +85,7 @@ def test_a_value_is_rounded_to_a_neighbour(maker, ring_bits, bits, shift):
     assert (found[exact] == values[exact] >> shift).all()
 
 
-@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("maker", ["dealt", "pairs"])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_width(maker, data):
