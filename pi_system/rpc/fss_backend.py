@@ -37,4 +37,4 @@ def _chosen(public: PublicArtifact, options: RuntimeOptions) -> dict[str, Any]:
     if config.insecure_provider:
         raise ConfigError(f"insecure provider: expected backend crypten, found {config.backend}")
     variant = _VARIANTS.get(config.backend) or choose_variant(public, parse_link(config.link))
-    return {"variant": variant, "reveal_argmax": config.reveal == "argmax"}
+    return {"variant": variant, "reveal": config.revealed}

@@ -131,14 +131,14 @@ def test_damaged_material_is_refused_and_burned(parties, tmp_path):
     assert client.available() == 0
 
 
-@pytest.mark.parametrize("request_bytes", [b"", b"\x07", b"\x00garbage"])
+@pytest.mark.parametrize("request_bytes", [b"", b"\x00", b"\x07\x00", b"\x00\x03", b"\x00\x00garbage"])
 def test_the_dealer_refuses_a_damaged_request(request_bytes):
     with pytest.raises(Exception, match="expected") as caught:
         parse_request(request_bytes)
     assert caught.type.__module__ == "pi_system.errors"
 
 
-def test_a_request_names_model_and_variant():
-    public, relu = parse_request(make_request(ARTIFACT, "arith"))
+def test_a_request_names_model_variant_and_what_is_revealed():
+    public, relu, reveal = parse_request(make_request(ARTIFACT, "arith", "scores"))
     assert public.public.digest == ARTIFACT.public.digest
-    assert relu.variant == "arith"
+    assert (relu.variant, reveal) == ("arith", "scores")

@@ -81,7 +81,8 @@ BACKENDS = ("fss", "gmw", "gc")
 
 
 def make_parties(backend: str, artifact: Artifact, store: Path, **options: Any) -> tuple[Any, Any]:
-    """Both runtimes of a backend on one store folder."""
+    """Both runtimes of a backend on one store folder, which reveal logits unless told otherwise."""
+    options = {"reveal": "logits", **options}
     if backend == "fss":
         return FssServer(artifact, store, PAIRING, **options), FssClient(artifact, store, PAIRING, **options)
     relu = {"gmw": GMW, "gc": GC}[backend]
