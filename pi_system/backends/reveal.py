@@ -2,8 +2,7 @@
 
 Both are built from the gate that every backend has, ReLU on integers, which is exact without a shift:
 
-    [x >= 0]      = ReLU(x + 1) - ReLU(x)
-    max(a, b)     = b + ReLU(a - b)
+    [x >= 0] = ReLU(x + 1) - ReLU(x)
 
 Scores: a gate that drops the step's bits comes within one of floor(x / step), whichever way the backend rounds; two
 more gates on what it leaves say which of both it was, and the result is exact.
@@ -86,11 +85,11 @@ class Revealer:
             name, last, most = f"label/{level}", value.shape[1] <= size, size - 1
             value, index = _groups(value, size, one), _groups(index, size, one)
             lost = self._lost(f"{name}/compare", value)
-            if _kept_bits(index_bits if last else max(bits, index_bits), most) > self._room:
+            width, carried = (index_bits, [index]) if last else (max(bits, index_bits), [index, value])
+            if _kept_bits(width, most) > self._room:
                 lost, most = one - self._at_least_zero(f"{name}/narrow", size.bit_length() + 1, -lost), 1
-            index = self._kept(f"{name}/index", index, lost, index_bits, most)
-            if not last:
-                value = self._kept(f"{name}/value", value, lost, bits, most)
+            kept = self._kept(f"{name}/keep", carried, lost, width, most)
+            index, value = kept[:, 0], kept[:, -1]
         label: RingArray = index - one
         return label
 
@@ -109,11 +108,14 @@ class Revealer:
         lost: RingArray = wins @ signs + self.constant(1) * (size - 1 - places).astype(value.dtype)
         return lost
 
-    def _kept(self, name: str, x: RingArray, lost: RingArray, bits: int, most: int) -> RingArray:
-        """The winner's x (N, groups) of 0 < x < 2^bits: what lost, ``most`` times at most, is pushed below zero."""
-        kept = self.gate(name, _kept_bits(bits, most), 0, x - lost * self._element(1 << bits))
-        winner: RingArray = kept.sum(axis=2, dtype=kept.dtype)
-        return winner
+    def _kept(self, name: str, carried: list[RingArray], lost: RingArray, bits: int, most: int) -> RingArray:
+        """What the winner of each group carries, (N, len(carried), groups).
+
+        It is (N, groups, size) each, 0 < x < 2^bits; what lost, ``most`` times at most, is pushed below zero.
+        """
+        pushed = np.stack([x - lost * self._element(1 << bits) for x in carried], axis=1)
+        winners: RingArray = self.gate(name, _kept_bits(bits, most), 0, pushed).sum(axis=3, dtype=pushed.dtype)
+        return winners
 
     def _at_least_zero(self, name: str, bits: int, x: RingArray) -> RingArray:
         """Shares of [x >= 0] for integers -2^(bits-1) < x < 2^(bits-1) - 1."""

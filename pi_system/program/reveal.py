@@ -34,7 +34,8 @@ def score_shift(graph: Graph, ring: RingConfig) -> int:
 def revealed(logits: NDArray[np.int64], graph: Graph, ring: RingConfig, reveal: Reveal) -> NDArray[np.int64]:
     """What ``reveal`` opens of fixed-point logits (N, classes): labels (N, 1), scores or logits (N, classes)."""
     if reveal == "label":
-        return np.argmax(logits, axis=1, keepdims=True).astype(np.int64)
+        labels: NDArray[np.int64] = np.argmax(logits, axis=1, keepdims=True).astype(np.int64)
+        return labels
     if reveal == "scores":
         shift = score_shift(graph, ring)
         rounded: NDArray[np.int64] = (logits + (1 << (shift - 1))) >> shift
