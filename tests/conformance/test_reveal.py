@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 from chosen_logits import chosen_logits_artifact, pictures_of
-from parties import BACKENDS, secure_logits
+from parties import BACKENDS, make_parties, prepare, reserve, run_parties, secure_logits
+from random_networks import random_small_artifact
 
 from pi_system.backends.reveal import FAN_OUT, group_sizes
+from pi_system.export.random import random_pictures
 from pi_system.offline.schedule import plan
+from pi_system.program.fixed_point import fixed_logits
 from pi_system.program.reveal import outputs_to_float, revealed
 from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.protocols.relu_gc import GC
@@ -87,3 +90,24 @@ def test_groups_hold_all_classes_in_as_few_levels_as_possible(classes):
         left = -(-left // size)
     assert left == 1
     assert len(sizes) == 0 if classes == 1 else FAN_OUT ** (len(sizes) - 1) < classes
+
+
+@pytest.mark.parametrize(("backend", "pictures", "repeats"), [("fss", 100, 6), ("gmw", 6, 3), ("gc", 6, 3)])
+def test_under_the_default_policy_asking_again_gives_the_same_answer(backend, pictures, repeats, tmp_path):
+    """Whatever noise the logits have, near ties apart, of which there may be few."""
+    artifact = random_small_artifact(0)
+    asked = random_pictures(artifact.public.graph.input.shape, pictures, 3)
+    _, expected = fixed_logits(artifact, asked)
+    top = np.sort(expected, axis=1)[:, -2:]
+    clear = top[:, 1] - top[:, 0] > 0.05
+    assert clear.mean() > 0.5
+    assert len(set(expected[clear].argmax(axis=1))) > 1
+    server, client = make_parties(backend, artifact, tmp_path, reveal="label")
+    prepare(server, client, pictures * repeats)
+    ids = reserve(server, client, pictures * repeats)
+    _, labels, _, _ = run_parties(
+        lambda channel: server.infer(ids, channel),
+        lambda channel: client.infer(np.tile(asked, (repeats, 1, 1, 1)), ids, channel),
+    )
+    answers = labels.reshape(repeats, pictures)
+    assert (answers[:, clear] == expected.argmax(axis=1)[clear]).all()
