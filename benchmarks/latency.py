@@ -4,12 +4,14 @@
 
 A dealer, and for every backend a server and a client, each party pinned to its own core with one thread. Backends
 take turns within each repetition, so that their ratios hold whatever else the machine does. Warm-up: one call of each,
-not counted. Weights are random for --network (cached between runs) and the model's own for --artifact. On stdout a
+not counted. Servers reveal logits, as all benchmarks' do, and not their default, the label, whose rounds --reveal label
+adds. Weights are random for --network (cached between runs) and the model's own for --artifact. On stdout a
 table, then, last line, one JSON object (pi_system/measure/schema.py); progress on stderr.
 """
 
 import sys
 from pathlib import Path
+from typing import get_args
 
 import click
 from rich.console import Console
@@ -27,6 +29,7 @@ from pi_system.measure.environment import load_average
 from pi_system.measure.latency import THREADS, WARMUP
 from pi_system.measure.random_artifacts import cached_artifact
 from pi_system.measure.runs import counts, run_all
+from pi_system.measure.schema import Revealed
 from pi_system.rpc.registry import BACKENDS, find_backend
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,11 +38,11 @@ RESULTS = ROOT / "benchmarks" / "results" / "latency"
 
 def tables(report: LatencyReport) -> list[Table]:
     """The results for people: the online phase, and what stands behind it."""
-    faster = {(r.network, r.link, r.backend): r.times_faster for r in report.ratios}
+    faster = {(r.network, r.link, r.backend, r.reveal): r.times_faster for r in report.ratios}
     online = _table("Online, one core a party", "ms|quartiles|x crypten|x floor|rounds|us/ReLU|B/ReLU|abs error|ulps")
     behind = _table("Offline, an inference; MB = 10^6 bytes", "ms|MB|setup MB|stored MB s/c|stored B/ReLU|peak MB s/c")
     for r in report.results:
-        name = (r.network, r.link, r.backend)
+        name = (r.network, r.link, r.backend, r.reveal)
         online.add_row(
             *name,
             f"{r.online_ms.median:.1f}",
@@ -63,14 +66,14 @@ def tables(report: LatencyReport) -> list[Table]:
         )
     plain = _table("Plaintext, torch float32 on the client's core", "ms|convolutions ms|floor ms")
     for r in report.results:
-        row = (r.network, r.link, r.backend)
+        row = (r.network, r.link, r.backend, r.reveal)
         plain.add_row(*row, f"{r.plaintext_ms:.2f}", f"{r.plaintext_conv_ms:.2f}", f"{r.floor_ms:.2f}")
     return [online, behind, plain]
 
 
 def _table(title: str, numbers: str) -> Table:
     out = Table(title=title, title_justify="left")
-    for name in ("network", "link", "backend"):
+    for name in ("network", "link", "backend", "reveals"):
         out.add_column(name, no_wrap=True)
     for name in numbers.split("|"):
         out.add_column(name, justify="right", no_wrap=True)
@@ -89,6 +92,7 @@ def measure(
     repeat: int,
     batch: int,
     cache: Path,
+    reveals: tuple[Revealed, ...] = ("logits",),
 ) -> LatencyReport:
     """Check the options, export what is not cached, run everything."""
     before = load_average()
@@ -98,7 +102,7 @@ def measure(
         find_backend(backend)
     paths = [cached_artifact(name, cache) for name in networks]
     artifacts = {path: load(path) for path in [*paths, *(folder.absolute() for folder in folders)]}
-    results = run_all(artifacts, backends, links, repeat, batch)
+    results = run_all(artifacts, backends, links, repeat, batch, reveals)
     counted = tuple(counts(artifact) for artifact in artifacts.values())
     return LatencyReport(
         network=counted[0].network,
@@ -121,6 +125,14 @@ def measure(
 @click.option("--link", "links", multiple=True, default=("loopback",), help="loopback, lan, wan or MBIT_S,RTT_MS.")
 @click.option("--repeat", default=5, show_default=True, type=click.IntRange(1, 1000), help="Calls counted.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 1024), help="Pictures a call.")
+@click.option(
+    "--reveal",
+    "reveals",
+    multiple=True,
+    default=("logits",),
+    type=click.Choice(get_args(Revealed)),
+    help="What servers reveal; label: what the default policy costs. Repeatable.",
+)
 @click.option("--json-out", type=click.Path(path_type=Path), help="Write the JSON object to this file, too.")
 @click.option("--keep", is_flag=True, help="Write it to benchmarks/results/latency, too.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of random-weight artifacts.")
@@ -131,6 +143,7 @@ def main(
     links: tuple[str, ...],
     repeat: int,
     batch: int,
+    reveals: tuple[Revealed, ...],
     json_out: Path | None,
     keep: bool,
     cache: Path | None,
@@ -140,7 +153,9 @@ def main(
         raise click.UsageError("expected a --network or an --artifact, found none")
     where = cache or user_cache_path("pi-system") / "artifacts"
     chosen = tuple(dict.fromkeys(backends or BACKENDS))
-    report = measure(networks, folders, chosen, tuple(dict.fromkeys(links)), repeat, batch, where)
+    report = measure(
+        networks, folders, chosen, tuple(dict.fromkeys(links)), repeat, batch, where, tuple(dict.fromkeys(reveals))
+    )
     Console(width=max(Console().width, 150)).print(*tables(report))
     kept = RESULTS / f"{report.environment.file_stem()}.json" if keep else None
     for path in filter(None, (json_out, kept)):

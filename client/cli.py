@@ -3,7 +3,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -18,7 +18,6 @@ from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.service import health_timeout, log_to_stderr, show_health
 from pi_system.errors import ConfigError
 from pi_system.rpc.registry import find_backend
-from pi_system.rpc.session_config import Reveal
 
 __all__ = ["main"]
 
@@ -32,20 +31,19 @@ def main() -> None:
 @main.command()
 @click.argument("pictures", metavar="PICTURE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @session_options
-@click.option("--reveal", type=click.Choice(["logits", "argmax"]), default="logits", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--profile",
     type=click.Path(path_type=Path),
     help="Write a trace (Chrome, Perfetto) of time, bytes and rounds by layer; table on stderr.",
 )
-def infer(pictures: tuple[Path, ...], reveal: str, as_json: bool, profile: Path | None, **options: Any) -> None:
+def infer(pictures: tuple[Path, ...], as_json: bool, profile: Path | None, **options: Any) -> None:
     """Classify pictures (PNG or JPEG); prepares offline material first where too little is left."""
     common, paths = SessionOptions(**options), list(pictures)
     store = ClientStore(common.store)
     if profile is not None:
         check_profile_path(profile)
-    with open_session(common, store, cast(Reveal, reveal), profile=profile is not None) as session:
+    with open_session(common, store, profile=profile is not None) as session:
         inputs = load_pictures(paths, session.public.public.preprocess)
         missing = len(paths) - session.available()
         if missing > 0:

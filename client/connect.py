@@ -11,9 +11,10 @@ from pi_system.artifact.store import load_public
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.links import link_options, open_identity
 from pi_system.errors import ArtifactDigestError
+from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.registry import BACKENDS, DEFAULT_BACKEND
-from pi_system.rpc.session_config import Reveal, SessionConfig
+from pi_system.rpc.session_config import SessionConfig
 
 __all__ = ["SessionOptions", "open_session", "server_option", "session_options"]
 
@@ -24,6 +25,11 @@ _SESSION = (
     server_option,
     click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT"),
     click.option("--backend", type=click.Choice(list(BACKENDS)), default=DEFAULT_BACKEND, show_default=True),
+    click.option(
+        "--reveal",
+        type=click.Choice(REVEALS),
+        help="Learn no more than this; by default what the server reveals. Material is prepared for one of them.",
+    ),
     click.option("--artifact", type=ArtifactPath(), help="Own copy of the model's public part, or builtin:NAME."),
     click.option("--digest", default="", help="Accept only a model whose digest starts with this (hex)."),
     click.option("--link", default="loopback", show_default=True, help="Imitate a link: lan, wan or MBIT_S,RTT_MS."),
@@ -42,6 +48,7 @@ class SessionOptions:
     server: str
     dealer: str
     backend: str
+    reveal: Reveal | None
     artifact: Path | None
     digest: str
     link: str
@@ -60,9 +67,7 @@ def session_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def open_session(
-    common: SessionOptions, store: ClientStore, reveal: Reveal = "logits", *, profile: bool = False
-) -> ClientSession:
+def open_session(common: SessionOptions, store: ClientStore, *, profile: bool = False) -> ClientSession:
     """Connect to the server that the options name. Raises ConfigError, ArtifactError or ChannelError."""
     endpoint = Endpoint(
         server=common.server,
@@ -76,7 +81,7 @@ def open_session(
         backend=common.backend,
         artifact_digest="",
         client_id=store.client_id(),
-        reveal=reveal,
+        reveal=common.reveal or "",
         link=common.link,
         insecure_provider=common.insecure_provider,
         profile=profile,

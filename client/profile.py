@@ -41,7 +41,7 @@ def _metadata(result: Result, profiles: list[PhaseProfile]) -> dict[str, Any]:
         "schema": 1,
         "backend": config.backend,
         "link": config.link,
-        "reveal": config.reveal,
+        "reveal": config.revealed,
         "network": result.model.name,
         "pictures": len(result.paths),
         "relus": result.relus,

@@ -22,7 +22,7 @@ class Result:
         model: the public model.
         config: the session's.
         paths: the pictures.
-        outputs: logits (N, classes), or class indices (N, 1) when only those are revealed.
+        outputs: logits or scores (N, classes), or class indices (N, 1), by ``config.revealed``.
         online: cost of the online phase, for all pictures.
         offline: cost of the offline phase behind it, None if there is no record of it.
         prepared_now: that offline phase ran in this call.
@@ -39,8 +39,9 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """The JSON object.
 
-        ``predictions``: a picture's path, class index, label, score (softmax) and logits, the last two null when
-        only labels are revealed. ``online_*`` are of all pictures together; ``relus`` counts those of all pictures,
+        ``predictions``: a picture's path, class index, label, score (softmax) and logits. Under ``scores`` the logits
+        are rounded to multiples of ``score_step``, which is null otherwise; under ``label`` score and logits are null.
+        ``online_*`` are of all pictures together; ``relus`` counts those of all pictures,
         ``us_per_relu`` is 1000 * online_ms / relus and ``bytes_per_relu`` the online payload / relus, both directions,
         null for a network without. ``offline_ms`` and ``offline_bytes`` are of ``offline_count`` inferences, which were
         prepared in this call if ``prepared_now``, null if unknown.
@@ -53,7 +54,8 @@ class Result:
             "artifact_digest": self.model.digest,
             "backend": self.config.backend,
             "link": self.config.link,
-            "reveal": self.config.reveal,
+            "reveal": self.config.revealed,
+            "score_step": 2.0**self.score_step_log2 if self.config.revealed == "scores" else None,
             "insecure_provider": self.config.insecure_provider,
             "predictions": [self._prediction(i) for i in range(len(self.paths))],
             "relus": relus,
@@ -71,6 +73,11 @@ class Result:
             "offline_ms": offline.offline_ms if offline else None,
             "offline_bytes": offline.offline_bytes if offline else None,
         }
+
+    @property
+    def score_step_log2(self) -> int:
+        """Of the step that scores are rounded to."""
+        return self.model.ring.score_step(self.model.graph.output)
 
     @property
     def relus(self) -> int:
@@ -94,8 +101,13 @@ class Result:
                 f"per ReLU {data['us_per_relu']:.3f} us, {data['bytes_per_relu']:.1f} bytes ({self.relus:,} ReLUs)"
             )
         lines.append(f"offline  {self._offline_line()}")
+        lines.append(f"reveals  {self._revealed_line()}")
         lines.append(f"model    {data['model']}, artifact {data['artifact_digest'][:16]}, backend {data['backend']}")
         return lines
+
+    def _revealed_line(self) -> str:
+        step = f", logits in steps of 2^{self.score_step_log2}" if self.config.revealed == "scores" else ""
+        return f"{self.config.revealed}{step}"
 
     def _offline_line(self) -> str:
         if self.offline is None:
@@ -106,7 +118,7 @@ class Result:
 
     def _prediction(self, index: int) -> dict[str, Any]:
         output = self.outputs[index]
-        if self.config.reveal == "argmax":
+        if self.config.revealed == "label":
             best, score, logits = int(output[0]), None, None
         else:
             best, logits = int(output.argmax()), [float(value) for value in output]

@@ -54,11 +54,11 @@ class ClientStore:
         self._cost_file(config).write_text(json.dumps(asdict(cost)))
 
     def noted_offline(self, config: SessionConfig) -> OfflineCost | None:
-        """The cost of the last offline phase for this model and backend, None if there is no record."""
+        """The cost of the last offline phase for this model, backend and result, None if there is no record."""
         try:
             return OfflineCost(**json.loads(self._cost_file(config).read_text()))
         except (OSError, ValueError, TypeError):
             return None
 
     def _cost_file(self, config: SessionConfig) -> Path:
-        return self.path / f"offline-{config.backend}-{config.artifact_digest[:16]}.json"
+        return self.path / f"offline-{config.backend}-{config.revealed}-{config.artifact_digest[:16]}.json"

@@ -4,7 +4,8 @@
     python scripts/demo.py --backend fss           with a dealer as third process
     python scripts/demo.py --train-only DIR        only the artifact and a picture, for the Docker image
 
-Every step is a command that a user could type; it is printed before it runs.
+Every step is a command that a user could type; it is printed before it runs. The server reveals logits, because the
+demo ends by comparing them with the plaintext's; a server's default is the label alone.
 """
 
 import argparse
@@ -73,7 +74,7 @@ def classify(folder: Path, backend: str) -> dict[str, Any]:
         if find_backend(backend).DEALT:
             parties = ("--dealer", start(stack, "pi-dealer", "serve", *local, "--keys", str(keys / "dealer")))
         serve = ("serve", "--artifact", str(folder / "artifact"), *local, "--keys", str(keys / "server"), *parties)
-        server = start(stack, "pi-server", *serve, "--store", str(folder / "store-server"))
+        server = start(stack, "pi-server", *serve, "--reveal", "logits", "--store", str(folder / "store-server"))
         infer = ("infer", str(folder / "picture.png"), "--server", server, "--keys", str(keys / "client"), *parties)
         store = ("--backend", backend, "--store", str(folder / "store-client"))
         print(run("pi-client", *infer, *store), end="")

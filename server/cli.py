@@ -10,6 +10,7 @@ from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.errors import PiGroup
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, show_health
+from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.keys import VALID_DAYS, write_keys
 from pi_system.rpc.registry import BACKENDS
 from pi_system.rpc.tls import ROLES
@@ -42,6 +43,13 @@ def main() -> None:
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds a silent client is waited for.")
 @click.option("--insecure-provider", is_flag=True, help="Allow CrypTen's first-party provider: for comparisons only.")
 @click.option(
+    "--reveal",
+    type=click.Choice(REVEALS),
+    default="label",
+    show_default=True,
+    help="The most a client may learn: label, scores (logits rounded to a public step) or logits.",
+)
+@click.option(
     "--allow-profile",
     is_flag=True,
     help="Tell a client that asks how long each layer took here. Timing is a side channel: for measurements.",
@@ -56,6 +64,7 @@ def serve(
     store: Path | None,
     timeout: float,
     insecure_provider: bool,
+    reveal: Reveal,
     allow_profile: bool,
     keys: Path | None,
     insecure: bool,
@@ -73,11 +82,13 @@ def serve(
         max_sessions=max_sessions,
         insecure_provider=insecure_provider,
         profile=allow_profile,
+        reveal=reveal,
         timeout_s=timeout,
         identity=identity,
     )
     supervisor = Supervisor(
-        options, lambda address: click.echo(f"pi-server: listening on {address}, artifact {digest[:16]}")
+        options,
+        lambda address: click.echo(f"pi-server: listening on {address}, artifact {digest[:16]}, reveals {reveal}"),
     )
     on_stop_signal(supervisor.stop)
     supervisor.run()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pi_system.program.reveal import Reveal
 from pi_system.rpc.registry import BACKENDS, Backends
 from pi_system.rpc.tls import Identity
 
@@ -22,6 +23,7 @@ class ServerOptions:
         max_sessions: sessions at once, each a process.
         insecure_provider: sessions may ask for insecure providers.
         profile: clients that ask are told how long every layer took here.
+        reveal: the most that a client may learn.
         timeout_s: how long a silent client or dealer is waited for.
         backends: where backends are found.
         identity: the server's; None: plaintext, on this machine only.
@@ -35,6 +37,7 @@ class ServerOptions:
     max_sessions: int = 4
     insecure_provider: bool = False
     profile: bool = False
+    reveal: Reveal = "label"
     timeout_s: float = 120.0
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None

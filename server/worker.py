@@ -42,6 +42,7 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
         allowed=options.allowed,
         insecure_provider=options.insecure_provider,
         profile=options.profile,
+        reveal=options.reveal,
         timeout_s=options.timeout_s,
         backends=options.backends,
         identity=options.identity,
@@ -95,6 +96,7 @@ def _describe(host: SessionHost) -> bytes:
         artifact_digest=public.digest,
         model=public.name,
         backends=host.allowed,
+        reveal=host.reveal,
     )
     return description.SerializeToString()
 

@@ -152,7 +152,7 @@ def relu_commands(backend: str, spec: GateSpec, place: Place) -> list[list[str]]
 def hardest_relu(artifact: Artifact, count: int) -> GateSpec:
     """A gate of ``count`` elements as wide as the network's widest ReLU."""
     names = {node.name for node in artifact.public.graph.relus()}
-    steps = plan(artifact.public.graph, artifact.public.ring, artifact.masks).steps
+    steps = plan(artifact.public.graph, artifact.public.ring, artifact.masks, "logits").steps
     relus = [step.spec for step in steps if isinstance(step, Gate) and step.name in names]
     return replace(max(relus, key=lambda spec: spec.comparison_bits), count=count)
 

@@ -55,7 +55,8 @@ def check_ring(graph: Graph, ring: RingConfig) -> None:
 
     Every node has fraction bits that follow from its inputs' (``output_frac_bits``); a ReLU or a truncation never
     adds any. Every ReLU and max-pool has comparison bits k, larger than what it truncates and at most ring_bits; those
-    of a square leave room for its result, 2k - 1 <= ring_bits.
+    of a square leave room for its result, 2k - 1 <= ring_bits. The step of scores drops at least
+    one bit of a logit, and leaves two.
     """
     _check_names("frac_bits", [node.name for node in graph], ring.frac_bits)
     _check_names("weight_frac_bits", [n.name for n in graph if multiplies(n)], ring.weight_frac_bits)
@@ -75,6 +76,10 @@ def check_ring(graph: Graph, ring: RingConfig) -> None:
         _check_comparison(graph, ring, name)
     if ring.logit_bits >= ring.ring_bits:
         raise ArtifactError(f"logit_bits: expected fewer than {ring.ring_bits}, found {ring.logit_bits}")
+    dropped = ring.score_step(graph.output) + ring.frac_bits[graph.output]
+    most = max(1, ring.logit_bits - 2)
+    if not 1 <= dropped <= most:
+        raise ArtifactError(f"score_step_log2: expected a step that drops 1..{most} bits of a logit, found {dropped}")
 
 
 def _check_comparison(graph: Graph, ring: RingConfig, name: str) -> None:

@@ -5,13 +5,16 @@ fraction bits; a weighted layer adds those of its weights, a square doubles them
 surplus.
 """
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 __all__ = ["RingConfig"]
 
 _Bits = Annotated[int, Field(ge=0, le=63)]
+_SCORE_BITS: Final = 10
+"""Bits of a score with its sign where an artifact does not say. More: closer to the fixed-point noise of a logit;
+fewer: more classes share the best score."""
 
 
 class RingConfig(BaseModel):
@@ -27,7 +30,9 @@ class RingConfig(BaseModel):
             |x| < 2^(k-1) - 2^t for a ReLU that drops t of them. A square has
             one, too: what it squares satisfies the same, and 2k - 1 <= ring_bits.
         logit_bits: bits of a logit with its sign, |logit| < 2^(logit_bits - 1) at the output's fraction bits, less than
-            ring_bits: what the argmax tournament starts from.
+            ring_bits: what label and scores start from.
+        score_step_log2: scores are logits rounded to multiples of 2^score_step_log2; see ``score_step``. None, as in
+            artifacts from before there were scores, for a step that leaves ten bits of the logits' range.
         weight_norm_bits: base-2 logarithm, rounded up, of the largest Euclidean norm of the integer weights that one
             output of a weighted layer reads. Public, one number a model: it sizes the ciphertexts of backends
             without a dealer. None for what 16-bit weights can reach at most.
@@ -45,5 +50,20 @@ class RingConfig(BaseModel):
     comparison_bits: dict[str, _Bits]
     logit_bits: Annotated[int, Field(ge=2, le=63)]
     weight_norm_bits: Annotated[int, Field(ge=1, le=40)] | None = None
+    score_step_log2: Annotated[int, Field(ge=-63, le=63)] | None = None
     overflow_log2: float = 0.0
     truncation_log2: float = -1000.0
+
+    def score_step(self, output: str) -> int:
+        """Base-2 logarithm of the step of scores; ``output`` names the output node."""
+        if self.score_step_log2 is not None:
+            return self.score_step_log2
+        return max(1, self.logit_bits - _SCORE_BITS) - self.frac_bits[output]
+
+    @model_serializer(mode="wrap")
+    def _without_unset_step(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An artifact without the field keeps the digest it was written with."""
+        content: dict[str, Any] = handler(self)
+        if self.score_step_log2 is None:
+            del content["score_step_log2"]
+        return content

@@ -46,7 +46,7 @@ class ClientRuntime(Protocol):
     def infer(self, pictures: NDArray[np.float32], ids: tuple[str, ...], peer: Channel) -> NDArray[np.float64]:
         """Online phase: pictures (N, C, H, W), preprocessed, to logits (N, classes).
 
-        A runtime made to reveal only the label returns labels (N, 1) instead.
+        A runtime made to reveal less returns scores (N, classes) or labels (N, 1) instead; see program/reveal.py.
         """
 
 

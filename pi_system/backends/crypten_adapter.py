@@ -1,10 +1,10 @@
 """Backend ``crypten``: CrypTen's own protocols over our channel, with correlations from our dealer.
 
 It is the baseline every figure is compared with, and the cross-check of the other backends. The server (party 0) owns
-the weights, the client (party 1) the picture; logits go to the client. What is CrypTen's: sharing, encoding (64-bit
-ring, 16 fraction bits), every protocol and its costs, weights that are masked and opened anew in every inference.
-What is ours: transport, dealer, randomness, gathering of active ReLU positions. Pictures of one call run one
-after the other, each with its own material.
+the weights, the client (party 1) the picture; logits, scores or the label go to the client. What is CrypTen's:
+sharing, encoding (64-bit ring, 16 fraction bits), every protocol and its costs, weights that are masked and opened anew
+in every inference. What is ours: transport, dealer, randomness, gathering of active ReLU positions, and how label and
+scores are made of its comparison. Pictures of one call run one after the other, each with its own material.
 
 A process holds one runtime at a time, because CrypTen's state is global; ``close`` gives the process back.
 """
@@ -34,17 +34,19 @@ from pi_system.backends.crypten_import import crypten
 from pi_system.backends.crypten_interpreter import CryptenInterpreter, active_indices, share_weights, to_grid
 from pi_system.backends.crypten_plan import Plan, encode_plan
 from pi_system.backends.crypten_provider import RecordingProvider, StoredProvider
+from pi_system.backends.crypten_reveal import check_step, opened
 from pi_system.backends.crypten_store import CorrelationStore
 from pi_system.backends.crypten_stream import RingStream
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import profiler_of
 from pi_system.errors import ConfigError, InputError, InvariantError, LocalProtocolError
+from pi_system.program.reveal import Reveal
 from pi_system.ring.prg import Prg, fresh_seed
 
 __all__ = ["CryptenClient", "CryptenServer", "correlation_plan", "deal"]
 
 
-def correlation_plan(graph: Graph, masks: Masks) -> Plan:
+def correlation_plan(graph: Graph, masks: Masks, reveal: Reveal = "logits") -> Plan:
     """What one inference takes from the dealer, by a dry run on shapes without data; the same for both parties.
 
     Raises:
@@ -56,7 +58,8 @@ def correlation_plan(graph: Graph, masks: Masks) -> Plan:
     with crypten_session(DryRunCommunicator(0), provider, streams):
         interpreter = CryptenInterpreter(share_weights(graph, None, device="meta"), active_indices(graph, masks))
         picture = torch.empty((1, *graph.input.shape), device="meta")
-        interpreter.run(graph, crypten.cryptensor(picture, src=1))
+        logits = interpreter.run(graph, crypten.cryptensor(picture, src=1))
+        opened(logits, reveal, 0, 0)  # the step changes no shape
     return Plan(items=tuple(provider.items))
 
 
@@ -64,15 +67,26 @@ class _Party:
     """What server and client share; ``rank`` is 0 or 1."""
 
     def __init__(
-        self, rank: int, graph: Graph, weights: dict[str, torch.Tensor] | None, masks: Masks, insecure: bool
+        self,
+        rank: int,
+        graph: Graph,
+        weights: dict[str, torch.Tensor] | None,
+        masks: Masks,
+        *,
+        insecure_provider: bool = False,
+        reveal: Reveal = "logits",
+        score_step_log2: int = 0,
     ) -> None:
+        """``score_step_log2``: of the step of scores. Raises ConfigError where they cannot be had."""
+        if reveal == "scores":
+            check_step(score_step_log2)
         claim_process()
         self._open, self._dead = True, False
         try:
             self._rank, self._graph, self._weights = rank, graph, weights
             self._active = active_indices(graph, masks)
-            self._insecure = insecure
-            plan = Plan(items=()) if insecure else correlation_plan(graph, masks)
+            self._insecure, self._reveal, self._step_log2 = insecure_provider, reveal, score_step_log2
+            plan = Plan(items=()) if insecure_provider else correlation_plan(graph, masks, reveal)
             self._request = encode_plan(plan)
             self._store = CorrelationStore(plan, is_server=rank == 0)
             self._streams: SessionStreams | None = None
@@ -129,7 +143,7 @@ class _Party:
         self._interpreter = CryptenInterpreter(shared, self._active)
 
     def _classify(self, picture: torch.Tensor, name: str, peer: Channel) -> Any:
-        """One picture (1, C, H, W), the client's secret: logits (1, classes) at the client, None at the server."""
+        """One picture (1, C, H, W), the client's secret: what is revealed at the client, None at the server."""
         if self._interpreter is None or self._streams is None:
             raise LocalProtocolError("infer: expected a prepared runtime, found none")
         material = self._store.use(name)
@@ -137,8 +151,11 @@ class _Party:
         self._interpreter.watch = profiler_of(peer)
         with crypten_session(self.communicator(peer), provider, self._streams):
             logits = self._interpreter.run(self._graph, crypten.cryptensor(picture, src=1))
+            if self._reveal != "logits":
+                profiler_of(peer).enter(self._reveal)
+            output = opened(logits, self._reveal, self._step_log2, self._rank)
             profiler_of(peer).enter("output")
-            plain = logits.get_plain_text(dst=1)
+            plain = output.get_plain_text(dst=1)
         if material:
             raise InvariantError(f"expected an inference to use its whole material, found {len(material)} left")
         return plain
@@ -163,19 +180,19 @@ class CryptenServer(_Party):
         graph: Graph,
         weights: Weights,
         masks: Masks,
-        *,
-        insecure_provider: bool = False,
+        **options: Any,
     ) -> None:
         """Check the weights (``<node>.weight``, ``<node>.bias``) and find the plan.
 
         ``insecure_provider`` takes CrypTen's first-party provider instead of the dealer: the server then draws
-        every mask and can read the picture. Both parties must choose alike.
+        every mask and can read the picture. ``reveal`` is what the client learns; ``score_step_log2`` that of the
+        artifact. Both parties must choose alike.
 
         Raises:
             ConfigError: weights or masks do not fit the graph.
             LocalProtocolError: this process holds a runtime already.
         """
-        super().__init__(0, graph, _checked_weights(graph, weights), masks, insecure_provider)
+        super().__init__(0, graph, _checked_weights(graph, weights), masks, **options)
 
     def reserve(self, ids: tuple[str, ...]) -> None:
         """Take the material the client named: marked used, then expanded; see ServerRuntime."""
@@ -192,9 +209,9 @@ class CryptenServer(_Party):
 class CryptenClient(_Party):
     """The picture owner's side; see ClientRuntime."""
 
-    def __init__(self, graph: Graph, masks: Masks, *, insecure_provider: bool = False) -> None:
-        """Find the plan; errors and ``insecure_provider`` as for CryptenServer."""
-        super().__init__(1, graph, None, masks, insecure_provider)
+    def __init__(self, graph: Graph, masks: Masks, **options: Any) -> None:
+        """Find the plan; errors and options as for CryptenServer."""
+        super().__init__(1, graph, None, masks, **options)
 
     def reserve(self, count: int) -> tuple[str, ...]:
         """Take material for ``count`` inferences: marked used, then expanded; see ClientRuntime."""
@@ -204,14 +221,15 @@ class CryptenClient(_Party):
         return ids
 
     def infer(self, pictures: NDArray[np.float32], ids: tuple[str, ...], peer: Channel) -> NDArray[np.float64]:
-        """Online phase: finite pictures (N, C, H, W), N = len(ids), to logits (N, classes)."""
+        """Online phase: finite pictures (N, C, H, W), N = len(ids), to what is revealed; see ClientRuntime."""
         expected = (len(ids), *self._graph.input.shape)
         if pictures.shape != expected or not np.isfinite(pictures).all():
             raise InputError(f"pictures: expected finite values of shape {expected}, found {pictures.shape}")
         with self._alive():
             inputs = to_grid(torch.from_numpy(np.array(pictures, dtype=np.float32)))
-            logits = [self._classify(inputs[i : i + 1], name, peer) for i, name in enumerate(ids)]
-            return np.concatenate([part.numpy() for part in logits]).astype(np.float64)
+            parts = [self._classify(inputs[i : i + 1], name, peer) for i, name in enumerate(ids)]
+            values = np.concatenate([part.numpy() for part in parts]).astype(np.float64)
+            return values * 2.0**self._step_log2 if self._reveal == "scores" else values
 
 
 def _checked_weights(graph: Graph, weights: Weights) -> dict[str, torch.Tensor]:

@@ -13,7 +13,8 @@ fresh mask offline, which costs nothing online.
     truncation               fresh
     add, pools, concat       fresh if all operands are
 
-Max-pool and argmax are tournaments of max(a, b) = b + ReLU(a - b), so they run on the same gate as ReLU does.
+Max-pool is a tournament of max(a, b) = b + ReLU(a - b), so it runs on the same gate as ReLU does; so do label and
+scores (backends/reveal.py).
 A subclass says what its role does at a weighted layer, at a gate, at a truncation and at a re-masking.
 """
 
@@ -40,15 +41,16 @@ from pi_system.artifact.graph import (
     Truncate,
 )
 from pi_system.artifact.ring_config import RingConfig
+from pi_system.backends.reveal import Revealer
 from pi_system.errors import InvariantError
 from pi_system.program.encoding import pool_factor
 from pi_system.program.interpreter import Interpreter
+from pi_system.program.reveal import Reveal, score_shift
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.relu_gmw.plan import MAX_COMPARISON_BITS
 from pi_system.protocols.truncation import TruncationSpec
 from pi_system.ring.carrier import Ring, RingArray
 
-__all__ = ["SecureWalk", "Share", "argmax_index_bits"]
+__all__ = ["SecureWalk", "Share"]
 
 Positions = NDArray[np.int64] | None
 
@@ -59,11 +61,6 @@ class Share:
 
     data: Any
     fresh: bool
-
-
-def argmax_index_bits(classes: int) -> int:
-    """Low bits that hold a class index in the argmax tournament."""
-    return max(1, (classes - 1).bit_length())
 
 
 class SecureWalk(Interpreter[Share]):
@@ -180,23 +177,17 @@ class SecureWalk(Interpreter[Share]):
         spec = TruncationSpec(count=x.shape[1], ring_bits=self.config.ring_bits, shift=shift)
         return self._truncate(name, spec, x)
 
-    def argmax(self, logits: RingArray) -> RingArray:
-        """Shares (N, 1) whose low bits are the label: a tournament on logit * 2^b + index.
+    def reveal(self, logits: RingArray, reveal: Reveal) -> RingArray:
+        """Shares of what is opened of the logits (N, classes): the label (N, 1), scores or logits (N, classes)."""
+        revealer = Revealer(self.config, self._shaped_gate, self._constant)
+        if reveal == "label":
+            return revealer.label(logits)
+        return revealer.scores(logits, score_shift(self.graph, self.config)) if reveal == "scores" else logits
 
-        Only the low b = argmax_index_bits(classes) bits of the result are opened, which is the label alone. Where the
-        ring, or the narrowest of the comparison protocols, has no room for b more bits, a gate first drops low bits of
-        the logits, made non-negative so that ReLU keeps them: logits closer than what was dropped count as a tie, won
-        by the higher index.
-        """
-        classes, bits = logits.shape[1], self.config.logit_bits
-        index_bits = argmax_index_bits(classes)
-        surplus = max(0, bits + index_bits + 1 - min(self.config.ring_bits, MAX_COMPARISON_BITS))
-        if surplus:
-            raised = logits + self._constant(1 << (bits - 1))
-            logits = self._gate("argmax/scale", self._spec(classes, bits + 1, surplus), raised, None)
-        index = np.arange(classes).astype(self.ring.dtype) * self._constant(1)
-        keyed = _scale(logits, index_bits) + index
-        return self._tournament("argmax", keyed[:, :, None], bits - surplus + index_bits + 1)
+    def _shaped_gate(self, name: str, bits: int, shift: int, x: RingArray) -> RingArray:
+        """A ReLU gate on all of x, in the shape of x."""
+        flat = np.ascontiguousarray(x).reshape(x.shape[0], -1)
+        return self._gate(name, self._spec(flat.shape[1], bits, shift), flat, None).reshape(x.shape)
 
     def _tournament(self, name: str, x: RingArray, bits: int) -> RingArray:
         """Maximum over axis 1 of (N, m, n); ``bits`` hold any difference of two entries."""

@@ -37,7 +37,7 @@ class Piece:
     """One stretch of one party's time.
 
     Attributes:
-        layer: name of the graph's node, or of a step that has none (``output``, ``argmax``, ``setup``, ...).
+        layer: name of the graph's node, or of a step that has none (``output``, ``label``, ``setup``, ...).
         kind: the node's operation, else the layer's name.
         track: what the time went into.
         start_ns: monotonic clock of the machine that keeps it.

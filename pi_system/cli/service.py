@@ -43,4 +43,6 @@ def show_health(address: str, role: Role, timeout_s: float, identity: Identity |
     parts = [found.role, f"protocol {found.protocol_version}", f"backends {','.join(found.backends)}"]
     if found.artifact_digest:
         parts.append(f"artifact {found.artifact_digest[:16]} ({found.model})")
+    if found.reveal:
+        parts.append(f"reveals {found.reveal}")
     click.echo(f"{address}: " + ", ".join(parts))

@@ -75,7 +75,7 @@ class _Walk:
         self._waiting: dict[str, tuple[Share, ...]] = {}
         self._remasked: set[str] = set()
         self._gates: dict[str, list[tuple[str, GateSpec]]] = {}
-        for gate in schedule.gates(argmax=False):
+        for gate in schedule.gates:
             self._gates.setdefault(_owner(gate), []).append((gate.name, gate.spec))
 
     def run(self) -> Iterator[NodeWork]:

@@ -63,7 +63,7 @@ class Workload:
         if backend not in BACKENDS:
             raise ConfigError(f"cost model: expected one of {', '.join(BACKENDS)}, found {backend[:40]}")
         self.public, self.backend = public, backend
-        self._schedule = plan(public.public.graph, public.public.ring, public.masks)
+        self._schedule = plan(public.public.graph, public.public.ring, public.masks, "logits")
 
     @cached_property
     def offline(self) -> OfflinePlan:

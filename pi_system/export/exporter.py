@@ -16,6 +16,7 @@ from pi_system.errors import InputError, UnsupportedLayerError
 from pi_system.export.draft import Draft
 from pi_system.export.merge import merge_linear_layers, remove_dead_nodes
 from pi_system.export.quantise import QuantiseOptions, quantise
+from pi_system.export.score_step import choose_score_step
 from pi_system.export.trace import trace
 from pi_system.program.encoding import quantise_weights, weight_norm_bits
 from pi_system.program.float_point import FloatInterpreter
@@ -99,10 +100,11 @@ def export_network(
     plan = quantised.plan
     integers = quantise_weights(plan.graph, plan.ring, weights)
     norm_bits = weight_norm_bits(value for key, value in integers.items() if key.endswith(".weight"))
+    step_log2 = choose_score_step(plan.ring, plan.graph.output, quantised.max_error)
     return Artifact.create(
         name=name,
         graph=plan.graph,
-        ring=plan.ring.model_copy(update={"weight_norm_bits": norm_bits}),
+        ring=plan.ring.model_copy(update={"weight_norm_bits": norm_bits, "score_step_log2": step_log2}),
         preprocess=preprocess,
         masks=draft.masks,
         weights=weights,

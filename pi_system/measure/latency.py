@@ -24,7 +24,7 @@ from pi_system.measure.measured_client import ClientTask, MeasuredClient
 from pi_system.measure.memory import folder_bytes, peak_of_descendants_bytes
 from pi_system.measure.processes import RunningProgram, party_cores, start_dealer, start_server
 from pi_system.measure.reference import PlaintextTime, Reference
-from pi_system.measure.schema import LatencyResult, OnlineBytes, PartyBytes, Timing
+from pi_system.measure.schema import LatencyResult, OnlineBytes, PartyBytes, Revealed, Timing
 from pi_system.program import relu_count
 from pi_system.rpc.client_session import OfflineCost, OnlineCost
 
@@ -53,6 +53,7 @@ class LatencyTask:
         repeat: calls counted.
         batch: pictures a call.
         folder: private and empty, for stores and logs.
+        reveals: what the server reveals; each with every backend. Logits are what backends are compared on.
     """
 
     artifact: Artifact
@@ -63,6 +64,7 @@ class LatencyTask:
     repeat: int
     batch: int
     folder: Path
+    reveals: Sequence[Revealed] = ("logits",)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,6 +72,7 @@ class _Combination:
     """One backend at work: its processes and what was measured so far, the warm-up first."""
 
     backend: str
+    reveal: Revealed
     server: RunningProgram
     client: MeasuredClient
     offline: list[OfflineCost] = field(default_factory=list)
@@ -87,7 +90,8 @@ class _Combination:
         self.storage.append(PartyBytes(server=after.server - before.server, client=after.client - before.client))
         inference = self.client.infer(index * batch, batch)
         self.online.append(inference.cost)
-        error = reference.error(index * batch, inference.logits)
+        compare = reference.label_error if self.reveal == "label" else reference.error
+        error = compare(index * batch, inference.logits)
         self.max_abs_error = max(self.max_abs_error, error.absolute)
         self.max_ulp_error = max(self.max_ulp_error, error.ulps)
         self.within_ulp_bound &= error.bounded
@@ -117,7 +121,11 @@ def measure_link(task: LatencyTask, progress: Callable[[str, float], None]) -> l
     plain: list[PlaintextTime] = []
     with ExitStack() as stack:
         dealer = stack.enter_context(start_dealer(task.folder))
-        combinations = [stack.enter_context(_combination(task, name, dealer.address, cores)) for name in task.backends]
+        combinations = [
+            stack.enter_context(_combination(task, name, reveal, dealer.address, cores))
+            for name in task.backends
+            for reveal in task.reveals
+        ]
         for index in range(WARMUP + task.repeat):
             plain += reference.run_timed(index * task.batch, task.batch, cores["client"])
             for combination in combinations:
@@ -126,8 +134,10 @@ def measure_link(task: LatencyTask, progress: Callable[[str, float], None]) -> l
 
 
 @contextmanager
-def _combination(task: LatencyTask, backend: str, dealer: str, cores: dict[str, int]) -> Iterator[_Combination]:
-    folder = task.folder / backend
+def _combination(
+    task: LatencyTask, backend: str, reveal: Revealed, dealer: str, cores: dict[str, int]
+) -> Iterator[_Combination]:
+    folder = task.folder / f"{backend}-{reveal}"
     with start_server(
         task.artifact_path,
         dealer,
@@ -135,6 +145,7 @@ def _combination(task: LatencyTask, backend: str, dealer: str, cores: dict[str, 
         backends=(backend,),
         max_sessions=1,
         timeout_s=_TIMEOUT_S,
+        reveal=reveal,
         core=cores["server"],
         threads=THREADS,
     ) as server:
@@ -151,7 +162,7 @@ def _combination(task: LatencyTask, backend: str, dealer: str, cores: dict[str, 
         with MeasuredClient(client_task, log=log, core=cores["client"], threads=THREADS) as client:
             if client.digest != task.artifact.public.digest:
                 raise ArtifactDigestError("artifact: expected the client to see the server's, found another")
-            yield _Combination(backend=backend, server=server, client=client)
+            yield _Combination(backend=backend, reveal=reveal, server=server, client=client)
 
 
 def _result(task: LatencyTask, found: _Combination, plain: list[PlaintextTime]) -> LatencyResult:
@@ -177,6 +188,7 @@ def _result(task: LatencyTask, found: _Combination, plain: list[PlaintextTime]) 
         backend=found.backend,
         link=task.link,
         batch=task.batch,
+        reveal=found.reveal,
         online_ms=timing,
         online_rounds=last.rounds,
         online_bytes=OnlineBytes(

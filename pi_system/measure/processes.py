@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from pi_system.errors import PeerUnavailableError
+from pi_system.program.reveal import Reveal
 
 __all__ = ["RunningProgram", "child_environment", "end_group", "party_cores", "pinned", "start_dealer", "start_server"]
 
@@ -114,6 +115,7 @@ def start_server(
     max_sessions: int = 4,
     timeout_s: float = 120.0,
     allow_profile: bool = False,
+    reveal: Reveal = "logits",
     host: str = "127.0.0.1",
     keys: Path | None = None,
     core: int | None = None,
@@ -131,6 +133,7 @@ def start_server(
         max_sessions: sessions at once.
         timeout_s: how long it waits for a silent client.
         allow_profile: it gives its half of profiles.
+        reveal: the most it reveals; logits, not the program's default, because results are compared with them.
         host: it listens on.
         keys: as for ``start_dealer``.
         core: it is pinned to; None: any.
@@ -143,7 +146,7 @@ def start_server(
     """
     arguments = ["server.cli", "serve", "--artifact", str(artifact), "--listen", f"{host}:0", "--dealer", dealer]
     arguments += ["--store", str(folder / "server-store"), "--max-sessions", str(max_sessions)]
-    arguments += ["--timeout", str(timeout_s), *_link("server", keys)]
+    arguments += ["--timeout", str(timeout_s), "--reveal", reveal, *_link("server", keys)]
     if allow_profile:
         arguments.append("--allow-profile")
     for backend in backends:

@@ -29,7 +29,8 @@ class LayerSpan:
     Attributes:
         party: whose.
         phase: which.
-        layer: the graph's node, ``output`` (the logits' way to the client), ``argmax``, or a step of the offline phase.
+        layer: the graph's node, ``output`` (the logits' way to the client), ``label``, ``scores``, or a
+            step of the offline phase.
         kind: the node's operation (``conv2d``, ``relu``, ...), else the layer's name.
         start_us: when it was first at work, from the profile's first moment.
         compute_us: see module docstring.

@@ -72,6 +72,19 @@ class Reference:
             bounded=bool((ulps <= self._bound).all()),
         )
 
+    def label_error(self, first: int, labels: NDArray[np.float64]) -> LogitError:
+        """How far below the best logit those of ``labels`` (M, 1) are, for the pictures [first, first + M)."""
+        rows, chosen = slice(first, first + len(labels)), labels.astype(np.int64)
+        below = [
+            values[rows].max(axis=1, keepdims=True) - np.take_along_axis(values[rows], chosen, axis=1)
+            for values in (self._float, self._fixed)
+        ]
+        return LogitError(
+            absolute=float(below[0].max()),
+            ulps=int(below[1].max()),
+            bounded=bool((below[1] <= 2 * self._bound.max()).all()),
+        )
+
     def run_timed(self, first: int, count: int, core: int, runs: int = 3) -> list[PlaintextTime]:
         """Time ``runs`` plaintext runs of ``count`` pictures on ``core``, after one that warms its caches."""
         pictures, samples = self._pictures[first : first + count], []

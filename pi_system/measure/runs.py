@@ -14,7 +14,7 @@ from pi_system.artifact.model import Artifact
 from pi_system.export.random import random_pictures
 from pi_system.measure.latency import WARMUP, LatencyTask, measure_link
 from pi_system.measure.random_artifacts import SEED
-from pi_system.measure.schema import LatencyResult, NetworkCounts
+from pi_system.measure.schema import LatencyResult, NetworkCounts, Revealed
 from pi_system.program import (
     mac_count,
     parameter_count,
@@ -57,7 +57,12 @@ def orderly_stop() -> Iterator[None]:
 
 
 def run_all(
-    artifacts: Mapping[Path, Artifact], backends: Sequence[str], links: Sequence[str], repeat: int, batch: int
+    artifacts: Mapping[Path, Artifact],
+    backends: Sequence[str],
+    links: Sequence[str],
+    repeat: int,
+    batch: int,
+    reveals: Sequence[Revealed] = ("logits",),
 ) -> tuple[LatencyResult, ...]:
     """Measure every combination, backends in turn within each repetition; a progress bar goes to stderr.
 
@@ -67,12 +72,13 @@ def run_all(
         links: names, or RATE_MBIT,RTT_MS.
         repeat: calls counted, each with new pictures.
         batch: pictures a call.
+        reveals: what servers reveal, each with every backend.
 
     Raises:
         PeerUnavailableError: a process failed; the message has the end of its log.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    total = len(artifacts) * len(links) * len(backends) * (WARMUP + repeat)
+    total = len(artifacts) * len(links) * len(backends) * len(reveals) * (WARMUP + repeat)
     results: list[LatencyResult] = []
     with Progress(*columns, console=Console(stderr=True)) as bar, orderly_stop():
         line = bar.add_task("", total=total)
@@ -97,6 +103,7 @@ def run_all(
                         repeat=repeat,
                         batch=batch,
                         folder=Path(folder),
+                        reveals=reveals,
                     )
                     results += measure_link(task, progress)
     return tuple(results)

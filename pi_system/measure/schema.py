@@ -17,9 +17,13 @@ __all__ = [
     "OnlineBytes",
     "PartyBytes",
     "Ratio",
+    "Revealed",
     "Timing",
     "latency_ratios",
 ]
+
+Revealed = Literal["logits", "label"]
+"""What a measured server reveals."""
 
 
 class _Strict(BaseModel):
@@ -77,7 +81,8 @@ class LatencyResult(_Strict):
         backend: name in the registry.
         link: of both phases; imitated unless ``loopback``.
         batch: pictures a call.
-        online_ms: of one call, at the client, from the first online byte to the decoded logits, all material ready.
+        reveal: what the client learns: logits, or the label alone.
+        online_ms: of one call, at the client, from the first online byte to the decoded result, all material ready.
         online_rounds: times the client waited for an answer in one call.
         online_bytes: payload of one call.
         frame_bytes: framing of one call, both directions, on top of the payload.
@@ -92,7 +97,7 @@ class LatencyResult(_Strict):
         peak_memory_bytes: peak resident set of the server's session process and of the client's process.
         plaintext_ms: median of torch float32 on the client's core with one thread, for the same pictures.
         plaintext_conv_ms: its convolutions and linear layers alone.
-        max_abs_error: largest |logit - float interpreter's| over all calls.
+        max_abs_error: largest |logit - float interpreter's| over all calls; of labels, how far below the best.
         max_ulp_error: largest difference to the fixed-point interpreter in its last place; None for backends with
             another encoding.
         within_ulp_bound: every logit was within the ulps that program/error_bound.py states; None as above.
@@ -104,6 +109,7 @@ class LatencyResult(_Strict):
     backend: str
     link: str
     batch: int
+    reveal: Revealed = "logits"
     online_ms: Timing
     online_rounds: int
     online_bytes: OnlineBytes
@@ -133,6 +139,7 @@ class Ratio(_Strict):
         network: name of the network.
         link: name of the link.
         backend: the compared one.
+        reveal: what both reveal.
         relative_to: the baseline.
         online_ratio: median online time / the baseline's.
         times_faster: the baseline's / median online time.
@@ -141,6 +148,7 @@ class Ratio(_Strict):
     network: str
     link: str
     backend: str
+    reveal: Revealed = "logits"
     relative_to: str
     online_ratio: float
     times_faster: float
@@ -170,11 +178,11 @@ class LatencyReport(_Strict):
 
 
 def latency_ratios(results: tuple[LatencyResult, ...], baseline: str = "crypten") -> tuple[Ratio, ...]:
-    """Every backend's median online time beside ``baseline``'s, for each network and link that has one."""
-    base = {(r.network, r.link): r.online_ms.median for r in results if r.backend == baseline}
+    """Every backend's median online time beside ``baseline``'s, for each network, link and result that has one."""
+    base = {(r.network, r.link, r.reveal): r.online_ms.median for r in results if r.backend == baseline}
     ratios = []
     for result in results:
-        reference = base.get((result.network, result.link))
+        reference = base.get((result.network, result.link, result.reveal))
         if reference is None:
             continue
         ratios.append(
@@ -182,6 +190,7 @@ def latency_ratios(results: tuple[LatencyResult, ...], baseline: str = "crypten"
                 network=result.network,
                 link=result.link,
                 backend=result.backend,
+                reveal=result.reveal,
                 relative_to=baseline,
                 online_ratio=result.online_ms.median / reference,
                 times_faster=reference / result.online_ms.median,

@@ -12,6 +12,7 @@ from pi_system.channel.base import Channel
 from pi_system.channel.profile import profiler_of
 from pi_system.offline.layout import Bundle
 from pi_system.offline.seeds import PartySeed
+from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.protocols.square import dealt
@@ -51,15 +52,13 @@ class ClientOffline(SecureWalk):
         bundle.fill("salt", seeds[SEED_BYTES:])
         self._seed, self._salt = PartySeed(bytes(seeds[:SEED_BYTES])), bytes(seeds[SEED_BYTES:])
 
-    def run_picture(self) -> None:
-        """Walk the graph once, the argmax tournament last."""
+    def run_picture(self, reveal: Reveal) -> None:
+        """Walk the graph once, and what is made of its logits."""
         node = self.graph.input
         mask = self._fresh(node.name, int(np.prod(node.shape))).reshape(1, *node.shape)
         out = self.run(self.graph, Share(mask, True))
-        logits = np.ascontiguousarray(out.data).reshape(1, -1)
-        self._bundle.fill("output", wire(self.ring.reduce(logits)))
-        label = self.ring.reduce(self.argmax(logits))
-        self._bundle.fill("label", wire(label))
+        opened = self.reveal(np.ascontiguousarray(out.data).reshape(1, -1), reveal)
+        self._bundle.fill("output", wire(self.ring.reduce(opened)))
 
     def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
         self._watch.enter("linear")

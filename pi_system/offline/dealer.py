@@ -28,6 +28,7 @@ from pi_system.backends.secure_walk import SecureWalk, Share
 from pi_system.channel.base import Channel
 from pi_system.offline.request import parse_request
 from pi_system.offline.seeds import PartySeed, fixed_mask
+from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.protocols.square import dealt
@@ -41,7 +42,7 @@ __all__ = ["deal"]
 
 def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
     """Deal the material of ``count`` pictures for the model in ``request`` to both parties."""
-    public, relu = parse_request(request), DcfRelu()
+    (public, reveal), relu = parse_request(request), DcfRelu()
     weight_seed = bytes(server.recv(SEED_BYTES))
     shapes = weight_shapes(public.public.graph)
     layers = {
@@ -52,7 +53,7 @@ def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
         if isinstance(node, Conv2d | Linear)
     }
     for _ in range(count):
-        _Dealing(public, relu, layers, server, client).picture()
+        _Dealing(public, relu, layers, server, client).picture(reveal)
 
 
 class _Dealing(SecureWalk):
@@ -73,14 +74,14 @@ class _Dealing(SecureWalk):
         self._seeds = (PartySeed(fresh_seed()), PartySeed(fresh_seed()))
         self._salt = fresh_seed()
 
-    def picture(self) -> None:
-        """Send both seeds, then everything the graph needs in order, the argmax tournament last."""
+    def picture(self, reveal: Reveal) -> None:
+        """Send both seeds, then everything that the graph and what is made of its logits need, in order."""
         for channel, party in ((self._server, self._seeds[0]), (self._client, self._seeds[1])):
             channel.send(party.seed + self._salt)
         node = self.graph.input
         mask = self._fresh(node.name, int(np.prod(node.shape)))
         out = self.run(self.graph, Share(mask.reshape(1, *node.shape), True))
-        self.argmax(out.data.reshape(1, -1))
+        self.reveal(out.data.reshape(1, -1), reveal)
 
     def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
         correlation: RingArray = self._layers[node.name](x) - self._seeds[0].linear_share(node, self.ring.bits)

@@ -17,7 +17,7 @@ def server_layout(schedule: Schedule, relu: DcfRelu, ring: Ring) -> Layout:
 
 
 def client_layout(schedule: Schedule, relu: DcfRelu, ring: Ring) -> Layout:
-    """Seed, public salt, every gate's key (of a square its offset), and the client's shares of logits and label."""
+    """Seed, public salt, every gate's key (of a square its offset), and the client's share of what is opened."""
     return Layout.of([("seed", SEED_BYTES), ("salt", SEED_BYTES), *_client_sections(schedule, relu, ring)])
 
 
@@ -43,4 +43,3 @@ def _client_sections(schedule: Schedule, relu: DcfRelu, ring: Ring) -> Iterator[
             yield f"{step.name}/key", relu.key_bytes(step.spec)
         elif isinstance(step, Output):
             yield "output", step.count * ring.itemsize
-            yield "label", ring.itemsize

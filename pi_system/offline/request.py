@@ -2,15 +2,19 @@
 
 from pi_system.artifact.model import PublicArtifact
 from pi_system.artifact.store import public_from_bytes, public_to_bytes
+from pi_system.errors import RemoteProtocolError
+from pi_system.program.reveal import REVEALS, Reveal
 
 __all__ = ["make_request", "parse_request"]
 
 
-def make_request(public: PublicArtifact) -> bytes:
-    """The public model."""
-    return public_to_bytes(public)
+def make_request(public: PublicArtifact, reveal: Reveal) -> bytes:
+    """A byte for what is revealed, then the public model."""
+    return bytes([REVEALS.index(reveal)]) + public_to_bytes(public)
 
 
-def parse_request(request: bytes) -> PublicArtifact:
-    """Check and open a request. Raises ArtifactError."""
-    return public_from_bytes(request)
+def parse_request(request: bytes) -> tuple[PublicArtifact, Reveal]:
+    """Check and open a request. Raises RemoteProtocolError or ArtifactError."""
+    if not request or request[0] >= len(REVEALS):
+        raise RemoteProtocolError(f"request: expected one of {REVEALS}")
+    return public_from_bytes(request[1:]), REVEALS[request[0]]

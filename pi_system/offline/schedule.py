@@ -1,7 +1,7 @@
 """What one inference consumes, in order: the plan that dealer, client and server agree on without a word.
 
-The schedule is a dry run of the secure walk over shapes. It depends on public data only (graph, ring, ReLU map),
-so every role derives the same one, and the layout of its stored material with it.
+The schedule is a dry run of the secure walk over shapes. It depends on public data only (graph, ring, ReLU map, and
+what is revealed), so every role derives the same one, and the layout of its stored material with it.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pi_system.artifact.graph import Conv2d, Graph, Linear
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.backends.secure_walk import SecureWalk, Share
+from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.truncation import TruncationSpec
 from pi_system.ring.carrier import Ring, RingArray
@@ -31,11 +32,10 @@ class Weighted:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One ReLU gate; ``argmax`` gates run only when just the label is revealed."""
+    """One gate; those of label and scores are named ``label/...`` and ``scores/...``."""
 
     name: str
     spec: GateSpec
-    argmax: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Remask:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The logits: ``count`` elements a picture."""
+    """What is opened: ``count`` elements a picture."""
 
     count: int
 
@@ -71,13 +71,14 @@ Step = Weighted | Gate | Truncation | Remask | Output
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The steps of one inference in execution order, the argmax tournament last."""
+    """The steps of one inference in execution order."""
 
     steps: tuple[Step, ...]
 
-    def gates(self, *, argmax: bool) -> list[Gate]:
-        """The gates of a run that reveals logits (argmax=False) or of the argmax tournament alone (True)."""
-        return [step for step in self.steps if isinstance(step, Gate) and step.argmax == argmax]
+    @property
+    def gates(self) -> list[Gate]:
+        """The gates among them."""
+        return [step for step in self.steps if isinstance(step, Gate)]
 
 
 class _Dry(SecureWalk):
@@ -88,7 +89,6 @@ class _Dry(SecureWalk):
     def __init__(self, graph: Graph, ring: RingConfig, masks: Mapping[str, NDArray[np.bool_]]):
         super().__init__(graph, ring, masks)
         self.steps: list[Step] = []
-        self.in_argmax = False
 
     def zeros(self, *shape: int) -> RingArray:
         return np.broadcast_to(self.ring.element(0), shape)
@@ -98,7 +98,7 @@ class _Dry(SecureWalk):
         return self.zeros(x.shape[0], *node.shape)
 
     def _gate(self, name: str, spec: GateSpec, x: Any, positions: Any) -> RingArray:
-        self.steps.append(Gate(name, spec, self.in_argmax))
+        self.steps.append(Gate(name, spec))
         return self.zeros(x.shape[0], spec.count)
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
@@ -110,12 +110,10 @@ class _Dry(SecureWalk):
         return x
 
 
-def plan(graph: Graph, ring: RingConfig, masks: Mapping[str, NDArray[np.bool_]]) -> Schedule:
-    """The schedule of one inference (one picture)."""
+def plan(graph: Graph, ring: RingConfig, masks: Mapping[str, NDArray[np.bool_]], reveal: Reveal) -> Schedule:
+    """The schedule of one inference (one picture) that tells the client ``reveal``."""
     walk = _Dry(graph, ring, masks)
     out = walk.run(graph, Share(walk.zeros(1, *graph.input.shape), True))
-    logits = out.data.reshape(1, -1)
-    walk.steps.append(Output(logits.shape[1]))
-    walk.in_argmax = True
-    walk.argmax(logits)
+    opened = walk.reveal(out.data.reshape(1, -1), reveal)
+    walk.steps.append(Output(opened.shape[1]))
     return Schedule(tuple(walk.steps))

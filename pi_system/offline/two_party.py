@@ -28,6 +28,7 @@ from pi_system.channel.profile import profiler_of
 from pi_system.offline.layout import Bundle, Layout
 from pi_system.offline.schedule import Gate, Output, Remask, Schedule, Truncation
 from pi_system.offline.seeds import PartySeed
+from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.linear_he import LinearHeClient, LinearPlan, linear_shapes, plan_linear
 from pi_system.protocols.ot.gate import OtGate
@@ -66,13 +67,13 @@ def server_layout(schedule: Schedule, relu: OtGate, ring: Ring) -> Layout:
 
 
 def client_layout(schedule: Schedule, relu: OtGate, ring: Ring) -> Layout:
-    """Seed, every gate's material, and the client's shares of logits and label."""
+    """Seed, every gate's material, and the client's share of what is opened."""
     sections = [("seed", SEED_BYTES)]
     for step in schedule.steps:
         if isinstance(step, Gate):
             sections.append((step.name, material_bytes(gate_protocol(step.spec, relu).client_shapes(step.spec))))
         elif isinstance(step, Output):
-            sections += [("output", step.count * ring.itemsize), ("label", ring.itemsize)]
+            sections.append(("output", step.count * ring.itemsize))
     return Layout.of(sections)
 
 
@@ -103,12 +104,13 @@ def prepare_client(
     linear: LinearHeClient,
     ots: OtParty,
     seed: PartySeed,
+    reveal: Reveal,
 ) -> None:
-    """The client's side of one picture."""
+    """The client's side of one picture of which ``reveal`` is opened."""
     masks = _MaskWalk(public, seed).collect()
     shares = linear.run(server, masks)
     profiler_of(server).enter("gates")
-    _ClientWalk(public, seed, relu, bundle, server, ots, shares).fill()
+    _ClientWalk(public, seed, relu, bundle, server, ots, shares).fill(reveal)
 
 
 class _Fresh(SecureWalk):
@@ -170,11 +172,10 @@ class _ClientWalk(_Fresh):
         self._relu, self._bundle, self._server, self._ots, self._shares = relu, bundle, server, ots, shares
         self._prg = Prg(seed.seed)
 
-    def fill(self) -> None:
-        """Walk the graph once, the argmax tournament last."""
-        logits = self.start()
-        self._bundle.fill("output", wire(self.ring.reduce(logits)))
-        self._bundle.fill("label", wire(self.ring.reduce(self.argmax(logits))))
+    def fill(self, reveal: Reveal) -> None:
+        """Walk the graph once, and what is made of its logits."""
+        opened = self.reveal(self.start(), reveal)
+        self._bundle.fill("output", wire(self.ring.reduce(opened)))
 
     def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
         return self._shares[node.name].reshape(1, *node.shape)

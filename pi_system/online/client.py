@@ -1,4 +1,4 @@
-"""The client's side of the online phase: mask the picture, answer gates, add up the logits.
+"""The client's side of the online phase: mask the picture, answer gates, add up the result.
 
 No graph is walked here: the client's share of every value is known since the offline phase, so only the gates
 are left, in the schedule's order, and the sum that reveals the result. See online/server.py for the whole.
@@ -16,7 +16,7 @@ from pi_system.online.chunks import chunks
 from pi_system.protocols.gate import ClientGate, GateSpec
 from pi_system.ring.carrier import Ring, RingArray, wire
 
-__all__ = ["ClientMaterial", "answer_gates", "open_logits", "send_pictures"]
+__all__ = ["ClientMaterial", "answer_gates", "open_output", "send_pictures"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +25,13 @@ class ClientMaterial:
 
     Attributes:
         input_mask: r_0, (N, C * H * W).
-        output_share: y_1 of the logits, (N, classes).
-        label_share: the client's share of the argmax tournament's winner, (N, 1).
+        output_share: the client's share of what is opened, (N, classes), of a label (N, 1).
         gates: makes picture ``i``'s gate: ``gates(i, name, spec)``; each is asked for once.
         batch: N.
     """
 
     input_mask: RingArray
     output_share: RingArray
-    label_share: RingArray
     gates: Callable[[int, str, GateSpec], ClientGate]
     batch: int
 
@@ -59,7 +57,7 @@ def answer_gates(steps: list[tuple[str, GateSpec]], material: ClientMaterial, se
             server.counters.sent_since_receive = True
 
 
-def open_logits(share: RingArray, ring: Ring, server: Channel) -> NDArray[np.int64]:
+def open_output(share: RingArray, ring: Ring, server: Channel) -> NDArray[np.int64]:
     """Last message: the server's share of ``share``'s value; returns the signed sum."""
     profiler_of(server).enter("output")
     theirs = np.frombuffer(server.recv(share.nbytes), ring.dtype).reshape(share.shape)

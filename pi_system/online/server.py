@@ -4,7 +4,7 @@
     x - r_0                                   -->   D_0
                                                     per layer: y_0 = W * D + c_s + bias, no message
     per gate and exchange, chunk by chunk:    <->   see protocols/gate.py
-    y_1 + y_0 = logits                        <--   y_0 (or, for the label alone, low bits of the winner)
+    y_1 + y_0 = logits (scores, label)        <--   y_0
 
 While the client works on a chunk the server computes the next: a layer's output channels are made as the gate
 asks for them. Source: Delphi (Mishra et al., eprint 2020/050), with the gate exchanged for a pluggable one.
@@ -19,10 +19,11 @@ import numpy as np
 from pi_system.artifact.graph import Conv2d, Linear, Node
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.ring_layer import LazyLayer, RingLayer
-from pi_system.backends.secure_walk import Positions, SecureWalk, Share, argmax_index_bits
+from pi_system.backends.secure_walk import Positions, SecureWalk, Share
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import LayerWatch, profiler_of
 from pi_system.online.chunks import Feeder, chunks
+from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec, ServerGate
 from pi_system.protocols.truncation import TruncationSpec, truncate
 from pi_system.ring.carrier import Ring, RingArray, wire
@@ -66,19 +67,18 @@ class ServerOnline(SecureWalk):
         self._layers, self._material, self._client = layers, material, client
         self._watch = profiler_of(client)
 
-    def infer(self, *, reveal_argmax: bool) -> None:
+    def infer(self, reveal: Reveal) -> None:
         """Run the graph and send the client what reveals its result."""
         node, batch = self.graph.input, self._material.batch
         size = batch * int(np.prod(node.shape)) * self.ring.itemsize
         masked = np.frombuffer(self._client.recv(size), self.ring.dtype).reshape(batch, *node.shape)
         out = self.run(self.graph, Share(masked, True))
         logits = out.data if isinstance(out.data, np.ndarray) else out.data.full()
-        if reveal_argmax:
-            self._watch.enter("argmax")
-            winner = self.argmax(logits.reshape(batch, -1))
-            logits = winner & self.ring.element((1 << argmax_index_bits(logits.shape[1])) - 1)
+        if reveal != "logits":
+            self._watch.enter(reveal)
+        opened = self.reveal(logits.reshape(batch, -1), reveal)
         self._watch.enter("output")
-        self._client.send(wire(self.ring.reduce(logits)))
+        self._client.send(wire(self.ring.reduce(opened)))
 
     def _step(self, node: Node, operands: list[Share]) -> Share:
         self._watch.enter(node.name)

@@ -23,6 +23,7 @@ from pi_system.errors import (
     PiError,
     RemoteProtocolError,
 )
+from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, read_server, write
@@ -87,7 +88,7 @@ class OnlineCost:
     """One online phase, seen from the client.
 
     Attributes:
-        online_ms: from the first online byte to the decoded logits.
+        online_ms: from the first online byte to the decoded result.
         rounds: times the client waited for an answer.
         client_to_server_bytes: payload.
         server_to_client_bytes: payload.
@@ -111,7 +112,7 @@ class ClientSession:
 
     Attributes:
         public: the public model.
-        config: what was agreed on.
+        config: what was agreed on; ``config.revealed`` says what the client learns.
         server_profiles: the server gives its half of profiles.
         profiles: the last call's, by phase; empty unless ``config.profile``.
     """
@@ -147,7 +148,7 @@ class ClientSession:
             found = self.public.public.digest
             if hello.artifact_digest != found or asked.artifact_digest not in ("", found):
                 raise ArtifactDigestError(f"artifact: expected {hello.artifact_digest[:16]!r}, found {found[:16]}")
-            self.config = replace(asked, artifact_digest=found)
+            self.config = replace(asked, artifact_digest=found, reveal=_granted(asked, hello))
             self.server_profiles = hello.profile
             self.profiles: dict[Phase, PhaseProfile] = {}
             self._channel: Channel = shape(GrpcChannel(self._connection.stream), parse_link(config.link))
@@ -202,7 +203,10 @@ class ClientSession:
         )
 
     def infer(self, pictures: NDArray[np.float32]) -> tuple[NDArray[np.float64], OnlineCost]:
-        """Online phase: preprocessed pictures (N, C, H, W) to logits (N, classes), and what it cost.
+        """Online phase: preprocessed pictures (N, C, H, W) to what is revealed, and what it cost.
+
+        Returns:
+            Logits or scores (N, classes), or class indices (N, 1), by ``config.revealed``; and the cost.
 
         Raises:
             CorrelationExhaustedError: fewer than N inferences are prepared; the session stays usable.
@@ -309,6 +313,15 @@ class ClientSession:
         runtime = getattr(self, "_runtime", None)  # there is none yet when the handshake fails
         if isinstance(runtime, _Closable):
             runtime.close()
+
+
+def _granted(asked: SessionConfig, hello: ServerHello) -> Reveal:
+    """What the server says this session reveals. Raises RemoteProtocolError for what was not asked for."""
+    expected = REVEALS if asked.reveal == "" else (asked.reveal,)
+    for reveal in expected:
+        if hello.reveal == reveal:
+            return reveal
+    raise RemoteProtocolError(f"reveal: expected {' or '.join(expected)}, found {hello.reveal[:20]!r} granted")
 
 
 def _as_pi_error(error: BaseException) -> PiError:

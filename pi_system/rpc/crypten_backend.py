@@ -1,9 +1,10 @@
 """Backend ``crypten`` for the registry. Its material lives in memory and ends with the session."""
 
+from typing import Any
+
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.base import ClientRuntime, ServerRuntime
 from pi_system.backends.crypten_adapter import CryptenClient, CryptenServer, deal
-from pi_system.errors import ConfigError
 from pi_system.rpc.registry import RuntimeOptions
 
 __all__ = ["DEALT", "DURABLE", "deal", "make_client", "make_server"]
@@ -14,18 +15,18 @@ DEALT = True
 
 def make_server(artifact: Artifact, options: RuntimeOptions) -> ServerRuntime:
     """See Backend."""
-    _check(options)
-    return CryptenServer(
-        artifact.public.graph, artifact.weights, artifact.masks, insecure_provider=options.config.insecure_provider
-    )
+    return CryptenServer(artifact.public.graph, artifact.weights, artifact.masks, **_chosen(artifact, options))
 
 
 def make_client(public: PublicArtifact, options: RuntimeOptions) -> ClientRuntime:
     """See Backend."""
-    _check(options)
-    return CryptenClient(public.public.graph, public.masks, insecure_provider=options.config.insecure_provider)
+    return CryptenClient(public.public.graph, public.masks, **_chosen(public, options))
 
 
-def _check(options: RuntimeOptions) -> None:
-    if options.config.reveal != "logits":
-        raise ConfigError(f"reveal: expected logits with backend crypten, found {options.config.reveal}")
+def _chosen(public: PublicArtifact, options: RuntimeOptions) -> dict[str, Any]:
+    graph, config = public.public.graph, options.config
+    return {
+        "insecure_provider": config.insecure_provider,
+        "reveal": config.revealed,
+        "score_step_log2": public.public.ring.score_step(graph.output),
+    }

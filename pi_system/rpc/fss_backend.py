@@ -29,4 +29,4 @@ def _chosen(options: RuntimeOptions) -> dict[str, Any]:
     config = options.config
     if config.insecure_provider:
         raise ConfigError(f"insecure provider: expected backend crypten, found {config.backend}")
-    return {"reveal_argmax": config.reveal == "argmax"}
+    return {"reveal": config.revealed}

@@ -37,7 +37,7 @@ Phase = Literal["offline", "online"]
 OFFLINE_STEPS: Final = ("setup", "linear", "gates", "correlations", "store")
 """What an offline phase is told apart into: once a session or model; masked shares of the weighted layers; keys or
 oblivious transfers of the gates; CrypTen's correlations; files. A backend uses those it has."""
-_ONLINE_STEPS: Final = ("argmax", "output")
+_ONLINE_STEPS: Final = ("label", "scores", "output")
 MAX_LAYERS: Final = 4096 + len(_ONLINE_STEPS)
 MAX_PROFILE_BYTES: Final = 4 << 20
 """Holds MAX_PIECES pieces of a phase of days. Larger: a hostile server's costs more memory."""

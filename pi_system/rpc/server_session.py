@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from pi_system.channel.base import Channel
 from pi_system.channel.profile import OFF, LayerWatch
 from pi_system.channel.shaped import parse_link, shape
 from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolError
+from pi_system.program.reveal import Reveal, tells_more
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION, read_client, write
@@ -44,6 +45,7 @@ class SessionHost:
         allowed: backends served.
         insecure_provider: sessions may ask for insecure providers.
         profile: a client that asks is told how long every layer took here.
+        reveal: the most that a client may learn.
         timeout_s: how long a silent dealer is waited for.
         backends: where backends are found.
         identity: the server's, for the dealer; None: plaintext.
@@ -55,23 +57,30 @@ class SessionHost:
     allowed: tuple[str, ...]
     insecure_provider: bool = False
     profile: bool = False
+    reveal: Reveal = "label"
     timeout_s: float = 120.0
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None
 
-    def check(self, config: SessionConfig) -> None:
-        """Refuse what this server does not offer. Raises ConfigError or ArtifactDigestError."""
+    def agree(self, config: SessionConfig) -> SessionConfig:
+        """The session's configuration. Raises ConfigError or ArtifactDigestError for what is not offered here."""
         if config.backend not in self.allowed:
             raise ConfigError(
                 f"backend: expected one the server allows ({', '.join(self.allowed)}), found {config.backend[:40]!r}"
             )
         if config.insecure_provider and not self.insecure_provider:
             raise ConfigError("insecure provider: the server was not started with --insecure-provider")
+        if config.reveal != "" and tells_more(config.reveal, self.reveal):
+            raise ConfigError(
+                f"reveal: expected at most {self.reveal}, this server's policy (pi-server serve --reveal), "
+                f"found {config.reveal} asked for"
+            )
         digest = self.artifact.public.digest
         if config.artifact_digest not in ("", digest):
             raise ArtifactDigestError(
                 f"artifact: the server holds {digest[:16]}, the client {config.artifact_digest[:16]!r}"
             )
+        return replace(config, reveal=config.reveal or self.reveal)
 
 
 def serve_session(stream: FrameStream, host: SessionHost) -> None:
@@ -80,9 +89,8 @@ def serve_session(stream: FrameStream, host: SessionHost) -> None:
     Raises:
         PiError: whatever ended it early; the caller fails the stream with it.
     """
-    config = config_from_proto(read_client(stream, "hello", timeout_s=_HELLO_S).hello)
-    host.check(config)
-    _greet(stream, host.artifact, with_model=not config.artifact_digest, profile=config.profile and host.profile)
+    config = host.agree(config_from_proto(read_client(stream, "hello", timeout_s=_HELLO_S).hello))
+    _greet(stream, host, config)
     backend = find_backend(config.backend, host.backends)
     runtime = backend.make_server(host.artifact, RuntimeOptions(config=config, store_dir=host.store_dir))
     session = _Session(stream, host, config, runtime)
@@ -91,13 +99,14 @@ def serve_session(stream: FrameStream, host: SessionHost) -> None:
     stream.close()
 
 
-def _greet(stream: FrameStream, artifact: Artifact, *, with_model: bool, profile: bool) -> None:
-    model = public_to_bytes(artifact) if with_model else b""
+def _greet(stream: FrameStream, host: SessionHost, config: SessionConfig) -> None:
+    model = b"" if config.artifact_digest else public_to_bytes(host.artifact)
     hello = ServerHello(
         protocol_version=PROTOCOL_VERSION,
-        artifact_digest=artifact.public.digest,
+        artifact_digest=host.artifact.public.digest,
         public_model_bytes=len(model),
-        profile=profile,
+        profile=config.profile and host.profile,
+        reveal=config.revealed,
     )
     write(stream, ServerEnvelope(hello=hello))
     if model:

@@ -5,13 +5,15 @@ from typing import Final, Literal, cast
 
 from pi_system._proto.v1.control_pb2 import ClientHello
 from pi_system.channel.shaped import parse_link
-from pi_system.errors import ConfigError
+from pi_system.errors import ConfigError, LocalProtocolError
+from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION
 
-__all__ = ["Reveal", "SessionConfig", "check_version", "config_from_proto", "config_to_proto"]
+__all__ = ["Asked", "SessionConfig", "check_version", "config_from_proto", "config_to_proto"]
 
-Reveal = Literal["logits", "argmax"]
-_REVEALS: Final = ("logits", "argmax")
+Asked = Reveal | Literal[""]
+"""What a client asks to learn; empty: whatever the server reveals."""
+_ASKED: Final = ("", *REVEALS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,7 @@ class SessionConfig:
         backend: name in the registry.
         artifact_digest: of the client's public model, in hex; empty: it asks the server for the model.
         client_id: 16 random bytes under which the server keeps this client's offline material.
-        reveal: what the client learns.
+        reveal: what the client asks to learn, and once the server has answered what it learns.
         link: the imitated link, see channel.shaped.
         insecure_provider: ask for a provider that is not secure; the server must have been started so.
         profile: keep profiles, and ask for the server's half, which a server gives only if started so.
@@ -31,7 +33,7 @@ class SessionConfig:
     backend: str
     artifact_digest: str
     client_id: bytes
-    reveal: Reveal = "logits"
+    reveal: Asked = ""
     link: str = "loopback"
     insecure_provider: bool = False
     profile: bool = False
@@ -40,9 +42,16 @@ class SessionConfig:
         """Check every field that a peer may have sent. Raises ConfigError."""
         if len(self.client_id) != ID_BYTES:
             raise ConfigError(f"client id: expected {ID_BYTES} bytes, found {len(self.client_id)}")
-        if self.reveal not in _REVEALS:
-            raise ConfigError(f"reveal: expected one of {', '.join(_REVEALS)}, found {self.reveal[:20]!r}")
+        if self.reveal not in _ASKED:
+            raise ConfigError(f"reveal: expected one of {', '.join(REVEALS)}, found {self.reveal[:20]!r}")
         parse_link(self.link)
+
+    @property
+    def revealed(self) -> Reveal:
+        """What the client learns. Raises LocalProtocolError before the server has answered."""
+        if self.reveal == "":
+            raise LocalProtocolError("reveal: expected the server's answer, found none yet")
+        return self.reveal
 
 
 def config_to_proto(config: SessionConfig) -> ClientHello:
@@ -66,7 +75,7 @@ def config_from_proto(hello: ClientHello) -> SessionConfig:
         backend=hello.backend,
         artifact_digest=hello.artifact_digest,
         client_id=hello.client_id,
-        reveal=cast(Reveal, hello.reveal),  # checked in __post_init__
+        reveal=cast(Asked, hello.reveal),  # checked in __post_init__
         link=hello.link,
         insecure_provider=hello.insecure_provider,
         profile=hello.profile,

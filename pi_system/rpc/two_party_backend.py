@@ -25,15 +25,13 @@ def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
 def make_server(artifact: Artifact, options: RuntimeOptions) -> ServerRuntime:
     """See Backend."""
     relu, config = _relu(options), options.config
-    reveal_argmax = config.reveal == "argmax"
-    return TwoPartyServer(artifact, relu, options.store_dir, config.client_id.hex(), reveal_argmax=reveal_argmax)
+    return TwoPartyServer(artifact, relu, options.store_dir, config.client_id.hex(), reveal=config.revealed)
 
 
 def make_client(public: PublicArtifact, options: RuntimeOptions) -> ClientRuntime:
     """See Backend."""
     relu, config = _relu(options), options.config
-    reveal_argmax = config.reveal == "argmax"
-    return TwoPartyClient(public, relu, options.store_dir, config.client_id.hex(), reveal_argmax=reveal_argmax)
+    return TwoPartyClient(public, relu, options.store_dir, config.client_id.hex(), reveal=config.revealed)
 
 
 def _relu(options: RuntimeOptions) -> OtGate:

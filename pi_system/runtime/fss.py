@@ -49,7 +49,7 @@ class FssServer(ServerParty):
         self.store.check_room(count * self.layout.nbytes)
         seed = weight_seed(self.model_folder)
         offer_weights(masked_weights(self.graph, self.weights, seed, self.ring), seed, peer)
-        channel, watch = dealer(make_request(self.public)), profiler_of(peer)
+        channel, watch = dealer(make_request(self.public, self.reveal)), profiler_of(peer)
         try:
             channel.send(seed)
             for _ in range(count):
@@ -101,14 +101,14 @@ class FssClient(ClientParty):
         self.store.check_room(count * self.layout.nbytes)
         masked = fetch_weights(self.model_folder, self.graph, self.ring, peer)
         layers = {node.name: RingLayer(node, masked[node.name]) for node in self.weighted}
-        channel, watch = dealer(make_request(self.public)), profiler_of(peer)
+        channel, watch = dealer(make_request(self.public, self.reveal)), profiler_of(peer)
         try:
             for _ in range(count):
                 watch.enter("linear")
                 material_id = secrets.token_bytes(16)
                 peer.send(material_id)
                 bundle = Bundle(self.layout)
-                ClientOffline(self.public, self.relu, layers, bundle, peer, channel).run_picture()
+                ClientOffline(self.public, self.relu, layers, bundle, peer, channel).run_picture(self.reveal)
                 watch.enter("store")
                 peer.recv(len(ACK))
                 self.store.put(material_id.hex(), bundle)

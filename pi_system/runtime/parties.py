@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.ring_layer import RingLayer
-from pi_system.backends.secure_walk import argmax_index_bits
 from pi_system.channel.base import Channel
 from pi_system.errors import LocalProtocolError
 from pi_system.offline.layout import Bundle, Layout
 from pi_system.offline.schedule import Remask, Truncation, plan
 from pi_system.offline.seeds import PartySeed
 from pi_system.offline.store import MaterialStore
-from pi_system.online.client import ClientMaterial, answer_gates, open_logits, send_pictures
+from pi_system.online.client import ClientMaterial, answer_gates, open_output, send_pictures
 from pi_system.online.server import ServerMaterial, ServerOnline
-from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
+from pi_system.program.encoding import encode_input, quantise_weights
+from pi_system.program.reveal import Reveal, outputs_to_float
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
 from pi_system.ring.carrier import Ring, RingArray
 
@@ -37,11 +37,11 @@ ACK = b"\1"
 class _Party(ABC):
     """What both parties derive from the public model."""
 
-    def __init__(self, public: PublicArtifact, backend: str):
-        self.public, self.backend = public, backend
+    def __init__(self, public: PublicArtifact, backend: str, reveal: Reveal):
+        self.public, self.backend, self.reveal = public, backend, reveal
         self.graph, self.config = public.public.graph, public.public.ring
         self.ring = Ring(self.config.ring_bits)
-        self.schedule = plan(self.graph, self.config, public.masks)
+        self.schedule = plan(self.graph, self.config, public.masks, reveal)
         self.weighted = [node for node in self.graph if isinstance(node, Conv2d | Linear)]
 
     @property
@@ -50,12 +50,12 @@ class _Party(ABC):
         """Layout of this party's bundles."""
 
     def open_store(self, store: Path, role: str, pairing_id: str, limit_bytes: int) -> MaterialStore:
-        """This party's material for this model, backend and peer."""
+        """This party's material for this model, backend, peer and what is revealed."""
         return MaterialStore(
             store,
             role=role,
             digest=self.public.public.digest,
-            backend=self.backend,
+            backend=f"{self.backend}-{self.reveal}",
             pairing_id=pairing_id,
             limit_bytes=limit_bytes,
         )
@@ -71,17 +71,16 @@ class ServerParty(_Party):
         store: Path,
         pairing_id: str,
         *,
-        reveal_argmax: bool = False,
+        reveal: Reveal = "label",
         limit_bytes: int = DEFAULT_STORE_LIMIT_BYTES,
     ):
         """``store``: root folder of offline material; ``pairing_id``: the client's, 32 hex digits."""
-        super().__init__(artifact, backend)
+        super().__init__(artifact, backend, reveal)
         self.weights = quantise_weights(self.graph, self.config, artifact.weights)
         self._layers = {
             node.name: RingLayer(node, self.ring.from_signed(self.weights[f"{node.name}.weight"]))
             for node in self.weighted
         }
-        self._reveal_argmax = reveal_argmax
         self.model_folder = store / "server" / artifact.public.digest[:32]
         self.store = self.open_store(store, "server", pairing_id, limit_bytes)
         self._loaded: dict[tuple[str, ...], ServerMaterial] = {}
@@ -105,7 +104,7 @@ class ServerParty(_Party):
         material = self._loaded.pop(ids, None)
         if material is None:
             raise LocalProtocolError("online phase: expected reserved material, found none")
-        ServerOnline(self.public, self._layers, material, peer).infer(reveal_argmax=self._reveal_argmax)
+        ServerOnline(self.public, self._layers, material, peer).infer(self.reveal)
 
     def _material(self, bundles: list[Bundle]) -> ServerMaterial:
         offsets = {}
@@ -141,12 +140,11 @@ class ClientParty(_Party):
         store: Path,
         pairing_id: str,
         *,
-        reveal_argmax: bool = False,
+        reveal: Reveal = "label",
         limit_bytes: int = DEFAULT_STORE_LIMIT_BYTES,
     ):
         """``store``: root folder of offline material; ``pairing_id``: this client's, 32 hex digits."""
-        super().__init__(public, backend)
-        self._reveal_argmax = reveal_argmax
+        super().__init__(public, backend, reveal)
         self.model_folder = store / "client" / public.public.digest[:32]
         self.store = self.open_store(store, "client", pairing_id, limit_bytes)
         self._loaded: dict[tuple[str, ...], ClientMaterial] = {}
@@ -166,20 +164,14 @@ class ClientParty(_Party):
         return ids
 
     def infer(self, pictures: NDArray[np.float32], ids: tuple[str, ...], peer: Channel) -> NDArray[np.float64]:
-        """Online phase: preprocessed pictures (N, C, H, W) to logits (N, classes), or labels (N, 1)."""
+        """Online phase: preprocessed pictures (N, C, H, W) to logits or scores (N, classes), or labels (N, 1)."""
         material = self._loaded.pop(ids, None)
         if material is None or len(pictures) != len(ids):
             raise LocalProtocolError(f"online phase: expected reserved material for {len(pictures)} pictures")
         send_pictures(encode_input(pictures, self.graph, self.config), material, self.ring, peer)
-        gates = self.schedule.gates(argmax=False)
-        if self._reveal_argmax:
-            gates += self.schedule.gates(argmax=True)
-        answer_gates([(gate.name, gate.spec) for gate in gates], material, peer)
-        if self._reveal_argmax:
-            index_bits = argmax_index_bits(self.graph.nodes[-1].shape[0])
-            winner = open_logits(material.label_share, self.ring, peer)
-            return (winner & ((1 << index_bits) - 1)).astype(np.float64)
-        return logits_to_float(open_logits(material.output_share, self.ring, peer), self.graph, self.config)
+        answer_gates([(gate.name, gate.spec) for gate in self.schedule.gates], material, peer)
+        opened = open_output(material.output_share, self.ring, peer)
+        return outputs_to_float(opened, self.graph, self.config, self.reveal)
 
     def _material(self, bundles: list[Bundle]) -> ClientMaterial:
         node, dtype = self.graph.input, self.ring.dtype
@@ -188,7 +180,6 @@ class ClientParty(_Party):
         return ClientMaterial(
             input_mask=np.stack([seed.fresh_mask(node.name, size, self.ring.bits) for seed in seeds]),
             output_share=np.stack([bundle.section("output").view(dtype) for bundle in bundles]),
-            label_share=np.stack([bundle.section("label").view(dtype) for bundle in bundles]),
             gates=lambda i, name, spec: self.gate(bundles[i], name, spec),
             batch=len(bundles),
         )

@@ -102,7 +102,7 @@ class TwoPartyClient(ClientParty):
             peer.send(material_id)
             bundle, seed = Bundle(self.layout), PartySeed(fresh_seed())
             bundle.fill("seed", seed.seed)
-            prepare_client(self.public, self._relu, bundle, peer, linear, ots, seed)
+            prepare_client(self.public, self._relu, bundle, peer, linear, ots, seed, self.reveal)
             watch.enter("store")
             peer.recv(len(ACK))
             self.store.put(material_id.hex(), bundle)

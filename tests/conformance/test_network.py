@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from parties import BACKENDS, secure_logits
 from random_networks import random_small_artifact
-from scaled_artifact import relu_artifact
 
 from pi_system.export import QuantiseOptions
 from pi_system.export.random import random_pictures
@@ -43,7 +42,7 @@ def test_declared_cost_is_the_counted_cost(seed, backend, tmp_path):
     pictures = random_pictures(public.graph.input.shape, 1, 7)
     _, server, client = secure_logits(backend, artifact, pictures, tmp_path)
     element = 4 if ring.ring_bits <= 32 else 8
-    costs = [_cost(backend, gate.spec) for gate in plan(public.graph, ring, artifact.masks).gates(argmax=False)]
+    costs = [_cost(backend, gate.spec) for gate in plan(public.graph, ring, artifact.masks, "logits").gates]
     down = sum(cost.server_to_client_bytes for cost in costs)
     up = sum(cost.client_to_server_bytes for cost in costs)
     trips = sum(cost.round_trips for cost in costs)
@@ -53,32 +52,3 @@ def test_declared_cost_is_the_counted_cost(seed, backend, tmp_path):
     assert client.counters.sent_bytes == server.counters.received_bytes == up + inputs * element
     assert client.counters.rounds == trips + 1
     assert server.counters.rounds == trips
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("seed", [0, 5, 8, 9])
-def test_argmax_reveals_the_label_alone(seed, backend, tmp_path):
-    artifact = random_small_artifact(seed)
-    pictures = random_pictures(artifact.public.graph.input.shape, 6, seed)
-    _, expected = fixed_logits(artifact, pictures)
-    revealed, _, _ = secure_logits(backend, artifact, pictures, tmp_path, reveal_argmax=True)
-    assert revealed.shape == (6, 1)
-    assert (revealed[:, 0] == expected.argmax(1))[_clear(expected)].all()
-
-
-def _clear(logits):
-    """The pictures whose label does not hang on the last bits; some must."""
-    top = np.sort(logits, axis=1)[:, -2:]
-    clear = top[:, 1] - top[:, 0] > 0.05
-    assert clear.any()
-    return clear
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_argmax_of_logits_as_wide_as_the_comparison(backend, tmp_path):
-    """36 bits and four of an index are more than gmw compares: low bits are dropped first."""
-    artifact = relu_artifact(0.1, ring_bits=59, logit_bits=36)
-    pictures = random_pictures(artifact.public.graph.input.shape, 6, 0)
-    _, expected = fixed_logits(artifact, pictures)
-    revealed, _, _ = secure_logits(backend, artifact, pictures, tmp_path, reveal_argmax=True)
-    assert (revealed[:, 0] == expected.argmax(1))[_clear(expected)].all()

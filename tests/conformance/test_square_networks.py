@@ -39,7 +39,7 @@ def test_declared_cost_is_the_counted_cost(seed, backend, tmp_path):
     pictures = random_pictures(public.graph.input.shape, 1, 7)
     _, server, client = secure_logits(backend, artifact, pictures, tmp_path)
     element = 4 if ring.ring_bits <= 32 else 8
-    specs = [gate.spec for gate in plan(public.graph, ring, artifact.masks).gates(argmax=False)]
+    specs = [gate.spec for gate in plan(public.graph, ring, artifact.masks, "logits").gates]
     kinds = {spec.kind for spec in specs}
     relu = {"gmw": GMW, "gc": GC}.get(backend)
     if relu is not None:
@@ -59,7 +59,7 @@ def test_argmax_reveals_the_label_alone(backend, tmp_path):
     artifact = random_square_artifact(4)
     pictures = random_pictures(artifact.public.graph.input.shape, 6, 4)
     _, expected = fixed_logits(artifact, pictures)
-    revealed, _, _ = secure_logits(backend, artifact, pictures, tmp_path, reveal_argmax=True)
+    revealed, _, _ = secure_logits(backend, artifact, pictures, tmp_path, reveal="label")
     top = np.sort(expected, axis=1)[:, -2:]
     clear = top[:, 1] - top[:, 0] > 0.05
     assert (revealed[:, 0] == expected.argmax(1))[clear].all()

@@ -18,7 +18,7 @@ from pi_system.rpc.server_session import SESSION_METHOD
 from pi_system.rpc.transport import client_channel, dial, unary
 
 HELLO = ClientHello(
-    protocol_version=PROTOCOL_VERSION, backend="toy", client_id=bytes(16), reveal="logits", link="loopback"
+    protocol_version=PROTOCOL_VERSION, backend="toy", client_id=bytes(16), reveal="label", link="loopback"
 )
 
 
@@ -64,7 +64,12 @@ def changed(**fields) -> ClientHello:
     [
         ({"protocol_version": 99}, "protocol version: expected 1, found 99"),
         ({"client_id": b"short"}, "client id"),
-        ({"reveal": "everything"}, "reveal"),
+        ({"reveal": "everything"}, "reveal: expected one of label, scores, logits"),
+        ({"reveal": "argmax"}, "reveal: expected one of label, scores, logits"),
+        ({"reveal": "LABEL"}, "reveal"),
+        ({"reveal": "x" * 70_000}, "reveal"),
+        ({"reveal": "scores"}, r"expected at most label, this server's policy \(pi-server serve --reveal\)"),
+        ({"reveal": "logits"}, r"expected at most label, this server's policy \(pi-server serve --reveal\)"),
         ({"link": "1e9,0"}, "link"),
         ({"backend": "../../etc"}, "backend"),
     ],

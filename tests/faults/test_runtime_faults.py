@@ -131,12 +131,14 @@ def test_damaged_material_is_refused_and_burned(parties, tmp_path):
     assert client.available() == 0
 
 
-@pytest.mark.parametrize("request_bytes", [b"", b"\x07", b"\x00garbage"])
+@pytest.mark.parametrize("request_bytes", [b"", b"\x00", b"\x07\x00", b"\x00\x03", b"\x00\x00garbage"])
 def test_the_dealer_refuses_a_damaged_request(request_bytes):
     with pytest.raises(Exception, match="expected") as caught:
         parse_request(request_bytes)
     assert caught.type.__module__ == "pi_system.errors"
 
 
-def test_a_request_names_the_model():
-    assert parse_request(make_request(ARTIFACT)).public.digest == ARTIFACT.public.digest
+def test_a_request_names_the_model_and_what_is_revealed():
+    public, reveal = parse_request(make_request(ARTIFACT, "scores"))
+    assert public.public.digest == ARTIFACT.public.digest
+    assert reveal == "scores"

@@ -81,6 +81,18 @@ def test_no_run_beats_its_link(report: LatencyReport) -> None:
     assert all(min(r.online_ms.samples) > r.floor_ms for r in report.results)
 
 
+def test_the_label_costs_its_two_gates(cache: Path) -> None:
+    options = ["--backend", "fss", "--reveal", "logits", "--reveal", "label", "--repeat", "1"]
+    done = subprocess.run(command(cache, *options), capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    logits, label = LatencyReport.model_validate_json(done.stdout.splitlines()[-1]).results
+    assert (logits.reveal, label.reveal) == ("logits", "label")
+    assert label.online_rounds == logits.online_rounds + 2  # ten classes: all pairs, then who lost to nobody
+    assert label.online_bytes.client_to_server > logits.online_bytes.client_to_server
+    assert label.max_abs_error < 0.05
+    assert "label" in done.stdout
+
+
 def test_a_wrong_option_ends_with_one_line(cache: Path) -> None:
     done = subprocess.run(command(cache, "--link", "tin can"), capture_output=True, text=True, timeout=60)
     assert done.returncode == 10

@@ -38,7 +38,7 @@ def dealer(link_keys):
 @pytest.fixture(scope="module")
 def server(folder, dealer, link_keys):
     arguments = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--store", f"{folder}/server-store"]
-    arguments += ["--keys", f"{link_keys}/server"]
+    arguments += ["--keys", f"{link_keys}/server", "--reveal", "logits"]
     with started("-m", "server.cli", "serve", *arguments, "--dealer", dealer) as running:
         yield running
 
@@ -96,9 +96,28 @@ def test_prepared_material_is_used_by_later_runs_and_batches_share_rounds(client
 def test_label_only(client):
     store = ("--store", "store-label", "--artifact", "model")
     logits = result(client("infer", "a.png", "b.png", "--json", *store))["predictions"]
-    labels = result(client("infer", "a.png", "b.png", "--json", "--reveal", "argmax", *store))["predictions"]
+    labels = result(client("infer", "a.png", "b.png", "--json", "--reveal", "label", *store))["predictions"]
     assert [p["class"] for p in labels] == [p["class"] for p in logits]
     assert {p["logits"] for p in labels} == {None}
+
+
+def test_scores_are_logits_in_steps(client):
+    store = ("--store", "store-scores", "--artifact", "model")
+    scores = result(client("infer", "a.png", "--json", "--reveal", "scores", *store))
+    logits = result(client("infer", "a.png", "--json", *store))
+    steps = np.array(scores["predictions"][0]["logits"]) / scores["score_step"]
+    assert (steps == np.rint(steps)).all()
+    difference = steps * scores["score_step"] - logits["predictions"][0]["logits"]
+    assert np.abs(difference).max() <= scores["score_step"] / 2 + 0.01
+    assert (scores["reveal"], logits["reveal"], logits["score_step"]) == ("scores", "logits", None)
+    assert "reveals  scores, logits in steps of 2^" in client("infer", "a.png", "--reveal", "scores", *store).stdout
+
+
+def test_material_is_prepared_for_what_is_revealed(client):
+    store = ("--store", "store-reveal")
+    assert client("prepare", "--count", "1", "--reveal", "label", *store).returncode == 0
+    assert result(client("infer", "a.png", "--json", *store))["prepared_now"]
+    assert not result(client("infer", "a.png", "--json", "--reveal", "label", *store))["prepared_now"]
 
 
 def test_people_read_lines(client):
@@ -110,8 +129,10 @@ def test_people_read_lines(client):
         "online",
         "per",
         "offline",
+        "reveals",
         "model",
     ]
+    assert "reveals  logits" in completed.stdout
 
 
 @pytest.mark.parametrize(
@@ -142,3 +163,4 @@ def test_ping_answers(client):
     completed = client("ping")
     assert completed.returncode == 0
     assert "backends gmw,gc,fss" in completed.stdout
+    assert "reveals logits" in completed.stdout

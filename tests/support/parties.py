@@ -81,7 +81,8 @@ BACKENDS = ("fss", "gmw", "gc")
 
 
 def make_parties(backend: str, artifact: Artifact, store: Path, **options: Any) -> tuple[Any, Any]:
-    """Both runtimes of a backend on one store folder."""
+    """Both runtimes of a backend on one store folder, which reveal logits unless told otherwise."""
+    options = {"reveal": "logits", **options}
     if backend == "fss":
         return FssServer(artifact, store, PAIRING, **options), FssClient(artifact, store, PAIRING, **options)
     relu = {"gmw": GMW, "gc": GC}[backend]
@@ -116,7 +117,7 @@ def reserve(server: Any, client: Any, count: int) -> tuple[str, ...]:
 def secure_logits(
     backend: str, artifact: Artifact, pictures: Any, store: Path, **options: Any
 ) -> tuple[Any, MemoryChannel, MemoryChannel]:
-    """Prepare, reserve and infer one batch: (logits, server end, client end)."""
+    """Prepare, reserve and infer one batch: (logits, or what ``reveal`` says; server end, client end)."""
     server, client = make_parties(backend, artifact, store, **options)
     prepare(server, client, len(pictures))
     ids = reserve(server, client, len(pictures))

@@ -1,4 +1,4 @@
-"""``python toy_server.py ARTIFACT LISTEN DEALER MAX_SESSIONS``: the real server process, serving the toy backend."""
+"""``python toy_server.py ARTIFACT LISTEN DEALER MAX_SESSIONS REVEAL``: pi-server with the toy backend."""
 
 import sys
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 import click
 
 from pi_system.cli.service import log_to_stderr, on_stop_signal
+from pi_system.program.reveal import Reveal
 from server.options import ServerOptions
 from server.supervisor import Supervisor
 
 
-def main(artifact: str, listen: str, dealer: str, max_sessions: str) -> None:
+def main(artifact: str, listen: str, dealer: str, max_sessions: str, reveal: Reveal) -> None:
     log_to_stderr("pi-server")
     options = ServerOptions(
         artifact=Path(artifact),
@@ -19,6 +20,7 @@ def main(artifact: str, listen: str, dealer: str, max_sessions: str) -> None:
         store_dir=Path(artifact).parent / "store",
         allowed=("toy",),
         max_sessions=int(max_sessions),
+        reveal=reveal,
         timeout_s=20.0,
         backends={"toy": "toy_backend"},
     )

@@ -51,16 +51,18 @@ class ClientHello(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., backend: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., client_id: _Optional[bytes] = ..., reveal: _Optional[str] = ..., link: _Optional[str] = ..., insecure_provider: _Optional[bool] = ..., profile: _Optional[bool] = ...) -> None: ...
 
 class ServerHello(_message.Message):
-    __slots__ = ("protocol_version", "artifact_digest", "public_model_bytes", "profile")
+    __slots__ = ("protocol_version", "artifact_digest", "public_model_bytes", "profile", "reveal")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_MODEL_BYTES_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    REVEAL_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     artifact_digest: str
     public_model_bytes: int
     profile: bool
-    def __init__(self, protocol_version: _Optional[int] = ..., artifact_digest: _Optional[str] = ..., public_model_bytes: _Optional[int] = ..., profile: _Optional[bool] = ...) -> None: ...
+    reveal: str
+    def __init__(self, protocol_version: _Optional[int] = ..., artifact_digest: _Optional[str] = ..., public_model_bytes: _Optional[int] = ..., profile: _Optional[bool] = ..., reveal: _Optional[str] = ...) -> None: ...
 
 class Prepare(_message.Message):
     __slots__ = ("count", "pairing_id")
@@ -143,15 +145,17 @@ class DealerAccepted(_message.Message):
     def __init__(self) -> None: ...
 
 class Description(_message.Message):
-    __slots__ = ("protocol_version", "role", "artifact_digest", "model", "backends")
+    __slots__ = ("protocol_version", "role", "artifact_digest", "model", "backends", "reveal")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     BACKENDS_FIELD_NUMBER: _ClassVar[int]
+    REVEAL_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     role: str
     artifact_digest: str
     model: str
     backends: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, protocol_version: _Optional[int] = ..., role: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., model: _Optional[str] = ..., backends: _Optional[_Iterable[str]] = ...) -> None: ...
+    reveal: str
+    def __init__(self, protocol_version: _Optional[int] = ..., role: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., model: _Optional[str] = ..., backends: _Optional[_Iterable[str]] = ..., reveal: _Optional[str] = ...) -> None: ...

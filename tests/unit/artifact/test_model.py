@@ -29,6 +29,14 @@ def test_two_artifacts_of_one_network_differ_in_identity_and_commitment() -> Non
     assert first.public.masks_digest == second.public.masks_digest
 
 
+def test_an_artifact_without_a_step_of_scores_keeps_its_digest() -> None:
+    before = tiny_artifact().public.model_copy(update={"ring": RING.model_copy(update={"score_step_log2": None})})
+    assert b"score_step" not in before.canonical_json()
+    after = before.model_copy(update={"ring": RING.model_copy(update={"score_step_log2": -2})})
+    assert b'"score_step_log2":-2' in after.canonical_json()
+    assert before.digest != after.digest
+
+
 @pytest.mark.parametrize("kind", ["missing", "extra", "shape", "dtype", "nan"])
 def test_weights_that_do_not_fit_the_graph_are_refused(kind: str) -> None:
     weights = {name: tensor.copy() for name, tensor in tiny_artifact().weights.items()}

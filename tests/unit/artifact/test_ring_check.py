@@ -37,7 +37,24 @@ def test_ring_that_does_not_fit_is_refused(field: str, value: Any, message: str 
         check_ring(GRAPH, ring)
 
 
-def test_argmax_wider_than_the_ring_is_refused() -> None:
+@pytest.mark.parametrize(("step_log2", "fits"), [(-17, True), (0, True), (-18, False), (1, False)])
+def test_a_step_of_scores_drops_a_bit_and_leaves_two(step_log2: int, fits: bool) -> None:
+    ring = RING.model_copy(update={"score_step_log2": step_log2, "logit_bits": 20})  # 18 fraction bits
+    if fits:
+        check_ring(GRAPH, ring)
+    else:
+        with pytest.raises(ArtifactError, match=r"drops 1\.\.18 bits"):
+            check_ring(GRAPH, ring)
+
+
+@pytest.mark.parametrize(("logit_bits", "step_log2"), [(24, -4), (10, -17), (2, -17)])
+def test_an_artifact_from_before_scores_has_ten_bits_of_them(logit_bits: int, step_log2: int) -> None:
+    ring = RING.model_copy(update={"score_step_log2": None, "logit_bits": logit_bits})
+    check_ring(GRAPH, ring)
+    assert ring.score_step(GRAPH.output) == step_log2
+
+
+def test_a_label_wider_than_the_ring_is_refused() -> None:
     with pytest.raises(ArtifactError, match="logit_bits"):
         check_ring(GRAPH, RING.model_copy(update={"ring_bits": 32, "logit_bits": 33}))
 

@@ -11,7 +11,7 @@ from pi_system.rpc.client_session import OfflineCost, OnlineCost
 from pi_system.rpc.session_config import SessionConfig
 
 PUBLIC = tiny_artifact().public
-CONFIG = SessionConfig(backend="fss", artifact_digest=PUBLIC.digest, client_id=bytes(16))
+CONFIG = SessionConfig(backend="fss", artifact_digest=PUBLIC.digest, client_id=bytes(16), reveal="logits")
 ONLINE = OnlineCost(online_ms=4.0, rounds=2, client_to_server_bytes=70, server_to_client_bytes=30, frame_bytes=24)
 OFFLINE = OfflineCost(count=3, offline_ms=20.0, offline_bytes=3000)
 
@@ -47,9 +47,19 @@ def test_json_has_every_documented_key():
 
 
 def test_label_only_has_no_score_and_no_logits():
-    config = SessionConfig(backend="fss", artifact_digest="", client_id=bytes(16), reveal="argmax")
+    config = SessionConfig(backend="fss", artifact_digest="", client_id=bytes(16), reveal="label")
     prediction = result(config=config, outputs=np.array([[1.0], [0.0]])).as_json()["predictions"][0]
     assert prediction == {"path": "a.png", "class": 1, "label": "yes", "score": None, "logits": None}
+
+
+def test_scores_come_with_their_step():
+    config = SessionConfig(backend="fss", artifact_digest="", client_id=bytes(16), reveal="scores")
+    data = result(config=config).as_json()
+    step_log2 = PUBLIC.ring.score_step(PUBLIC.graph.output)
+    assert data["score_step"] == 2.0**step_log2
+    assert data["predictions"][0]["logits"] is not None
+    assert f"reveals  scores, logits in steps of 2^{step_log2}" in result(config=config).lines()
+    assert result().as_json()["score_step"] is None
 
 
 def test_lines_name_classes_and_costs():

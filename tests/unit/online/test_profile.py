@@ -24,11 +24,11 @@ def both(graph, phase="online"):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("seed", "reveal_argmax"), [(0, True), (5, False), (8, True)])
-def test_bytes_and_rounds_of_layers_are_the_channels(backend, seed, reveal_argmax, tmp_path):
+@pytest.mark.parametrize(("seed", "reveal"), [(0, "label"), (5, "logits"), (8, "scores")])
+def test_bytes_and_rounds_of_layers_are_the_channels(backend, seed, reveal, tmp_path):
     artifact = random_small_artifact(seed)
     graph = artifact.public.graph
-    server, client = make_parties(backend, artifact, tmp_path, reveal_argmax=reveal_argmax)
+    server, client = make_parties(backend, artifact, tmp_path, reveal=reveal)
     prepare(server, client, 2)
     pictures, ids = random_pictures(graph.input.shape, 2, 1), reserve(server, client, 2)
     watch = both(graph)
@@ -39,8 +39,7 @@ def test_bytes_and_rounds_of_layers_are_the_channels(backend, seed, reveal_argma
     pieces = {party: profiler.stop() for party, profiler in watch.items()}
     assert booked(pieces["server"]) == counted(left.counters)
     assert booked(pieces["client"]) == counted(right.counters)
-    schedule = plan(graph, artifact.public.ring, artifact.masks)
-    gates = schedule.gates(argmax=False) + (schedule.gates(argmax=True) if reveal_argmax else [])
+    gates = plan(graph, artifact.public.ring, artifact.masks, reveal).gates
     talking = {gate.name.partition("/")[0] for gate in gates} | {graph.input.name, "output"}
     for found in pieces.values():
         assert {p.layer for p in found if p.sent_bytes or p.received_bytes} == talking

@@ -103,7 +103,7 @@ def test_a_shallow_network_costs_fewer_relus_rounds_and_macs_in_the_run(
             lambda channel, client=client, ids=ids: client.infer(inputs[:1], ids, channel),
         )
         assert sum(macs) == mac_count(graph)
-        gates = plan(graph, artifact.public.ring, artifact.masks).gates(argmax=False)
+        gates = plan(graph, artifact.public.ring, artifact.masks, "logits").gates
         assert sum(gate.spec.count for gate in gates) == relu_count(graph)
         cost[label] = {
             "ReLUs": relu_count(graph),

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from streams import stream_pair
 
 from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Ready, ServerEnvelope
-from pi_system.errors import ConfigError, RemoteProtocolError
+from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.rpc.envelope import read_client, read_server, write
 from pi_system.rpc.registry import BACKENDS, DEFAULT_BACKEND, find_backend
 from pi_system.rpc.session_config import SessionConfig, check_version, config_from_proto, config_to_proto
@@ -11,7 +13,7 @@ CONFIG = SessionConfig(
     backend="fss",
     artifact_digest="ab" * 32,
     client_id=bytes(range(16)),
-    reveal="argmax",
+    reveal="scores",
     link="wan",
     insecure_provider=True,
 )
@@ -22,13 +24,20 @@ def test_configuration_survives_the_wire():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("client_id", b""), ("reveal", "all"), ("link", "dsl"), ("protocol_version", 2)]
+    ("field", "value"),
+    [("client_id", b""), ("reveal", "all"), ("reveal", "argmax"), ("link", "dsl"), ("protocol_version", 2)],
 )
 def test_bad_field_of_a_peer_is_refused(field, value):
     hello = config_to_proto(CONFIG)
     setattr(hello, field, value)
     with pytest.raises(ConfigError):
         config_from_proto(hello)
+
+
+def test_what_is_revealed_is_known_once_the_server_has_answered():
+    assert CONFIG.revealed == "scores"
+    with pytest.raises(LocalProtocolError, match="the server's answer"):
+        _ = replace(CONFIG, reveal="").revealed
 
 
 def test_version_is_compared():

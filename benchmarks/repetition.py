@@ -1,0 +1,185 @@
+"""What does asking again tell? How precisely a client knows a logit after so many answers to one picture.
+
+    python benchmarks/repetition.py --artifact builtin:cifar10 --backend fss --backend gmw --pictures 4 --repeat 256
+
+Real processes; the server reveals logits. What it would have revealed as scores is their rounding, which the protocol
+computes exactly (tests/conformance/test_reveal.py), so one run answers for both. For every picture the mean of all its
+answers stands for the logit; the error after n answers is the root mean square, over pictures and classes, of the
+distance of the mean of n answers from it. A score errs by up to half a step, however often it is asked for, unless the
+logit's noise carries it over the point where rounding turns: the share of such logits is given, too.
+
+--keep writes the JSON object to benchmarks/results/repetition and its sentences into docs/threat-model.md. On stdout a
+table, then, last line, the JSON object; progress on stderr.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from pi_system.artifact.model import Artifact
+from pi_system.artifact.store import load
+from pi_system.cli.artifact_path import ArtifactPath
+from pi_system.cli.errors import PiCommand
+from pi_system.export.random import random_pictures
+from pi_system.measure import ClientTask, MeasuredClient, environment, start_dealer, start_server
+from pi_system.measure.environment import load_average
+from pi_system.measure.random_artifacts import SEED
+from pi_system.measure.runs import orderly_stop
+from pi_system.rpc.registry import BACKENDS
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+RESULTS: Final = ROOT / "benchmarks" / "results" / "repetition"
+DOCUMENT: Final = ROOT / "docs" / "threat-model.md"
+BEGIN, END = "<!-- benchmarks/repetition.py: begin -->", "<!-- end -->"
+BATCH: Final = 32
+TIMEOUT_S: Final = 3600.0
+
+
+def precision(logits: NDArray[np.float64], step: float) -> list[dict[str, float]]:
+    """The error of n averaged answers for n = 1, 4, 16, ... up to a quarter of what was measured.
+
+    Args:
+        logits: (pictures, answers, classes).
+        step: of scores.
+    """
+    scores = step * np.floor(logits / step + 0.5)
+    truth, rows, repeats = logits.mean(axis=1, keepdims=True), [], 1
+    while 4 * repeats <= logits.shape[1]:
+        blocks = scores[:, :repeats]
+        rows.append(
+            {
+                "repeats": repeats,
+                "logits_error": _error(logits, truth, repeats),
+                "scores_error": _error(scores, truth, repeats),
+                "scores_moved": float((blocks.max(axis=1) != blocks.min(axis=1)).mean()),
+            }
+        )
+        repeats *= 4
+    return rows
+
+
+def _error(answers: NDArray[np.float64], truth: NDArray[np.float64], repeats: int) -> float:
+    """Root mean square over pictures, disjoint blocks of ``repeats`` answers, and classes."""
+    pictures, total, classes = answers.shape
+    blocks = total // repeats
+    means = answers[:, : blocks * repeats].reshape(pictures, blocks, repeats, classes).mean(axis=2)
+    return float(np.sqrt(np.square(means - truth).mean()))
+
+
+def statement(report: dict[str, Any]) -> str:
+    """What the threat model says of a run, a line a backend."""
+    step = report["score_step"]
+    lines = [f"Measured on {report['network']} ({report['pictures']} pictures; scores in steps of {step:g}):"]
+    for row in report["rows"]:
+        first, last = row["precision"][0], row["precision"][-1]
+        repeats = last["repeats"]
+        lines.append(
+            f"- `{row['backend']}`: under `logits` one answer tells a logit to within {first['logits_error']:.2g}, "
+            f"{repeats} answers to within {last['logits_error']:.2g} (root mean square); under `scores` to within "
+            f"{first['scores_error']:.2g} and {last['scores_error']:.2g}; {100 * last['scores_moved']:.1f} % of the "
+            f"logits lie where their noise gave them two scores in {repeats} answers."
+        )
+    return "\n".join(lines)
+
+
+def with_statement(document: str, report: dict[str, Any]) -> str:
+    """``document`` with the statement between its marks. Raises ClickException without them."""
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise click.ClickException(f"{DOCUMENT}: expected {BEGIN} and {END}")
+    return f"{before}{begin}\n{statement(report)}\n{end}{after}"
+
+
+def answers(artifact: Path, backend: str, pictures: int, repeat: int, folder: Path) -> NDArray[np.float64]:
+    """Logits (pictures, repeat, classes) of real processes."""
+    preprocess = load(artifact).public.preprocess
+    drawn = random_pictures((preprocess.channels, preprocess.height, preprocess.width), pictures, SEED)
+    np.save(folder / "pictures.npy", np.repeat(drawn, repeat, axis=0))
+    with (
+        start_dealer(folder) as dealer,
+        start_server(artifact, dealer.address, folder, backends=(backend,), timeout_s=TIMEOUT_S) as server,
+    ):
+        task = ClientTask(
+            server=server.address,
+            dealer=dealer.address,
+            backend=backend,
+            link="loopback",
+            store=folder / "client-store",
+            pictures=folder / "pictures.npy",
+            timeout_s=TIMEOUT_S,
+        )
+        found = []
+        with MeasuredClient(task, log=folder / "client.log", core=None, threads=1) as client:
+            for first in range(0, pictures * repeat, BATCH):
+                count = min(BATCH, pictures * repeat - first)
+                client.prepare(count)
+                found.append(client.infer(first, count).logits)
+                click.echo(f"{backend}: {first + count} of {pictures * repeat}", err=True)
+    return np.concatenate(found).reshape(pictures, repeat, -1)
+
+
+def measure(path: Path, backends: tuple[str, ...], pictures: int, repeat: int) -> dict[str, Any]:
+    """The JSON object."""
+    artifact: Artifact = load(path)
+    step = 2.0 ** artifact.public.ring.score_step(artifact.public.graph.output)
+    rows, before = [], load_average()
+    for backend in backends:
+        with tempfile.TemporaryDirectory(prefix="pi-repetition-") as folder, orderly_stop():
+            logits = answers(path, backend, pictures, repeat, Path(folder))
+        rows.append({"backend": backend, "precision": precision(logits, step)})
+    return {
+        "schema": 1,
+        "question": "repetition",
+        "network": artifact.public.name,
+        "score_step": step,
+        "pictures": pictures,
+        "repeat": repeat,
+        "rows": rows,
+        "environment": environment(pinned_cores={}, threads=1, load_before=before).model_dump(mode="json"),
+    }
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print the table."""
+    title = f"{report['network']}, scores in steps of {report['score_step']:g}: error of a logit"
+    table = Table("backend", "answers", "logits", "scores", "two scores, %", title=title)
+    for row in report["rows"]:
+        for found in row["precision"]:
+            errors = (f"{found[name]:.2e}" for name in ("logits_error", "scores_error"))
+            table.add_row(row["backend"], str(found["repeats"]), *errors, f"{100 * found['scores_moved']:.1f}")
+    Console().print(table)
+
+
+@click.command(cls=PiCommand)
+@click.option("--artifact", type=ArtifactPath(), default="builtin:cifar10", show_default=True)
+@click.option("--backend", "backends", multiple=True, default=("fss", "gmw"), type=click.Choice(list(BACKENDS)))
+@click.option("--pictures", default=4, show_default=True, type=click.IntRange(1, 1000), help="Random ones.")
+@click.option("--repeat", default=256, show_default=True, type=click.IntRange(4, 65536), help="Answers a picture.")
+@click.option("--keep", is_flag=True, help="Write JSON and threat model.")
+def main(artifact: Path, backends: tuple[str, ...], pictures: int, repeat: int, keep: bool) -> None:
+    """Measure what repeated answers tell of a logit."""
+    report = measure(artifact, backends, pictures, repeat)
+    show(report)
+    if keep:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        for old in RESULTS.glob("*.json"):
+            old.unlink()  # the document states one run
+        name = f"{report['environment']['date'][:10]}_{report['environment']['git_sha']}.json"
+        (RESULTS / name).write_text(json.dumps(report, indent=1) + "\n")
+        DOCUMENT.write_text(with_statement(DOCUMENT.read_text(), report))
+    click.echo(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What is revealed equals the plaintext rule, under every backend, for logits that a test chooses exactly."""
+
+import numpy as np
+import pytest
+from chosen_logits import chosen_logits_artifact, pictures_of
+from parties import BACKENDS, make_parties, prepare, reserve, run_parties, secure_logits
+from random_networks import random_small_artifact
+
+from pi_system.backends.reveal import FAN_OUT, group_sizes
+from pi_system.export.random import random_pictures
+from pi_system.offline.schedule import plan
+from pi_system.program.fixed_point import fixed_logits
+from pi_system.program.reveal import outputs_to_float, revealed
+from pi_system.protocols.relu_dcf import DcfRelu
+from pi_system.protocols.relu_gc import GC
+from pi_system.protocols.relu_gmw import GMW
+
+RINGS = ((32, 14), (32, 31), (59, 27), (59, 36))
+"""Ring bits and logit bits: narrow, as wide as the ring allows, usual, as wide as gmw compares."""
+
+
+def _logits(rng, classes, bits, step):
+    """Rows of integers |x| < 2^(bits-1): anything, extremes, ties, near ties, next to where rounding turns."""
+    top = (1 << (bits - 1)) - 1
+    rows = [rng.integers(-top, top, classes, endpoint=True) for _ in range(2)]
+    rows += [np.full(classes, top), np.full(classes, -top), rng.choice([-top, top], classes)]
+    rows += [np.zeros(classes), rng.integers(-1, 2, classes)]
+    rows += [step // 2 + rng.integers(-2, 2, classes) - step * rng.integers(0, 2, classes)]
+    return np.stack(rows).astype(np.int64).clip(-top, top)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("reveal", ["label", "scores", "logits"])
+@pytest.mark.parametrize(("ring_bits", "logit_bits"), RINGS)
+def test_exactly_the_plaintext_rule(ring_bits, logit_bits, reveal, backend, tmp_path):
+    shift = 9
+    artifact = chosen_logits_artifact(ring_bits, logit_bits, classes=10, shift=shift)
+    graph, ring = artifact.public.graph, artifact.public.ring
+    expected = _logits(np.random.default_rng(logit_bits), 10, logit_bits, 1 << shift)
+    found, _, _ = secure_logits(backend, artifact, pictures_of(expected, ring), tmp_path, reveal=reveal)
+    np.testing.assert_array_equal(found, outputs_to_float(revealed(expected, graph, ring, reveal), graph, ring, reveal))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("classes", "ring_bits", "logit_bits"),
+    [(1, 59, 20), (2, 59, 20), (3, 59, 20), (16, 59, 20), (17, 59, 20), (17, 32, 31), (100, 59, 20), (300, 59, 20)],
+)
+def test_label_of_any_number_of_classes(classes, ring_bits, logit_bits, backend, tmp_path):
+    artifact = chosen_logits_artifact(ring_bits, logit_bits, classes, shift=4)
+    expected = _logits(np.random.default_rng(classes), classes, logit_bits, 16)
+    found, _, _ = secure_logits(
+        backend, artifact, pictures_of(expected, artifact.public.ring), tmp_path, reveal="label"
+    )
+    np.testing.assert_array_equal(found[:, 0], expected.argmax(axis=1))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("shift", "logit_bits"), [(1, 2), (1, 20), (18, 20), (33, 35)])
+def test_scores_of_any_step(shift, logit_bits, backend, tmp_path):
+    artifact = chosen_logits_artifact(59, logit_bits, 5, shift=shift)
+    graph, ring = artifact.public.graph, artifact.public.ring
+    expected = _logits(np.random.default_rng(shift), 5, logit_bits, 1 << shift)
+    found, _, _ = secure_logits(backend, artifact, pictures_of(expected, ring), tmp_path, reveal="scores")
+    rounded = revealed(expected, graph, ring, "scores")
+    np.testing.assert_array_equal(found, outputs_to_float(rounded, graph, ring, "scores"))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("reveal", ["label", "scores"])
+def test_declared_cost_is_the_counted_cost(reveal, backend, tmp_path):
+    artifact = chosen_logits_artifact(59, 20, 20, shift=6)
+    graph, ring = artifact.public.graph, artifact.public.ring
+    pictures = pictures_of(_logits(np.random.default_rng(0), 20, 20, 64)[:1], ring)
+    _, server, client = secure_logits(backend, artifact, pictures, tmp_path, reveal=reveal)
+    relu = {"fss": DcfRelu(), "gmw": GMW, "gc": GC}[backend]
+    costs = [relu.cost(gate.spec) for gate in plan(graph, ring, artifact.masks, reveal).gates]
+    opened = 1 if reveal == "label" else 20
+    assert server.counters.sent_bytes == sum(cost.server_to_client_bytes for cost in costs) + opened * 8
+    assert client.counters.sent_bytes == sum(cost.client_to_server_bytes for cost in costs) + pictures.size * 8
+    assert client.counters.rounds == sum(cost.round_trips for cost in costs) + 1
+
+
+@pytest.mark.parametrize("classes", [1, 2, FAN_OUT, FAN_OUT + 1, 100, FAN_OUT**2 + 1, 1000])
+def test_groups_hold_all_classes_in_as_few_levels_as_possible(classes):
+    sizes = group_sizes(classes)
+    left = classes
+    for size in sizes:
+        assert 2 <= size <= FAN_OUT
+        left = -(-left // size)
+    assert left == 1
+    assert len(sizes) == 0 if classes == 1 else FAN_OUT ** (len(sizes) - 1) < classes
+
+
+@pytest.mark.parametrize(("backend", "pictures", "repeats"), [("fss", 100, 6), ("gmw", 6, 3), ("gc", 6, 3)])
+def test_under_the_default_policy_asking_again_gives_the_same_answer(backend, pictures, repeats, tmp_path):
+    """Whatever noise the logits have, near ties apart, of which there may be few."""
+    artifact = random_small_artifact(0)
+    asked = random_pictures(artifact.public.graph.input.shape, pictures, 3)
+    _, expected = fixed_logits(artifact, asked)
+    top = np.sort(expected, axis=1)[:, -2:]
+    clear = top[:, 1] - top[:, 0] > 0.05
+    assert clear.mean() > 0.5
+    assert len(set(expected[clear].argmax(axis=1))) > 1
+    server, client = make_parties(backend, artifact, tmp_path, reveal="label")
+    prepare(server, client, pictures * repeats)
+    ids = reserve(server, client, pictures * repeats)
+    _, labels, _, _ = run_parties(
+        lambda channel: server.infer(ids, channel),
+        lambda channel: client.infer(np.tile(asked, (repeats, 1, 1, 1)), ids, channel),
+    )
+    answers = labels.reshape(repeats, pictures)
+    assert (answers[:, clear] == expected.argmax(axis=1)[clear]).all()
