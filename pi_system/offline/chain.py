@@ -12,7 +12,7 @@ from pi_system.durable import draft, sync_folder
 from pi_system.offline.kept import HEADER_BYTES, check_header, kept_header
 from pi_system.offline.place import place_of
 
-__all__ = ["Chain", "Uses", "locked"]
+__all__ = ["Chain", "Uses", "forget", "locked"]
 
 _FILE: Final = "uses"
 _LOCK: Final = "lock"
@@ -60,10 +60,11 @@ class Chain:
         with draft(self._path) as file:
             file.write(kept_header({**self._fields, **values, "place": place_of(file.fileno())}, b""))
 
-    def forget(self) -> None:
-        """Delete the record, durably."""
-        self._path.unlink(missing_ok=True)
-        sync_folder(self._path.parent)
+
+def forget(folder: Path) -> None:
+    """Delete the record in a store's folder, durably."""
+    (folder / _FILE).unlink(missing_ok=True)
+    sync_folder(folder)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from typing import Final
 
 from pi_system.channel.base import Channel
 from pi_system.errors import CorrelationMismatchError, LocalProtocolError
-from pi_system.offline.chain import Chain, Uses, locked
+from pi_system.offline.chain import Chain, Uses, forget, locked
 from pi_system.offline.layout import Bundle
 from pi_system.offline.store import MaterialStore
 
@@ -162,7 +162,7 @@ class PairedStore(MaterialStore):
             self._burn("no record of its uses")
         except (OSError, CorrelationMismatchError) as error:
             self._burn(str(error))
-        self._chain.forget()
+        forget(self._folder)
         return Uses()
 
     def _start(self, epoch: str) -> Uses:

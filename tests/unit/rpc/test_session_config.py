@@ -33,7 +33,7 @@ def test_bad_field_of_a_peer_is_refused(field, value):
 
 def test_version_is_compared():
     check_version(PROTOCOL_VERSION)
-    with pytest.raises(ConfigError, match="expected 1, found 0"):
+    with pytest.raises(ConfigError, match=f"expected {PROTOCOL_VERSION}, found 0"):
         check_version(0)
 
 
