@@ -65,6 +65,11 @@ class PairedStore(MaterialStore):
         with locked(self._folder):
             return self._current()
 
+    def answer(self, announced: Uses) -> tuple[bool, Uses]:
+        """The client's verdict on the server's record, whether it fits its own, and its own."""
+        mine = self.recorded()
+        return bool(mine.epoch) and mine.epoch == announced.epoch and announced.last <= mine.last, mine
+
     def settle(self, announced: Uses, fits: bool, theirs: Uses) -> str:
         """The server's epoch after a meeting.
 
@@ -83,14 +88,14 @@ class PairedStore(MaterialStore):
             self.epoch = mine.epoch
         return mine.epoch
 
-    def adopt(self, epoch: str, noted: int) -> None:
-        """The client's end of a meeting: the server's epoch, and the last use that the server has noted."""
+    def adopt(self, epoch: str, fits: bool, told: Uses) -> None:
+        """The client's end of a meeting: the server's epoch, which means to have noted what it was told if it fits."""
         with locked(self._folder):
             mine = self._current()
             if mine.epoch != epoch:
                 self._start(epoch)
-            elif noted > mine.confirmed:
-                self._chain.write(replace(mine, confirmed=noted))
+            elif fits and told.epoch == epoch and told.last > mine.confirmed:
+                self._chain.write(replace(mine, confirmed=told.last))
             self.epoch = epoch
 
     def put(self, material_id: str, bundle: Bundle) -> None:
@@ -191,8 +196,6 @@ def meet_server(store: PairedStore, client: Channel) -> None:
 def meet_client(store: PairedStore, server: Channel) -> None:
     """The client's side of a meeting, see above. Raises ChannelError or RemoteProtocolError."""
     epoch, heard = _ANNOUNCED.unpack(server.recv(_ANNOUNCED.size))
-    mine = store.recorded()
-    fits = bool(mine.epoch) and mine.epoch == epoch.hex() and heard <= mine.last
+    fits, mine = store.answer(Uses(epoch=epoch.hex(), last=heard))
     server.send(_ANSWER.pack(fits, mine.last, mine.confirmed))
-    agreed = bytes(server.recv(_EPOCH_BYTES)).hex()
-    store.adopt(agreed, mine.last if fits and agreed == mine.epoch else 0)
+    store.adopt(bytes(server.recv(_EPOCH_BYTES)).hex(), fits, mine)
