@@ -16,6 +16,7 @@ from client.store import ClientStore
 from pi_system.cli.errors import PiGroup
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.service import health_timeout, log_to_stderr, show_health
+from pi_system.cli.stores import store_commands
 from pi_system.errors import ConfigError
 from pi_system.rpc.registry import find_backend
 
@@ -99,6 +100,8 @@ def ping(server: str, timeout: float, keys: Path | None, insecure: bool) -> None
     """Exit with 0 if a server answers."""
     show_health(server, "server", timeout, open_identity(keys, insecure, server))
 
+
+main.add_command(store_commands("client", lambda path: ClientStore(path).path))
 
 if __name__ == "__main__":
     main()

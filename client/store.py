@@ -1,6 +1,5 @@
 """The client's private folder: its identity, and what the last offline phase cost."""
 
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Final
 
 from platformdirs import user_data_path
 
-from pi_system.errors import InputError
+from pi_system.errors import CorrelationMismatchError, InputError
+from pi_system.offline.kept import create_kept, read_kept, write_kept
 from pi_system.rpc.client_session import OfflineCost
 from pi_system.rpc.envelope import ID_BYTES
 from pi_system.rpc.session_config import SessionConfig
@@ -16,6 +16,9 @@ from pi_system.rpc.session_config import SessionConfig
 __all__ = ["ClientStore"]
 
 _DIR_MODE: Final = 0o700
+_IDENTITY: Final = {"what": "client id", "protocol": "any"}
+"""Of every protocol version: a client stays the same."""
+_COST: Final = {"what": "cost of the offline phase"}
 
 
 class ClientStore:
@@ -33,16 +36,13 @@ class ClientStore:
         """16 random bytes, drawn once: the server keeps this client's material under them. Raises InputError."""
         file = self.path / "client_id"
         try:
-            if not file.exists():
-                draft = self.path / f".client_id.{os.getpid()}"
-                draft.touch(mode=0o600)
-                draft.write_bytes(os.urandom(ID_BYTES))
-                try:
-                    os.link(draft, file)  # unlike a rename, fails if another process was faster
-                except FileExistsError:
-                    pass
-                draft.unlink()
-            found = file.read_bytes()
+            try:
+                create_kept(file, _IDENTITY, os.urandom(ID_BYTES))
+            except FileExistsError:
+                pass
+            _, found = read_kept(file, _IDENTITY)
+        except CorrelationMismatchError as error:
+            raise InputError(f"{file}: {error}; delete it to get a new identity") from None
         except OSError as error:
             raise InputError(f"{file}: cannot be used: {error.strerror}") from None
         if len(found) != ID_BYTES:
@@ -51,14 +51,14 @@ class ClientStore:
 
     def note_offline(self, config: SessionConfig, cost: OfflineCost) -> None:
         """Remember the cost of material that later runs will use."""
-        self._cost_file(config).write_text(json.dumps(asdict(cost)))
+        write_kept(self._cost_file(config), {**_COST, "cost": asdict(cost)})
 
     def noted_offline(self, config: SessionConfig) -> OfflineCost | None:
         """The cost of the last offline phase for this model, backend and result, None if there is no record."""
         try:
-            return OfflineCost(**json.loads(self._cost_file(config).read_text()))
-        except (OSError, ValueError, TypeError):
+            return OfflineCost(**read_kept(self._cost_file(config), _COST)[0]["cost"])
+        except (OSError, CorrelationMismatchError):
             return None
 
     def _cost_file(self, config: SessionConfig) -> Path:
-        return self.path / f"offline-{config.backend}-{config.revealed}-{config.artifact_digest[:16]}.json"
+        return self.path / f"offline-{config.backend}-{config.revealed}-{config.artifact_digest[:16]}"

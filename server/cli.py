@@ -10,6 +10,7 @@ from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.errors import PiGroup
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, show_health
+from pi_system.cli.stores import store_commands
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.keys import VALID_DAYS, write_keys
 from pi_system.rpc.registry import BACKENDS
@@ -77,7 +78,7 @@ def serve(
         artifact=artifact.absolute(),
         listen=listen,
         dealer=check_address(dealer),
-        store_dir=(store or user_data_path("pi-system") / "server").absolute(),
+        store_dir=_store_folder(store),
         allowed=allowed or tuple(BACKENDS),
         max_sessions=max_sessions,
         insecure_provider=insecure_provider,
@@ -112,6 +113,12 @@ def keys(folder: Path, days: int) -> None:
     for role in ROLES:
         click.echo(f"pi-{role}: --keys {folder / role}")
 
+
+def _store_folder(store: Path | None) -> Path:
+    return (store or user_data_path("pi-system") / "server").absolute()
+
+
+main.add_command(store_commands("server", _store_folder))
 
 if __name__ == "__main__":
     main()

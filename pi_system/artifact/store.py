@@ -8,7 +8,6 @@ a client starts fast.
 import hashlib
 import hmac
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pi_system.artifact.model import FORMAT_VERSION, Artifact, PublicArtifact, PublicModel, tensor_bytes
+from pi_system.durable import create_file, sync_folder
 from pi_system.errors import ArtifactDigestError, ArtifactError, ArtifactVersionError
 
 __all__ = ["load", "load_public", "public_from_bytes", "public_to_bytes", "save"]
@@ -46,12 +46,13 @@ def save(artifact: Artifact, folder: Path) -> None:
     except OSError as error:
         raise ArtifactError(f"{folder}: cannot be written: {error.strerror}") from error
     try:
-        _write(draft / "public.json", _wrap(artifact.public), 0o644)
-        _write(draft / "masks.safetensors", tensor_bytes(artifact.masks), 0o644)
-        _write(draft / "weights.safetensors", tensor_bytes(artifact.weights), 0o600)
-        _write(draft / "private.json", json.dumps({"salt": artifact.salt.hex()}).encode(), 0o600)
+        create_file(draft / "public.json", _wrap(artifact.public), 0o644)
+        create_file(draft / "masks.safetensors", tensor_bytes(artifact.masks), 0o644)
+        create_file(draft / "weights.safetensors", tensor_bytes(artifact.weights), 0o600)
+        create_file(draft / "private.json", json.dumps({"salt": artifact.salt.hex()}).encode(), 0o600)
         draft.chmod(0o755)
         draft.rename(folder)
+        sync_folder(folder.parent)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
         raise ArtifactError(f"{folder}: cannot be written: {error.strerror}") from error
@@ -158,11 +159,3 @@ def _read(path: Path, limit: int | None) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

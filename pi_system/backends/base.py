@@ -3,22 +3,24 @@
 A session drives them in this order (rpc/ does, a test does it over a memory pair):
 
     client                              server
+    meet(peer)                    <->   meet(peer)                       if material outlives sessions: PairedRuntime
     prepare(count, peer, dealer)  <->   prepare(count, peer, dealer)     offline phase, any time ahead
     ids = reserve(batch)          -->   reserve(ids)                     marks material used, durably
+    confirm(ids)                                                         of a PairedRuntime: the server has reserved
     infer(pictures, ids, peer)    <->   infer(ids, peer)                 online phase
 
 After any error a runtime is dead for that session; what was reserved is burned.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.channel.base import Channel
 
-__all__ = ["ClientRuntime", "Deal", "DealerLink", "ServerRuntime"]
+__all__ = ["ClientRuntime", "Deal", "DealerLink", "PairedClient", "PairedRuntime", "ServerRuntime"]
 
 DealerLink = Callable[[bytes], Channel]
 """Opens this party's stream from the dealer for a request (public bytes, equal for both parties)."""
@@ -66,3 +68,19 @@ class ServerRuntime(Protocol):
 
     def infer(self, ids: tuple[str, ...], peer: Channel) -> None:
         """Online phase for ``len(ids)`` pictures."""
+
+
+@runtime_checkable
+class PairedRuntime(Protocol):
+    """What a runtime of either party has, too, if its unused material outlives the session."""
+
+    def meet(self, peer: Channel) -> None:
+        """Compare with the peer what was used, once, before anything else; what does not fit is burned and logged."""
+
+
+@runtime_checkable
+class PairedClient(Protocol):
+    """What such a runtime of the client has besides."""
+
+    def confirm(self, ids: tuple[str, ...]) -> None:
+        """Note, durably, that the server has reserved ``ids``: before the first byte of their use is sent."""

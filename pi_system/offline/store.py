@@ -5,35 +5,36 @@
 
 Taking a bundle renames it and syncs the folder, which is atomic between processes and survives a crash: material
 that was taken and never finished is burned, never offered again. Files are mode 0600 in folders of mode 0700 and
-carry a SHA-256 of header and body; they are not encrypted, so the disk must be as trusted as the process.
+have the form of offline/kept.py; they are not encrypted, so the disk must be as trusted as the process. What a backup
+that was put back would offer a second time is found by offline/pairing.py.
 """
 
-import hashlib
-import json
 import os
 import re
-import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from pi_system.durable import PART_SUFFIX, draft, sync_folder
 from pi_system.errors import (
     ConfigError,
     CorrelationExhaustedError,
     CorrelationMismatchError,
     CorrelationReusedError,
 )
+from pi_system.offline.kept import HEADER_BYTES, check_header, kept_header
 from pi_system.offline.layout import Bundle, Layout
 
-__all__ = ["HEADER_BYTES", "MaterialStore"]
+__all__ = ["HEADER_BYTES", "MaterialStore", "burn_folder", "unused_in"]
 
-_MAGIC = b"PIMAT\x00\x00\x01"
-HEADER_BYTES = 4096
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 class MaterialStore:
-    """The material of one party for one model, backend and peer."""
+    """The material of one party for one model, backend and peer.
+
+    Attributes:
+        epoch: what the two parties agreed on when they met (offline/pairing.py); material of another one is refused.
+    """
 
     def __init__(self, root: Path, *, role: str, digest: str, backend: str, pairing_id: str, limit_bytes: int):
         """Open (and create) the folder; ``limit_bytes`` bounds what it may hold."""
@@ -43,14 +44,15 @@ class MaterialStore:
         self._folder = root / role / digest[:32] / backend / pairing_id
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._limit_bytes = limit_bytes
+        self.epoch = ""
 
     def ids(self) -> list[str]:
         """Unused material, oldest first."""
-        return [path.stem for _, path in sorted((found.st_mtime_ns, path) for path, found in self._ready())]
+        return [path.stem for _, path in sorted((found.st_mtime_ns, path) for path, found in unused_in(self._folder))]
 
     def check_room(self, nbytes: int) -> None:
         """Raise ConfigError if ``nbytes`` more would pass the store's limit."""
-        held = sum(found.st_size for _, found in self._ready())
+        held = sum(found.st_size for _, found in unused_in(self._folder))
         if held + nbytes > self._limit_bytes:
             raise ConfigError(
                 f"material store: expected at most {self._limit_bytes} bytes, "
@@ -58,16 +60,12 @@ class MaterialStore:
             )
 
     def put(self, material_id: str, bundle: Bundle) -> None:
-        """Write one bundle durably under a new id."""
-        path = self._path(material_id, "part")
-        header = self._header(material_id, bundle)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(header)
-            file.write(bundle.body.data)
-            file.flush()
-            os.fsync(file.fileno())
-        path.rename(self._path(material_id, "ready"))
-        self._sync()
+        """Write one bundle durably under a new id. Raises CorrelationMismatchError if the store is burned meanwhile."""
+        try:
+            with draft(self._path(material_id, "ready")) as file:
+                file.writelines([kept_header(self._fields(material_id), bundle.body.data), bundle.body.data])
+        except FileNotFoundError:
+            raise CorrelationMismatchError(f"material {material_id}: burned while it was written") from None
 
     def take(self, material_id: str) -> None:
         """Mark one bundle used, durably.
@@ -76,14 +74,17 @@ class MaterialStore:
             CorrelationReusedError: it was taken before.
             CorrelationMismatchError: this store never held it.
         """
-        used = self._path(material_id, "used")
+        ready, used = self._path(material_id, "ready"), self._path(material_id, "used")
+        if used.exists():
+            ready.unlink(missing_ok=True)  # a copy that was put back
+            raise CorrelationReusedError(f"material {material_id}: expected unused, found used")
         try:
-            self._path(material_id, "ready").rename(used)
+            os.rename(ready, used)
         except FileNotFoundError:
             if used.exists():
                 raise CorrelationReusedError(f"material {material_id}: expected unused, found used") from None
             raise CorrelationMismatchError(f"material {material_id}: not held for this model and peer") from None
-        self._sync()
+        sync_folder(self._folder)
 
     def take_next(self, count: int) -> tuple[str, ...]:
         """Mark the ``count`` oldest bundles used; those that another process takes meanwhile are passed over.
@@ -111,9 +112,12 @@ class MaterialStore:
             CorrelationReusedError: it was loaded before.
             CorrelationMismatchError: the file is damaged or belongs to another model, peer or layout.
         """
-        path = self._path(material_id, "used")
         bundle = Bundle(layout)
-        with open(path, "r+b") as file:
+        try:
+            file = open(self._path(material_id, "used"), "r+b")
+        except FileNotFoundError:
+            raise CorrelationMismatchError(f"material {material_id}: burned after it was taken") from None
+        with file:
             size = os.fstat(file.fileno()).st_size
             if size == 0:
                 raise CorrelationReusedError(f"material {material_id}: expected unused, found used")
@@ -124,33 +128,35 @@ class MaterialStore:
                 )
             file.truncate(0)
             os.fsync(file.fileno())
-        if header != self._header(material_id, bundle):
-            raise CorrelationMismatchError(f"material {material_id}: damaged, or of another model or peer")
+        check_header(f"material {material_id}", header, self._fields(material_id), bundle.body.data)
         return bundle
 
-    def _ready(self) -> Iterator[tuple[Path, os.stat_result]]:
-        for path in self._folder.glob("*.ready"):
-            try:
-                yield path, path.stat()
-            except FileNotFoundError:
-                continue  # another process took it
+    def burn(self) -> int:
+        """Delete all material; returns how many unused bundles there were."""
+        return burn_folder(self._folder)
 
-    def _header(self, material_id: str, bundle: Bundle) -> bytes:
-        fields: dict[str, Any] = {**self._binding, "id": material_id, "nbytes": bundle.layout.nbytes}
-        text = json.dumps(fields, sort_keys=True).encode()
-        digest = hashlib.sha256(text)
-        digest.update(bundle.body.data)
-        header = _MAGIC + digest.digest() + struct.pack("<I", len(text)) + text
-        return header.ljust(HEADER_BYTES, b"\0")
+    def _fields(self, material_id: str) -> dict[str, str]:
+        return {"what": "material", **self._binding, "epoch": self.epoch, "id": material_id}
 
     def _path(self, material_id: str, state: str) -> Path:
         if not _ID.fullmatch(material_id):
             raise CorrelationMismatchError("material id: expected 32 hexadecimal digits")
         return self._folder / f"{material_id}.{state}"
 
-    def _sync(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+
+def unused_in(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """The files of unused material in one store's folder."""
+    for path in folder.glob("*.ready"):
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            yield path, path.stat()
+        except FileNotFoundError:
+            continue  # another process took it
+
+
+def burn_folder(folder: Path) -> int:
+    """Delete the material in one store's folder, durably; returns how many unused bundles there were."""
+    unused = [path for path, _ in unused_in(folder)]
+    for path in (*unused, *folder.glob("*.used"), *folder.glob(f".*{PART_SUFFIX}")):
+        path.unlink(missing_ok=True)
+    sync_folder(folder)
+    return len(unused)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Infer, Prepare, ServerHello
 from pi_system.artifact.model import PublicArtifact
 from pi_system.artifact.store import public_from_bytes
-from pi_system.backends.base import ClientRuntime
+from pi_system.backends.base import ClientRuntime, PairedClient, PairedRuntime
 from pi_system.channel.base import Channel, ChannelCounters
 from pi_system.channel.profile import OFF, LayerWatch, Piece
 from pi_system.channel.shaped import parse_link, shape
@@ -155,6 +155,8 @@ class ClientSession:
             options = RuntimeOptions(config=self.config, store_dir=endpoint.store_dir)
             backend = find_backend(config.backend, endpoint.backends)
             self._runtime: ClientRuntime = backend.make_client(self.public, options)
+            if isinstance(self._runtime, PairedRuntime):
+                self._runtime.meet(self._channel)
         except BaseException as error:
             self._abort(error)
             raise
@@ -218,6 +220,8 @@ class ClientSession:
             self._command(ClientEnvelope(infer=Infer(ids=ids)))
             read_server(self._connection.stream, "ready")
             answered_ns = self._arrived_ns()
+            if isinstance(self._runtime, PairedClient):
+                self._runtime.confirm(ids)
             counters = self._channel.counters = ChannelCounters()
             started_s = time.perf_counter()
             watch = self._watch("online")

@@ -9,7 +9,6 @@ certificates and is thrown away: nobody can issue a fourth one later, and there 
 Keys are ECDSA on P-256.
 """
 
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from pi_system.durable import create_file
 from pi_system.errors import ConfigError, InputError
 from pi_system.rpc.tls import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, ROLES, Role, role_name
 
@@ -49,8 +49,7 @@ def write_keys(folder: Path, valid_days: int = VALID_DAYS) -> None:
         for name, content in files.items():
             path = folder / name
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(content)
+            create_file(path, content)
     except OSError as error:
         raise InputError(f"keys: {folder} cannot be written: {error.strerror}") from None
 

@@ -9,7 +9,7 @@ from typing import Final
 from pi_system._proto.v1.control_pb2 import Done, Infer, Prepare, Prepared, Ready, ServerEnvelope, ServerHello
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import public_to_bytes
-from pi_system.backends.base import ServerRuntime
+from pi_system.backends.base import PairedRuntime, ServerRuntime
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import OFF, LayerWatch
 from pi_system.channel.shaped import parse_link, shape
@@ -119,6 +119,8 @@ class _Session:
         self._channel: Channel = shape(GrpcChannel(stream), parse_link(config.link))
         self._profile = config.profile and host.profile
         self._arrived_ns = 0
+        if isinstance(runtime, PairedRuntime):
+            runtime.meet(self._channel)
 
     def step(self) -> bool:
         """Serve one command; False after the last."""

@@ -2,7 +2,8 @@
 
 A certificate is bound to a role by a DNS name, ``pi-server``, ``pi-client`` or ``pi-dealer``: whoever dials asks for
 the name of the role it wants, whoever is dialled reads the role from the caller's certificate. Host names play no
-part, so a party may move. Older TLS is refused in the handshake, see ``TLS_13_ONLY`` in this package.
+part, so a party may move. Older TLS is refused in the handshake, see ``TLS_13_ONLY`` in this package; a process
+in which that does not hold opens no link.
 """
 
 import ipaddress
@@ -15,6 +16,8 @@ from typing import Final, Literal, get_args
 import grpc
 
 from pi_system.errors import ConfigError
+from pi_system.rpc import GRPC_CAME_FIRST
+from pi_system.rpc.tls_probe import check_tls_13_only
 
 __all__ = ["AUTHORITY_FILE", "CERTIFICATE_FILE", "KEY_FILE", "ROLES", "Identity", "Role", "caller_role", "role_name"]
 
@@ -50,13 +53,19 @@ class Identity:
         return cls(key=key, certificate=certificate, authority=authority)
 
     def to_dial(self) -> grpc.ChannelCredentials:
-        """Credentials of the end that connects."""
+        """Credentials of the end that connects. Raises ConfigError if gRPC would take older TLS."""
+        self._check()
         return grpc.ssl_channel_credentials(self.authority, self.key, self.certificate)
 
     def to_listen(self) -> grpc.ServerCredentials:
-        """Credentials of the end that listens; whoever has no certificate of the authority is refused."""
+        """Credentials of the end that listens; callers need a certificate of the authority. Errors as ``to_dial``."""
+        self._check()
         pair = (self.key, self.certificate)
         return grpc.ssl_server_credentials([pair], root_certificates=self.authority, require_client_auth=True)
+
+    def _check(self) -> None:
+        if GRPC_CAME_FIRST:
+            check_tls_13_only(self.key, self.certificate)
 
 
 def role_name(role: Role) -> str:

@@ -15,9 +15,9 @@ from pi_system.backends.ring_layer import RingLayer
 from pi_system.channel.base import Channel
 from pi_system.errors import LocalProtocolError
 from pi_system.offline.layout import Bundle, Layout
+from pi_system.offline.pairing import PairedStore, meet_client, meet_server
 from pi_system.offline.schedule import Remask, Truncation, plan
 from pi_system.offline.seeds import PartySeed
-from pi_system.offline.store import MaterialStore
 from pi_system.online.client import ClientMaterial, answer_gates, open_output, send_pictures
 from pi_system.online.server import ServerMaterial, ServerOnline
 from pi_system.program.encoding import encode_input, quantise_weights
@@ -49,9 +49,9 @@ class _Party(ABC):
     def layout(self) -> Layout:
         """Layout of this party's bundles."""
 
-    def open_store(self, store: Path, role: str, pairing_id: str, limit_bytes: int) -> MaterialStore:
+    def open_store(self, store: Path, role: str, pairing_id: str, limit_bytes: int) -> PairedStore:
         """This party's material for this model, backend, peer and what is revealed."""
-        return MaterialStore(
+        return PairedStore(
             store,
             role=role,
             digest=self.public.public.digest,
@@ -93,11 +93,14 @@ class ServerParty(_Party):
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ServerGate:
         """Party 0's gate with the material in ``bundle``."""
 
+    def meet(self, peer: Channel) -> None:
+        """Compare records of uses with the client; see offline/pairing.py."""
+        meet_server(self.store, peer)
+
     def reserve(self, ids: tuple[str, ...]) -> None:
         """Mark the named material used, durably, and load it."""
-        for material_id in ids:
-            self.store.take(material_id)
-        self._loaded[ids] = self._material([self.store.load(material_id, self.layout) for material_id in ids])
+        self.store.reserve_named(ids)
+        self._loaded[ids] = self._material([self.store.load(self.store.id_of(name), self.layout) for name in ids])
 
     def infer(self, ids: tuple[str, ...], peer: Channel) -> None:
         """Online phase for ``len(ids)`` pictures."""
@@ -153,15 +156,23 @@ class ClientParty(_Party):
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ClientGate:
         """Party 1's gate with the material in ``bundle``."""
 
+    def meet(self, peer: Channel) -> None:
+        """Compare records of uses with the server; see offline/pairing.py."""
+        meet_client(self.store, peer)
+
     def available(self) -> int:
         """Prepared, unused inferences on this side."""
         return len(self.store.ids())
 
     def reserve(self, count: int) -> tuple[str, ...]:
         """Mark ``count`` bundles used, durably, and load them."""
-        ids = self.store.take_next(count)
-        self._loaded[ids] = self._material([self.store.load(material_id, self.layout) for material_id in ids])
+        ids = self.store.reserve_next(count)
+        self._loaded[ids] = self._material([self.store.load(self.store.id_of(name), self.layout) for name in ids])
         return ids
+
+    def confirm(self, ids: tuple[str, ...]) -> None:
+        """Note that the server has reserved ``ids``."""
+        self.store.confirm(ids)
 
     def infer(self, pictures: NDArray[np.float32], ids: tuple[str, ...], peer: Channel) -> NDArray[np.float64]:
         """Online phase: preprocessed pictures (N, C, H, W) to logits or scores (N, classes), or labels (N, 1)."""

@@ -1,8 +1,8 @@
 """Writing files so that a crash leaves the old content or the new one, never half of it."""
 
-import os
 from pathlib import Path
 
+from pi_system.durable import write_file
 from pi_system.errors import InputError
 from pi_system.train.parallel import is_first
 
@@ -19,13 +19,8 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """
     if not is_first():
         return
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
+        write_file(path, content.encode() if isinstance(content, str) else content, mode=0o644)
     except OSError as error:
         raise InputError(f"{path}: expected a place to write to; {error.strerror}") from error

@@ -105,6 +105,49 @@ def test_material_of_another_model_role_or_backend_is_refused(tmp_path, change):
         other.load(ID, LAYOUT)
 
 
+def test_material_of_another_protocol_version_is_refused_and_burned(monkeypatch, tmp_path):
+    with monkeypatch.context() as older:
+        older.setattr("pi_system.offline.kept.PROTOCOL_VERSION", 1)
+        store, _ = filled(tmp_path)
+    store.take(ID)
+    with pytest.raises(CorrelationMismatchError, match=r"expected protocol version \d+, found 1"):
+        store.load(ID, LAYOUT)
+    assert path_of(tmp_path, "used").stat().st_size == 0
+
+
+def test_material_of_another_epoch_is_refused(tmp_path):
+    store, _ = filled(tmp_path)
+    store.epoch = "c" * 32
+    store.take(ID)
+    with pytest.raises(CorrelationMismatchError, match="expected the same epoch"):
+        store.load(ID, LAYOUT)
+
+
+def test_a_used_bundle_that_was_put_back_is_refused(tmp_path):
+    store, _ = filled(tmp_path)
+    content = path_of(tmp_path, "ready").read_bytes()
+    store.take(ID)
+    store._path(ID, "ready").write_bytes(content)
+    with pytest.raises(CorrelationReusedError):
+        store.take(ID)
+    assert store.ids() == []
+
+
+def test_material_that_is_burned_under_a_session_is_a_typed_error(monkeypatch, tmp_path):
+    store, bundle = filled(tmp_path)
+    store.take(ID)
+    assert store.burn() == 0
+    with pytest.raises(CorrelationMismatchError, match="burned after it was taken"):
+        store.load(ID, LAYOUT)
+
+    def burned(source, target):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "replace", burned)
+    with pytest.raises(CorrelationMismatchError, match="burned while it was written"):
+        store.put(ID, bundle)
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "ABCD", "0" * 33])
 def test_ids_from_a_peer_cannot_leave_the_folder(tmp_path, name):
     store, _ = filled(tmp_path)

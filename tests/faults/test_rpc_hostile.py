@@ -62,7 +62,7 @@ def changed(**fields) -> ClientHello:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"protocol_version": 99}, "protocol version: expected 1, found 99"),
+        ({"protocol_version": 99}, f"protocol version: expected {PROTOCOL_VERSION}, found 99"),
         ({"client_id": b"short"}, "client id"),
         ({"reveal": "everything"}, "reveal: expected one of label, scores, logits"),
         ({"reveal": "argmax"}, "reveal: expected one of label, scores, logits"),

@@ -13,11 +13,11 @@ CONFIG = SessionConfig(backend="gmw", artifact_digest="ab", client_id=bytes(16),
     [
         (
             ClientEnvelope(hello=config_to_proto(CONFIG)),
-            "0a2a08011203676d771a0261622210000000000000000000000000000000002a066c6f6769747332036c616e",
+            "0a2a08021203676d771a0261622210000000000000000000000000000000002a066c6f6769747332036c616e",
         ),
         (
-            ServerEnvelope(hello=ServerHello(protocol_version=1, artifact_digest="ab", public_model_bytes=300)),
-            "0a0908011202616218ac02",
+            ServerEnvelope(hello=ServerHello(protocol_version=2, artifact_digest="ab", public_model_bytes=300)),
+            "0a0908021202616218ac02",
         ),
         (ServerEnvelope(prepared=Prepared(dealer_bytes=300, profile_bytes=0)), "120308ac02"),
         (ServerEnvelope(done=Done(profile_bytes=0)), "2200"),

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,6 +131,33 @@ def test_one_client_prepares_and_infers_at_once(folder, start, run):
     used = {path.stem for path in (folder / store).rglob("*.used")}
     assert len(used) == 3
     assert not ready & used
+
+
+def test_stores_of_both_put_back_from_a_backup_are_burned_and_prepared_anew(folder, server, start, run, tmp_path):
+    store, log = "restored", len(server[0].log)
+    run("prepare", "--count", "2", "--store", store)
+    (mine,) = (path.parent for path in (folder / store).rglob("uses"))
+    (theirs,) = (path for path in (folder / "server-store").rglob(mine.name))
+    for place, path in (("mine", mine), ("theirs", theirs)):
+        shutil.copytree(path, tmp_path / place)
+    assert not json.loads(run("infer", "a.png", "--json", "--store", store))["prepared_now"]
+    for place, path in (("mine", mine), ("theirs", theirs)):
+        shutil.rmtree(path)
+        shutil.copytree(tmp_path / place, path)
+    process = start("infer", "a.png", "--json", "--store", store)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert json.loads(stdout)["prepared_now"]
+    assert "found a copy: put back from a backup, or from another machine: 2 unused inferences burned" in stderr
+    server[0].wait_log("found a copy: .* 2 unused inferences burned", start=log)
+    assert material(folder, store) == (set(), set())
+
+
+def test_burning_one_side_is_enough(folder, server, start, run):
+    run("prepare", "--count", "2", "--store", "burned")
+    assert "2 unused inferences burned" in run("store", "burn", "--all", "--store", "burned")
+    assert json.loads(run("infer", "a.png", "--json", "--store", "burned"))["prepared_now"]
+    server[0].wait_log("records of uses do not fit.* 2 unused inferences burned")
 
 
 def test_terminal_shows_progress(start):

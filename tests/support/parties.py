@@ -80,14 +80,20 @@ PAIRING = "ab" * 16
 BACKENDS = ("fss", "gmw", "gc")
 
 
-def make_parties(backend: str, artifact: Artifact, store: Path, **options: Any) -> tuple[Any, Any]:
-    """Both runtimes of a backend on one store folder, which reveal logits unless told otherwise."""
+def make_parties(backend: str, artifact: Artifact, store: Path, *, met: bool = True, **options: Any) -> tuple[Any, Any]:
+    """Both runtimes of a backend on one store folder, after their meeting; they reveal logits unless told otherwise."""
     options = {"reveal": "logits", **options}
+    server: Any
+    client: Any
     if backend == "fss":
-        return FssServer(artifact, store, PAIRING, **options), FssClient(artifact, store, PAIRING, **options)
-    relu = {"gmw": GMW, "gc": GC}[backend]
-    server = TwoPartyServer(artifact, relu, store, PAIRING, **options)
-    return server, TwoPartyClient(artifact, relu, store, PAIRING, **options)
+        server, client = FssServer(artifact, store, PAIRING, **options), FssClient(artifact, store, PAIRING, **options)
+    else:
+        relu = {"gmw": GMW, "gc": GC}[backend]
+        server = TwoPartyServer(artifact, relu, store, PAIRING, **options)
+        client = TwoPartyClient(artifact, relu, store, PAIRING, **options)
+    if met:
+        run_parties(server.meet, client.meet)
+    return server, client
 
 
 def prepare(
@@ -111,6 +117,7 @@ def reserve(server: Any, client: Any, count: int) -> tuple[str, ...]:
     """Take material for ``count`` pictures on both sides."""
     ids: tuple[str, ...] = client.reserve(count)
     server.reserve(ids)
+    client.confirm(ids)
     return ids
 
 

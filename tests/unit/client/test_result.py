@@ -7,6 +7,7 @@ from tiny_artifact import tiny_artifact
 from client.result import Result
 from client.store import ClientStore
 from pi_system.errors import InputError
+from pi_system.offline.kept import write_kept
 from pi_system.rpc.client_session import OfflineCost, OnlineCost
 from pi_system.rpc.session_config import SessionConfig
 
@@ -90,9 +91,18 @@ def test_store_keeps_identity_and_costs(tmp_path):
 
 def test_damaged_store_is_an_input_error(tmp_path):
     store = ClientStore(tmp_path)
-    (tmp_path / "client_id").write_bytes(b"short")
+    for content in (b"", b"short", bytes(16)):
+        (tmp_path / "client_id").write_bytes(content)
+        with pytest.raises(InputError, match="delete it to get a new identity"):
+            store.client_id()
+    (tmp_path / "client_id").unlink()
+    write_kept(tmp_path / "client_id", {"what": "client id", "protocol": "any"}, b"short")
     with pytest.raises(InputError, match="expected 16 bytes"):
         store.client_id()
+    store.note_offline(CONFIG, OFFLINE)
+    (path,) = tmp_path.glob("offline-*")
+    path.write_bytes(path.read_bytes().replace(b'"count": 3', b'"count": 4'))
+    assert store.noted_offline(CONFIG) is None
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match="cannot be made"):
         ClientStore(tmp_path / "file" / "store")

@@ -23,10 +23,25 @@ def test_arrays_come_back_and_are_private(tmp_path):
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"\x93NUMPY\x01\x00"])
+def test_one_changed_byte_counts_as_missing_and_the_array_is_made_again(tmp_path):
+    folder = WeightFolder(tmp_path)
+    folder.put("a", WORDS)
+    content = bytearray((tmp_path / "a.words").read_bytes())
+    for position in (0, 50, 4095, 4096, len(content) - 1):
+        damaged = bytearray(content)
+        damaged[position] ^= 1
+        (tmp_path / "a.words").write_bytes(damaged)
+        assert folder.get("a") is None
+    (tmp_path / "a.words").write_bytes(content)
+    (tmp_path / "b.words").write_bytes(content)
+    assert folder.get("b") is None  # whole, but another array
+    assert (folder.put("a", WORDS) == WORDS).all()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PIKEPT\x00\x02", bytes(4096), bytes(5000)])
 def test_a_damaged_file_counts_as_missing(tmp_path, content):
     folder = WeightFolder(tmp_path)
-    (tmp_path / "a.npy").write_bytes(content)
+    (tmp_path / "a.words").write_bytes(content)
     assert folder.get("a") is None
 
 
@@ -42,8 +57,8 @@ def test_a_second_session_takes_the_weights_that_the_first_transformed(tmp_path)
             lambda channel, client=client, ids=ids: client.infer(picture, ids, channel),
         )
         assert (np.abs(logits * 2**14 - expected) <= artifact_ulp_bound(artifact)).all()
-    times = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
+    times = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.words")}
     server, client = make_parties("gmw", artifact, tmp_path)
     prepare(server, client, 1)
-    assert times == {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
+    assert times == {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.words")}
     assert times

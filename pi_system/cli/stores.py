@@ -1,0 +1,85 @@
+"""``store list`` and ``store burn`` of client and server: what was prepared and not used."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from pi_system.cli.errors import PiGroup
+from pi_system.errors import ConfigError, InputError
+from pi_system.offline.stores import Stored, all_stores
+from pi_system.rpc.tls import Role
+
+__all__ = ["store_commands"]
+
+_SHOWN_DIGITS = 16
+_OPTIONS = (
+    click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material."),
+    click.option("--digest", default="", help="Only models whose digest starts with this (hex)."),
+    click.option("--backend", default="", help="Only this backend, as `store list` names it."),
+    click.option("--client", default="", help="Only clients whose id starts with this (hex)."),
+)
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> click.Group:
+    """The group ``store`` of one program.
+
+    Args:
+        role: whose material.
+        folder_of: its folder, for the value of --store.
+    """
+
+    @click.group("store", cls=PiGroup)
+    def store() -> None:
+        """Look at, or burn, material that was prepared and not used."""
+
+    @store.command("list")
+    @_options
+    def list_stores(store: Path | None, **chosen: str) -> None:
+        """List unused material by model, backend and client."""
+        for found in _chosen(folder_of(store), role, **chosen):
+            count, nbytes = found.unused()
+            click.echo(f"{_described(found)}: {count} unused, {nbytes:,} bytes")
+
+    @store.command("burn")
+    @_options
+    @click.option("--all", "everything", is_flag=True, help="All of it.")
+    def burn(store: Path | None, everything: bool, **chosen: str) -> None:
+        """Delete unused material, after this machine was restored from a backup or a snapshot; the peer's half follows.
+
+        One of the two parties is enough. Sessions that are open end with an error; the next one prepares anew.
+        """
+        if everything == any(chosen.values()):
+            raise ConfigError("store burn: expected either --all or one of --digest, --backend and --client")
+        total = 0
+        for found in _chosen(folder_of(store), role, **chosen):
+            count = _burn(found)
+            total += count
+            click.echo(f"{_described(found)}: {count} burned")
+        click.echo(f"{total} unused inferences burned")
+
+    return store
+
+
+def _chosen(root: Path, role: Role, *, digest: str, backend: str, client: str) -> Iterator[Stored]:
+    for found in all_stores(root, role):
+        named = found.model.startswith(digest.lower()[: len(found.model)]) and found.client.startswith(client.lower())
+        if named and backend in ("", found.backend):
+            yield found
+
+
+def _burn(found: Stored) -> int:
+    try:
+        return found.burn()
+    except OSError as error:
+        raise InputError(f"{found.folder}: cannot be burned: {error.strerror}") from None
+
+
+def _described(found: Stored) -> str:
+    return f"model {found.model[:_SHOWN_DIGITS]}, {found.backend}, client {found.client[:_SHOWN_DIGITS]}"

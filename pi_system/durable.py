@@ -1,0 +1,69 @@
+"""Files that a crash leaves whole or not at all, and that are on disk when the call returns.
+
+Written under another name, synced, renamed, and the folder synced: after a power cut a name shows the old content or
+the new one. Everything this package keeps is written here.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+__all__ = ["PART_SUFFIX", "create_file", "draft", "sync_folder", "write_file"]
+
+PART_SUFFIX = ".part"
+"""Of files that are being written; after a crash they are rubbish."""
+
+
+@contextmanager
+def draft(path: Path, mode: int = 0o600) -> Iterator[IO[bytes]]:
+    """A file to write that takes the place of ``path``, durably, when the block ends; an error leaves ``path`` alone.
+
+    Raises OSError.
+    """
+    with _part(path, mode) as (part, file):
+        yield file
+        _sync(file)
+        os.replace(part, path)
+    sync_folder(path.parent)
+
+
+def write_file(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Make or replace ``path``. Raises OSError."""
+    with draft(path, mode) as file:
+        file.write(content)
+
+
+def create_file(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Make ``path``; of several processes one does. Raises FileExistsError if it is there, or another OSError."""
+    with _part(path, mode) as (part, file):
+        file.write(content)
+        _sync(file)
+        os.link(part, path)  # unlike a rename it fails if another process was faster, and nobody sees half a file
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in ``folder`` to disk: what was made, renamed or removed there."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _part(path: Path, mode: int) -> Iterator[tuple[Path, IO[bytes]]]:
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART_SUFFIX}")
+    try:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            yield part, file
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,109 @@
+"""The form of every file a party keeps between sessions: a header of 4096 bytes, then the body.
+
+    magic, 8 bytes | SHA-256 of text and body | length of text | text: what it is and whose, JSON | zeros | body
+
+The digest finds damage (a bad disk, a file cut short, a stray write), not an adversary: whoever can write to the folder
+is trusted like the process. Text and body are compared with what the reader expects before a byte of them is used.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.durable import create_file, draft
+from pi_system.errors import CorrelationMismatchError
+from pi_system.version import PROTOCOL_VERSION
+
+__all__ = ["HEADER_BYTES", "check_header", "create_kept", "kept_header", "map_kept", "read_kept", "write_kept"]
+
+HEADER_BYTES: Final = 4096
+"""A page, so that a body can be mapped and is aligned."""
+_MAGIC: Final = b"PIKEPT\x00\x02"
+_PREFIX: Final = struct.Struct("<8s32sI")
+
+Fields = Mapping[str, Any]
+"""What a file is: JSON values by name. The protocol's version is always among them."""
+
+
+def write_kept(path: Path, fields: Fields, body: bytes | memoryview = b"") -> None:
+    """Make or replace ``path``, durably, mode 0600. Raises OSError."""
+    with draft(path) as file:
+        file.writelines([kept_header(fields, body), body])
+
+
+def create_kept(path: Path, fields: Fields, body: bytes) -> None:
+    """Make ``path``, durably, mode 0600. Raises FileExistsError if it is there, or another OSError."""
+    create_file(path, kept_header(fields, body) + body)
+
+
+def read_kept(path: Path, fields: Fields) -> tuple[dict[str, Any], bytes]:
+    """All fields and the body of a file that has ``fields``.
+
+    Raises:
+        OSError: it is not there or cannot be read.
+        CorrelationMismatchError: it is damaged, of another protocol version, or of other ``fields``.
+    """
+    content = path.read_bytes()
+    found = check_header(path.name, content[:HEADER_BYTES], fields, content[HEADER_BYTES:])
+    return found, content[HEADER_BYTES:]
+
+
+def map_kept(path: Path, fields: Fields) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    """As ``read_kept``, with the body mapped from the file; all of it is read once, for its digest."""
+    with path.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+    if path.stat().st_size <= HEADER_BYTES:
+        raise CorrelationMismatchError(f"{path.name}: expected more than {HEADER_BYTES} bytes, found a file cut short")
+    body: NDArray[np.uint8] = np.memmap(path, np.uint8, "r", HEADER_BYTES)
+    return check_header(path.name, header, fields, body.data), body
+
+
+def check_header(what: str, header: bytes, fields: Fields, body: bytes | memoryview) -> dict[str, Any]:
+    """All fields of a file with this header and body, which must have ``fields``; errors as ``read_kept``."""
+    damaged = CorrelationMismatchError(f"{what}: damaged: expected content that fits its digest")
+    if len(header) != HEADER_BYTES:
+        raise damaged
+    magic, digest, length = _PREFIX.unpack_from(header)
+    text = header[_PREFIX.size : _PREFIX.size + length]
+    if magic != _MAGIC or digest != _digest(text, body) or header != _packed(digest, text):
+        raise damaged
+    found: dict[str, Any] = json.loads(text)
+    for name, expected in _bound(fields).items():
+        if found.get(name) != expected:
+            raise CorrelationMismatchError(f"{what}: " + _difference(name, expected, found.get(name)))
+    return found
+
+
+def _difference(name: str, expected: Any, found: Any) -> str:
+    """Only the version is told: a pairing id is known to nobody but its two parties."""
+    if name == "protocol":
+        return f"expected protocol version {expected}, found {found}"
+    if name == "place":
+        return "expected the file that was written here, found a copy: put back from a backup, or from another machine"
+    return f"of another model, peer or use: expected the same {name}, found another"
+
+
+def _bound(fields: Fields) -> dict[str, Any]:
+    return {"protocol": PROTOCOL_VERSION, **fields}
+
+
+def kept_header(fields: Fields, body: bytes | memoryview) -> bytes:
+    """The header of a file with ``fields`` and ``body``."""
+    text = json.dumps(_bound(fields), sort_keys=True).encode()
+    return _packed(_digest(text, body), text)
+
+
+def _packed(digest: bytes, text: bytes) -> bytes:
+    return (_PREFIX.pack(_MAGIC, digest, len(text)) + text).ljust(HEADER_BYTES, b"\0")
+
+
+def _digest(text: bytes, body: bytes | memoryview) -> bytes:
+    digest = hashlib.sha256(text)
+    digest.update(body)
+    return digest.digest()

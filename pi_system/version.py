@@ -1,0 +1,9 @@
+"""The version of everything two processes exchange and of what they keep of it."""
+
+from typing import Final
+
+__all__ = ["PROTOCOL_VERSION"]
+
+PROTOCOL_VERSION: Final = 2
+"""Raised with every change of a message, of a protocol or of the layout of material: processes of different versions
+refuse each other, and material and caches of another version are not read (offline/kept.py)."""

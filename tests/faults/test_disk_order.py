@@ -1,0 +1,130 @@
+"""What is on disk before which byte is sent: a power cut at any moment loses at most work, never a mark of a use."""
+
+import threading
+
+import numpy as np
+import pytest
+from disk_log import DiskLog
+from parties import BACKENDS, make_parties, prepare
+from scaled_artifact import relu_artifact
+
+from pi_system import durable
+from pi_system.offline.layout import Bundle, Layout
+from pi_system.offline.store import MaterialStore
+from pi_system.rpc import client_session, server_session
+from pi_system.rpc.channel import GrpcChannel
+from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.listen import serve_streams
+from pi_system.rpc.server_session import SESSION_METHOD, SessionHost, serve_session
+from pi_system.rpc.session_config import SessionConfig
+from pi_system.runtime.parties import ACK
+
+ARTIFACT = relu_artifact(weight_scale=0.3)
+LAYOUT = Layout.of([("seed", 16)])
+ID = "a" * 32
+
+
+@pytest.fixture
+def log(monkeypatch):
+    return DiskLog(monkeypatch)
+
+
+def test_put_syncs_the_file_then_its_name(log, tmp_path):
+    store = MaterialStore(
+        tmp_path, role="client", digest="d" * 64, backend="gmw", pairing_id="ab" * 16, limit_bytes=1 << 20
+    )
+    store.put(ID, Bundle(LAYOUT))
+    log.check(tmp_path, 1, ".ready")
+    store.take(ID)
+    log.check(tmp_path, 1, ".used")
+
+
+@pytest.mark.parametrize("write", [durable.write_file, durable.create_file])
+def test_every_kept_file_is_synced_with_its_name(write, log, tmp_path):
+    write(tmp_path / "kept", b"content")
+    log.check(tmp_path, 1, "kept")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("write", [durable.write_file, durable.create_file])
+def test_a_failed_write_leaves_nothing(write, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(durable.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write(tmp_path / "kept", b"content")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_acknowledgement_leaves_after_the_half_is_on_disk(backend, log, tmp_path):
+    acknowledged = []
+
+    class Watched:
+        def __init__(self, inner):
+            self.inner, self.counters = inner, inner.counters
+
+        def send(self, data):
+            if bytes(data) == ACK:
+                acknowledged.append(True)
+                log.check(tmp_path / "server", len(acknowledged), ".ready")
+                log.check(tmp_path / "client", len(acknowledged) - 1, ".ready")
+            self.inner.send(data)
+
+        def recv(self, nbytes):
+            return self.inner.recv(nbytes)
+
+        def close(self):
+            self.inner.close()
+
+    server, client = make_parties(backend, ARTIFACT, tmp_path)
+    prepare(server, client, 2, wrap=lambda role, channel: Watched(channel) if role == "server" else channel)
+    assert len(acknowledged) == 2
+
+
+def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(log, monkeypatch, tmp_path):
+    host = SessionHost(artifact=ARTIFACT, store_dir=tmp_path, dealer=None, allowed=("gmw",))
+    seen = []
+
+    def serve(stream):
+        threading.Thread(target=serve_session, args=(stream, host), daemon=True).start()
+
+    def client_writes(stream, envelope):
+        if envelope.WhichOneof("message") == "infer":
+            seen.append("infer")
+            log.check(tmp_path / "client", 1, ".used")
+            log.check(tmp_path / "client", before["client"] + 1, "uses")
+        write(stream, envelope)
+
+    def server_writes(stream, envelope):
+        if envelope.WhichOneof("message") == "ready":
+            seen.append("ready")
+            log.check(tmp_path / "server", 1, ".used")
+            log.check(tmp_path / "server", before["server"] + 1, "uses")
+        write(stream, envelope)
+
+    def sends(channel, data):
+        if seen == ["infer", "ready"]:
+            seen.append("masked picture")
+            log.check(tmp_path / "client", before["client"] + 2, "uses")
+        send(channel, data)
+
+    write, send = client_session.write, GrpcChannel.send
+    server, port = serve_streams("127.0.0.1:0", {SESSION_METHOD: serve}, {}, timeout_s=30.0, max_streams=1)
+    try:
+        endpoint = Endpoint(server=f"127.0.0.1:{port}", dealer=None, store_dir=tmp_path, timeout_s=30.0)
+        config = SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16))
+        with ClientSession(endpoint, config) as session:
+            session.prepare(1)
+            before = {
+                role: sum(name == "uses" and f"/{role}/" in folder for folder, name in log.named)
+                for role in ("client", "server")
+            }
+            monkeypatch.setattr(client_session, "write", client_writes)
+            monkeypatch.setattr(server_session, "write", server_writes)
+            monkeypatch.setattr(GrpcChannel, "send", sends)
+            session.infer(np.zeros((1, 1, 8, 8), np.float32))
+    finally:
+        server.stop(0).wait()
+    assert seen == ["infer", "ready", "masked picture"]

@@ -1,0 +1,282 @@
+"""Stores put back from a backup, on one side or on both: no material is used twice."""
+
+import logging
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from parties import BACKENDS, PAIRING, make_parties, prepare, reserve, run_parties
+from recording import RecordingChannel
+from scaled_artifact import relu_artifact
+
+from pi_system.errors import CorrelationExhaustedError, CorrelationMismatchError, LocalProtocolError
+from pi_system.export.random import random_pictures
+from pi_system.offline import chain
+from pi_system.program.encoding import encode_input
+from pi_system.ring.carrier import Ring
+
+ARTIFACT = relu_artifact(weight_scale=0.3)
+PICTURES = random_pictures((1, 8, 8), 2, 0)
+ROLES = ("client", "server")
+
+
+def infer(server, client, picture):
+    """One inference; what the server received first: the masked picture."""
+    ids = reserve(server, client, 1)
+    received = []
+
+    def serve(channel):
+        recording = RecordingChannel(channel)
+        server.infer(ids, recording)
+        received.extend(recording.received)
+
+    run_parties(serve, lambda channel: client.infer(picture, ids, channel))
+    return np.frombuffer(received[0], np.uint32)
+
+
+def after_one_of_two(backend, root):
+    """Two inferences prepared, a copy of both stores taken, one inference run; what the server received."""
+    server, client = make_parties(backend, ARTIFACT, root / "store")
+    prepare(server, client, 2)
+    shutil.copytree(root / "store", root / "backup")
+    return infer(server, client, PICTURES[:1])
+
+
+def replaced(store, backup):
+    shutil.rmtree(store)
+    shutil.copytree(backup, store)
+
+
+def moved(store, backup):
+    shutil.rmtree(store)
+    backup.rename(store)
+
+
+def written_over(store, backup):
+    """Each file's content is written into the file that is there, as ``cp -a`` does."""
+    shutil.copytree(backup, store, dirs_exist_ok=True)
+
+
+def completed(store, backup):
+    """Only what is missing is put back."""
+    for path in backup.rglob("*"):
+        target = store / path.relative_to(backup)
+        if path.is_file() and not target.exists():
+            shutil.copy2(path, target)
+
+
+@pytest.fixture
+def blocks(monkeypatch):
+    """Copies as those of a volume's blocks: no file can tell that it is one. The parties' messages are all there is."""
+    monkeypatch.setattr(chain, "place_of", lambda descriptor: "everywhere")
+
+
+@pytest.mark.parametrize(
+    ("backend", "restore"),
+    [*((backend, replaced) for backend in BACKENDS), ("gmw", moved), ("gmw", written_over)],
+)
+def test_both_stores_put_back_from_one_copy_use_nothing_twice(backend, restore, tmp_path, caplog):
+    after_one_of_two(backend, tmp_path)
+    restore(tmp_path / "store", tmp_path / "backup")
+    server, client = make_parties(backend, ARTIFACT, tmp_path / "store")
+    assert client.available() == 0
+    assert not list((tmp_path / "store").rglob("*.ready"))
+    assert "2 unused inferences burned" in caplog.text
+    with pytest.raises(CorrelationExhaustedError):
+        client.reserve(1)
+    prepare(server, client, 1)
+    infer(server, client, PICTURES[1:])
+
+
+def test_only_what_is_missing_put_back_is_refused_by_its_mark(tmp_path):
+    after_one_of_two("gmw", tmp_path)
+    completed(tmp_path / "store", tmp_path / "backup")
+    server, client = make_parties("gmw", ARTIFACT, tmp_path / "store")
+    used = {path.stem for path in (tmp_path / "store").rglob("*.used")}
+    with pytest.raises(CorrelationExhaustedError):
+        client.reserve(2)
+    names = client.reserve(1)
+    server.reserve(names)
+    assert not {name[16:] for name in names} & used
+    assert client.available() == 0
+
+
+def test_documented_limit_blocks_of_both_sides_put_back_at_once_give_the_difference_away(blocks, tmp_path):
+    first = after_one_of_two("gmw", tmp_path)
+    replaced(tmp_path / "store", tmp_path / "backup")
+    second = infer(*make_parties("gmw", ARTIFACT, tmp_path / "store"), PICTURES[1:])
+    x1, x2 = (encode_input(PICTURES[i : i + 1], ARTIFACT.public.graph, ARTIFACT.public.ring) for i in range(2))
+    assert (first - second == Ring(32).from_signed((x1 - x2).reshape(-1))).all()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_one_side_put_back_is_found_by_the_other(blocks, role, tmp_path, caplog):
+    after_one_of_two("gmw", tmp_path)
+    replaced(tmp_path / "store" / role, tmp_path / "backup" / role)
+    server, client = make_parties("gmw", ARTIFACT, tmp_path / "store")
+    assert client.available() == 0
+    assert not list((tmp_path / "store").rglob("*.ready"))
+    assert "records of uses do not fit" in caplog.text
+    prepare(server, client, 1)
+    infer(server, client, PICTURES[1:])
+
+
+@pytest.mark.parametrize("older", ROLES)
+def test_both_put_back_to_different_moments_are_found(blocks, older, tmp_path):
+    store = tmp_path / "store"
+    server, client = make_parties("gmw", ARTIFACT, store)
+    prepare(server, client, 3)
+    shutil.copytree(store / older, tmp_path / "older")
+    infer(server, client, PICTURES[:1])
+    (younger,) = set(ROLES) - {older}
+    shutil.copytree(store / younger, tmp_path / "younger")
+    infer(server, client, PICTURES[:1])
+    replaced(store / older, tmp_path / "older")
+    replaced(store / younger, tmp_path / "younger")
+    make_parties("gmw", ARTIFACT, store)
+    assert not list(store.rglob("*.ready"))
+
+
+@pytest.mark.parametrize("lost", ROLES)
+def test_a_store_that_is_lost_costs_the_others_half_and_no_more(lost, tmp_path):
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    prepare(server, client, 1)
+    shutil.rmtree(tmp_path / lost)
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    assert not list(tmp_path.rglob("*.ready"))
+    prepare(server, client, 1)
+    infer(server, client, PICTURES[:1])
+
+
+def test_a_store_put_back_under_an_open_session_ends_it(tmp_path):
+    server, client = make_parties("gmw", ARTIFACT, tmp_path / "store")
+    prepare(server, client, 2)
+    shutil.copytree(tmp_path / "store", tmp_path / "backup")
+    infer(server, client, PICTURES[:1])
+    replaced(tmp_path / "store", tmp_path / "backup")
+    with pytest.raises(CorrelationMismatchError, match="connect again to prepare anew"):
+        client.reserve(1)
+
+
+def test_a_new_epoch_ends_sessions_of_the_old_one(tmp_path):
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    prepare(server, client, 1)
+    shutil.rmtree(tmp_path / "client")
+    make_parties("gmw", ARTIFACT, tmp_path)
+    with pytest.raises(CorrelationMismatchError, match="connect again"):
+        server.reserve(("0" * 15 + "1" + "a" * 32,))
+    bundle_ids = [path.stem for path in tmp_path.rglob("*.ready")]
+    with pytest.raises((CorrelationMismatchError, RuntimeError)):
+        prepare(server, client, 1)
+    assert [path.stem for path in tmp_path.rglob("*.ready")] == bundle_ids == []
+
+
+def test_nothing_is_given_out_without_a_meeting(tmp_path):
+    server, client = make_parties("gmw", ARTIFACT, tmp_path, met=False)
+    with pytest.raises(LocalProtocolError, match="without a meeting"):
+        client.reserve(1)
+    with pytest.raises(LocalProtocolError, match="without a meeting"):
+        server.reserve(("0" * 48,))
+
+
+@pytest.mark.parametrize("stage", ["client reserved", "server reserved", "confirmed"])
+def test_a_process_killed_between_the_two_sides_records_costs_one_bundle(stage, tmp_path, caplog):
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    prepare(server, client, 3)
+    for _ in range(2):  # twice: what a crash leaves open must not add up
+        names = client.reserve(1)
+        if stage != "client reserved":
+            server.reserve(names)
+        if stage == "confirmed":
+            client.confirm(names)
+        server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    assert caplog.text == ""
+    assert client.available() == 1
+    infer(server, client, PICTURES[:1])
+
+
+def test_after_a_crash_the_next_meeting_closes_the_gap(blocks, tmp_path):
+    """Else one crash would hide a later restore of one step."""
+    server, client = make_parties("gmw", ARTIFACT, tmp_path / "store")
+    prepare(server, client, 3)
+    client.reserve(1)  # a use that the server never hears of
+    server, client = make_parties("gmw", ARTIFACT, tmp_path / "store")
+    shutil.copytree(tmp_path / "store" / "client", tmp_path / "client")
+    infer(server, client, PICTURES[:1])
+    replaced(tmp_path / "store" / "client", tmp_path / "client")
+    make_parties("gmw", ARTIFACT, tmp_path / "store")
+    assert not list((tmp_path / "store").rglob("*.ready"))
+
+
+def test_sessions_side_by_side_burn_nothing(tmp_path, caplog):
+    first = make_parties("gmw", ARTIFACT, tmp_path)
+    second = make_parties("gmw", ARTIFACT, tmp_path)
+    prepare(*first, 4)
+    late, early = first[1].reserve(1), second[1].reserve(1)
+    second[0].reserve(early)  # reserved last, heard of first
+    second[1].confirm(early)
+    third = make_parties("gmw", ARTIFACT, tmp_path)  # meets while a use is in flight
+    first[0].reserve(late)
+    first[1].confirm(late)
+    for server, client in (first, second, third):
+        server.reserve(client.reserve(1)) if client.available() else None
+    assert caplog.text == ""
+    assert make_parties("gmw", ARTIFACT, tmp_path)[1].available() == 0
+
+
+def test_first_meetings_at_once_agree_on_one_epoch(tmp_path, caplog):
+    sessions = [make_parties("gmw", ARTIFACT, tmp_path, met=False) for _ in range(2)]
+    stores = [(server.store, client.store) for server, client in sessions]
+    announced = [server.recorded() for server, _ in stores]
+    answers = [client.answer(record) for (_, client), record in zip(stores, announced, strict=True)]
+    epochs = [server.settle(a, *answer) for (server, _), a, answer in zip(stores, announced, answers, strict=True)]
+    assert epochs[0] == epochs[1]
+    stores[0][1].adopt(epochs[0], *answers[0])
+    prepare(*sessions[0], 1)
+    stores[1][1].adopt(epochs[1], *answers[1])
+    assert sessions[1][1].available() == 1
+    infer(*sessions[1], PICTURES[:1])
+    assert caplog.text == ""
+
+
+def test_many_sessions_of_one_client_at_once_share_the_material(tmp_path, caplog):
+    prepare(*make_parties("gmw", ARTIFACT, tmp_path), 6)
+    names, errors = [], []
+
+    def run():
+        try:
+            for _ in range(3):
+                names.extend(reserve(*make_parties("gmw", ARTIFACT, tmp_path), 1))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert len({name[16:] for name in names}) == 6
+    assert caplog.text == ""
+
+
+def test_records_of_another_protocol_version_burn_what_lies_beside_them(monkeypatch, tmp_path, caplog):
+    with monkeypatch.context() as older:
+        older.setattr("pi_system.offline.kept.PROTOCOL_VERSION", 1)
+        prepare(*make_parties("gmw", ARTIFACT, tmp_path), 1)
+    _, client = make_parties("gmw", ARTIFACT, tmp_path)
+    assert client.available() == 0
+    assert "expected protocol version" in caplog.text
+    assert "found 1" in caplog.text
+
+
+def test_logs_name_no_pairing_id_and_no_epoch(tmp_path, caplog):
+    caplog.set_level(logging.DEBUG)
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    prepare(server, client, 1)
+    shutil.rmtree(tmp_path / "server")
+    make_parties("gmw", ARTIFACT, tmp_path)
+    assert "burned" in caplog.text
+    assert PAIRING not in caplog.text
+    assert server.store.epoch not in caplog.text

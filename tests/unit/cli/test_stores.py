@@ -1,0 +1,100 @@
+"""``store list`` and ``store burn`` of both programs."""
+
+import pytest
+from click.testing import CliRunner
+from parties import PAIRING, make_parties, prepare
+from scaled_artifact import relu_artifact
+
+from client.cli import main as client_main
+from pi_system.offline.stores import all_stores
+from server.cli import main as server_main
+
+ARTIFACT = relu_artifact(weight_scale=0.3)
+MODEL = ARTIFACT.public.digest[:16]
+MAINS = {"client": client_main, "server": server_main}
+
+
+@pytest.fixture
+def store(tmp_path):
+    for backend, count in (("gmw", 2), ("fss", 1)):
+        prepare(*make_parties(backend, ARTIFACT, tmp_path), count)
+    return tmp_path
+
+
+def run(role, store, *arguments, code=0):
+    result = CliRunner().invoke(MAINS[role], ["store", arguments[0], "--store", str(store), *arguments[1:]])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def unused(store):
+    return {
+        (role, found.backend): found.unused()[0]
+        for role in MAINS
+        for found in all_stores(store, role)
+        if found.unused()[0]
+    }
+
+
+@pytest.mark.parametrize("role", list(MAINS))
+def test_list_names_what_is_unused(role, store):
+    lines = run(role, store, "list").splitlines()
+    nbytes = [f"{found.unused()[1]:,}" for found in all_stores(store, role)]
+    assert lines == [
+        f"model {MODEL}, fss-bit, client {PAIRING[:16]}: 1 unused, {nbytes[0]} bytes",
+        f"model {MODEL}, gmw, client {PAIRING[:16]}: 2 unused, {nbytes[1]} bytes",
+    ]
+
+
+@pytest.mark.parametrize("role", list(MAINS))
+def test_burn_all_deletes_this_side_and_the_next_meeting_the_other(role, store):
+    (other,) = set(MAINS) - {role}
+    output = run(role, store, "burn", "--all")
+    assert output.endswith("3 unused inferences burned\n")
+    assert f"model {MODEL}, gmw, client {PAIRING[:16]}: 2 burned\n" in output
+    assert unused(store) == {(other, "gmw"): 2, (other, "fss-bit"): 1}
+    assert run(role, store, "burn", "--all").endswith("0 unused inferences burned\n")
+    for backend in ("gmw", "fss"):
+        make_parties(backend, ARTIFACT, store)
+    assert unused(store) == {}
+    prepare(*make_parties("gmw", ARTIFACT, store), 1)
+    assert unused(store) == {("client", "gmw"): 1, ("server", "gmw"): 1}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "left"),
+    [
+        (("--backend", "gmw"), {"fss-bit": 1}),
+        (("--backend", "gc"), {"fss-bit": 1, "gmw": 2}),
+        (("--digest", ARTIFACT.public.digest.upper()), {}),
+        (("--digest", MODEL, "--backend", "fss-bit"), {"gmw": 2}),
+        (("--digest", "0" * 64), {"fss-bit": 1, "gmw": 2}),
+        (("--client", PAIRING[:4]), {}),
+        (("--client", "ffff"), {"fss-bit": 1, "gmw": 2}),
+    ],
+)
+def test_burn_takes_what_is_chosen(chosen, left, store):
+    run("server", store, "burn", *chosen)
+    assert {backend: count for (role, backend), count in unused(store).items() if role == "server"} == left
+
+
+@pytest.mark.parametrize("arguments", [(), ("--all", "--backend", "gmw")])
+def test_burn_must_be_told_what(arguments, store):
+    before = unused(store)
+    assert "expected either --all or" in run("client", store, "burn", *arguments, code=10)
+    assert unused(store) == before
+
+
+def test_an_empty_store_has_nothing(tmp_path):
+    assert run("server", tmp_path / "none", "list") == ""
+    assert run("server", tmp_path / "none", "burn", "--all") == "0 unused inferences burned\n"
+
+
+def test_what_a_crash_left_half_written_is_deleted_and_caches_stay(store):
+    (folder,) = (found.folder for found in all_stores(store, "server") if found.backend == "gmw")
+    (folder / f".{'a' * 32}.ready.0.part").write_bytes(b"half")
+    (folder / f"{'b' * 32}.used").write_bytes(b"taken and never loaded")
+    run("server", store, "burn", "--all")
+    assert {path.name for path in folder.iterdir()} == {"lock"}
+    assert list((store / "server").rglob("*.words"))
+    assert list((store / "server").glob("*/weight_seed"))
