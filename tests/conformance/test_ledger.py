@@ -61,7 +61,9 @@ def artifact():
 def run(ledger, backend, artifact, store, monkeypatch):
     """Two preparations, a batch of two pictures, then one."""
     instrument(monkeypatch, ledger)
-    monkeypatch.setattr("pi_system.runtime.two_party.available_threads", lambda: 1)  # the ledger knows parties by thread
+    monkeypatch.setattr(
+        "pi_system.runtime.two_party.available_threads", lambda: 1
+    )  # the ledger knows parties by thread
 
     def by_dealer(*arguments):
         with ledger.acting("dealer", f"offline {len(phases)}"):
