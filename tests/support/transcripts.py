@@ -306,7 +306,7 @@ def main() -> None:
         if before.get(name) != found.get(name):
             old, new = before.get(name, {}), found.get(name, {})
             views = [view for view in sorted(old.keys() | new.keys()) if old.get(view) != new.get(view)]
-            print(f"changed: {name}: {', '.join(views)}")
+            sys.stdout.write(f"changed: {name}: {', '.join(views)}\n")
 
 
 if __name__ == "__main__":
