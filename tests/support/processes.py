@@ -93,5 +93,8 @@ def toy_dealer() -> "contextmanager[tuple[Process, str]]":
     return started(str(SUPPORT / "toy_dealer.py"))
 
 
-def toy_server(artifact: Path, dealer: str, max_sessions: int = 4) -> "contextmanager[tuple[Process, str]]":
-    return started(str(SUPPORT / "toy_server.py"), str(artifact), "127.0.0.1:0", dealer, str(max_sessions))
+def toy_server(
+    artifact: Path, dealer: str, max_sessions: int = 4, keys: Path | None = None
+) -> "contextmanager[tuple[Process, str]]":
+    identity = [] if keys is None else [str(keys)]
+    return started(str(SUPPORT / "toy_server.py"), str(artifact), "127.0.0.1:0", dealer, str(max_sessions), *identity)

@@ -1,4 +1,4 @@
-"""``python toy_server.py ARTIFACT LISTEN DEALER MAX_SESSIONS``: the real server process, serving the toy backend."""
+"""``python toy_server.py ARTIFACT LISTEN DEALER MAX_SESSIONS [KEYS]``: the real server, with the toy backend."""
 
 import sys
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 import click
 
 from pi_system.cli.service import log_to_stderr, on_stop_signal
+from pi_system.rpc.tls import Identity
 from server.options import ServerOptions
 from server.supervisor import Supervisor
 
 
-def main(artifact: str, listen: str, dealer: str, max_sessions: str) -> None:
+def main(artifact: str, listen: str, dealer: str, max_sessions: str, keys: str | None = None) -> None:
     log_to_stderr("pi-server")
     options = ServerOptions(
         artifact=Path(artifact),
@@ -21,6 +22,7 @@ def main(artifact: str, listen: str, dealer: str, max_sessions: str) -> None:
         max_sessions=int(max_sessions),
         timeout_s=20.0,
         backends={"toy": "toy_backend"},
+        identity=Identity.load(Path(keys)) if keys else None,
     )
     supervisor = Supervisor(options, lambda address: click.echo(f"listening on {address}"))
     on_stop_signal(supervisor.stop)
