@@ -23,7 +23,7 @@ import pytest
 
 from pi_system.kernels import garble, keystream, ot
 from pi_system.kernels.relu import ReluGate
-from pi_system.offline import seeds, two_party
+from pi_system.offline import dealer, seeds, two_party
 from pi_system.offline.seeds import PartySeed
 from pi_system.protocols.linear_he import server as linear_he
 from pi_system.protocols.linear_he.seal import SealClient
@@ -306,6 +306,7 @@ def _relu_keys(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
 
         return enter
 
+    _around(monkeypatch, dealer._Dealing, "picture", lambda walk: _noting(ledger.use, "salt", walk._salt, 0, 1))
     _around(monkeypatch, ReluGate, "deal", dealt_both)
     _around(monkeypatch, ReluGate, "masks", one("summand of a mask", 1, 0))
     _around(monkeypatch, ReluGate, "server_send", one("root of a key", 1, 3))
