@@ -48,11 +48,21 @@ class _Party:
 
 
 class DealerService:
-    """Takes streams over from the gRPC server; ``patience_s``: how long a party waits for the other."""
+    """Takes streams over from the gRPC server.
 
-    def __init__(self, *, patience_s: float = 30.0, max_pairs: int = 8, backends: Backends = BACKENDS):
+    ``patience_s``: how long a party waits for the other; ``hello_s``: how long a new stream's first message may take.
+    """
+
+    def __init__(
+        self,
+        *,
+        patience_s: float = 30.0,
+        hello_s: float = _HELLO_S,
+        max_pairs: int = 8,
+        backends: Backends = BACKENDS,
+    ):
         """A dealer with nobody waiting."""
-        self._patience_s = patience_s
+        self._patience_s, self._hello_s = patience_s, hello_s
         self._backends = backends
         self._running = threading.BoundedSemaphore(max_pairs)
         self._lock = threading.Lock()
@@ -89,7 +99,7 @@ class DealerService:
 
     def _admit(self, stream: FrameStream) -> _Party:
         """Read and check what a party wants."""
-        hello = read(stream, DealerHello, _HELLO_S)
+        hello = read(stream, DealerHello, self._hello_s)
         check_version(hello.protocol_version)
         find_backend(hello.backend, self._backends)
         parse_link(hello.link)

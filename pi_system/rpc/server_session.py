@@ -24,12 +24,12 @@ from pi_system.rpc.registry import BACKENDS, Backends, RuntimeOptions, find_back
 from pi_system.rpc.session_config import SessionConfig, config_from_proto
 from pi_system.rpc.tls import Identity
 
-__all__ = ["MAX_BATCH", "SESSION_METHOD", "SessionHost", "serve_session"]
+__all__ = ["HELLO_S", "MAX_BATCH", "SESSION_METHOD", "SessionHost", "serve_session"]
 
 SESSION_METHOD: Final = "Session"
 MAX_BATCH: Final = 1024
 MAX_COUNT: Final = 1 << 16
-_HELLO_S: Final = 10.0
+HELLO_S: Final = 10.0
 """A client that connects says hello at once: one that does not must not keep a session's place."""
 _LOG = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class SessionHost:
         timeout_s: how long a silent dealer is waited for.
         backends: where backends are found.
         identity: the server's, for the dealer; None: plaintext.
+        hello_s: how long a new stream's first message is waited for.
     """
 
     artifact: Artifact
@@ -61,6 +62,7 @@ class SessionHost:
     timeout_s: float = 120.0
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None
+    hello_s: float = HELLO_S
 
     def agree(self, config: SessionConfig) -> SessionConfig:
         """The session's configuration. Raises ConfigError or ArtifactDigestError for what is not offered here."""
@@ -89,7 +91,7 @@ def serve_session(stream: FrameStream, host: SessionHost) -> None:
     Raises:
         PiError: whatever ended it early; the caller fails the stream with it.
     """
-    config = host.agree(config_from_proto(read_client(stream, "hello", timeout_s=_HELLO_S).hello))
+    config = host.agree(config_from_proto(read_client(stream, "hello", timeout_s=host.hello_s).hello))
     _greet(stream, host, config)
     backend = find_backend(config.backend, host.backends)
     runtime = backend.make_server(host.artifact, RuntimeOptions(config=config, store_dir=host.store_dir))

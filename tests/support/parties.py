@@ -106,7 +106,9 @@ def prepare(
     """The offline phase of both for ``count`` pictures; ``wrap`` may replace a channel end by role."""
     dealer = Dealer(deal, count)
     run_parties(
-        lambda channel: server.prepare(count, wrap("server", channel), dealer.server_link),
+        lambda channel: server.prepare(
+            count, wrap("server", channel), lambda request: wrap("server from dealer", dealer.server_link(request))
+        ),
         lambda channel: client.prepare(
             count, wrap("client", channel), lambda request: wrap("client from dealer", dealer.client_link(request))
         ),

@@ -94,6 +94,7 @@ def toy_dealer() -> "contextmanager[tuple[Process, str]]":
 
 
 def toy_server(
-    artifact: Path, dealer: str, max_sessions: int = 4, reveal: str = "label"
+    artifact: Path, dealer: str, max_sessions: int = 4, reveal: str = "label", keys: Path | None = None
 ) -> "contextmanager[tuple[Process, str]]":
-    return started(str(SUPPORT / "toy_server.py"), str(artifact), "127.0.0.1:0", dealer, str(max_sessions), reveal)
+    places = [str(artifact), "127.0.0.1:0", dealer, str(max_sessions), reveal]
+    return started(str(SUPPORT / "toy_server.py"), *places, *([] if keys is None else [str(keys)]))

@@ -37,7 +37,7 @@ RING = RingConfig(
 PREPROCESS = Preprocess(channels=1, height=2, width=2, mean=(0.5,), std=(0.25,), classes=("no", "yes"))
 
 
-def tiny_artifact() -> Artifact:
+def tiny_artifact(ring_bits: int = 64) -> Artifact:
     """A 2x2 picture, one convolution, five ReLUs, two classes; fixed model id and salt."""
     masks = {"relu": np.array([[[1, 0], [1, 0]], [[1, 1], [1, 0]]], dtype=bool)}
     weights = {
@@ -51,7 +51,7 @@ def tiny_artifact() -> Artifact:
         model_id="00112233445566778899aabbccddeeff",
         name="tiny",
         graph=GRAPH,
-        ring=RING,
+        ring=RING.model_copy(update={"ring_bits": ring_bits}),
         preprocess=PREPROCESS,
         masks_digest=hashlib.sha256(tensor_bytes(masks)).hexdigest(),
         weights_commitment=hashlib.sha256(salt + tensor_bytes(weights)).hexdigest(),

@@ -1,4 +1,4 @@
-"""``python toy_server.py ARTIFACT LISTEN DEALER MAX_SESSIONS REVEAL``: pi-server with the toy backend."""
+"""``python toy_server.py ARTIFACT LISTEN DEALER MAX_SESSIONS REVEAL [KEYS]``: pi-server with the toy backend."""
 
 import sys
 from pathlib import Path
@@ -7,11 +7,12 @@ import click
 
 from pi_system.cli.service import log_to_stderr, on_stop_signal
 from pi_system.program.reveal import Reveal
+from pi_system.rpc.tls import Identity
 from server.options import ServerOptions
 from server.supervisor import Supervisor
 
 
-def main(artifact: str, listen: str, dealer: str, max_sessions: str, reveal: Reveal) -> None:
+def main(artifact: str, listen: str, dealer: str, max_sessions: str, reveal: Reveal, keys: str | None = None) -> None:
     log_to_stderr("pi-server")
     options = ServerOptions(
         artifact=Path(artifact),
@@ -23,6 +24,7 @@ def main(artifact: str, listen: str, dealer: str, max_sessions: str, reveal: Rev
         reveal=reveal,
         timeout_s=20.0,
         backends={"toy": "toy_backend"},
+        identity=Identity.load(Path(keys)) if keys else None,
     )
     supervisor = Supervisor(options, lambda address: click.echo(f"listening on {address}"))
     on_stop_signal(supervisor.stop)

@@ -4,6 +4,7 @@ import time
 import numpy as np
 import pytest
 
+from pi_system.channel.base import ChannelCounters
 from pi_system.channel.memory import memory_pair, simulate
 from pi_system.channel.shaped import CHUNK_BYTES, LINKS, Link, ShapedChannel, parse_link, shape
 from pi_system.errors import ConfigError
@@ -85,3 +86,64 @@ def test_close_reaches_the_inner_channel():
     closer.join()
     with pytest.raises(Exception, match="closed"):
         ShapedChannel(right, LINKS["lan"]).recv(1)
+
+
+class _Clock:
+    """Time that passes only by waiting: a sleep takes as long as asked for, a look a tenth of a microsecond."""
+
+    def __init__(self):
+        self.now_s = 100.0
+
+    def monotonic(self):
+        self.now_s += 1e-7
+        return self.now_s
+
+    def sleep(self, seconds):
+        self.now_s += seconds
+
+
+class _Arrivals:
+    """The inner channel: messages that came in at given times."""
+
+    def __init__(self, messages):
+        self.counters = ChannelCounters()
+        self.arrived_s = 0.0
+        self._messages = iter(messages)
+
+    def recv(self, nbytes):
+        self.arrived_s, size = next(self._messages)
+        return memoryview(bytes(size))
+
+
+def _delivered(monkeypatch, link, messages):
+    """When each message is handed over, for a receiver that asks at once."""
+    clock = _Clock()
+    monkeypatch.setattr("pi_system.channel.shaped.time", clock)
+    channel = ShapedChannel(_Arrivals(messages), link)
+    times = []
+    for _, size in messages:
+        channel.recv(size)
+        times.append(clock.now_s)
+    return times
+
+
+@pytest.mark.parametrize("link", [LINKS["lan"], LINKS["wan"], Link(8e6, 0.2), Link(8e6, 0.0), Link(1e12, 0.5)])
+def test_a_message_takes_its_transfer_and_half_a_round_trip_neither_less_nor_more(monkeypatch, link):
+    (found,) = _delivered(monkeypatch, link, [(100.0, 14480)])
+    due = 100.0 + 8 * 15000 / link.rate_bits_s + link.rtt_s / 2
+    assert due <= found <= due + 1e-6
+
+
+def test_messages_queue_for_the_rate_and_not_for_the_delay(monkeypatch):
+    link = Link(8e6, 0.2)  # ten packets take 15 ms
+    times = _delivered(monkeypatch, link, [(100.0, 14480), (100.0, 14480), (101.0, 14480)])
+    assert times == pytest.approx([100.115, 100.130, 101.115], abs=1e-6)
+
+
+def test_a_message_asked_for_late_is_there_at_once(monkeypatch):
+    clock = _Clock()
+    monkeypatch.setattr("pi_system.channel.shaped.time", clock)
+    channel = ShapedChannel(_Arrivals([(100.0, 1448)]), Link(8e6, 0.2))
+    clock.sleep(3.0)
+    channel.recv(1448)
+    assert clock.now_s == pytest.approx(103.0, abs=1e-6)

@@ -166,3 +166,18 @@ def test_sum_of_logarithms() -> None:
     assert sum_log2([-3.0, -3.0]) == pytest.approx(-2.0)
     assert sum_log2([-1000.0, -1000.0]) == -1000.0
     assert sum_log2([]) == -1000.0
+
+
+def test_a_max_pool_compares_differences_which_need_a_bit_more() -> None:
+    """Two values at opposite ends of the range, margin included, differ by twice its size."""
+    module = randomise(
+        nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)),
+        SHAPE,
+        1,
+    )
+    found, graph = quantised(module, margin_bits=1)
+    draft, ring = lower(module, SHAPE), found.plan.ring
+    ranges = calibrate(draft.graph(), draft.masks, draft.float_weights(), random_pictures(SHAPE, 16, 5))
+    (pool,) = [node for node in graph if node.op == "maxpool2d"]
+    largest = 2 * float(ranges.compared[pool.name].max()) * 2 ** ring.frac_bits[pool.inputs[0]]
+    assert 2 * largest <= 2 ** (ring.comparison_bits[pool.name] - 1)

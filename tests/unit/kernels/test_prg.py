@@ -125,7 +125,18 @@ def test_ring_elements_fill_their_range(ring_bits: int) -> None:
 
 def test_children_differ_by_label_and_not_by_position() -> None:
     root = Prg(bytes(16))
-    labels: list[tuple[str | int, ...]] = [("a",), ("a", "b"), ("ab",), ("b", "a"), (1,), ("1",), (1, 1), (-1,), ()]
+    labels: list[tuple[str | int, ...]] = [
+        ("a",),
+        ("a", "b"),
+        ("ab",),
+        ("b", "a"),
+        ("asb",),
+        (1,),
+        ("1",),
+        (1, 1),
+        (-1,),
+        (),
+    ]
     streams = [root.child(*label).bytes(16) for label in labels]
     assert len({root.bytes(16), *streams}) == len(labels) + 1
     assert root.child("a").bytes(16) == streams[0]

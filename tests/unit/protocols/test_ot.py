@@ -44,6 +44,15 @@ def test_base_ots_give_one_seed_of_each_pair() -> None:
     assert not (pairs[0] == pairs[1]).all(axis=1).any()
 
 
+def test_points_of_base_ots_tell_no_choice() -> None:
+    """Equal choices, different points: each has a scalar of its own."""
+    here, there = memory_pair(1.0)
+    BaseOtSender(Prg(SEED)).start(there)
+    BaseOtReceiver(np.zeros(40, np.uint8), Prg(SEED)).run(here)
+    points = bytes(there.recv(40 * 32))
+    assert len({points[i : i + 32] for i in range(0, len(points), 32)}) == 40
+
+
 def test_base_ot_refuses_a_point_off_the_curve() -> None:
     here, there = memory_pair(1.0)
     there.send(b"\x02" + b"\x00" * 31)
@@ -97,6 +106,15 @@ def test_ferret_carries_over_rounds_and_sends_only_trees() -> None:
     opened = 3 * TINY.trees + (sum(counts) - 3 * per_round + 63) // 64
     assert bytes_sent == opened * TINY.tree_bytes
     assert bytes_back == 0
+
+
+def test_small_requests_out_of_one_tree_get_different_cots() -> None:
+    """What a tree gives beyond a request is kept for the next ones, and given away once."""
+    ideal_server, _ = insecure_parties(SEED)
+    here, _ = memory_pair()
+    sender = FerretSender(TINY, SEED, ideal_server.sender, Prg(SEED))
+    blocks = np.concatenate([sender.extend(count, here).blocks for count in (1, 5, 5, 20, 1, 60, 64, 1)])
+    assert len(np.unique(blocks, axis=0)) == len(blocks)
 
 
 def test_softspoken_bytes_are_as_declared() -> None:

@@ -127,3 +127,18 @@ def test_pixels_that_were_chosen_beat_random_ones(make_task, digits, trained, na
         assert result.relu_map.count == 217
         losses[method] = -evaluate(result.network, digits.test, digits.preprocess).negated_loss
     assert losses[name] < 0.85 * losses["random"]
+
+
+def test_random_masks_are_random(make_task):
+    """The control draws uniformly over all layers, and anew for every seed."""
+    maps = []
+    for seed in (1, 2):
+        task = make_task(_RELUS // 2, epochs=0)
+        task = replace(task, finetune=replace(task.finetune, seed=seed))
+        maps.append(make_method("random", {}).reduce(task).relu_map)
+    positions = [torch.cat([mask.flatten() for _, mask in found]) for found in maps]
+    for kept in positions:
+        for part in (kept[::2], kept[: _RELUS // 2], kept[_RELUS // 2 :]):
+            assert abs(float(part.float().mean()) - 0.5) < 6 * 0.5 / len(part) ** 0.5
+    agree = float((positions[0] == positions[1]).float().mean())
+    assert abs(agree - 0.5) < 6 * 0.5 / _RELUS**0.5

@@ -39,6 +39,13 @@ def test_channels_are_taken_whole_and_smaller_ones_fill_what_is_left():
     assert sum(int(mask.sum()) for mask in kept.values()) == 20
 
 
+def test_a_channel_one_over_the_budget_is_left():
+    scores = {"a": torch.tensor([0.9, 0.8])[:, None, None]}
+    allowed = {"a": torch.ones(2, 2, 2, dtype=torch.bool)}
+    kept = [int(select_best(scores, allowed, budget)["a"].sum()) for budget in (3, 4, 7, 8)]
+    assert kept == [0, 4, 4, 8]
+
+
 def test_layers_keep_their_own_budgets():
     scores = _scores(0, [(2, 3, 3), (4, 2, 2)])
     allowed = {name: torch.ones(s.shape, dtype=torch.bool) for name, s in scores.items()}

@@ -1,0 +1,143 @@
+"""What a party works out of the messages is uniform, not only the messages: shares of intermediate bits, differences.
+
+A histogram of received bytes sees no pad that is used twice and nothing below a pad that is taken off again. Here
+secrets are constant, so that whatever is not hidden shows. Thresholds are six standard deviations.
+"""
+
+from importlib import import_module
+from itertools import combinations
+
+import numpy as np
+import pytest
+from ot_gates import SEED, prepare
+from parties import make_parties, reserve, run_parties
+from parties import prepare as prepare_parties
+from recording import RecordingChannel
+from scaled_artifact import relu_artifact
+
+from pi_system.offline.server import masked_weights
+from pi_system.program.encoding import quantise_weights
+from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.relu_gmw import GMW, GmwClient, GmwServer
+from pi_system.protocols.relu_gmw.merge import Merge
+from pi_system.ring.carrier import Ring
+from pi_system.ring.prg import Prg, fresh_seed
+
+COUNT = 8192
+SPEC = GateSpec(count=COUNT, ring_bits=32, comparison_bits=24, shift=10)
+SECRETS = [0, 1, -1, 5_000_000, -5_000_000]
+
+
+def assert_fair(planes, count=COUNT):
+    """Every plane is half ones, and so is the sum of every two."""
+    bits = [np.unpackbits(plane, count=count, bitorder="little") for plane in planes]
+    for one in bits + [a ^ b for a, b in combinations(bits, 2)]:
+        assert abs(one.mean() - 0.5) < 6 * 0.5 / np.sqrt(count)
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_gmw_shows_nothing_of_the_bits_that_a_party_holds_shares_of(secret, monkeypatch):
+    """Late inputs are what a party reads out of tables and openings; early ones what it chose: both are uniform."""
+    late, early = [], []
+    message, inputs = Merge.late_message, Merge.early_inputs
+
+    def noted_late(group, t, masks, offsets):
+        late.append(list(t.values()))
+        return message(group, t, masks, offsets)
+
+    def noted_early(group, factors, fresh):
+        found = inputs(group, factors, fresh)
+        early.append(list(found.values()))
+        return found
+
+    monkeypatch.setattr(Merge, "late_message", noted_late)
+    monkeypatch.setattr(Merge, "early_inputs", noted_early)
+    prepared = prepare(GMW, SPEC, np.full(COUNT, secret))
+    server, client = GmwServer(SPEC, prepared.material[0]), GmwClient(SPEC, prepared.material[1])
+    server.load(0, prepared.y_server)
+    for exchange in range(2):
+        reply = client.reply(exchange, 0, COUNT, server.send(exchange, 0, COUNT))
+        server.receive(exchange, 0, COUNT, reply)
+    cut = client._cut
+    assert len(late) == len(cut.level1) + 1
+    for planes in late:
+        assert_fair(planes)
+    chunks = COUNT // 4096  # the offline phase goes by chunks
+    assert len(early) == chunks * (len(cut.level1) + 1)
+    for planes in early:
+        assert_fair(planes, 4096)
+
+
+def test_both_parties_choose_their_early_shares_afresh(monkeypatch):
+    drawn = {}
+    for side in ("server", "client"):
+        module = import_module(f"pi_system.protocols.relu_gmw.offline_{side}")
+        original = module.random_planes
+
+        def noted(prg, count, size, original=original, name=module.__name__):
+            planes = original(prg, count, size)
+            drawn.setdefault(name, []).extend(plane.tobytes() for plane in planes)
+            return planes
+
+        monkeypatch.setattr(module, "random_planes", noted)
+    prepare(GMW, SPEC, np.zeros(COUNT, np.int64))
+    assert len(drawn) == 2
+    everything = [plane for planes in drawn.values() for plane in planes]
+    assert len(set(everything)) == len(everything)
+    assert_fair([np.frombuffer(plane, np.uint8) for planes in drawn.values() for plane in planes[:8]], 4096)
+
+
+def uniform(values, ring_bits):
+    """The top four bits of ring elements, against chance."""
+    counts = np.bincount((values.reshape(-1).astype(np.uint64) >> np.uint64(ring_bits - 4)).astype(int), minlength=16)
+    expected = values.size / 16
+    return float(((counts - expected) ** 2 / expected).sum()) < 15 + 6 * np.sqrt(30)
+
+
+def test_masked_weights_hide_the_difference_of_two_layers():
+    """Equal weights in two layers: with one stream for all, the difference of what the client gets would be zero."""
+    artifact = relu_artifact(0.1)
+    graph, config = artifact.public.graph, artifact.public.ring
+    ring = Ring(config.ring_bits)
+    integers = quantise_weights(graph, config, artifact.weights)
+    integers["fc.weight"] = np.resize(integers["conv2.weight"], integers["fc.weight"].shape)
+    masked = masked_weights(graph, integers, fresh_seed(), ring)
+    flat = [masked[name].reshape(-1)[:144] for name in ("conv2", "fc")]
+    assert uniform(np.concatenate([masked[name].reshape(-1) for name in masked]), config.ring_bits)
+    assert uniform(ring.reduce(flat[0] - flat[1]), config.ring_bits)
+
+
+def first_message(backend, artifact, pictures, store):
+    """What the server gets first, by picture."""
+    server, client = make_parties(backend, artifact, store)
+    prepare_parties(server, client, len(pictures))
+    ids = reserve(server, client, len(pictures))
+    logs = []
+
+    def serve(channel):
+        logs.append(RecordingChannel(channel))
+        server.infer(ids, logs[0])
+
+    run_parties(serve, lambda channel: client.infer(pictures, ids, channel))
+    return np.frombuffer(logs[0].received[0], np.uint32).reshape(len(pictures), -1)
+
+
+@pytest.mark.parametrize("backend", ["fss", "gmw"])
+def test_masked_pictures_hide_the_difference_of_two(backend, tmp_path):
+    artifact = relu_artifact(0.1)
+    pictures = np.zeros((12, *artifact.public.graph.input.shape), np.float32)
+    found = first_message(backend, artifact, pictures, tmp_path)
+    differences = np.concatenate([a - b for a, b in combinations(found, 2)])
+    assert uniform(found, 32)
+    assert uniform(differences[: 12 * 64], 32)
+    assert not (differences == 0).all()
+
+
+def test_the_tests_would_see_a_constant():
+    assert not uniform(np.zeros(4096, np.uint32), 32)
+    with pytest.raises(AssertionError):
+        assert_fair([np.zeros(COUNT // 8, np.uint8)])
+    one = np.frombuffer(Prg(SEED).bytes(COUNT // 8), np.uint8)
+    assert_fair([one])
+    with pytest.raises(AssertionError):
+        assert_fair([one, one])

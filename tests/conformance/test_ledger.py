@@ -1,0 +1,177 @@
+"""Nothing that is to be used once is used twice: whole preparations and inferences, everything drawn written down."""
+
+import numpy as np
+import pytest
+import torch
+from ledger import Ledger, instrument
+from parties import BACKENDS, make_parties, prepare, reserve, run_parties
+from torch import nn
+
+from pi_system.export import QuantiseOptions
+from pi_system.export.random import random_artifact, random_pictures
+from pi_system.offline.dealer import deal
+from pi_system.offline.seeds import PartySeed
+from pi_system.protocols.ot.base import Cots
+from pi_system.ring.prg import Prg
+from pi_system.train.relu import MaskedReLU
+from pi_system.train.square import Square
+
+SEEN = {
+    "fss": {"keystream", "summand of a mask", "root of a key"},
+    "gmw": {"hash tweak"},
+    "gc": {"garbling tweak", "label"},
+}
+"""What an instrumented run must have written down, or the instruments are broken."""
+OF_OTS = {
+    "keystream",
+    "ciphertext",
+    "correlated OT",
+    "block of a correlated OT",
+    "tree tweak",
+    "leaf stream",
+    "row of the LPN code",
+    "root of a tree",
+    "OT of a tree",
+}
+
+
+@pytest.fixture(scope="module")
+def artifact():
+    """Pixel masks, a max-pool, a square, a value that is masked again, a label."""
+    masked = MaskedReLU((4, 8, 8), stage=1, block=0)
+    masked.set_mask(torch.from_numpy(np.random.default_rng(3).random((4, 8, 8)) < 0.5))
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, 1, 1),
+        masked,
+        nn.Conv2d(4, 4, 3, 1, 1),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 3, 1, 1),
+        Square(halvings=2),
+        nn.Conv2d(4, 6, 3, 1, 1),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 6, 2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(6, 10),
+    )
+    return random_artifact(network, (1, 8, 8), 5, "ledger", QuantiseOptions(ring_bits=59))
+
+
+def run(ledger, backend, artifact, store, monkeypatch):
+    """Two preparations, a batch of two pictures, then one."""
+    instrument(monkeypatch, ledger)
+    monkeypatch.setattr(
+        "pi_system.runtime.two_party.available_threads", lambda: 1
+    )  # the ledger knows parties by thread
+
+    def by_dealer(*arguments):
+        with ledger.acting("dealer", f"offline {len(phases)}"):
+            deal(*arguments)
+
+    server, client = make_parties(backend, artifact, store)
+    phases = []
+    for count in (2, 1):
+        phases.append(count)
+        name = f"offline {len(phases)}"
+        prepare(_Acting(ledger, "server", name, server), _Acting(ledger, "client", name, client), count, by_dealer)
+    pictures = random_pictures(artifact.public.graph.input.shape, 3, 1)
+    for number, batch in enumerate((pictures[:2], pictures[2:])):
+        name = f"online {number}"
+        ids = reserve(_Acting(ledger, "server", name, server), _Acting(ledger, "client", name, client), len(batch))
+        run_parties(
+            lambda channel, ids=ids, name=name: _Acting(ledger, "server", name, server).infer(ids, channel),
+            lambda channel, ids=ids, name=name, batch=batch: _Acting(ledger, "client", name, client).infer(
+                batch, ids, channel
+            ),
+        )
+
+
+class _Acting:
+    """A runtime whose every call is that party's, in that phase."""
+
+    def __init__(self, ledger, party, phase, runtime):
+        self._ledger, self._actor, self._runtime = ledger, (party, phase), runtime
+
+    def __getattr__(self, name):
+        method = getattr(self._runtime, name)
+
+        def call(*arguments):
+            with self._ledger.acting(*self._actor):
+                return method(*arguments)
+
+        return call
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nothing_is_used_twice(backend, artifact, tmp_path, monkeypatch):
+    ledger = Ledger()
+    run(ledger, backend, artifact, tmp_path, monkeypatch)
+    ledger.check()
+    expected = SEEN[backend] | (set() if backend == "fss" else OF_OTS)
+    assert expected <= set(ledger.counts), expected - set(ledger.counts)
+
+
+def _same_masks(monkeypatch):
+    def mask(self, name, count, ring_bits):
+        return Prg(self.seed).child("mask").ring((count,), ring_bits)
+
+    monkeypatch.setattr(PartySeed, "fresh_mask", mask)
+
+
+def _same_cots(monkeypatch):
+    def take(self, count):
+        return self.blocks[:count], self._tweak
+
+    monkeypatch.setattr(Cots, "take", take)
+
+
+def _same_gate_seed(monkeypatch):
+    monkeypatch.setattr(PartySeed, "gate_seed", lambda self, name: Prg(self.seed).child_seed("gate"))
+
+
+@pytest.mark.parametrize(
+    ("backend", "plant", "what"),
+    [
+        ("fss", _same_masks, "keystream"),
+        ("fss", _same_gate_seed, "summand of a mask"),
+        ("gmw", _same_masks, "keystream"),
+        ("gmw", _same_cots, "correlated OT"),
+    ],
+)
+def test_a_planted_reuse_is_found(backend, plant, what, artifact, tmp_path, monkeypatch):
+    ledger = Ledger()
+    plant(monkeypatch)
+    run(ledger, backend, artifact, tmp_path, monkeypatch)
+    with pytest.raises(AssertionError, match=what):
+        ledger.check()
+
+
+def test_overlaps_are_found_and_derivations_for_one_purpose_are_not():
+    ledger = Ledger()
+    with ledger.acting("server", "offline"):
+        ledger.use("stream", b"k", 0, 10)
+        ledger.use("stream", b"k", 10, 5)
+        with ledger.purpose("mask", "a"):
+            ledger.use("stream", b"k", 15, 5)
+    with ledger.acting("client", "offline"), ledger.purpose("mask", "a"):
+        ledger.use("stream", b"k", 15, 5)
+    ledger.check()
+    with ledger.acting("server", "online"), ledger.purpose("mask", "b"):
+        ledger.use("stream", b"k", 19, 1)
+    with pytest.raises(AssertionError, match="stream"):
+        ledger.check()
+
+
+def test_a_range_inside_another_is_found():
+    ledger = Ledger()
+    with ledger.acting("server", "offline"):
+        ledger.use("stream", b"k", 0, 100)
+        ledger.use("stream", b"k", 20, 1)
+    with pytest.raises(AssertionError, match="stream"):
+        ledger.check()
+
+
+def test_a_draw_by_nobody_is_an_error():
+    with pytest.raises(AssertionError, match="nobody"):
+        Ledger().use("stream", b"k", 0, 1)

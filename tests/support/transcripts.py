@@ -1,0 +1,313 @@
+"""Every protocol and phase run with all of its randomness fixed: digests of what each party receives and ends up with.
+
+``make golden`` (this file as a program) writes them to tests/golden/transcripts.json and says which have changed.
+"""
+
+import hashlib
+import json
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tenseal.sealapi as sealapi
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from ot_gates import SEED, share
+from parties import make_parties, prepare, reserve, run_parties
+from recording import RecordingChannel
+from scaled_artifact import relu_artifact
+from tiny_artifact import tiny_artifact
+
+from pi_system.artifact.graph import Linear
+from pi_system.channel.memory import simulate
+from pi_system.offline.dealer import deal
+from pi_system.offline.seeds import PartySeed, fixed_mask
+from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.linear_he import (
+    LinearHeClient,
+    LinearHeServer,
+    LinearShape,
+    plan_linear,
+    seal,
+)
+from pi_system.protocols.ot import ot_setup
+from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
+from pi_system.protocols.ot.gate import OtGate
+from pi_system.protocols.ot.ideal import insecure_parties
+from pi_system.protocols.relu_gc import GC
+from pi_system.protocols.relu_gmw import GMW
+from pi_system.protocols.square import SQUARE, SquareClient, SquareServer, dealt
+from pi_system.ring.prg import Prg, fresh_seed
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "transcripts.json"
+SERVER, CLIENT = b"seed of a server", b"seed of a client"
+Transcript = dict[str, str]
+
+
+def digest(*parts: Any) -> str:
+    """16 hex digits of the parts, whose lengths count, too."""
+    found = hashlib.sha256()
+    for part in parts:
+        data = part.tobytes() if isinstance(part, np.ndarray) else bytes(part)
+        found.update(len(data).to_bytes(8, "little") + data)
+    return found.hexdigest()[:16]
+
+
+def _two(server: Callable[[Any], Any], client: Callable[[Any], Any]) -> tuple[Transcript, Any, Any]:
+    """Run two parties; what each received, and their results."""
+    logs: dict[str, RecordingChannel] = {}
+
+    def recorded(name: str, body: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def run(channel: Any) -> Any:
+            logs[name] = RecordingChannel(channel)
+            return body(logs[name])
+
+        return run
+
+    results = simulate(recorded("server receives", server), recorded("client receives", client))
+    return {name: digest(*logs[name].received) for name in sorted(logs)}, *results
+
+
+def base_ots() -> Transcript:
+    choices = np.arange(40, dtype=np.uint8) % 3 % 2
+
+    def send(channel: Any) -> Any:
+        sender = BaseOtSender(Prg(SERVER))
+        sender.start(channel)
+        return sender.finish(len(choices), channel)
+
+    views, pairs, chosen = _two(send, lambda channel: BaseOtReceiver(choices, Prg(CLIENT)).run(channel))
+    return views | {"seeds": digest(*pairs, chosen)}
+
+
+def extension(silent: bool) -> Transcript:
+    """Both directions, over the end of a first request."""
+
+    def party(prg: Prg, first: bool) -> Callable[[Any], Any]:
+        def run(channel: Any) -> list[Any]:
+            ends = ot_setup(channel, prg, silent=silent)
+            turns = [ends.sender, ends.receiver] if first else [ends.receiver, ends.sender]
+            return [turn.extend(count, channel).blocks for count in (3000, 700) for turn in turns]
+
+        return run
+
+    views, server, client = _two(party(Prg(SERVER), True), party(Prg(CLIENT), False))
+    return views | {"correlated OTs": digest(*server, *client)}
+
+
+def encryption() -> Transcript:
+    """Two layers of one source and one of another, one of them strided."""
+    layers = [
+        LinearShape(name="a", source="x", in_channels=3, out_channels=4, in_size=(6, 6), kernel=(3, 3), padding=(1, 1)),
+        LinearShape(name="b", source="x", in_channels=3, out_channels=2, in_size=(6, 6), stride=(2, 2)),
+        LinearShape(name="c", source="y", in_channels=20, out_channels=5),
+    ]
+    plan, prg = plan_linear(layers, 32, 12), Prg(SEED)
+    weights = {layer.name: prg.ring(layer.weight_shape, 8).astype(np.int64) - 128 for layer in layers}
+    masks = {layer.source: prg.ring(layer.mask_shape, 32) for layer in layers}
+
+    def server(channel: Any) -> Any:
+        session = LinearHeServer(plan, weights).setup(channel)
+        return session.run(channel, Prg(SERVER))
+
+    def client(channel: Any) -> Any:
+        with _seeded_encryption():
+            party = LinearHeClient(plan)
+            party.setup(channel)
+            return party.run(channel, masks)
+
+    views, mine, theirs = _two(server, client)
+    return views | {"shares": digest(*(part[name] for part in (mine, theirs) for name in sorted(part)))}
+
+
+@contextmanager
+def _seeded_encryption() -> Iterator[None]:
+    """SEAL draws keys and errors from a fixed seed (of a working context only: every encryption is the same draw)."""
+    original = seal._parameters
+
+    def parameters(*arguments: Any) -> Any:
+        made = original(*arguments)
+        made.set_random_generator(sealapi.Blake2xbPRNGFactory([1, 2, 3, 4, 5, 6, 7, 8]))
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seal, "_parameters", parameters)
+        yield
+
+
+def _inputs(spec: GateSpec) -> Any:
+    limit = 1 << (spec.comparison_bits - 1)
+    return np.maximum(Prg(SEED).ring(spec.count, spec.comparison_bits).astype(np.int64) - limit, 1 - limit)
+
+
+def gate(protocol: OtGate, spec: GateSpec) -> Transcript:
+    """Offline over ideal OTs, then online."""
+    y_server, y_client, fresh = share(spec, _inputs(spec))
+    ends = insecure_parties(SEED)
+    offline, mine, theirs = _two(
+        lambda channel: protocol.offline_server(spec, channel, ends[0], Prg(SERVER)),
+        lambda channel: protocol.offline_client(spec, y_client, fresh, channel, ends[1], Prg(CLIENT)),
+    )
+    online = _online(protocol.server_gate(spec, mine), protocol.client_gate(spec, theirs), spec, y_server)
+    material = {
+        name: digest(*(part[key] for key in sorted(part))) for name, part in (("server", mine), ("client", theirs))
+    }
+    return (
+        {f"offline, {name}": value for name, value in offline.items()}
+        | {f"material of the {name}": value for name, value in material.items()}
+        | online
+    )
+
+
+def dealt_square(spec: GateSpec) -> Transcript:
+    y_server, y_client, fresh = share(spec, _inputs(spec))
+    correction = dealt.deal(spec, SERVER, CLIENT)
+    delta, offset = dealt.client_offset(spec, CLIENT, correction, y_client, fresh)
+    received = dealt.receive_delta(spec, delta)
+    server = SquareServer(spec, dealt.server_material(spec, SERVER, received))
+    client = SquareClient(spec, dealt.client_material(spec, CLIENT, offset))
+    return {"offline": digest(correction, delta, offset)} | _online(server, client, spec, y_server)
+
+
+def _online(server: Any, client: Any, spec: GateSpec, share: Any) -> Transcript:
+    """Run two gates in one piece."""
+    server.load(0, share)
+    down, up = [], []
+    for exchange in range(server.round_trips):
+        message = server.send(exchange, 0, spec.count)
+        server.work(exchange, 0, spec.count)
+        reply = client.reply(exchange, 0, spec.count, message)
+        server.receive(exchange, 0, spec.count, reply)
+        down.append(message)
+        up.append(reply)
+    return {
+        "online, client receives": digest(*down),
+        "online, server receives": digest(*up),
+        "result": digest(server.result()),
+    }
+
+
+def seeds() -> Transcript:
+    """Every stream of a party's seed, and the fixed mask of a layer."""
+    seed, node = PartySeed(SEED), Linear(name="fc", inputs=("x",), shape=(5,), in_features=7)
+    return {
+        "fresh mask": digest(seed.fresh_mask("relu1", 50, 37)),
+        "linear share": digest(seed.linear_share(node, 37)),
+        "gate seed": digest(seed.gate_seed("relu1")),
+        "fixed mask": digest(fixed_mask(SEED, "fc", (5, 7), 37)),
+    }
+
+
+def session(backend: str, artifact: Any, reveal_argmax: bool) -> Transcript:
+    """Preparation and inference of a batch of two, everything a party receives."""
+    logs: dict[str, RecordingChannel] = {}
+
+    def record(name: str, channel: Any) -> RecordingChannel:
+        logs[name] = RecordingChannel(channel)
+        return logs[name]
+
+    shape = artifact.public.graph.input.shape
+    pictures = (np.arange(2 * np.prod(shape)).reshape(2, *shape) % 17 / 8 - 1).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder, _fixed_randomness(), _seeded_encryption():
+        server, client = make_parties(backend, artifact, Path(folder), reveal_argmax=reveal_argmax)
+        prepare(
+            _Named("server", server),
+            _Named("client", client),
+            2,
+            _named("dealer", deal),
+            lambda role, channel: record(f"offline, {role}", channel),
+        )
+        ids = tuple(sorted(reserve(server, client, 2)))
+        _, result, _, _ = run_parties(
+            lambda channel: server.infer(ids, record("online, server", channel)),
+            lambda channel: client.infer(pictures, ids, record("online, client", channel)),
+        )
+    return {name: digest(*logs[name].received) for name in sorted(logs)} | {"result": digest(result)}
+
+
+_LOCAL = threading.local()
+
+
+def _named(party: str, body: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*arguments: Any) -> Any:
+        _LOCAL.prg = Prg(hashlib.sha256(party.encode()).digest()[:16])
+        return body(*arguments)
+
+    return run
+
+
+class _Named:
+    """A runtime whose preparation draws from its own fixed stream."""
+
+    def __init__(self, party: str, runtime: Any):
+        self.prepare = _named(party, runtime.prepare)
+
+
+@contextmanager
+def _fixed_randomness() -> Iterator[None]:
+    """Seeds and ids come from the acting party's stream."""
+    original = fresh_seed
+    with pytest.MonkeyPatch.context() as patch:
+        for module in [module for name, module in list(sys.modules.items()) if name.startswith("pi_system")]:
+            if getattr(module, "fresh_seed", None) is original:
+                patch.setattr(module, "fresh_seed", lambda: _LOCAL.prg.bytes(16))
+        patch.setattr("secrets.token_bytes", lambda count: _LOCAL.prg.bytes(count))
+        yield
+
+
+def _relu(count: int = 45, ring_bits: int = 32, comparison_bits: int = 24, shift: int = 10) -> GateSpec:
+    return GateSpec(count=count, ring_bits=ring_bits, comparison_bits=comparison_bits, shift=shift)
+
+
+def _square(count: int = 45) -> GateSpec:
+    return GateSpec(kind="square", count=count, ring_bits=59, comparison_bits=24, shift=0)
+
+
+def _masked() -> Any:
+    """The artifact with inactive positions, on a ring that every backend takes."""
+    return tiny_artifact(ring_bits=59)
+
+
+CASES: dict[str, Callable[[], Transcript]] = {
+    "base OTs": base_ots,
+    "SoftSpokenOT": lambda: extension(False),
+    "Ferret": lambda: extension(True),
+    "encryption": encryption,
+    "gmw": lambda: gate(GMW, _relu()),
+    "gmw, no shift": lambda: gate(GMW, _relu(ring_bits=59, comparison_bits=17, shift=0)),
+    "gc": lambda: gate(GC, _relu()),
+    "gc, no shift": lambda: gate(GC, _relu(ring_bits=59, comparison_bits=17, shift=0)),
+    "square by OTs": lambda: gate(SQUARE, _square()),
+    "square by a dealer": lambda: dealt_square(_square()),
+    "seeds": seeds,
+} | {
+    f"session {backend}, {name}": lambda backend=backend, make=make, argmax=argmax: session(backend, make(), argmax)
+    for backend in ("fss", "gmw", "gc")
+    for name, make, argmax in (
+        ("label", lambda: relu_artifact(0.1), True),
+        ("logits with inactive positions", _masked, False),
+    )
+}
+
+
+def main() -> None:
+    """Write the file anew and tell what has changed."""
+    before = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+    found = {name: case() for name, case in CASES.items()}
+    GOLDEN.write_text(json.dumps(found, indent=1) + "\n")
+    for name in sorted(before.keys() | found.keys()):
+        if before.get(name) != found.get(name):
+            old, new = before.get(name, {}), found.get(name, {})
+            views = [view for view in sorted(old.keys() | new.keys()) if old.get(view) != new.get(view)]
+            sys.stdout.write(f"changed: {name}: {', '.join(views)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""A client that meets a server of another protocol version, or another model than the server says, goes no further."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from tiny_artifact import tiny_artifact
+
+from pi_system._proto.v1.control_pb2 import ServerEnvelope, ServerHello
+from pi_system.artifact.store import public_to_bytes
+from pi_system.errors import ArtifactDigestError, ConfigError
+from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.envelope import PROTOCOL_VERSION, read_client, write
+from pi_system.rpc.frames import DATA
+from pi_system.rpc.listen import serve_streams
+from pi_system.rpc.server_session import SESSION_METHOD
+from pi_system.rpc.session_config import SessionConfig
+
+CONFIG = SessionConfig(backend="toy", artifact_digest="", client_id=bytes(16))
+
+
+@pytest.fixture
+def meet():
+    """Opens a session with a server that greets with the given fields; ends it after the test."""
+    servers = []
+
+    def open_session(**fields):
+        model = public_to_bytes(tiny_artifact())
+        hello = {
+            "protocol_version": PROTOCOL_VERSION,
+            "artifact_digest": tiny_artifact().public.digest,
+            "public_model_bytes": len(model),
+        }
+
+        def greet(stream):
+            read_client(stream, "hello")
+            write(stream, ServerEnvelope(hello=ServerHello(**(hello | fields))))
+            stream.write(model, DATA)
+
+        def take(stream):
+            threading.Thread(target=greet, args=(stream,), daemon=True).start()
+
+        server, port = serve_streams("127.0.0.1:0", {SESSION_METHOD: take}, {}, timeout_s=10.0, max_streams=2)
+        servers.append(server)
+        endpoint = Endpoint(
+            server=f"127.0.0.1:{port}", dealer=None, store_dir=Path("unused"), backends={"toy": "toy_backend"}
+        )
+        return ClientSession(endpoint, CONFIG)
+
+    yield open_session
+    for server in servers:
+        server.stop(0).wait()
+
+
+@pytest.mark.parametrize("version", [0, PROTOCOL_VERSION + 1])
+def test_a_server_of_another_version_is_left(meet, version):
+    with pytest.raises(ConfigError, match="protocol version"):
+        meet(protocol_version=version)
+
+
+def test_a_model_that_is_not_the_announced_one_is_refused(meet):
+    with pytest.raises(ArtifactDigestError):
+        meet(artifact_digest="0" * 64)
+
+
+def test_the_same_server_without_a_lie_is_taken(meet):
+    with meet() as session:
+        assert session.public.public.digest == tiny_artifact().public.digest
