@@ -30,6 +30,7 @@ from pi_system.protocols.linear_he.seal import SealClient
 from pi_system.protocols.ot import ferret, softspoken
 from pi_system.protocols.ot.base import Cots, Position
 from pi_system.protocols.square import dealt
+from pi_system.protocols.truncation import dealt as truncation
 
 Purpose = tuple[Any, ...] | None
 
@@ -243,6 +244,7 @@ def _purposes(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
     _around(monkeypatch, seeds, "fixed_mask", lambda seed, name, *_: ledger.purpose("weights", name))
     _around(monkeypatch, linear_he, "linear_share", lambda plan, name, prg: ledger.purpose("share", name))
     _around(monkeypatch, dealt, "_stream", lambda spec, seed, name: ledger.purpose("square", name))
+    _around(monkeypatch, truncation, "_summand", lambda spec, seed: ledger.purpose("truncation", seed))
     _around(monkeypatch, two_party._MaskWalk, "collect", lambda walk: ledger.within("masks to encrypt"))
     _around(monkeypatch, linear_he.LinearHeServer, "shares", lambda server, prg: ledger.within("shares to keep"))
 
@@ -306,7 +308,7 @@ def _relu_keys(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
 
         return enter
 
-    _around(monkeypatch, dealer._Dealing, "picture", lambda walk: _noting(ledger.use, "salt", walk._salt, 0, 1))
+    _around(monkeypatch, dealer._Dealing, "picture", lambda walk, *_: _noting(ledger.use, "salt", walk._salt, 0, 1))
     _around(monkeypatch, ReluGate, "deal", dealt_both)
     _around(monkeypatch, ReluGate, "masks", one("summand of a mask", 1, 0))
     _around(monkeypatch, ReluGate, "server_send", one("root of a key", 1, 3))

@@ -29,6 +29,7 @@ from pi_system.artifact.graph import Linear
 from pi_system.channel.memory import simulate
 from pi_system.offline.dealer import deal
 from pi_system.offline.seeds import PartySeed, fixed_mask
+from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.linear_he import (
     LinearHeClient,
@@ -44,6 +45,8 @@ from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.square import SQUARE, SquareClient, SquareServer, dealt
+from pi_system.protocols.truncation import TruncationSpec, pairs, truncate
+from pi_system.protocols.truncation import dealt as truncation
 from pi_system.ring.prg import Prg, fresh_seed
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "transcripts.json"
@@ -176,6 +179,40 @@ def dealt_square(spec: GateSpec) -> Transcript:
     return {"offline": digest(correction, delta, offset)} | _online(server, client, spec, y_server)
 
 
+TRUNCATION = TruncationSpec(count=45, ring_bits=59, shift=12)
+
+
+def _shares_to_truncate() -> tuple[Any, Any, Any]:
+    """Shares of the server and of the client, and its mask; of those a truncation must not look beyond."""
+    return tuple(Prg(SEED).child(name).ring(TRUNCATION.count, TRUNCATION.ring_bits) for name in ("y_0", "y_1", "r"))
+
+
+def truncation_by_ots() -> Transcript:
+    y_server, y_client, fresh = _shares_to_truncate()
+    ends = insecure_parties(SEED)
+    views, material, _ = _two(
+        lambda channel: pairs.offline_server(TRUNCATION, channel, ends[0], Prg(SERVER)),
+        lambda channel: pairs.offline_client(TRUNCATION, y_client, fresh, channel, ends[1], Prg(CLIENT)),
+    )
+    return views | {"material": digest(*material), "result": digest(truncate(TRUNCATION, y_server, *material))}
+
+
+def dealt_truncation() -> Transcript:
+    y_server, y_client, fresh = _shares_to_truncate()
+    correction, masked = (
+        truncation.deal(TRUNCATION, SERVER, CLIENT, fresh),
+        truncation.mask_share(TRUNCATION, CLIENT, y_client),
+    )
+    material = (
+        truncation.receive_masked(TRUNCATION, SERVER, masked),
+        truncation.receive_correction(TRUNCATION, correction),
+    )
+    return {
+        "offline": digest(correction, masked),
+        "result": digest(truncate(TRUNCATION, y_server, *material)),
+    }
+
+
 def _online(server: Any, client: Any, spec: GateSpec, share: Any) -> Transcript:
     """Run two gates in one piece."""
     server.load(0, share)
@@ -205,7 +242,7 @@ def seeds() -> Transcript:
     }
 
 
-def session(backend: str, artifact: Any, reveal_argmax: bool) -> Transcript:
+def session(backend: str, artifact: Any, reveal: Reveal) -> Transcript:
     """Preparation and inference of a batch of two, everything a party receives."""
     logs: dict[str, RecordingChannel] = {}
 
@@ -216,7 +253,7 @@ def session(backend: str, artifact: Any, reveal_argmax: bool) -> Transcript:
     shape = artifact.public.graph.input.shape
     pictures = (np.arange(2 * np.prod(shape)).reshape(2, *shape) % 17 / 8 - 1).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder, _fixed_randomness(), _seeded_encryption():
-        server, client = make_parties(backend, artifact, Path(folder), reveal_argmax=reveal_argmax)
+        server, client = make_parties(backend, artifact, Path(folder), reveal=reveal)
         prepare(
             _Named("server", server),
             _Named("client", client),
@@ -286,13 +323,16 @@ CASES: dict[str, Callable[[], Transcript]] = {
     "gc, no shift": lambda: gate(GC, _relu(ring_bits=59, comparison_bits=17, shift=0)),
     "square by OTs": lambda: gate(SQUARE, _square()),
     "square by a dealer": lambda: dealt_square(_square()),
+    "truncation by OTs": truncation_by_ots,
+    "truncation by a dealer": dealt_truncation,
     "seeds": seeds,
 } | {
-    f"session {backend}, {name}": lambda backend=backend, make=make, argmax=argmax: session(backend, make(), argmax)
+    f"session {backend}, {name}": lambda backend=backend, make=make, reveal=reveal: session(backend, make(), reveal)
     for backend in ("fss", "gmw", "gc")
-    for name, make, argmax in (
-        ("label", lambda: relu_artifact(0.1), True),
-        ("logits with inactive positions", _masked, False),
+    for name, make, reveal in (
+        ("label", lambda: relu_artifact(0.1), "label"),
+        ("scores", lambda: relu_artifact(0.1), "scores"),
+        ("logits with inactive positions", _masked, "logits"),
     )
 }
 
