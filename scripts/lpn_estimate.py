@@ -261,7 +261,7 @@ def algebraic_2(x: Instance) -> float:
 
 
 def hybrid(x: Instance) -> float:
-    """u or u + 1 places guessed in every block but q, those q enumerated, the rest a quadratic system."""
+    """Guess u or u + 1 places in every block but q, enumerate those q, solve the rest as a quadratic system."""
     x = x.cut
     return min(_hybrid_at(x, u) for u in range(x.block - 2))
 

@@ -48,9 +48,9 @@ class LpnParameters:
         return 16 * self.depth
 
 
-# The weights and depths of EMP's sets (emp-ot, tuning.h), which have k = 2^16 and 2^17 and no margin: the cheapest
-# attack of docs/lpn-estimate.json costs 2^128.6 and 2^128.2 there. A ninth to an eighth more secret buys twelve bits for 1 %
-# of the bytes: scripts/lpn_estimate.py finds no attack below 2^140 on either; a test holds both against its output.
+# The weights and depths of EMP's sets (emp-ot, tuning.h), which have k = 2^16 and 2^17 and no margin: their cheapest
+# attack costs 2^128.6 and 2^128.2. An eighth more secret buys twelve bits for 1 % of the bytes: scripts/lpn_estimate.py
+# finds no attack below 2^140 on either, recorded in docs/lpn-estimate.json; a test holds both against it.
 SMALL = LpnParameters(850, 9 << 13, 10)
 LARGE = LpnParameters(1170, 9 << 14, 11)
 
