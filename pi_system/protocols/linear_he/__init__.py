@@ -7,7 +7,7 @@ Outputs:  server c_s, uniform, from its Prg; client c_c; carrier arrays (O, Ho, 
 Offline:  this protocol: client -> server Enc(r); server -> client Enc(W * r - c_s), layer after layer.
 Online:   nothing; see design section 4 of the fast online phase: y_s = W D + c_s, y_c = c_c.
 Cost:     one round trip (pipelined: the client waits once for every bundle of layers); ciphertexts of about
-          n (l + 72) / 8 bytes up and n (l + 9) / 8 bytes down plus (l + 4) / 8 bytes an output, n = 4096 up to l = 33;
+          n (l + 72) / 8 bytes up and n (l + 9) / 8 bytes down plus (l + 4) / 8 bytes an output, n = 4096 up to l = 34;
           cost.py has the exact bytes, asserted in tests.
 Error:    none: exact, but for decryption failures of probability below 2^-50 a layer (params.py).
 Security: semi-honest, one party corrupted. Client: RLWE with parameters of at least 128 bits by the tables of eprint

@@ -175,6 +175,8 @@ def _words(values: Words) -> bytes:
 
 def _body(saved: bytes, largest: int) -> memoryview:
     """What SEAL saved, without header and compression; at most ``largest`` bytes."""
+    if len(saved) < _HEADER.size:
+        raise InvariantError(f"SEAL's format: expected a header of {_HEADER.size} bytes, found {len(saved)}")
     magic, _, _, _, mode, _, _ = _HEADER.unpack_from(saved)
     if magic != _MAGIC:
         raise InvariantError(f"SEAL's format: expected magic {_MAGIC:#x}, found {magic:#x}")
