@@ -134,14 +134,16 @@ def _raise_invalid(error: ValidationError) -> NoReturn:
 
 
 def _check_digest(what: str, expected: str, found: str) -> None:
-    if not hmac.compare_digest(expected.encode(), found.encode()):
-        raise ArtifactDigestError(f"{what}: expected digest {expected[:16]}, found {found[:16]}")
+    # JSON may hold what UTF-8 cannot: "backslashreplace" encodes any string, and differently from every digest.
+    stated = expected.encode("ascii", "backslashreplace")
+    if not hmac.compare_digest(stated, found.encode()):
+        raise ArtifactDigestError(f"{what}: expected digest {stated[:16].decode()}, found {found[:16]}")
 
 
 def _salt(content: bytes) -> bytes:
     try:
         return bytes.fromhex(json.loads(content)["salt"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError("private.json: expected an object with a salt in hex") from error
 
 

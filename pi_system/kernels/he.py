@@ -52,7 +52,7 @@ class FinishSpec:
 
     Attributes:
         ring_bits: l, plaintext modulus 2^l.
-        flood_bits: f, the noise added to the masked half is uniform in [-2^f, 2^f).
+        flood_bits: f, the noise added to the masked half is a - b, a and b uniform in [0, 2^f).
         kept_bits: bits of the answer's primes, the context's first 1 or 2; the value is divided by the others.
         drop_bits: low bits of the masked half that are not sent; 0 where two primes are kept.
     """
@@ -154,7 +154,7 @@ class RlweContext:
             zero: one encryption of zero, of ``load_ciphertexts``.
             random: (n, 2) uniform words: errors and the ternary multiplier of ``zero``.
             positions: (used,) coefficients that the receiver reads.
-            flood: (used, 2) uniform words.
+            flood: (used, 4) uniform words.
             masks: (used,) values below 2^l to add.
 
         Returns:
@@ -165,7 +165,7 @@ class RlweContext:
         _expect(product, np.uint64, shape)
         _expect(zero, np.uint64, (len(self.primes), self.degree // _BLOCK, 1, 2, _BLOCK))
         _expect(random, np.uint64, (self.degree, 2))
-        _expect(flood, np.uint64, (positions.size, 2))
+        _expect(flood, np.uint64, (positions.size, 4))
         _expect(masks, np.uint64, (positions.size,))
         _expect(positions, np.int32, (positions.size,))
         if positions.size and not 0 <= int(positions.min()) <= int(positions.max()) < self.degree:

@@ -93,7 +93,11 @@ def tree_receiver(alphas: NDArray[np.uint32], depth: int, keys: Blocks, leaves: 
 
 
 def lpn_encode(base: Blocks, seed: bytes, first: int, out: Blocks) -> None:
-    """Add to row i of ``out`` the ten rows of ``base`` that row first + i of the public matrix of ``seed`` names."""
+    """Add to row i of ``out`` the ten rows of ``base`` that row first + i of the public matrix of ``seed`` names.
+
+    ``first`` and the rows of ``out`` are multiples of 32. The ten are drawn with repetition (a place named twice
+    cancels): 45 / len(base) of the rows have a pair of them.
+    """
     _native.lpn_encode(base, seed, first, out)
 
 

@@ -11,7 +11,7 @@ from pi_system.backends.secure_walk import SecureWalk, Share
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import profiler_of
 from pi_system.offline.layout import Bundle
-from pi_system.offline.seeds import PartySeed
+from pi_system.offline.seeds import PartySeed, gate_salt
 from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.relu_dcf import DcfRelu
@@ -78,7 +78,7 @@ class ClientOffline(SecureWalk):
             self._server.send(delta)
         else:
             self._bundle.fill(f"{name}/key", self._dealer.recv(self._relu.key_bytes(spec)))
-            self._server.send(self._relu.mask_share(spec, seed, self._salt, flat).data)
+            self._server.send(self._relu.mask_share(spec, seed, gate_salt(self._salt, name), flat).data)
         return fresh.reshape(1, -1)
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:

@@ -27,7 +27,7 @@ from pi_system.backends.ring_layer import RingLayer
 from pi_system.backends.secure_walk import SecureWalk, Share
 from pi_system.channel.base import Channel
 from pi_system.offline.request import parse_request
-from pi_system.offline.seeds import PartySeed, fixed_mask
+from pi_system.offline.seeds import PartySeed, fixed_mask, gate_salt
 from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.relu_dcf import DcfRelu
@@ -93,7 +93,7 @@ class _Dealing(SecureWalk):
         if spec.kind == "square":
             self._client.send(dealt.deal(spec, *seeds))
         else:
-            key, corrections = self._relu.deal(spec, *seeds, self._salt)
+            key, corrections = self._relu.deal(spec, *seeds, gate_salt(self._salt, name))
             self._client.send(key.data)
             self._server.send(key.data)
             self._server.send(corrections.data)

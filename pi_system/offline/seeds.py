@@ -10,7 +10,7 @@ from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.ring.carrier import RingArray
 from pi_system.ring.prg import Prg
 
-__all__ = ["PartySeed", "fixed_mask"]
+__all__ = ["PartySeed", "fixed_mask", "gate_salt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,5 +37,10 @@ class PartySeed:
 
 
 def fixed_mask(weight_seed: bytes, name: str, shape: tuple[int, ...], ring_bits: int) -> RingArray:
-    """The fixed weight mask B of one layer, the same for every inference of a model (design 4b)."""
+    """The fixed weight mask B of one layer, the same for every inference of a model."""
     return Prg(weight_seed).child("weight", name).ring(shape, ring_bits)
+
+
+def gate_salt(salt: bytes, name: str) -> bytes:
+    """The public salt of one gate, from that of its picture: no two gates compare under the same public AES keys."""
+    return Prg(salt).child_seed("salt", name)

@@ -4,7 +4,7 @@ from pi_system.artifact.graph import Conv2d, Graph, Linear
 from pi_system.channel.base import Channel
 from pi_system.offline.layout import Bundle
 from pi_system.offline.schedule import Gate, Remask, Schedule, Truncation
-from pi_system.offline.seeds import PartySeed, fixed_mask
+from pi_system.offline.seeds import PartySeed, fixed_mask, gate_salt
 from pi_system.program.encoding import IntWeights
 from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.protocols.square import dealt
@@ -42,7 +42,8 @@ def receive_picture(schedule: Schedule, relu: DcfRelu, bundle: Bundle, client: C
             bundle.fill(f"{step.name}/key", dealer.recv(relu.key_bytes(step.spec)))
             bundle.fill(f"{step.name}/corrections", dealer.recv(relu.correction_bytes(step.spec)))
             packed = client.recv(relu.masked_message_bytes(step.spec))
-            masked = relu.receive_masked(step.spec, seed.gate_seed(step.name), salt, packed)
+            keys = seed.gate_seed(step.name), gate_salt(salt, step.name)
+            masked = relu.receive_masked(step.spec, *keys, packed)
             bundle.fill(f"{step.name}/masked", wire(masked))
         elif isinstance(step, Truncation):
             size = client_message_bytes(step.spec)

@@ -19,7 +19,7 @@ from pi_system.offline.client import ClientOffline
 from pi_system.offline.layout import Bundle, Layout
 from pi_system.offline.material import client_layout, server_layout
 from pi_system.offline.request import make_request
-from pi_system.offline.seeds import PartySeed
+from pi_system.offline.seeds import PartySeed, gate_salt
 from pi_system.offline.server import masked_weights, receive_picture
 from pi_system.offline.weights import fetch_weights, offer_weights, weight_seed
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
@@ -76,7 +76,7 @@ class FssServer(ServerParty):
         return self.relu.server_gate(
             spec,
             seed=seed,
-            salt=bundle.section("salt").tobytes(),
+            salt=gate_salt(bundle.section("salt").tobytes(), name),
             key=bundle.section(f"{name}/key"),
             corrections=bundle.section(f"{name}/corrections"),
             masked=bundle.section(f"{name}/masked"),
@@ -124,7 +124,7 @@ class FssClient(ClientParty):
         return self.relu.client_gate(
             spec,
             seed=seed.gate_seed(name),
-            salt=bundle.section("salt").tobytes(),
+            salt=gate_salt(bundle.section("salt").tobytes(), name),
             key=bundle.section(f"{name}/key"),
             fresh_mask=seed.fresh_mask(name, spec.count, self.ring.bits),
         )

@@ -69,7 +69,7 @@ def run(ledger, backend, artifact, store, monkeypatch):
         with ledger.acting("dealer", f"offline {len(phases)}"):
             deal(*arguments)
 
-    server, client = make_parties(backend, artifact, store)
+    server, client = make_parties(backend, artifact, store, reveal="label")
     phases = []
     for count in (2, 1):
         phases.append(count)

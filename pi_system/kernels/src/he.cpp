@@ -125,6 +125,8 @@ void Context::scale_up(u64 value, int bits, size_t kept, u64 *residues) const {
     for (size_t q = 0; q < kept; ++q) residues[q] = static_cast<u64>(scaled % engine(q).prime());
 }
 
+inline u128 join(u64 high, u64 low) { return (static_cast<u128>(high) << 64) | low; }
+
 void Context::finish(const Finish &f, u64 *product, const u64 *zero, const u64 *random, const int32_t *positions,
                      const u64 *flood, const u64 *masks, size_t used, uint8_t *out) const {
     const size_t k = primes(), kept = static_cast<size_t>(f.kept);
@@ -145,7 +147,8 @@ void Context::finish(const Finish &f, u64 *product, const u64 *zero, const u64 *
     emit(n_, 0);
     const u128 span = static_cast<u128>(1) << f.flood_bits;
     for (size_t i = 0; i < used; ++i) {
-        const u128 word = ((static_cast<u128>(flood[2 * i + 1]) << 64) | flood[2 * i]) & (2 * span - 1);
+        const u64 *w = flood + 4 * i;
+        const u128 word = span + (join(w[1], w[0]) & (span - 1)) - (join(w[3], w[2]) & (span - 1));
         for (size_t q = 0; q < k; ++q) {
             const u64 p = engine(q).prime();
             const u64 wide = add_mod(static_cast<u64>(word % p), p - static_cast<u64>(span % p), p);

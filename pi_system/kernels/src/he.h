@@ -67,7 +67,7 @@ bool ifma_available();
 // What a server does to a product before it leaves; see pi_system/protocols/linear_he/server.py for the meaning.
 struct Finish {
     int ring_bits;   // l
-    int flood_bits;  // noise uniform in [-2^f, 2^f)
+    int flood_bits;  // noise a - b with a and b uniform in [0, 2^f)
     int kept;        // primes of the answer: the first 1 or 2
     int drop_bits;   // low bits of the masked half that are not sent; 0 where two primes are kept
 };
@@ -89,7 +89,7 @@ class Context {
     void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
                   size_t available, u64 *out) const;
     // product: (2, primes, n), evaluation domain; zero: one input of load_inputs; random: (n, 2) words; positions of
-    // the used coefficients with their flood, (used, 2) words, and masks below 2^l. Writes, packed, for each kept
+    // the used coefficients with their flood, (used, 4) words, and masks below 2^l. Writes, packed, for each kept
     // prime n values of c1, then for each the used values of c0.
     void finish(const Finish &f, u64 *product, const u64 *zero, const u64 *random, const int32_t *positions,
                 const u64 *flood, const u64 *masks, size_t used, uint8_t *out) const;

@@ -45,10 +45,11 @@ void transpose_128(const uint8_t *rows, size_t row_stride, size_t n, Pair *out);
 void tree_sender(const Pair *roots, size_t trees, int depth, Pair delta, Pair *leaves, Pair *sums);
 // keys: for every tree and level the sum of the nodes on the side that the path does not take.
 void tree_receiver(const uint32_t *alphas, size_t trees, int depth, const Pair *keys, Pair *leaves);
-// out_i ^= sum of ten entries of base (size 2^log_k) that row first + i of the public sparse matrix names.
-// first is a multiple of LPN_ROWS, and so is n.
+// out_i ^= sum of ten entries of base (k of them) that row first + i of the public sparse matrix names.
+// first is a multiple of LPN_ROWS, and so is n. Row i is made of keystream words 10 i to 10 i + 9, each scaled to 0 ..
+// k - 1: no two rows share a word. The ten are drawn with repetition: about 45 / k of the rows name a place twice.
 constexpr size_t LPN_ROWS = 32, LPN_WEIGHT = 10;
-void lpn_encode(const Pair *base, int log_k, const uint8_t *seed16, uint64_t first, size_t n, Pair *out);
+void lpn_encode(const Pair *base, uint32_t k, const uint8_t *seed16, uint64_t first, size_t n, Pair *out);
 
 // Bit products: the sender's (beta, v) and the receiver's (u, w) have v ^ w = u * beta, `width` (1 or 2) of
 // them a COT with one u. Planes of n / 8 bytes, n a multiple of 32: beta, v, w are width planes each.

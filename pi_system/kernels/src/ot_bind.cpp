@@ -82,15 +82,14 @@ void py_tree_receiver(ConstWords alphas, int depth, ConstBlocks keys, Blocks lea
 
 void py_lpn_encode(ConstBlocks base, const nb::bytes &seed16, uint64_t first, Blocks out) {
     const size_t k = base.shape(0), n = out.shape(0);
-    require_size("base size a power of two", k & (k - 1), 0);
-    require_range("base: expected 2 blocks or more", k > 1, 1, 1);
+    require_range("base: expected 2 to 2^31 - 1 blocks", k > 1 && k < (size_t{1} << 31), 1, 1);
     require_size("first row modulo 32", first % LPN_ROWS, 0);
     require_size("rows modulo 32", n % LPN_ROWS, 0);
     const uint8_t *seed = bytes16("seed bytes", seed16);
     const Pair *from = pairs(base);
     Pair *to = pairs(out);
     nb::gil_scoped_release release;
-    lpn_encode(from, __builtin_ctzll(k), seed, first, n, to);
+    lpn_encode(from, static_cast<uint32_t>(k), seed, first, n, to);
 }
 
 void py_bits_sender(ConstBlocks q, const nb::bytes &delta16, uint64_t tweak, int width, Bytes beta, Bytes v) {

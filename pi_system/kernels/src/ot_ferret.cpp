@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "ot.h"
+#include "wide.h"
 
 namespace pi {
 namespace {
@@ -47,6 +48,15 @@ void receive_tree(uint32_t alpha, int depth, const Pair *keys, Pair *nodes) {
     nodes[path].lo |= 1;
 }
 
+constexpr size_t WORDS = LPN_ROWS * LPN_WEIGHT;
+
+PI_INLINE void scale_body(const Backend &, uint32_t *words, uint32_t k) {
+    for (size_t i = 0; i < WORDS; i++) words[i] = static_cast<uint32_t>((uint64_t{words[i]} * k) >> 32);
+}
+
+// Uniform words become uniform places 0 .. k - 1, each up to a share of k / 2^32.
+PI_BOTH(scale, scale_body, (const Backend &be, uint32_t *words, uint32_t k), (be, words, k))
+
 }  // namespace
 
 void tree_sender(const Pair *roots, size_t trees, int depth, Pair delta, Pair *leaves, Pair *sums) {
@@ -68,20 +78,17 @@ void tree_receiver(const uint32_t *alphas, size_t trees, int depth, const Pair *
         receive_tree(alphas[tree], depth, keys + tree * static_cast<size_t>(depth), leaves + (tree << depth));
 }
 
-void lpn_encode(const Pair *base, int log_k, const uint8_t *seed16, uint64_t first, size_t n, Pair *out) {
-    constexpr size_t WORDS = LPN_ROWS * LPN_WEIGHT, BLOCKS = WORDS / 4;
+void lpn_encode(const Pair *base, uint32_t k, const uint8_t *seed16, uint64_t first, size_t n, Pair *out) {
+    constexpr size_t BLOCKS = WORDS / 4;
     const Backend &be = backend();
-    const uint32_t mask = (uint32_t{1} << log_k) - 1;
     AesKey key;
     be.expand(seed16, key);
     // The rows of the next pass are drawn ahead and prefetched: base exceeds the second-level cache.
     uint32_t index[2][WORDS];
     const auto draw = [&](uint64_t row, uint32_t *to) {
         be.ctr(key, 0, row / LPN_ROWS * BLOCKS, reinterpret_cast<uint8_t *>(to), BLOCKS);
-        for (size_t i = 0; i < WORDS; i++) {
-            to[i] &= mask;
-            __builtin_prefetch(base + to[i]);
-        }
+        scale(be, to, k);
+        for (size_t i = 0; i < WORDS; i++) __builtin_prefetch(base + to[i]);
     };
     if (n > 0) draw(first, index[0]);
     for (size_t at = 0; at < n; at += LPN_ROWS) {

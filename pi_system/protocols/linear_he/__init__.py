@@ -7,12 +7,13 @@ Outputs:  server c_s, uniform, from its Prg; client c_c; carrier arrays (O, Ho, 
 Offline:  this protocol: client -> server Enc(r); server -> client Enc(W * r - c_s), layer after layer.
 Online:   nothing; see design section 4 of the fast online phase: y_s = W D + c_s, y_c = c_c.
 Cost:     one round trip (pipelined: the client waits once for every bundle of layers); ciphertexts of about
-          n (l + 59) / 8 bytes up and n (l + 9) / 8 bytes down plus (l + 4) / 8 bytes an output, n = 4096 up to l = 42;
+          n (l + 72) / 8 bytes up and n (l + 9) / 8 bytes down plus (l + 4) / 8 bytes an output, n = 4096 up to l = 34;
           cost.py has the exact bytes, asserted in tests.
 Error:    none: exact, but for decryption failures of probability below 2^-50 a layer (params.py).
-Security: semi-honest, one party corrupted. Client: RLWE with parameters of at least 128 bits by SEAL's table. Server:
-          flooding at 40 bits a coefficient and re-randomisation under the client's key (RLWE). A client that deviates
-          learns linear functions of W that it could not choose otherwise: not protected.
+Security: semi-honest, one party corrupted. Client: RLWE with parameters of at least 128 bits by the tables of eprint
+          2024/463. Server: flooding, 2^-40 for all coefficients of an inference together, and re-randomisation under
+          the client's key (RLWE). A client that deviates reads W: not protected (docs/threat-model.md, and
+          tests/integration/test_deviating_client.py shows it).
 Source:   packing: Huang et al., Cheetah, eprint 2022/207, section 3, changed as packing.py says. Delphi, eprint
           2020/050, for the use of the correlation. Key generation, encryption, decryption: Microsoft SEAL 4 (BFV).
           The server's arithmetic is kernels/he.py.

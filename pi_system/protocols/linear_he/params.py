@@ -8,14 +8,20 @@ stays) and cuts low bits off c0. The client decrypts rightly while what is left 
                        1/12: standard deviation <= sqrt(10.5 + 1/12) * 2^norm_bits, with
                        norm_bits = log2 of the largest Euclidean norm of the weights that one output reads
     re-randomisation   u e' + e'' s, u and s ternary: standard deviation <= sqrt(2 * 10.5 * 2/3 n)
-    flood              uniform in [-2^f, 2^f). Adding an error e to it changes its distribution by |e| / 2^(f+1), so
-                       f >= log2(root mean square of e) + STATISTICAL_BITS - 1
+    flood              a - b, a and b uniform in [0, 2^f): below 2^f in size, a triangle. f is the least that hides
+                       the errors of one inference by STATISTICAL_BITS, as ``flood_distance`` counts it
     dividing           error of the rounded c0 and c1: standard deviation <= sqrt((1 + n) / 12)
     cutting            2^(drop_bits - 1)
 
 Gaussian tails are taken at TAIL standard deviations: probability 2^-71 a coefficient (every term is sub-Gaussian with
-its own variance as proxy). Ring degree n is the smallest whose largest modulus at 128-bit security, by the tables of
-the homomorphic encryption standard that SEAL holds, is at least q.
+its own variance as proxy). Ring degree n is the smallest whose largest modulus at 128-bit security is at least q, by
+the table of Security Guidelines for Implementing Homomorphic Encryption (Bossuat et al., eprint 2024/463): ternary
+secret, classical attacks. SEAL's own table is that of the standard of 2018 and allows 109, 218 and 438 bits.
+
+Why a triangle. Adding e to it changes it by h^2 <= (e^2 / 4^(f+1)) (ln(2^f / e) + 4) in squared Hellinger distance
+(numerically checked in tests), and squared distances add over N coefficients: the statistical distance is at most the
+root of 2 N h^2, with e its root mean square (the bound is concave in e^2). So N counts with its square root. Under
+uniform noise distances add themselves: 6 10^5 coefficients and 2^20 inferences cost 39 bits there, 21 here.
 """
 
 import math
@@ -26,7 +32,7 @@ from pi_system.errors import ConfigError
 from pi_system.kernels.he import SEED_BYTES, FinishSpec
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.linear_he.layer import LinearShape
-from pi_system.protocols.linear_he.seal import largest_modulus_bits, make_primes
+from pi_system.protocols.linear_he.seal import make_primes
 
 __all__ = ["MAX_RING_BITS", "MIN_RING_BITS", "STATISTICAL_BITS", "HeParams", "derive_params", "worst_norm_bits"]
 
@@ -40,7 +46,7 @@ _ERROR_VARIANCE = 10.5  # 42 coin flips
 _PRIME_BITS = 51  # of the kernels
 _MARGIN = 0.95  # of Q / (2 t): primes are a little below their power of two
 _SPARE_BITS = 3  # kept beyond what is needed (2 % more bytes down each) where that saves a prime
-_DEGREES = (4096, 8192, 16384)
+_LARGEST_MODULUS_BITS = {4096: 106, 8192: 214, 16384: 430}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,7 @@ class HeParams:
     Attributes:
         ring_bits: l.
         norm_bits: every output's weights have a Euclidean norm of at most 2^norm_bits.
+        coefficients: of all answers of one inference: how many are flooded.
         degree: n.
         primes: the ciphertext modulus, those of the answer first.
         kept: how many primes an answer has.
@@ -59,6 +66,7 @@ class HeParams:
 
     ring_bits: int
     norm_bits: int
+    coefficients: int
     degree: int
     primes: tuple[int, ...]
     kept: int
@@ -73,11 +81,16 @@ class HeParams:
         """
         if self.noise_budget <= 0:
             raise ConfigError(f"noise budget: expected more than 0 bits, found {self.noise_budget:.2f}")
-        largest = largest_modulus_bits(self.degree)
+        largest = _LARGEST_MODULUS_BITS.get(self.degree, 0)
         if math.prod(self.primes).bit_length() > largest:
             raise ConfigError(f"modulus: expected at most {largest} bits at degree {self.degree}")
-        if self.flood_bits < flood_bits_for(self.norm_bits, self.degree):
-            raise ConfigError(f"flood_bits: expected {flood_bits_for(self.norm_bits, self.degree)} or more")
+        if self.flood_distance() > 2.0**-STATISTICAL_BITS:
+            found = math.log2(self.flood_distance())
+            raise ConfigError(f"flood_bits: expected a distance of at most 2^-{STATISTICAL_BITS}, found 2^{found:.1f}")
+
+    def flood_distance(self, inferences: int = 1) -> float:
+        """Statistical distance of everything the answers of ``inferences`` tell beside W r - c_s, at most."""
+        return _flood_distance(self.flood_bits, self.norm_bits, self.degree, self.coefficients * inferences)
 
     @property
     def noise_budget(self) -> float:
@@ -115,13 +128,21 @@ def worst_norm_bits(layers: Iterable[LinearShape], weight_bits: int = WEIGHT_BIT
     return math.ceil(weight_bits + max(math.log2(layer.fan_in) / 2 for layer in layers))
 
 
-def flood_bits_for(norm_bits: int, degree: int) -> int:
-    """The least f that hides every error by STATISTICAL_BITS."""
-    return math.ceil(math.log2(_error_deviation(norm_bits, degree))) + STATISTICAL_BITS - 1
+def _flood_distance(flood_bits: int, norm_bits: int, degree: int, coefficients: int) -> float:
+    shift = _error_deviation(norm_bits, degree) / 2.0**flood_bits
+    return math.sqrt(2 * coefficients * shift**2 / 4 * (max(0.0, -math.log(shift)) + 4))
 
 
-def derive_params(ring_bits: int, norm_bits: int) -> HeParams:
-    """The cheapest parameters for Z_{2^ring_bits} and weights of this norm.
+def _flood_bits_for(norm_bits: int, degree: int, coefficients: int) -> int:
+    """The least f that hides the errors of one inference by STATISTICAL_BITS."""
+    flood_bits = math.ceil(math.log2(_error_deviation(norm_bits, degree)))
+    while _flood_distance(flood_bits, norm_bits, degree, coefficients) > 2.0**-STATISTICAL_BITS:
+        flood_bits += 1
+    return flood_bits
+
+
+def derive_params(ring_bits: int, norm_bits: int, coefficients: int) -> HeParams:
+    """The cheapest parameters for Z_{2^ring_bits}, weights of this norm and this many outputs of linear layers.
 
     Raises:
         ConfigError: ring_bits is not 16..59, or no degree has room for the noise.
@@ -130,22 +151,23 @@ def derive_params(ring_bits: int, norm_bits: int) -> HeParams:
         raise ConfigError(
             f"ring_bits: expected {MIN_RING_BITS}..{MAX_RING_BITS} for homomorphic encryption, found {ring_bits}"
         )
-    for degree in _DEGREES:
-        flood = flood_bits_for(norm_bits, degree)
+    for degree, largest in _LARGEST_MODULUS_BITS.items():
+        flood = _flood_bits_for(norm_bits, degree, coefficients)
         if flood > 120:
             raise ConfigError(f"norm_bits: expected weights that need at most 120 bits of flood, found {flood}")
         kept, dropped, drop_bits = _split(ring_bits, flood, degree)
-        if sum(kept) + sum(dropped) <= largest_modulus_bits(degree):
+        if sum(kept) + sum(dropped) <= largest:
             return HeParams(
                 ring_bits=ring_bits,
                 norm_bits=norm_bits,
+                coefficients=coefficients,
                 degree=degree,
                 primes=make_primes(degree, kept + dropped),
                 kept=len(kept),
                 flood_bits=flood,
                 drop_bits=drop_bits,
             )
-    raise ConfigError(f"noise budget: expected a degree of at most {_DEGREES[-1]} to hold {norm_bits} bits of norm")
+    raise ConfigError(f"noise budget: expected a degree of at most {degree} to hold {norm_bits} bits of norm")
 
 
 def _split(ring_bits: int, flood_bits: int, degree: int) -> tuple[list[int], list[int], int]:

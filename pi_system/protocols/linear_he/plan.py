@@ -1,5 +1,6 @@
 """What both parties compute alike from the public shapes: parameters, packings, and the size of every message."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -112,7 +113,7 @@ def plan_linear(layers: Sequence[LinearShape], ring_bits: int, norm_bits: int | 
     if not layers or len({layer.name for layer in layers}) != len(layers):
         raise ConfigError(f"layers: expected one or more with different names, found {len(layers)}")
     norm_bits = worst_norm_bits(layers) if norm_bits is None else norm_bits
-    params = derive_params(ring_bits, norm_bits)
+    params = derive_params(ring_bits, norm_bits, sum(math.prod(layer.share_shape) for layer in layers))
     shared: dict[object, list[LinearShape]] = {}
     shapes: dict[str, tuple[int, int, int]] = {}
     for layer in layers:

@@ -8,8 +8,8 @@ A fresh ciphertext's second half is pseudo-random from a public seed, which is s
 ``expand_seed`` derives it as SEAL does, so that the server needs no SEAL at all. A test compares the two.
 
 The context has one prime more than the ciphertexts: SEAL sets the last prime of a context apart for switching keys.
-No key, ciphertext or public sample made here uses it, so security is that of the other primes alone, which
-``largest_modulus_bits`` and ``SealClient`` check against SEAL's 128-bit table.
+No key, ciphertext or public sample made here uses it, so security is that of the other primes alone, which params.py
+chooses; ``SealClient`` has SEAL check them against its own, less strict table.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ import tenseal.sealapi as sealapi
 from pi_system.errors import ConfigError, InvariantError, RemoteProtocolError
 from pi_system.kernels.he import SEED_BYTES
 
-__all__ = ["SealClient", "largest_modulus_bits", "make_primes"]
+__all__ = ["SealClient", "make_primes"]
 
 Words = npt.NDArray[np.uint64]
 
@@ -34,11 +34,6 @@ _MAGIC: Final = 0xA15E
 _CIPHERTEXT_HEAD: Final = struct.Struct("<32s?QQQdQ")
 _WORDS_HEAD: Final = _HEADER.size + 8
 _BLAKE2XB: Final = 1
-
-
-def largest_modulus_bits(degree: int) -> int:
-    """Bits of the largest ciphertext modulus at 128-bit security (ternary secret), from SEAL's table."""
-    return int(sealapi.CoeffModulus.MaxBitCount(degree, sealapi.SEC_LEVEL_TYPE.TC128))
 
 
 def make_primes(degree: int, bits: list[int]) -> tuple[int, ...]:
@@ -180,6 +175,8 @@ def _words(values: Words) -> bytes:
 
 def _body(saved: bytes, largest: int) -> memoryview:
     """What SEAL saved, without header and compression; at most ``largest`` bytes."""
+    if len(saved) < _HEADER.size:
+        raise InvariantError(f"SEAL's format: expected a header of {_HEADER.size} bytes, found {len(saved)}")
     magic, _, _, _, mode, _, _ = _HEADER.unpack_from(saved)
     if magic != _MAGIC:
         raise InvariantError(f"SEAL's format: expected magic {_MAGIC:#x}, found {magic:#x}")

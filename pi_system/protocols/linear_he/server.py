@@ -4,8 +4,8 @@ An answer must tell the client W r - c_s and nothing more. Before it leaves, a p
 
     re-randomised   + u (client's encryption of zero) + (0, e''), u ternary, e'' of SEAL's error distribution: without
                     it the second half, W times a polynomial the client knows, would be the weights in the clear
-    flooded         + noise uniform in [-2^f, 2^f) on every coefficient sent, f from params.py: the errors left over
-                    from encryption, which depend on W, are hidden to 2^-40 a coefficient
+    flooded         + noise a - b on every coefficient sent, a and b uniform in [0, 2^f), f from params.py: the errors
+                    left over from encryption, which depend on W, are hidden to 2^-40 an inference
     masked          - c_s, uniform; coefficients without an output are not sent
     reduced         divided by the primes that only the noise needed, and cut
 """
@@ -182,7 +182,7 @@ class LinearHeSession:
         self, product: Words, positions: npt.NDArray[np.int32], mask: Words, noise: Prg
     ) -> npt.NDArray[np.uint8]:
         random = np.empty((self._plan.params.degree, 2), np.uint64)
-        flood = np.empty((positions.size, 2), np.uint64)
+        flood = np.empty((positions.size, 4), np.uint64)
         noise.into(random)
         noise.into(flood)
         return self._server.context.finish(

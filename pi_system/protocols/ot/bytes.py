@@ -1,11 +1,11 @@
 """Declared bytes of correlated OTs by Ferret: exact, in closed form; tests hold them against a channel."""
 
-from pi_system.protocols.ot.ferret import B10, B11, LpnParameters
+from pi_system.protocols.ot.ferret import LARGE, SMALL, LpnParameters
 from pi_system.protocols.ot.softspoken import softspoken_bytes
 
 __all__ = ["SETUP_BYTES", "SETUP_ROUNDS", "silent_bytes"]
 
-SETUP_BYTES = 8224
+SETUP_BYTES = 8240
 """Each way, of ``ot_setup``, whatever is extended later."""
 SETUP_ROUNDS = 3
 
@@ -17,7 +17,7 @@ def silent_bytes(count: int) -> tuple[int, int]:
     """
     if count == 0:
         return 0, 0
-    return _level(B11, count) + _level(B10, B11.base), softspoken_bytes(B10.base)
+    return _level(LARGE, count) + _level(SMALL, LARGE.base), softspoken_bytes(SMALL.base)
 
 
 def _level(parameters: LpnParameters, count: int) -> int:

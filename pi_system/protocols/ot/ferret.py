@@ -19,23 +19,23 @@ from pi_system.kernels.ot import Blocks, lpn_encode, tree_receiver, tree_sender
 from pi_system.protocols.ot.base import CotReceiver, Cots, CotSender, Position, receive_array
 from pi_system.ring.prg import Prg
 
-__all__ = ["B10", "B11", "B12", "FerretReceiver", "FerretSender", "LpnParameters"]
+__all__ = ["LARGE", "SMALL", "FerretReceiver", "FerretSender", "LpnParameters"]
 
 _STEP_BLOCKS = 1 << 14  # leaves expanded at a time: 256 KB stay in the second-level cache beside the code's base
 
 
 @dataclass(frozen=True, slots=True)
 class LpnParameters:
-    """Regular LPN over F_2 with a 10-local code: n = trees * 2^depth, k = 2^log_k, weight = trees."""
+    """Regular LPN over F_2 with a 10-local code: n = trees * 2^depth, k = secret, weight = trees."""
 
     trees: int
-    log_k: int
+    secret: int
     depth: int
 
     @property
     def base(self) -> int:
         """COTs one round consumes."""
-        return (1 << self.log_k) + self.trees * self.depth
+        return self.secret + self.trees * self.depth
 
     @property
     def open_trees(self) -> int:
@@ -48,20 +48,19 @@ class LpnParameters:
         return 16 * self.depth
 
 
-# Selected by the authors of EMP (emp-ot, tuning.h) for 128 bits against Gauss, ISD, BJMM, hybrid and
-# the algebraic attack of eprint 2023/176 on regular noise. A larger one sends less and misses the cache more often:
-# measured 14, 19, 27 ns and 0.17, 0.09, 0.05 bytes a COT.
-B10 = LpnParameters(850, 16, 10)
-B11 = LpnParameters(1170, 17, 11)
-B12 = LpnParameters(1520, 18, 12)
+# The weights and depths of EMP's sets (emp-ot, tuning.h), which have k = 2^16 and 2^17 and no margin: their cheapest
+# attack costs 2^128.6 and 2^128.2. An eighth more secret buys twelve bits for 1 % of the bytes: scripts/lpn_estimate.py
+# finds no attack below 2^140 on either, recorded in docs/lpn-estimate.json; a test holds both against it.
+SMALL = LpnParameters(850, 9 << 13, 10)
+LARGE = LpnParameters(1170, 9 << 14, 11)
 
 
 class _Rounds(ABC):
     """What both parties do alike: rounds, trees and left-over COTs."""
 
     def __init__(self, parameters: LpnParameters, seed: bytes, source: CotSender | CotReceiver):
-        """``seed``: public, of the code's matrix; ``source`` gives the COTs of the first round."""
-        self._p, self._seed, self._source = parameters, seed, source
+        """``seed``: public, of the code's matrix, fresh each session; ``source`` gives the COTs of the first round."""
+        self._p, self.matrix_seed, self._source = parameters, seed, source
         self._position = Position()
         self._left = np.empty((0, 2), np.uint64)
         self._code = self._left
@@ -95,7 +94,7 @@ class _Rounds(ABC):
 
     def _start(self, base: Blocks) -> None:
         """Begin a round on ``base`` COTs."""
-        k = 1 << self._p.log_k
+        k = self._p.secret
         self._code = base[:k].copy()
         self._tree_cots = base[k:].reshape(self._p.trees, self._p.depth, 2).copy()
         self._opened = 0
@@ -115,7 +114,7 @@ class _Rounds(ABC):
 
     def _add_code(self, leaves: Blocks) -> None:
         """Add the code word to the noise, for the next rows of the matrix."""
-        lpn_encode(self._code, self._seed, self._row, leaves)
+        lpn_encode(self._code, self.matrix_seed, self._row, leaves)
         self._row += len(leaves)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pi_system.channel.base import Channel
 from pi_system.protocols.gate import ClientGate, GateCost, GateSpec, ServerGate
-from pi_system.protocols.ot.ferret import B11
+from pi_system.protocols.ot.ferret import LARGE
 from pi_system.protocols.ot.material import Material, Shapes
 from pi_system.protocols.ot.party import OtParty
 from pi_system.ring.prg import Prg
@@ -39,8 +39,8 @@ class OfflineCost:
 
     @property
     def silent_bytes(self) -> float:
-        """All bytes, both directions, with OTs by Ferret (B11) in a long run; setup not counted."""
-        cot = B11.tree_bytes * B11.trees / (B11.open_trees << B11.depth)
+        """All bytes, both directions, with OTs by Ferret (LARGE) in a long run; setup not counted."""
+        cot = LARGE.tree_bytes * LARGE.trees / (LARGE.open_trees << LARGE.depth)
         own = self.server_to_client_bytes + self.client_to_server_bytes
         return own + cot * (self.server_cots + self.client_cots)
 

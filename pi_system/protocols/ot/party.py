@@ -8,11 +8,13 @@ import numpy as np
 from pi_system.channel.base import Channel
 from pi_system.protocols.ot.base import CotReceiver, CotSender
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
-from pi_system.protocols.ot.ferret import B10, B11, FerretReceiver, FerretSender
+from pi_system.protocols.ot.ferret import LARGE, SMALL, FerretReceiver, FerretSender
 from pi_system.protocols.ot.softspoken import BASE_OTS, SoftSpokenReceiver, SoftSpokenSender
 from pi_system.ring.prg import Prg
 
 __all__ = ["OtParty", "ot_setup"]
+
+_NONCE_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ def ot_setup(channel: Channel, prg: Prg, *, silent: bool = True) -> OtParty:
     """Run the setup; server and client call the same function.
 
     Args:
-        channel: to the peer. 3 rounds, 8,224 bytes each way.
+        channel: to the peer. 3 rounds, 8,240 bytes each way.
         prg: this party's randomness.
         silent: extend by Ferret; else by SoftSpokenOT alone (more bytes, no large tables).
 
@@ -36,8 +38,11 @@ def ot_setup(channel: Channel, prg: Prg, *, silent: bool = True) -> OtParty:
     """
     delta = np.frombuffer(prg.child("delta").bytes(16), np.uint64).reshape(1, 2).copy()
     delta[0, 0] |= np.uint64(1)
+    nonce = prg.child("nonce").bytes(_NONCE_BYTES)
+    channel.send(nonce)
     base_sender = BaseOtSender(prg.child("base sender"))
     base_sender.start(channel)
+    other = bytes(channel.recv(_NONCE_BYTES))
     choices = SoftSpokenSender.base_choices(delta)
     chosen = BaseOtReceiver(choices, prg.child("base receiver")).run(channel)
     pairs = base_sender.finish(BASE_OTS, channel)
@@ -48,18 +53,22 @@ def ot_setup(channel: Channel, prg: Prg, *, silent: bool = True) -> OtParty:
     if not silent:
         return OtParty(sender, receiver)
     trees = prg.child("trees")
-    return OtParty(_silent_sender(sender, trees), _silent_receiver(receiver))
+    return OtParty(_silent_sender(sender, nonce + other, trees), _silent_receiver(receiver, other + nonce))
 
 
-def _silent_sender(source: CotSender, prg: Prg) -> CotSender:
-    small = FerretSender(B10, _matrix_seed("B10"), source, prg.child("B10"))
-    return FerretSender(B11, _matrix_seed("B11"), small, prg.child("B11"))
+def _silent_sender(source: CotSender, nonces: bytes, prg: Prg) -> CotSender:
+    small = FerretSender(SMALL, _matrix_seed("small", nonces), source, prg.child("small"))
+    return FerretSender(LARGE, _matrix_seed("large", nonces), small, prg.child("large"))
 
 
-def _silent_receiver(source: CotReceiver) -> CotReceiver:
-    return FerretReceiver(B11, _matrix_seed("B11"), FerretReceiver(B10, _matrix_seed("B10"), source))
+def _silent_receiver(source: CotReceiver, nonces: bytes) -> CotReceiver:
+    small = FerretReceiver(SMALL, _matrix_seed("small", nonces), source)
+    return FerretReceiver(LARGE, _matrix_seed("large", nonces), small)
 
 
-def _matrix_seed(name: str) -> bytes:
-    """The code's matrix is public; a hash of a name shows that nothing was chosen in it."""
-    return hashlib.sha256(f"pi-system LPN matrix {name}".encode()).digest()[:16]
+def _matrix_seed(name: str, nonces: bytes) -> bytes:
+    """The code's matrix is public, drawn for each session, direction and set; neither party alone chooses it.
+
+    ``nonces``: that of the COTs' sender, then that of their receiver.
+    """
+    return hashlib.sha256(b"pi-system LPN matrix " + name.encode() + nonces).digest()[:16]

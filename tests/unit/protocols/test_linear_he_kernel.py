@@ -41,7 +41,7 @@ def test_products_are_exact(path: str, bits: list[int]) -> None:
     spec = FinishSpec(ring_bits=40, flood_bits=1, kept_bits=tuple(p.bit_length() for p in primes), drop_bits=0)
     positions, zeros = np.arange(DEGREE, dtype=np.int32), np.zeros((DEGREE, 2), np.uint64)
     nothing = context.load_ciphertexts(np.zeros((1, *ciphertexts.shape[1:]), np.uint64))
-    middle = np.full((DEGREE, 2), 2, np.uint64)  # the middle of [0, 4)
+    middle = np.ones((DEGREE, 4), np.uint64)  # a - b = 0
     for output in range(2):
         message = context.finish(spec, found[output], nothing, zeros, positions, middle, np.zeros(DEGREE, np.uint64))
         at = 0
@@ -70,7 +70,8 @@ def test_all_paths_give_the_same_answer() -> None:
     ciphertexts, weights = case(primes)
     spec = FinishSpec(ring_bits=41, flood_bits=60, kept_bits=(50,), drop_bits=5)
     positions = np.arange(1, DEGREE, 3, dtype=np.int32)
-    words = rng.integers(0, 2**64, (2, DEGREE, 2), dtype=np.uint64)
+    words = rng.integers(0, 2**64, (DEGREE, 2), dtype=np.uint64)
+    floods = rng.integers(0, 2**64, (positions.size, 4), dtype=np.uint64)
     masks = rng.integers(0, 2**41, positions.size, dtype=np.uint64)
     answers = []
     for path in rlwe_paths():
@@ -78,8 +79,8 @@ def test_all_paths_give_the_same_answer() -> None:
         loaded = context.load_ciphertexts(ciphertexts)
         found = context.multiply(context.load_weights(weights), loaded, np.arange(3, dtype=np.int32))
         zero = context.load_ciphertexts(ciphertexts[:1])
-        flood = words[1, : positions.size].copy()
-        answers.append(context.finish(spec, found[1], zero, words[0], positions, flood, masks).tobytes())
+        flood = floods.copy()
+        answers.append(context.finish(spec, found[1], zero, words, positions, flood, masks).tobytes())
     assert len(set(answers)) == 1
     assert len(answers[0]) == spec.answer_bytes(DEGREE, positions.size)
 

@@ -58,10 +58,10 @@ def test_layers_of_a_graph() -> None:
     assert next((la.source, la.in_size, la.out_size) for la in shortcuts) == ("s0b1", (32, 32), (16, 16))
 
 
-@pytest.mark.parametrize(("width", "megabytes"), [(16, 14.7), (64, 56.6)])
+@pytest.mark.parametrize(("width", "megabytes"), [(16, 13.4), (64, 51.5)])
 def test_bytes_of_resnet18_are_below_those_of_cheetah(width: int, megabytes: float) -> None:
     """31 MB and 111 MB were measured for all of CHEETAH; its linear layers are a part of that."""
-    plan = plan_linear(linear_shapes(resnet18(width)), 41, norm_bits=14)
+    plan = plan_linear(linear_shapes(resnet18(width)), 32, norm_bits=14)
     cost = linear_he_cost(plan)
     assert len(plan.packings) == 18  # each shortcut shares its input with a convolution
     assert (cost.up_bytes + cost.down_bytes) / 1e6 <= megabytes

@@ -1,0 +1,319 @@
+"""Every Python parser of a peer's or a file's bytes, as a function of bytes. Only a PiError may come out of one.
+
+``TARGETS`` maps a name to the function and to seeds, valid inputs made by the code itself. run_python.py runs one under
+atheris; tests/unit/fuzz runs all of them on seeds and small changes of them, without atheris.
+"""
+
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import ValidationError
+
+from pi_system._proto.v1.control_pb2 import (
+    ClientEnvelope,
+    DealerAccepted,
+    DealerHello,
+    Infer,
+    Prepare,
+    Ready,
+    ServerEnvelope,
+    ServerHello,
+)
+from pi_system.artifact.model import PublicModel, tensor_bytes
+from pi_system.artifact.store import public_from_bytes, public_to_bytes
+from pi_system.channel.memory import memory_pair
+from pi_system.channel.profile import Piece
+from pi_system.errors import PiError
+from pi_system.offline.layout import Bundle, Layout
+from pi_system.offline.request import make_request, parse_request
+from pi_system.offline.schedule import plan
+from pi_system.offline.store import MaterialStore
+from pi_system.offline.two_party import linear_plan
+from pi_system.protocols.linear_he import (
+    LinearHeClient,
+    LinearHeServer,
+    LinearHeSession,
+    LinearShape,
+    plan_linear,
+    seal,
+)
+from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
+from pi_system.protocols.ot.material import unpack_material
+from pi_system.ring.prg import Prg
+from pi_system.rpc import envelope
+from pi_system.rpc.frames import CONTROL, DATA, OPEN, FrameStream
+from pi_system.rpc.phase_profile import half_from_bytes, half_to_bytes
+from pi_system.rpc.session_config import SessionConfig, config_from_proto, config_to_proto
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from tiny_artifact import tiny_artifact
+
+SEED = b"0123456789abcdef"
+_MAGIC_BYTES = 8  # of a public model
+
+
+class Target(NamedTuple):
+    """A parser and valid inputs of it."""
+
+    parse: Callable[[bytes], object]
+    seeds: Callable[[], list[bytes]]
+
+
+def _closed(_: Exception) -> PiError:
+    return PiError("closed")
+
+
+def _stream(frames: list[bytes]) -> FrameStream:
+    stream = FrameStream(5.0)
+    stream.pump(frames, _closed, peer_still_reads=True)
+    return stream
+
+
+def _cut(data: bytes) -> list[bytes]:
+    """Frames: a length byte, then so many bytes."""
+    frames = []
+    while data:
+        frames.append(data[1 : 1 + data[0]])
+        data = data[1 + data[0] :]
+    return frames
+
+
+def _frames(data: bytes) -> None:
+    if len(data) < 3:
+        return
+    stream = _stream(_cut(data[3:]))
+    kind, reads = data[0] % 3, 1 + data[0] // 64
+    for _ in range(reads):
+        if kind == 0:
+            stream.read_control()
+        elif kind == 1:
+            stream.read_open(1.0)
+        else:
+            stream.read_data(int.from_bytes(data[1:3], "little"))
+
+
+def _frames_seeds() -> list[bytes]:
+    def frame(body: bytes, tag: int) -> bytes:
+        return bytes([len(body) + 1]) + body + bytes([tag])
+
+    return [
+        b"\x42\0\0" + frame(b"abc", CONTROL) * 2,
+        b"\1\0\0" + frame(b"", OPEN),
+        b"\2\x06\0" + frame(b"abc", DATA + 1) + frame(b"def", DATA),
+        b"\2\0\0" + frame(b"", DATA),
+    ]
+
+
+def _client_envelope(data: bytes) -> None:
+    kinds = ("hello", "prepare", "infer", "bye")
+    message = envelope.read_client(_stream([data + bytes([CONTROL])]), *kinds)
+    if message.WhichOneof("message") == "hello":
+        config_from_proto(message.hello)
+
+
+def _client_envelope_seeds() -> list[bytes]:
+    config = SessionConfig(backend="gmw", artifact_digest="00" * 32, client_id=bytes(16), link="wan")
+    messages = [
+        ClientEnvelope(hello=config_to_proto(config)),
+        ClientEnvelope(prepare=Prepare(count=3, pairing_id=bytes(16))),
+        ClientEnvelope(infer=Infer(ids=["ab" * 16] * 2)),
+    ]
+    return [message.SerializeToString() for message in messages]
+
+
+def _server_envelope(data: bytes) -> None:
+    stream = _stream([data + bytes([CONTROL])] * 2)
+    with suppress(PiError):
+        envelope.read_server(stream, "hello")
+    envelope.read(stream, DealerHello)
+
+
+def _server_envelope_seeds() -> list[bytes]:
+    hello = ServerHello(protocol_version=1, artifact_digest="00" * 32, public_model_bytes=9, profile=True)
+    dealer = DealerHello(protocol_version=1, pairing_id=bytes(16), role="server", backend="fss", count=2, link="lan")
+    messages = [ServerEnvelope(hello=hello), ServerEnvelope(ready=Ready()), dealer, DealerAccepted()]
+    return [message.SerializeToString() for message in messages]
+
+
+def _public_seeds() -> list[bytes]:
+    return [public_to_bytes(tiny_artifact())]
+
+
+def _model(data: bytes) -> None:
+    """A model of any content under the right digests: what comes after they have been checked."""
+    header, _, masks = data.partition(b"\0\0\0\0")
+    try:
+        content = json.loads(header)
+        content["masks_digest"] = hashlib.sha256(masks).hexdigest()
+        digest = PublicModel.model_validate(content).digest
+    except ValidationError:
+        digest = ""
+    except (ValueError, TypeError, RecursionError):
+        return
+    wrapped = json.dumps({"digest": digest, "public": content}).encode()
+    parts = b"".join(len(part).to_bytes(8, "little") + part for part in (wrapped, masks))
+    public = public_from_bytes(public_to_bytes(tiny_artifact())[:_MAGIC_BYTES] + parts)
+    if sum(int(np.prod(node.shape)) for node in public.public.graph) < 1 << 16:
+        plan(public.public.graph, public.public.ring, public.masks)
+        with suppress(PiError):  # rings beyond 59 bits are for other backends
+            linear_plan(public)
+
+
+def _model_seeds() -> list[bytes]:
+    artifact = tiny_artifact()
+    return [artifact.public.canonical_json() + b"\0\0\0\0" + tensor_bytes(artifact.masks)]
+
+
+def _profile(data: bytes) -> None:
+    graph = tiny_artifact().public.graph
+    with suppress(PiError):
+        half_from_bytes(data, "offline", graph)
+    half_from_bytes(data, "online", graph)
+
+
+def _profile_seeds() -> list[bytes]:
+    piece = Piece(
+        layer="conv",
+        kind="conv2d",
+        track="compute",
+        start_ns=5,
+        duration_ns=7,
+        sent_bytes=1,
+        received_bytes=2,
+        rounds=0,
+    )
+    return [half_to_bytes((piece, replace(piece, layer="relu")), arrived_ns=1, replied_ns=20)]
+
+
+@cache
+def _he() -> tuple[LinearHeServer, LinearHeClient, LinearHeSession]:
+    layer = LinearShape(name="a", source="x", in_channels=3, out_channels=5)
+    weights = {"a": np.arange(15, dtype=np.int64).reshape(5, 3)}
+    built = plan_linear([layer], 32, 8)
+    client, server = LinearHeClient(built), LinearHeServer(built, weights)
+    return server, client, LinearHeSession(server, client.hello().data)
+
+
+def _sized(data: bytes, size: int) -> bytes:
+    """``data`` as the first byte says: as it is, or repeated to the size that a peer's message must have."""
+    if not data or data[0] % 4 == 0:
+        return data[1:]
+    body = data[1:] or b"\0"
+    return (body * (size // len(body) + 1))[:size]
+
+
+def _he_request(data: bytes) -> None:
+    server, _, session = _he()
+    if data[:1] >= b"\x80":
+        LinearHeSession(server, _sized(data, server.plan.hello_bytes()))
+    for _ in session.answers(0, _sized(data, server.plan.request_bytes(0)), Prg(SEED)):
+        pass
+
+
+def _he_answer(data: bytes) -> None:
+    server, client, _ = _he()
+    (chunk,) = server.plan.chunks(0)
+    share = np.zeros((5, 1, 1), np.uint32)
+    client.receive(0, chunk, _sized(data, server.plan.chunk_bytes(0, chunk)), share)
+
+
+def _he_seeds() -> list[bytes]:
+    _, client, _ = _he()
+    request = bytes(client.request(0, np.zeros(3, np.uint64)))
+    return [b"\0" + request, b"\1" + bytes(32), b"\x81" + b"\xff" * 7]
+
+
+def _he_answer_seeds() -> list[bytes]:
+    _, client, session = _he()
+    (answer,) = session.answers(0, client.request(0, np.zeros(3, np.uint64)).data, Prg(SEED))
+    return [b"\0" + bytes(answer), b"\1" + bytes(32)]
+
+
+def _seal_file(data: bytes) -> None:
+    seal._body(data, 256)
+
+
+def _seal_seeds() -> list[bytes]:
+    client = _he()[1]._seal
+    client.encrypt_zero()
+    saved = client._file.get()
+    return [seal._headed(bytes(64)), saved[:200]]
+
+
+def _material_file(data: bytes) -> None:
+    store, name, layout = _store()
+    (store._folder / f"{name}.used").write_bytes(data)
+    store.load(name, layout)
+
+
+@cache
+def _store() -> tuple[MaterialStore, str, Layout]:
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    fields = {"role": "server", "digest": "d" * 64, "backend": "gmw", "pairing_id": "ab" * 16}
+    return MaterialStore(folder, **fields, limit_bytes=1 << 30), "cd" * 16, Layout.of([("seed", 16), ("gate", 40)])
+
+
+def _material_seeds() -> list[bytes]:
+    store, name, layout = _store()
+    bundle = Bundle(layout)
+    bundle.fill("seed", bytes(16))
+    bundle.fill("gate", bytes(40))
+    store.put(name, bundle)
+    path = store._folder / f"{name}.ready"
+    found = path.read_bytes()
+    path.unlink()
+    return [found]
+
+
+def _gate_material(data: bytes) -> None:
+    unpack_material(data, {"a": ((3, 2), np.uint64), "b": ((5,), np.uint8), "empty": ((0,), np.uint32)})
+
+
+def _base_ot(data: bytes) -> None:
+    """The peer's messages of the base OTs: points of a group."""
+    here, there = memory_pair(1.0)
+    there.send((data[1:] + bytes(64))[:32] if data[:1] < b"\xf0" else data[1:])
+    if data[:1] < b"\x80":
+        BaseOtReceiver(np.array([0, 1], np.uint8)[:1], Prg(SEED)).run(here)
+    else:
+        BaseOtSender(Prg(SEED)).finish(1, here)
+
+
+def _base_ot_seeds() -> list[bytes]:
+    here, there = memory_pair(1.0)
+    BaseOtSender(Prg(SEED)).start(here)
+    point = bytes(there.recv(32))
+    return [b"\0" + point, b"\x80" + point, b"\0" + b"\1" + bytes(31), b"\0" + bytes(32)]
+
+
+TARGETS: dict[str, Target] = {
+    "frames": Target(_frames, _frames_seeds),
+    "client_envelope": Target(_client_envelope, _client_envelope_seeds),
+    "server_envelope": Target(_server_envelope, _server_envelope_seeds),
+    "public_model": Target(public_from_bytes, _public_seeds),
+    "dealer_request": Target(parse_request, lambda: [make_request(tiny_artifact(), "bit")]),
+    "model": Target(_model, _model_seeds),
+    "profile": Target(_profile, _profile_seeds),
+    "he_request": Target(_he_request, _he_seeds),
+    "he_answer": Target(_he_answer, _he_answer_seeds),
+    "seal_file": Target(_seal_file, _seal_seeds),
+    "material_file": Target(_material_file, _material_seeds),
+    "gate_material": Target(_gate_material, lambda: [bytes(53)]),
+    "base_ot": Target(_base_ot, _base_ot_seeds),
+}
+
+
+def run(name: str, data: bytes) -> None:
+    """One input: typed errors are answers, anything else is a finding."""
+    with suppress(PiError):
+        TARGETS[name].parse(data)
