@@ -11,7 +11,7 @@ READY  := $(VENV)/.ready
 # In order; each has a file benchmarks/NAME.py with the commands run and plot.
 QUESTIONS := q01_cost_per_relu q02_placement q03_architectures q04_offline q05_scaling q06_quadratic q07_peers
 
-.PHONY: demo test check golden mutants bench bench-full plots report clean
+.PHONY: demo test check golden mutants sanitize bench bench-full plots report clean
 
 demo: $(READY)
 	$(BIN)/python scripts/demo.py
@@ -29,6 +29,12 @@ golden: $(READY)
 # Small changes that must make a test fail: `make mutants ONLY='ot-* store-take'`, RESUME=1 leaves out what was killed.
 mutants: $(READY)
 	$(BIN)/python scripts/mutants.py $(if $(RESUME),--resume) $(ONLY)
+
+# Needs clang and its compiler-rt (Debian: apt-get install clang libclang-rt-dev); under ten minutes.
+FUZZ_SECONDS ?= 240
+sanitize: $(READY)
+	$(BIN)/python -m pip install -q --group fuzz
+	scripts/sanitize $(BIN) $(FUZZ_SECONDS)
 
 # Every question on its own: one that fails does not stop the others, and fails the whole. The first run exports its
 # networks (cached), which takes minutes of its own.

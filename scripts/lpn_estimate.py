@@ -8,16 +8,17 @@ operations as the sources count them, memory free, so low. Formulas were written
 three instances (tests/unit/protocols/test_lpn_estimate.py) with the authors' own programs
 (github.com/1234wangtr/Code_estimators, the code behind lpnestimator.com):
 
-    gauss, isd, bjmm, statistical, statistical_2    Liu, Wang, Yang, Yu, eprint 2022/712; for regular noise each block's
-                                                    parity is known, so n and k are taken less t
-    regular_permutation, _enumeration,              Esser, Santini, eprint 2023/1568, appendix A.1
+    gauss, isd, bjmm, statistical(_2)   Liu, Wang, Yang, Yu, eprint 2022/712; for regular noise every block's parity is
+                                        known, so n and k are taken less t
+    regular_permutation, _enumeration,  Esser, Santini, eprint 2023/1568, appendix A.1
     _representation
-    algebraic                                       Briaud, Oygarden, eprint 2023/176: linearisation at the first degree
-                                                    (2 to 4) where the Hilbert series stops, f blocks guessed to be zero
-                                                    at mu places; no higher degree has fewer than 2^80 monomials here
-    hybrid                                          eprint 2025/1284: guesses in all blocks, then a quadratic system
-    algebraic_2                                     eprint 2025/1476: two nested guesses (f', mu') <= (f, mu), the first
-                                                    elimination shared; searched over more pairs than the authors search
+    algebraic                           Briaud, Oygarden, eprint 2023/176: linearisation at the first degree (2 to 4)
+                                        where the Hilbert series stops, f blocks guessed to be zero at mu places; a
+                                        higher degree has more than 2^80 monomials here
+    hybrid                              eprint 2025/1284: guesses in all blocks, then a quadratic system; all are
+                                        searched, where the authors' quick search can miss ten bits
+    algebraic_2                         eprint 2025/1476: two nested guesses (f', mu') <= (f, mu), the first elimination
+                                        shared; searched over more pairs than the authors search
 
 Of 2025/1284 and 2025/1476 the formulas come from the authors' programs; their proofs were not checked. All treat the
 code as random; that a 10-local code is not weaker is Ferret's assumption (eprint 2020/924), which no estimator covers.
