@@ -13,6 +13,7 @@ from scaled_artifact import relu_artifact
 from pi_system.errors import CorrelationExhaustedError, CorrelationMismatchError, LocalProtocolError
 from pi_system.export.random import random_pictures
 from pi_system.offline import chain
+from pi_system.offline.chain import Uses
 from pi_system.program.encoding import encode_input
 from pi_system.ring.carrier import Ring
 
@@ -219,6 +220,7 @@ def test_sessions_side_by_side_burn_nothing(tmp_path, caplog):
     third = make_parties("gmw", ARTIFACT, tmp_path)  # meets while a use is in flight
     first[0].reserve(late)
     first[1].confirm(late)
+    assert first[1].store.recorded().confirmed == 2
     for server, client in (first, second, third):
         server.reserve(client.reserve(1)) if client.available() else None
     assert caplog.text == ""
@@ -238,6 +240,18 @@ def test_first_meetings_at_once_agree_on_one_epoch(tmp_path, caplog):
     assert sessions[1][1].available() == 1
     infer(*sessions[1], PICTURES[:1])
     assert caplog.text == ""
+
+
+def test_an_answer_that_the_server_did_not_note_confirms_nothing(tmp_path):
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    prepare(server, client, 1)
+    client.reserve(1)
+    epoch, told = client.store.epoch, client.store.recorded()
+    client.store.adopt(epoch, False, told)
+    client.store.adopt(epoch, True, Uses(epoch="c" * 32, last=1))
+    assert client.store.recorded().confirmed == 0
+    client.store.adopt(epoch, True, told)
+    assert client.store.recorded().confirmed == 1
 
 
 def test_many_sessions_of_one_client_at_once_share_the_material(tmp_path, caplog):
