@@ -10,7 +10,12 @@ from parties import BACKENDS, PAIRING, make_parties, prepare, reserve, run_parti
 from recording import RecordingChannel
 from scaled_artifact import relu_artifact
 
-from pi_system.errors import CorrelationExhaustedError, CorrelationMismatchError, LocalProtocolError
+from pi_system.errors import (
+    CorrelationExhaustedError,
+    CorrelationMismatchError,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
 from pi_system.export.random import random_pictures
 from pi_system.offline import chain
 from pi_system.offline.chain import Uses
@@ -171,6 +176,16 @@ def test_a_new_epoch_ends_sessions_of_the_old_one(tmp_path):
     with pytest.raises((CorrelationMismatchError, RuntimeError)):
         prepare(server, client, 1)
     assert [path.stem for path in tmp_path.rglob("*.ready")] == bundle_ids == []
+
+
+@pytest.mark.parametrize("cheater", ROLES)
+def test_a_meeting_with_garbage_is_the_peers_fault_and_burns_nothing(cheater, tmp_path):
+    prepare(*make_parties("gmw", ARTIFACT, tmp_path), 1)
+    server, client = make_parties("gmw", ARTIFACT, tmp_path, met=False)
+    bodies = {"server": server.meet, "client": client.meet, cheater: lambda channel: channel.send(b"short")}
+    with pytest.raises(RemoteProtocolError):
+        run_parties(bodies["server"], bodies["client"])
+    assert len(list(tmp_path.rglob("*.ready"))) == 2
 
 
 def test_nothing_is_given_out_without_a_meeting(tmp_path):
