@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pi_system.artifact.model import FORMAT_VERSION, Artifact, PublicArtifact, PublicModel, tensor_bytes
-from pi_system.durable import create_file, sync_folder
+from pi_system.durable import sync_folder, write_file
 from pi_system.errors import ArtifactDigestError, ArtifactError, ArtifactVersionError
 
 __all__ = ["load", "load_public", "public_from_bytes", "public_to_bytes", "save"]
@@ -46,10 +46,10 @@ def save(artifact: Artifact, folder: Path) -> None:
     except OSError as error:
         raise ArtifactError(f"{folder}: cannot be written: {error.strerror}") from error
     try:
-        create_file(draft / "public.json", _wrap(artifact.public), 0o644)
-        create_file(draft / "masks.safetensors", tensor_bytes(artifact.masks), 0o644)
-        create_file(draft / "weights.safetensors", tensor_bytes(artifact.weights), 0o600)
-        create_file(draft / "private.json", json.dumps({"salt": artifact.salt.hex()}).encode(), 0o600)
+        write_file(draft / "public.json", _wrap(artifact.public), 0o644)
+        write_file(draft / "masks.safetensors", tensor_bytes(artifact.masks), 0o644)
+        write_file(draft / "weights.safetensors", tensor_bytes(artifact.weights), 0o600)
+        write_file(draft / "private.json", json.dumps({"salt": artifact.salt.hex()}).encode(), 0o600)
         draft.chmod(0o755)
         draft.rename(folder)
         sync_folder(folder.parent)

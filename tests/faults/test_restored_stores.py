@@ -10,9 +10,15 @@ from parties import BACKENDS, PAIRING, make_parties, prepare, reserve, run_parti
 from recording import RecordingChannel
 from scaled_artifact import relu_artifact
 
-from pi_system.errors import CorrelationExhaustedError, CorrelationMismatchError, LocalProtocolError
+from pi_system.errors import (
+    CorrelationExhaustedError,
+    CorrelationMismatchError,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
 from pi_system.export.random import random_pictures
 from pi_system.offline import chain
+from pi_system.offline.chain import Uses
 from pi_system.program.encoding import encode_input
 from pi_system.ring.carrier import Ring
 
@@ -172,6 +178,16 @@ def test_a_new_epoch_ends_sessions_of_the_old_one(tmp_path):
     assert [path.stem for path in tmp_path.rglob("*.ready")] == bundle_ids == []
 
 
+@pytest.mark.parametrize("cheater", ROLES)
+def test_a_meeting_with_garbage_is_the_peers_fault_and_burns_nothing(cheater, tmp_path):
+    prepare(*make_parties("gmw", ARTIFACT, tmp_path), 1)
+    server, client = make_parties("gmw", ARTIFACT, tmp_path, met=False)
+    bodies = {"server": server.meet, "client": client.meet, cheater: lambda channel: channel.send(b"short")}
+    with pytest.raises(RemoteProtocolError):
+        run_parties(bodies["server"], bodies["client"])
+    assert len(list(tmp_path.rglob("*.ready"))) == 2
+
+
 def test_nothing_is_given_out_without_a_meeting(tmp_path):
     server, client = make_parties("gmw", ARTIFACT, tmp_path, met=False)
     with pytest.raises(LocalProtocolError, match="without a meeting"):
@@ -219,6 +235,7 @@ def test_sessions_side_by_side_burn_nothing(tmp_path, caplog):
     third = make_parties("gmw", ARTIFACT, tmp_path)  # meets while a use is in flight
     first[0].reserve(late)
     first[1].confirm(late)
+    assert first[1].store.recorded().confirmed == 2
     for server, client in (first, second, third):
         server.reserve(client.reserve(1)) if client.available() else None
     assert caplog.text == ""
@@ -238,6 +255,18 @@ def test_first_meetings_at_once_agree_on_one_epoch(tmp_path, caplog):
     assert sessions[1][1].available() == 1
     infer(*sessions[1], PICTURES[:1])
     assert caplog.text == ""
+
+
+def test_an_answer_that_the_server_did_not_note_confirms_nothing(tmp_path):
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    prepare(server, client, 1)
+    client.reserve(1)
+    epoch, told = client.store.epoch, client.store.recorded()
+    client.store.adopt(epoch, False, told)
+    client.store.adopt(epoch, True, Uses(epoch="c" * 32, last=1))
+    assert client.store.recorded().confirmed == 0
+    client.store.adopt(epoch, True, told)
+    assert client.store.recorded().confirmed == 1
 
 
 def test_many_sessions_of_one_client_at_once_share_the_material(tmp_path, caplog):
