@@ -25,7 +25,10 @@ _PATH = click.Path(path_type=Path)
 @click.option("--calibration", type=_PATH, help="Of benchmarks/calibrate.py; default: the one that ships.")
 @json_option
 def profile(artifact: Path, backend: str, link: str, calibration: Path | None, as_json: bool) -> None:
-    """Predict the cost of one inference of the exported network ARTIFACT, or builtin:NAME, per layer."""
+    """Predict the cost of one inference of the exported network ARTIFACT, or builtin:NAME, per layer.
+
+    Of an inference that reveals logits; label and scores are not predicted.
+    """
     parse_link(link)
     prices = load_calibration(calibration) if calibration else default_calibration()
     found = predict(load_public(artifact), backend, link, prices)
@@ -38,7 +41,11 @@ def profile(artifact: Path, backend: str, link: str, calibration: Path | None, a
 
 def _layers(found: Prediction, link: str) -> Table:
     """A row a node; times are those on the critical path, so they add up to the whole."""
-    table = Table(title=f"Online, {found.backend} over {link}, one picture", title_justify="left", show_footer=True)
+    table = Table(
+        title=f"Online, {found.backend} over {link}, one picture, logits revealed",
+        title_justify="left",
+        show_footer=True,
+    )
     rows = found.layers
     compute, transfer, trips = (
         sum(getattr(row, f"{part}_ms") for row in rows) for part in ("compute", "transfer", "round_trip")

@@ -23,7 +23,6 @@ from pi_system.errors import (
     PiError,
     RemoteProtocolError,
 )
-from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, read_server, write
@@ -36,7 +35,7 @@ from pi_system.rpc.phase_profile import (
 )
 from pi_system.rpc.registry import BACKENDS, Backends, RuntimeOptions, find_backend
 from pi_system.rpc.server_session import SESSION_METHOD
-from pi_system.rpc.session_config import SessionConfig, check_version, config_to_proto
+from pi_system.rpc.session_config import SessionConfig, check_version, config_to_proto, granted
 from pi_system.rpc.tls import Identity
 from pi_system.rpc.transport import dial
 
@@ -148,7 +147,7 @@ class ClientSession:
             found = self.public.public.digest
             if hello.artifact_digest != found or asked.artifact_digest not in ("", found):
                 raise ArtifactDigestError(f"artifact: expected {hello.artifact_digest[:16]!r}, found {found[:16]}")
-            self.config = replace(asked, artifact_digest=found, reveal=_granted(asked, hello))
+            self.config = replace(asked, artifact_digest=found, reveal=granted(asked, hello.reveal))
             self.server_profiles = hello.profile
             self.profiles: dict[Phase, PhaseProfile] = {}
             self._channel: Channel = shape(GrpcChannel(self._connection.stream), parse_link(config.link))
@@ -317,15 +316,6 @@ class ClientSession:
         runtime = getattr(self, "_runtime", None)  # there is none yet when the handshake fails
         if isinstance(runtime, _Closable):
             runtime.close()
-
-
-def _granted(asked: SessionConfig, hello: ServerHello) -> Reveal:
-    """What the server says this session reveals. Raises RemoteProtocolError for what was not asked for."""
-    expected = REVEALS if asked.reveal == "" else (asked.reveal,)
-    for reveal in expected:
-        if hello.reveal == reveal:
-            return reveal
-    raise RemoteProtocolError(f"reveal: expected {' or '.join(expected)}, found {hello.reveal[:20]!r} granted")
 
 
 def _as_pi_error(error: BaseException) -> PiError:

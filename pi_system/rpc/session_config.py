@@ -5,11 +5,11 @@ from typing import Final, Literal, cast
 
 from pi_system._proto.v1.control_pb2 import ClientHello
 from pi_system.channel.shaped import parse_link
-from pi_system.errors import ConfigError, LocalProtocolError
+from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION
 
-__all__ = ["Asked", "SessionConfig", "check_version", "config_from_proto", "config_to_proto"]
+__all__ = ["Asked", "SessionConfig", "check_version", "config_from_proto", "config_to_proto", "granted"]
 
 Asked = Reveal | Literal[""]
 """What a client asks to learn; empty: whatever the server reveals."""
@@ -80,6 +80,15 @@ def config_from_proto(hello: ClientHello) -> SessionConfig:
         insecure_provider=hello.insecure_provider,
         profile=hello.profile,
     )
+
+
+def granted(asked: SessionConfig, found: str) -> Reveal:
+    """What the server says that this session reveals. Raises RemoteProtocolError for what was not asked for."""
+    expected = REVEALS if asked.reveal == "" else (asked.reveal,)
+    for reveal in expected:
+        if found == reveal:
+            return reveal
+    raise RemoteProtocolError(f"reveal: expected {' or '.join(expected)}, found {found[:20]!r} granted")
 
 
 def check_version(found: int) -> None:

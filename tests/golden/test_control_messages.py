@@ -5,7 +5,7 @@ import pytest
 from pi_system._proto.v1.control_pb2 import ClientEnvelope, Done, Prepared, ServerEnvelope, ServerHello
 from pi_system.rpc.session_config import SessionConfig, config_to_proto
 
-CONFIG = SessionConfig(backend="gmw", artifact_digest="ab", client_id=bytes(16), link="lan")
+CONFIG = SessionConfig(backend="gmw", artifact_digest="ab", client_id=bytes(16), reveal="logits", link="lan")
 
 
 @pytest.mark.parametrize(

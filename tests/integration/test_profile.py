@@ -38,7 +38,9 @@ def dealer():
 @contextmanager
 def serving(folder, dealer, *arguments):
     fixed = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--store", f"{folder}/server-store"]
-    with started("-m", "server.cli", "serve", *fixed, "--insecure", "--dealer", dealer, *arguments) as (_, address):
+    with started(
+        "-m", "server.cli", "serve", *fixed, "--insecure", "--reveal", "logits", "--dealer", dealer, *arguments
+    ) as (_, address):
         yield lambda *options: subprocess.run(
             [sys.executable, "-m", "client.cli", "infer", "a.png", "--json", "--insecure", *options],
             env=os.environ | {"PYTHONPATH": str(ROOT), "PI_SERVER": address, "PI_DEALER": dealer},

@@ -33,7 +33,7 @@ def addresses(folder, link_keys):
     keys = ("--keys", f"{link_keys}/dealer", "--listen", "127.0.0.1:0")
     with started("-m", "pi_system.cli.dealer", "serve", *keys) as (_, dealer):
         store = ("--artifact", f"{folder}/model", "--store", f"{folder}/server-store", "--dealer", dealer)
-        keys = ("--keys", f"{link_keys}/server", "--listen", "127.0.0.1:0")
+        keys = ("--keys", f"{link_keys}/server", "--listen", "127.0.0.1:0", "--reveal", "logits")
         with started("-m", "server.cli", "serve", *store, *keys) as (_, server):
             yield {"PI_SERVER": server, "PI_DEALER": dealer, "PI_KEYS": f"{link_keys}/client"}
 

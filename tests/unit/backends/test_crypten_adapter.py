@@ -60,6 +60,21 @@ def test_plan_is_nine_correlations_a_relu_and_one_a_layer() -> None:
     assert plan.correction_bytes() == 8 * 32 + 120 * 32 + 8 * 3
 
 
+def test_label_and_scores_take_comparisons_and_no_product() -> None:
+    logits = correlation_plan(network(32), {})
+    for reveal, comparisons, elements in (("label", 2, 3 + 3), ("scores", 1, 3)):
+        plan = correlation_plan(network(32), {}, reveal)  # type: ignore[arg-type]
+        added = Counter(item.kind for item in plan.items[len(logits.items) :])
+        assert added == {"binary": 7 * comparisons, "bit": comparisons}
+        assert plan.correction_bytes() - logits.correction_bytes() == 8 * 14 * elements
+
+
+def test_scores_finer_than_the_encoding_are_refused() -> None:
+    with pytest.raises(ConfigError, match="step above 2\\^-16"):
+        CryptenClient(network(32), {}, reveal="scores", score_step_log2=-16)
+    CryptenClient(network(32), {}, reveal="scores", score_step_log2=-15).close()
+
+
 def test_a_square_is_one_correlation() -> None:
     nodes = [Square(name="r", inputs=("c",), shape=node.shape) if node.name == "r" else node for node in network(32)]
     plan = correlation_plan(Graph(nodes=tuple(nodes)), {})

@@ -5,9 +5,10 @@ from streams import stream_pair
 
 from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Ready, ServerEnvelope
 from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
+from pi_system.program.reveal import REVEALS
 from pi_system.rpc.envelope import PROTOCOL_VERSION, read_client, read_server, write
 from pi_system.rpc.registry import BACKENDS, DEFAULT_BACKEND, find_backend
-from pi_system.rpc.session_config import SessionConfig, check_version, config_from_proto, config_to_proto
+from pi_system.rpc.session_config import SessionConfig, check_version, config_from_proto, config_to_proto, granted
 
 CONFIG = SessionConfig(
     backend="fss",
@@ -38,6 +39,18 @@ def test_what_is_revealed_is_known_once_the_server_has_answered():
     assert CONFIG.revealed == "scores"
     with pytest.raises(LocalProtocolError, match="the server's answer"):
         _ = replace(CONFIG, reveal="").revealed
+
+
+@pytest.mark.parametrize(("asked", "found"), [("", ""), ("", "argmax"), ("label", "logits"), ("scores", "label")])
+def test_a_server_grants_what_was_asked_for(asked, found):
+    with pytest.raises(RemoteProtocolError, match="reveal: expected"):
+        granted(replace(CONFIG, reveal=asked), found)
+
+
+@pytest.mark.parametrize("found", REVEALS)
+def test_a_client_that_leaves_it_open_takes_any_policy(found):
+    assert granted(replace(CONFIG, reveal=""), found) == found
+    assert granted(replace(CONFIG, reveal=found), found) == found
 
 
 def test_version_is_compared():
