@@ -10,7 +10,7 @@ from pi_system.export.exporter import lower
 from pi_system.export.quantise import Quantised, QuantiseOptions, quantise
 from pi_system.export.random import random_pictures, randomise
 from pi_system.export.ranges import calibrate, integer_bits, sum_log2, tail_log2
-from pi_system.export.scales import MAX_TRUNCATION_LOG2
+from pi_system.export.scales import MAX_TRUNCATION_LOG2, ScaleOptions, assign_scales
 from pi_system.program.encoding import encode_input, quantise_weights
 from pi_system.program.fixed_point import FixedInterpreter
 from pi_system.program.online_cost import online_ms
@@ -181,3 +181,14 @@ def test_a_max_pool_compares_differences_which_need_a_bit_more() -> None:
     (pool,) = [node for node in graph if node.op == "maxpool2d"]
     largest = 2 * float(ranges.compared[pool.name].max()) * 2 ** ring.frac_bits[pool.inputs[0]]
     assert 2 * largest <= 2 ** (ring.comparison_bits[pool.name] - 1)
+
+
+def test_logits_that_would_fill_the_ring_leave_it_a_bit() -> None:
+    """Weights so fine that only the ring bounds them: the label's tournament needs differences of logits."""
+    draft = lower(randomise(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), SHAPE, 1), SHAPE)
+    graph, weights = draft.graph(), draft.float_weights()
+    ranges = calibrate(graph, draft.masks, weights, random_pictures(SHAPE, 16, 5))
+    plan = assign_scales(graph, weights, ranges, ScaleOptions(ring_bits=32, frac_bits=14, weight_bits=15))
+    assert plan is not None
+    assert plan.ring.logit_bits == 31
+    check_ring(plan.graph, plan.ring)

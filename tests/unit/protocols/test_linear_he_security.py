@@ -1,11 +1,14 @@
 """What each party's messages show: nothing that depends on the secret of the other."""
 
 import numpy as np
+import pytest
 import tenseal.sealapi as sealapi
 
+from pi_system.errors import ConfigError, RemoteProtocolError
 from pi_system.kernels.he import SEED_BYTES, expand_seed
 from pi_system.kernels.packing import packed_bytes, unpack_bits
 from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, LinearHeSession, LinearShape, plan_linear
+from pi_system.protocols.linear_he.seal import SealClient, make_primes
 from pi_system.ring.prg import Prg, fresh_seed
 
 LAYER = LinearShape(name="a", source="x", in_channels=8, out_channels=4000)
@@ -82,6 +85,24 @@ def test_the_expanded_seed_is_what_seal_itself_derives() -> None:
     expected = np.concatenate((first, second)).reshape(-1)
     found = np.array([loaded[i] for i in range(0, expected.size, 7)], np.uint64)
     np.testing.assert_array_equal(found, expected[::7])
+
+
+def test_parameters_below_128_bits_are_refused() -> None:
+    """SEAL would take 150 bits of modulus at degree 4096, at less than 80 bits of security, if it were not asked."""
+    with pytest.raises(ConfigError, match="encryption parameters"):
+        SealClient(4096, make_primes(4096, [50, 50, 50]), 1, 32)
+
+
+def test_both_halves_of_an_answer_must_be_residues() -> None:
+    client, (chunk, *_) = LinearHeClient(PLAN), PLAN.chunks(0)
+    params = PLAN.params
+    second = [packed_bytes(params.degree, bits) for bits in params.prime_bits[: params.kept]]
+    size, share = PLAN.chunk_bytes(0, chunk), np.empty(LAYER.share_shape, np.uint64)
+    for start, end in ((0, sum(second)), (sum(second), size)):
+        message = bytearray(size)
+        message[start:end] = b"\xff" * (end - start)
+        with pytest.raises(RemoteProtocolError, match="residues"):
+            client.receive(0, chunk, bytes(message), share)
 
 
 def test_seal_accepts_the_ciphertext_modulus_at_128_bits() -> None:
