@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import os
 import sys
 import tempfile
 import threading
@@ -253,7 +254,8 @@ def session(backend: str, artifact: Any, reveal: Reveal) -> Transcript:
     shape = artifact.public.graph.input.shape
     pictures = (np.arange(2 * np.prod(shape)).reshape(2, *shape) % 17 / 8 - 1).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder, _fixed_randomness(), _seeded_encryption():
-        server, client = make_parties(backend, artifact, Path(folder), reveal=reveal)
+        server, client = make_parties(backend, artifact, Path(folder), reveal=reveal, met=False)
+        run_parties(_named("server meets", server.meet), _named("client meets", client.meet))
         prepare(
             _Named("server", server),
             _Named("client", client),
@@ -287,6 +289,11 @@ class _Named:
         self.prepare = _named(party, runtime.prepare)
 
 
+def _token_bytes(count: int) -> bytes:
+    """Of the acting party; threads that act for none name files only."""
+    return _LOCAL.prg.bytes(count) if hasattr(_LOCAL, "prg") else os.urandom(count)
+
+
 @contextmanager
 def _fixed_randomness() -> Iterator[None]:
     """Seeds and ids come from the acting party's stream."""
@@ -295,7 +302,7 @@ def _fixed_randomness() -> Iterator[None]:
         for module in [module for name, module in list(sys.modules.items()) if name.startswith("pi_system")]:
             if getattr(module, "fresh_seed", None) is original:
                 patch.setattr(module, "fresh_seed", lambda: _LOCAL.prg.bytes(16))
-        patch.setattr("secrets.token_bytes", lambda count: _LOCAL.prg.bytes(count))
+        patch.setattr("secrets.token_bytes", _token_bytes)
         yield
 
 
