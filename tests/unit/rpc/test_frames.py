@@ -61,6 +61,7 @@ def test_frames_are_at_most_one_megabyte_and_a_tag():
         pytest.param([b"12345678" + b"\x03"], 8, id="more announced than expected"),
         pytest.param([b"1234" + b"\x02", b"5678" + b"\x02"], 8, id="two messages"),
         pytest.param([b"1234" + b"\x03", b"56789" + b"\x02"], 8, id="second part too long"),
+        pytest.param([b"123456789" + b"\x03"], 8, id="first part too long"),
         pytest.param([b"\x03", b"12345678\x02"], 8, id="empty part"),
         pytest.param([b""], 8, id="no tag"),
         pytest.param([b"x\x02"], 0, id="data where none is expected"),
