@@ -263,7 +263,7 @@ def session(backend: str, artifact: Any, reveal: Reveal) -> Transcript:
             _named("dealer", deal),
             lambda role, channel: record(f"offline, {role}", channel),
         )
-        ids = tuple(sorted(reserve(server, client, 2)))
+        ids = reserve(server, client, 2)
         _, result, _, _ = run_parties(
             lambda channel: server.infer(ids, record("online, server", channel)),
             lambda channel: client.infer(pictures, ids, record("online, client", channel)),
