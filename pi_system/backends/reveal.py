@@ -66,7 +66,7 @@ class Revealer:
     def scores(self, logits: RingArray, shift: int) -> RingArray:
         """Shares of floor((logit + 2^(shift-1)) / 2^shift), (N, classes)."""
         bits, step = self.config.logit_bits, 1 << shift
-        # -step / 2 < raised < 2^bits. Where it is below zero the gate gives 0, which is still within one.
+        # -step / 2 < raised < 2^bits. Below zero the gate gives 0, one above the floor: within one there, too.
         raised = logits + self.constant((1 << (bits - 1)) - step // 2)
         near = self.gate("scores/near", bits + 1, shift, raised)
         low = self._at_least_zero("scores/exact", shift + 2, raised - near * self._element(step))
@@ -78,9 +78,8 @@ class Revealer:
         bits, classes = self.config.logit_bits, logits.shape[1]
         one, index_bits = self.constant(1), classes.bit_length()
         value = logits + self.constant(1 << (bits - 1))  # 0 < value < 2^bits
-        index: RingArray = np.zeros_like(value) + one * np.arange(1, classes + 1).astype(
-            value.dtype
-        )  # from 1: never 0 either
+        numbers = np.arange(1, classes + 1).astype(value.dtype)  # not from 0: what is kept must be above it
+        index: RingArray = np.zeros_like(value) + one * numbers
         for level, size in enumerate(group_sizes(classes)):
             name, last, most = f"label/{level}", value.shape[1] <= size, size - 1
             value, index = _groups(value, size, one), _groups(index, size, one)
