@@ -31,13 +31,13 @@ from pi_system.measure.latency import THREADS
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "cost_model"
 RESULT = RESULTS / "validation.json"
 ALL = ("fss", "gmw", "gc", "crypten")
-OURS = ("fss-bit", "gmw", "gc")
+OURS = ("fss", "gmw", "gc")
 GROUPS = (
     Group("vgg16:m=12", "loopback", ALL),
     Group("vgg16:m=12", "lan", ALL),
     Group("wrn-16-2:m=8", "loopback", ALL),
     Group("hrn-2x5x3x:m=16/keep=234", "loopback", ALL),
-    Group("hrn-2x5x3x:m=16/keep=234", "lan", ("fss-bit", "gmw", "crypten")),
+    Group("hrn-2x5x3x:m=16/keep=234", "lan", ("fss", "gmw", "crypten")),
     Group("resnet18:m=24/keep=23thin", "loopback", ALL),
     Group("resnet18:m=24/keep=23thin", "lan", ALL),
     Group("resnet18:m=12,size=48", "loopback", (*OURS, "crypten")),
@@ -45,8 +45,8 @@ GROUPS = (
     Group("resnet18:m=12/square", "loopback", ALL),
     Group("resnet18:m=6,size=16", "wan", ALL),
     Group("wrn-16-2:m=4,size=16", "wan", OURS),
-    Group("resnet18:m=64", "loopback", ("fss-bit", "gmw")),
-    Group("resnet34:m=8/keep=24", "loopback", ("fss-bit", "crypten")),
+    Group("resnet18:m=64", "loopback", ("fss", "gmw")),
+    Group("resnet34:m=8/keep=24", "loopback", ("fss", "crypten")),
     Group("hrn-6x6x2x:m=4", "loopback", ALL),
 )
 COLOURS = {"fss": "#0072b2", "gmw": "#d55e00", "gc": "#009e73", "crypten": "#cc79a7"}

@@ -41,7 +41,7 @@ def test_list_names_what_is_unused(role, store):
     lines = run(role, store, "list").splitlines()
     nbytes = [f"{found.unused()[1]:,}" for found in all_stores(store, role)]
     assert lines == [
-        f"model {MODEL}, fss-bit, client {PAIRING[:16]}: 1 unused, {nbytes[0]} bytes",
+        f"model {MODEL}, fss, client {PAIRING[:16]}: 1 unused, {nbytes[0]} bytes",
         f"model {MODEL}, gmw, client {PAIRING[:16]}: 2 unused, {nbytes[1]} bytes",
     ]
 
@@ -52,7 +52,7 @@ def test_burn_all_deletes_this_side_and_the_next_meeting_the_other(role, store):
     output = run(role, store, "burn", "--all")
     assert output.endswith("3 unused inferences burned\n")
     assert f"model {MODEL}, gmw, client {PAIRING[:16]}: 2 burned\n" in output
-    assert unused(store) == {(other, "gmw"): 2, (other, "fss-bit"): 1}
+    assert unused(store) == {(other, "gmw"): 2, (other, "fss"): 1}
     assert run(role, store, "burn", "--all").endswith("0 unused inferences burned\n")
     for backend in ("gmw", "fss"):
         make_parties(backend, ARTIFACT, store)
@@ -64,13 +64,13 @@ def test_burn_all_deletes_this_side_and_the_next_meeting_the_other(role, store):
 @pytest.mark.parametrize(
     ("chosen", "left"),
     [
-        (("--backend", "gmw"), {"fss-bit": 1}),
-        (("--backend", "gc"), {"fss-bit": 1, "gmw": 2}),
+        (("--backend", "gmw"), {"fss": 1}),
+        (("--backend", "gc"), {"fss": 1, "gmw": 2}),
         (("--digest", ARTIFACT.public.digest.upper()), {}),
-        (("--digest", MODEL, "--backend", "fss-bit"), {"gmw": 2}),
-        (("--digest", "0" * 64), {"fss-bit": 1, "gmw": 2}),
+        (("--digest", MODEL, "--backend", "fss"), {"gmw": 2}),
+        (("--digest", "0" * 64), {"fss": 1, "gmw": 2}),
         (("--client", PAIRING[:4]), {}),
-        (("--client", "ffff"), {"fss-bit": 1, "gmw": 2}),
+        (("--client", "ffff"), {"fss": 1, "gmw": 2}),
     ],
 )
 def test_burn_takes_what_is_chosen(chosen, left, store):
