@@ -33,7 +33,7 @@ def test_no_two_gates_of_any_picture_share_a_salt(monkeypatch, tmp_path):
     ids = reserve(server, client, 3)
     run_parties(lambda channel: server.infer(ids, channel), lambda channel: client.infer(pictures, ids, channel))
     public = artifact.public
-    gates = sum(isinstance(step, Gate) for step in plan(public.graph, public.ring, artifact.masks).steps)
+    gates = sum(isinstance(step, Gate) for step in plan(public.graph, public.ring, artifact.masks, "logits").steps)
     assert gates > 2
     assert len(salts["deal"]) == len(set(salts["deal"])) == 3 * gates
     assert set(salts["mask_share"]) == set(salts["receive_masked"]) == set(salts["deal"])
