@@ -19,6 +19,7 @@ from pi_system.offline.server import masked_weights
 from pi_system.program.encoding import quantise_weights
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.relu_gmw import GMW, GmwClient, GmwServer
+from pi_system.protocols.relu_gmw.cost import cut_of
 from pi_system.protocols.relu_gmw.merge import Merge
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import Prg, fresh_seed
@@ -58,7 +59,7 @@ def test_gmw_shows_nothing_of_the_bits_that_a_party_holds_shares_of(secret, monk
     for exchange in range(2):
         reply = client.reply(exchange, 0, COUNT, server.send(exchange, 0, COUNT))
         server.receive(exchange, 0, COUNT, reply)
-    cut = client._cut
+    cut = cut_of(SPEC)
     assert len(late) == len(cut.level1) + 1
     for planes in late:
         assert_fair(planes)
@@ -71,7 +72,7 @@ def test_gmw_shows_nothing_of_the_bits_that_a_party_holds_shares_of(secret, monk
 def test_both_parties_choose_their_early_shares_afresh(monkeypatch):
     drawn = {}
     for side in ("server", "client"):
-        module = import_module(f"pi_system.protocols.relu_gmw.offline_{side}")
+        module = import_module(f"pi_system.protocols.relu_gmw.tree_{side}")
         original = module.random_planes
 
         def noted(prg, count, size, original=original, name=module.__name__):

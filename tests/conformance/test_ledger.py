@@ -1,5 +1,7 @@
 """Nothing that is to be used once is used twice: whole preparations and inferences, everything drawn written down."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -9,15 +11,20 @@ from torch import nn
 
 from pi_system.export import QuantiseOptions
 from pi_system.export.random import random_artifact, random_pictures
+from pi_system.offline import client as offline_client
+from pi_system.offline import dealer as offline_dealer
+from pi_system.offline import server as offline_server
 from pi_system.offline.dealer import deal
+from pi_system.offline.schedule import Gate, Remask, Truncation, plan
 from pi_system.offline.seeds import PartySeed
 from pi_system.protocols.ot.base import Cots
+from pi_system.protocols.truncation import dealt, pairs
 from pi_system.ring.prg import Prg
 from pi_system.train.relu import MaskedReLU
 from pi_system.train.square import Square
 
 SEEN = {
-    "fss": {"keystream", "summand of a mask", "root of a key"},
+    "fss": {"keystream", "summand of a mask", "root of a key", "salt"},
     "gmw": {"hash tweak"},
     "gc": {"garbling tweak", "label"},
 }
@@ -35,9 +42,8 @@ OF_OTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def artifact():
-    """Pixel masks, a max-pool, a square, a value that is masked again, a label."""
+def make_artifact(truncate_before_relu):
+    """Pixel masks, a max-pool, a square, a value that is masked again, truncations that no gate follows."""
     masked = MaskedReLU((4, 8, 8), stage=1, block=0)
     masked.set_mask(torch.from_numpy(np.random.default_rng(3).random((4, 8, 8)) < 0.5))
     network = nn.Sequential(
@@ -55,7 +61,37 @@ def artifact():
         nn.Flatten(),
         nn.Linear(6, 10),
     )
-    return random_artifact(network, (1, 8, 8), 5, "ledger", QuantiseOptions(ring_bits=59))
+    options = QuantiseOptions(ring_bits=59, truncate_before_relu=truncate_before_relu)
+    return random_artifact(network, (1, 8, 8), 5, "ledger", options)
+
+
+@pytest.fixture(scope="module")
+def artifact():
+    """Truncations in ReLUs, after a square, before one, and of the positions that skip their ReLU."""
+    return make_artifact(False)
+
+
+@pytest.fixture(scope="module")
+def early_artifact():
+    """Truncations before every ReLU, positions that skip it are masked again."""
+    return make_artifact(True)
+
+
+def test_the_networks_have_every_kind_of_step(artifact, early_artifact):
+    late, early = (plan(a.public.graph, a.public.ring, a.masks, "label").steps for a in (artifact, early_artifact))
+    assert sum(isinstance(step, Truncation) for step in late) > 3
+    assert any(isinstance(step, Truncation) and step.name.endswith("/passive") for step in late)
+    assert any(isinstance(step, Remask) for step in early)
+    before = [
+        after.spec.shift
+        for step, after in pairwise(early)
+        if isinstance(step, Truncation) and isinstance(after, Gate) and after.spec.kind == "relu"
+    ]
+    assert before == [0, 0, 0]
+    gates = [step for step in (*late, *early) if isinstance(step, Gate)]
+    assert {"relu", "square"} == {gate.spec.kind for gate in gates}
+    assert any(gate.spec.shift for gate in gates)
+    assert any(gate.name.startswith("label/") for gate in gates)
 
 
 def run(ledger, backend, artifact, store, monkeypatch):
@@ -103,13 +139,22 @@ class _Acting:
         return call
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_nothing_is_used_twice(backend, artifact, tmp_path, monkeypatch):
+def check(backend, artifact, tmp_path, monkeypatch):
     ledger = Ledger()
     run(ledger, backend, artifact, tmp_path, monkeypatch)
     ledger.check()
     expected = SEEN[backend] | (set() if backend == "fss" else OF_OTS)
     assert expected <= set(ledger.counts), expected - set(ledger.counts)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nothing_is_used_twice(backend, artifact, tmp_path, monkeypatch):
+    check(backend, artifact, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nothing_is_used_twice_by_truncations_before_relus(backend, early_artifact, tmp_path, monkeypatch):
+    check(backend, early_artifact, tmp_path, monkeypatch)
 
 
 def _same_masks(monkeypatch):
@@ -130,11 +175,36 @@ def _same_gate_seed(monkeypatch):
     monkeypatch.setattr(PartySeed, "gate_seed", lambda self, name: Prg(self.seed).child_seed("gate"))
 
 
+def _same_salt(monkeypatch):
+    for module in (offline_dealer, offline_client, offline_server):
+        monkeypatch.setattr(module, "gate_salt", lambda salt, name: salt)
+    monkeypatch.setattr("pi_system.runtime.fss.gate_salt", lambda salt, name: salt)
+
+
+def _same_summands(monkeypatch):
+    def summand(spec, seed):
+        return Prg(bytes(16)).child("truncation").ring(spec.count, spec.ring_bits)
+
+    monkeypatch.setattr(dealt, "_summand", summand)
+
+
+def _same_coins(monkeypatch):
+    offline = pairs.offline_server
+
+    def for_all_layers(spec, channel, ots, prg):
+        return offline(spec, channel, ots, Prg(bytes(16)))
+
+    monkeypatch.setattr(pairs, "offline_server", for_all_layers)
+
+
 @pytest.mark.parametrize(
     ("backend", "plant", "what"),
     [
+        ("fss", _same_salt, "salt"),
+        ("fss", _same_summands, "keystream"),
+        ("gmw", _same_coins, "keystream"),
         ("fss", _same_masks, "keystream"),
-        ("fss", _same_gate_seed, "summand of a mask"),
+        ("fss", _same_gate_seed, "truncation"),
         ("gmw", _same_masks, "keystream"),
         ("gmw", _same_cots, "correlated OT"),
     ],

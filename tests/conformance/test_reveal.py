@@ -69,6 +69,14 @@ def test_scores_of_any_step(shift, logit_bits, backend, tmp_path):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_material_serves_the_policy_it_was_made_for(backend, tmp_path):
+    artifact = chosen_logits_artifact(59, 20, 3, shift=6)
+    prepare(*make_parties(backend, artifact, tmp_path, reveal="label"), 1)
+    for reveal, held in (("scores", 0), ("logits", 0), ("label", 1)):
+        assert make_parties(backend, artifact, tmp_path, reveal=reveal)[1].available() == held
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("reveal", ["label", "scores"])
 def test_declared_cost_is_the_counted_cost(reveal, backend, tmp_path):
     artifact = chosen_logits_artifact(59, 20, 20, shift=6)

@@ -23,7 +23,7 @@ import pytest
 
 from pi_system.kernels import garble, keystream, ot
 from pi_system.kernels.relu import ReluGate
-from pi_system.offline import dealer, seeds, two_party
+from pi_system.offline import seeds, two_party
 from pi_system.offline.seeds import PartySeed
 from pi_system.protocols.linear_he import server as linear_he
 from pi_system.protocols.linear_he.seal import SealClient
@@ -147,16 +147,16 @@ class Ledger:
         return None
 
     def check(self) -> None:
-        """Fail if anything was used twice."""
-        found = [*self.found]
+        """Fail if anything was used twice; two examples of each kind are shown."""
+        found = defaultdict(list, {"foreign tweak": self.found} if self.found else {})
         for (space, key), uses in self._uses.items():
-            found += [f"{space} {_shown(key)}: {one} and {two}" for one, two in _overlaps(uses)]
+            found[space] += [f"{space} {_shown(key)}: {one} and {two}" for one, two in _overlaps(uses)]
         for (space, key), blocks in self._contents.items():
             every = np.concatenate(blocks)
             twice = len(every) - len(np.unique(every, axis=0))
             if twice:
-                found.append(f"{space} {_shown(key)}: {twice} of {len(every)} used twice")
-        assert not found, "\n".join(found[:20])
+                found[space].append(f"{space} {_shown(key)}: {twice} of {len(every)} used twice")
+        assert not any(found.values()), "\n".join(text for texts in found.values() for text in texts[:2])
 
 
 def _shown(key: Any) -> str:
@@ -298,6 +298,7 @@ def _relu_keys(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
     """Streams that the comparison keys' kernels derive from a seed and a salt; the dealer derives both parties'."""
 
     def dealt_both(gate: Any, count: int, seed0: bytes, seed1: bytes, salt: bytes, *, first: int = 0, **_: Any) -> Any:
+        ledger.use("salt", salt, first, count)  # with the block's number the AES key that all its nodes share
         return _both(ledger, (seed0, seed1), salt, first, count, ("summand of a mask", "root of a key"))
 
     def one(space: str, at: int, size: int) -> Callable[..., Any]:
@@ -308,7 +309,6 @@ def _relu_keys(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
 
         return enter
 
-    _around(monkeypatch, dealer._Dealing, "picture", lambda walk, *_: _noting(ledger.use, "salt", walk._salt, 0, 1))
     _around(monkeypatch, ReluGate, "deal", dealt_both)
     _around(monkeypatch, ReluGate, "masks", one("summand of a mask", 1, 0))
     _around(monkeypatch, ReluGate, "server_send", one("root of a key", 1, 3))

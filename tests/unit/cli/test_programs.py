@@ -14,6 +14,7 @@ import pi_system.cli.dealer
 import server.cli
 from pi_system.artifact import save
 from pi_system.errors import ConfigError
+from server.options import ServerOptions
 from server.supervisor import reserve_port
 
 
@@ -135,3 +136,9 @@ def test_address_that_is_not_ours_is_refused(listen):
 def test_client_starts_without_torch():
     code = "import sys, client.cli; sys.exit('torch' in sys.modules or 'crypten' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_server_tells_the_label_by_default():
+    (reveal,) = [option for option in server.cli.main.commands["serve"].params if option.name == "reveal"]
+    assert reveal.default == "label"
+    assert ServerOptions.__dataclass_fields__["reveal"].default == "label"

@@ -62,6 +62,16 @@ def test_range_check_names_the_layer_and_looks_at_active_positions_only() -> Non
     run([relu(3, masked=True)], VALUES, comparison_bits={"r": 4}, masks={"r": mask}, **common)
 
 
+def test_the_range_of_a_relu_that_truncates_leaves_room_to_round() -> None:
+    common: dict[str, Any] = {"shape": (1, 1, 1), "frac_bits": {"r": 2}, "comparison_bits": {"r": 6}}
+    one = Relu(name="r", inputs=("input",), shape=(1, 1, 1), active=1)
+    for value in (27, -27):
+        run([one], [[[[value]]]], check_range=True, **common)
+    for value in (28, -28):  # 2^5 - 2^2
+        with pytest.raises(FixedPointRangeError, match="node r"):
+            run([one], [[[[value]]]], check_range=True, **common)
+
+
 def naive_conv(x: IntArray, weight: IntArray, bias: IntArray, node: Conv2d) -> IntArray:
     """Convolution by its definition, in Python's integers."""
     out = np.zeros((len(x), *node.shape), dtype=object)

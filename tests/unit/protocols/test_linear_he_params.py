@@ -49,6 +49,17 @@ def test_what_the_flood_hides_for_a_large_network_and_a_million_preparations() -
     assert params.degree == 4096
 
 
+@pytest.mark.parametrize(("ring_bits", "norm_bits"), [(32, 14), (45, 18)])
+def test_the_stated_distance_is_that_of_all_errors_of_all_inferences(ring_bits: int, norm_bits: int) -> None:
+    """With the formula that the next test checks: N coefficients, and the errors of encryption and masks."""
+    params = derive_params(ring_bits, norm_bits, 1000)
+    error = math.sqrt((21 / 2 + 1 / 12) * 4.0**norm_bits + 14 * params.degree)
+    width = 2.0**params.flood_bits
+    one = (error / width) ** 2 / 4 * (math.log(width / error) + 4)
+    for inferences in (1, 1 << 10):
+        assert params.flood_distance(inferences) == pytest.approx(math.sqrt(2 * 1000 * inferences * one), rel=1e-9)
+
+
 @pytest.mark.parametrize(("width", "error"), [(1 << 8, 1), (1 << 14, 1), (1 << 18, 3), (1 << 16, 64), (1 << 12, 200)])
 def test_the_stated_distance_bounds_that_of_a_shifted_triangle(width: int, error: int) -> None:
     x = np.arange(-2 * width, 2 * width + 1)

@@ -122,6 +122,17 @@ def test_a_failure_is_as_rare_as_stated(maker):
     assert expected - 6 * np.sqrt(expected) < failures < expected * (1 + 2.0**-11) + 6 * np.sqrt(expected)
 
 
+@pytest.mark.parametrize("share", [0, 1 << 58])
+def test_the_clients_message_to_the_server_is_uniform(share):
+    """Its share is known to it alone: the summand must hide all bits, not only those that are dropped."""
+    count, ring_bits = 8192, 59
+    spec = TruncationSpec(count=count, ring_bits=ring_bits, shift=12)
+    packed = dealt.mask_share(spec, fresh_seed(), np.full(count, share, np.uint64))
+    seen = dealt.receive_correction(spec, packed)
+    for bit in range(ring_bits):
+        assert abs((seen >> np.uint64(bit) & np.uint64(1)).mean() - 0.5) < 6 * 0.5 / np.sqrt(count)
+
+
 def test_two_parties_need_at_most_thirty_bytes_a_position():
     for shift in range(8, 15):
         assert offline_cost(TruncationSpec(count=1 << 16, ring_bits=59, shift=shift)).silent_bytes / (1 << 16) <= 30
