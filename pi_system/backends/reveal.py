@@ -84,9 +84,8 @@ class Revealer:
         bits, classes = self.config.logit_bits, logits.shape[1]
         one, index_bits = self.constant(1), classes.bit_length()
         value = logits + self.constant(1 << (bits - 1))  # 0 < value < 2^bits
-        index: RingArray = np.zeros_like(value) + one * np.arange(1, classes + 1).astype(
-            value.dtype
-        )  # from 1: never 0 either
+        numbers = np.arange(1, classes + 1).astype(value.dtype)  # not from 0: what is kept must be above it
+        index: RingArray = np.zeros_like(value) + one * numbers
         for level, size in enumerate(group_sizes(classes)):
             name, last, most = f"label/{level}", value.shape[1] <= size, size - 1
             value, index = _groups(value, size, one), _groups(index, size, one)

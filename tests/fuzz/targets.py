@@ -30,14 +30,17 @@ from pi_system._proto.v1.control_pb2 import (
 )
 from pi_system.artifact.model import PublicModel, tensor_bytes
 from pi_system.artifact.store import public_from_bytes, public_to_bytes
-from pi_system.channel.memory import memory_pair
+from pi_system.channel.memory import memory_pair, simulate
 from pi_system.channel.profile import Piece
 from pi_system.errors import PiError
 from pi_system.offline.layout import Bundle, Layout
+from pi_system.offline.pairing import PairedStore, meet_client, meet_server
 from pi_system.offline.request import make_request, parse_request
 from pi_system.offline.schedule import plan
 from pi_system.offline.store import MaterialStore
 from pi_system.offline.two_party import linear_plan
+from pi_system.program.reveal import REVEALS
+from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
 from pi_system.protocols.linear_he import (
     LinearHeClient,
     LinearHeServer,
@@ -47,7 +50,14 @@ from pi_system.protocols.linear_he import (
     seal,
 )
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
-from pi_system.protocols.ot.material import unpack_material
+from pi_system.protocols.ot.gate import OtGate
+from pi_system.protocols.ot.ideal import insecure_parties
+from pi_system.protocols.ot.material import Material, unpack_material
+from pi_system.protocols.relu_dcf import DcfRelu
+from pi_system.protocols.relu_gc import GC
+from pi_system.protocols.relu_gmw import GMW
+from pi_system.protocols.square import SQUARE
+from pi_system.protocols.truncation import TruncationSpec, client_message_bytes, dealt, pairs
 from pi_system.ring.prg import Prg
 from pi_system.rpc import envelope
 from pi_system.rpc.frames import CONTROL, DATA, OPEN, FrameStream
@@ -164,7 +174,9 @@ def _model(data: bytes) -> None:
     parts = b"".join(len(part).to_bytes(8, "little") + part for part in (wrapped, masks))
     public = public_from_bytes(public_to_bytes(tiny_artifact())[:_MAGIC_BYTES] + parts)
     if sum(int(np.prod(node.shape)) for node in public.public.graph) < 1 << 16:
-        plan(public.public.graph, public.public.ring, public.masks)
+        for reveal in REVEALS:
+            with suppress(PiError):  # nor does every policy suit every width of logits
+                plan(public.public.graph, public.public.ring, public.masks, reveal)
         with suppress(PiError):  # rings beyond 59 bits are for other backends
             linear_plan(public)
 
@@ -296,12 +308,104 @@ def _base_ot_seeds() -> list[bytes]:
     return [b"\0" + point, b"\x80" + point, b"\0" + b"\1" + bytes(31), b"\0" + bytes(32)]
 
 
+class _Peer:
+    """A channel whose peer sends ``data``, over and over, in messages of the size that is expected."""
+
+    def __init__(self, data: bytes):
+        self._data, self._at = data or b"\0", 0
+
+    def send(self, data: object) -> None:
+        """Nobody reads it."""
+
+    def recv(self, nbytes: int) -> memoryview:
+        repeated = self._data * (nbytes // len(self._data) + 2)
+        start, self._at = self._at, (self._at + nbytes) % len(self._data)
+        return memoryview(repeated[start : start + nbytes])
+
+
+_GATE = GateSpec(count=45, ring_bits=59, comparison_bits=24, shift=10)
+_SQUARE_GATE = GateSpec(kind="square", count=45, ring_bits=59, comparison_bits=24, shift=0)
+_TRUNCATED = TruncationSpec(count=45, ring_bits=59, shift=12)
+_GATES = (GMW, GC, SQUARE)
+
+
+def _spec(gate: OtGate) -> GateSpec:
+    return _SQUARE_GATE if gate is SQUARE else _GATE
+
+
+def _gate_offline(data: bytes) -> None:
+    """A gate's offline phase, or a truncation's, with whatever a peer sends."""
+    choice, peer = data[0] if data else 0, _Peer(data[1:])
+    share, ends = Prg(SEED).ring(_GATE.count, 59), insecure_parties(SEED)
+    if choice % 4 == 3:
+        if choice & 4:
+            pairs.offline_server(_TRUNCATED, peer, ends[0], Prg(SEED))
+        else:
+            pairs.offline_client(_TRUNCATED, share, share, peer, ends[1], Prg(SEED))
+        return
+    gate = _GATES[choice % 4]
+    if choice & 4:
+        gate.offline_server(_spec(gate), peer, ends[0], Prg(SEED))
+    else:
+        gate.offline_client(_spec(gate), share, share, peer, ends[1], Prg(SEED))
+
+
+@cache
+def _material(index: int) -> tuple[Material, Material]:
+    gate, share, ends = _GATES[index], Prg(SEED).ring(_GATE.count, 59), insecure_parties(SEED)
+    found: tuple[Material, Material] = simulate(
+        lambda channel: gate.offline_server(_spec(gate), channel, ends[0], Prg(SEED)),
+        lambda channel: gate.offline_client(_spec(gate), share, share, channel, ends[1], Prg(SEED)),
+    )
+    return found
+
+
+def _gate_online(data: bytes) -> None:
+    """Both parties' gates, each with whatever its peer sends."""
+    choice, peer = data[0] if data else 0, _Peer(data[1:])
+    server, client = _dealt() if choice % 4 == 3 else _from_ots(choice % 4)
+    server.load(0, Prg(SEED).ring(_GATE.count, 59))
+    for exchange in range(server.round_trips):
+        client.reply(exchange, 0, _GATE.count, peer.recv(client.message_bytes(exchange, _GATE.count) + (choice >> 7)))
+        server.send(exchange, 0, _GATE.count)
+        server.work(exchange, 0, _GATE.count)
+        server.receive(exchange, 0, _GATE.count, peer.recv(server.reply_bytes(exchange, _GATE.count) + (choice >> 7)))
+    server.result()
+
+
+def _from_ots(index: int) -> tuple[ServerGate, ClientGate]:
+    gate, (mine, theirs) = _GATES[index], _material(index)
+    return gate.server_gate(_spec(gate), mine), gate.client_gate(_spec(gate), theirs)
+
+
+def _dealt() -> tuple[ServerGate, ClientGate]:
+    relu, share = DcfRelu(), Prg(SEED).ring(_GATE.count, 59)
+    key, corrections = relu.deal(_GATE, SEED, SEED, SEED)
+    masked = relu.receive_masked(_GATE, SEED, SEED, relu.mask_share(_GATE, SEED, SEED, share).data).view(np.uint8)
+    server = relu.server_gate(_GATE, seed=SEED, salt=SEED, key=key, corrections=corrections, masked=masked)
+    return server, relu.client_gate(_GATE, seed=SEED, salt=SEED, key=key, fresh_mask=share)
+
+
+def _truncation(data: bytes) -> None:
+    dealt.receive_correction(_TRUNCATED, memoryview(data))
+    dealt.receive_masked(_TRUNCATED, SEED, memoryview(data))
+
+
+def _meeting(data: bytes) -> None:
+    """The comparison of records of uses, of either side, with whatever the peer says."""
+    role = "server" if data[:1] < b"\x80" else "client"
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        fields = {"role": role, "digest": "d" * 64, "backend": "gmw", "pairing_id": "ab" * 16}
+        store = PairedStore(Path(folder), **fields, limit_bytes=1 << 30)
+        (meet_server if role == "server" else meet_client)(store, _Peer(data[1:]))
+
+
 TARGETS: dict[str, Target] = {
     "frames": Target(_frames, _frames_seeds),
     "client_envelope": Target(_client_envelope, _client_envelope_seeds),
     "server_envelope": Target(_server_envelope, _server_envelope_seeds),
     "public_model": Target(public_from_bytes, _public_seeds),
-    "dealer_request": Target(parse_request, lambda: [make_request(tiny_artifact(), "bit")]),
+    "dealer_request": Target(parse_request, lambda: [make_request(tiny_artifact(), "label")]),
     "model": Target(_model, _model_seeds),
     "profile": Target(_profile, _profile_seeds),
     "he_request": Target(_he_request, _he_seeds),
@@ -310,6 +414,10 @@ TARGETS: dict[str, Target] = {
     "material_file": Target(_material_file, _material_seeds),
     "gate_material": Target(_gate_material, lambda: [bytes(53)]),
     "base_ot": Target(_base_ot, _base_ot_seeds),
+    "gate_offline": Target(_gate_offline, lambda: [bytes([choice]) + SEED for choice in range(8)]),
+    "gate_online": Target(_gate_online, lambda: [bytes([choice]) + SEED for choice in range(4)]),
+    "truncation": Target(_truncation, lambda: [bytes(client_message_bytes(_TRUNCATED))]),
+    "meeting": Target(_meeting, lambda: [b"\0\1" + SEED, b"\x80" + SEED]),
 }
 
 

@@ -41,8 +41,8 @@ def test_list_names_what_is_unused(role, store):
     lines = run(role, store, "list").splitlines()
     nbytes = [f"{found.unused()[1]:,}" for found in all_stores(store, role)]
     assert lines == [
-        f"model {MODEL}, fss-bit, client {PAIRING[:16]}: 1 unused, {nbytes[0]} bytes",
-        f"model {MODEL}, gmw, client {PAIRING[:16]}: 2 unused, {nbytes[1]} bytes",
+        f"model {MODEL}, fss-logits, client {PAIRING[:16]}: 1 unused, {nbytes[0]} bytes",
+        f"model {MODEL}, gmw-logits, client {PAIRING[:16]}: 2 unused, {nbytes[1]} bytes",
     ]
 
 
@@ -51,26 +51,26 @@ def test_burn_all_deletes_this_side_and_the_next_meeting_the_other(role, store):
     (other,) = set(MAINS) - {role}
     output = run(role, store, "burn", "--all")
     assert output.endswith("3 unused inferences burned\n")
-    assert f"model {MODEL}, gmw, client {PAIRING[:16]}: 2 burned\n" in output
-    assert unused(store) == {(other, "gmw"): 2, (other, "fss-bit"): 1}
+    assert f"model {MODEL}, gmw-logits, client {PAIRING[:16]}: 2 burned\n" in output
+    assert unused(store) == {(other, "gmw-logits"): 2, (other, "fss-logits"): 1}
     assert run(role, store, "burn", "--all").endswith("0 unused inferences burned\n")
     for backend in ("gmw", "fss"):
         make_parties(backend, ARTIFACT, store)
     assert unused(store) == {}
     prepare(*make_parties("gmw", ARTIFACT, store), 1)
-    assert unused(store) == {("client", "gmw"): 1, ("server", "gmw"): 1}
+    assert unused(store) == {("client", "gmw-logits"): 1, ("server", "gmw-logits"): 1}
 
 
 @pytest.mark.parametrize(
     ("chosen", "left"),
     [
-        (("--backend", "gmw"), {"fss-bit": 1}),
-        (("--backend", "gc"), {"fss-bit": 1, "gmw": 2}),
+        (("--backend", "gmw-logits"), {"fss-logits": 1}),
+        (("--backend", "gc"), {"fss-logits": 1, "gmw-logits": 2}),
         (("--digest", ARTIFACT.public.digest.upper()), {}),
-        (("--digest", MODEL, "--backend", "fss-bit"), {"gmw": 2}),
-        (("--digest", "0" * 64), {"fss-bit": 1, "gmw": 2}),
+        (("--digest", MODEL, "--backend", "fss-logits"), {"gmw-logits": 2}),
+        (("--digest", "0" * 64), {"fss-logits": 1, "gmw-logits": 2}),
         (("--client", PAIRING[:4]), {}),
-        (("--client", "ffff"), {"fss-bit": 1, "gmw": 2}),
+        (("--client", "ffff"), {"fss-logits": 1, "gmw-logits": 2}),
     ],
 )
 def test_burn_takes_what_is_chosen(chosen, left, store):
@@ -91,7 +91,7 @@ def test_an_empty_store_has_nothing(tmp_path):
 
 
 def test_what_a_crash_left_half_written_is_deleted_and_caches_stay(store):
-    (folder,) = (found.folder for found in all_stores(store, "server") if found.backend == "gmw")
+    (folder,) = (found.folder for found in all_stores(store, "server") if found.backend == "gmw-logits")
     (folder / f".{'a' * 32}.ready.0.part").write_bytes(b"half")
     (folder / f"{'b' * 32}.used").write_bytes(b"taken and never loaded")
     run("server", store, "burn", "--all")
