@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import queue
+import resource
 import shutil
 import subprocess
 import sys
@@ -294,7 +295,11 @@ def main() -> int:
     survivors = [outcome for outcome in outcomes if outcome.survived is not None]
     for outcome in survivors:
         print(f"SURVIVED {outcome.name}: {outcome.survived}")
-    print(f"{len(outcomes) - len(survivors)} of {len(outcomes)} mutants killed, {time.monotonic() - started:.0f} s")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(
+        f"{len(outcomes) - len(survivors)} of {len(outcomes)} mutants killed, {time.monotonic() - started:.0f} s, "
+        f"{used.ru_utime + used.ru_stime:.0f} s of CPU"
+    )
     return 1 if survivors else 0
 
 

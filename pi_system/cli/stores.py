@@ -42,7 +42,7 @@ def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> clic
     @store.command("list")
     @_options
     def list_stores(store: Path | None, **chosen: str) -> None:
-        """List unused material by model, backend and client."""
+        """List unused material by model, backend, what it reveals, and client."""
         for found in _chosen(folder_of(store), role, **chosen):
             count, nbytes = found.unused()
             click.echo(f"{_described(found)}: {count} unused, {nbytes:,} bytes")
@@ -82,4 +82,6 @@ def _burn(found: Stored) -> int:
 
 
 def _described(found: Stored) -> str:
-    return f"model {found.model[:_SHOWN_DIGITS]}, {found.backend}, client {found.client[:_SHOWN_DIGITS]}"
+    return (
+        f"model {found.model[:_SHOWN_DIGITS]}, {found.backend}, {found.reveal}, client {found.client[:_SHOWN_DIGITS]}"
+    )

@@ -16,13 +16,15 @@ class Stored:
 
     Attributes:
         model: the first 32 hexadecimal digits of the artifact's digest.
-        backend: its name, with the variant of the comparison.
+        backend: its name.
+        reveal: what the material was prepared to open.
         client: the client's pairing id, 32 hexadecimal digits.
         folder: where it lies.
     """
 
     model: str
     backend: str
+    reveal: str
     client: str
     folder: Path
 
@@ -46,4 +48,6 @@ def all_stores(root: Path, role: str) -> Iterator[Stored]:
     """The stores of ``role`` under ``root``, in order; none if there is no such folder."""
     for folder in sorted((root / role).glob("*/*/*/")):
         if len(folder.name) == 32:  # beside them lies what is kept once a model
-            yield Stored(model=folder.parents[1].name, backend=folder.parent.name, client=folder.name, folder=folder)
+            backend, _, reveal = folder.parent.name.partition("-")
+            model, client = folder.parents[1].name, folder.name
+            yield Stored(model=model, backend=backend, reveal=reveal, client=client, folder=folder)

@@ -1,6 +1,7 @@
 """What is on disk before which byte is sent: a power cut at any moment loses at most work, never a mark of a use."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -100,6 +101,8 @@ def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(log, monkey
     def server_writes(stream, envelope):
         if envelope.WhichOneof("message") == "ready":
             seen.append("ready")
+            time.sleep(0.3)  # a client that does not wait for this message would have gone on by now
+            log.check(tmp_path / "client", before["client"] + 1, "uses")
             log.check(tmp_path / "server", 1, ".used")
             log.check(tmp_path / "server", before["server"] + 1, "uses")
         write(stream, envelope)
@@ -111,9 +114,9 @@ def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(log, monkey
         send(channel, data)
 
     write, send = client_session.write, GrpcChannel.send
-    server, port = serve_streams("127.0.0.1:0", {SESSION_METHOD: serve}, {}, timeout_s=30.0, max_streams=1)
+    server, port = serve_streams("127.0.0.1:0", {SESSION_METHOD: serve}, {}, timeout_s=15.0, max_streams=1)
     try:
-        endpoint = Endpoint(server=f"127.0.0.1:{port}", dealer=None, store_dir=tmp_path, timeout_s=30.0)
+        endpoint = Endpoint(server=f"127.0.0.1:{port}", dealer=None, store_dir=tmp_path, timeout_s=15.0)
         config = SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16))
         with ClientSession(endpoint, config) as session:
             session.prepare(1)

@@ -144,6 +144,16 @@ def test_both_put_back_to_different_moments_are_found(blocks, older, tmp_path):
     assert not list(store.rglob("*.ready"))
 
 
+def test_records_of_two_epochs_do_not_fit_whatever_their_numbers(blocks, tmp_path):
+    for root in ("store", "other"):
+        prepare(*make_parties("gmw", ARTIFACT, tmp_path / root), 1)
+    replaced(tmp_path / "store" / "client", tmp_path / "other" / "client")
+    server, client = make_parties("gmw", ARTIFACT, tmp_path / "store")
+    assert not list((tmp_path / "store").rglob("*.ready"))
+    prepare(server, client, 1)
+    infer(server, client, PICTURES[:1])
+
+
 @pytest.mark.parametrize("lost", ROLES)
 def test_a_store_that_is_lost_costs_the_others_half_and_no_more(lost, tmp_path):
     server, client = make_parties("gmw", ARTIFACT, tmp_path)

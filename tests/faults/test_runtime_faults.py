@@ -47,9 +47,9 @@ def test_infer_needs_a_reservation_and_uses_it_up(parties):
     server.reserve(ids)
     run_parties(lambda channel: server.infer(ids, channel), lambda channel: client.infer(PICTURE, ids, channel))
     with pytest.raises(LocalProtocolError):
-        server.infer(ids, memory_pair()[0])
+        server.infer(ids, memory_pair(1.0)[0])
     with pytest.raises(LocalProtocolError):
-        client.infer(PICTURE, ids, memory_pair()[0])
+        client.infer(PICTURE, ids, memory_pair(1.0)[0])
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 257])

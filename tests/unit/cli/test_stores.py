@@ -41,8 +41,8 @@ def test_list_names_what_is_unused(role, store):
     lines = run(role, store, "list").splitlines()
     nbytes = [f"{found.unused()[1]:,}" for found in all_stores(store, role)]
     assert lines == [
-        f"model {MODEL}, fss, client {PAIRING[:16]}: 1 unused, {nbytes[0]} bytes",
-        f"model {MODEL}, gmw, client {PAIRING[:16]}: 2 unused, {nbytes[1]} bytes",
+        f"model {MODEL}, fss, logits, client {PAIRING[:16]}: 1 unused, {nbytes[0]} bytes",
+        f"model {MODEL}, gmw, logits, client {PAIRING[:16]}: 2 unused, {nbytes[1]} bytes",
     ]
 
 
@@ -51,7 +51,7 @@ def test_burn_all_deletes_this_side_and_the_next_meeting_the_other(role, store):
     (other,) = set(MAINS) - {role}
     output = run(role, store, "burn", "--all")
     assert output.endswith("3 unused inferences burned\n")
-    assert f"model {MODEL}, gmw, client {PAIRING[:16]}: 2 burned\n" in output
+    assert f"model {MODEL}, gmw, logits, client {PAIRING[:16]}: 2 burned\n" in output
     assert unused(store) == {(other, "gmw"): 2, (other, "fss"): 1}
     assert run(role, store, "burn", "--all").endswith("0 unused inferences burned\n")
     for backend in ("gmw", "fss"):
