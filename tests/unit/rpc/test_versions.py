@@ -30,6 +30,7 @@ def meet():
             "protocol_version": PROTOCOL_VERSION,
             "artifact_digest": tiny_artifact().public.digest,
             "public_model_bytes": len(model),
+            "reveal": "label",
         }
 
         def greet(stream):
