@@ -37,7 +37,7 @@ NETWORKS = (
     LINKED,
     "resnet18:m=16,depth=10-10-10-10,size=64",  # gates of several chunks
     "resnet18:m=16",
-    "hrn-3x3x3x:m=16/keep=34",  # many multiply-accumulates, few ReLUs, local truncation and so 64-bit words
+    "hrn-3x3x3x:m=16/keep=34",  # many multiply-accumulates, few ReLUs
     "resnet18:m=16/relus=40000",  # pixel masks
     "resnet18:m=16/square",
 )

@@ -23,10 +23,16 @@ class Layout:
 
     @classmethod
     def of(cls, sections: Iterable[tuple[str, int]]) -> "Layout":
-        """Lay out (name, bytes) sections one after the other, each aligned."""
+        """Lay out (name, bytes) sections one after the other, each aligned.
+
+        Raises:
+            ValueError: two sections have one name.
+        """
         offsets: dict[str, tuple[int, int]] = {}
         end = 0
         for name, size in sections:
+            if name in offsets:
+                raise ValueError(f"expected a name a section, found two of {name}")
             offsets[name] = (end, size)
             end += -(-size // _ALIGN) * _ALIGN
         return cls(offsets, max(end, _ALIGN))

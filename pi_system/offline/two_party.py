@@ -58,7 +58,9 @@ def server_layout(schedule: Schedule, relu: OtGate, ring: Ring) -> Layout:
     sections = [("seed", SEED_BYTES)]
     for step in schedule.steps:
         if isinstance(step, Gate):
-            sections.append((step.name, material_bytes(gate_protocol(step.spec, relu).server_shapes(step.spec))))
+            sections.append(
+                (f"{step.name}/material", material_bytes(gate_protocol(step.spec, relu).server_shapes(step.spec)))
+            )
         elif isinstance(step, Truncation):
             sections += step.sections(ring)
         elif isinstance(step, Remask):
@@ -71,7 +73,9 @@ def client_layout(schedule: Schedule, relu: OtGate, ring: Ring) -> Layout:
     sections = [("seed", SEED_BYTES)]
     for step in schedule.steps:
         if isinstance(step, Gate):
-            sections.append((step.name, material_bytes(gate_protocol(step.spec, relu).client_shapes(step.spec))))
+            sections.append(
+                (f"{step.name}/material", material_bytes(gate_protocol(step.spec, relu).client_shapes(step.spec)))
+            )
         elif isinstance(step, Output):
             sections.append(("output", step.count * ring.itemsize))
     return Layout.of(sections)
@@ -86,7 +90,7 @@ def prepare_server(
         if isinstance(step, Gate):
             protocol = gate_protocol(step.spec, relu)
             material = protocol.offline_server(step.spec, client, ots, prg.child("gate", step.name))
-            bundle.fill(step.name, pack_material(material, protocol.server_shapes(step.spec)))
+            bundle.fill(f"{step.name}/material", pack_material(material, protocol.server_shapes(step.spec)))
         elif isinstance(step, Truncation):
             offset, correction = pairs.offline_server(step.spec, client, ots, prg.child("gate", step.name))
             bundle.fill(f"{step.name}/offset", wire(offset))
@@ -185,7 +189,7 @@ class _ClientWalk(_Fresh):
         share, mask = self.ring.reduce(np.ascontiguousarray(flat)), self._fresh(name, spec.count)
         prg, protocol = self._prg.child("gate", name), gate_protocol(spec, self._relu)
         material = protocol.offline_client(spec, share, mask, self._server, self._ots, prg)
-        self._bundle.fill(name, pack_material(material, protocol.client_shapes(spec)))
+        self._bundle.fill(f"{name}/material", pack_material(material, protocol.client_shapes(spec)))
         return mask.reshape(1, -1)
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:

@@ -74,7 +74,9 @@ class TwoPartyServer(ServerParty):
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ServerGate:
         """Party 0's gate with its section of the bundle."""
         protocol = gate_protocol(spec, self._relu)
-        return protocol.server_gate(spec, unpack_material(bundle.section(name).data, protocol.server_shapes(spec)))
+        return protocol.server_gate(
+            spec, unpack_material(bundle.section(f"{name}/material").data, protocol.server_shapes(spec))
+        )
 
 
 class TwoPartyClient(ClientParty):
@@ -110,7 +112,9 @@ class TwoPartyClient(ClientParty):
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ClientGate:
         """Party 1's gate with its section of the bundle."""
         protocol = gate_protocol(spec, self._relu)
-        return protocol.client_gate(spec, unpack_material(bundle.section(name).data, protocol.client_shapes(spec)))
+        return protocol.client_gate(
+            spec, unpack_material(bundle.section(f"{name}/material").data, protocol.client_shapes(spec))
+        )
 
 
 def _linear_prg(seed: PartySeed) -> Prg:

@@ -1,0 +1,93 @@
+"""What did a change cost online? Runs of benchmarks/latency.py at two commits, taken alternately, side by side.
+
+    python benchmarks/before_after.py benchmarks/results/truncation
+
+The folder holds ``before-1.json``, ``after-1.json``, ``before-2.json``, ...: each pair is one round, measured one right
+after the other on the same machine with the same options. A ratio is the median over rounds of after / before, each of
+a round's medians; beside it the lowest and the highest round. Bytes are counted, not sampled.
+
+Writes the table into docs/results.md, between its marks, and prints it.
+"""
+
+import json
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import click
+
+from pi_system.cli.errors import PiCommand
+
+DOCUMENT: Final = Path(__file__).resolve().parents[1] / "docs" / "results.md"
+BEGIN, END = "<!-- benchmarks/before_after.py: begin -->", "<!-- end -->"
+Key = tuple[str, int, str, str]
+
+
+def rounds(folder: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The pairs of reports in ``folder``. Raises ClickException unless there is one and each has its other half."""
+    before = sorted(folder.glob("before-*.json"))
+    after = [path.with_name(path.name.replace("before", "after")) for path in before]
+    if not before or not all(path.exists() for path in after):
+        raise click.ClickException(f"{folder}: expected before-N.json and after-N.json, one of each a round")
+    return [(json.loads(b.read_text()), json.loads(a.read_text())) for b, a in zip(before, after, strict=True)]
+
+
+def table(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
+    """The comparison as Markdown, a line for each network, backend and link."""
+    sides = [[_by_key(report) for report in pair] for pair in pairs]
+    before, after = pairs[0]
+    lines = [
+        f"Commits `{before['environment']['git_sha']}` and `{after['environment']['git_sha']}`, {len(pairs)} rounds of "
+        f"{before['repeat']} inferences, {after['environment']['date'][:10]}:",
+        "",
+        "| network | ReLUs | link | backend | online ms before | after | ratio (lowest, highest round) "
+        "| bytes a ReLU before | after | ratio |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for key in sides[0][0]:
+        old, new = ([side[i][key] for side in sides] for i in (0, 1))
+        ratios = [_ms(b) and _ms(a) / _ms(b) for b, a in zip(old, new, strict=True)]
+        nbytes = [rows[0]["bytes_per_relu"] for rows in (old, new)]
+        name, relus, link, backend = key
+        lines.append(
+            f"| {name} | {relus:,} | {link} | `{backend}` | {median(map(_ms, old)):.1f} | {median(map(_ms, new)):.1f} "
+            f"| {median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f}) "
+            f"| {nbytes[0]:.2f} | {nbytes[1]:.2f} | {nbytes[1] / nbytes[0]:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def _ms(row: dict[str, Any]) -> float:
+    """A row's median online milliseconds."""
+    return float(row["online_ms"]["median"])
+
+
+def _by_key(report: dict[str, Any]) -> dict[Key, dict[str, Any]]:
+    """Rows by network, ReLUs, link, backend."""
+    relus = {n["network"]: n["relus"] for n in report["networks"]}
+    return {(r["network"], relus[r["network"]], r["link"], r["backend"]): r for r in report["results"]}
+
+
+def with_table(document: str, text: str) -> str:
+    """``document`` with ``text`` between its marks. Raises ClickException without them."""
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise click.ClickException(f"{DOCUMENT}: expected {BEGIN} and {END}")
+    return f"{before}{begin}\n{text}\n{end}{after}"
+
+
+@click.command(cls=PiCommand)
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def main(folder: Path) -> None:
+    """Compare the runs of two commits."""
+    text = table(rounds(folder))
+    DOCUMENT.write_text(with_table(DOCUMENT.read_text(), text))
+    click.echo(text)
+
+
+if __name__ == "__main__":
+    main()
