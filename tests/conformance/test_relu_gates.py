@@ -38,9 +38,10 @@ def _top(bits, shift):
 
 
 def _values(bits, shift, count):
-    """Signed values of the whole allowed range, extremes and neighbours of zero first."""
-    top = _top(bits, shift)
-    edges = np.array([0, min(1, top), -min(1, top), top, -top, top - 1, 1 - top, top // 2, -(top // 2)])
+    """Signed values of the whole allowed range, extremes, neighbours of zero and halves of an ulp first."""
+    top, half = _top(bits, shift), 1 << shift >> 1
+    edges = np.array([0, 1, -1, top, -top, top - 1, 1 - top, top // 2, -(top // 2), half, -half, 3 * half, -3 * half])
+    edges = edges[np.abs(edges) <= top]
     drawn = Prg(SEED).child(bits).ring(count, 64).astype(np.int64) % (2 * top + 1) - top
     return np.concatenate([edges, drawn])[:count]
 

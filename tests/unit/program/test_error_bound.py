@@ -4,8 +4,10 @@ from noisy_interpreter import noisy_logits
 from random_networks import random_small_artifact
 from tiny_artifact import tiny_artifact
 
+from pi_system.artifact.graph import Flatten, Graph, Input, Linear, Relu
+from pi_system.artifact.ring_config import RingConfig
 from pi_system.export.random import random_pictures
-from pi_system.program.error_bound import artifact_ulp_bound
+from pi_system.program.error_bound import artifact_ulp_bound, ulp_bound
 from pi_system.program.fixed_point import fixed_logits
 
 
@@ -20,6 +22,26 @@ def test_bound_of_a_small_network_by_hand() -> None:
     found = artifact_ulp_bound(artifact)
     assert (expected <= found).all()
     assert (found <= expected + 1).all()
+
+
+def test_a_rounding_can_go_either_way_at_every_position() -> None:
+    """Two positions, weights 1000 and -1000: one rounded up, the other down, is 2000 ulps away."""
+    nodes = (
+        Input(name="input", inputs=(), shape=(1, 1, 2)),
+        Relu(name="relu", inputs=("input",), shape=(1, 1, 2), active=2),
+        Flatten(name="flatten", inputs=("relu",), shape=(2,)),
+        Linear(name="fc", inputs=("flatten",), shape=(1,), in_features=2),
+    )
+    ring = RingConfig(
+        ring_bits=32,
+        logit_bits=24,
+        frac_bits={"input": 4, "relu": 1, "flatten": 1, "fc": 11},
+        weight_frac_bits={"fc": 10},
+        comparison_bits={"relu": 8},
+    )
+    weights = {"fc.weight": np.array([[1000, -1000]]), "fc.bias": np.zeros(1, np.int64)}
+    (found,) = ulp_bound(Graph(nodes=nodes), ring, {}, weights)
+    assert 2000 <= found <= 2001
 
 
 @pytest.mark.parametrize("extreme", [-1, 0, 1])

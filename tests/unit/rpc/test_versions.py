@@ -8,7 +8,7 @@ from tiny_artifact import tiny_artifact
 
 from pi_system._proto.v1.control_pb2 import ServerEnvelope, ServerHello
 from pi_system.artifact.store import public_to_bytes
-from pi_system.errors import ArtifactDigestError, ConfigError
+from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolError
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.envelope import PROTOCOL_VERSION, read_client, write
 from pi_system.rpc.frames import DATA
@@ -67,3 +67,9 @@ def test_a_model_that_is_not_the_announced_one_is_refused(meet):
 def test_the_same_server_without_a_lie_is_taken(meet):
     with meet() as session:
         assert session.public.public.digest == tiny_artifact().public.digest
+
+
+@pytest.mark.parametrize("granted", ["", "everything"])
+def test_a_server_that_grants_what_does_not_exist_is_left(meet, granted):
+    with pytest.raises(RemoteProtocolError, match="granted"):
+        meet(reveal=granted)
