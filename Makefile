@@ -26,7 +26,7 @@ check: $(READY)
 golden: $(READY)
 	$(BIN)/python tests/support/transcripts.py
 
-# Small changes that must make a test fail: `make mutants ONLY='ot-* store-take'`, RESUME=1 leaves out what was killed.
+# Small changes that must make a test fail: `make mutants ONLY='ot-* store-*'`, RESUME=1 leaves out what was killed.
 mutants: $(READY)
 	$(BIN)/python scripts/mutants.py $(if $(RESUME),--resume) $(ONLY)
 

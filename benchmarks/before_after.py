@@ -3,8 +3,9 @@
     python benchmarks/before_after.py benchmarks/results/truncation
 
 The folder holds ``before-1.json``, ``after-1.json``, ``before-2.json``, ...: each pair is one round, measured one right
-after the other on the same machine with the same options. A ratio is the median over rounds of after / before, each of
-a round's medians; beside it the lowest and the highest round. Bytes are counted, not sampled.
+after the other on the same machine with the same options; a round may leave out networks. A ratio is the median over
+rounds of after / before, each of a round's medians; beside it the lowest and the highest round. Bytes are counted, not
+sampled.
 
 Writes the table into docs/results.md, between its marks, and prints it.
 """
@@ -40,20 +41,22 @@ def table(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
     sides = [[_by_key(report) for report in pair] for pair in pairs]
     before, after = pairs[0]
     lines = [
-        f"Commits `{before['environment']['git_sha']}` and `{after['environment']['git_sha']}`, {len(pairs)} rounds of "
-        f"{before['repeat']} inferences, {after['environment']['date'][:10]}:",
+        f"Commits `{before['environment']['git_sha']}` and `{after['environment']['git_sha']}`, rounds of "
+        f"{min(b['repeat'] for b, _ in pairs)} to {max(b['repeat'] for b, _ in pairs)} inferences, "
+        f"{after['environment']['date'][:10]}:",
         "",
-        "| network | ReLUs | link | backend | online ms before | after | ratio (lowest, highest round) "
+        "| network | ReLUs | link | backend | rounds | online ms before | after | ratio (lowest, highest round) "
         "| bytes a ReLU before | after | ratio |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for key in sides[0][0]:
-        old, new = ([side[i][key] for side in sides] for i in (0, 1))
-        ratios = [_ms(b) and _ms(a) / _ms(b) for b, a in zip(old, new, strict=True)]
+        old, new = ([side[i][key] for side in sides if key in side[0]] for i in (0, 1))
+        ratios = [_ms(a) / _ms(b) for b, a in zip(old, new, strict=True)]
         nbytes = [rows[0]["bytes_per_relu"] for rows in (old, new)]
         name, relus, link, backend = key
         lines.append(
-            f"| {name} | {relus:,} | {link} | `{backend}` | {median(map(_ms, old)):.1f} | {median(map(_ms, new)):.1f} "
+            f"| {name} | {relus:,} | {link} | `{backend}` | {len(old)} "
+            f"| {median(map(_ms, old)):.1f} | {median(map(_ms, new)):.1f} "
             f"| {median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f}) "
             f"| {nbytes[0]:.2f} | {nbytes[1]:.2f} | {nbytes[1] / nbytes[0]:.3f} |"
         )

@@ -2,6 +2,7 @@
 
     PiError                            1
       ConfigError                     10  bad or mismatching parameters (names field, value, allowed)
+        RevealError                   12  a client asks for more than the server reveals
       InputError                      11  a user's input (picture, path, data set) cannot be used
       ArtifactError                   20  an exported model cannot be read
         UnsupportedLayerError         21  a layer that export does not support, by name
@@ -47,6 +48,7 @@ __all__ = [
     "PiError",
     "ProtocolError",
     "RemoteProtocolError",
+    "RevealError",
     "UnsupportedLayerError",
 ]
 
@@ -61,6 +63,12 @@ class ConfigError(PiError):
     """A parameter is bad, or the two parties' parameters differ."""
 
     exit_code = 10
+
+
+class RevealError(ConfigError):
+    """A client asks for more than the server's policy reveals."""
+
+    exit_code = 12
 
 
 class InputError(PiError):

@@ -275,6 +275,8 @@ def main() -> int:
         return 1 if wrong else 0
     if options.only:
         mutants = [m for m in mutants if any(fnmatch(m.name, pattern) for pattern in options.only)]
+        if not mutants:
+            raise SystemExit(f"expected the name of a mutant or a pattern of names, found {' '.join(options.only)}")
     done: dict[str, str] = json.loads(STATE.read_text()) if STATE.exists() else {}
     if options.resume:
         mutants = [m for m in mutants if done.get(m.name) != m.fingerprint()]

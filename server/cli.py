@@ -13,7 +13,7 @@ from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal,
 from pi_system.cli.stores import store_commands
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.keys import VALID_DAYS, write_keys
-from pi_system.rpc.registry import BACKENDS
+from pi_system.rpc.registry import BACKENDS, SERVED_BY_DEFAULT
 from pi_system.rpc.tls import ROLES
 from pi_system.rpc.transport import check_address
 from server.options import ServerOptions
@@ -37,7 +37,11 @@ def main() -> None:
 @click.option("--listen", default="127.0.0.1:7100", show_default=True, help="HOST:PORT; port 0: any free one.")
 @click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT")
 @click.option(
-    "--backend", "allowed", multiple=True, type=click.Choice(list(BACKENDS)), help="Allow only these (default: all)."
+    "--backend",
+    "allowed",
+    multiple=True,
+    type=click.Choice(list(BACKENDS)),
+    help="Allow only these (default: all but crypten, the baseline, whose logits tell weights).",
 )
 @click.option("--max-sessions", default=4, show_default=True, type=click.IntRange(1, 256), help="Sessions at once.")
 @click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material.")
@@ -79,7 +83,7 @@ def serve(
         listen=listen,
         dealer=check_address(dealer),
         store_dir=_store_folder(store),
-        allowed=allowed or tuple(BACKENDS),
+        allowed=allowed or SERVED_BY_DEFAULT,
         max_sessions=max_sessions,
         insecure_provider=insecure_provider,
         profile=allow_profile,

@@ -118,7 +118,7 @@ class MaxPool2d(_NodeBase):
 
 
 class Truncate(_NodeBase):
-    """Drop fraction bits at a place without ReLU: identity on real numbers, a local shift on shares."""
+    """Drop fraction bits at a place without ReLU: identity on real numbers, rounding to a neighbour in the ring."""
 
     op: Literal["truncate"] = "truncate"
 

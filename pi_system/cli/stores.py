@@ -1,6 +1,6 @@
 """``store list`` and ``store burn`` of client and server: what was prepared and not used."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -8,16 +8,33 @@ import click
 from pi_system.cli.errors import PiGroup
 from pi_system.errors import ConfigError, InputError
 from pi_system.offline.stores import Stored, all_stores
+from pi_system.rpc.registry import BACKENDS
 from pi_system.rpc.tls import Role
 
 __all__ = ["store_commands"]
 
 _SHOWN_DIGITS = 16
+
+
+class Hexadecimal(click.ParamType[str]):
+    """The beginning of a digest or an id."""
+
+    name = "hex"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Lower case. A usage error for anything but hexadecimal digits."""
+        if not set(value.lower()) <= set("0123456789abcdef"):
+            self.fail(f"expected hexadecimal digits, found {value[:40]}", param, ctx)
+        return value.lower()
+
+
 _OPTIONS = (
     click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material."),
-    click.option("--digest", default="", help="Only models whose digest starts with this (hex)."),
-    click.option("--backend", default="", help="Only this backend, as `store list` names it."),
-    click.option("--client", default="", help="Only clients whose id starts with this (hex)."),
+    click.option("--digest", default="", type=Hexadecimal(), help="Only models whose digest starts with this (hex)."),
+    click.option(
+        "--backend", default="", type=click.Choice(["", *BACKENDS]), show_choices=False, help="Only this one."
+    ),
+    click.option("--client", default="", type=Hexadecimal(), help="Only clients whose id starts with this (hex)."),
 )
 
 
@@ -62,16 +79,26 @@ def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> clic
             count = _burn(found)
             total += count
             click.echo(f"{_described(found)}: {count} burned")
-        click.echo(f"{total} unused inferences burned")
+        click.echo(f"{total} unused inferences burned in {folder_of(store)}")
 
     return store
 
 
-def _chosen(root: Path, role: Role, *, digest: str, backend: str, client: str) -> Iterator[Stored]:
-    for found in all_stores(root, role):
-        named = found.model.startswith(digest.lower()[: len(found.model)]) and found.client.startswith(client.lower())
-        if named and backend in ("", found.backend):
-            yield found
+def _chosen(root: Path, role: Role, *, digest: str, backend: str, client: str) -> list[Stored]:
+    """Raises InputError where there is nothing to choose from, or nothing is chosen: a burn must not miss silently."""
+    stores = list(all_stores(root, role))
+    if not stores:
+        raise InputError(f"{root}: expected material that a {role} prepared (--store FOLDER), found none")
+    chosen = [
+        found
+        for found in stores
+        if found.model.startswith(digest[: len(found.model)])
+        and found.client.startswith(client)
+        and backend in ("", found.backend)
+    ]
+    if not chosen:
+        raise InputError(f"{root}: expected material of that model, backend and client; found {len(stores)} others")
+    return chosen
 
 
 def _burn(found: Stored) -> int:

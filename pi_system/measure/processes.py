@@ -18,6 +18,7 @@ from typing import IO, Any, Final
 
 from pi_system.errors import PeerUnavailableError
 from pi_system.program.reveal import Reveal
+from pi_system.rpc.registry import BACKENDS
 
 __all__ = ["RunningProgram", "child_environment", "end_group", "party_cores", "pinned", "start_dealer", "start_server"]
 
@@ -129,7 +130,7 @@ def start_server(
         artifact: folder of the model.
         dealer: HOST:PORT of the dealer.
         folder: for its log and its store; made if needed.
-        backends: allowed ones; none: all.
+        backends: allowed ones; none: all, the baseline too.
         max_sessions: sessions at once.
         timeout_s: how long it waits for a silent client.
         allow_profile: it gives its half of profiles.
@@ -149,7 +150,7 @@ def start_server(
     arguments += ["--timeout", str(timeout_s), "--reveal", reveal, *_link("server", keys)]
     if allow_profile:
         arguments.append("--allow-profile")
-    for backend in backends:
+    for backend in backends or BACKENDS:
         arguments += ["--backend", backend]
     with _program("pi-server", arguments, folder, core, threads, prefix, startup_timeout_s) as running:
         yield running

@@ -3,9 +3,10 @@
 A file can be put back with its name, content, owner, mode and times; the moment at which the file system made it
 cannot. So a file that holds its own moment of birth knows that it was copied: by cp, rsync or tar, in place or anew,
 from a backup or to another machine. What copies blocks (a snapshot of a volume rolled back, a cloned disk) takes the
-birth along; of those only a clone under another machine id is seen.
+birth along; of those only a clone under another machine id is seen. So does an overlay whose upper layer is thrown
+away: a file of its lower layer, the store in a container's image, is born when the image was.
 
-Linux tells the birth through statx(2), on ext4, XFS, btrfs, tmpfs and overlays of them; where there is none, the
+Linux tells the birth through statx(2), on ext4, XFS, btrfs and tmpfs; where there is none, the
 inode's number stands in, which a copy may get again by chance.
 """
 

@@ -11,7 +11,7 @@ from pi_system.backends.base import ClientRuntime, Deal, ServerRuntime
 from pi_system.errors import ConfigError
 from pi_system.rpc.session_config import SessionConfig
 
-__all__ = ["BACKENDS", "DEFAULT_BACKEND", "Backend", "Backends", "RuntimeOptions", "find_backend"]
+__all__ = ["BACKENDS", "DEFAULT_BACKEND", "SERVED_BY_DEFAULT", "Backend", "Backends", "RuntimeOptions", "find_backend"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,8 @@ BACKENDS: Final[Backends] = {
     "fss": "pi_system.rpc.fss_backend",
     "crypten": "pi_system.rpc.crypten_backend",
 }
+SERVED_BY_DEFAULT: Final = tuple(name for name in BACKENDS if name != "crypten")
+"""What a server offers unless told: not the baseline, whose truncation tells weights to a client that sees logits."""
 
 
 DEFAULT_BACKEND: Final = "gmw"

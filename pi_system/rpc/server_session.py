@@ -13,7 +13,7 @@ from pi_system.backends.base import PairedRuntime, ServerRuntime
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import OFF, LayerWatch
 from pi_system.channel.shaped import parse_link, shape
-from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolError
+from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolError, RevealError
 from pi_system.program.reveal import Reveal, tells_more
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.dealer_link import DealerDialer
@@ -65,7 +65,7 @@ class SessionHost:
     hello_s: float = HELLO_S
 
     def agree(self, config: SessionConfig) -> SessionConfig:
-        """The session's configuration. Raises ConfigError or ArtifactDigestError for what is not offered here."""
+        """The session's configuration. Raises ConfigError, RevealError or ArtifactDigestError: not offered."""
         if config.backend not in self.allowed:
             raise ConfigError(
                 f"backend: expected one the server allows ({', '.join(self.allowed)}), found {config.backend[:40]!r}"
@@ -73,7 +73,7 @@ class SessionHost:
         if config.insecure_provider and not self.insecure_provider:
             raise ConfigError("insecure provider: the server was not started with --insecure-provider")
         if config.reveal != "" and tells_more(config.reveal, self.reveal):
-            raise ConfigError(
+            raise RevealError(
                 f"reveal: expected at most {self.reveal}, this server's policy (pi-server serve --reveal), "
                 f"found {config.reveal} asked for"
             )

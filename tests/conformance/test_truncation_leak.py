@@ -16,6 +16,7 @@ from mlp_artifact import CLASSES, HIDDEN, SHIFT, mlp_artifact
 from parties import make_parties, prepare, reserve, run_parties
 from scipy import stats
 
+from pi_system.artifact import Artifact
 from pi_system.offline import client as fss_client
 from pi_system.offline import two_party
 from pi_system.program.fixed_point import fixed_logits
@@ -148,3 +149,23 @@ def test_the_regression_would_see_local_truncation():
     features = (client & ((1 << SHIFT) - 1)) / (1 << SHIFT) - 0.5
     logits = error @ weights.T
     assert (_explained(features, logits) < ALARM / CLASSES).all()
+
+
+def test_a_failed_truncation_tells_a_column_of_weights(tmp_path):
+    """The documented limit: why ``truncation_log2`` is bounded. In a ring far too narrow 3 % of the runs fail."""
+    artifact, bits, runs = mlp_artifact("skipped"), 30, 900
+    ring = artifact.public.ring.model_copy(update={"ring_bits": bits, "truncation_log2": -1.0})
+    narrow = Artifact.create(
+        name="narrow",
+        graph=artifact.public.graph,
+        ring=ring,
+        preprocess=artifact.public.preprocess,
+        masks=artifact.masks,
+        weights=artifact.weights,
+    )
+    expected, _ = fixed_logits(artifact, PICTURE)
+    moved = (_repeat("fss", narrow, runs, tmp_path) - expected) / 2.0 ** (bits - SHIFT)
+    columns = {tuple(row) for row in np.rint(np.rint(artifact.weights["fc.weight"] * 64).T).astype(int)}
+    failed = [tuple(row) for row in np.rint(moved[np.abs(moved).max(axis=1) > 0.5]).astype(int)]
+    assert failed
+    assert any(row in columns or tuple(-v for v in row) in columns for row in failed)

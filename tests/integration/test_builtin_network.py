@@ -54,11 +54,16 @@ def test_cards_are_shown_and_unknown_names_listed():
 @pytest.mark.slow
 def test_a_photo_is_classified_without_any_training(photo, tmp_path):
     serve = ("-m", "server.cli", "serve", "--artifact", "builtin:cifar10", "--listen", "127.0.0.1:0", "--insecure")
-    with started(*serve, "--backend", "gmw", "--reveal", "scores", "--store", str(tmp_path / "server")) as (_, address):
+    with started(*serve, "--reveal", "scores", "--store", str(tmp_path / "server")) as (_, address):
         infer = [sys.executable, "-m", "client.cli", "infer", str(photo), "--server", address, "--insecure", "--json"]
         infer += ["--backend", "gmw", "--store", str(tmp_path / "client")]
         done = subprocess.run(infer, capture_output=True, text=True, cwd=ROOT, timeout=120)
+        baseline = subprocess.run(
+            [*infer, "--backend", "crypten"], capture_output=True, text=True, cwd=ROOT, timeout=120
+        )
     assert done.returncode == 0, done.stderr
+    assert baseline.returncode == 10, baseline.stderr
+    assert "expected one the server allows (gmw, gc, fss), found 'crypten'" in baseline.stderr
     result = json.loads(done.stdout)
     (prediction,), step = result["predictions"], result["score_step"]
     artifact = load(artifact_folder("cifar10"))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from PIL import Image
-from processes import ROOT, started
+from processes import ALL_BACKENDS, ROOT, started
 from scaled_artifact import relu_artifact
 
 from pi_system.artifact import save
@@ -39,7 +39,17 @@ def dealer():
 def serving(folder, dealer, *arguments):
     fixed = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--store", f"{folder}/server-store"]
     with started(
-        "-m", "server.cli", "serve", *fixed, "--insecure", "--reveal", "logits", "--dealer", dealer, *arguments
+        "-m",
+        "server.cli",
+        "serve",
+        *fixed,
+        *ALL_BACKENDS,
+        "--insecure",
+        "--reveal",
+        "logits",
+        "--dealer",
+        dealer,
+        *arguments,
     ) as (_, address):
         yield lambda *options: subprocess.run(
             [sys.executable, "-m", "client.cli", "infer", "a.png", "--json", "--insecure", *options],

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from processes import ROOT, started
+from processes import ALL_BACKENDS, ROOT, started
 from scaled_artifact import relu_artifact
 
 from pi_system.artifact import save
@@ -38,7 +38,7 @@ def dealer(link_keys):
 @pytest.fixture(scope="module")
 def server(folder, dealer, link_keys):
     arguments = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--store", f"{folder}/server-store"]
-    arguments += ["--keys", f"{link_keys}/server", "--reveal", "logits"]
+    arguments += ["--keys", f"{link_keys}/server", "--reveal", "logits", *ALL_BACKENDS]
     with started("-m", "server.cli", "serve", *arguments, "--dealer", dealer) as running:
         yield running
 

@@ -5,11 +5,11 @@ import os
 import numpy as np
 import pytest
 from chosen_logits import chosen_logits_artifact, pictures_of
-from processes import started
+from processes import ALL_BACKENDS, started
 
 from pi_system.artifact import save
 from pi_system.cli.service import describe
-from pi_system.errors import ConfigError
+from pi_system.errors import RevealError
 from pi_system.program.reveal import REVEALS, outputs_to_float, revealed, tells_more
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.session_config import SessionConfig
@@ -38,7 +38,7 @@ def server(request, dealer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("policy")
     save(ARTIFACT, folder / "model")
     arguments = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--insecure", "--dealer", dealer]
-    arguments += ["--store", f"{folder}/store", *(["--reveal", request.param] if request.param else [])]
+    arguments += ["--store", f"{folder}/store", *(["--reveal", request.param] if request.param else []), *ALL_BACKENDS]
     with started("-m", "server.cli", "serve", *arguments) as (_, address):
         yield request.param or "label", address
 
@@ -54,7 +54,7 @@ def test_a_client_learns_what_it_asks_for_up_to_the_policy(server, dealer, backe
     logits = _logits()
     for asked in ("", *REVEALS):
         if asked and tells_more(asked, server[0]):
-            with pytest.raises(ConfigError, match=rf"at most {server[0]}, .*pi-server serve --reveal.*found {asked}"):
+            with pytest.raises(RevealError, match=rf"at most {server[0]}, .*pi-server serve --reveal.*found {asked}"):
                 _session(server, dealer, tmp_path, backend, asked)
             continue
         with _session(server, dealer, tmp_path, backend, asked) as session:

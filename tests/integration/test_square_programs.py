@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from processes import ROOT, started
+from processes import ALL_BACKENDS, ROOT, started
 
 from pi_system.artifact import load, save
 from pi_system.export.random import random_artifact
@@ -33,7 +33,7 @@ def addresses(folder, link_keys):
     keys = ("--keys", f"{link_keys}/dealer", "--listen", "127.0.0.1:0")
     with started("-m", "pi_system.cli.dealer", "serve", *keys) as (_, dealer):
         store = ("--artifact", f"{folder}/model", "--store", f"{folder}/server-store", "--dealer", dealer)
-        keys = ("--keys", f"{link_keys}/server", "--listen", "127.0.0.1:0", "--reveal", "logits")
+        keys = ("--keys", f"{link_keys}/server", "--listen", "127.0.0.1:0", "--reveal", "logits", *ALL_BACKENDS)
         with started("-m", "server.cli", "serve", *store, *keys) as (_, server):
             yield {"PI_SERVER": server, "PI_DEALER": dealer, "PI_KEYS": f"{link_keys}/client"}
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pi_system.rpc.registry import BACKENDS
+
 SUPPORT = Path(__file__).parent
 ROOT = SUPPORT.parents[1]
 START_S = 60.0
@@ -77,6 +79,10 @@ class Process:
             reader.join(5)
         self.popen.stdout.close()
         self.popen.stderr.close()
+
+
+ALL_BACKENDS = tuple(part for name in BACKENDS for part in ("--backend", name))
+"""Options of a server that offers the baseline, too."""
 
 
 @contextmanager

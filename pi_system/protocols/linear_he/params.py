@@ -21,7 +21,7 @@ secret, classical attacks. SEAL's own table is that of the standard of 2018 and 
 Why a triangle. Adding e to it changes it by h^2 <= (e^2 / 4^(f+1)) (ln(2^f / e) + 4) in squared Hellinger distance
 (numerically checked in tests), and squared distances add over N coefficients: the statistical distance is at most the
 root of 2 N h^2, with e its root mean square (the bound is concave in e^2). So N counts with its square root. Under
-uniform noise distances add themselves: 6 10^5 coefficients and 2^20 inferences cost 39 bits there, 21 here.
+uniform noise distances add themselves: 6 10^5 coefficients and 2^20 inferences cost 39 bits there, 20 here.
 """
 
 import math

@@ -14,8 +14,8 @@ Cost:     1 round trip, l - 1 bits an element down and l up. Offline besides del
           l - 1 bits; or l - 1 COTs and l (l - 1) / 2 bits down, since OT number i carries l - 1 - i bits. Declared by
           ``cost`` and ``offline_cost``.
 Error:    none, if |y| < 2^(k-1) with 2k - 1 <= l, so that y * y fits as a signed number; it wraps outside, not
-          detected. The truncations before and after are nodes of the graph: local, off by up to one ulp, and wrong
-          with the probability that RingConfig.truncation_log2 states.
+          detected. The truncations before and after are nodes of the graph: below one ulp off, and wrong with
+          the probability that RingConfig.truncation_log2 states.
 Security: semi-honest, one corrupted party. a masks y_0, b masks y_1, r masks the reply. Dealer: trusted, AES-128;
           OTs: kappa = 128, correlation robustness of the hash.
 Source:   Beaver, CRYPTO 1991 (precomputed products); Gilboa, CRYPTO 1999, section 4.1 (products from OTs); Delphi,

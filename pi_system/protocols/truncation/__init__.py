@@ -12,9 +12,12 @@ Offline:  r' = rho_s + rho_c with low t bits uniform given the view of either pa
                     ReLU ``gmw`` on t bits, c + (what the client knows) by one OT of two ring elements.
 Online:   the server alone: D = ((y_0 + offset mod 2^l) >> t) - correction.
 Cost:     no message, no round. Offline an element: dealt, l bits from client and from dealer to server; two parties,
-          3 round trips and, at l = 59, 22 to 30 bytes for t = 8 to 14 (1.2 more a further bit) with their OTs.
-          Declared by cost.py.
-Error:    below one ulp, unbiased; wrong with probability at most (|y| + 2^t) / 2^l, where y + r' leaves Z_{2^l}.
+          3 round trips (2 for t up to 8) and, at l = 59, 22 to 30 bytes for t = 8 to 14 (1.2 more a further bit)
+          with their OTs. Declared by cost.py.
+Error:    below one ulp, unbiased; wrong by 2^(l-t) with probability at most (|y| + 2^t) / 2^l, where y + r' leaves
+          Z_{2^l}. Between two parties the client can tell when: it knows rho_c, all of r' but its low bits. Such a
+          failure moves the logits by the weights behind that position, so the ring is to be wide enough that it does
+          not happen (artifact/ring.py, truncation_log2).
 Security: semi-honest, one corrupted party; dealer: trusted, AES-128; two parties: that of the OTs. The rounding coin
           is (r' mod 2^t): the client does not know rho_s, the server not rho_c. A truncation of each share alone would
           be off by a function of the share that its owner knows: a client that sees logits could solve for weights.

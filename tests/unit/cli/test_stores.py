@@ -50,10 +50,10 @@ def test_list_names_what_is_unused(role, store):
 def test_burn_all_deletes_this_side_and_the_next_meeting_the_other(role, store):
     (other,) = set(MAINS) - {role}
     output = run(role, store, "burn", "--all")
-    assert output.endswith("3 unused inferences burned\n")
+    assert output.endswith(f"3 unused inferences burned in {store}\n")
     assert f"model {MODEL}, gmw, logits, client {PAIRING[:16]}: 2 burned\n" in output
     assert unused(store) == {(other, "gmw"): 2, (other, "fss"): 1}
-    assert run(role, store, "burn", "--all").endswith("0 unused inferences burned\n")
+    assert run(role, store, "burn", "--all").endswith(f"\n0 unused inferences burned in {store}\n")
     for backend in ("gmw", "fss"):
         make_parties(backend, ARTIFACT, store)
     assert unused(store) == {}
@@ -65,12 +65,9 @@ def test_burn_all_deletes_this_side_and_the_next_meeting_the_other(role, store):
     ("chosen", "left"),
     [
         (("--backend", "gmw"), {"fss": 1}),
-        (("--backend", "gc"), {"fss": 1, "gmw": 2}),
         (("--digest", ARTIFACT.public.digest.upper()), {}),
         (("--digest", MODEL, "--backend", "fss"), {"gmw": 2}),
-        (("--digest", "0" * 64), {"fss": 1, "gmw": 2}),
         (("--client", PAIRING[:4]), {}),
-        (("--client", "ffff"), {"fss": 1, "gmw": 2}),
     ],
 )
 def test_burn_takes_what_is_chosen(chosen, left, store):
@@ -85,9 +82,21 @@ def test_burn_must_be_told_what(arguments, store):
     assert unused(store) == before
 
 
-def test_an_empty_store_has_nothing(tmp_path):
-    assert run("server", tmp_path / "none", "list") == ""
-    assert run("server", tmp_path / "none", "burn", "--all") == "0 unused inferences burned\n"
+@pytest.mark.parametrize("arguments", [("--backend", "gc"), ("--digest", "0" * 64), ("--client", "ffff")])
+@pytest.mark.parametrize("command", ["list", "burn"])
+def test_what_matches_nothing_is_an_error(command, arguments, store):
+    assert "found 2 others" in run("client", store, command, *arguments, code=11)
+    assert unused(store)["client", "gmw"] == 2
+
+
+@pytest.mark.parametrize("arguments", [("--backend", "gmw-label"), ("--digest", "xyz"), ("--client", "-")])
+def test_what_cannot_match_is_a_usage_error(arguments, store):
+    run("client", store, "burn", *arguments, code=2)
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("burn", "--all")])
+def test_a_folder_without_a_store_is_an_error(arguments, tmp_path):
+    assert "--store FOLDER" in run("server", tmp_path / "none", *arguments, code=11)
 
 
 def test_what_a_crash_left_half_written_is_deleted_and_caches_stay(store):

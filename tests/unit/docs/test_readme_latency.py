@@ -1,0 +1,47 @@
+"""README's table of milliseconds, and the first table of docs/results.md, are those of the committed run."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+README, RESULTS = (ROOT / "README.md").read_text(), (ROOT / "docs" / "results.md").read_text()
+(RUN,) = (ROOT / "benchmarks" / "results" / "latency").glob("*_resnet18-m64_three-links.json")
+LINKS = ("loopback", "lan", "wan")
+REPORT = json.loads(RUN.read_text())
+
+
+def row(backend, link):
+    (found,) = [r for r in REPORT["results"] if (r["backend"], r["link"]) == (backend, link)]
+    return found
+
+
+def ms(value):
+    return f"{value:,.0f}"
+
+
+@pytest.mark.parametrize("backend", ["fss", "gmw", "crypten"])
+def test_readme(backend):
+    pattern = rf"\| `{backend}` \| [\d,]+ \| [\d,]+ \| [\d,]+ \|"
+    line = next(line for line in README.splitlines() if re.match(pattern, line))
+    *times, per_relu = [cell.strip() for cell in line.strip("|").split("|")][1:]
+    assert times == [ms(row(backend, link)["online_ms"]["median"]) for link in LINKS]
+    assert per_relu == f"{row(backend, 'loopback')['us_per_relu']:.2f}"
+
+
+@pytest.mark.parametrize("backend", ["fss", "gmw", "crypten"])
+@pytest.mark.parametrize("link", LINKS)
+def test_results(backend, link):
+    section = RESULTS.partition("| link | backend | online ms")[2].partition("\n\n")[0]
+    found, at = None, ""
+    for line in section.splitlines()[2:]:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        at = cells[0] or at
+        found = cells if (at, cells[1]) == (link, f"`{backend}`") else found
+    assert found is not None
+    measured = row(backend, link)
+    assert float(found[2].split(" ")[0].replace(",", "")) == pytest.approx(measured["online_ms"]["median"], rel=0.005)
+    assert found[5] == str(measured["online_rounds"])
+    assert float(found[7]) == pytest.approx(measured["bytes_per_relu"], rel=0.01)
