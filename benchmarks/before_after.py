@@ -5,7 +5,7 @@
 The folder holds ``before-1.json``, ``after-1.json``, ``before-2.json``, ...: each pair is one round, measured one right
 after the other on the same machine with the same options; a round may leave out networks. A ratio is the median over
 rounds of after / before, each of a round's medians; beside it the lowest and the highest round. Bytes are counted, not
-sampled.
+sampled. "At most 5 % slower" is supported if every round is, contradicted if none is, else undecided.
 
 Writes the table into docs/results.md, between its marks, and prints it.
 """
@@ -23,6 +23,7 @@ import click
 from pi_system.cli.errors import PiCommand
 
 DOCUMENT: Final = Path(__file__).resolve().parents[1] / "docs" / "results.md"
+GOAL: Final = 1.05
 BEGIN, END = "<!-- benchmarks/before_after.py: begin -->", "<!-- end -->"
 Key = tuple[str, int, str, str]
 
@@ -46,8 +47,8 @@ def table(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
         f"{after['environment']['date'][:10]}:",
         "",
         "| network | ReLUs | link | backend | rounds | online ms before | after | ratio (lowest, highest round) "
-        "| bytes a ReLU before | after | ratio |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| at most 5 % slower | bytes a ReLU before | after | ratio |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for key in sides[0][0]:
         old, new = ([side[i][key] for side in sides if key in side[0]] for i in (0, 1))
@@ -57,10 +58,17 @@ def table(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
         lines.append(
             f"| {name} | {relus:,} | {link} | `{backend}` | {len(old)} "
             f"| {median(map(_ms, old)):.1f} | {median(map(_ms, new)):.1f} "
-            f"| {median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f}) "
+            f"| {median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f}) | {_verdict(ratios)} "
             f"| {nbytes[0]:.2f} | {nbytes[1]:.2f} | {nbytes[1] / nbytes[0]:.3f} |"
         )
     return "\n".join(lines)
+
+
+def _verdict(ratios: list[float]) -> str:
+    """On "at most ``GOAL`` times as slow", by the range of the rounds."""
+    if max(ratios) <= GOAL:
+        return "supported"
+    return "contradicted" if min(ratios) > GOAL else "undecided"
 
 
 def _ms(row: dict[str, Any]) -> float:

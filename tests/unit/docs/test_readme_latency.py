@@ -45,3 +45,16 @@ def test_results(backend, link):
     assert float(found[2].split(" ")[0].replace(",", "")) == pytest.approx(measured["online_ms"]["median"], rel=0.005)
     assert found[5] == str(measured["online_rounds"])
     assert float(found[7]) == pytest.approx(measured["bytes_per_relu"], rel=0.01)
+
+
+def test_the_labels_cost():
+    (run,) = (ROOT / "benchmarks" / "results" / "latency").glob("*_resnet18-m16_label.json")
+    results = json.loads(run.read_text())["results"]
+    section = RESULTS.partition("## What the label costs")[2].partition("\n## ")[0]
+    for link, backend in {(r["link"], r["backend"]) for r in results}:
+        cells = []
+        for reveal in ("logits", "label"):
+            (r,) = [r for r in results if (r["link"], r["backend"], r["reveal"]) == (link, backend, reveal)]
+            kilobytes = sum(r["online_bytes"].values()) / 1000
+            cells.append(f"{r['online_ms']['median']:.1f}, {r['online_rounds']}, {kilobytes:,.0f}")
+        assert f"| {link} | `{backend}` | {' | '.join(cells)} |" in section
