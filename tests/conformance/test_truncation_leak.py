@@ -94,9 +94,10 @@ def _repeat(backend, artifact, runs, store):
     server, client = make_parties(backend, artifact, store)
     prepare(server, client, runs)
     found = []
-    for _ in range(0, runs, 50):
-        ids = reserve(server, client, 50)
-        pictures = np.repeat(PICTURE, 50, axis=0)
+    for first in range(0, runs, 50):
+        count = min(50, runs - first)
+        ids = reserve(server, client, count)
+        pictures = np.repeat(PICTURE, count, axis=0)
         _, logits, *_ = run_parties(
             lambda channel, ids=ids: server.infer(ids, channel),
             lambda channel, ids=ids, pictures=pictures: client.infer(pictures, ids, channel),
