@@ -72,6 +72,52 @@ def test_what_is_not_known_is_refused():
         work(magic=1)
 
 
+MACHINE = {
+    "mac32": 0.0083,
+    "mac64": 0.011,
+    "moved": 1.1,
+    "swept": 0.32,
+    "layer": 77000.0,
+    "masked": 3.6,
+    "start": 490000.0,
+    "gate": 140000.0,
+    "hop": 150000.0,
+    "byte": 0.0,
+    "fss_call": 11000.0,
+    "fss_level": 2.1,
+    "fss_element": 0.0,
+    "gmw_call": 130000.0,
+    "gmw_element": 72.0,
+    "gc_call": 56000.0,
+    "gc_wire": 45.0,
+    "square_call": 31000.0,
+    "square_element": 18.0,
+    "crypten_start": 1900000.0,
+    "crypten_round": 1000000.0,
+    "crypten_word": 7.1,
+    "crypten_relu": 570.0,
+    "crypten_mac": 1.7,
+    "dealt_start": 40000000.0,
+    "dealt_level": 0.0,
+    "dealt_mac": 0.12,
+    "dealt_weight": 7.0,
+    "dealt_byte": 0.18,
+    "ot_start": 100000000.0,
+    "ot_product": 0.0,
+    "ot_ciphertext": 290.0,
+    "ot_cot": 31.0,
+    "ot_byte": 0.57,
+    "gmw_prepared": 0.0,
+    "gc_prepared": 0.0,
+    "stored_byte": 4.5,
+    "crypten_offline_start": 47000000.0,
+    "crypten_offline_byte": 1.7,
+    "crypten_offline_mac": 0.36,
+    "pair_prepared": 300.0,
+}
+"""Prices of a plausible machine, in ns: what a fit can find must not hang on what ships."""
+
+
 def _sample(network, public, backend, link, truth):
     found = predict(public, backend, link, truth)
     return Sample(
@@ -90,7 +136,7 @@ def _sample(network, public, backend, link, truth):
 
 
 def test_fitting_to_a_machine_of_other_prices_finds_its_times():
-    truth = PRICES.model_copy(update={"prices": {name: 1.7 * ns for name, ns in PRICES.prices.items()}})
+    truth = PRICES.model_copy(update={"prices": {name: 1.7 * ns for name, ns in MACHINE.items()}})
     networks = {str(seed): random_small_artifact(seed) for seed in (1, 2, 3, 4, 8)}
     samples = [
         _sample(name, public, backend, link, truth)
