@@ -19,6 +19,7 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import click
+from parts.marks import between_marks
 
 from pi_system.cli.errors import PiCommand
 
@@ -84,11 +85,9 @@ def _by_key(report: dict[str, Any]) -> dict[Key, dict[str, Any]]:
 
 def with_table(document: str, text: str) -> str:
     """``document`` with ``text`` between its marks. Raises ClickException without them."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
+    if (changed := between_marks(document, BEGIN, END, text)) is None:
         raise click.ClickException(f"{DOCUMENT}: expected {BEGIN} and {END}")
-    return f"{before}{begin}\n{text}\n{end}{after}"
+    return changed
 
 
 @click.command(cls=PiCommand)

@@ -24,6 +24,8 @@ from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from parts.marks import between_marks
+
 from pi_system.cli.errors import PiGroup
 from pi_system.errors import InputError
 from pi_system.reduce.study_report import Cell, Study, claims_markdown, read_study, results_markdown
@@ -191,12 +193,9 @@ def insert(text: str, file: Path) -> None:
     Raises:
         InputError: it does not have both marks.
     """
-    content = file.read_text()
-    before, begin, rest = content.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
+    if (changed := between_marks(file.read_text(), _BEGIN, _END, text)) is None:
         raise InputError(f"{file}: expected the lines {_BEGIN} and {_END}")
-    file.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{after}")
+    file.write_text(changed)
 
 
 @click.group(cls=PiGroup, invoke_without_command=True, context_settings={"allow_interspersed_args": True})

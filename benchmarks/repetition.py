@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import click
 import numpy as np
 from numpy.typing import NDArray
+from parts.marks import between_marks
 from rich.console import Console
 from rich.table import Table
 
@@ -94,11 +95,9 @@ def statement(report: dict[str, Any]) -> str:
 
 def with_statement(document: str, report: dict[str, Any]) -> str:
     """``document`` with the statement between its marks. Raises ClickException without them."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
+    if BEGIN not in document or (changed := between_marks(document, BEGIN, END, statement(report))) is None:
         raise click.ClickException(f"{DOCUMENT}: expected {BEGIN} and {END}")
-    return f"{before}{begin}\n{statement(report)}\n{end}{after}"
+    return changed
 
 
 def answers(artifact: Path, backend: str, pictures: int, repeat: int, folder: Path) -> NDArray[np.float64]:

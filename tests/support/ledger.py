@@ -191,11 +191,7 @@ def _replace(monkeypatch: pytest.MonkeyPatch, original: Callable[..., Any], note
         note(*arguments, **named)
         return original(*arguments, **named)
 
-    for name, module in list(sys.modules.items()):
-        if name.startswith("pi_system"):
-            for attribute, value in list(vars(module).items()):
-                if value is original:
-                    monkeypatch.setattr(module, attribute, noted)
+    _put_everywhere(monkeypatch, original, noted)
 
 
 def _around(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, enter: Callable[..., Any]) -> None:
@@ -210,10 +206,15 @@ def _around(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, enter: Calla
     if isinstance(owner, type):
         monkeypatch.setattr(owner, name, inside)
         return
-    for module in [module for key, module in list(sys.modules.items()) if key.startswith("pi_system")]:
+    _put_everywhere(monkeypatch, original, inside)
+
+
+def _put_everywhere(monkeypatch: pytest.MonkeyPatch, original: Any, replacement: Any) -> None:
+    """Wherever a module of the package holds ``original``."""
+    for module in [module for name, module in list(sys.modules.items()) if name.startswith("pi_system")]:
         for attribute, value in list(vars(module).items()):
             if value is original:
-                monkeypatch.setattr(module, attribute, inside)
+                monkeypatch.setattr(module, attribute, replacement)
 
 
 def _after(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, note: Callable[..., Any]) -> None:

@@ -5,12 +5,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pi_system.channel.base import Channel
 from pi_system.kernels.ot import Bytes
+from pi_system.protocols.ot.base import receive_array
 from pi_system.protocols.ot.material import Material, blocks
 from pi_system.protocols.relu_gmw.merge import Merge, Slot
 from pi_system.ring.prg import Prg
 
-__all__ = ["EarlyPart", "chunks", "early_part", "joined", "random_planes", "stacked"]
+__all__ = [
+    "EarlyPart",
+    "chunks",
+    "early_part",
+    "joined",
+    "random_planes",
+    "receive_planes",
+    "send_planes",
+    "stacked",
+]
 
 _CHUNK = 4096  # elements; their COTs, about 3 MB, mostly stay in the second-level cache
 
@@ -30,6 +41,17 @@ def random_planes(prg: Prg, count: int, size: int) -> list[Bytes]:
     planes = np.empty((count, size // 8), np.uint8)
     prg.into(planes)
     return list(planes)
+
+
+def send_planes(channel: Channel, planes: list[Bytes]) -> None:
+    """One message, none for no planes."""
+    if planes:
+        channel.send(np.stack(planes).tobytes())
+
+
+def receive_planes(channel: Channel, count: int, size: int) -> Iterator[Bytes]:
+    """What ``send_planes`` sent: ``count`` planes of ``size`` bits. Raises RemoteProtocolError."""
+    return iter(receive_array(channel, (count, size // 8), np.uint8) if count else ())
 
 
 def stacked(planes: list[Bytes], size: int) -> Bytes:

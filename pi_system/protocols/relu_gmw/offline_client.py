@@ -5,11 +5,10 @@ import numpy as np
 from pi_system.channel.base import Channel
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.ot import OtParty
-from pi_system.protocols.ot.base import receive_array
 from pi_system.protocols.ot.material import Material, padded
 from pi_system.protocols.ot.strings import RingArray, random_receive, random_send, random_send_pairs, send_ring
 from pi_system.protocols.relu_gmw.cost import cut_of, server_cots
-from pi_system.protocols.relu_gmw.early import chunks, joined, stacked
+from pi_system.protocols.relu_gmw.early import chunks, joined, receive_planes, stacked
 from pi_system.protocols.relu_gmw.planes import as_plane, shifted_down, sign_bits
 from pi_system.protocols.relu_gmw.tree_client import begin_client
 from pi_system.ring.prg import Prg
@@ -35,8 +34,7 @@ def _begin(spec: GateSpec, share: RingArray, channel: Channel, ots: OtParty, prg
     """Everything that needs only the server's COTs."""
     size, cut = len(share), cut_of(spec)
     cots = ots.receiver.extend(size * server_cots(spec), channel)
-    fixed = cut.offline_planes[0]
-    corrections = iter(receive_array(channel, (fixed, size // 8), np.uint8)) if fixed else iter(())
+    corrections = receive_planes(channel, cut.offline_planes[0], size)
     material, planes = begin_client(cut, share, cots, corrections, prg)
     choice, material["unmask"] = random_receive(cots, size, spec.ring_bits)
     material["unmask_choice"] = as_plane(choice)[None]

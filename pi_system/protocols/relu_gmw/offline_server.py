@@ -28,7 +28,7 @@ from pi_system.protocols.ot.strings import (
     receive_ring,
 )
 from pi_system.protocols.relu_gmw.cost import cut_of, server_cots
-from pi_system.protocols.relu_gmw.early import chunks, joined
+from pi_system.protocols.relu_gmw.early import chunks, joined, send_planes
 from pi_system.protocols.relu_gmw.planes import as_bits, as_plane, negated_where, where_bit
 from pi_system.protocols.relu_gmw.tree_server import ServerChunk, begin_server, finish_server, join_server
 from pi_system.ring.prg import Prg
@@ -60,8 +60,7 @@ def _begin(spec: GateSpec, size: int, channel: Channel, ots: OtParty, prg: Prg) 
     """Everything that does not depend on the client; sends the level 1 coefficients."""
     cots, delta = ots.sender.extend(size * server_cots(spec), channel), ots.sender.delta
     tree, message = begin_server(cut_of(spec), cots, delta, size, prg)
-    if message:
-        channel.send(np.stack(message).tobytes())
+    send_planes(channel, message)
     unmask = random_send(cots, delta, size, spec.ring_bits)
     return _Chunk(size, tree, unmask, random_send(cots, delta, size, spec.shift) if spec.shift else None)
 

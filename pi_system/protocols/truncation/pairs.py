@@ -25,7 +25,7 @@ from pi_system.protocols.ot import OtParty
 from pi_system.protocols.ot.base import receive_array
 from pi_system.protocols.ot.material import padded
 from pi_system.protocols.ot.strings import carrier, random_receive, random_send, receive_ring, send_ring
-from pi_system.protocols.relu_gmw.early import chunks, stacked
+from pi_system.protocols.relu_gmw.early import chunks, receive_planes, send_planes, stacked
 from pi_system.protocols.relu_gmw.planes import as_bits, as_plane, where_bit
 from pi_system.protocols.relu_gmw.tree import ClientTree, ServerTree
 from pi_system.protocols.relu_gmw.tree_client import begin_client
@@ -60,8 +60,7 @@ def _begin_server(spec: TruncationSpec, size: int, channel: Channel, ots: OtPart
     cut = cut_of(spec)
     cots = ots.sender.extend(size * cut.cots, channel)
     chunk, message = begin_server(cut, cots, ots.sender.delta, size, prg)
-    if message:
-        channel.send(np.stack(message).tobytes())
+    send_planes(channel, message)
     return chunk
 
 
@@ -122,8 +121,7 @@ def _begin_client(spec: TruncationSpec, low: RingArray, channel: Channel, ots: O
     """Everything that needs only the server's COTs."""
     cut, size = cut_of(spec), len(low)
     cots = ots.receiver.extend(size * cut.cots, channel)
-    fixed = cut.offline_planes[0]
-    corrections = iter(receive_array(channel, (fixed, size // 8), np.uint8)) if fixed else iter(())
+    corrections = receive_planes(channel, cut.offline_planes[0], size)
     material, planes = begin_client(cut, low, cots, corrections, prg)
     channel.send(stacked(planes, size).tobytes())
     return ClientTree(cut, material)

@@ -1,19 +1,18 @@
 """Two commits compared: pairs of rounds, medians of ratios, bytes; the committed table is of the committed runs."""
 
-import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import click
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
+
+import before_after
+
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "benchmarks" / "results" / "truncation"
-_SPEC = importlib.util.spec_from_file_location("before_after", ROOT / "benchmarks" / "before_after.py")
-assert _SPEC is not None
-assert _SPEC.loader is not None
-before_after = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(before_after)
 
 
 def report(ms, nbytes, sha):

@@ -1,19 +1,18 @@
 """benchmarks/repetition.py: its statistics on noise that is known, and the threat model's sentences from its JSON."""
 
-import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
+
+import repetition
+
 ROOT = Path(__file__).resolve().parents[3]
-_SPEC = importlib.util.spec_from_file_location("repetition", ROOT / "benchmarks" / "repetition.py")
-assert _SPEC is not None
-assert _SPEC.loader is not None
-repetition = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(repetition)
 
 
 def test_averaging_gains_under_logits_and_not_under_scores():
