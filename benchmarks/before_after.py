@@ -45,7 +45,7 @@ def table(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
     lines = [
         f"Commits `{before['environment']['git_sha']}` and `{after['environment']['git_sha']}`, rounds of "
         f"{min(b['repeat'] for b, _ in pairs)} to {max(b['repeat'] for b, _ in pairs)} inferences, "
-        f"{after['environment']['date'][:10]}:",
+        f"{after['environment']['date'][:10]}. {_conditions(pairs)}",
         "",
         "| network | ReLUs | link | backend | rounds | online ms before | after | ratio (lowest, highest round) "
         "| at most 5 % slower | bytes a ReLU before | after | ratio |",
@@ -63,6 +63,17 @@ def table(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
             f"| {nbytes[0]:.2f} | {nbytes[1]:.2f} | {nbytes[1] / nbytes[0]:.3f} |"
         )
     return "\n".join(lines)
+
+
+def _conditions(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
+    """How quiet the machine was and how clean the trees, as the runs themselves noted."""
+    found = [report["environment"] for pair in pairs for report in pair]
+    loads = [environment["load_before"][0] for environment in found]
+    dirty = sum(environment["git_dirty"] for environment in found)
+    return (
+        f"Not an idle machine: the load average at the start of a run was {min(loads):.1f} to {max(loads):.1f}, that of "
+        f"the run before included. {dirty} of {len(found)} runs had uncommitted files in their tree."
+    )
 
 
 def _verdict(ratios: list[float]) -> str:

@@ -18,7 +18,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "truncation"
 def report(ms, nbytes, sha):
     row = {"network": "n", "link": "lan", "backend": "fss", "online_ms": {"median": ms}, "bytes_per_relu": nbytes}
     networks = [{"network": "n", "relus": 1000}]
-    environment = {"git_sha": sha, "date": "2026-01-02T03:04"}
+    environment = {"git_sha": sha, "date": "2026-01-02T03:04", "git_dirty": False, "load_before": [0.5]}
     return {"networks": networks, "repeat": 9, "results": [row], "environment": environment}
 
 
