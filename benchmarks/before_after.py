@@ -71,8 +71,8 @@ def _conditions(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
     loads = [environment["load_before"][0] for environment in found]
     dirty = sum(environment["git_dirty"] for environment in found)
     return (
-        f"Not an idle machine: the load average at the start of a run was {min(loads):.1f} to {max(loads):.1f}, that of "
-        f"the run before included. {dirty} of {len(found)} runs had uncommitted files in their tree."
+        f"Load average at the start of a run: {min(loads):.1f} to {max(loads):.1f}, that of the run before it "
+        f"included. {dirty} of {len(found)} runs had uncommitted files in their tree."
     )
 
 
