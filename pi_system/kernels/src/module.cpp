@@ -8,6 +8,7 @@ void register_relu(nb::module_ &m);
 void register_conv(nb::module_ &m);
 void register_ot(nb::module_ &m);
 void register_gmw(nb::module_ &m);
+void register_gmw_value(nb::module_ &m);
 void register_garble(nb::module_ &m);
 void register_he(nb::module_ &m);
 
@@ -18,6 +19,7 @@ NB_MODULE(_native, m) {
     register_conv(m);
     register_ot(m);
     register_gmw(m);
+    register_gmw_value(m);
     register_garble(m);
     register_he(m);
 }

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.errors import InvariantError, RemoteProtocolError
+from pi_system.kernels.gmw import gmw_mask, gmw_open, gmw_replies, gmw_result
 from pi_system.kernels.ot import Bytes
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
@@ -20,7 +21,6 @@ from pi_system.protocols.relu_gmw.cost import (
     server_shapes,
 )
 from pi_system.protocols.relu_gmw.merge import Variable
-from pi_system.protocols.relu_gmw.planes import as_bits, negated_where, shifted_down, sign_bits, where_bit
 from pi_system.protocols.relu_gmw.tree import ClientTree, ServerTree, part, planes_of
 
 __all__ = ["GmwClient", "GmwServer"]
@@ -57,17 +57,17 @@ class GmwServer:
     def _masked_value(self, share: RingArray, first: int) -> list[Bytes]:
         """The sum (1 - 2 c_s) (A_0 + c_s) minus the mask; and for the wrap (1 - 2 c_s) [y_0 < 0]."""
         spec, count = self._spec, len(share)
-        value, mask = shifted_down(share, spec.ring_bits, spec.shift), part(self._material, "mask", first, count)
-        if not spec.shift:
-            return [pack_ring(value - mask, spec.ring_bits)]
+        mask = part(self._material, "mask", first, count)
         carry = self._share_of_carry(first, count)
-        value ^= 0 - carry.astype(value.dtype)  # -(A_0 + 1) where c_s = 1
+        if carry is None:
+            return [pack_ring(share - mask, spec.ring_bits)]
         sign = part(self._material, "sign", first, count)
-        wrap = sign + negated_where(carry, sign_bits(share, spec.ring_bits).astype(sign.dtype))
-        return [pack_ring(value - mask, spec.ring_bits), pack_ring(wrap, spec.shift)]
+        value, wrap = gmw_mask(spec.ring_bits, spec.shift, share, carry, mask, sign)
+        return [pack_ring(value, spec.ring_bits), pack_ring(wrap, spec.shift)]
 
-    def _share_of_carry(self, first: int, count: int) -> Bytes:
-        return as_bits(planes_of(self._material, "choice", first, count)[1], count)
+    def _share_of_carry(self, first: int, count: int) -> Bytes | None:
+        """The plane of c_s; none where no bits are dropped."""
+        return planes_of(self._material, "choice", first, count)[1] if self._spec.shift else None
 
     def work(self, exchange: int, first: int, count: int) -> None:
         """Nothing is left to do while the client works."""
@@ -87,14 +87,11 @@ class GmwServer:
     def _finish(self, data: Bytes, first: int, count: int) -> None:
         """Unmask D: the reply that belongs to the server's share of the comparison's result."""
         bits, plane = self._spec.ring_bits, (count + 7) // 8
-        swapped = as_bits(data[:plane], count)
         zero, one = (unpack_ring(half, count, bits) for half in data[plane:].reshape(2, -1))
-        choice = as_bits(planes_of(self._material, "choice", first, count)[0], count)
-        own = (part(self._material, name, first, count) for name in ("final_one", "final_zero"))
-        result = where_bit(choice, one, zero) + where_bit(swapped, *own)
-        if self._spec.shift:
-            result = negated_where(self._share_of_carry(first, count), result)
-        self._out[first : first + count] = result & self._out.dtype.type((1 << bits) - 1)
+        choice = planes_of(self._material, "choice", first, count)[0]
+        own = tuple(part(self._material, f"final_{name}", first, count) for name in ("zero", "one"))
+        out = self._out[first : first + count]
+        gmw_result(bits, choice, data[:plane], self._share_of_carry(first, count), (zero, one), own, out)
         self._done += count
 
     def result(self) -> RingArray:
@@ -133,29 +130,25 @@ class GmwClient:
         spec = self._spec
         size = packed_bytes(count, spec.ring_bits)
         value: RingArray = unpack_ring(data[:size], count, spec.ring_bits)
-        value += part(self._material, "truncated", first, count)
+        truncated = part(self._material, "truncated", first, count)
         if not spec.shift:
+            value += truncated
             return value
         correction = unpack_ring(data[size:], count, spec.shift)
-        negative = as_bits(planes_of(self._material, "sign", first, count)[0], count)
-        both = part(self._material, "sign_word", first, count) + where_bit(
-            negative, correction, np.zeros_like(correction)
-        )
-        result: RingArray = value + (both.astype(value.dtype) << value.dtype.type(spec.ring_bits - spec.shift))
-        return result
+        negative = planes_of(self._material, "sign", first, count)[0]
+        sign_word = part(self._material, "sign_word", first, count)
+        gmw_open(spec.ring_bits, spec.shift, value, truncated, negative, sign_word, correction)
+        return value
 
     def _results(self, message: Bytes, first: int, count: int) -> memoryview:
         """B (V + b rho's share) minus this party's share of r, for both values of the server's share of b."""
-        positive, *carry = self._tree.result(message, first, count)
-        value = self._truncated.pop(first)
-        for plane in carry:  # none without a shift
-            value += as_bits(plane, count).astype(value.dtype)
-        swapped = positive ^ planes_of(self._material, "unmask_choice", first, count)[0]
-        mine = negated_where(as_bits(swapped, count), part(self._material, "unmask", first, count))
-        nothing, bit = np.zeros_like(value), as_bits(positive, count)
-        zero = where_bit(bit, value, nothing) + mine + part(self._material, "reply_zero", first, count)
-        one = where_bit(bit, nothing, value) + mine + part(self._material, "reply_one", first, count)
         bits = self._spec.ring_bits
+        positive, *carry = self._tree.result(message, first, count)
+        swapped = positive ^ planes_of(self._material, "unmask_choice", first, count)[0]
+        unmask = part(self._material, "unmask", first, count)
+        own = tuple(part(self._material, f"reply_{name}", first, count) for name in ("zero", "one"))
+        plane = carry[0] if carry else None  # none without a shift
+        zero, one = gmw_replies(positive, swapped, plane, self._truncated.pop(first), unmask, own)
         return np.concatenate([swapped, pack_ring(zero, bits), pack_ring(one, bits)]).data
 
 
