@@ -42,6 +42,7 @@ from pi_system.artifact.graph import (
 )
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.backends.reveal import Revealer
+from pi_system.backends.ring_layer import Kept
 from pi_system.errors import InvariantError
 from pi_system.program.encoding import pool_factor
 from pi_system.program.interpreter import Interpreter
@@ -115,8 +116,9 @@ class SecureWalk(Interpreter[Share]):
             return Share(out.reshape(-1, *node.shape), True)
         mask = self.masks[node.name].reshape(-1)
         active, passive = np.flatnonzero(mask), np.flatnonzero(~mask)
-        out = self._gate(node.name, spec, x.data, active)
-        flat = _full(x.data).reshape(out.shape[0], -1)
+        data = x.data if isinstance(x.data, np.ndarray) else Kept(x.data)  # the gate reads a part, then all is read
+        out = self._gate(node.name, spec, data, active)
+        flat = _full(data).reshape(out.shape[0], -1)
         merged = np.empty_like(flat)
         merged[:, active] = out
         merged[:, passive] = self._shifted(f"{node.name}/passive", flat[:, passive], shift)

@@ -1,8 +1,8 @@
 """What the server computes between gates, in the order in which the online walk does it.
 
-A weighted layer is computed when its output is asked for, channel by channel while a gate sends, and again for every
+A weighted layer is computed when its output is asked for, channel by channel while a gate sends, and anew for every
 other reader; a sum with such a term likewise (backends/ring_layer.py, online/server.py). So each node here says what
-it computes at once, what its gates draw from layers that are still waiting, and what is computed again afterwards.
+it computes at once, what its gates draw from layers that are still waiting, and what it computes afterwards.
 
 Units: ``mac32``, ``mac64``: multiply-accumulates by carrier, output channels rounded up to 16 and taps to 64, as the
 kernels compute them; ``moved``: bytes that weighted layers read and write; ``swept``: bytes that local operations
@@ -48,7 +48,7 @@ class NodeWork:
         at_once: computed before its gates.
         drawn: computed while its first gate draws its input, in proportion to the elements drawn.
         gates: names and specifications, one after the other.
-        again: computed after its gates.
+        after: computed after its gates.
     """
 
     node: Node
@@ -56,7 +56,7 @@ class NodeWork:
     at_once: tuple[Share, ...] = ()
     drawn: tuple[Share, ...] = ()
     gates: tuple[tuple[str, GateSpec], ...] = ()
-    again: tuple[Share, ...] = ()
+    after: tuple[Share, ...] = ()
 
 
 def node_works(public: PublicArtifact, schedule: Schedule) -> list[NodeWork]:
@@ -83,7 +83,7 @@ class _Walk:
             read = tuple(share for name in node.inputs for share in self._waiting[name])
             found, self._waiting[node.name] = self._node(node, read, self._own(node))
             if node.name == self._graph.output:
-                found = replace(found, again=(*found.again, *self._waiting[node.name]))
+                found = replace(found, after=(*found.after, *self._waiting[node.name]))
             yield found
 
     def _node(self, node: Node, read: tuple[Share, ...], own: tuple[Share, ...]) -> tuple[NodeWork, tuple[Share, ...]]:
@@ -97,8 +97,7 @@ class _Walk:
             return found, (*read, *own)
         if not found.gates or isinstance(node, MaxPool2d):  # a tournament reads its windows as a whole
             return replace(found, at_once=(*read, *own)), ()
-        masked = isinstance(node, Relu) and node.masked
-        return replace(found, drawn=read, again=(*read, *own) if masked else own), ()
+        return replace(found, drawn=read, after=own), ()
 
     def _own(self, node: Node) -> tuple[Share, ...]:
         if isinstance(node, Input):

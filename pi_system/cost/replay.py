@@ -74,7 +74,7 @@ class Replay:
         for _, spec in node.gates:
             self._gate(spec, drawn)
             drawn = ()
-        self._compute(node.again)
+        self._compute(node.after)
 
     def end(self, nbytes: int) -> Moment:
         """The server sends the logits; when the client has them."""

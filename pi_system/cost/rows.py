@@ -70,7 +70,7 @@ class Rows:
 
     def add(self, node: NodeWork, path: Work, rounds: int, up: int, down: int) -> None:
         """A node and the path from the one before to it, part of which is that of layers it drew from."""
-        own, shares = path.copy(), (*node.at_once, *node.drawn, *node.again)
+        own, shares = path.copy(), (*node.at_once, *node.drawn, *node.after)
         for name in (*LINEAR, "masked"):
             self._give(own, shares, name)
         self._rows[node.node.name] = _Row(node, rounds, up, down, own)

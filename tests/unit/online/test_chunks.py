@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from pi_system.backends.ring_layer import Kept
 from pi_system.online.chunks import CHUNK, Feeder, chunks
 
 
@@ -48,3 +49,18 @@ def test_a_layer_is_computed_only_as_far_as_a_chunk_needs_and_never_twice():
     assert lazy.asked == [(0, 16), (16, 32)]
     feeder.upto(0, CHUNK)
     assert len(lazy.asked) == 2
+
+
+@pytest.mark.parametrize("positions", [[0], [3, 900, 901], [44_999]])
+def test_what_a_gate_computed_is_kept_for_who_reads_the_whole(positions):
+    array = np.random.default_rng(2).integers(0, 1 << 32, (2, 50, 30, 30), dtype=np.uint32)
+    lazy = Lazy(array)
+    kept = Kept(lazy)
+    active = np.array(positions)
+    found = Feeder(kept, active, len(active)).upto(0, len(active))
+    np.testing.assert_array_equal(found, array.reshape(2, -1)[:, active])
+    np.testing.assert_array_equal(kept.full(), array)
+    np.testing.assert_array_equal(kept.full(), array)
+    assert lazy.asked[0][0] == 0
+    assert [first for first, _ in lazy.asked[1:]] == [last for _, last in lazy.asked[:-1]]
+    assert lazy.asked[-1][1] == 50
