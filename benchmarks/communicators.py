@@ -74,7 +74,7 @@ def connect(role: str, port: int) -> tuple[Any, Any]:
 
 def gloo(role: str, port: int) -> Any:
     """CrypTen's own communicator, with gloo over loopback."""
-    from pi_system.backends.crypten_import import crypten
+    from pi_system.backends.crypten.library import crypten
 
     os.environ |= {
         "DISTRIBUTED_BACKEND": "gloo",
@@ -88,7 +88,7 @@ def gloo(role: str, port: int) -> Any:
 
 def deal_in_process(request: bytes, count: int, client: Any) -> Any:
     """The server's end of a dealing done in its own process; ``client`` carries the client's seed."""
-    from pi_system.backends.crypten_dealer import deal
+    from pi_system.backends.crypten.dealer import deal
     from pi_system.channel.memory import memory_pair
 
     near, far = memory_pair(600)
@@ -100,7 +100,7 @@ def party(role: str, network: str, repeat: int, ports: tuple[int, int]) -> dict[
     """Run one party; the client returns samples, counters and the largest error against plaintext."""
     import torch
 
-    from pi_system.backends.crypten_adapter import CryptenClient, CryptenServer
+    from pi_system.backends.crypten.party import CryptenClient, CryptenServer
 
     torch.set_num_threads(1)
     cores = sorted(os.sched_getaffinity(0))

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from platformdirs import user_cache_path
 
 from pi_system.artifact.store import load
+from pi_system.backends.registry import BACKENDS, find_backend
 from pi_system.channel.shaped import parse_link
 from pi_system.cli.errors import PiCommand
 from pi_system.measure import LatencyReport, environment, latency_ratios, party_cores
@@ -30,7 +31,6 @@ from pi_system.measure.latency import THREADS, WARMUP
 from pi_system.measure.random_artifacts import cached_artifact
 from pi_system.measure.runs import counts, run_all
 from pi_system.measure.schema import Revealed
-from pi_system.rpc.registry import BACKENDS, find_backend
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "latency"

@@ -29,6 +29,7 @@ from rich.table import Table
 
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
+from pi_system.backends.registry import BACKENDS
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.errors import PiCommand
 from pi_system.export.random import random_pictures
@@ -36,7 +37,6 @@ from pi_system.measure import ClientTask, MeasuredClient, environment, start_dea
 from pi_system.measure.environment import load_average
 from pi_system.measure.random_artifacts import SEED
 from pi_system.measure.runs import orderly_stop
-from pi_system.rpc.registry import BACKENDS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "repetition"

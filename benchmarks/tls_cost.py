@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pi_system.artifact.store import load
+from pi_system.backends.registry import BACKENDS
 from pi_system.cli.errors import PiCommand
 from pi_system.export.random import random_pictures
 from pi_system.measure import ClientTask, MeasuredClient, Timing, environment, party_cores, start_dealer, start_server
@@ -33,7 +34,6 @@ from pi_system.measure.environment import load_average
 from pi_system.measure.random_artifacts import SEED, cached_artifact
 from pi_system.measure.runs import orderly_stop
 from pi_system.rpc.keys import write_keys
-from pi_system.rpc.registry import BACKENDS
 
 RESULTS = Path(__file__).resolve().parent / "results" / "tls_cost"
 WARMUP = 1

@@ -13,12 +13,12 @@ from client.profile import check_profile_path, save_profile
 from client.progress import shown
 from client.result import Result
 from client.store import ClientStore
+from pi_system.backends.registry import find_backend
 from pi_system.cli.errors import PiGroup
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.service import health_timeout, log_to_stderr, show_health
 from pi_system.cli.stores import store_commands
 from pi_system.errors import ConfigError
-from pi_system.rpc.registry import find_backend
 
 __all__ = ["main"]
 

@@ -8,12 +8,12 @@ import click
 
 from client.store import ClientStore
 from pi_system.artifact.store import load_public
+from pi_system.backends.registry import BACKENDS, DEFAULT_BACKEND
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.links import link_options, open_identity
 from pi_system.errors import ArtifactDigestError
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.client_session import ClientSession, Endpoint
-from pi_system.rpc.registry import BACKENDS, DEFAULT_BACKEND
 from pi_system.rpc.session_config import SessionConfig
 
 __all__ = ["SessionOptions", "open_session", "server_option", "session_options"]

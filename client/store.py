@@ -8,10 +8,10 @@ from typing import Final
 from platformdirs import user_data_path
 
 from pi_system.errors import CorrelationMismatchError, InputError
-from pi_system.offline.kept import create_kept, read_kept, write_kept
 from pi_system.rpc.client_session import OfflineCost
 from pi_system.rpc.envelope import ID_BYTES
 from pi_system.rpc.session_config import SessionConfig
+from pi_system.secure.kept import create_kept, read_kept, write_kept
 
 __all__ = ["ClientStore"]
 

@@ -6,4 +6,4 @@ __all__ = ["PROTOCOL_VERSION"]
 
 PROTOCOL_VERSION: Final = 2
 """Raised with every change of a message, of a protocol or of the layout of material: processes of different versions
-refuse each other, and material and caches of another version are not read (offline/kept.py)."""
+refuse each other, and material and caches of another version are not read (secure/kept.py)."""

@@ -21,8 +21,8 @@ import numpy as np
 
 from client.picture import load_pictures
 from pi_system.artifact.store import load
+from pi_system.backends.registry import BACKENDS, DEFAULT_BACKEND, find_backend
 from pi_system.program.float_point import float_logits
-from pi_system.rpc.registry import BACKENDS, DEFAULT_BACKEND, find_backend
 
 BIN = Path(sys.executable).parent
 PICTURE_INDEX = 3

@@ -6,6 +6,7 @@ import click
 from platformdirs import user_data_path
 
 from pi_system.artifact.store import load
+from pi_system.backends.registry import BACKENDS, SERVED_BY_DEFAULT
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.errors import PiGroup
 from pi_system.cli.links import link_options, open_identity
@@ -13,7 +14,6 @@ from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal,
 from pi_system.cli.stores import store_commands
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.keys import VALID_DAYS, write_keys
-from pi_system.rpc.registry import BACKENDS, SERVED_BY_DEFAULT
 from pi_system.rpc.tls import ROLES
 from pi_system.rpc.transport import check_address
 from server.options import ServerOptions

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pi_system.backends.registry import BACKENDS, Backends
 from pi_system.program.reveal import Reveal
-from pi_system.rpc.registry import BACKENDS, Backends
 from pi_system.rpc.tls import Identity
 
 __all__ = ["ServerOptions"]

@@ -20,11 +20,11 @@ from parts.q04_arrivals import Request, next_rate, percentile, poisson_schedule,
 from parts.q04_client import ServingTask
 
 from pi_system.artifact.model import Artifact
+from pi_system.backends.registry import find_backend
 from pi_system.measure import party_cores, start_dealer, start_server
 from pi_system.measure.line_process import LineProcess
 from pi_system.measure.reference import Reference
 from pi_system.rpc.envelope import ID_BYTES
-from pi_system.rpc.registry import find_backend
 
 __all__ = ["Fleet", "Plan", "find_rates", "fleet", "online_only", "try_rate"]
 

@@ -44,9 +44,9 @@ from pi_system.measure.environment import load_average
 from pi_system.measure.random_artifacts import SEED, cached_artifact
 from pi_system.measure.reference import Reference
 from pi_system.measure.runs import orderly_stop
-from pi_system.offline.schedule import Gate, plan
 from pi_system.protocols.gate import GateSpec
 from pi_system.rpc.keys import write_keys
+from pi_system.secure.schedule import Gate, plan
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results" / "peers_spu"

@@ -27,8 +27,8 @@ from pi_system.artifact.graph import Linear
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.shapes import weight_shapes
 from pi_system.artifact.store import load
-from pi_system.backends.crypten_import import crypten
-from pi_system.backends.crypten_interpreter import CryptenInterpreter, active_indices
+from pi_system.backends.crypten.interpreter import CryptenInterpreter, active_indices
+from pi_system.backends.crypten.library import crypten
 from pi_system.measure.memory import peak_memory_bytes
 
 SERVER, CLIENT = 0, 1

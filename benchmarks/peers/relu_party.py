@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from pi_system.channel.base import Channel
 from pi_system.channel.shaped import parse_link, shape
 from pi_system.measure.memory import peak_memory_bytes
-from pi_system.online.chunks import chunks
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
 from pi_system.protocols.ot import OtParty, ot_setup
 from pi_system.protocols.ot.gate import OtGate
@@ -36,6 +35,7 @@ from pi_system.rpc.frames import FrameStream
 from pi_system.rpc.listen import serve_streams
 from pi_system.rpc.tls import Identity
 from pi_system.rpc.transport import dial
+from pi_system.secure.chunks import chunks
 
 METHOD = "ReluAlone"
 TIMEOUT_S = 3600.0

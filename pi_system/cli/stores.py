@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
+from pi_system.backends.registry import BACKENDS
 from pi_system.cli.errors import PiGroup
 from pi_system.errors import ConfigError, InputError
-from pi_system.offline.stores import Stored, all_stores
-from pi_system.rpc.registry import BACKENDS
 from pi_system.rpc.tls import Role
+from pi_system.secure.stores import Stored, all_stores
 
 __all__ = ["store_commands"]
 

@@ -1,8 +1,8 @@
 """What the server computes between gates, in the order in which the online walk does it.
 
 A weighted layer is computed when its output is asked for, channel by channel while a gate sends, and anew for every
-other reader; a sum with such a term likewise (backends/ring_layer.py, online/server.py). So each node here says what
-it computes at once, what its gates draw from layers that are still waiting, and what it computes afterwards.
+other reader; a sum with such a term likewise (secure/ring_layer.py, secure/online_server.py). So each node here says
+what it computes at once, what its gates draw from layers that are still waiting, and what it computes afterwards.
 
 Units: ``mac32``, ``mac64``: multiply-accumulates by carrier, output channels rounded up to 16 and taps to 64, as the
 kernels compute them; ``moved``: bytes that weighted layers read and write; ``swept``: bytes that local operations
@@ -19,10 +19,10 @@ import numpy as np
 from pi_system.artifact.graph import Add, Conv2d, Input, Linear, MaxPool2d, Node, Relu
 from pi_system.artifact.model import PublicArtifact
 from pi_system.cost.work import UNITS, Work, work
-from pi_system.offline.schedule import Gate, Schedule
 from pi_system.program.counts import count_nodes
 from pi_system.protocols.gate import GateSpec
 from pi_system.ring.carrier import Ring
+from pi_system.secure.schedule import Gate, Schedule
 
 __all__ = ["NodeWork", "Share", "node_works"]
 

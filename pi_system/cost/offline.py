@@ -1,9 +1,9 @@
 """The offline phase of one inference: exact bytes and storage, and the work that its time is priced by.
 
-Bytes follow from the protocols' declarations: message sizes of offline/client.py, offline/dealer.py and
-offline/two_party.py, the ciphertexts of a linear_he plan, GateCost's offline sibling, and the correlated OTs, whose
-bytes are those of Ferret's trees. They are those of preparing one inference in a call of its own; several in one call
-share what is once a call. Storage is the layout of the material files.
+Bytes follow from the protocols' declarations: message sizes of backends/fss/{offline_client,dealer}.py and
+backends/two_party/offline.py, the ciphertexts of a linear_he plan, GateCost's offline sibling, and the correlated OTs,
+whose bytes are those of Ferret's trees. They are those of preparing one inference in a call of its own; several in one
+call share what is once a call. Storage is the layout of the material files.
 
 Units: ``dealt_start``, ``ot_start``: a preparation; ``dealt_level``: elements times the bits a key compares;
 ``dealt_mac``: multiply-accumulates with full-width weights; ``dealt_weight``: bytes of masked weights, which every
@@ -19,13 +19,12 @@ from typing import Final
 
 from pi_system.artifact.model import PublicArtifact
 from pi_system.artifact.shapes import weight_shapes
+from pi_system.backends.fss import material
+from pi_system.backends.two_party import offline as two_party
 from pi_system.channel.shaped import Link
 from pi_system.cost.crypten import openings
 from pi_system.cost.gates import DEALT
 from pi_system.cost.work import START, Moment, Prices, Work, later, work
-from pi_system.offline import material, two_party
-from pi_system.offline.schedule import Gate, Remask, Schedule, Truncation, Weighted
-from pi_system.offline.store import HEADER_BYTES
 from pi_system.program.counts import mac_count
 from pi_system.protocols.linear_he import linear_he_cost
 from pi_system.protocols.ot.bytes import SETUP_BYTES, SETUP_ROUNDS, silent_bytes
@@ -37,6 +36,8 @@ from pi_system.protocols.truncation import client_message_bytes
 from pi_system.protocols.truncation import offline_cost as truncation_cost
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import SEED_BYTES
+from pi_system.secure.schedule import Gate, Remask, Schedule, Truncation, Weighted
+from pi_system.secure.store import HEADER_BYTES
 
 __all__ = ["OfflinePlan", "plan_offline"]
 

@@ -15,8 +15,8 @@ from pi_system.cost.replay import Replay, transfer_ns
 from pi_system.cost.rows import LayerCost, Rows, timed
 from pi_system.cost.work import START, Moment, Prices, work
 from pi_system.errors import ConfigError
-from pi_system.offline.schedule import plan
 from pi_system.ring.carrier import Ring
+from pi_system.secure.schedule import plan
 
 __all__ = ["BACKENDS", "LayerCost", "Prediction", "Workload", "online_ms", "predict"]
 

@@ -1,4 +1,4 @@
-"""The online phase of the fast runtime on a clock: the loops of online/server.py and online/client.py without values.
+"""The online phase on a clock: the loops of secure/online_server.py and secure/online_client.py without values.
 
 Both parties and both directions of the link are moments that move on. The server feeds a chunk, sends it and goes on;
 the client answers what has arrived; a message takes its turn on the link, then half a round trip. What overlaps in the
@@ -14,8 +14,8 @@ from pi_system.channel.shaped import CHUNK_BYTES, Link
 from pi_system.cost.gates import Phases, gate_model
 from pi_system.cost.layers import NodeWork, Share, total
 from pi_system.cost.work import START, Moment, Prices, Work, later, work
-from pi_system.online.chunks import chunks
 from pi_system.protocols.gate import GateSpec
+from pi_system.secure.chunks import chunks
 
 __all__ = ["Replay", "transfer_ns"]
 

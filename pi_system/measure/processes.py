@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+from pi_system.backends.registry import BACKENDS
 from pi_system.errors import PeerUnavailableError
 from pi_system.program.reveal import Reveal
-from pi_system.rpc.registry import BACKENDS
 
 __all__ = ["RunningProgram", "child_environment", "end_group", "party_cores", "pinned", "start_dealer", "start_server"]
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
+from pi_system.backends.registry import find_backend
 from pi_system.channel.shaped import parse_link
 from pi_system.errors import ArtifactDigestError
 from pi_system.export.random import random_pictures
@@ -28,7 +29,6 @@ from pi_system.measure.random_artifacts import SEED, cached_artifact
 from pi_system.measure.reference import Reference
 from pi_system.measure.runs import counts
 from pi_system.rpc.client_session import OfflineCost, OnlineCost
-from pi_system.rpc.registry import find_backend
 
 __all__ = ["Pair", "Sample", "measure_side_by_side"]
 

@@ -14,6 +14,7 @@ from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Infer, Prepare,
 from pi_system.artifact.model import PublicArtifact
 from pi_system.artifact.store import public_from_bytes
 from pi_system.backends.base import ClientRuntime, PairedClient, PairedRuntime
+from pi_system.backends.registry import BACKENDS, Backends, find_backend
 from pi_system.channel.base import Channel, ChannelCounters
 from pi_system.channel.profile import OFF, LayerWatch, Piece
 from pi_system.channel.shaped import parse_link, shape
@@ -33,9 +34,8 @@ from pi_system.rpc.phase_profile import (
     half_from_bytes,
     start_profiler,
 )
-from pi_system.rpc.registry import BACKENDS, Backends, RuntimeOptions, find_backend
 from pi_system.rpc.server_session import SESSION_METHOD
-from pi_system.rpc.session_config import SessionConfig, check_version, config_to_proto, granted
+from pi_system.rpc.session_config import SessionConfig, check_version, config_to_proto, granted, runtime_options
 from pi_system.rpc.tls import Identity
 from pi_system.rpc.transport import dial
 
@@ -151,7 +151,7 @@ class ClientSession:
             self.server_profiles = hello.profile
             self.profiles: dict[Phase, PhaseProfile] = {}
             self._channel: Channel = shape(GrpcChannel(self._connection.stream), parse_link(config.link))
-            options = RuntimeOptions(config=self.config, store_dir=endpoint.store_dir)
+            options = runtime_options(self.config, endpoint.store_dir)
             backend = find_backend(config.backend, endpoint.backends)
             self._runtime: ClientRuntime = backend.make_client(self.public, options)
             if isinstance(self._runtime, PairedRuntime):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pi_system._proto.v1.control_pb2 import DealerAccepted, DealerHello, Description
+from pi_system.backends.registry import BACKENDS, Backends, find_backend
 from pi_system.channel.base import Channel
 from pi_system.channel.shaped import parse_link, shape
 from pi_system.errors import (
@@ -23,7 +24,6 @@ from pi_system.errors import (
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION, read, write
 from pi_system.rpc.frames import FrameStream
-from pi_system.rpc.registry import BACKENDS, Backends, find_backend
 from pi_system.rpc.session_config import check_version
 
 __all__ = ["DealerService"]

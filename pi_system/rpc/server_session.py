@@ -10,6 +10,7 @@ from pi_system._proto.v1.control_pb2 import Done, Infer, Prepare, Prepared, Read
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import public_to_bytes
 from pi_system.backends.base import PairedRuntime, ServerRuntime
+from pi_system.backends.registry import BACKENDS, Backends, find_backend
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import OFF, LayerWatch
 from pi_system.channel.shaped import parse_link, shape
@@ -20,8 +21,7 @@ from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION, read_client, write
 from pi_system.rpc.frames import DATA, FrameStream
 from pi_system.rpc.phase_profile import Phase, half_to_bytes, start_profiler
-from pi_system.rpc.registry import BACKENDS, Backends, RuntimeOptions, find_backend
-from pi_system.rpc.session_config import SessionConfig, config_from_proto
+from pi_system.rpc.session_config import SessionConfig, config_from_proto, runtime_options
 from pi_system.rpc.tls import Identity
 
 __all__ = ["HELLO_S", "MAX_BATCH", "SESSION_METHOD", "SessionHost", "serve_session"]
@@ -94,7 +94,7 @@ def serve_session(stream: FrameStream, host: SessionHost) -> None:
     config = host.agree(config_from_proto(read_client(stream, "hello", timeout_s=host.hello_s).hello))
     _greet(stream, host, config)
     backend = find_backend(config.backend, host.backends)
-    runtime = backend.make_server(host.artifact, RuntimeOptions(config=config, store_dir=host.store_dir))
+    runtime = backend.make_server(host.artifact, runtime_options(config, host.store_dir))
     session = _Session(stream, host, config, runtime)
     while session.step():
         pass

@@ -1,15 +1,25 @@
 """What both parties of a session must agree on, and its form in the client's first message."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, cast
 
 from pi_system._proto.v1.control_pb2 import ClientHello
+from pi_system.backends.registry import RuntimeOptions
 from pi_system.channel.shaped import parse_link
 from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION
 
-__all__ = ["Asked", "SessionConfig", "check_version", "config_from_proto", "config_to_proto", "granted"]
+__all__ = [
+    "Asked",
+    "SessionConfig",
+    "check_version",
+    "config_from_proto",
+    "config_to_proto",
+    "granted",
+    "runtime_options",
+]
 
 Asked = Reveal | Literal[""]
 """What a client asks to learn; empty: whatever the server reveals."""
@@ -89,6 +99,17 @@ def granted(asked: SessionConfig, found: str) -> Reveal:
         if found == reveal:
             return reveal
     raise RemoteProtocolError(f"reveal: expected {' or '.join(expected)}, found {found[:20]!r} granted")
+
+
+def runtime_options(config: SessionConfig, store_dir: Path) -> RuntimeOptions:
+    """What a session's runtime is made of. Raises LocalProtocolError before the server has answered."""
+    return RuntimeOptions(
+        backend=config.backend,
+        client_id=config.client_id.hex(),
+        reveal=config.revealed,
+        insecure_provider=config.insecure_provider,
+        store_dir=store_dir,
+    )
 
 
 def check_version(found: int) -> None:

@@ -7,8 +7,8 @@ from parties import secure_logits
 from random_networks import random_small_artifact
 
 from pi_system.artifact.graph import Conv2d, Linear, Relu
-from pi_system.backends.ring_layer import LazyLayer
 from pi_system.export.random import random_pictures
+from pi_system.secure.ring_layer import LazyLayer
 
 
 @pytest.mark.parametrize("backend", ["fss", "gmw"])

@@ -9,17 +9,16 @@ from ledger import Ledger, instrument
 from parties import BACKENDS, make_parties, prepare, reserve, run_parties
 from torch import nn
 
+from pi_system.backends.fss import dealer as offline_dealer
+from pi_system.backends.fss import offline_client, offline_server
+from pi_system.backends.fss.dealer import deal
 from pi_system.export import QuantiseOptions
 from pi_system.export.random import random_artifact, random_pictures
-from pi_system.offline import client as offline_client
-from pi_system.offline import dealer as offline_dealer
-from pi_system.offline import server as offline_server
-from pi_system.offline.dealer import deal
-from pi_system.offline.schedule import Gate, Remask, Truncation, plan
-from pi_system.offline.seeds import PartySeed
 from pi_system.protocols.ot.base import Cots
 from pi_system.protocols.truncation import dealt, pairs
 from pi_system.ring.prg import Prg
+from pi_system.secure.schedule import Gate, Remask, Truncation, plan
+from pi_system.secure.seeds import PartySeed
 from pi_system.train.relu import MaskedReLU
 from pi_system.train.square import Square
 
@@ -98,7 +97,7 @@ def run(ledger, backend, artifact, store, monkeypatch):
     """Two preparations, a batch of two pictures, then one."""
     instrument(monkeypatch, ledger)
     monkeypatch.setattr(
-        "pi_system.runtime.two_party.available_threads", lambda: 1
+        "pi_system.backends.two_party.party.available_threads", lambda: 1
     )  # the ledger knows parties by thread
 
     def by_dealer(*arguments):
@@ -178,7 +177,7 @@ def _same_gate_seed(monkeypatch):
 def _same_salt(monkeypatch):
     for module in (offline_dealer, offline_client, offline_server):
         monkeypatch.setattr(module, "gate_salt", lambda salt, name: salt)
-    monkeypatch.setattr("pi_system.runtime.fss.gate_salt", lambda salt, name: salt)
+    monkeypatch.setattr("pi_system.backends.fss.party.gate_salt", lambda salt, name: salt)
 
 
 def _same_summands(monkeypatch):

@@ -7,12 +7,12 @@ from random_networks import random_small_artifact
 
 from pi_system.export import QuantiseOptions
 from pi_system.export.random import random_pictures
-from pi_system.offline.schedule import plan
 from pi_system.program.error_bound import artifact_ulp_bound
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
+from pi_system.secure.schedule import plan
 
 PICTURES = {"fss": 50, "gmw": 2, "gc": 2}
 """Backends without a dealer take a tenth of a second a picture offline."""

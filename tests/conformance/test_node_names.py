@@ -10,7 +10,7 @@ from parties import secure_logits
 
 from pi_system.artifact import Artifact
 from pi_system.artifact.graph import Graph
-from pi_system.offline.layout import Layout
+from pi_system.secure.layout import Layout
 
 V = TypeVar("V")
 NAMES = ("seed", "output", "salt", "label", "scores", "material")

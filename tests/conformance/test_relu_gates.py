@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pi_system.errors import ConfigError
-from pi_system.online.chunks import CHUNK
 from pi_system.protocols.gate import GateSpec
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import Prg
+from pi_system.secure.chunks import CHUNK
 
 SEED = bytes(range(16))
 WIDTHS = [

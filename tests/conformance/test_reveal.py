@@ -8,14 +8,14 @@ from chosen_logits import chosen_logits_artifact, pictures_of
 from parties import BACKENDS, make_parties, prepare, reserve, run_parties, secure_logits
 from random_networks import random_small_artifact
 
-from pi_system.backends.reveal import FAN_OUT, group_sizes
 from pi_system.export.random import random_pictures
-from pi_system.offline.schedule import plan
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.program.reveal import outputs_to_float, revealed
 from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
+from pi_system.secure.reveal import FAN_OUT, group_sizes
+from pi_system.secure.schedule import plan
 
 RINGS = ((32, 14), (32, 31), (59, 27), (59, 36))
 """Ring bits and logit bits: narrow, as wide as the ring allows, usual, as wide as gmw compares."""

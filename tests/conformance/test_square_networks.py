@@ -5,16 +5,16 @@ import pytest
 from parties import BACKENDS, secure_logits
 from random_networks import random_square_artifact
 
+from pi_system.backends.two_party.offline import gate_protocol
 from pi_system.export import QuantiseOptions
 from pi_system.export.random import random_pictures
-from pi_system.offline.schedule import plan
-from pi_system.offline.two_party import gate_protocol
 from pi_system.program.error_bound import artifact_ulp_bound
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.square import cost
+from pi_system.secure.schedule import plan
 
 PICTURES = {"fss": 20, "gmw": 2, "gc": 2}
 

@@ -17,8 +17,8 @@ from parties import make_parties, prepare, reserve, run_parties
 from scipy import stats
 
 from pi_system.artifact import Artifact
-from pi_system.offline import client as fss_client
-from pi_system.offline import two_party
+from pi_system.backends.fss import offline_client as fss_client
+from pi_system.backends.two_party import offline as two_party
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.protocols.relu_dcf.gates import _kernel

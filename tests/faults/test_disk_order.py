@@ -10,15 +10,15 @@ from parties import BACKENDS, make_parties, prepare
 from scaled_artifact import relu_artifact
 
 from pi_system import durable
-from pi_system.offline.layout import Bundle, Layout
-from pi_system.offline.store import MaterialStore
 from pi_system.rpc import client_session, server_session
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.listen import serve_streams
 from pi_system.rpc.server_session import SESSION_METHOD, SessionHost, serve_session
 from pi_system.rpc.session_config import SessionConfig
-from pi_system.runtime.parties import ACK
+from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.party import ACK
+from pi_system.secure.store import MaterialStore
 
 ARTIFACT = relu_artifact(weight_scale=0.3)
 LAYOUT = Layout.of([("seed", 16)])

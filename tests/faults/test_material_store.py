@@ -13,8 +13,8 @@ from pi_system.errors import (
     CorrelationMismatchError,
     CorrelationReusedError,
 )
-from pi_system.offline.layout import Bundle, Layout
-from pi_system.offline.store import MaterialStore
+from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.store import MaterialStore
 
 LAYOUT = Layout.of([("seed", 16), ("key", 1000)])
 ID = "0" * 31 + "1"
@@ -107,7 +107,7 @@ def test_material_of_another_model_role_or_backend_is_refused(tmp_path, change):
 
 def test_material_of_another_protocol_version_is_refused_and_burned(monkeypatch, tmp_path):
     with monkeypatch.context() as older:
-        older.setattr("pi_system.offline.kept.PROTOCOL_VERSION", 1)
+        older.setattr("pi_system.secure.kept.PROTOCOL_VERSION", 1)
         store, _ = filled(tmp_path)
     store.take(ID)
     with pytest.raises(CorrelationMismatchError, match=r"expected protocol version \d+, found 1"):

@@ -17,10 +17,10 @@ from pi_system.errors import (
     RemoteProtocolError,
 )
 from pi_system.export.random import random_pictures
-from pi_system.offline import chain
-from pi_system.offline.chain import Uses
 from pi_system.program.encoding import encode_input
 from pi_system.ring.carrier import Ring
+from pi_system.secure import chain
+from pi_system.secure.chain import Uses
 
 ARTIFACT = relu_artifact(weight_scale=0.3)
 PICTURES = random_pictures((1, 8, 8), 2, 0)
@@ -302,7 +302,7 @@ def test_many_sessions_of_one_client_at_once_share_the_material(tmp_path, caplog
 
 def test_records_of_another_protocol_version_burn_what_lies_beside_them(monkeypatch, tmp_path, caplog):
     with monkeypatch.context() as older:
-        older.setattr("pi_system.offline.kept.PROTOCOL_VERSION", 1)
+        older.setattr("pi_system.secure.kept.PROTOCOL_VERSION", 1)
         prepare(*make_parties("gmw", ARTIFACT, tmp_path), 1)
     _, client = make_parties("gmw", ARTIFACT, tmp_path)
     assert client.available() == 0

@@ -5,6 +5,8 @@ import pytest
 from parties import BACKENDS, make_parties, prepare, run_parties
 from scaled_artifact import relu_artifact
 
+from pi_system.backends.fss.dealer import deal
+from pi_system.backends.fss.request import make_request, parse_request
 from pi_system.channel.memory import memory_pair
 from pi_system.errors import (
     CorrelationMismatchError,
@@ -14,8 +16,6 @@ from pi_system.errors import (
     RemoteProtocolError,
 )
 from pi_system.export.random import random_pictures
-from pi_system.offline.dealer import deal
-from pi_system.offline.request import make_request, parse_request
 
 ARTIFACT = relu_artifact(weight_scale=0.3)
 PICTURE = random_pictures((1, 8, 8), 1, 0)

@@ -30,15 +30,11 @@ from pi_system._proto.v1.control_pb2 import (
 )
 from pi_system.artifact.model import PublicModel, tensor_bytes
 from pi_system.artifact.store import public_from_bytes, public_to_bytes
+from pi_system.backends.fss.request import make_request, parse_request
+from pi_system.backends.two_party.offline import linear_plan
 from pi_system.channel.memory import memory_pair, simulate
 from pi_system.channel.profile import Piece
 from pi_system.errors import PiError
-from pi_system.offline.layout import Bundle, Layout
-from pi_system.offline.pairing import PairedStore, meet_client, meet_server
-from pi_system.offline.request import make_request, parse_request
-from pi_system.offline.schedule import plan
-from pi_system.offline.store import MaterialStore
-from pi_system.offline.two_party import linear_plan
 from pi_system.program.reveal import REVEALS
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
 from pi_system.protocols.linear_he import (
@@ -63,6 +59,10 @@ from pi_system.rpc import envelope
 from pi_system.rpc.frames import CONTROL, DATA, OPEN, FrameStream
 from pi_system.rpc.phase_profile import half_from_bytes, half_to_bytes
 from pi_system.rpc.session_config import SessionConfig, config_from_proto, config_to_proto
+from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.pairing import PairedStore, meet_client, meet_server
+from pi_system.secure.schedule import plan
+from pi_system.secure.store import MaterialStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 

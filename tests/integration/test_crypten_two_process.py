@@ -183,8 +183,8 @@ def refuse_torch_randomness() -> None:
 
 def run_party(role: str, peer: SocketChannel, dealer: SocketChannel) -> dict[str, Any]:
     """Two preparations, three pictures, then misuse; what happened as JSON."""
-    from pi_system.backends.crypten_adapter import CryptenClient, CryptenServer
-    from pi_system.backends.crypten_import import crypten
+    from pi_system.backends.crypten.library import crypten
+    from pi_system.backends.crypten.party import CryptenClient, CryptenServer
 
     graph = every_op()
     weights, masks, pictures = inputs_of(graph, 3)
@@ -257,7 +257,7 @@ class Outcome:
 
 
 def _serve_dealing(ends: list[SocketChannel], requests: list[bytes]) -> None:
-    from pi_system.backends.crypten_dealer import deal
+    from pi_system.backends.crypten.dealer import deal
 
     for count in (2, 1):
         request, other = (bytes(end.recv_any()) for end in ends)

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pi_system.artifact.ring_config import RingConfig
-from pi_system.backends.reveal import Revealer
 from pi_system.protocols.gate import GateSpec
 from pi_system.ring.carrier import Ring
+from pi_system.secure.reveal import Revealer
 
 
 def revealer(ring_bits, logit_bits, seed):

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pi_system.errors import CorrelationError
-from pi_system.offline import chain
-from pi_system.offline.chain import Uses
-from pi_system.offline.layout import Bundle, Layout
-from pi_system.offline.pairing import PairedStore
+from pi_system.secure import chain
+from pi_system.secure.chain import Uses
+from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.pairing import PairedStore
 
 LAYOUT = Layout.of([("seed", 16)])
 ROLES = ("server", "client")

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pi_system.channel.memory import simulate
-from pi_system.online.chunks import chunks
 from pi_system.protocols.gate import ClientGate, GateCost, GateSpec, ServerGate
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.ideal import insecure_parties
@@ -14,6 +13,7 @@ from pi_system.protocols.relu_dcf import DcfRelu
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.ring.prg import Prg, fresh_seed
+from pi_system.secure.chunks import chunks
 
 
 class Gates(NamedTuple):

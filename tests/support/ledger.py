@@ -21,16 +21,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from pi_system.backends.two_party import offline as two_party
 from pi_system.kernels import garble, keystream, ot
 from pi_system.kernels.relu import ReluGate
-from pi_system.offline import seeds, two_party
-from pi_system.offline.seeds import PartySeed
 from pi_system.protocols.linear_he import server as linear_he
 from pi_system.protocols.linear_he.seal import SealClient
 from pi_system.protocols.ot import ferret, softspoken
 from pi_system.protocols.ot.base import Cots, Position
 from pi_system.protocols.square import dealt
 from pi_system.protocols.truncation import dealt as truncation
+from pi_system.secure import seeds
+from pi_system.secure.seeds import PartySeed
 
 Purpose = tuple[Any, ...] | None
 

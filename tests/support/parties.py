@@ -7,12 +7,12 @@ from typing import Any
 
 from pi_system.artifact import Artifact
 from pi_system.backends.base import Deal
+from pi_system.backends.fss.dealer import deal
+from pi_system.backends.fss.party import FssClient, FssServer
+from pi_system.backends.two_party.party import TwoPartyClient, TwoPartyServer
 from pi_system.channel.memory import MemoryChannel, memory_pair
-from pi_system.offline.dealer import deal
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
-from pi_system.runtime.fss import FssClient, FssServer
-from pi_system.runtime.two_party import TwoPartyClient, TwoPartyServer
 
 
 class Dealer:

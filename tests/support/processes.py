@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pi_system.rpc.registry import BACKENDS
+from pi_system.backends.registry import BACKENDS
 
 SUPPORT = Path(__file__).parent
 ROOT = SUPPORT.parents[1]

@@ -27,9 +27,8 @@ from scaled_artifact import relu_artifact
 from tiny_artifact import tiny_artifact
 
 from pi_system.artifact.graph import Linear
+from pi_system.backends.fss.dealer import deal
 from pi_system.channel.memory import simulate
-from pi_system.offline.dealer import deal
-from pi_system.offline.seeds import PartySeed, fixed_mask
 from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.linear_he import (
@@ -49,6 +48,7 @@ from pi_system.protocols.square import SQUARE, SquareClient, SquareServer, dealt
 from pi_system.protocols.truncation import TruncationSpec, pairs, truncate
 from pi_system.protocols.truncation import dealt as truncation
 from pi_system.ring.prg import Prg, fresh_seed
+from pi_system.secure.seeds import PartySeed, fixed_mask
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "transcripts.json"
 SERVER, CLIENT = b"seed of a server", b"seed of a client"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pi_system.artifact.graph import Conv2d, Flatten, Graph, Input, Linear, Relu, Square
-from pi_system.backends.crypten_adapter import CryptenClient, CryptenServer, correlation_plan
+from pi_system.backends.crypten.party import CryptenClient, CryptenServer, correlation_plan
 from pi_system.channel.memory import memory_pair
 from pi_system.errors import (
     ConfigError,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.distributed import ReduceOp
 
-from pi_system.backends.crypten_communicator import ChannelCommunicator
+from pi_system.backends.crypten.communicator import ChannelCommunicator
 from pi_system.channel.base import Channel
 from pi_system.channel.memory import memory_pair, simulate
 from pi_system.errors import LocalProtocolError

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from pi_system.backends.crypten_dealer import deal
-from pi_system.backends.crypten_plan import AdditiveTriple, BinaryTriple, Plan, SharedBit, SquarePair, encode_plan
-from pi_system.backends.crypten_store import CorrelationStore, Material
+from pi_system.backends.crypten.dealer import deal
+from pi_system.backends.crypten.plan import AdditiveTriple, BinaryTriple, Plan, SharedBit, SquarePair, encode_plan
+from pi_system.backends.crypten.store import CorrelationStore, Material
 from pi_system.channel.base import Channel
 from pi_system.channel.memory import memory_pair
 from pi_system.errors import RemoteProtocolError

@@ -3,15 +3,15 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from pi_system.backends.crypten_communicator import DryRunCommunicator
-from pi_system.backends.crypten_environment import (
+from pi_system.backends.crypten.communicator import DryRunCommunicator
+from pi_system.backends.crypten.environment import (
     SessionStreams,
     claim_process,
     crypten_session,
     release_process,
 )
-from pi_system.backends.crypten_import import crypten
-from pi_system.backends.crypten_stream import RingStream
+from pi_system.backends.crypten.library import crypten
+from pi_system.backends.crypten.stream import RingStream
 from pi_system.errors import InvariantError, LocalProtocolError
 from pi_system.ring.prg import Prg
 

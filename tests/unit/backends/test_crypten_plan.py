@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pi_system.backends.crypten_plan import (
+from pi_system.backends.crypten.plan import (
     AdditiveTriple,
     BinaryTriple,
     Plan,

@@ -1,8 +1,8 @@
 import pytest
 
-from pi_system.backends.crypten_dealer import deal
-from pi_system.backends.crypten_plan import BinaryTriple, Plan, encode_plan
-from pi_system.backends.crypten_store import CorrelationStore
+from pi_system.backends.crypten.dealer import deal
+from pi_system.backends.crypten.plan import BinaryTriple, Plan, encode_plan
+from pi_system.backends.crypten.store import CorrelationStore
 from pi_system.channel.memory import memory_pair
 from pi_system.errors import CorrelationExhaustedError, CorrelationMismatchError, CorrelationReusedError
 

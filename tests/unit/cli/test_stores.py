@@ -6,7 +6,7 @@ from parties import PAIRING, make_parties, prepare
 from scaled_artifact import relu_artifact
 
 from client.cli import main as client_main
-from pi_system.offline.stores import all_stores
+from pi_system.secure.stores import all_stores
 from server.cli import main as server_main
 
 ARTIFACT = relu_artifact(weight_scale=0.3)

@@ -7,9 +7,9 @@ from tiny_artifact import tiny_artifact
 from client.result import Result
 from client.store import ClientStore
 from pi_system.errors import InputError
-from pi_system.offline.kept import write_kept
 from pi_system.rpc.client_session import OfflineCost, OnlineCost
 from pi_system.rpc.session_config import SessionConfig
+from pi_system.secure.kept import write_kept
 
 PUBLIC = tiny_artifact().public
 CONFIG = SessionConfig(backend="fss", artifact_digest=PUBLIC.digest, client_id=bytes(16), reveal="logits")

@@ -6,11 +6,11 @@ import pytest
 from parties import PAIRING, Dealer, make_parties, reserve, run_parties
 from random_networks import random_small_artifact, random_square_artifact
 
-from pi_system.backends.crypten_adapter import correlation_plan
+from pi_system.backends.crypten.party import correlation_plan
+from pi_system.backends.fss.dealer import deal
 from pi_system.cost import default_calibration, predict
 from pi_system.cost.crypten import openings
 from pi_system.export.random import random_pictures
-from pi_system.offline.dealer import deal
 
 ARTIFACTS = {
     "masks": lambda: random_small_artifact(3),

@@ -10,7 +10,7 @@ from pi_system.export.exporter import lower
 from pi_system.export.random import randomise
 from pi_system.export.ranges import Ranges, sum_log2, tail_log2
 from pi_system.export.scales import Plan, ScaleOptions, assign_scales
-from pi_system.offline.schedule import Truncation, plan
+from pi_system.secure.schedule import Truncation, plan
 from pi_system.train.relu import MaskedReLU
 
 SHAPE = (3, 8, 8)

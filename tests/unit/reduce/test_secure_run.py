@@ -7,13 +7,13 @@ import pytest
 import torch
 from parties import make_parties, prepare, reserve, run_parties, secure_logits
 
-from pi_system.backends.ring_layer import RingLayer
 from pi_system.export import export_network
-from pi_system.offline.schedule import plan
 from pi_system.program import mac_count, relu_count, relu_layers
 from pi_system.program.error_bound import artifact_ulp_bound
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.reduce import METHODS, make_method
+from pi_system.secure.ring_layer import RingLayer
+from pi_system.secure.schedule import plan
 from pi_system.train.data.augment import Normalisation
 
 _CHANNEL = {"granularity": "channel"}

@@ -4,10 +4,10 @@ import pytest
 from streams import stream_pair
 
 from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Ready, ServerEnvelope
+from pi_system.backends.registry import BACKENDS, DEFAULT_BACKEND, find_backend
 from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.program.reveal import REVEALS
 from pi_system.rpc.envelope import PROTOCOL_VERSION, read_client, read_server, write
-from pi_system.rpc.registry import BACKENDS, DEFAULT_BACKEND, find_backend
 from pi_system.rpc.session_config import SessionConfig, check_version, config_from_proto, config_to_proto, granted
 
 CONFIG = SessionConfig(

@@ -1,0 +1,1 @@
+"""Backend ``crypten``: CrypTen's own protocols, the baseline; the only package that imports CrypTen."""

@@ -1,0 +1,112 @@
+"""The dealer's side of the offline phase: draws every correlation, sees neither weights nor pictures.
+
+    server                        dealer                              client
+    weight seed        -->
+                        per picture:
+                       <-- seed_0, salt       seed_1, salt -->
+                        per weighted layer:   V = B * r - c_s -->
+                        per gate:
+                       <-- key, corrections             key -->     (of a square: z_1 -->, protocols/square)
+                        per truncation:
+                       <-- (r' >> t) + r
+
+B is the layer's fixed mask (from the weight seed, known to server and dealer), r the client's fresh mask (from
+seed_1), c_s the server's share (from seed_0). The client adds E * r, E = W - B, which it has from the server and
+the dealer never sees (design 4b). Security: semi-honest; a dealer that colludes with a party breaks the other's
+privacy. Nothing is kept: a dealer that restarts has forgotten everything it dealt.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.model import PublicArtifact
+from pi_system.artifact.shapes import weight_shapes
+from pi_system.backends.fss.request import parse_request
+from pi_system.channel.base import Channel
+from pi_system.program.reveal import Reveal
+from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.relu_dcf import DcfRelu
+from pi_system.protocols.square import dealt
+from pi_system.protocols.truncation import TruncationSpec
+from pi_system.protocols.truncation import dealt as truncation
+from pi_system.ring.carrier import RingArray, wire
+from pi_system.ring.prg import SEED_BYTES, fresh_seed
+from pi_system.secure.ring_layer import RingLayer
+from pi_system.secure.seeds import PartySeed, fixed_mask, gate_salt
+from pi_system.secure.walk import SecureWalk, Share
+
+__all__ = ["deal"]
+
+
+def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
+    """Deal the material of ``count`` pictures for the model in ``request`` to both parties."""
+    (public, reveal), relu = parse_request(request), DcfRelu()
+    weight_seed = bytes(server.recv(SEED_BYTES))
+    shapes = weight_shapes(public.public.graph)
+    layers = {
+        node.name: RingLayer(
+            node, fixed_mask(weight_seed, node.name, shapes[f"{node.name}.weight"], public.public.ring.ring_bits)
+        )
+        for node in public.public.graph
+        if isinstance(node, Conv2d | Linear)
+    }
+    for _ in range(count):
+        _Dealing(public, relu, layers, server, client).picture(reveal)
+
+
+class _Dealing(SecureWalk):
+    """One picture: follows the client's fresh masks through the graph."""
+
+    party = 1
+
+    def __init__(
+        self,
+        public: PublicArtifact,
+        relu: DcfRelu,
+        layers: dict[str, RingLayer],
+        server: Channel,
+        client: Channel,
+    ):
+        super().__init__(public.public.graph, public.public.ring, public.masks)
+        self._relu, self._layers, self._server, self._client = relu, layers, server, client
+        self._seeds = (PartySeed(fresh_seed()), PartySeed(fresh_seed()))
+        self._salt = fresh_seed()
+
+    def picture(self, reveal: Reveal) -> None:
+        """Send both seeds, then everything that the graph and what is made of its logits need, in order."""
+        for channel, party in ((self._server, self._seeds[0]), (self._client, self._seeds[1])):
+            channel.send(party.seed + self._salt)
+        node = self.graph.input
+        mask = self._fresh(node.name, int(np.prod(node.shape)))
+        out = self.run(self.graph, Share(mask.reshape(1, *node.shape), True))
+        self.reveal(out.data.reshape(1, -1), reveal)
+
+    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
+        correlation: RingArray = self._layers[node.name](x) - self._seeds[0].linear_share(node, self.ring.bits)
+        self._client.send(wire(self.ring.reduce(correlation)))
+        return correlation  # the client's true share is unknown here; not fresh, so never used as a mask
+
+    def _gate(self, name: str, spec: GateSpec, x: Any, positions: Any) -> RingArray:
+        seeds = (self._seeds[0].gate_seed(name), self._seeds[1].gate_seed(name))
+        if spec.kind == "square":
+            self._client.send(dealt.deal(spec, *seeds))
+        else:
+            key, corrections = self._relu.deal(spec, *seeds, gate_salt(self._salt, name))
+            self._client.send(key.data)
+            self._server.send(key.data)
+            self._server.send(corrections.data)
+        return self._fresh(name, spec.count).reshape(1, -1)
+
+    def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
+        fresh = self._fresh(name, spec.count)
+        seeds = (self._seeds[0].gate_seed(name), self._seeds[1].gate_seed(name))
+        self._server.send(truncation.deal(spec, *seeds, fresh))
+        return fresh.reshape(1, -1)
+
+    def _remask(self, name: str, x: RingArray) -> RingArray:
+        return self._fresh(name, x.shape[1]).reshape(1, -1)
+
+    def _fresh(self, name: str, count: int) -> RingArray:
+        return self._seeds[1].fresh_mask(name, count, self.ring.bits)

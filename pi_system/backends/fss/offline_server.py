@@ -1,0 +1,56 @@
+"""The server's side of the offline phase with a dealer: it stores keys, corrections and the client's messages."""
+
+from pi_system.artifact.graph import Conv2d, Graph, Linear
+from pi_system.channel.base import Channel
+from pi_system.program.encoding import IntWeights
+from pi_system.protocols.relu_dcf import DcfRelu
+from pi_system.protocols.square import dealt
+from pi_system.protocols.square.cost import delta_bytes
+from pi_system.protocols.truncation import client_message_bytes
+from pi_system.protocols.truncation import dealt as truncation
+from pi_system.ring.carrier import Ring, RingArray, wire
+from pi_system.ring.prg import SEED_BYTES
+from pi_system.secure.layout import Bundle
+from pi_system.secure.schedule import Gate, Remask, Schedule, Truncation
+from pi_system.secure.seeds import PartySeed, fixed_mask, gate_salt
+
+__all__ = ["masked_weights", "receive_picture"]
+
+
+def masked_weights(graph: Graph, weights: IntWeights, weight_seed: bytes, ring: Ring) -> dict[str, RingArray]:
+    """E = W - B of every weighted node: what the client needs once a model; uniform without the seed of B."""
+    masked = {}
+    for node in graph:
+        if isinstance(node, Conv2d | Linear):
+            weight = weights[f"{node.name}.weight"]
+            mask = fixed_mask(weight_seed, node.name, weight.shape, ring.bits)
+            masked[node.name] = ring.reduce(ring.from_signed(weight) - mask)
+    return masked
+
+
+def receive_picture(schedule: Schedule, relu: DcfRelu, bundle: Bundle, client: Channel, dealer: Channel) -> None:
+    """Fill ``bundle`` for one picture, in the schedule's order."""
+    seeds = dealer.recv(2 * SEED_BYTES)
+    bundle.fill("seed", seeds[:SEED_BYTES])
+    bundle.fill("salt", seeds[SEED_BYTES:])
+    seed, salt = PartySeed(bytes(seeds[:SEED_BYTES])), bytes(seeds[SEED_BYTES:])
+    for step in schedule.steps:
+        if isinstance(step, Gate) and step.spec.kind == "square":
+            delta = dealt.receive_delta(step.spec, client.recv(delta_bytes(step.spec)))
+            bundle.fill(f"{step.name}/delta", wire(delta))
+        elif isinstance(step, Gate):
+            bundle.fill(f"{step.name}/key", dealer.recv(relu.key_bytes(step.spec)))
+            bundle.fill(f"{step.name}/corrections", dealer.recv(relu.correction_bytes(step.spec)))
+            packed = client.recv(relu.masked_message_bytes(step.spec))
+            keys = seed.gate_seed(step.name), gate_salt(salt, step.name)
+            masked = relu.receive_masked(step.spec, *keys, packed)
+            bundle.fill(f"{step.name}/masked", wire(masked))
+        elif isinstance(step, Truncation):
+            size = client_message_bytes(step.spec)
+            correction = truncation.receive_correction(step.spec, dealer.recv(size))
+            offset = truncation.receive_masked(step.spec, seed.gate_seed(step.name), client.recv(size))
+            bundle.fill(f"{step.name}/offset", wire(offset))
+            bundle.fill(f"{step.name}/correction", wire(correction))
+        elif isinstance(step, Remask):
+            section = bundle.section(f"{step.name}/difference")
+            bundle.fill(f"{step.name}/difference", client.recv(section.nbytes))

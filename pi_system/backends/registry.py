@@ -1,0 +1,77 @@
+"""The backends by name, imported only when one is used: a client of one backend never loads another's libraries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Final, Protocol, cast
+
+from pi_system.artifact.model import Artifact, PublicArtifact
+from pi_system.backends.base import ClientRuntime, Deal, ServerRuntime
+from pi_system.errors import ConfigError
+from pi_system.program.reveal import Reveal
+
+__all__ = ["BACKENDS", "DEFAULT_BACKEND", "SERVED_BY_DEFAULT", "Backend", "Backends", "RuntimeOptions", "find_backend"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeOptions:
+    """What a runtime may need besides the model: of the session's configuration what both parties agreed on.
+
+    Attributes:
+        backend: its name in the registry.
+        client_id: 16 bytes under which the server keeps this client's offline material, in hex.
+        reveal: what the client learns.
+        insecure_provider: use a provider that is not secure; both parties said so.
+        store_dir: private folder for offline material of all sessions; what belongs to this one is kept apart by
+            the client's id and the model's digest.
+    """
+
+    backend: str
+    client_id: str
+    reveal: Reveal
+    insecure_provider: bool
+    store_dir: Path
+
+
+class Backend(Protocol):
+    """One backend: makes the two runtimes and deals. A module with these names is one.
+
+    Attributes:
+        deal: the dealer's side.
+        DEALT: correlations come from a dealer; else ``deal`` refuses.
+        DURABLE: unused material outlives the session, in ``store_dir``.
+    """
+
+    deal: Deal
+    DEALT: bool
+    DURABLE: bool
+
+    def make_server(self, artifact: Artifact, options: RuntimeOptions) -> ServerRuntime:
+        """The network owner's runtime. Raises ConfigError for options this backend does not offer."""
+
+    def make_client(self, public: PublicArtifact, options: RuntimeOptions) -> ClientRuntime:
+        """The picture owner's runtime. Raises ConfigError for options this backend does not offer."""
+
+
+Backends = Mapping[str, str]
+"""Names of backends and the modules that implement them."""
+
+BACKENDS: Final[Backends] = {
+    "gmw": "pi_system.backends.two_party.backend",
+    "gc": "pi_system.backends.two_party.backend",
+    "fss": "pi_system.backends.fss.backend",
+    "crypten": "pi_system.backends.crypten.backend",
+}
+SERVED_BY_DEFAULT: Final = tuple(name for name in BACKENDS if name != "crypten")
+"""What a server offers unless told: not the baseline, whose truncation tells weights to a client that sees logits."""
+
+
+DEFAULT_BACKEND: Final = "gmw"
+
+
+def find_backend(name: str, backends: Backends = BACKENDS) -> Backend:
+    """Import a backend. Raises ConfigError for a name that is none."""
+    if name not in backends:
+        raise ConfigError(f"backend: expected one of {', '.join(backends)}, found {name[:40]!r}")
+    return cast(Backend, import_module(backends[name]))

@@ -1,0 +1,203 @@
+"""The offline phase without a third party: masks under encryption for linear layers, oblivious transfer for ReLUs.
+
+    server                                          client
+    once a call:   <-- encryption of zero (RLWE session)
+                   <-> base OTs, both directions
+    per picture:   <-- material id
+                   <-- Enc(r) of every weighted layer
+                       Enc(W * r - c_s) -->         c_c; c_s stays, from the server's seed
+                   in the schedule's order:
+                   <-> the gate's own offline phase (protocols/relu_gmw, protocols/relu_gc, protocols/square)
+                   <-> truncation pairs (protocols/truncation)
+                   <-- re-masking differences
+
+The client's masks enter the encryption before any answer is back: fresh masks do not depend on answers, so the
+weighted layers of a picture are one pipelined exchange (protocols/linear_he). Security: semi-honest, one party
+corrupted; see docs/threat-model.md for the parameters.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.model import PublicArtifact
+from pi_system.channel.base import Channel
+from pi_system.channel.profile import profiler_of
+from pi_system.program.reveal import Reveal
+from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.linear_he import LinearHeClient, LinearPlan, linear_shapes, plan_linear
+from pi_system.protocols.ot.gate import OtGate
+from pi_system.protocols.ot.material import material_bytes, pack_material
+from pi_system.protocols.ot.party import OtParty
+from pi_system.protocols.square import SQUARE
+from pi_system.protocols.truncation import TruncationSpec, pairs
+from pi_system.ring.carrier import Ring, RingArray, wire
+from pi_system.ring.prg import SEED_BYTES, Prg
+from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.schedule import Gate, Output, Remask, Schedule, Truncation
+from pi_system.secure.seeds import PartySeed
+from pi_system.secure.walk import Positions, SecureWalk, Share
+
+__all__ = ["client_layout", "gate_protocol", "linear_plan", "prepare_client", "prepare_server", "server_layout"]
+
+
+def gate_protocol(spec: GateSpec, relu: OtGate) -> OtGate:
+    """The protocol of a gate: the backend's own for ReLUs, the same for all backends for squares."""
+    return SQUARE if spec.kind == "square" else relu
+
+
+def linear_plan(public: PublicArtifact) -> LinearPlan:
+    """The plan of all weighted layers, from public data. Raises ConfigError for rings that encryption cannot hold."""
+    ring = public.public.ring
+    return plan_linear(linear_shapes(public.public.graph), ring.ring_bits, ring.weight_norm_bits)
+
+
+def server_layout(schedule: Schedule, relu: OtGate, ring: Ring) -> Layout:
+    """Seed, then a gate's material, a truncation's pair or a re-masking's difference."""
+    sections = [("seed", SEED_BYTES)]
+    for step in schedule.steps:
+        if isinstance(step, Gate):
+            sections.append(
+                (f"{step.name}/material", material_bytes(gate_protocol(step.spec, relu).server_shapes(step.spec)))
+            )
+        elif isinstance(step, Truncation):
+            sections += step.sections(ring)
+        elif isinstance(step, Remask):
+            sections.append((f"{step.name}/difference", step.count * ring.itemsize))
+    return Layout.of(sections)
+
+
+def client_layout(schedule: Schedule, relu: OtGate, ring: Ring) -> Layout:
+    """Seed, every gate's material, and the client's share of what is opened."""
+    sections = [("seed", SEED_BYTES)]
+    for step in schedule.steps:
+        if isinstance(step, Gate):
+            sections.append(
+                (f"{step.name}/material", material_bytes(gate_protocol(step.spec, relu).client_shapes(step.spec)))
+            )
+        elif isinstance(step, Output):
+            sections.append(("output", step.count * ring.itemsize))
+    return Layout.of(sections)
+
+
+def prepare_server(
+    schedule: Schedule, relu: OtGate, bundle: Bundle, client: Channel, ots: OtParty, seed: PartySeed
+) -> None:
+    """The server's gates, truncations and re-maskings of one picture, after its weighted layers are answered."""
+    prg = Prg(seed.seed)
+    for step in schedule.steps:
+        if isinstance(step, Gate):
+            protocol = gate_protocol(step.spec, relu)
+            material = protocol.offline_server(step.spec, client, ots, prg.child("gate", step.name))
+            bundle.fill(f"{step.name}/material", pack_material(material, protocol.server_shapes(step.spec)))
+        elif isinstance(step, Truncation):
+            offset, correction = pairs.offline_server(step.spec, client, ots, prg.child("gate", step.name))
+            bundle.fill(f"{step.name}/offset", wire(offset))
+            bundle.fill(f"{step.name}/correction", wire(correction))
+        elif isinstance(step, Remask):
+            section = bundle.section(f"{step.name}/difference")
+            bundle.fill(f"{step.name}/difference", client.recv(section.nbytes))
+
+
+def prepare_client(
+    public: PublicArtifact,
+    relu: OtGate,
+    bundle: Bundle,
+    server: Channel,
+    linear: LinearHeClient,
+    ots: OtParty,
+    seed: PartySeed,
+    reveal: Reveal,
+) -> None:
+    """The client's side of one picture of which ``reveal`` is opened."""
+    masks = _MaskWalk(public, seed).collect()
+    shares = linear.run(server, masks)
+    profiler_of(server).enter("gates")
+    _ClientWalk(public, seed, relu, bundle, server, ots, shares).fill(reveal)
+
+
+class _Fresh(SecureWalk):
+    """Fresh masks of gates, truncations and re-maskings from the client's seed."""
+
+    party = 1
+
+    def __init__(self, public: PublicArtifact, seed: PartySeed):
+        super().__init__(public.public.graph, public.public.ring, public.masks)
+        self._seed = seed
+
+    def start(self) -> RingArray:
+        node = self.graph.input
+        mask = self._fresh(node.name, int(np.prod(node.shape))).reshape(1, *node.shape)
+        return np.ascontiguousarray(self.run(self.graph, Share(mask, True)).data).reshape(1, -1)
+
+    def _fresh(self, name: str, count: int) -> RingArray:
+        return self._seed.fresh_mask(name, count, self.ring.bits)
+
+
+class _MaskWalk(_Fresh):
+    """Which mask enters each weighted layer; what the layers put out is not known yet and not needed."""
+
+    def collect(self) -> dict[str, RingArray]:
+        """The mask of every value that a weighted layer reads, by the value's name: (C, H, W)."""
+        self._masks: dict[str, RingArray] = {}
+        self.start()
+        return self._masks
+
+    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
+        mask = self.ring.reduce(x[0])
+        self._masks[node.inputs[0]] = mask if mask.ndim == 3 else mask.reshape(-1, 1, 1)
+        return np.zeros((1, *node.shape), self.ring.dtype)
+
+    def _gate(self, name: str, spec: GateSpec, x: Any, positions: Positions) -> RingArray:
+        return self._fresh(name, spec.count).reshape(1, -1)
+
+    def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
+        return self._fresh(name, spec.count).reshape(1, -1)
+
+    def _remask(self, name: str, x: RingArray) -> RingArray:
+        return self._fresh(name, x.shape[1]).reshape(1, -1)
+
+
+class _ClientWalk(_Fresh):
+    """The client's true shares, now that the answers are decrypted."""
+
+    def __init__(
+        self,
+        public: PublicArtifact,
+        seed: PartySeed,
+        relu: OtGate,
+        bundle: Bundle,
+        server: Channel,
+        ots: OtParty,
+        shares: dict[str, RingArray],
+    ):
+        super().__init__(public, seed)
+        self._relu, self._bundle, self._server, self._ots, self._shares = relu, bundle, server, ots, shares
+        self._prg = Prg(seed.seed)
+
+    def fill(self, reveal: Reveal) -> None:
+        """Walk the graph once, and what is made of its logits."""
+        opened = self.reveal(self.start(), reveal)
+        self._bundle.fill("output", wire(self.ring.reduce(opened)))
+
+    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
+        return self._shares[node.name].reshape(1, *node.shape)
+
+    def _gate(self, name: str, spec: GateSpec, x: Any, positions: Positions) -> RingArray:
+        flat = x.reshape(-1) if positions is None else x.reshape(-1)[positions]
+        share, mask = self.ring.reduce(np.ascontiguousarray(flat)), self._fresh(name, spec.count)
+        prg, protocol = self._prg.child("gate", name), gate_protocol(spec, self._relu)
+        material = protocol.offline_client(spec, share, mask, self._server, self._ots, prg)
+        self._bundle.fill(f"{name}/material", pack_material(material, protocol.client_shapes(spec)))
+        return mask.reshape(1, -1)
+
+    def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
+        share, mask = self.ring.reduce(np.ascontiguousarray(x.reshape(-1))), self._fresh(name, spec.count)
+        pairs.offline_client(spec, share, mask, self._server, self._ots, self._prg.child("gate", name))
+        return mask.reshape(1, -1)
+
+    def _remask(self, name: str, x: RingArray) -> RingArray:
+        fresh = self._fresh(name, x.shape[1]).reshape(1, -1)
+        self._server.send(wire(self.ring.reduce(x - fresh)))
+        return fresh

@@ -1,0 +1,121 @@
+"""Backends ``gmw`` and ``gc``: the fast runtime without a third party (homomorphic encryption, oblivious transfer)."""
+
+import secrets
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.model import Artifact, PublicArtifact
+from pi_system.backends.base import DealerLink
+from pi_system.backends.two_party.offline import (
+    client_layout,
+    gate_protocol,
+    linear_plan,
+    prepare_client,
+    prepare_server,
+    server_layout,
+)
+from pi_system.channel.base import Channel
+from pi_system.channel.profile import profiler_of
+from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
+from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, linear_share
+from pi_system.protocols.ot.gate import OtGate
+from pi_system.protocols.ot.material import unpack_material
+from pi_system.protocols.ot.party import ot_setup
+from pi_system.ring.carrier import RingArray
+from pi_system.ring.prg import Prg, fresh_seed
+from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.party import ACK, ClientParty, ServerParty
+from pi_system.secure.ring_layer import available_threads
+from pi_system.secure.seeds import PartySeed
+from pi_system.secure.weight_folder import WeightFolder
+
+__all__ = ["TwoPartyClient", "TwoPartyServer"]
+
+
+class TwoPartyServer(ServerParty):
+    """Party 0 of a backend without a dealer; a ServerRuntime. One instance a session."""
+
+    def __init__(self, artifact: Artifact, relu: OtGate, store: Path, pairing_id: str, **options: Any):
+        """See ServerParty; ``relu`` is the ReLU protocol. Raises ConfigError for a ring of more than 59 bits."""
+        super().__init__(artifact, relu.name, store, pairing_id, **options)
+        self._relu, self._plan = relu, linear_plan(artifact)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """See backends/two_party/offline.py."""
+        return server_layout(self.schedule, self._relu, self.ring)
+
+    def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
+        """Offline phase for ``count`` pictures; see backends/two_party/offline.py for the messages."""
+        self.store.check_room(count * self.layout.nbytes)
+        weights = {node.name: self.weights[f"{node.name}.weight"] for node in self.weighted}
+        kept = WeightFolder(self.model_folder / "transformed")
+        linear = LinearHeServer(self._plan, weights, kept=kept, threads=available_threads()).setup(peer)
+        ots, watch = ot_setup(peer, Prg(fresh_seed())), profiler_of(peer)
+        for _ in range(count):
+            watch.enter("linear")
+            material_id = bytes(peer.recv(16)).hex()
+            bundle, seed = Bundle(self.layout), PartySeed(fresh_seed())
+            bundle.fill("seed", seed.seed)
+            linear.run(peer, _linear_prg(seed))
+            watch.enter("gates")
+            prepare_server(self.schedule, self._relu, bundle, peer, ots, seed)
+            watch.enter("store")
+            self.store.put(material_id, bundle)
+            peer.send(ACK)
+
+    def linear_share(self, bundle: Bundle, node: Conv2d | Linear) -> RingArray:
+        """From the server's seed, as the encryption's answer had it."""
+        prg = _linear_prg(PartySeed(bundle.section("seed").tobytes()))
+        return linear_share(self._plan, node.name, prg).reshape(1, *node.shape)
+
+    def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ServerGate:
+        """Party 0's gate with its section of the bundle."""
+        protocol = gate_protocol(spec, self._relu)
+        return protocol.server_gate(
+            spec, unpack_material(bundle.section(f"{name}/material").data, protocol.server_shapes(spec))
+        )
+
+
+class TwoPartyClient(ClientParty):
+    """Party 1 of a backend without a dealer; a ClientRuntime. One instance a session."""
+
+    def __init__(self, public: PublicArtifact, relu: OtGate, store: Path, pairing_id: str, **options: Any):
+        """See ClientParty; ``relu`` is the ReLU protocol. Raises ConfigError for a ring of more than 59 bits."""
+        super().__init__(public, relu.name, store, pairing_id, **options)
+        self._relu, self._plan = relu, linear_plan(public)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """See backends/two_party/offline.py."""
+        return client_layout(self.schedule, self._relu, self.ring)
+
+    def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
+        """Offline phase for ``count`` pictures; see backends/two_party/offline.py for the messages."""
+        self.store.check_room(count * self.layout.nbytes)
+        linear = LinearHeClient(self._plan)
+        linear.setup(peer)
+        ots, watch = ot_setup(peer, Prg(fresh_seed())), profiler_of(peer)
+        for _ in range(count):
+            watch.enter("linear")
+            material_id = secrets.token_bytes(16)
+            peer.send(material_id)
+            bundle, seed = Bundle(self.layout), PartySeed(fresh_seed())
+            bundle.fill("seed", seed.seed)
+            prepare_client(self.public, self._relu, bundle, peer, linear, ots, seed, self.reveal)
+            watch.enter("store")
+            peer.recv(len(ACK))
+            self.store.put(material_id.hex(), bundle)
+
+    def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ClientGate:
+        """Party 1's gate with its section of the bundle."""
+        protocol = gate_protocol(spec, self._relu)
+        return protocol.client_gate(
+            spec, unpack_material(bundle.section(f"{name}/material").data, protocol.client_shapes(spec))
+        )
+
+
+def _linear_prg(seed: PartySeed) -> Prg:
+    return Prg(seed.seed).child("linear")

@@ -1,1 +1,0 @@
-"""pi_system.runtime."""

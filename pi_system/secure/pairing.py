@@ -1,0 +1,201 @@
+"""Material that two parties hold together, safe against either store being put back from a backup.
+
+A bundle that was used and comes back with a backup must not be used again: the difference of two masked pictures is the
+difference of the pictures. So each side keeps a record of uses (secure/chain.py), and they compare when they meet, at
+the start of every session:
+
+    server                                              client
+    epoch, last use it heard of             -->         fits: same epoch, and it reserved at least that many
+                                            <--         fits or not, last use it reserved, last use confirmed to it
+    fits: same epoch, and it heard of all that it
+    confirmed; it notes the client's last
+    epoch: the same, or a new random one    -->         other than its own: burns; same: its last use is confirmed
+
+At any time  confirmed <= heard of <= reserved  holds, since every number is on disk before the next message leaves: a
+use is reserved before the server is asked, heard of before the server says ready, confirmed before the first masked
+byte. A store that was put back breaks it, unless no use lies between what the two sides were put back to. Uses in
+flight, of sessions side by side or cut off by a crash, keep it: each side checks its own newer number against the
+other's older one, and the next meeting closes what a crash left open. Where it does not hold the server draws a new
+epoch and both sides burn what they have of the old one; material says in its header of which epoch it is.
+
+Two parties put back to one and the same moment agree with each other, and no messages between them can tell. That is
+what the record itself is for: it knows whether it is a copy (secure/place.py). What is left, blocks put back under
+both records at once (snapshots of volumes), needs ``store burn`` of one side.
+"""
+
+import logging
+import re
+import secrets
+import struct
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from pi_system.channel.base import Channel
+from pi_system.errors import CorrelationMismatchError, LocalProtocolError
+from pi_system.secure.chain import Chain, Uses, forget, locked
+from pi_system.secure.layout import Bundle
+from pi_system.secure.store import MaterialStore
+
+__all__ = ["PairedStore", "meet_client", "meet_server"]
+
+_EPOCH_BYTES: Final = 16
+_ANNOUNCED: Final = struct.Struct("<16sQ")
+_ANSWER: Final = struct.Struct("<?QQ")
+_NAME: Final = re.compile(r"[0-9a-f]{48}")
+_USE_DIGITS: Final = 16
+_LOG = logging.getLogger(__name__)
+
+
+class PairedStore(MaterialStore):
+    """A store that gives material out only in the epoch that its session's meeting agreed on.
+
+    A use has a number, and a name for every bundle: the number, 16 hexadecimal digits, then the bundle's id.
+    """
+
+    def __init__(self, root: Path, *, role: str, digest: str, backend: str, pairing_id: str, limit_bytes: int):
+        """See MaterialStore."""
+        super().__init__(
+            root, role=role, digest=digest, backend=backend, pairing_id=pairing_id, limit_bytes=limit_bytes
+        )
+        self._chain = Chain(self._folder, self._binding)
+
+    def recorded(self) -> Uses:
+        """The record of uses; without a good one everything is burned and the record is empty."""
+        with locked(self._folder):
+            return self._current()
+
+    def answer(self, announced: Uses) -> tuple[bool, Uses]:
+        """The client's verdict on the server's record, whether it fits its own, and its own."""
+        mine = self.recorded()
+        return bool(mine.epoch) and mine.epoch == announced.epoch and announced.last <= mine.last, mine
+
+    def settle(self, announced: Uses, fits: bool, theirs: Uses) -> str:
+        """The server's epoch after a meeting.
+
+        Args:
+            announced: what it told the client.
+            fits: the client's verdict on it.
+            theirs: the client's record, its epoch left out.
+        """
+        with locked(self._folder):
+            mine = self._current()
+            same = mine.epoch == announced.epoch  # else a session beside this one has settled the matter
+            if not mine.epoch or (same and not (fits and theirs.confirmed <= mine.last)):
+                mine = self._start(secrets.token_hex(_EPOCH_BYTES))
+            elif same and theirs.last > mine.last:
+                self._chain.write(replace(mine, last=theirs.last))
+            self.epoch = mine.epoch
+        return mine.epoch
+
+    def adopt(self, epoch: str, fits: bool, told: Uses) -> None:
+        """The client's end of a meeting: the server's epoch, which means to have noted what it was told if it fits."""
+        with locked(self._folder):
+            mine = self._current()
+            if mine.epoch != epoch:
+                self._start(epoch)
+            elif fits and told.epoch == epoch and told.last > mine.confirmed:
+                self._chain.write(replace(mine, confirmed=told.last))
+            self.epoch = epoch
+
+    def put(self, material_id: str, bundle: Bundle) -> None:
+        """See MaterialStore. Raises CorrelationMismatchError if a new epoch has begun since the meeting."""
+        super().put(material_id, bundle)
+        with locked(self._folder):
+            try:
+                self._agreed()
+            except CorrelationMismatchError:
+                self._path(material_id, "ready").unlink(missing_ok=True)
+                raise
+
+    def reserve_next(self, count: int) -> tuple[str, ...]:
+        """The client's next use, of the ``count`` oldest bundles: marked used and recorded, durably; their names.
+
+        Raises:
+            CorrelationExhaustedError: fewer are left.
+            CorrelationMismatchError: a new epoch has begun since the meeting.
+        """
+        with locked(self._folder):
+            mine = self._agreed()
+            taken = self.take_next(count)
+            self._chain.write(replace(mine, last=mine.last + 1))
+        return tuple(f"{mine.last + 1:0{_USE_DIGITS}x}{material_id}" for material_id in taken)
+
+    def reserve_named(self, names: tuple[str, ...]) -> None:
+        """The server's side of a use, by the names the client gave: marked used and recorded, durably.
+
+        Raises:
+            CorrelationReusedError: a bundle was used before.
+            CorrelationMismatchError: this store never held it, or a new epoch has begun since the meeting.
+        """
+        ids, last = [self.id_of(name) for name in names], max(_use_of(name) for name in names)
+        with locked(self._folder):
+            mine = self._agreed()
+            for material_id in ids:
+                self.take(material_id)
+            if last > mine.last:
+                self._chain.write(replace(mine, last=last))
+
+    def confirm(self, names: tuple[str, ...]) -> None:
+        """At the client: the server has the use with these names on its disk."""
+        with locked(self._folder):
+            mine, use = self._agreed(), max(_use_of(name) for name in names)
+            if use > mine.confirmed:
+                self._chain.write(replace(mine, confirmed=use))
+
+    def id_of(self, name: str) -> str:
+        """The bundle's id. Raises CorrelationMismatchError for what is no name."""
+        if not _NAME.fullmatch(name):
+            raise CorrelationMismatchError("name of a use: expected 48 hexadecimal digits")
+        return name[_USE_DIGITS:]
+
+    def _agreed(self) -> Uses:
+        if not self.epoch:
+            raise LocalProtocolError("material: expected parties that met, found a session without a meeting")
+        mine = self._current()
+        if mine.epoch != self.epoch:
+            raise CorrelationMismatchError(
+                "material: expected the epoch that this session agreed on, found another or none: it was burned "
+                "meanwhile, connect again to prepare anew"
+            )
+        return mine
+
+    def _current(self) -> Uses:
+        try:
+            return self._chain.read()
+        except FileNotFoundError:
+            self._burn("no record of its uses")
+        except (OSError, CorrelationMismatchError) as error:
+            self._burn(str(error))
+        forget(self._folder)
+        return Uses()
+
+    def _start(self, epoch: str) -> Uses:
+        self._burn("the parties' records of uses do not fit: one was put back from a backup, burned or lost")
+        started = Uses(epoch=epoch)
+        self._chain.write(started)
+        return started
+
+    def _burn(self, reason: str) -> None:
+        if burned := self.burn():
+            _LOG.warning("%s: %d unused inferences burned, prepare anew", reason, burned)
+
+
+def _use_of(name: str) -> int:
+    return int(name[:_USE_DIGITS], 16)
+
+
+def meet_server(store: PairedStore, client: Channel) -> None:
+    """The server's side of a meeting, see above. Raises ChannelError or RemoteProtocolError."""
+    announced = store.recorded()
+    client.send(_ANNOUNCED.pack(bytes.fromhex(announced.epoch), announced.last))
+    fits, last, confirmed = _ANSWER.unpack(client.recv(_ANSWER.size))
+    client.send(bytes.fromhex(store.settle(announced, fits, Uses(last=last, confirmed=confirmed))))
+
+
+def meet_client(store: PairedStore, server: Channel) -> None:
+    """The client's side of a meeting, see above. Raises ChannelError or RemoteProtocolError."""
+    epoch, heard = _ANNOUNCED.unpack(server.recv(_ANNOUNCED.size))
+    fits, mine = store.answer(Uses(epoch=epoch.hex(), last=heard))
+    server.send(_ANSWER.pack(fits, mine.last, mine.confirmed))
+    store.adopt(bytes(server.recv(_EPOCH_BYTES)).hex(), fits, mine)

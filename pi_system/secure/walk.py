@@ -1,0 +1,249 @@
+"""The walk that every role of the fast runtime makes over the graph: dealer, client and server, offline and online.
+
+Every value is additively shared, and the client's share never depends on the picture: it is known offline
+(design: Delphi's shape, eprint 2020/050). Where the client's share is a mask that the dealer (or, without a
+dealer, the encryption) has seen, it is *fresh*; only fresh masks may enter a weighted layer, because the
+correlation W * r is made for them. A value that is not fresh is re-masked: the client sends the difference to a
+fresh mask offline, which costs nothing online.
+
+    value                    client's share
+    input, ReLU output       fresh
+    output of a square       fresh
+    conv, linear             not fresh (c_c of that layer)
+    truncation               fresh
+    add, pools, concat       fresh if all operands are
+
+Max-pool is a tournament of max(a, b) = b + ReLU(a - b), so it runs on the same gate as ReLU does; so do label and
+scores (secure/reveal.py).
+A subclass says what its role does at a weighted layer, at a gate, at a truncation and at a re-masking.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.artifact.graph import (
+    Add,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Flatten,
+    Graph,
+    Input,
+    Linear,
+    MaxPool2d,
+    Relu,
+    Square,
+    Truncate,
+)
+from pi_system.artifact.ring_config import RingConfig
+from pi_system.errors import InvariantError
+from pi_system.program.encoding import pool_factor
+from pi_system.program.interpreter import Interpreter
+from pi_system.program.reveal import Reveal, score_shift
+from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.truncation import TruncationSpec
+from pi_system.ring.carrier import Ring, RingArray
+from pi_system.secure.reveal import Revealer
+from pi_system.secure.ring_layer import Kept
+
+__all__ = ["SecureWalk", "Share"]
+
+Positions = NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One role's view of a value: its share (N, ...), zeros where the role holds none, and whether it is fresh."""
+
+    data: Any
+    fresh: bool
+
+
+class SecureWalk(Interpreter[Share]):
+    """One role's pass over the graph; see the module docstring."""
+
+    party: int
+    """0: the server's share, 1: the client's (the dealer follows the client's masks)."""
+
+    def __init__(self, graph: Graph, ring: RingConfig, masks: Mapping[str, NDArray[np.bool_]]):
+        """``masks``: the ReLU map, (C, H, W) booleans for every masked ReLU node."""
+        self.graph, self.config, self.masks = graph, ring, masks
+        self.ring = Ring(ring.ring_bits)
+        self._refreshed: dict[str, RingArray] = {}
+
+    @abstractmethod
+    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Any:
+        """This role's share of the layer's output, bias included, (N, *node.shape)."""
+
+    @abstractmethod
+    def _gate(self, name: str, spec: GateSpec, x: Any, positions: Positions) -> RingArray:
+        """The activation ``spec.kind`` on the flat ``positions`` (None: all) of ``x``; (N, spec.count), fresh."""
+
+    @abstractmethod
+    def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
+        """Drop ``spec.shift`` bits of ``x`` (N, spec.count), no gate following; fresh."""
+
+    @abstractmethod
+    def _remask(self, name: str, x: RingArray) -> RingArray:
+        """Replace the client's share of ``x`` (N, n) by a fresh mask."""
+
+    def input(self, node: Input, value: Share) -> Share:
+        """The picture minus its mask at the server, the mask at the client."""
+        return value
+
+    def weighted(self, node: Conv2d | Linear, x: Share) -> Share:
+        """Linear layer on a fresh value; layers that read the same value read it under the same mask."""
+        source = node.inputs[0]
+        if x.fresh:
+            return Share(self._weighted(node, _full(x.data)), False)
+        if source not in self._refreshed:
+            data = _full(x.data)
+            flat = self._remask(f"{source}/fresh", data.reshape(data.shape[0], -1))
+            self._refreshed[source] = flat.reshape(data.shape)
+        return Share(self._weighted(node, self._refreshed[source]), False)
+
+    def relu(self, node: Relu, x: Share) -> Share:
+        """The gate on active positions; truncation and a fresh mask on the others."""
+        shift = self._frac(node.inputs[0]) - self._frac(node.name)
+        spec = self._spec(node.active, self.config.comparison_bits[node.name], shift)
+        if not node.masked:
+            out = self._gate(node.name, spec, x.data, None)
+            return Share(out.reshape(-1, *node.shape), True)
+        mask = self.masks[node.name].reshape(-1)
+        active, passive = np.flatnonzero(mask), np.flatnonzero(~mask)
+        data = x.data if isinstance(x.data, np.ndarray) else Kept(x.data)  # the gate reads a part, then all is read
+        out = self._gate(node.name, spec, data, active)
+        flat = _full(data).reshape(out.shape[0], -1)
+        merged = np.empty_like(flat)
+        merged[:, active] = out
+        merged[:, passive] = self._shifted(f"{node.name}/passive", flat[:, passive], shift)
+        return Share(merged.reshape(-1, *node.shape), True)
+
+    def square(self, node: Square, x: Share) -> Share:
+        """The square gate on every position; ``halvings`` is in the fraction bits."""
+        out = self._gate(node.name, self._square_spec(node), x.data, None)
+        return Share(out.reshape(-1, *node.shape), True)
+
+    def add(self, node: Add, a: Share, b: Share) -> Share:
+        """Sum at the larger of the two scales."""
+        shift_a, shift_b = (self._align(node.name, name) for name in node.inputs)
+        return Share(self._sum(a.data, shift_a, b.data, shift_b), a.fresh and b.fresh)
+
+    def concat(self, node: Concat, xs: list[Share]) -> Share:
+        """Concatenation at the largest scale."""
+        parts = [_scale(_full(x.data), self._align(node.name, name)) for x, name in zip(xs, node.inputs, strict=True)]
+        return Share(np.concatenate(parts, axis=1), all(x.fresh for x in xs))
+
+    def flatten(self, node: Flatten, x: Share) -> Share:
+        """One row a picture."""
+        data = _full(x.data)
+        return Share(np.ascontiguousarray(data.reshape(data.shape[0], -1)), x.fresh)
+
+    def avgpool(self, node: AvgPool2d, x: Share) -> Share:
+        """Window sums; a window that is no power of two also multiplies by its fixed-point reciprocal."""
+        ph, pw = node.padding
+        padded = np.pad(_full(x.data), ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+        total = sum((view for view in _windows(padded, node)), start=self.ring.element(0))
+        factor = self.ring.element(pool_factor(node, self.config))
+        return Share(np.ascontiguousarray(total * factor), x.fresh)
+
+    def maxpool(self, node: MaxPool2d, x: Share) -> Share:
+        """Tournament over the window; padding is the smallest value of the range."""
+        bits = self.config.comparison_bits[node.name]
+        (ph, pw), data = node.padding, _full(x.data)
+        lowest = self._constant(-(1 << (bits - 2)) + 1)
+        padded = np.pad(data, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=lowest)
+        views = np.stack(list(_windows(padded, node)), axis=1)
+        batch = views.shape[0]
+        winner = self._tournament(node.name, views.reshape(batch, views.shape[1], -1), bits)
+        return Share(winner.reshape(batch, *node.shape), x.fresh)
+
+    def truncate(self, node: Truncate, x: Share) -> Share:
+        """A truncation pair on every position."""
+        shift = self._frac(node.inputs[0]) - self._frac(node.name)
+        data = _full(x.data)
+        out = self._shifted(node.name, data.reshape(data.shape[0], -1), shift)
+        return Share(out.reshape(data.shape), True)
+
+    def _shifted(self, name: str, x: RingArray, shift: int) -> RingArray:
+        """``x`` (N, n) without its low bits, if there are any to drop, under a fresh mask."""
+        if x.shape[1] == 0:
+            return x
+        if shift == 0:
+            return self._remask(name, x)
+        spec = TruncationSpec(count=x.shape[1], ring_bits=self.config.ring_bits, shift=shift)
+        return self._truncate(name, spec, x)
+
+    def reveal(self, logits: RingArray, reveal: Reveal) -> RingArray:
+        """Shares of what is opened of the logits (N, classes): the label (N, 1), scores or logits (N, classes)."""
+        revealer = Revealer(self.config, self._shaped_gate, self._constant)
+        if reveal == "label":
+            return revealer.label(logits)
+        return revealer.scores(logits, score_shift(self.graph, self.config)) if reveal == "scores" else logits
+
+    def _shaped_gate(self, name: str, bits: int, shift: int, x: RingArray) -> RingArray:
+        """A ReLU gate on all of x, in the shape of x."""
+        flat = np.ascontiguousarray(x).reshape(x.shape[0], -1)
+        return self._gate(name, self._spec(flat.shape[1], bits, shift), flat, None).reshape(x.shape)
+
+    def _tournament(self, name: str, x: RingArray, bits: int) -> RingArray:
+        """Maximum over axis 1 of (N, m, n); ``bits`` hold any difference of two entries."""
+        level = 0
+        while x.shape[1] > 1:
+            pairs = x.shape[1] // 2
+            a, b = x[:, : 2 * pairs : 2], x[:, 1 : 2 * pairs : 2]
+            flat = np.ascontiguousarray(a - b).reshape(x.shape[0], -1)
+            gate = self._gate(f"{name}/{level}", self._spec(flat.shape[1], bits, 0), flat, None)
+            x = np.concatenate([b + gate.reshape(b.shape), x[:, 2 * pairs :]], axis=1)
+            level += 1
+        return x[:, 0]
+
+    def _sum(self, a: Any, shift_a: int, b: Any, shift_b: int) -> Any:
+        return _scale(_full(a), shift_a) + _scale(_full(b), shift_b)
+
+    def _constant(self, value: int) -> Any:
+        """A public constant: the server's share holds it, the client's is zero."""
+        return self.ring.element(value if self.party == 0 else 0)
+
+    def _frac(self, name: str) -> int:
+        return self.config.frac_bits[name]
+
+    def _align(self, target: str, source: str) -> int:
+        shift = self._frac(target) - self._frac(source)
+        if shift < 0:
+            raise InvariantError(f"node {target}: expected at least the fraction bits of {source}")
+        return shift
+
+    def _spec(self, count: int, bits: int, shift: int) -> GateSpec:
+        return GateSpec(count=count, ring_bits=self.config.ring_bits, comparison_bits=bits, shift=shift)
+
+    def _square_spec(self, node: Square) -> GateSpec:
+        return GateSpec(
+            kind="square",
+            count=int(np.prod(node.shape)),
+            ring_bits=self.config.ring_bits,
+            comparison_bits=self.config.comparison_bits[node.name],
+            shift=0,
+        )
+
+
+def _full(data: Any) -> RingArray:
+    """The whole array of a value that a role may hold lazily."""
+    return data if isinstance(data, np.ndarray) else data.full()
+
+
+def _scale(x: RingArray, shift: int) -> RingArray:
+    return x if shift == 0 else x << x.dtype.type(shift)
+
+
+def _windows(padded: RingArray, node: AvgPool2d | MaxPool2d) -> Any:
+    """One strided view (N, C, OH, OW) for every offset in the window."""
+    (kh, kw), (sh, sw), (_, oh, ow) = node.kernel, node.stride, node.shape
+    for i in range(kh):
+        for j in range(kw):
+            yield padded[:, :, i : i + sh * (oh - 1) + 1 : sh, j : j + sw * (ow - 1) + 1 : sw]

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from pi_system.errors import CorrelationMismatchError
+from pi_system.secure import kept
+from pi_system.secure.kept import HEADER_BYTES, create_kept, map_kept, read_kept, write_kept
+from pi_system.version import PROTOCOL_VERSION
+
+FIELDS = {"what": "a test", "of": "ab"}
+BODY = bytes(range(200))
+
+
+def test_what_is_kept_comes_back(tmp_path):
+    write_kept(tmp_path / "a", {**FIELDS, "more": 7}, BODY)
+    fields, body = read_kept(tmp_path / "a", FIELDS)
+    assert body == BODY
+    assert fields == {**FIELDS, "more": 7, "protocol": PROTOCOL_VERSION}
+    mapped, words = map_kept(tmp_path / "a", FIELDS)
+    assert mapped == fields
+    assert (words == np.frombuffer(BODY, np.uint8)).all()
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "a").stat().st_size == HEADER_BYTES + len(BODY)
+
+
+@pytest.mark.parametrize("read", [read_kept, map_kept])
+def test_every_changed_byte_and_every_cut_is_noticed(read, tmp_path):
+    write_kept(tmp_path / "a", FIELDS, BODY)
+    content = (tmp_path / "a").read_bytes()
+    for position in (*range(0, HEADER_BYTES, 37), *range(HEADER_BYTES, len(content))):
+        damaged = bytearray(content)
+        damaged[position] ^= 0x40
+        (tmp_path / "a").write_bytes(damaged)
+        with pytest.raises(CorrelationMismatchError, match="damaged"):
+            read(tmp_path / "a", FIELDS)
+    for size in (0, 1, 44, 100, HEADER_BYTES, HEADER_BYTES + 1, len(content) - 1):
+        (tmp_path / "a").write_bytes(content[:size])
+        with pytest.raises(CorrelationMismatchError):
+            read(tmp_path / "a", FIELDS)
+    (tmp_path / "a").write_bytes(content + b"\0")
+    with pytest.raises(CorrelationMismatchError):
+        read(tmp_path / "a", FIELDS)
+
+
+def test_another_version_is_named_and_others_fields_are_not(monkeypatch, tmp_path):
+    write_kept(tmp_path / "a", FIELDS, BODY)
+    with pytest.raises(CorrelationMismatchError, match="expected the same of, found another") as caught:
+        read_kept(tmp_path / "a", {**FIELDS, "of": "secret"})
+    assert "secret" not in str(caught.value)
+    assert "ab" not in str(caught.value)
+    monkeypatch.setattr(kept, "PROTOCOL_VERSION", PROTOCOL_VERSION + 1)
+    with pytest.raises(
+        CorrelationMismatchError, match=f"expected protocol version {PROTOCOL_VERSION + 1}, found {PROTOCOL_VERSION}"
+    ):
+        read_kept(tmp_path / "a", FIELDS)
+
+
+def test_of_two_that_create_one_does(tmp_path):
+    create_kept(tmp_path / "a", FIELDS, BODY)
+    with pytest.raises(FileExistsError):
+        create_kept(tmp_path / "a", FIELDS, b"other")
+    assert read_kept(tmp_path / "a", FIELDS)[1] == BODY
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
