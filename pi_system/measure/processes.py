@@ -145,7 +145,7 @@ def start_server(
     Raises:
         PeerUnavailableError: as for ``start_dealer``.
     """
-    arguments = ["server.cli", "serve", "--artifact", str(artifact), "--listen", f"{host}:0", "--dealer", dealer]
+    arguments = ["pi_server.cli", "serve", "--artifact", str(artifact), "--listen", f"{host}:0", "--dealer", dealer]
     arguments += ["--store", str(folder / "server-store"), "--max-sessions", str(max_sessions)]
     arguments += ["--timeout", str(timeout_s), "--reveal", reveal, *_link("server", keys)]
     if allow_profile:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 from processes import ROOT, started
 
-from client.picture import load_picture
+from pi_client.picture import load_picture
 from pi_system.artifact.store import load
 from pi_system.cli.train import main
 from pi_system.errors import ConfigError
@@ -53,9 +53,19 @@ def test_cards_are_shown_and_unknown_names_listed():
 
 @pytest.mark.slow
 def test_a_photo_is_classified_without_any_training(photo, tmp_path):
-    serve = ("-m", "server.cli", "serve", "--artifact", "builtin:cifar10", "--listen", "127.0.0.1:0", "--insecure")
+    serve = ("-m", "pi_server.cli", "serve", "--artifact", "builtin:cifar10", "--listen", "127.0.0.1:0", "--insecure")
     with started(*serve, "--reveal", "scores", "--store", str(tmp_path / "server")) as (_, address):
-        infer = [sys.executable, "-m", "client.cli", "infer", str(photo), "--server", address, "--insecure", "--json"]
+        infer = [
+            sys.executable,
+            "-m",
+            "pi_client.cli",
+            "infer",
+            str(photo),
+            "--server",
+            address,
+            "--insecure",
+            "--json",
+        ]
         infer += ["--backend", "gmw", "--store", str(tmp_path / "client")]
         done = subprocess.run(infer, capture_output=True, text=True, cwd=ROOT, timeout=120)
         baseline = subprocess.run(

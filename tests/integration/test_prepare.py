@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(folder, link_keys):
     arguments = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--store", f"{folder}/server-store"]
-    with started("-m", "server.cli", "serve", *arguments, "--keys", f"{link_keys}/server") as running:
+    with started("-m", "pi_server.cli", "serve", *arguments, "--keys", f"{link_keys}/server") as running:
         yield running
 
 
@@ -44,7 +44,7 @@ def start(folder, server, link_keys):
 
     def start_client(*arguments, stderr=subprocess.PIPE):
         environment = {"PI_SERVER": server[1], "PI_KEYS": f"{link_keys}/client", "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "client.cli", *arguments]
+        command = [sys.executable, "-m", "pi_client.cli", *arguments]
         process = subprocess.Popen(
             command,
             env=os.environ | environment | {"OMP_NUM_THREADS": "1"},

@@ -40,7 +40,7 @@ def serving(folder, dealer, *arguments):
     fixed = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--store", f"{folder}/server-store"]
     with started(
         "-m",
-        "server.cli",
+        "pi_server.cli",
         "serve",
         *fixed,
         *ALL_BACKENDS,
@@ -52,7 +52,7 @@ def serving(folder, dealer, *arguments):
         *arguments,
     ) as (_, address):
         yield lambda *options: subprocess.run(
-            [sys.executable, "-m", "client.cli", "infer", "a.png", "--json", "--insecure", *options],
+            [sys.executable, "-m", "pi_client.cli", "infer", "a.png", "--json", "--insecure", *options],
             env=os.environ | {"PYTHONPATH": str(ROOT), "PI_SERVER": address, "PI_DEALER": dealer},
             cwd=folder,
             capture_output=True,

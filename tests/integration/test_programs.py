@@ -39,7 +39,7 @@ def dealer(link_keys):
 def server(folder, dealer, link_keys):
     arguments = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--store", f"{folder}/server-store"]
     arguments += ["--keys", f"{link_keys}/server", "--reveal", "logits", *ALL_BACKENDS]
-    with started("-m", "server.cli", "serve", *arguments, "--dealer", dealer) as running:
+    with started("-m", "pi_server.cli", "serve", *arguments, "--dealer", dealer) as running:
         yield running
 
 
@@ -48,7 +48,7 @@ def client(folder, server, dealer, link_keys):
     def run(*arguments, **environment):
         addresses = {"PI_SERVER": server[1], "PI_DEALER": dealer, "PI_KEYS": f"{link_keys}/client"}
         return subprocess.run(
-            [sys.executable, "-m", "client.cli", *arguments],
+            [sys.executable, "-m", "pi_client.cli", *arguments],
             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | addresses | environment,
             cwd=folder,
             capture_output=True,

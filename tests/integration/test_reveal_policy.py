@@ -39,7 +39,7 @@ def server(request, dealer, tmp_path_factory):
     save(ARTIFACT, folder / "model")
     arguments = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--insecure", "--dealer", dealer]
     arguments += ["--store", f"{folder}/store", *(["--reveal", request.param] if request.param else []), *ALL_BACKENDS]
-    with started("-m", "server.cli", "serve", *arguments) as (_, address):
+    with started("-m", "pi_server.cli", "serve", *arguments) as (_, address):
         yield request.param or "label", address
 
 

@@ -34,14 +34,14 @@ def addresses(folder, link_keys):
     with started("-m", "pi_system.cli.dealer", "serve", *keys) as (_, dealer):
         store = ("--artifact", f"{folder}/model", "--store", f"{folder}/server-store", "--dealer", dealer)
         keys = ("--keys", f"{link_keys}/server", "--listen", "127.0.0.1:0", "--reveal", "logits", *ALL_BACKENDS)
-        with started("-m", "server.cli", "serve", *store, *keys) as (_, server):
+        with started("-m", "pi_server.cli", "serve", *store, *keys) as (_, server):
             yield {"PI_SERVER": server, "PI_DEALER": dealer, "PI_KEYS": f"{link_keys}/client"}
 
 
 @pytest.mark.parametrize(("backend", "rounds"), [("fss", 6), ("gmw", 6), ("gc", 6), ("crypten", None)])
 def test_logits_are_those_of_plaintext(folder, addresses, backend, rounds):
     done = subprocess.run(
-        [sys.executable, "-m", "client.cli", "infer", "a.png", "--json", "--store", backend, "--backend", backend],
+        [sys.executable, "-m", "pi_client.cli", "infer", "a.png", "--json", "--store", backend, "--backend", backend],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | addresses,
         cwd=folder,
         capture_output=True,

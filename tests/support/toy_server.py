@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
+from pi_server.options import ServerOptions
+from pi_server.supervisor import Supervisor
 from pi_system.cli.service import log_to_stderr, on_stop_signal
 from pi_system.program.reveal import Reveal
 from pi_system.rpc.tls import Identity
-from server.options import ServerOptions
-from server.supervisor import Supervisor
 
 
 def main(artifact: str, listen: str, dealer: str, max_sessions: str, reveal: Reveal, keys: str | None = None) -> None:

@@ -9,13 +9,13 @@ from click.testing import CliRunner
 from PIL import Image
 from tiny_artifact import tiny_artifact
 
-import client.cli
+import pi_client.cli
+import pi_server.cli
 import pi_system.cli.dealer
-import server.cli
+from pi_server.options import ServerOptions
+from pi_server.supervisor import reserve_port
 from pi_system.artifact import save
 from pi_system.errors import ConfigError
-from server.options import ServerOptions
-from server.supervisor import reserve_port
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def run(program, *arguments):
 
 def test_unreachable_server_is_exit_code_51_and_one_line(picture, tmp_path):
     options = ["--insecure", "--server", "127.0.0.1:9", "--connect-timeout", "0.2", "--store", str(tmp_path / "store")]
-    result = run(client.cli, "infer", picture, *options)
+    result = run(pi_client.cli, "infer", picture, *options)
     assert result.exit_code == 51
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("error: server 127.0.0.1:9")
@@ -41,8 +41,8 @@ def test_unreachable_server_is_exit_code_51_and_one_line(picture, tmp_path):
 @pytest.mark.parametrize(
     ("program", "arguments"),
     [
-        (client.cli, ["ping", "--server", "127.0.0.1:9"]),
-        (server.cli, ["health", "--server", "127.0.0.1:9"]),
+        (pi_client.cli, ["ping", "--server", "127.0.0.1:9"]),
+        (pi_server.cli, ["health", "--server", "127.0.0.1:9"]),
         (pi_system.cli.dealer, ["health", "--dealer", "127.0.0.1:9"]),
     ],
 )
@@ -64,17 +64,17 @@ def test_health_checks_fail_without_a_peer(program, arguments):
 )
 def test_wrong_client_options(arguments, code, tmp_path):
     store = [] if arguments == ["infer"] else ["--insecure", "--store", str(tmp_path)]
-    assert run(client.cli, *arguments, *store).exit_code == code
+    assert run(pi_client.cli, *arguments, *store).exit_code == code
 
 
 def programs(picture, folder):
     """Every command that connects or listens, without keys."""
     return [
-        (client.cli, ["ping"], "--server"),
-        (client.cli, ["infer", picture, "--store", str(folder / "store")], "--server"),
-        (client.cli, ["prepare", "--count", "1", "--store", str(folder / "store")], "--server"),
-        (server.cli, ["serve", "--artifact", str(folder)], "--listen"),
-        (server.cli, ["health"], "--server"),
+        (pi_client.cli, ["ping"], "--server"),
+        (pi_client.cli, ["infer", picture, "--store", str(folder / "store")], "--server"),
+        (pi_client.cli, ["prepare", "--count", "1", "--store", str(folder / "store")], "--server"),
+        (pi_server.cli, ["serve", "--artifact", str(folder)], "--listen"),
+        (pi_server.cli, ["health"], "--server"),
         (pi_system.cli.dealer, ["serve"], "--listen"),
         (pi_system.cli.dealer, ["health"], "--dealer"),
     ]
@@ -95,19 +95,20 @@ def test_every_link_needs_keys_or_says_insecure(picture, tmp_path, link_keys):
 
 
 def test_keys_command_makes_them_once(tmp_path):
-    result = run(server.cli, "keys", str(tmp_path / "keys"))
+    result = run(pi_server.cli, "keys", str(tmp_path / "keys"))
     assert result.exit_code == 0
     assert [line.split()[-1] for line in result.stdout.splitlines()] == [
         str(tmp_path / "keys" / role) for role in ("server", "client", "dealer")
     ]
-    assert_refused(run(server.cli, "keys", str(tmp_path / "keys")), "expected a folder without keys")
+    assert_refused(run(pi_server.cli, "keys", str(tmp_path / "keys")), "expected a folder without keys")
 
 
 def test_server_refuses_a_missing_artifact_and_a_bad_dealer(tmp_path):
-    assert run(server.cli, "serve", "--insecure", "--artifact", str(tmp_path / "none")).exit_code == 20
+    assert run(pi_server.cli, "serve", "--insecure", "--artifact", str(tmp_path / "none")).exit_code == 20
     save(tiny_artifact(), tmp_path / "model")
     assert (
-        run(server.cli, "serve", "--artifact", str(tmp_path / "model"), "--insecure", "--dealer", "x").exit_code == 10
+        run(pi_server.cli, "serve", "--artifact", str(tmp_path / "model"), "--insecure", "--dealer", "x").exit_code
+        == 10
     )
 
 
@@ -134,11 +135,11 @@ def test_address_that_is_not_ours_is_refused(listen):
 
 
 def test_client_starts_without_torch():
-    code = "import sys, client.cli; sys.exit('torch' in sys.modules or 'crypten' in sys.modules)"
+    code = "import sys, pi_client.cli; sys.exit('torch' in sys.modules or 'crypten' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_server_tells_the_label_by_default():
-    (reveal,) = [option for option in server.cli.main.commands["serve"].params if option.name == "reveal"]
+    (reveal,) = [option for option in pi_server.cli.main.commands["serve"].params if option.name == "reveal"]
     assert reveal.default == "label"
     assert ServerOptions.__dataclass_fields__["reveal"].default == "label"

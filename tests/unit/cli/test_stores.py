@@ -5,9 +5,9 @@ from click.testing import CliRunner
 from parties import PAIRING, make_parties, prepare
 from scaled_artifact import relu_artifact
 
-from client.cli import main as client_main
+from pi_client.cli import main as client_main
+from pi_server.cli import main as server_main
 from pi_system.secure.stores import all_stores
-from server.cli import main as server_main
 
 ARTIFACT = relu_artifact(weight_scale=0.3)
 MODEL = ARTIFACT.public.digest[:16]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from client.picture import MAX_PIXELS, load_picture, load_pictures
+from pi_client.picture import MAX_PIXELS, load_picture, load_pictures
 from pi_system.artifact import Preprocess
 from pi_system.errors import InputError
 

@@ -1,7 +1,7 @@
 from click.testing import CliRunner
 
-from client.cli import main
-from client.profile import profile_lines
+from pi_client.cli import main
+from pi_client.profile import profile_lines
 from pi_system.channel.profile import Piece
 from pi_system.measure.profile import spans_of
 from pi_system.rpc.phase_profile import PhaseProfile

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tiny_artifact import tiny_artifact
 
-from client.result import Result
-from client.store import ClientStore
+from pi_client.result import Result
+from pi_client.store import ClientStore
 from pi_system.errors import InputError
 from pi_system.rpc.client_session import OfflineCost, OnlineCost
 from pi_system.rpc.session_config import SessionConfig

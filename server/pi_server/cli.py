@@ -5,6 +5,8 @@ from pathlib import Path
 import click
 from platformdirs import user_data_path
 
+from pi_server.options import ServerOptions
+from pi_server.supervisor import Supervisor
 from pi_system.artifact.store import load
 from pi_system.backends.registry import BACKENDS, SERVED_BY_DEFAULT
 from pi_system.cli.artifact_path import ArtifactPath
@@ -16,8 +18,6 @@ from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.keys import VALID_DAYS, write_keys
 from pi_system.rpc.tls import ROLES
 from pi_system.rpc.transport import check_address
-from server.options import ServerOptions
-from server.supervisor import Supervisor
 
 __all__ = ["main"]
 

@@ -15,10 +15,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Final
 
+from pi_server.options import ServerOptions
+from pi_server.worker import run_worker
 from pi_system.errors import ConfigError, InvariantError
 from pi_system.rpc.transport import check_address
-from server.options import ServerOptions
-from server.worker import run_worker
 
 __all__ = ["Supervisor", "reserve_port"]
 
@@ -48,7 +48,9 @@ class Supervisor:
         self._ready = False
         self._context = multiprocessing.get_context("forkserver")
         # The backends' modules bring torch and CrypTen: seconds of import, once.
-        self._context.set_forkserver_preload(["server.worker", *(options.backends[name] for name in options.allowed)])
+        self._context.set_forkserver_preload(
+            ["pi_server.worker", *(options.backends[name] for name in options.allowed)]
+        )
 
     def stop(self) -> None:
         """Have ``run`` return; safe in a signal handler."""

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from client.result import Result
+from pi_client.result import Result
 from pi_system.errors import InputError
 from pi_system.measure.profile import LayerSpan, layer_spans
 from pi_system.measure.timeline import timeline

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from client.connect import SessionOptions, open_session, server_option, session_options
-from client.picture import load_pictures
-from client.profile import check_profile_path, save_profile
-from client.progress import shown
-from client.result import Result
-from client.store import ClientStore
+from pi_client.connect import SessionOptions, open_session, server_option, session_options
+from pi_client.picture import load_pictures
+from pi_client.profile import check_profile_path, save_profile
+from pi_client.progress import shown
+from pi_client.result import Result
+from pi_client.store import ClientStore
 from pi_system.backends.registry import find_backend
 from pi_system.cli.errors import PiGroup
 from pi_system.cli.links import link_options, open_identity

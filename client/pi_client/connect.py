@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from client.store import ClientStore
+from pi_client.store import ClientStore
 from pi_system.artifact.store import load_public
 from pi_system.backends.registry import BACKENDS, DEFAULT_BACKEND
 from pi_system.cli.artifact_path import ArtifactPath

@@ -12,6 +12,7 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Final
 
+from pi_server.options import ServerOptions
 from pi_system._proto.v1.control_pb2 import Description
 from pi_system.artifact.store import load
 from pi_system.cli.service import log_to_stderr
@@ -20,7 +21,6 @@ from pi_system.rpc.envelope import PROTOCOL_VERSION
 from pi_system.rpc.frames import FrameStream
 from pi_system.rpc.listen import serve_streams
 from pi_system.rpc.server_session import SESSION_METHOD, SessionHost, serve_session
-from server.options import ServerOptions
 
 __all__ = ["run_worker"]
 
