@@ -1,15 +1,22 @@
 """Makes tests/support importable by every test: ``from random_networks import random_network``."""
 
+import os
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from pi_system.rpc.keys import write_keys
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+# No example has a deadline: a loaded machine is no fault of the code. CI draws the same examples in every run.
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 # The networks of the tests are tiny: handing them to a second thread costs more than it brings.
 torch.set_num_threads(1)

@@ -14,8 +14,8 @@ from pi_client.progress import shown
 from pi_client.result import Result
 from pi_client.store import ClientStore
 from pi_system.backends.registry import find_backend
-from pi_system.cli.errors import PiGroup
 from pi_system.cli.links import link_options, open_identity
+from pi_system.cli.program import program
 from pi_system.cli.service import health_timeout, log_to_stderr, show_health
 from pi_system.cli.stores import store_commands
 from pi_system.errors import ConfigError
@@ -23,7 +23,7 @@ from pi_system.errors import ConfigError
 __all__ = ["main"]
 
 
-@click.group(cls=PiGroup)
+@program("pi-client")
 def main() -> None:
     """The picture owner's side of private inference."""
     log_to_stderr("pi-client", logging.WARNING)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from pi_system.cli.errors import PiGroup
 from pi_system.cli.links import link_options, open_identity
+from pi_system.cli.program import program
 from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, show_health
 from pi_system.rpc.dealer_link import DEALER_METHOD
 from pi_system.rpc.dealer_service import DealerService
@@ -17,7 +17,7 @@ __all__ = ["main"]
 MAX_STREAMS = 64
 
 
-@click.group(cls=PiGroup)
+@program("pi-dealer")
 def main() -> None:
     """The dealer: a third party that client and server both trust not to collude with the other."""
 

@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 
 import click
 
-from pi_system.cli.errors import PiGroup
 from pi_system.cli.export import export
 from pi_system.cli.options import json_option, recipe_options, show_result
 from pi_system.cli.profile import profile
+from pi_system.cli.program import program
 from pi_system.errors import ConfigError
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder, builtin_names, read_card
 from pi_system.reduce.equalization import CRITICALITY_ORDER, equalized_multipliers, multiplier_name
@@ -43,7 +43,7 @@ _Number = TypeVar("_Number", int, float)
 _PATH = click.Path(path_type=Path)
 
 
-@click.group(cls=PiGroup, context_settings={"show_default": True})
+@program("pi-train", show_default=True)
 def main() -> None:
     """Train networks with few ReLUs."""
     click.get_current_context().with_resource(joined())

@@ -10,8 +10,8 @@ from pi_server.supervisor import Supervisor
 from pi_system.artifact.store import load
 from pi_system.backends.registry import BACKENDS, SERVED_BY_DEFAULT
 from pi_system.cli.artifact_path import ArtifactPath
-from pi_system.cli.errors import PiGroup
 from pi_system.cli.links import link_options, open_identity
+from pi_system.cli.program import program
 from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, show_health
 from pi_system.cli.stores import store_commands
 from pi_system.program.reveal import REVEALS, Reveal
@@ -22,7 +22,7 @@ from pi_system.rpc.transport import check_address
 __all__ = ["main"]
 
 
-@click.group(cls=PiGroup)
+@program("pi-server")
 def main() -> None:
     """The model owner's side of private inference."""
 

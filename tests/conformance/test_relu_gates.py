@@ -77,7 +77,7 @@ def test_any_number_of_elements_in_chunks(protocol, count):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_width(protocol, data):
     ring_bits = data.draw(st.integers(8, 64), "ring bits")

@@ -27,7 +27,7 @@ def test_wrap_is_congruent_and_in_range(value: int, ring_bits: int) -> None:
     assert -(1 << (ring_bits - 1)) <= wrapped < 1 << (ring_bits - 1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_random_network_is_the_same_in_torch_float_and_fixed_point(seed: int) -> None:
     network, shape = random_network(seed)

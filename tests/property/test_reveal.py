@@ -39,7 +39,7 @@ def cases(draw, most_classes):
     return ring_bits, logit_bits, np.array([logits], np.int64)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases(40), st.integers(0, 2**32))
 def test_the_label_is_the_lowest_index_of_a_largest_logit(case, seed):
     ring_bits, logit_bits, logits = case
@@ -47,7 +47,7 @@ def test_the_label_is_the_lowest_index_of_a_largest_logit(case, seed):
     assert ring.to_signed(protocol.label(ring.from_signed(logits))).tolist() == [[int(logits.argmax())]]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(cases(4), st.integers(0, 2**32), st.data())
 def test_scores_are_rounded_exactly_whichever_way_the_gate_rounds(case, seed, data):
     ring_bits, logit_bits, logits = case

@@ -41,7 +41,7 @@ def _offsets(x: RingArray, w: RingArray, stride: tuple[int, int], padding: tuple
     return total.reshape(x.shape[0], -1, oh, ow)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(_cases())
 def test_all_paths_equal_the_sum_over_kernel_positions(case: tuple[RingArray, RingArray, dict[str, object]]) -> None:
     x, w, geometry = case
@@ -51,7 +51,7 @@ def test_all_paths_equal_the_sum_over_kernel_positions(case: tuple[RingArray, Ri
         np.testing.assert_array_equal(conv(x), expected, err_msg=path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_cases(), st.integers(0, 2**32 - 1))
 def test_shares_add_up(case: tuple[RingArray, RingArray, dict[str, object]], seed: int) -> None:
     """What the online and offline phases rest on: W x = W (x - r) + E r + B r with E = W - B."""

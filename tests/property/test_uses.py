@@ -84,7 +84,7 @@ def run(operations, root, used, sessions, prepared):
             sessions.remove(session)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(operations=OPERATIONS)
 def test_without_a_restore_nothing_is_ever_burned(operations):
     with tempfile.TemporaryDirectory() as folder:
@@ -103,7 +103,7 @@ def test_without_a_restore_nothing_is_ever_burned(operations):
             assert held == set(prepared)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(first=OPERATIONS, second=OPERATIONS, third=OPERATIONS, after=OPERATIONS, older=st.sampled_from(ROLES))
 def test_sides_put_back_to_two_moments_with_a_use_between_use_nothing_twice(first, second, third, after, older):
     """By the messages alone: the files cannot tell that they are copies."""

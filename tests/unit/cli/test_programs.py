@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from click.testing import CliRunner
@@ -12,10 +13,12 @@ from tiny_artifact import tiny_artifact
 import pi_client.cli
 import pi_server.cli
 import pi_system.cli.dealer
+import pi_system.cli.train
 from pi_server.options import ServerOptions
 from pi_server.supervisor import reserve_port
 from pi_system.artifact import save
 from pi_system.errors import ConfigError
+from pi_system.version import PROTOCOL_VERSION
 
 
 @pytest.fixture
@@ -25,8 +28,32 @@ def picture(tmp_path):
     return str(path)
 
 
+PROGRAMS = {
+    "pi-server": pi_server.cli,
+    "pi-client": pi_client.cli,
+    "pi-dealer": pi_system.cli.dealer,
+    "pi-train": pi_system.cli.train,
+}
+
+
 def run(program, *arguments):
     return CliRunner().invoke(program.main, list(arguments))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_program_says_its_versions(name):
+    result = run(PROGRAMS[name], "--version")
+    assert result.exit_code == 0
+    assert result.stdout == f"{name} {metadata.version('pi-system')}, protocol {PROTOCOL_VERSION}\n"
+    assert metadata.version("pi-system") == pi_system.__version__
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_program_and_command_has_the_short_option_of_help(name):
+    for command in ([], *([one] for one in PROGRAMS[name].main.commands)):
+        result = run(PROGRAMS[name], *command, "-h")
+        assert result.exit_code == 0
+        assert result.stdout.startswith("Usage: ")
 
 
 def test_unreachable_server_is_exit_code_51_and_one_line(picture, tmp_path):

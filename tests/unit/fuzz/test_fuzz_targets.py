@@ -38,7 +38,7 @@ def test_seeds_are_what_the_parser_takes(name):
 def test_only_typed_errors_come_out(name):
     seeds = targets.TARGETS[name].seeds()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.sampled_from(seeds), st.integers(0, 1 << 20), st.integers(0, 3), st.binary(max_size=40))
     def check(seed, at, kind, noise):
         at %= len(seed) + 1

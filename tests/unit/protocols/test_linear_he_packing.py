@@ -64,7 +64,7 @@ def bundles(draw: st.DrawFn) -> Bundle:
     return Bundle((first, second) if first.out_size == second.out_size else (first,))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(bundles(), st.integers(1, 12), st.integers(1, 15), st.integers(0, 2**32 - 1))
 def test_products_of_polynomials_are_the_convolution(bundle: Bundle, rows: int, channels: int, seed: int) -> None:
     rows = min(rows, bundle.layers[0].out_size[0])

@@ -100,7 +100,7 @@ def test_counts_and_chunks(way: str, count: int, chunk: int) -> None:
 
 
 @WAYS
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_value_in_any_ring(way: str, data: st.DataObject) -> None:
     ring_bits = data.draw(st.integers(8, 64), "ring bits")

@@ -86,7 +86,7 @@ def test_a_value_is_rounded_to_a_neighbour(maker, ring_bits, bits, shift):
 
 
 @pytest.mark.parametrize("maker", ["dealt", "pairs"])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_width(maker, data):
     ring_bits = data.draw(st.integers(40, 64), "ring bits")

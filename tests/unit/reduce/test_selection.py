@@ -14,7 +14,7 @@ def _scores(seed, shapes):
 
 
 @given(budget=st.integers(0, 60), seed=st.integers(0, 100), density=st.sampled_from([0.0, 0.5, 1.0]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_pixels_fill_the_budget_with_the_best(budget, seed, density):
     scores = _scores(seed, [(2, 3, 3), (4, 2, 2)])
     allowed = {
@@ -64,7 +64,7 @@ def test_least_budget_is_one_entry():
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 20), st.sampled_from([1, 4])), min_size=1, max_size=6),
     st.integers(0, 400),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_shared_budgets_are_within_their_layers_and_the_total(layers, budget):
     active = {f"l{k}": blocks * unit for k, (_, blocks, unit) in enumerate(layers)}
     unit = {f"l{k}": unit for k, (_, _, unit) in enumerate(layers)}

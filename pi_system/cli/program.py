@@ -1,0 +1,23 @@
+"""What the programs of this package have in common: ``-h``, ``--version`` and errors in one line."""
+
+from collections.abc import Callable
+
+import click
+
+from pi_system import __version__
+from pi_system.cli.errors import PiGroup
+from pi_system.version import PROTOCOL_VERSION
+
+__all__ = ["program"]
+
+
+def program(name: str, *, show_default: bool | None = None) -> Callable[[Callable[[], None]], PiGroup]:
+    """Make the function the group of commands of the program ``name``; ``show_default`` holds for all their options."""
+    settings = {"help_option_names": ["-h", "--help"], "show_default": show_default}
+    line = f"{name} {__version__}, protocol {PROTOCOL_VERSION}"
+
+    def decorate(function: Callable[[], None]) -> PiGroup:
+        version = click.version_option(message=line, help="Show the versions of the program and of its protocol.")
+        return click.group(cls=PiGroup, context_settings=settings)(version(function))
+
+    return decorate
