@@ -18,7 +18,8 @@ __all__ = ["PreparedInput", "RingArray", "RingConv2d", "conv_paths"]
 
 RingArray: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 
-_PLANS: dict[np.dtype[Any], Any] = {
+_Plan: TypeAlias = type[_native.ConvPlan32] | type[_native.ConvPlan64]
+_PLANS: dict[np.dtype[Any], _Plan] = {
     np.dtype(np.uint32): _native.ConvPlan32,
     np.dtype(np.uint64): _native.ConvPlan64,
 }
@@ -37,10 +38,10 @@ def conv_paths(dtype: npt.DTypeLike, *, small: bool) -> list[str]:
     Raises:
         ValueError: another carrier.
     """
-    return list(_plan_class(np.dtype(dtype)).paths(small))
+    return _plan_class(np.dtype(dtype)).paths(small)
 
 
-def _plan_class(dtype: np.dtype[Any]) -> Any:
+def _plan_class(dtype: np.dtype[Any]) -> _Plan:
     if dtype not in _PLANS:
         raise ValueError(f"carrier: expected uint32 or uint64, found {dtype}")
     return _PLANS[dtype]
@@ -57,7 +58,7 @@ class PreparedInput:
     """
 
     owner: "RingConv2d"
-    planes: Any
+    planes: _native.ConvPlanes
     shape: tuple[int, int, int, int]
 
 
@@ -108,8 +109,8 @@ class RingConv2d:
         self.dtype = weight.dtype
         self.in_channels = weight.shape[1] * groups
         self.out_channels = weight.shape[0]
-        self.path: str = self._plan.path
-        self.small: bool = self._plan.small
+        self.path = self._plan.path
+        self.small = self._plan.small
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of the output for an input of ``height`` x ``width``.

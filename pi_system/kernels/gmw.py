@@ -34,7 +34,7 @@ Pair = tuple[Elements, ...]
 
 def gmw_word_bytes(widths: bytes, bits: int) -> int:
     """Message bytes an element, all leaves."""
-    return int(_native.gmw_word_bytes(widths, bits))
+    return _native.gmw_word_bytes(widths, bits)
 
 
 def gmw_tables(widths: bytes, bits: int, share: NDArray[Any], pads: Bytes, first: int) -> Bytes:
@@ -93,7 +93,7 @@ def gmw_replies(
     b V + (1 - 2 swapped) unmask + replies[0], and the same of 1 - b with replies[1]; b = ``positive``.
     """
     zero, one = np.empty_like(value), np.empty_like(value)
-    _native.gmw_replies(positive, swapped, carry, value, unmask, *replies, zero, one)
+    _native.gmw_replies(positive, swapped, carry, value, unmask, replies[0], replies[1], zero, one)
     return zero, one
 
 
@@ -101,4 +101,4 @@ def gmw_result(
     ring_bits: int, choice: Bytes, swapped: Bytes, carry: Bytes | None, replies: Pair, own: Pair, out: Elements
 ) -> None:
     """The server's result mod 2^l into ``out``: replies[choice] + own[swapped], negated where c."""
-    _native.gmw_result(ring_bits, choice, swapped, carry, *replies, *own, out)
+    _native.gmw_result(ring_bits, choice, swapped, carry, replies[0], replies[1], own[0], own[1], out)

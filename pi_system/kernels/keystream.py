@@ -26,12 +26,12 @@ def aes_ctr(key: bytes, first_block: int, out: npt.NDArray[np.uint8]) -> None:
 
 def aes_backends() -> list[str]:
     """Name the AES backends this machine can run, fastest first; ``portable`` is always there."""
-    return list(_native.aes_backends())
+    return _native.aes_backends()
 
 
 def aes_backend() -> str:
     """Name the AES backend in use."""
-    return str(_native.aes_backend())
+    return _native.aes_backend()
 
 
 def use_aes_backend(name: str) -> None:

@@ -41,7 +41,7 @@ from pi_system.errors import ConfigError, RemoteProtocolError
 
 __all__ = ["RELU_BLOCK", "ReluGate"]
 
-RELU_BLOCK: int = int(_native.RELU_BLOCK)
+RELU_BLOCK: int = _native.RELU_BLOCK
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 BytesLike: TypeAlias = bytes | bytearray | memoryview | Bytes
@@ -64,7 +64,7 @@ class ReluGate:
     ring_bits: int
     compare_bits: int
     shift: int
-    _native: Any = field(init=False, repr=False, compare=False)
+    _kernel: _native.ReluGate = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the parameters."""
@@ -72,7 +72,7 @@ class ReluGate:
             gate = _native.ReluGate(self.ring_bits, self.compare_bits, self.shift)
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        object.__setattr__(self, "_native", gate)
+        object.__setattr__(self, "_kernel", gate)
 
     @property
     def ring_dtype(self) -> np.dtype[Any]:
@@ -86,19 +86,19 @@ class ReluGate:
 
     def key_bytes(self, count: int) -> int:
         """Size of the key of ``count`` instances; both parties get the same bytes."""
-        return int(self._native.key_bytes(count))
+        return self._kernel.key_bytes(count)
 
     def server_bytes(self, count: int) -> int:
         """Size of the server blob of ``count`` instances."""
-        return int(self._native.server_bytes(count))
+        return self._kernel.server_bytes(count)
 
     def server_message_bytes(self, count: int) -> int:
         """Size of the server's message about ``count`` instances."""
-        return int(self._native.server_message_bytes(count))
+        return self._kernel.server_message_bytes(count)
 
     def client_message_bytes(self, count: int) -> int:
         """Size of the client's message about ``count`` instances."""
-        return int(self._native.client_message_bytes(count))
+        return self._kernel.client_message_bytes(count)
 
     def deal(
         self, count: int, seed0: bytes, seed1: bytes, salt: bytes, *, first: int = 0, threads: int = 1
@@ -118,13 +118,13 @@ class ReluGate:
         """
         key = np.empty(self.key_bytes(count), np.uint8)
         server = np.empty(self.server_bytes(count), np.uint8)
-        self._native.deal(first, count, seed0, seed1, salt, key, server, threads)
+        self._kernel.deal(first, count, seed0, seed1, salt, key, server, threads)
         return key, server
 
     def masks(self, count: int, seed: bytes, salt: bytes, *, first: int = 0, threads: int = 1) -> Elements:
         """Return a party's summand r'_b of the mask r', (count,), in Z_2^k, carrier ``mask_dtype``."""
         out: Elements = np.empty(count, self.mask_dtype)
-        self._native.masks(seed, salt, first, out, threads)
+        self._kernel.masks(seed, salt, first, out, threads)
         return out
 
     def server_send(
@@ -153,8 +153,8 @@ class ReluGate:
             The message to the client, and the state for ``server_finish``.
         """
         message = np.empty(self.server_message_bytes(share.size), np.uint8)
-        state = np.empty(int(self._native.state_bytes(share.size)), np.uint8)
-        self._native.server_send(_view(key), seed0, salt, share, masked, first, message, state, threads)
+        state = np.empty(self._kernel.state_bytes(share.size), np.uint8)
+        self._kernel.server_send(_view(key), seed0, salt, share, masked, first, message, state, threads)
         return message, state
 
     def client_reply(
@@ -187,7 +187,7 @@ class ReluGate:
         """
         incoming = _received(message, self.server_message_bytes(next_mask.size))
         reply = np.empty(self.client_message_bytes(next_mask.size), np.uint8)
-        self._native.client_reply(_view(key), seed1, salt, incoming, next_mask, first, reply, threads)
+        self._kernel.client_reply(_view(key), seed1, salt, incoming, next_mask, first, reply, threads)
         return reply
 
     def server_finish(
@@ -214,7 +214,7 @@ class ReluGate:
             RemoteProtocolError: the reply has another length than the sub-range asks for.
         """
         incoming = _received(reply, self.client_message_bytes(out.size))
-        self._native.server_finish(_view(server), state, incoming, first, out, threads)
+        self._kernel.server_finish(_view(server), state, incoming, first, out, threads)
 
 
 def _view(data: BytesLike) -> Bytes:
