@@ -1,4 +1,4 @@
-"""Write pi_system/kernels/_native.pyi: what the compiled kernels offer, for the type checker. ``--check``: compare only.
+"""Write pi_system/kernels/_native.pyi, the types of what the compiled kernels offer. ``--check``: compare only.
 
 nanobind reads the signatures from the module itself. Of an array's type its elements are kept; what else the kernel
 checks (dimensions, order) mypy could not. Arrays of either carrier are ``NDArray[Any]``.
@@ -32,7 +32,7 @@ def main() -> int:
         return 0
     if STUB.is_file() and STUB.read_text() == text:
         return 0
-    print(f"{STUB}: expected what the kernels offer, found another stub: run scripts/stubs.py and commit", file=sys.stderr)
+    print(f"{STUB}: expected what the kernels offer, found another stub: run scripts/stubs.py", file=sys.stderr)
     return 1
 
 
