@@ -16,16 +16,14 @@ Security: semi-honest, kappa = 128. Base OTs: gap Diffie-Hellman in the random o
           docs/lpn-estimate.json; the code's matrix is fresh each session. The hash loses log2 of the hashes made
           under one Delta, as every fixed-key hash does (docs/threat-model.md has numbers).
 Source:   Chou and Orlandi 2015/267; Roy 2022/192; Yang et al. 2020/924 (Ferret); Guo et al. 2022/1431 (half-tree);
-          Guo et al. 2019/074 (hash); Naor and Pinkas 1999 (1-of-N).
+          Guo et al. 2019/074 (hash).
 
     base.py        the seam: CotSender, CotReceiver, Cots
     base_ot.py     base OTs
     softspoken.py  COTs from base OTs
     ferret.py      silent COTs from COTs
     party.py       setup of both directions
-    strings.py     random, correlated and chosen OTs of ring elements
-    triples.py     bit products and bit triples
-    one_of_many.py 1-of-2^m OTs of 2-bit strings
+    strings.py     random OTs of ring elements
     ideal.py       the functionality by a dealer in the clear, for tests
 """
 

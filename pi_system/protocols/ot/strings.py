@@ -1,17 +1,13 @@
-"""OTs of ring elements from COTs: random, correlated and chosen.
+"""Random OTs of ring elements from COTs, and elements as messages.
 
-Functionality: for each of n COTs, with l = ring_bits,
-               random:     the sender gets (w0, w1) in Z_{2^l}, the receiver a random bit u and w_u;
-               correlated: for the sender's c, the receiver's b: sender x, receiver x + b c;
-               chosen:     for the sender's (m0, m1), the receiver's b: receiver m_b.
-Inputs:   Cots of each party; arrays (n,) in the carrier of Z_{2^l}; bits (n,) uint8.
-Outputs:  see above.
-Offline:  the receiver's random bits are turned to its chosen ones by one message of n bits (``flip``).
-Online:   correlated: one message of n l bits from the sender; chosen: one of 2 n l bits.
-Cost:     as said; random: no message. One COT each.
+Functionality: for each of n COTs, with l = ring_bits, the sender gets (w0, w1) in Z_{2^l}, the receiver a random bit u
+               and w_u.
+Inputs:   Cots of each party.
+Outputs:  arrays (n,) in the carrier of Z_{2^l}; bits (n,) uint8.
+Cost:     no message; one COT each.
 Error:    none.
 Security: semi-honest; the correlation robustness of the hash in ot_hash.cpp.
-Source:   Beaver 1995 (precomputed OT); Asharov, Lindell, Schneider, Zohner, eprint 2013/552 (correlated OT).
+Source:   Beaver 1995 (precomputed OT); Asharov, Lindell, Schneider, Zohner, eprint 2013/552 (from correlated OTs).
 """
 
 from typing import Any
@@ -25,12 +21,6 @@ from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.ot.base import Cots, receive_array
 
 __all__ = [
-    "choose",
-    "chosen_receive",
-    "chosen_send",
-    "correlated_receive",
-    "correlated_send",
-    "flip",
     "random_receive",
     "random_receive_pairs",
     "random_send",
@@ -103,49 +93,3 @@ def random_receive_pairs(cots: Cots, count: int, ring_bits: int) -> tuple[Bytes,
 
 def _word_pairs(blocks: Blocks, tweak: int, ring_bits: int) -> RingArray:
     return np.ascontiguousarray(cr_hash(blocks, tweak).T.astype(carrier(ring_bits)))
-
-
-def choose(channel: Channel, choice: Bytes, random_choice: Bytes) -> None:
-    """The receiver sends choice ^ random choice: n bits."""
-    channel.send(np.packbits(choice ^ random_choice, bitorder="little").tobytes())
-
-
-def flip(channel: Channel, pair: tuple[RingArray, RingArray]) -> tuple[RingArray, RingArray]:
-    """The sender swaps (w0, w1) where the receiver's choice is not its random bit. Raises RemoteProtocolError."""
-    count = len(pair[0])
-    planes = receive_array(channel, ((count + 7) // 8,), np.uint8)
-    swapped = np.unpackbits(planes, count=count, bitorder="little").astype(bool)
-    return np.where(swapped, pair[1], pair[0]), np.where(swapped, pair[0], pair[1])
-
-
-def correlated_send(channel: Channel, cots: Cots, delta: Blocks, correlation: RingArray, ring_bits: int) -> RingArray:
-    """Return x for the sender's ``correlation`` c (n,); the receiver gets x + b c. Raises RemoteProtocolError."""
-    zero, one = flip(channel, random_send(cots, delta, len(correlation), ring_bits))
-    send_ring(channel, zero - one + correlation, ring_bits)
-    return zero
-
-
-def correlated_receive(channel: Channel, cots: Cots, choice: Bytes, ring_bits: int) -> RingArray:
-    """Return x + b c for choice bits b (n,). Raises RemoteProtocolError."""
-    random_choice, pad = random_receive(cots, len(choice), ring_bits)
-    choose(channel, choice, random_choice)
-    correction = receive_ring(channel, len(choice), ring_bits)
-    result: RingArray = pad + np.where(choice.astype(bool), correction, correction.dtype.type(0))
-    return result
-
-
-def chosen_send(
-    channel: Channel, cots: Cots, delta: Blocks, messages: tuple[RingArray, RingArray], ring_bits: int
-) -> None:
-    """Offer the messages m0 and m1, (n,). Raises RemoteProtocolError."""
-    zero, one = flip(channel, random_send(cots, delta, len(messages[0]), ring_bits))
-    send_ring(channel, np.concatenate([messages[0] - zero, messages[1] - one]), ring_bits)
-
-
-def chosen_receive(channel: Channel, cots: Cots, choice: Bytes, ring_bits: int) -> RingArray:
-    """Return m_b for choice bits b (n,). Raises RemoteProtocolError."""
-    random_choice, pad = random_receive(cots, len(choice), ring_bits)
-    choose(channel, choice, random_choice)
-    masked = receive_ring(channel, 2 * len(choice), ring_bits).reshape(2, -1)
-    result: RingArray = pad + np.where(choice.astype(bool), masked[1], masked[0])
-    return result

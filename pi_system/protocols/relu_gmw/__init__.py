@@ -23,10 +23,11 @@ Cost:     2 round trips. k = 24, l = 32, t = 10: 20.4 bytes down, 11.3 up; offli
 Error:    none for |y| < 2^(k-1): rounded to nearest, ties up; undefined outside, not detected. For a non-negative y the
           shares wrap modulo 2^l exactly if both are negative: one COT of t bits corrects it.
 Security: semi-honest, one corrupted party, kappa = 128: that of the OTs. k <= 37.
-Source:   CrypTFlow2 (2020/1002) for the comparison tree, Cheetah (2022/207) for its use of
-          silent OT and the wrap of a known sign; Beaver 1995 for OTs with choices ahead of time. Deviations: shares
-          that one party knows offline make every level one message one way instead of an exchange, levels merge three
-          at a time, and one OT with the server's share of b as its choice replaces the two of the multiplexer.
+Source:   CrypTFlow2 (2020/1002) for the comparison tree, of 1-of-2^m OTs by Naor and Pinkas (1999); Cheetah
+          (2022/207) for its use of silent OT and the wrap of a known sign; Beaver 1995 for OTs with choices ahead of
+          time. Deviations: shares that one party knows offline make every level one message one way instead of an
+          exchange, levels merge three at a time, and one OT with the server's share of b as its choice replaces the
+          two of the multiplexer.
 """
 
 from pi_system.protocols.ot.gate import OtGate

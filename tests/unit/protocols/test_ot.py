@@ -8,13 +8,10 @@ from pi_system.channel.memory import memory_pair, simulate
 from pi_system.errors import LocalProtocolError, RemoteProtocolError
 from pi_system.kernels.ot import Blocks
 from pi_system.protocols.ot import Cots, OtParty, ot_setup
-from pi_system.protocols.ot import strings as strings_ot
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
 from pi_system.protocols.ot.ferret import FerretReceiver, FerretSender, LpnParameters
 from pi_system.protocols.ot.ideal import insecure_parties
-from pi_system.protocols.ot.one_of_many import receive_pads, receive_strings, send_pads, send_strings
 from pi_system.protocols.ot.softspoken import softspoken_bytes
-from pi_system.protocols.ot.triples import triples_receiver, triples_sender
 from pi_system.ring.prg import Prg, fresh_seed
 
 SEED = b"0123456789abcdef"
@@ -126,61 +123,6 @@ def test_softspoken_bytes_are_as_declared() -> None:
         return setup, channel.counters.sent_bytes - setup
 
     assert simulate(party, party) == ((8240, softspoken_bytes(999)),) * 2
-
-
-@pytest.mark.parametrize("ring_bits", [1, 13, 32, 40, 64])
-def test_strings_match_the_functionality(ring_bits: int) -> None:
-    server, client = insecure_parties(SEED)
-    prg, n, mask = Prg(SEED), 77, (1 << ring_bits) - 1
-    c, m0, m1 = (prg.ring(n, ring_bits) for _ in range(3))
-    b = prg.ring(n, 1).astype(np.uint8)
-
-    def send(channel: Channel) -> np.ndarray:
-        cots = server.sender.extend(2 * n, channel)
-        x = strings_ot.correlated_send(channel, cots, server.sender.delta, c, ring_bits)
-        strings_ot.chosen_send(channel, cots, server.sender.delta, (m0, m1), ring_bits)
-        return x
-
-    def receive(channel: Channel) -> tuple[np.ndarray, np.ndarray]:
-        cots = client.receiver.extend(2 * n, channel)
-        y = strings_ot.correlated_receive(channel, cots, b, ring_bits)
-        return y, strings_ot.chosen_receive(channel, cots, b, ring_bits)
-
-    x, (y, chosen) = simulate(send, receive)
-    assert np.array_equal((y - x) & c.dtype.type(mask), c * b & c.dtype.type(mask))
-    assert np.array_equal(chosen & c.dtype.type(mask), np.where(b == 1, m1, m0))
-
-
-def test_triples_multiply() -> None:
-    server, client = insecure_parties(SEED)
-    (here, _), n = memory_pair(), 640
-    a0, b0, c0 = triples_sender(server.sender.extend(2 * n, here), server.sender.delta, n)
-    a1, b1, c1 = triples_receiver(client.receiver.extend(2 * n, here), n)
-    assert np.array_equal(c0 ^ c1, (a0 ^ a1) & (b0 ^ b1))
-    assert all(0.3 < np.unpackbits(plane).mean() < 0.7 for plane in (a0, b0, c0, a1, b1, c1))
-
-
-@pytest.mark.parametrize("m", [1, 2, 3, 4])
-def test_one_of_many_gives_the_chosen_string_only(m: int) -> None:
-    server, client = insecure_parties(SEED)
-    prg, n = Prg(SEED), 96
-    strings = prg.ring(n, 2 << m)
-    choice = prg.ring(n, m).astype(np.uint8)
-
-    def send(channel: Channel) -> np.ndarray:
-        pads = send_pads(channel, server.sender.extend(m * n, channel), server.sender.delta, n, m)
-        send_strings(channel, pads, strings)
-        return pads
-
-    def receive(channel: Channel) -> tuple[np.ndarray, np.ndarray]:
-        planes = receive_pads(channel, client.receiver.extend(m * n, channel), choice, m)
-        return receive_strings(channel, planes, choice, m)
-
-    pads, (first, second) = simulate(send, receive)
-    bits = [np.unpackbits(plane, bitorder="little") for plane in (first, second)]
-    assert np.array_equal(bits[0], strings >> choice & 1)
-    assert np.array_equal(bits[1], strings >> (choice + np.uint32(1 << m)) & 1)
-    assert len(np.unique(pads)) > min(n, 1 << (2 << m)) // 3
 
 
 def test_a_cot_is_taken_once() -> None:
