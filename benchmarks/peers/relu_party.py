@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.channel.base import Channel
+from pi_system.channel.drive import drive
 from pi_system.channel.shaped import parse_link, shape
 from pi_system.measure.memory import peak_memory_bytes
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
@@ -88,7 +89,7 @@ class Party:
         before = (counters.sent_bytes, counters.received_bytes, counters.rounds)
         start_s = time.perf_counter()
         if self._ots is None:
-            self._ots = ot_setup(self._channel, Prg(fresh_seed()))
+            self._ots = drive(ot_setup(Prg(fresh_seed())), self._channel)
         evaluate = self._evaluate_server if self._server else self._evaluate_client
         share = ring.reduce(ring.from_signed(y) - y_client) if self._server else y_client
         offline_s, result = evaluate(self._ots, share, fresh)
@@ -108,7 +109,7 @@ class Party:
 
     def _evaluate_server(self, ots: OtParty, share: NDArray[Any], fresh: NDArray[Any]) -> tuple[float, NDArray[Any]]:
         start_s, channel, spec = time.perf_counter(), self._channel, self._spec
-        material = self._relu.offline_server(spec, channel, ots, Prg(fresh_seed()))
+        material = drive(self._relu.offline_server(spec, ots, Prg(fresh_seed())), channel)
         offline_s = time.perf_counter() - start_s
         gate: ServerGate = self._relu.server_gate(spec, material)
         for first, length in chunks(spec.count):
@@ -126,7 +127,7 @@ class Party:
 
     def _evaluate_client(self, ots: OtParty, share: NDArray[Any], fresh: NDArray[Any]) -> tuple[float, NDArray[Any]]:
         start_s, channel, spec = time.perf_counter(), self._channel, self._spec
-        material = self._relu.offline_client(spec, share, fresh, channel, ots, Prg(fresh_seed()))
+        material = drive(self._relu.offline_client(spec, share, fresh, ots, Prg(fresh_seed())), channel)
         offline_s = time.perf_counter() - start_s
         gate: ClientGate = self._relu.client_gate(spec, material)
         for exchange in range(gate.round_trips):

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Channel", "ChannelCounters", "Readable"]
+from pi_system.protocols.half import Readable
 
-Readable = bytes | bytearray | memoryview
-"""What may be sent: any C-contiguous byte buffer."""
+__all__ = ["Channel", "ChannelCounters", "Readable"]
 
 
 @dataclass(slots=True)

@@ -190,8 +190,8 @@ def _same_summands(monkeypatch):
 def _same_coins(monkeypatch):
     offline = pairs.offline_server
 
-    def for_all_layers(spec, channel, ots, prg):
-        return offline(spec, channel, ots, Prg(bytes(16)))
+    def for_all_layers(spec, ots, prg):
+        return offline(spec, ots, Prg(bytes(16)))
 
     monkeypatch.setattr(pairs, "offline_server", for_all_layers)
 

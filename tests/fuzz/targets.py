@@ -32,7 +32,7 @@ from pi_system.artifact.model import PublicModel, tensor_bytes
 from pi_system.artifact.store import public_from_bytes, public_to_bytes
 from pi_system.backends.fss.request import make_request, parse_request
 from pi_system.backends.two_party.offline import linear_plan
-from pi_system.channel.memory import memory_pair, simulate
+from pi_system.channel.drive import drive
 from pi_system.channel.profile import Piece
 from pi_system.errors import PiError
 from pi_system.program.reveal import REVEALS
@@ -66,6 +66,7 @@ from pi_system.secure.store import MaterialStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+from halves import run_alone, run_halves
 from tiny_artifact import tiny_artifact
 
 SEED = b"0123456789abcdef"
@@ -293,18 +294,14 @@ def _gate_material(data: bytes) -> None:
 
 def _base_ot(data: bytes) -> None:
     """The peer's messages of the base OTs: points of a group."""
-    here, there = memory_pair(1.0)
-    there.send((data[1:] + bytes(64))[:32] if data[:1] < b"\xf0" else data[1:])
-    if data[:1] < b"\x80":
-        BaseOtReceiver(np.array([0, 1], np.uint8)[:1], Prg(SEED)).run(here)
-    else:
-        BaseOtSender(Prg(SEED)).finish(1, here)
+    sent = (data[1:] + bytes(64))[:32] if data[:1] < b"\xf0" else data[1:]
+    receiver = data[:1] < b"\x80"
+    half = BaseOtReceiver(np.zeros(1, np.uint8), Prg(SEED)).run() if receiver else BaseOtSender(Prg(SEED)).finish(1)
+    run_alone(half, sent)
 
 
 def _base_ot_seeds() -> list[bytes]:
-    here, there = memory_pair(1.0)
-    BaseOtSender(Prg(SEED)).start(here)
-    point = bytes(there.recv(32))
+    point = BaseOtSender(Prg(SEED)).point
     return [b"\0" + point, b"\x80" + point, b"\0" + b"\1" + bytes(31), b"\0" + bytes(32)]
 
 
@@ -339,25 +336,25 @@ def _gate_offline(data: bytes) -> None:
     share, ends = Prg(SEED).ring(_GATE.count, 59), insecure_parties(SEED)
     if choice % 4 == 3:
         if choice & 4:
-            pairs.offline_server(_TRUNCATED, peer, ends[0], Prg(SEED))
+            drive(pairs.offline_server(_TRUNCATED, ends[0], Prg(SEED)), peer)
         else:
-            pairs.offline_client(_TRUNCATED, share, share, peer, ends[1], Prg(SEED))
+            drive(pairs.offline_client(_TRUNCATED, share, share, ends[1], Prg(SEED)), peer)
         return
     gate = _GATES[choice % 4]
     if choice & 4:
-        gate.offline_server(_spec(gate), peer, ends[0], Prg(SEED))
+        drive(gate.offline_server(_spec(gate), ends[0], Prg(SEED)), peer)
     else:
-        gate.offline_client(_spec(gate), share, share, peer, ends[1], Prg(SEED))
+        drive(gate.offline_client(_spec(gate), share, share, ends[1], Prg(SEED)), peer)
 
 
 @cache
 def _material(index: int) -> tuple[Material, Material]:
     gate, share, ends = _GATES[index], Prg(SEED).ring(_GATE.count, 59), insecure_parties(SEED)
-    found: tuple[Material, Material] = simulate(
-        lambda channel: gate.offline_server(_spec(gate), channel, ends[0], Prg(SEED)),
-        lambda channel: gate.offline_client(_spec(gate), share, share, channel, ends[1], Prg(SEED)),
+    ran = run_halves(
+        gate.offline_server(_spec(gate), ends[0], Prg(SEED)),
+        gate.offline_client(_spec(gate), share, share, ends[1], Prg(SEED)),
     )
-    return found
+    return ran.server, ran.client
 
 
 def _gate_online(data: bytes) -> None:

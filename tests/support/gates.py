@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from halves import run_halves
 
 from pi_system.channel.memory import simulate
 from pi_system.protocols.gate import ClientGate, GateCost, GateSpec, ServerGate
@@ -36,11 +37,11 @@ def _dcf(spec: GateSpec, client_share: Any, fresh_mask: Any) -> Gates:
 def _ot(relu: OtGate) -> Callable[..., Gates]:
     def make(spec: GateSpec, client_share: Any, fresh_mask: Any) -> Gates:
         server_ots, client_ots = insecure_parties(fresh_seed())
-        material = simulate(
-            lambda channel: relu.offline_server(spec, channel, server_ots, Prg(fresh_seed())),
-            lambda channel: relu.offline_client(spec, client_share, fresh_mask, channel, client_ots, Prg(fresh_seed())),
+        ran = run_halves(
+            relu.offline_server(spec, server_ots, Prg(fresh_seed())),
+            relu.offline_client(spec, client_share, fresh_mask, client_ots, Prg(fresh_seed())),
         )
-        return Gates(relu.server_gate(spec, material[0]), relu.client_gate(spec, material[1]), relu.cost(spec))
+        return Gates(relu.server_gate(spec, ran.server), relu.client_gate(spec, ran.client), relu.cost(spec))
 
     return make
 

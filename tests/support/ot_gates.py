@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from halves import run_halves
 from numpy.typing import NDArray
 
-from pi_system.channel.base import Channel, ChannelCounters
-from pi_system.channel.memory import simulate
+from pi_system.channel.base import ChannelCounters
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.half import Half
 from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.ideal import insecure_parties
@@ -41,13 +42,13 @@ def prepare(gate: OtGate, spec: GateSpec, y: NDArray[np.int64], *, silent: bool 
     y_server, y_client, fresh_mask = share(spec, y)
     ends = insecure_parties(SEED)
 
-    def server(channel: Channel) -> tuple[Material, ChannelCounters]:
-        ots = ot_setup(channel, Prg(SEED)) if silent else ends[0]
-        return gate.offline_server(spec, channel, ots, Prg(b"s" * 16)), channel.counters
+    def server() -> Half[Material]:
+        ots = (yield from ot_setup(Prg(SEED))) if silent else ends[0]
+        return (yield from gate.offline_server(spec, ots, Prg(b"s" * 16)))
 
-    def client(channel: Channel) -> tuple[Material, ChannelCounters]:
-        ots = ot_setup(channel, Prg(b"o" * 16)) if silent else ends[1]
-        return gate.offline_client(spec, y_client, fresh_mask, channel, ots, Prg(b"c" * 16)), channel.counters
+    def client() -> Half[Material]:
+        ots = (yield from ot_setup(Prg(b"o" * 16))) if silent else ends[1]
+        return (yield from gate.offline_client(spec, y_client, fresh_mask, ots, Prg(b"c" * 16)))
 
-    (mine, at_server), (theirs, at_client) = simulate(server, client)
-    return Prepared(y, y_server, fresh_mask, (mine, theirs), (at_server, at_client))
+    ran = run_halves(server(), client())
+    return Prepared(y, y_server, fresh_mask, (ran.server, ran.client), (ran.at_server, ran.at_client))

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ from tiny_artifact import tiny_artifact
 
 from pi_system.artifact.graph import Linear
 from pi_system.backends.fss.dealer import deal
+from pi_system.channel.drive import drive
 from pi_system.channel.memory import simulate
 from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.half import Half, Send, in_turn
 from pi_system.protocols.linear_he import (
     LinearHeClient,
     LinearHeServer,
@@ -79,30 +82,32 @@ def _two(server: Callable[[Any], Any], client: Callable[[Any], Any]) -> tuple[Tr
     return {name: digest(*logs[name].received) for name in sorted(logs)}, *results
 
 
+def _halves(server: Half[Any], client: Half[Any]) -> tuple[Transcript, Any, Any]:
+    return _two(partial(drive, server), partial(drive, client))
+
+
 def base_ots() -> Transcript:
     choices = np.arange(40, dtype=np.uint8) % 3 % 2
 
-    def send(channel: Any) -> Any:
+    def send() -> Half[Any]:
         sender = BaseOtSender(Prg(SERVER))
-        sender.start(channel)
-        return sender.finish(len(choices), channel)
+        yield Send(sender.point)
+        return (yield from sender.finish(len(choices)))
 
-    views, pairs, chosen = _two(send, lambda channel: BaseOtReceiver(choices, Prg(CLIENT)).run(channel))
+    views, pairs, chosen = _halves(send(), BaseOtReceiver(choices, Prg(CLIENT)).run())
     return views | {"seeds": digest(*pairs, chosen)}
 
 
 def extension(silent: bool) -> Transcript:
     """Both directions, over the end of a first request."""
 
-    def party(prg: Prg, first: bool) -> Callable[[Any], Any]:
-        def run(channel: Any) -> list[Any]:
-            ends = ot_setup(channel, prg, silent=silent)
-            turns = [ends.sender, ends.receiver] if first else [ends.receiver, ends.sender]
-            return [turn.extend(count, channel).blocks for count in (3000, 700) for turn in turns]
+    def party(prg: Prg, first: bool) -> Half[list[Any]]:
+        ends = yield from ot_setup(prg, silent=silent)
+        turns = [ends.sender, ends.receiver] if first else [ends.receiver, ends.sender]
+        cots = yield from in_turn(turn.extend(count) for count in (3000, 700) for turn in turns)
+        return [batch.blocks for batch in cots]
 
-        return run
-
-    views, server, client = _two(party(Prg(SERVER), True), party(Prg(CLIENT), False))
+    views, server, client = _halves(party(Prg(SERVER), True), party(Prg(CLIENT), False))
     return views | {"correlated OTs": digest(*server, *client)}
 
 
@@ -117,17 +122,17 @@ def encryption() -> Transcript:
     weights = {layer.name: prg.ring(layer.weight_shape, 8).astype(np.int64) - 128 for layer in layers}
     masks = {layer.source: prg.ring(layer.mask_shape, 32) for layer in layers}
 
-    def server(channel: Any) -> Any:
-        session = LinearHeServer(plan, weights).setup(channel)
-        return session.run(channel, Prg(SERVER))
+    def server() -> Half[Any]:
+        session = yield from LinearHeServer(plan, weights).setup()
+        return (yield from session.run(Prg(SERVER)))
 
-    def client(channel: Any) -> Any:
+    def client() -> Half[Any]:
         with _seeded_encryption():
             party = LinearHeClient(plan)
-            party.setup(channel)
-            return party.run(channel, masks)
+            yield from party.setup()
+            return (yield from party.run(masks))
 
-    views, mine, theirs = _two(server, client)
+    views, mine, theirs = _halves(server(), client())
     return views | {"shares": digest(*(part[name] for part in (mine, theirs) for name in sorted(part)))}
 
 
@@ -155,9 +160,9 @@ def gate(protocol: OtGate, spec: GateSpec) -> Transcript:
     """Offline over ideal OTs, then online."""
     y_server, y_client, fresh = share(spec, _inputs(spec))
     ends = insecure_parties(SEED)
-    offline, mine, theirs = _two(
-        lambda channel: protocol.offline_server(spec, channel, ends[0], Prg(SERVER)),
-        lambda channel: protocol.offline_client(spec, y_client, fresh, channel, ends[1], Prg(CLIENT)),
+    offline, mine, theirs = _halves(
+        protocol.offline_server(spec, ends[0], Prg(SERVER)),
+        protocol.offline_client(spec, y_client, fresh, ends[1], Prg(CLIENT)),
     )
     online = _online(protocol.server_gate(spec, mine), protocol.client_gate(spec, theirs), spec, y_server)
     material = {
@@ -191,9 +196,9 @@ def _shares_to_truncate() -> tuple[Any, Any, Any]:
 def truncation_by_ots() -> Transcript:
     y_server, y_client, fresh = _shares_to_truncate()
     ends = insecure_parties(SEED)
-    views, material, _ = _two(
-        lambda channel: pairs.offline_server(TRUNCATION, channel, ends[0], Prg(SERVER)),
-        lambda channel: pairs.offline_client(TRUNCATION, y_client, fresh, channel, ends[1], Prg(CLIENT)),
+    views, material, _ = _halves(
+        pairs.offline_server(TRUNCATION, ends[0], Prg(SERVER)),
+        pairs.offline_client(TRUNCATION, y_client, fresh, ends[1], Prg(CLIENT)),
     )
     return views | {"material": digest(*material), "result": digest(truncate(TRUNCATION, y_server, *material))}
 

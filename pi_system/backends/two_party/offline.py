@@ -23,6 +23,7 @@ import numpy as np
 from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.artifact.model import PublicArtifact
 from pi_system.channel.base import Channel
+from pi_system.channel.drive import drive
 from pi_system.channel.profile import profiler_of
 from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
@@ -89,10 +90,11 @@ def prepare_server(
     for step in schedule.steps:
         if isinstance(step, Gate):
             protocol = gate_protocol(step.spec, relu)
-            material = protocol.offline_server(step.spec, client, ots, prg.child("gate", step.name))
+            material = drive(protocol.offline_server(step.spec, ots, prg.child("gate", step.name)), client)
             bundle.fill(f"{step.name}/material", pack_material(material, protocol.server_shapes(step.spec)))
         elif isinstance(step, Truncation):
-            offset, correction = pairs.offline_server(step.spec, client, ots, prg.child("gate", step.name))
+            half = pairs.offline_server(step.spec, ots, prg.child("gate", step.name))
+            offset, correction = drive(half, client)
             bundle.fill(f"{step.name}/offset", wire(offset))
             bundle.fill(f"{step.name}/correction", wire(correction))
         elif isinstance(step, Remask):
@@ -112,7 +114,7 @@ def prepare_client(
 ) -> None:
     """The client's side of one picture of which ``reveal`` is opened."""
     masks = _MaskWalk(public, seed).collect()
-    shares = linear.run(server, masks)
+    shares = drive(linear.run(masks), server)
     profiler_of(server).enter("gates")
     _ClientWalk(public, seed, relu, bundle, server, ots, shares).fill(reveal)
 
@@ -188,13 +190,13 @@ class _ClientWalk(_Fresh):
         flat = x.reshape(-1) if positions is None else x.reshape(-1)[positions]
         share, mask = self.ring.reduce(np.ascontiguousarray(flat)), self._fresh(name, spec.count)
         prg, protocol = self._prg.child("gate", name), gate_protocol(spec, self._relu)
-        material = protocol.offline_client(spec, share, mask, self._server, self._ots, prg)
+        material = drive(protocol.offline_client(spec, share, mask, self._ots, prg), self._server)
         self._bundle.fill(f"{name}/material", pack_material(material, protocol.client_shapes(spec)))
         return mask.reshape(1, -1)
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
         share, mask = self.ring.reduce(np.ascontiguousarray(x.reshape(-1))), self._fresh(name, spec.count)
-        pairs.offline_client(spec, share, mask, self._server, self._ots, self._prg.child("gate", name))
+        drive(pairs.offline_client(spec, share, mask, self._ots, self._prg.child("gate", name)), self._server)
         return mask.reshape(1, -1)
 
     def _remask(self, name: str, x: RingArray) -> RingArray:

@@ -17,6 +17,7 @@ from pi_system.backends.two_party.offline import (
     server_layout,
 )
 from pi_system.channel.base import Channel
+from pi_system.channel.drive import drive
 from pi_system.channel.profile import profiler_of
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
 from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, linear_share
@@ -52,14 +53,14 @@ class TwoPartyServer(ServerParty):
         self.store.check_room(count * self.layout.nbytes)
         weights = {node.name: self.weights[f"{node.name}.weight"] for node in self.weighted}
         kept = WeightFolder(self.model_folder / "transformed")
-        linear = LinearHeServer(self._plan, weights, kept=kept, threads=available_threads()).setup(peer)
-        ots, watch = ot_setup(peer, Prg(fresh_seed())), profiler_of(peer)
+        linear = drive(LinearHeServer(self._plan, weights, kept=kept, threads=available_threads()).setup(), peer)
+        ots, watch = drive(ot_setup(Prg(fresh_seed())), peer), profiler_of(peer)
         for _ in range(count):
             watch.enter("linear")
             material_id = bytes(peer.recv(16)).hex()
             bundle, seed = Bundle(self.layout), PartySeed(fresh_seed())
             bundle.fill("seed", seed.seed)
-            linear.run(peer, _linear_prg(seed))
+            drive(linear.run(_linear_prg(seed)), peer)
             watch.enter("gates")
             prepare_server(self.schedule, self._relu, bundle, peer, ots, seed)
             watch.enter("store")
@@ -96,8 +97,8 @@ class TwoPartyClient(ClientParty):
         """Offline phase for ``count`` pictures; see backends/two_party/offline.py for the messages."""
         self.store.check_room(count * self.layout.nbytes)
         linear = LinearHeClient(self._plan)
-        linear.setup(peer)
-        ots, watch = ot_setup(peer, Prg(fresh_seed())), profiler_of(peer)
+        drive(linear.setup(), peer)
+        ots, watch = drive(ot_setup(Prg(fresh_seed())), peer), profiler_of(peer)
         for _ in range(count):
             watch.enter("linear")
             material_id = secrets.token_bytes(16)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from pi_system.channel.base import Channel, Readable
 from pi_system.errors import InputError, LocalProtocolError, RemoteProtocolError
 from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
+from pi_system.protocols.half import Half, Readable, Send, receive
 from pi_system.protocols.linear_he.packing import Words
 from pi_system.protocols.linear_he.plan import AHEAD, Chunk, LinearPlan
 from pi_system.protocols.linear_he.seal import SealClient
@@ -109,15 +109,14 @@ class LinearHeClient:
             raise RemoteProtocolError("answers: expected residues below the ciphertext modulus")
         return self._seal.decrypt(first, second)[positions]
 
-    def setup(self, channel: Channel) -> None:
-        """Open a session with a server: once a connection, before any ``run``."""
-        channel.send(self.hello().data)
+    def setup(self) -> Half[None]:
+        """The half that opens a session with a server: once a connection, before any ``run``."""
+        yield Send(self.hello().data)
 
-    def run(self, channel: Channel, masks: Mapping[str, RingArray]) -> dict[str, RingArray]:
-        """The client's part for one inference.
+    def run(self, masks: Mapping[str, RingArray]) -> Half[dict[str, RingArray]]:
+        """The client's half of one inference; ``setup`` came before.
 
         Args:
-            channel: to the server; ``setup`` was called.
             masks: for each source its mask r, uniform in Z_{2^l}, used for this inference only.
 
         Returns:
@@ -135,15 +134,15 @@ class LinearHeClient:
         for step in range(count + AHEAD):
             if step < count:
                 source = self.plan.packings[step].bundle.layers[0].source
-                channel.send(self.request(step, masks[source]).data)
+                yield Send(self.request(step, masks[source]).data)
             if step >= AHEAD:
-                self._collect(channel, step - AHEAD, shares)
+                yield from self._collect(step - AHEAD, shares)
         return shares
 
-    def _collect(self, channel: Channel, bundle: int, shares: dict[str, RingArray]) -> None:
+    def _collect(self, bundle: int, shares: dict[str, RingArray]) -> Half[None]:
         for chunk in self.plan.chunks(bundle):
             layer = self.plan.packings[bundle].bundle.layers[chunk.layer]
-            message = channel.recv(self.plan.chunk_bytes(bundle, chunk))
+            message = yield from receive(self.plan.chunk_bytes(bundle, chunk))
             self.receive(bundle, chunk, message, shares[layer.name])
 
 

@@ -17,11 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pi_system.channel.base import Channel, Readable
 from pi_system.errors import ConfigError, FixedPointRangeError, RemoteProtocolError
 from pi_system.kernels.he import SEED_BYTES, RlweContext, expand_seed
 from pi_system.kernels.packing import packed_bytes, unpack_bits
 from pi_system.program.encoding import weight_norm_bits
+from pi_system.protocols.half import Half, Readable, Send, receive
 from pi_system.protocols.linear_he.packing import Words
 from pi_system.protocols.linear_he.plan import Chunk, LinearPlan
 from pi_system.ring.carrier import Ring, RingArray
@@ -116,9 +116,10 @@ class LinearHeServer:
         """c_s of every layer for the inference with this ``prg``: (O, Ho, Wo), carrier."""
         return {layer.name: linear_share(self.plan, layer.name, prg) for layer in self.plan.layers}
 
-    def setup(self, channel: Channel) -> "LinearHeSession":
-        """Accept a client's session: once a connection."""
-        return LinearHeSession(self, channel.recv(self.plan.hello_bytes()))
+    def setup(self) -> "Half[LinearHeSession]":
+        """The half that accepts a client's session: once a connection."""
+        hello = yield from receive(self.plan.hello_bytes())
+        return LinearHeSession(self, hello)
 
 
 class LinearHeSession:
@@ -206,11 +207,10 @@ class LinearHeSession:
             raise RemoteProtocolError("ciphertexts: expected residues below the ciphertext modulus")
         return out
 
-    def run(self, channel: Channel, prg: Prg) -> dict[str, RingArray]:
-        """The server's part for one inference.
+    def run(self, prg: Prg) -> Half[dict[str, RingArray]]:
+        """The server's half of one inference with the client whose ``setup`` made this session.
 
         Args:
-            channel: to the client whose ``setup`` made this session.
             prg: of this inference, never used for another.
 
         Returns:
@@ -220,9 +220,9 @@ class LinearHeSession:
             RemoteProtocolError: the client sent something else than its requests.
         """
         for bundle in range(len(self._plan.packings)):
-            request = channel.recv(self._plan.request_bytes(bundle))
+            request = yield from receive(self._plan.request_bytes(bundle))
             for message in self.answers(bundle, request, prg):
-                channel.send(message)
+                yield Send(message)
         return self._server.shares(prg)
 
 

@@ -1,16 +1,15 @@
 """The seam of oblivious transfer: two parties that extend correlated OTs in lock step."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pi_system.channel.base import Channel
 from pi_system.errors import LocalProtocolError
 from pi_system.kernels.ot import Blocks
+from pi_system.protocols.half import Half
 
-__all__ = ["KAPPA", "CotReceiver", "CotSender", "Cots", "blocks_from", "receive_array"]
+__all__ = ["KAPPA", "CotReceiver", "CotSender", "Cots", "blocks_from"]
 
 KAPPA = 128
 """Computational security parameter, bits."""
@@ -43,14 +42,14 @@ class CotSender(Protocol):
 
     delta: Blocks
 
-    def extend(self, count: int, channel: Channel) -> Cots:
+    def extend(self, count: int) -> Half[Cots]:
         """``count`` new COTs; the peer's receiver must be asked for the same count."""
 
 
 class CotReceiver(Protocol):
     """Extends t = q ^ u Delta with random u = lsb(t)."""
 
-    def extend(self, count: int, channel: Channel) -> Cots:
+    def extend(self, count: int) -> Half[Cots]:
         """``count`` new COTs; the peer's sender must be asked for the same count."""
 
 
@@ -65,12 +64,6 @@ class Position:
         first = self.next
         self.next += len(blocks)
         return Cots(blocks, first)
-
-
-def receive_array(channel: Channel, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
-    """Receive an array of a known shape, as an aligned copy. Raises RemoteProtocolError."""
-    nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return np.frombuffer(channel.recv(nbytes), dtype).reshape(shape).copy()
 
 
 def blocks_from(data: bytes) -> Blocks:

@@ -18,9 +18,9 @@ from nacl.bindings import (
 from nacl.exceptions import CryptoError
 from numpy.typing import NDArray
 
-from pi_system.channel.base import Channel
 from pi_system.errors import RemoteProtocolError
 from pi_system.kernels.ot import Blocks
+from pi_system.protocols.half import Half, Send, receive
 from pi_system.protocols.ot.base import blocks_from
 from pi_system.ring.prg import Prg
 
@@ -30,25 +30,21 @@ _POINT_BYTES = 32
 
 
 class BaseOtSender:
-    """Gets pairs of seeds. Order: ``start``, then ``finish``."""
+    """Gets pairs of seeds. ``point``, A of 32 bytes, goes to the receiver first."""
 
     def __init__(self, prg: Prg):
         """Draw the secret scalar."""
         self._scalar = _scalar(prg)
-        self._point = crypto_scalarmult_ed25519_base_noclamp(self._scalar)
+        self.point = crypto_scalarmult_ed25519_base_noclamp(self._scalar)
 
-    def start(self, channel: Channel) -> None:
-        """Send A (32 bytes)."""
-        channel.send(self._point)
-
-    def finish(self, count: int, channel: Channel) -> tuple[Blocks, Blocks]:
+    def finish(self, count: int) -> Half[tuple[Blocks, Blocks]]:
         """Receive ``count`` points; return the seeds for choices 0 and 1. Raises RemoteProtocolError."""
-        points = _points(bytes(channel.recv(count * _POINT_BYTES)))
+        points = _points(bytes((yield from receive(count * _POINT_BYTES))))
         zero, one = [], []
         for index, point in enumerate(points):
-            other = _subtract(point, self._point)
-            zero.append(_seed(self._point, point, index, _multiply(self._scalar, point)))
-            one.append(_seed(self._point, point, index, _multiply(self._scalar, other)))
+            other = _subtract(point, self.point)
+            zero.append(_seed(self.point, point, index, _multiply(self._scalar, point)))
+            one.append(_seed(self.point, point, index, _multiply(self._scalar, other)))
         return blocks_from(b"".join(zero)), blocks_from(b"".join(one))
 
 
@@ -59,9 +55,9 @@ class BaseOtReceiver:
         """``choices``: secret bits, (n,)."""
         self._choices, self._prg = choices, prg
 
-    def run(self, channel: Channel) -> Blocks:
+    def run(self) -> Half[Blocks]:
         """Receive A, send the points (32 n bytes), return the chosen seeds. Raises RemoteProtocolError."""
-        peer = bytes(channel.recv(_POINT_BYTES))
+        peer = bytes((yield from receive(_POINT_BYTES)))
         points, seeds = [], []
         for index, choice in enumerate(self._choices):
             scalar = _scalar(self._prg)
@@ -69,7 +65,7 @@ class BaseOtReceiver:
             point = (mine, _add(mine, peer))[int(choice)]  # both are computed: the time does not tell the choice
             points.append(point)
             seeds.append(_seed(peer, point, index, _multiply(scalar, peer)))
-        channel.send(b"".join(points))
+        yield Send(b"".join(points))
         return blocks_from(b"".join(seeds))
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pi_system.channel.base import Channel
 from pi_system.errors import LocalProtocolError
 from pi_system.kernels.ot import Blocks, lpn_encode, tree_receiver, tree_sender
-from pi_system.protocols.ot.base import CotReceiver, Cots, CotSender, Position, receive_array
+from pi_system.protocols.half import Half, Send, receive_array
+from pi_system.protocols.ot.base import CotReceiver, Cots, CotSender, Position
 from pi_system.ring.prg import Prg
 
 __all__ = ["LARGE", "SMALL", "FerretReceiver", "FerretSender", "LpnParameters"]
@@ -67,7 +67,7 @@ class _Rounds(ABC):
         self._tree_cots: Blocks | None = None
         self._opened, self._row = 0, 0
 
-    def extend(self, count: int, channel: Channel) -> Cots:
+    def extend(self, count: int) -> Half[Cots]:
         """See CotSender and CotReceiver; ``tree_bytes`` from the sender for every tree opened."""
         size = 1 << self._p.depth
         have = min(count, len(self._left))
@@ -75,21 +75,22 @@ class _Rounds(ABC):
         blocks[:have] = self._left[:have]
         self._left = self._left[have:]
         while have < count:
-            self._next_round(channel)
+            yield from self._next_round()
             trees = min(-(-(count - have) // size), self._p.open_trees - self._opened)
-            self._trees(blocks[have : have + trees * size], channel)
+            yield from self._trees(blocks[have : have + trees * size])
             have += trees * size
         if have > count:
             self._left = blocks[count:have].copy()
         return self._position.cots(blocks[:count])
 
-    def _next_round(self, channel: Channel) -> None:
+    def _next_round(self) -> Half[None]:
         """See that a tree can be opened."""
         if self._tree_cots is None:
-            self._start(self._source.extend(self._p.base, channel).blocks)
+            cots = yield from self._source.extend(self._p.base)
+            self._start(cots.blocks)
         elif self._opened == self._p.open_trees:
             base = np.empty(((self._p.trees - self._opened) << self._p.depth, 2), np.uint64)
-            self._trees(base, channel)
+            yield from self._trees(base)
             self._start(base[: self._p.base])
 
     def _start(self, base: Blocks) -> None:
@@ -99,17 +100,17 @@ class _Rounds(ABC):
         self._tree_cots = base[k:].reshape(self._p.trees, self._p.depth, 2).copy()
         self._opened = 0
 
-    def _trees(self, out: Blocks, channel: Channel) -> None:
+    def _trees(self, out: Blocks) -> Half[None]:
         """Open as many trees as fill ``out``."""
         if self._tree_cots is None:
             raise LocalProtocolError("Ferret: expected a round in progress, found none")
         count = len(out) >> self._p.depth
         cots = self._tree_cots[self._opened : self._opened + count]
         self._opened += count
-        self._open(cots, out, channel)
+        yield from self._open(cots, out)
 
     @abstractmethod
-    def _open(self, cots: Blocks, out: Blocks, channel: Channel) -> None:
+    def _open(self, cots: Blocks, out: Blocks) -> Half[None]:
         """Fill ``out`` (n * 2^depth, 2) from the trees of ``cots`` (n, depth, 2)."""
 
     def _add_code(self, leaves: Blocks) -> None:
@@ -126,7 +127,7 @@ class FerretSender(_Rounds):
         super().__init__(parameters, seed, source)
         self.delta, self._prg = source.delta, prg
 
-    def _open(self, cots: Blocks, out: Blocks, channel: Channel) -> None:
+    def _open(self, cots: Blocks, out: Blocks) -> Half[None]:
         depth, delta = self._p.depth, self.delta.tobytes()
         roots = np.empty((len(cots), 2), np.uint64)
         self._prg.into(roots)
@@ -136,7 +137,7 @@ class FerretSender(_Rounds):
             sums = tree_sender(roots[first:last], depth, delta, leaves)
             message[first:last] = sums.reshape(-1, depth, 2) ^ cots[first:last]
             self._add_code(leaves)
-        channel.send(message.tobytes())
+        yield Send(message.tobytes())
 
 
 class FerretReceiver(_Rounds):
@@ -146,10 +147,10 @@ class FerretReceiver(_Rounds):
         """``seed`` and the parameters must be the sender's."""
         super().__init__(parameters, seed, source)
 
-    def _open(self, cots: Blocks, out: Blocks, channel: Channel) -> None:
+    def _open(self, cots: Blocks, out: Blocks) -> Half[None]:
         depth = self._p.depth
         # The sender masks the left sum with q: t unmasks the side that the COT's random bit names.
-        keys = receive_array(channel, cots.shape, np.uint64) ^ cots
+        keys = (yield from receive_array(cots.shape, np.uint64)) ^ cots
         taken = (1 - (cots[:, :, 0] & np.uint64(1))).astype(np.uint32)
         weights = np.uint32(1) << np.arange(depth - 1, -1, -1, dtype=np.uint32)
         alphas = (taken * weights).sum(axis=1, dtype=np.uint32)

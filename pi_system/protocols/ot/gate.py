@@ -9,8 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pi_system.channel.base import Channel
 from pi_system.protocols.gate import ClientGate, GateCost, GateSpec, ServerGate
+from pi_system.protocols.half import Half
 from pi_system.protocols.ot.ferret import LARGE
 from pi_system.protocols.ot.material import Material, Shapes
 from pi_system.protocols.ot.party import OtParty
@@ -53,9 +53,9 @@ class OtGate:
         name: of the backend, "gmw" or "gc"; or "square".
         cost: declared online cost.
         offline_cost: declared offline cost.
-        offline_server: (spec, channel, ots, prg) to the server's material.
-        offline_client: (spec, y_1, r, channel, ots, prg) to the client's material; y_1, its share of the gate's
-            input, and r, its new mask, are (count,).
+        offline_server: (spec, ots, prg) to the server's half, which returns the server's material.
+        offline_client: (spec, y_1, r, ots, prg) to the client's; y_1, its share of the gate's input, and r, its new
+            mask, are (count,).
         server_gate: (spec, material) to party 0's gate.
         client_gate: to party 1's.
         server_shapes: the arrays of the server's material.
@@ -65,8 +65,8 @@ class OtGate:
     name: str
     cost: Callable[[GateSpec], GateCost]
     offline_cost: Callable[[GateSpec], OfflineCost]
-    offline_server: Callable[[GateSpec, Channel, OtParty, Prg], Material]
-    offline_client: Callable[[GateSpec, NDArray[Any], NDArray[Any], Channel, OtParty, Prg], Material]
+    offline_server: Callable[[GateSpec, OtParty, Prg], Half[Material]]
+    offline_client: Callable[[GateSpec, NDArray[Any], NDArray[Any], OtParty, Prg], Half[Material]]
     server_gate: Callable[[GateSpec, Material], ServerGate]
     client_gate: Callable[[GateSpec, Material], ClientGate]
     server_shapes: Callable[[GateSpec], Shapes]

@@ -5,8 +5,8 @@ Both ends draw from one seed, so each party could compute the other's secrets; n
 
 import numpy as np
 
-from pi_system.channel.base import Channel
 from pi_system.kernels.ot import Blocks
+from pi_system.protocols.half import Half
 from pi_system.protocols.ot.base import Cots, Position
 from pi_system.protocols.ot.party import OtParty
 from pi_system.ring.prg import Prg
@@ -34,17 +34,19 @@ class _Dealer:
 class InsecureCotSender(_Dealer):
     """See CotSender."""
 
-    def extend(self, count: int, channel: Channel) -> Cots:
+    def extend(self, count: int) -> Half[Cots]:
         """See CotSender; sends nothing."""
+        yield from ()
         return self._position.cots(self.draw(count)[0])
 
 
 class InsecureCotReceiver(_Dealer):
     """See CotReceiver."""
 
-    def extend(self, count: int, channel: Channel) -> Cots:
+    def extend(self, count: int) -> Half[Cots]:
         """See CotReceiver; sends nothing."""
         q, u = self.draw(count)
+        yield from ()
         return self._position.cots(q ^ (u * self.delta))
 
 

@@ -1,15 +1,15 @@
-"""Setup of oblivious transfer between server and client: both directions, from nothing but a channel."""
+"""Setup of oblivious transfer between server and client: both directions."""
 
 import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from pi_system.channel.base import Channel
+from pi_system.protocols.half import Half, Send, receive, receive_array
 from pi_system.protocols.ot.base import CotReceiver, CotSender
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
 from pi_system.protocols.ot.ferret import LARGE, SMALL, FerretReceiver, FerretSender
-from pi_system.protocols.ot.softspoken import BASE_OTS, SoftSpokenReceiver, SoftSpokenSender
+from pi_system.protocols.ot.softspoken import BASE_OTS, CORRECTION_SHAPE, SoftSpokenReceiver, SoftSpokenSender
 from pi_system.ring.prg import Prg
 
 __all__ = ["OtParty", "ot_setup"]
@@ -25,11 +25,10 @@ class OtParty:
     receiver: CotReceiver
 
 
-def ot_setup(channel: Channel, prg: Prg, *, silent: bool = True) -> OtParty:
-    """Run the setup; server and client call the same function.
+def ot_setup(prg: Prg, *, silent: bool = True) -> Half[OtParty]:
+    """The setup, 3 rounds and 8,240 bytes each way; both halves are the same function.
 
     Args:
-        channel: to the peer. 3 rounds, 8,240 bytes each way.
         prg: this party's randomness.
         silent: extend by Ferret; else by SoftSpokenOT alone (more bytes, no large tables).
 
@@ -39,17 +38,19 @@ def ot_setup(channel: Channel, prg: Prg, *, silent: bool = True) -> OtParty:
     delta = np.frombuffer(prg.child("delta").bytes(16), np.uint64).reshape(1, 2).copy()
     delta[0, 0] |= np.uint64(1)
     nonce = prg.child("nonce").bytes(_NONCE_BYTES)
-    channel.send(nonce)
+    yield Send(nonce)
     base_sender = BaseOtSender(prg.child("base sender"))
-    base_sender.start(channel)
-    other = bytes(channel.recv(_NONCE_BYTES))
+    yield Send(base_sender.point)
+    other = bytes((yield from receive(_NONCE_BYTES)))
     choices = SoftSpokenSender.base_choices(delta)
-    chosen = BaseOtReceiver(choices, prg.child("base receiver")).run(channel)
-    pairs = base_sender.finish(BASE_OTS, channel)
+    chosen = yield from BaseOtReceiver(choices, prg.child("base receiver")).run()
+    pairs = yield from base_sender.finish(BASE_OTS)
     roots = np.empty((16, 2), np.uint64)
     prg.child("roots").into(roots)
-    receiver = SoftSpokenReceiver(pairs, roots, channel)
-    sender = SoftSpokenSender(delta, chosen, channel)
+    receiver = SoftSpokenReceiver(pairs, roots)
+    yield Send(receiver.corrections.tobytes())
+    corrections = yield from receive_array(CORRECTION_SHAPE, np.uint64)
+    sender = SoftSpokenSender(delta, chosen, corrections)
     if not silent:
         return OtParty(sender, receiver)
     trees = prg.child("trees")

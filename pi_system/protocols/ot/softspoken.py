@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.channel.base import Channel
 from pi_system.kernels.ot import Blocks, Bytes, cr_hash, fold_leaves, transpose_128
-from pi_system.protocols.ot.base import Cots, Position, receive_array
+from pi_system.protocols.half import Half, Send, receive_array
+from pi_system.protocols.ot.base import Cots, Position
 
 __all__ = ["BASE_OTS", "CORRECTION_SHAPE", "SoftSpokenReceiver", "SoftSpokenSender", "softspoken_bytes"]
 
@@ -31,27 +31,27 @@ def softspoken_bytes(count: int) -> int:
 
 
 class SoftSpokenReceiver:
-    """Knows all leaves: the sender of the base OTs."""
+    """Knows all leaves: the sender of the base OTs. Its ``corrections`` go to the sender before the first extension."""
 
-    def __init__(self, seeds: tuple[Blocks, Blocks], roots: Blocks, channel: Channel):
-        """Expand the trees of ``roots`` (16, 2) and send the corrections under the base OT ``seeds`` (128, 2) each."""
+    def __init__(self, seeds: tuple[Blocks, Blocks], roots: Blocks):
+        """Expand the trees of ``roots`` (16, 2), with corrections under the base OT ``seeds`` (128, 2) each."""
         self._position, self._counter = Position(), 0
         keys = np.stack(seeds, axis=1).reshape(_TREES, _DEPTH, 2, 2)
-        corrections = np.empty(CORRECTION_SHAPE, np.uint64)
+        self.corrections = np.empty(CORRECTION_SHAPE, np.uint64)
         nodes = roots.reshape(_TREES, 1, 2)
         for level in range(_DEPTH):
             nodes = _children(nodes, level)
-            corrections[level] = np.bitwise_xor.reduce(nodes.reshape(_TREES, -1, 2, 2), axis=1) ^ keys[:, level]
+            sums = np.bitwise_xor.reduce(nodes.reshape(_TREES, -1, 2, 2), axis=1)
+            self.corrections[level] = sums ^ keys[:, level]
         self._leaves = nodes
-        channel.send(corrections.tobytes())
 
-    def extend(self, count: int, channel: Channel) -> Cots:
+    def extend(self, count: int) -> Half[Cots]:
         """See CotReceiver; sends ``softspoken_bytes(count)`` bytes."""
         blocks = _stream_blocks(count)
         folded = [fold_leaves(self._leaves[i], 0, False, self._counter, blocks) for i in range(_TREES)]
         self._counter += blocks
         choice = folded[0][1]
-        channel.send(np.stack([total ^ choice for _, total in folded[1:]]).tobytes())
+        yield Send(np.stack([total ^ choice for _, total in folded[1:]]).tobytes())
         rows = np.concatenate([rows for rows, _ in folded])
         rows[0] = choice  # the convention lsb(t) = u
         return self._position.cots(transpose_128(rows)[:count])
@@ -60,12 +60,11 @@ class SoftSpokenReceiver:
 class SoftSpokenSender:
     """Knows all leaves but Delta's: the receiver of the base OTs, with the choices of ``base_choices``."""
 
-    def __init__(self, delta: Blocks, seeds: Blocks, channel: Channel):
-        """Receive the corrections and expand the trees; ``seeds`` (128, 2) from the base OTs."""
+    def __init__(self, delta: Blocks, seeds: Blocks, corrections: Blocks):
+        """Expand the trees; ``seeds`` (128, 2) from the base OTs, ``corrections`` from the receiver."""
         self.delta = delta
         self._position, self._counter = Position(), 0
         self._missing = delta.view(np.uint8).reshape(_TREES)
-        corrections = receive_array(channel, CORRECTION_SHAPE, np.uint64)
         self._leaves = _punctured_leaves(self._missing, seeds.reshape(_TREES, _DEPTH, 2), corrections)
 
     @staticmethod
@@ -73,14 +72,14 @@ class SoftSpokenSender:
         """Choice bits of the base OTs: at every level the side that the path to the missing leaf does not take."""
         return 1 - np.unpackbits(delta.view(np.uint8).reshape(_TREES))
 
-    def extend(self, count: int, channel: Channel) -> Cots:
+    def extend(self, count: int) -> Half[Cots]:
         """See CotSender; receives ``softspoken_bytes(count)`` bytes."""
         blocks = _stream_blocks(count)
         rows = np.concatenate(
             [fold_leaves(self._leaves[i], int(self._missing[i]), True, self._counter, blocks)[0] for i in range(_TREES)]
         )
         self._counter += blocks
-        corrections = receive_array(channel, (_TREES - 1, 16 * blocks), np.uint8)
+        corrections = yield from receive_array((_TREES - 1, 16 * blocks), np.uint8)
         bits: Any = np.unpackbits(self._missing[1:], bitorder="little").reshape(_TREES - 1, _DEPTH, 1)
         rows[_DEPTH:] ^= ((0 - bits).astype(np.uint8) & corrections[:, None, :]).reshape(-1, 16 * blocks)
         rows[0] = 0  # the convention lsb(q) = 0

@@ -15,26 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.channel.base import Channel
 from pi_system.kernels.ot import Blocks, Bytes, cr_hash
 from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
-from pi_system.protocols.ot.base import Cots, receive_array
+from pi_system.protocols.half import Half, receive_array
+from pi_system.protocols.ot.base import Cots
 
 __all__ = [
+    "carrier",
+    "pack_ring",
     "random_receive",
     "random_receive_pairs",
     "random_send",
     "random_send_pairs",
     "receive_ring",
-    "send_ring",
+    "unpack_ring",
 ]
 
 RingArray = NDArray[Any]
-
-
-def send_ring(channel: Channel, values: RingArray, ring_bits: int) -> None:
-    """Send (n,) elements as one bit string."""
-    channel.send(pack_ring(values, ring_bits).tobytes())
 
 
 def pack_ring(values: RingArray, ring_bits: int) -> Bytes:
@@ -51,9 +48,10 @@ def unpack_ring(packed: Bytes, count: int, bits: int, ring_bits: int | None = No
     return out
 
 
-def receive_ring(channel: Channel, count: int, bits: int, ring_bits: int | None = None) -> RingArray:
-    """Receive what ``send_ring`` sent; see ``unpack_ring``. Raises RemoteProtocolError."""
-    return unpack_ring(receive_array(channel, (packed_bytes(count, bits),), np.uint8), count, bits, ring_bits)
+def receive_ring(count: int, bits: int, ring_bits: int | None = None) -> Half[RingArray]:
+    """The peer's next message, of ``pack_ring``; see ``unpack_ring``. Raises RemoteProtocolError."""
+    packed = yield from receive_array((packed_bytes(count, bits),), np.uint8)
+    return unpack_ring(packed, count, bits, ring_bits)
 
 
 def carrier(ring_bits: int) -> type:

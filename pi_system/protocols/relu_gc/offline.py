@@ -5,15 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.channel.base import Channel
 from pi_system.kernels.garble import garble, garble_rows
 from pi_system.kernels.ot import Bytes
-from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.half import Half, Send, in_turn, receive_array
 from pi_system.protocols.ot import OtParty
-from pi_system.protocols.ot.base import receive_array
 from pi_system.protocols.ot.material import Material, Shapes, blocks, padded
-from pi_system.protocols.ot.strings import pack_ring, unpack_ring
+from pi_system.protocols.ot.strings import pack_ring, receive_ring
 from pi_system.protocols.relu_gc.cost import client_shapes, server_shapes
 from pi_system.ring.prg import Prg
 
@@ -26,17 +24,18 @@ def _empty(shapes: Shapes) -> Material:
     return {name: np.empty(shape, dtype) for name, (shape, dtype) in shapes.items()}
 
 
-def offline_server(spec: GateSpec, channel: Channel, ots: OtParty, prg: Prg) -> Material:
+def offline_server(spec: GateSpec, ots: OtParty, prg: Prg) -> Half[Material]:
     """The server's material; see protocols/relu_gc. Raises RemoteProtocolError."""
     k, stride, delta = spec.comparison_bits, padded(spec.count), ots.sender.delta.tobytes()
     material = _empty(server_shapes(spec))
     seed = prg.bytes(16)
     material["seed"][:] = np.frombuffer(seed, np.uint8)
     material["delta"][:] = np.frombuffer(delta, np.uint8)
-    labels = [ots.sender.extend(k * size, channel).take(k * size) for _, size in blocks(spec.count, _CHUNK)]
+    cots = yield from in_turn(ots.sender.extend(k * size) for _, size in blocks(spec.count, _CHUNK))
+    labels = [chunk.take(len(chunk)) for chunk in cots]
     tweak = labels[0][1]
     for (first, size), (q, _) in zip(blocks(spec.count, _CHUNK), labels, strict=True):
-        flips = receive_array(channel, (k, size // 8), np.uint8)
+        flips = yield from receive_array((k, size // 8), np.uint8)
         tables, rows, offset = garble(
             k,
             spec.shift,
@@ -48,15 +47,15 @@ def offline_server(spec: GateSpec, channel: Channel, ots: OtParty, prg: Prg) -> 
             q=q.reshape(k, 2 * size),
             flips=flips,
         )
-        channel.send(tables.tobytes())
-        channel.send(pack_ring(rows, spec.ring_bits).tobytes())
+        yield Send(tables.tobytes())
+        yield Send(pack_ring(rows, spec.ring_bits).data)
         material["offset"][first : first + size] = offset.astype(material["offset"].dtype)
     return material
 
 
 def offline_client(
-    spec: GateSpec, y_share: NDArray[Any], fresh_mask: NDArray[Any], channel: Channel, ots: OtParty, prg: Prg
-) -> Material:
+    spec: GateSpec, y_share: NDArray[Any], fresh_mask: NDArray[Any], ots: OtParty, prg: Prg
+) -> Half[Material]:
     """The client's material; its randomness is in its OTs. See protocols/relu_gc. Raises RemoteProtocolError."""
     spec.check_shares(y_share, fresh_mask)
     k, room = spec.comparison_bits, padded(spec.count) - spec.count
@@ -64,14 +63,15 @@ def offline_client(
     material = _empty(client_shapes(spec))
     material["mask"][:] = np.pad(fresh_mask, (0, room))
     for first, size in blocks(spec.count, _CHUNK):
-        labels, tweak = ots.receiver.extend(k * size, channel).take(k * size)
+        cots = yield from ots.receiver.extend(k * size)
+        labels, tweak = cots.take(k * size)
         if first == 0:
             material["tweak"][0] = tweak
         wires = labels.reshape(k, size, 2)
         material["labels"][:, 2 * first : 2 * (first + size)] = wires.reshape(k, 2 * size)
-        channel.send(_flips(share[first : first + size], wires[:, :, 0]).tobytes())
+        yield Send(_flips(share[first : first + size], wires[:, :, 0]).tobytes())
     for first, size in blocks(spec.count, _CHUNK):
-        _receive_tables(spec, material, first, size, channel)
+        yield from _receive_tables(spec, material, first, size)
     return material
 
 
@@ -82,10 +82,10 @@ def _flips(share: NDArray[Any], labels: NDArray[np.uint64]) -> Bytes:
     return np.packbits(wanted ^ (labels.astype(np.uint8) & np.uint8(1)), axis=-1, bitorder="little")
 
 
-def _receive_tables(spec: GateSpec, material: Material, first: int, size: int, channel: Channel) -> None:
+def _receive_tables(spec: GateSpec, material: Material, first: int, size: int) -> Half[None]:
     """One chunk of garbled circuits."""
     k, rows = spec.comparison_bits, garble_rows(spec.comparison_bits, spec.shift)
-    material["tables"][:, 4 * first : 4 * (first + size)] = receive_array(channel, (k - 1, 4 * size), np.uint64)
-    packed = receive_array(channel, (packed_bytes(rows * size, spec.ring_bits),), np.uint8)
-    values = unpack_ring(packed, rows * size, spec.ring_bits)
+    tables = yield from receive_array((k - 1, 4 * size), np.uint64)
+    material["tables"][:, 4 * first : 4 * (first + size)] = tables
+    values = yield from receive_ring(rows * size, spec.ring_bits)
     material["rows"][:, first : first + size] = values.reshape(rows, size)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pi_system.channel.base import Channel
 from pi_system.kernels.ot import Bytes
-from pi_system.protocols.ot.base import receive_array
+from pi_system.protocols.half import Half, Send, receive_array
 from pi_system.protocols.ot.material import Material, blocks
 from pi_system.protocols.relu_gmw.merge import Merge, Slot
 from pi_system.ring.prg import Prg
@@ -43,15 +42,15 @@ def random_planes(prg: Prg, count: int, size: int) -> list[Bytes]:
     return list(planes)
 
 
-def send_planes(channel: Channel, planes: list[Bytes]) -> None:
+def send_planes(planes: list[Bytes]) -> Half[None]:
     """One message, none for no planes."""
     if planes:
-        channel.send(np.stack(planes).tobytes())
+        yield Send(np.stack(planes).tobytes())
 
 
-def receive_planes(channel: Channel, count: int, size: int) -> Iterator[Bytes]:
+def receive_planes(count: int, size: int) -> Half[Iterator[Bytes]]:
     """What ``send_planes`` sent: ``count`` planes of ``size`` bits. Raises RemoteProtocolError."""
-    return iter(receive_array(channel, (count, size // 8), np.uint8) if count else ())
+    return iter((yield from receive_array((count, size // 8), np.uint8)) if count else ())
 
 
 def stacked(planes: list[Bytes], size: int) -> Bytes:

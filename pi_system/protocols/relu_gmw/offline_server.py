@@ -14,11 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pi_system.channel.base import Channel
 from pi_system.kernels.ot import Bytes
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.half import Half, in_turn, receive_array
 from pi_system.protocols.ot import OtParty
-from pi_system.protocols.ot.base import receive_array
 from pi_system.protocols.ot.material import Material
 from pi_system.protocols.ot.strings import (
     RingArray,
@@ -46,35 +45,35 @@ class _Chunk:
     wrap: tuple[RingArray, RingArray] | None
 
 
-def offline_server(spec: GateSpec, channel: Channel, ots: OtParty, prg: Prg) -> Material:
+def offline_server(spec: GateSpec, ots: OtParty, prg: Prg) -> Half[Material]:
     """The server's material; see protocols/relu_gmw. Raises RemoteProtocolError or ConfigError."""
     cut = cut_of(spec)
-    begun = [_begin(spec, size, channel, ots, prg) for _, size in chunks(spec.count)]
+    begun = yield from in_turn(_begin(spec, size, ots, prg) for _, size in chunks(spec.count))
     planes = cut.offline_planes[1] + (1 if spec.shift else 0)
-    answers = [receive_array(channel, (planes, chunk.size // 8), np.uint8) for chunk in begun]
-    words = [_finish(spec, chunk, answer, channel, ots) for chunk, answer in zip(begun, answers, strict=True)]
+    answers = yield from in_turn(receive_array((planes, chunk.size // 8), np.uint8) for chunk in begun)
+    words = yield from in_turn(_finish(spec, *chunk, ots) for chunk in zip(begun, answers, strict=True))
     return join_server(cut, [chunk.tree for chunk in begun]) | joined(words)
 
 
-def _begin(spec: GateSpec, size: int, channel: Channel, ots: OtParty, prg: Prg) -> _Chunk:
+def _begin(spec: GateSpec, size: int, ots: OtParty, prg: Prg) -> Half[_Chunk]:
     """Everything that does not depend on the client; sends the level 1 coefficients."""
-    cots, delta = ots.sender.extend(size * server_cots(spec), channel), ots.sender.delta
+    cots, delta = (yield from ots.sender.extend(size * server_cots(spec))), ots.sender.delta
     tree, message = begin_server(cut_of(spec), cots, delta, size, prg)
-    send_planes(channel, message)
+    yield from send_planes(message)
     unmask = random_send(cots, delta, size, spec.ring_bits)
     return _Chunk(size, tree, unmask, random_send(cots, delta, size, spec.shift) if spec.shift else None)
 
 
-def _finish(spec: GateSpec, chunk: _Chunk, answer: Bytes, channel: Channel, ots: OtParty) -> Material:
+def _finish(spec: GateSpec, chunk: _Chunk, answer: Bytes, ots: OtParty) -> Half[Material]:
     """The OTs in which the server chooses, by its shares of b and c, which are the random choices."""
-    cots = ots.receiver.extend(chunk.size * (2 if spec.shift else 1), channel)
+    cots = yield from ots.receiver.extend(chunk.size * (2 if spec.shift else 1))
     choice, chosen = random_receive(cots, chunk.size, spec.ring_bits)
     rho, words = _unmasking(chunk.unmask, choice, chosen)
     choices = [as_plane(choice)]
     if chunk.wrap is not None:
         carry, pads = random_receive_pairs(cots, chunk.size, spec.ring_bits)
         choices.append(as_plane(carry))
-        sent = receive_ring(channel, 2 * chunk.size, spec.ring_bits).reshape(2, -1)
+        sent = (yield from receive_ring(2 * chunk.size, spec.ring_bits)).reshape(2, -1)
         truncated, fresh = pads + where_bit(carry, sent, np.zeros_like(sent))
         words = {name: word - fresh for name, word in words.items()}
         own, words["sign"] = _wrap(chunk.wrap, as_bits(answer[-1], chunk.size))

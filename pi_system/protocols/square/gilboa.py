@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.channel.base import Channel
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.half import Half, Send, receive_array
 from pi_system.protocols.ot import OtParty
-from pi_system.protocols.ot.base import receive_array
 from pi_system.protocols.ot.material import Material, blocks, padded
 from pi_system.protocols.ot.strings import (
     carrier,
@@ -21,7 +20,6 @@ from pi_system.protocols.ot.strings import (
     random_receive,
     random_send,
     receive_ring,
-    send_ring,
     unpack_ring,
 )
 from pi_system.protocols.square.cost import product_bits
@@ -33,25 +31,25 @@ __all__ = ["offline_client", "offline_server"]
 _CHUNK = 2048  # elements; their OT messages, up to 512 KB, are sent as one
 
 
-def offline_server(spec: GateSpec, channel: Channel, ots: OtParty, prg: Prg) -> Material:
+def offline_server(spec: GateSpec, ots: OtParty, prg: Prg) -> Half[Material]:
     """The server's material; see protocols/square. Raises RemoteProtocolError."""
     m, ring = product_bits(spec), carrier(spec.ring_bits)
     a: RingArray = prg.ring(padded(spec.count), m).astype(ring, copy=False)
     z = np.zeros_like(a)
     for first, size in blocks(spec.count, _CHUNK):
         chunk = slice(first, first + size)
-        cots = ots.sender.extend(m * size, channel)
+        cots = yield from ots.sender.extend(m * size)
         zero, one = (pads.reshape(m, size) for pads in random_send(cots, ots.sender.delta, m * size, spec.ring_bits))
         offers = zero - one + a[chunk]
-        channel.send(b"".join(pack_ring(offers[i], m - i).tobytes() for i in range(m)))
+        yield Send(b"".join(pack_ring(offers[i], m - i).tobytes() for i in range(m)))
         z[chunk] = 0 - _weighted_sum(zero)
-    delta = receive_ring(channel, spec.count, m, spec.ring_bits)
+    delta = yield from receive_ring(spec.count, m, spec.ring_bits)
     return {"a": a[: spec.count], "z": z[: spec.count], "delta": delta}
 
 
 def offline_client(
-    spec: GateSpec, y_share: NDArray[Any], fresh_mask: NDArray[Any], channel: Channel, ots: OtParty, prg: Prg
-) -> Material:
+    spec: GateSpec, y_share: NDArray[Any], fresh_mask: NDArray[Any], ots: OtParty, prg: Prg
+) -> Half[Material]:
     """The client's material; its randomness is in its OTs. See protocols/square. Raises RemoteProtocolError."""
     spec.check_shares(y_share, fresh_mask)
     m, ring = product_bits(spec), carrier(spec.ring_bits)
@@ -59,20 +57,22 @@ def offline_client(
     z = np.empty_like(b)
     for first, size in blocks(spec.count, _CHUNK):
         chunk = slice(first, first + size)
-        choice, pads = random_receive(ots.receiver.extend(m * size, channel), m * size, spec.ring_bits)
+        cots = yield from ots.receiver.extend(m * size)
+        choice, pads = random_receive(cots, m * size, spec.ring_bits)
         bits: RingArray = choice.reshape(m, size).astype(ring)
         b[chunk] = _weighted_sum(bits)
-        z[chunk] = _weighted_sum(pads.reshape(m, size) + bits * _receive_offers(spec, size, channel))
+        offers = yield from _receive_offers(spec, size)
+        z[chunk] = _weighted_sum(pads.reshape(m, size) + bits * offers)
     b, z = b[: spec.count], z[: spec.count]
-    send_ring(channel, y_share - b, m)
+    yield Send(pack_ring(y_share - b, m).data)
     return {"b": b, "offset": Ring(spec.ring_bits).reduce(y_share * y_share + z + z - fresh_mask)}
 
 
-def _receive_offers(spec: GateSpec, size: int, channel: Channel) -> RingArray:
+def _receive_offers(spec: GateSpec, size: int) -> Half[RingArray]:
     """The server's message of one chunk, (m, size); row i has m - i bits."""
     m = product_bits(spec)
     sizes = [packed_bytes(size, m - i) for i in range(m)]
-    packed = receive_array(channel, (sum(sizes),), np.uint8)
+    packed = yield from receive_array((sum(sizes),), np.uint8)
     rows = np.split(packed, np.cumsum(sizes)[:-1])
     return np.stack([unpack_ring(row, size, m - i, spec.ring_bits) for i, row in enumerate(rows)])
 

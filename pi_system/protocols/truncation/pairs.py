@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.channel.base import Channel
 from pi_system.errors import LocalProtocolError
 from pi_system.kernels.ot import Bytes
+from pi_system.protocols.half import Half, Send, in_turn, receive_array
 from pi_system.protocols.ot import OtParty
-from pi_system.protocols.ot.base import receive_array
 from pi_system.protocols.ot.material import padded
-from pi_system.protocols.ot.strings import carrier, random_receive, random_send, receive_ring, send_ring
+from pi_system.protocols.ot.strings import carrier, pack_ring, random_receive, random_send, receive_ring
 from pi_system.protocols.relu_gmw.early import chunks, receive_planes, send_planes, stacked
 from pi_system.protocols.relu_gmw.planes import as_bits, as_plane, where_bit
 from pi_system.protocols.relu_gmw.tree import ClientTree, ServerTree
@@ -37,45 +36,45 @@ from pi_system.ring.prg import Prg
 __all__ = ["offline_client", "offline_server"]
 
 
-def offline_server(spec: TruncationSpec, channel: Channel, ots: OtParty, prg: Prg) -> tuple[RingArray, RingArray]:
+def offline_server(spec: TruncationSpec, ots: OtParty, prg: Prg) -> Half[tuple[RingArray, RingArray]]:
     """The server's offset and correction, (n,) each. Raises RemoteProtocolError."""
     cut, pieces = cut_of(spec), list(chunks(spec.count))
-    begun = [_begin_server(spec, size, channel, ots, prg) for _, size in pieces]
-    answers = [receive_array(channel, (cut.offline_planes[1], size // 8), np.uint8) for _, size in pieces]
-    chosen = [_choices(spec, chunk, answer, channel, ots) for chunk, answer in zip(begun, answers, strict=True)]
+    begun = yield from in_turn(_begin_server(spec, size, ots, prg) for _, size in pieces)
+    answers = yield from in_turn(receive_array((cut.offline_planes[1], size // 8), np.uint8) for _, size in pieces)
+    chosen = yield from in_turn(_choices(spec, *chunk, ots) for chunk in zip(begun, answers, strict=True))
     tree = ServerTree(cut, join_server(cut, begun))
     coins: RingArray = prg.child("coins").ring(padded(spec.count), spec.shift).astype(carrier(spec.shift + 1))
     inputs = coins | coins.dtype.type(1 << spec.shift)  # the top bit makes the tree's result the carry itself
     for first, size in pieces:
-        channel.send(tree.tables(inputs[first : first + size], first).data)
+        yield Send(tree.tables(inputs[first : first + size], first).data)
     for first, size in pieces:
-        late = tree.level1(receive_array(channel, (cut.reply_planes * size // 8,), np.uint8), first, size)
-        channel.send(tree.last(late, first, size).data)
-    correction = np.concatenate([_open(spec, choice, pad, channel) for choice, pad in chosen])
+        answer = yield from receive_array((cut.reply_planes * size // 8,), np.uint8)
+        yield Send(tree.last(tree.level1(answer, first, size), first, size).data)
+    opened = yield from in_turn(_open(spec, choice, pad) for choice, pad in chosen)
+    correction = np.concatenate(opened)
     offset = coins.astype(correction.dtype)
     return offset[: spec.count], correction[: spec.count]
 
 
-def _begin_server(spec: TruncationSpec, size: int, channel: Channel, ots: OtParty, prg: Prg) -> ServerChunk:
+def _begin_server(spec: TruncationSpec, size: int, ots: OtParty, prg: Prg) -> Half[ServerChunk]:
     cut = cut_of(spec)
-    cots = ots.sender.extend(size * cut.cots, channel)
+    cots = yield from ots.sender.extend(size * cut.cots)
     chunk, message = begin_server(cut, cots, ots.sender.delta, size, prg)
-    send_planes(channel, message)
+    yield from send_planes(message)
     return chunk
 
 
-def _choices(
-    spec: TruncationSpec, chunk: ServerChunk, answer: Bytes, channel: Channel, ots: OtParty
-) -> tuple[Bytes, RingArray]:
+def _choices(spec: TruncationSpec, chunk: ServerChunk, answer: Bytes, ots: OtParty) -> Half[tuple[Bytes, RingArray]]:
     """The server's share of the carry, a random choice, with its pad."""
     size = 8 * answer.shape[1]
-    choice, pad = random_receive(ots.receiver.extend(size, channel), size, spec.ring_bits)
+    cots = yield from ots.receiver.extend(size)
+    choice, pad = random_receive(cots, size, spec.ring_bits)
     finish_server(cut_of(spec), chunk, answer, [as_plane(choice)])
     return choice, pad
 
 
-def _open(spec: TruncationSpec, choice: Bytes, pad: RingArray, channel: Channel) -> RingArray:
-    zero, one = receive_ring(channel, 2 * len(choice), spec.ring_bits).reshape(2, -1)
+def _open(spec: TruncationSpec, choice: Bytes, pad: RingArray) -> Half[RingArray]:
+    zero, one = (yield from receive_ring(2 * len(choice), spec.ring_bits)).reshape(2, -1)
     return Ring(spec.ring_bits).reduce(where_bit(choice, one, zero) + pad)
 
 
@@ -89,8 +88,8 @@ class _ClientChunk:
 
 
 def offline_client(
-    spec: TruncationSpec, y_share: NDArray[Any], fresh_mask: NDArray[Any], channel: Channel, ots: OtParty, prg: Prg
-) -> None:
+    spec: TruncationSpec, y_share: NDArray[Any], fresh_mask: NDArray[Any], ots: OtParty, prg: Prg
+) -> Half[None]:
     """The client's side; it keeps nothing but r. Raises RemoteProtocolError."""
     if (y_share.shape, fresh_mask.shape) != ((spec.count,), (spec.count,)):
         raise LocalProtocolError(
@@ -101,27 +100,28 @@ def offline_client(
     value = (negated >> ring.dtype.type(spec.shift)) + np.pad(fresh_mask, (0, room))
     low = (negated & ring.dtype.type((1 << spec.shift) - 1)).astype(carrier(spec.shift + 1))
     pieces = [(size, slice(first, first + size)) for first, size in chunks(spec.count)]
-    trees = [_begin_client(spec, low[at], channel, ots, prg) for _, at in pieces]
+    trees = yield from in_turn(_begin_client(spec, low[at], ots, prg) for _, at in pieces)
     kept = []
     for tree, (size, at) in zip(trees, pieces, strict=True):
-        pads = random_send(ots.sender.extend(size, channel), ots.sender.delta, size, spec.ring_bits)
+        cots = yield from ots.sender.extend(size)
+        pads = random_send(cots, ots.sender.delta, size, spec.ring_bits)
         kept.append(_ClientChunk(tree, pads, value[at]))
     for chunk, (size, _) in zip(kept, pieces, strict=True):
-        words = receive_array(channel, (cut.word_bytes * size,), np.uint8)
-        channel.send(chunk.tree.answer(words, 0, size).data)
+        words = yield from receive_array((cut.word_bytes * size,), np.uint8)
+        yield Send(chunk.tree.answer(words, 0, size).data)
     for chunk, (size, _) in zip(kept, pieces, strict=True):
-        message = receive_array(channel, (cut.level2.message_planes * size // 8,), np.uint8)
+        message = yield from receive_array((cut.level2.message_planes * size // 8,), np.uint8)
         carry = as_bits(chunk.tree.result(message, 0, size)[0], size).astype(ring.dtype)
         zero, one = chunk.pads
         offers = chunk.value + carry - zero, chunk.value + ring.dtype.type(1) - carry - one
-        send_ring(channel, np.concatenate(offers), spec.ring_bits)
+        yield Send(pack_ring(np.concatenate(offers), spec.ring_bits).data)
 
 
-def _begin_client(spec: TruncationSpec, low: RingArray, channel: Channel, ots: OtParty, prg: Prg) -> ClientTree:
+def _begin_client(spec: TruncationSpec, low: RingArray, ots: OtParty, prg: Prg) -> Half[ClientTree]:
     """Everything that needs only the server's COTs."""
     cut, size = cut_of(spec), len(low)
-    cots = ots.receiver.extend(size * cut.cots, channel)
-    corrections = receive_planes(channel, cut.offline_planes[0], size)
+    cots = yield from ots.receiver.extend(size * cut.cots)
+    corrections = yield from receive_planes(cut.offline_planes[0], size)
     material, planes = begin_client(cut, low, cots, corrections, prg)
-    channel.send(stacked(planes, size).tobytes())
+    yield Send(stacked(planes, size).tobytes())
     return ClientTree(cut, material)

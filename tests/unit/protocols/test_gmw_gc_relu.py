@@ -4,16 +4,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from halves import run_alone
 from numpy.typing import NDArray
 from ot_gates import SEED, Prepared, prepare
 
-from pi_system.channel.memory import memory_pair
 from pi_system.errors import ConfigError, CorrelationMismatchError, LocalProtocolError, PiError, RemoteProtocolError
 from pi_system.kernels import aes_backend, aes_backends, use_aes_backend
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.ideal import insecure_parties
-from pi_system.protocols.ot.material import Material, pack_material, unpack_material
+from pi_system.protocols.ot.material import pack_material, unpack_material
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.ring.prg import Prg
@@ -160,26 +160,21 @@ def test_messages_of_wrong_length_are_remote_errors(relu: OtGate) -> None:
 @BOTH
 @pytest.mark.parametrize("party", ["server", "client"])
 def test_an_offline_message_of_wrong_length_is_a_remote_error(relu: OtGate, party: str) -> None:
-    spec, (here, there) = gate(64), memory_pair(1.0)
-    there.send(b"short")
+    spec, share = gate(64), np.zeros(64, np.uint32)
     server, client = insecure_parties(SEED)
-    share = np.zeros(64, np.uint32)
-
-    def run() -> Material:
-        if party == "server":
-            return relu.offline_server(spec, here, server, Prg(SEED))
-        return relu.offline_client(spec, share, share, here, client, Prg(SEED))
-
+    halves = {
+        "server": relu.offline_server(spec, server, Prg(SEED)),
+        "client": relu.offline_client(spec, share, share, client, Prg(SEED)),
+    }
     with pytest.raises(RemoteProtocolError, match="found 5"):
-        run()
+        run_alone(halves[party], b"short")
 
 
 @BOTH
 def test_shares_of_another_size_are_refused(relu: OtGate) -> None:
-    here, _ = memory_pair(1.0)
     short = np.zeros(3, np.uint32)
     with pytest.raises(LocalProtocolError, match="expected shares of 64"):
-        relu.offline_client(gate(64), short, short, here, insecure_parties(SEED)[1], Prg(SEED))
+        run_alone(relu.offline_client(gate(64), short, short, insecure_parties(SEED)[1], Prg(SEED)))
 
 
 def test_gmw_refuses_a_comparison_too_wide() -> None:

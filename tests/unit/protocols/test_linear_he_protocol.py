@@ -1,12 +1,11 @@
-"""The protocol between two threads: shares, declared cost, several inferences, bad messages."""
+"""The protocol between two halves: shares, declared cost, several inferences, bad messages."""
 
 from typing import Any
 
 import numpy as np
 import pytest
+from halves import run_alone, run_halves
 
-from pi_system.channel.base import Channel
-from pi_system.channel.memory import simulate
 from pi_system.errors import (
     ConfigError,
     FixedPointRangeError,
@@ -15,6 +14,7 @@ from pi_system.errors import (
     RemoteProtocolError,
 )
 from pi_system.program.encoding import weight_norm_bits
+from pi_system.protocols.half import Half, in_turn
 from pi_system.protocols.linear_he import (
     LinearHeClient,
     LinearHeServer,
@@ -72,20 +72,17 @@ def exchange(
     plan: LinearPlan, server: LinearHeServer, client: LinearHeClient, masks: list[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Any]:
     """Both parties' shares of several inferences in one session, and the client's counters."""
-    counters = []
 
-    def serve(channel: Channel) -> list[dict[str, Any]]:
-        session = server.setup(channel)
-        return [session.run(channel, Prg(fresh_seed())) for _ in masks]
+    def serve() -> Half[list[dict[str, Any]]]:
+        session = yield from server.setup()
+        return (yield from in_turn(session.run(Prg(fresh_seed())) for _ in masks))
 
-    def ask(channel: Channel) -> list[dict[str, Any]]:
-        client.setup(channel)
-        shares = [client.run(channel, mask) for mask in masks]
-        counters.append(channel.counters)
-        return shares
+    def ask() -> Half[list[dict[str, Any]]]:
+        yield from client.setup()
+        return (yield from in_turn(map(client.run, masks)))
 
-    server_shares, client_shares = simulate(serve, ask)
-    return server_shares, client_shares, counters[0]
+    ran = run_halves(serve(), ask())
+    return ran.server, ran.client, ran.at_client
 
 
 @pytest.mark.parametrize("ring_bits", [24, 32, 41, 45, 59])
@@ -188,7 +185,7 @@ def test_client_refuses_wrong_masks(small: Small) -> None:
     with pytest.raises(InputError, match="mask of f"):
         client.request(0, np.zeros(299, np.uint64))
     with pytest.raises(LocalProtocolError, match="found none for f"):
-        simulate(lambda channel: None, lambda channel: client.run(channel, {}))
+        run_alone(client.run({}))
 
 
 def test_server_refuses_wrong_weights() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from halves import run_halves
 
-from pi_system.channel.memory import simulate
 from pi_system.kernels.ot import lpn_encode
 from pi_system.protocols.ot import ferret
 from pi_system.protocols.ot.party import ot_setup
@@ -120,15 +120,13 @@ def test_rows_of_the_matrix_are_ten_uniform_places_and_never_repeat():
 
 def test_both_parties_draw_a_matrix_for_each_session_direction_and_set():
     def party(seed):
-        def run(channel):
-            ends = ot_setup(channel, Prg(seed))
-            return [[end.matrix_seed, end._source.matrix_seed] for end in (ends.sender, ends.receiver)]
-
-        return run
+        ends = yield from ot_setup(Prg(seed))
+        return [[end.matrix_seed, end._source.matrix_seed] for end in (ends.sender, ends.receiver)]
 
     seen = set()
     for server, client in ((b"s", b"c"), (b"t", b"c"), (b"s", b"d")):
-        (sent, received), (sent_back, received_back) = simulate(party(server * 16), party(client * 16))
+        ran = run_halves(party(server * 16), party(client * 16))
+        (sent, received), (sent_back, received_back) = ran.server, ran.client
         assert (sent, received) == (received_back, sent_back)
         seen.update(sent + received)
     assert len(seen) == 12  # a session that shares one party's nonce has other matrices, too

@@ -6,20 +6,18 @@ from typing import Any
 import numpy as np
 import ot_gates
 import pytest
+from halves import run_alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from ot_gates import SEED, Prepared
 from scipy import stats
 
-from pi_system.channel.base import Channel
-from pi_system.channel.memory import memory_pair, simulate
 from pi_system.errors import (
     ConfigError,
     CorrelationMismatchError,
     InvariantError,
     LocalProtocolError,
-    PiError,
     RemoteProtocolError,
 )
 from pi_system.protocols.gate import GateSpec
@@ -136,7 +134,7 @@ def test_declared_costs_are_counted(way: str, ring_bits: int) -> None:
     assert client.sent_bytes == server.received_bytes == offline.client_to_server_bytes
     assert server.rounds <= offline.round_trips == 1
     ends = [insecure_parties(SEED)[side] for side in (0, 1)]
-    assert len(ends[0].sender.extend(offline.server_cots, memory_pair()[0])) == 2528 * (ring_bits - 1)
+    assert len(run_alone(ends[0].sender.extend(offline.server_cots))) == 2528 * (ring_bits - 1)
 
 
 @pytest.mark.parametrize("fields", [{"comparison_bits": 31}, {"shift": 1}, {"count": 0}])
@@ -175,21 +173,12 @@ def test_dealt_messages_of_wrong_length_are_remote_errors(change: int) -> None:
 @pytest.mark.parametrize("party", ["server", "client"])
 def test_an_offline_message_of_wrong_length_is_a_remote_error(party: str) -> None:
     spec, ends, share = gate(64), insecure_parties(SEED), np.zeros(64, np.uint64)
-
-    def attacked(channel: Channel) -> str:
-        try:
-            if party == "server":
-                SQUARE.offline_server(spec, channel, ends[0], Prg(SEED))
-            else:
-                SQUARE.offline_client(spec, share, share, channel, ends[1], Prg(SEED))
-        except PiError as error:
-            return type(error).__name__
-        return "none"
-
-    def attacker(channel: Channel) -> None:
-        channel.send(b"x" * 7)
-
-    assert simulate(attacked, attacker)[0] == "RemoteProtocolError"
+    halves = {
+        "server": SQUARE.offline_server(spec, ends[0], Prg(SEED)),
+        "client": SQUARE.offline_client(spec, share, share, ends[1], Prg(SEED)),
+    }
+    with pytest.raises(RemoteProtocolError, match="found 7"):
+        run_alone(halves[party], b"x" * 7)
 
 
 def test_material_and_shares_of_another_size_are_refused() -> None:
@@ -200,7 +189,7 @@ def test_material_and_shares_of_another_size_are_refused() -> None:
     with pytest.raises(CorrelationMismatchError):
         SquareClient(spec, theirs | {"b": theirs["b"].astype(np.uint32)})
     with pytest.raises(LocalProtocolError, match="64"):
-        SQUARE.offline_client(spec, share, share, memory_pair()[0], insecure_parties(SEED)[1], Prg(SEED))
+        run_alone(SQUARE.offline_client(spec, share, share, insecure_parties(SEED)[1], Prg(SEED)))
 
 
 def test_a_result_is_not_read_early() -> None:

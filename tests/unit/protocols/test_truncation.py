@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from halves import run_alone, run_halves
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pi_system.channel.memory import simulate
 from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.ideal import insecure_parties
@@ -25,33 +25,25 @@ def _dealt(spec, y_share, fresh_mask):
 
 
 def _pairs(spec, y_share, fresh_mask):
-    ends = insecure_parties(fresh_seed())
-    (material, at_server), at_client = _both(spec, y_share, fresh_mask, lambda party, _: ends[party])
-
+    ran = _by_ots(spec, y_share, fresh_mask, insecure_parties(fresh_seed()))
     declared = offline_cost(spec)
-    assert at_server.sent_bytes == declared.server_to_client_bytes
-    assert at_client.sent_bytes == declared.client_to_server_bytes
+    assert ran.at_server.sent_bytes == declared.server_to_client_bytes
+    assert ran.at_client.sent_bytes == declared.client_to_server_bytes
     if spec.count <= 4096:  # of one chunk; of several, pipelining is taken for rounds
-        assert at_server.rounds <= declared.round_trips
-    return material
-
-
-def _both(spec, y_share, fresh_mask, ots):
-    """Both parties' halves of the pairs, ``ots`` making a party's OTs: (material, counters), counters."""
-
-    def server(channel):
-        return pairs.offline_server(spec, channel, ots(0, channel), Prg(fresh_seed())), channel.counters
-
-    def client(channel):
-        pairs.offline_client(spec, y_share, fresh_mask, channel, ots(1, channel), Prg(fresh_seed()))
-        return channel.counters
-
-    return simulate(server, client)
+        assert ran.at_server.rounds <= declared.round_trips
+    return ran.server
 
 
 def _silent(spec, y_share, fresh_mask):
-    (material, _), _ = _both(spec, y_share, fresh_mask, lambda _, channel: ot_setup(channel, Prg(fresh_seed())))
-    return material
+    ends = run_halves(*(ot_setup(Prg(fresh_seed())) for _ in range(2)))
+    return _by_ots(spec, y_share, fresh_mask, ends[:2]).server
+
+
+def _by_ots(spec, y_share, fresh_mask, ends):
+    return run_halves(
+        pairs.offline_server(spec, ends[0], Prg(fresh_seed())),
+        pairs.offline_client(spec, y_share, fresh_mask, ends[1], Prg(fresh_seed())),
+    )
 
 
 MAKERS = {"dealt": _dealt, "pairs": _pairs, "pairs over silent OTs": _silent}
@@ -151,9 +143,4 @@ def test_messages_and_shares_of_a_wrong_size_are_refused():
     with pytest.raises(RemoteProtocolError, match="expected 59 bytes, found 60"):
         dealt.receive_correction(spec, memoryview(bytes(60)))
     with pytest.raises(LocalProtocolError, match="expected shares of 8"):
-        simulate(
-            lambda channel: None,
-            lambda channel: pairs.offline_client(
-                spec, np.zeros(7, np.uint64), np.zeros(8, np.uint64), channel, None, Prg(SEED)
-            ),
-        )
+        run_alone(pairs.offline_client(spec, np.zeros(7, np.uint64), np.zeros(8, np.uint64), None, Prg(SEED)))

@@ -1,0 +1,66 @@
+"""Two halves of a protocol stepped against each other, without a channel or a thread."""
+
+from collections import deque
+from typing import Any, NamedTuple
+
+from pi_system.channel.base import ChannelCounters
+from pi_system.protocols.half import Half, Send
+
+
+class Ran(NamedTuple):
+    """What both halves returned, how much each sent and received, and what: messages of the server, of the client."""
+
+    server: Any
+    client: Any
+    at_server: ChannelCounters
+    at_client: ChannelCounters
+    received: tuple[list[bytes], list[bytes]]
+
+
+class _End:
+    def __init__(self, half: Half[Any]):
+        self.counters, self.inbox, self.result, self.ended = ChannelCounters(), deque[bytes](), None, False
+        self.received: list[bytes] = []
+        self._half = half
+        self._step: Any = None
+
+    def advance(self, peer: "_End") -> bool:
+        """Go on until a message is missing; whether that was anywhere."""
+        moved = False
+        try:
+            if self._step is None:
+                self._step = next(self._half)
+            while isinstance(self._step, Send) or self.inbox:
+                moved = True
+                if isinstance(self._step, Send):
+                    peer.inbox.append(bytes(self._step.data))
+                    self.counters.on_send(len(peer.inbox[-1]))
+                    self._step = next(self._half)
+                else:
+                    self.received.append(self.inbox.popleft())
+                    self.counters.on_receive(len(self.received[-1]))
+                    self._step = self._half.send(memoryview(self.received[-1]))
+        except StopIteration as end:
+            self.result, self.ended = end.value, True
+        return moved or self.ended
+
+
+def run_halves(server: Half[Any], client: Half[Any]) -> Ran:
+    """Both results; fails where both wait, or where a message is left over."""
+    left, right = _End(server), _End(client)
+    while not (left.ended and right.ended):
+        moved = [end.advance(peer) for end, peer in ((left, right), (right, left)) if not end.ended]
+        assert any(moved), "both halves wait for a message"
+    assert (len(left.inbox), len(right.inbox)) == (0, 0), "a message that nobody waits for"
+    return Ran(left.result, right.result, left.counters, right.counters, (left.received, right.received))
+
+
+def run_alone(half: Half[Any], *messages: bytes) -> Any:
+    """What a half returns whose peer sends ``messages`` and no more, whatever it says itself."""
+    left = deque(messages)
+    try:
+        step = next(half)
+        while True:
+            step = next(half) if isinstance(step, Send) else half.send(memoryview(left.popleft()))
+    except StopIteration as end:
+        return end.value

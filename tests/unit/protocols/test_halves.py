@@ -1,0 +1,153 @@
+"""Every offline half of every protocol, stepped without a channel: messages, their order, and what else is refused."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from halves import Ran, run_alone, run_halves
+
+from pi_system.errors import RemoteProtocolError
+from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.half import Half, Send
+from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, LinearShape, plan_linear
+from pi_system.protocols.ot import ot_setup
+from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
+from pi_system.protocols.ot.ferret import FerretReceiver, FerretSender, LpnParameters
+from pi_system.protocols.ot.gate import OtGate
+from pi_system.protocols.ot.ideal import insecure_parties
+from pi_system.protocols.relu_gc import GC
+from pi_system.protocols.relu_gmw import GMW
+from pi_system.protocols.square import SQUARE
+from pi_system.protocols.truncation import TruncationSpec, pairs
+from pi_system.ring.prg import Prg
+
+SEED = b"0123456789abcdef"
+Halves = tuple[Half[Any], Half[Any]]
+
+
+def base_ots() -> Halves:
+    def send() -> Half[Any]:
+        sender = BaseOtSender(Prg(SEED))
+        yield Send(sender.point)
+        return (yield from sender.finish(8))
+
+    return send(), BaseOtReceiver(np.arange(8, dtype=np.uint8) % 2, Prg(b"c" * 16)).run()
+
+
+def setup(silent: bool) -> Halves:
+    def party(seed: bytes, direction: str) -> Half[Any]:
+        ends = yield from ot_setup(Prg(seed), silent=silent)
+        return (yield from getattr(ends, direction).extend(300))
+
+    return party(b"s" * 16, "sender"), party(b"c" * 16, "receiver")
+
+
+def ferret() -> Halves:
+    parameters = LpnParameters(trees=40, secret=250, depth=6)  # insecure and small
+    server, client = insecure_parties(SEED)
+    return (
+        FerretSender(parameters, SEED, server.sender, Prg(SEED)).extend(4000),
+        FerretReceiver(parameters, SEED, client.receiver).extend(4000),
+    )
+
+
+def gate(protocol: OtGate) -> Halves:
+    kind, shift = ("square", 0) if protocol is SQUARE else ("relu", 10)
+    spec = GateSpec(kind=kind, count=70, ring_bits=59, comparison_bits=24, shift=shift)  # type: ignore[arg-type]
+    server, client = insecure_parties(SEED)
+    share, mask = Prg(SEED).ring(70, 59), Prg(SEED).ring(70, 59)
+    return (
+        protocol.offline_server(spec, server, Prg(b"s" * 16)),
+        protocol.offline_client(spec, share, mask, client, Prg(b"c" * 16)),
+    )
+
+
+def truncation() -> Halves:
+    spec, (server, client) = TruncationSpec(count=70, ring_bits=59, shift=12), insecure_parties(SEED)
+    share, mask = Prg(SEED).ring(70, 59), Prg(SEED).ring(70, 59)
+    return (
+        pairs.offline_server(spec, server, Prg(b"s" * 16)),
+        pairs.offline_client(spec, share, mask, client, Prg(b"c" * 16)),
+    )
+
+
+def linear() -> Halves:
+    layers = [LinearShape(name=name, source=name, in_channels=3, out_channels=5) for name in ("a", "b", "c")]
+    plan = plan_linear(layers, 32, 8)
+    weights = {layer.name: np.arange(15, dtype=np.int64).reshape(5, 3) for layer in layers}
+    masks = {layer.source: Prg(SEED).child(layer.source).ring((3, 1, 1), 32) for layer in layers}
+
+    def serve() -> Half[Any]:
+        session = yield from LinearHeServer(plan, weights, threads=2).setup()
+        return (yield from session.run(Prg(SEED)))
+
+    def ask() -> Half[Any]:
+        client = LinearHeClient(plan)
+        yield from client.setup()
+        return (yield from client.run(masks))
+
+    return serve(), ask()
+
+
+PROTOCOLS: dict[str, Callable[[], Halves]] = {
+    "base OTs": base_ots,
+    "setup and Ferret": lambda: setup(True),
+    "setup and SoftSpokenOT": lambda: setup(False),
+    "Ferret over rounds": ferret,
+    "gmw": lambda: gate(GMW),
+    "gc": lambda: gate(GC),
+    "square": lambda: gate(SQUARE),
+    "truncation": truncation,
+    "linear": linear,
+}
+ALL = pytest.mark.parametrize("name", PROTOCOLS)
+
+
+def run(name: str) -> Ran:
+    return run_halves(*PROTOCOLS[name]())
+
+
+def of_each_party(name: str) -> list[tuple[Callable[[], Half[Any]], list[bytes]]]:
+    """A half made anew, and what its peer sends it."""
+    received = run(name).received
+    return [(lambda side=side: PROTOCOLS[name]()[side], received[side]) for side in (0, 1)]  # type: ignore[misc]
+
+
+@ALL
+def test_two_halves_need_no_channel(name: str) -> None:
+    ran = run(name)
+    assert ran.at_server.sent_bytes == ran.at_client.received_bytes
+    assert ran.at_client.sent_bytes == ran.at_server.received_bytes
+    assert ran.at_server.sent_bytes + ran.at_client.sent_bytes > 0
+
+
+@ALL
+@pytest.mark.parametrize("change", [lambda message: message[:-1], lambda message: message + b"x"], ids=["-1", "+1"])
+def test_a_message_of_another_size_is_a_remote_error(name: str, change: Callable[[bytes], bytes]) -> None:
+    for half, messages in of_each_party(name):
+        for place in {0, len(messages) // 2, len(messages) - 1} if messages else ():
+            with pytest.raises(RemoteProtocolError, match=r"expected a message of \d+ bytes, found"):
+                run_alone(half(), *messages[:place], change(messages[place]))
+
+
+@ALL
+def test_messages_in_another_order_are_a_remote_error(name: str) -> None:
+    """Where the sizes tell; what a half sends and waits for is its own, there is no call for the next step."""
+    for half, messages in of_each_party(name):
+        for place in range(len(messages) - 1):
+            if len(messages[place]) != len(messages[place + 1]):
+                with pytest.raises(RemoteProtocolError):
+                    run_alone(half(), *messages[:place], messages[place + 1])
+                break
+
+
+@ALL
+def test_a_half_takes_a_message_only_where_it_waits_for_one(name: str) -> None:
+    for half, messages in of_each_party(name):
+        begun = half()
+        with pytest.raises(TypeError, match="just-started"):
+            begun.send(memoryview(b"too early"))
+        run_alone(begun, *messages)
+        with pytest.raises(StopIteration):
+            begun.send(memoryview(b"too late"))
