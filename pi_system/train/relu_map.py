@@ -51,33 +51,6 @@ class ReluMap:
         """Read the map a network has now."""
         return cls({name: relu.mask.cpu().clone() for name, relu in named_relus(network).items()})
 
-    @classmethod
-    def from_layers(cls, network: nn.Module, keep: Mapping[str, bool]) -> "ReluMap":
-        """Keep or drop whole layers; every layer of the network must be named."""
-        _check_names(network, keep)
-        return cls({n: torch.full(r.shape, bool(keep[n])) for n, r in named_relus(network).items()})
-
-    @classmethod
-    def from_channels(cls, network: nn.Module, channels: Mapping[str, Tensor]) -> "ReluMap":
-        """Keep or drop whole channels: a bool vector (C,) for every layer of the network."""
-        _check_names(network, channels)
-        masks = {}
-        for name, relu in named_relus(network).items():
-            if tuple(channels[name].shape) != relu.shape[:1]:
-                raise ConfigError(
-                    f"ReLU map, layer {name}: expected {relu.shape[0]} channels; found {tuple(channels[name].shape)}"
-                )
-            masks[name] = channels[name].cpu()[:, None, None].expand(relu.shape).clone()
-        return cls(masks)
-
-    @classmethod
-    def from_pixels(cls, network: nn.Module, pixels: Mapping[str, Tensor]) -> "ReluMap":
-        """Keep or drop single positions: a bool tensor (C, H, W) for every layer of the network."""
-        result = cls({name: pixels[name].cpu() for name in named_relus(network) if name in pixels})
-        _check_names(network, pixels)
-        result.check(network)
-        return result
-
     @property
     def counts(self) -> dict[str, int]:
         """Active ReLUs of each layer."""
@@ -99,7 +72,12 @@ class ReluMap:
         Raises:
             ConfigError: they differ; the message names the first layer that does.
         """
-        _check_names(network, self.masks)
+        expected, found = set(named_relus(network)), set(self.masks)
+        if expected != found:
+            raise ConfigError(
+                f"ReLU map: expected the network's {len(expected)} layers; "
+                f"missing {sorted(expected - found)[:3]}, unknown {sorted(found - expected)[:3]}"
+            )
         for name, relu in named_relus(network).items():
             if tuple(self.masks[name].shape) != relu.shape:
                 raise ConfigError(
@@ -152,12 +130,3 @@ class ReluMap:
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         """Go over (layer name, mask)."""
         return iter(self.masks.items())
-
-
-def _check_names(network: nn.Module, given: Mapping[str, object]) -> None:
-    expected, found = set(named_relus(network)), set(given)
-    if expected != found:
-        raise ConfigError(
-            f"ReLU map: expected the network's {len(expected)} layers; "
-            f"missing {sorted(expected - found)[:3]}, unknown {sorted(found - expected)[:3]}"
-        )

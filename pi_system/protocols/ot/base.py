@@ -9,10 +9,7 @@ from pi_system.errors import LocalProtocolError
 from pi_system.kernels.ot import Blocks
 from pi_system.protocols.half import Half
 
-__all__ = ["KAPPA", "CotReceiver", "CotSender", "Cots", "blocks_from"]
-
-KAPPA = 128
-"""Computational security parameter, bits."""
+__all__ = ["CotReceiver", "CotSender", "Cots", "blocks_from"]
 
 
 class Cots:

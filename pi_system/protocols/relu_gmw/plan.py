@@ -15,7 +15,6 @@ from pi_system.protocols.relu_gmw.merge import Merge, last_merge, merge
 
 __all__ = ["MAX_COMPARISON_BITS", "Plan", "plan"]
 
-_WIDTHS = (4, 3, 2)
 _GROUP = 3
 _GROUPS = 4
 MAX_COMPARISON_BITS = 37

@@ -81,8 +81,8 @@ def test_stage_counts_of_resnet18():
 def test_masks_lower_relus_and_layers_only():
     network = ResNet((4, 8), (1, 1), in_channels=1, classes=10, size=8)
     before = count_network(network, (1, 8, 8))
-    keep = dict.fromkeys(named_relus(network), True) | {"stem_relu": False}
-    ReluMap.from_layers(network, keep).apply(network)
+    full = ReluMap.of(network).masks
+    ReluMap({**full, "stem_relu": torch.zeros_like(full["stem_relu"])}).apply(network)
     after = count_network(network, (1, 8, 8))
     assert before.relus - after.relus == 4 * 8 * 8
     assert (before.relu_layers, after.relu_layers) == (5, 4)

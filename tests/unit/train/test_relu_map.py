@@ -13,23 +13,13 @@ def mixed(tiny) -> ReluMap:
     generator = torch.Generator().manual_seed(0)
     pixels = {n: torch.rand(r.shape, generator=generator) < 0.5 for n, r in named_relus(tiny).items()}
     pixels["stem_relu"][:] = False
-    return ReluMap.from_pixels(tiny, pixels)
+    return ReluMap(pixels)
 
 
 def test_full_map_of_a_new_network(tiny):
     full = ReluMap.of(tiny)
     assert full.count == full.size == 3 * 4 * 64 + 2 * 8 * 16
     assert list(full.counts) == list(named_relus(tiny))
-
-
-def test_layers_and_channels(tiny):
-    names = list(named_relus(tiny))
-    by_layer = ReluMap.from_layers(tiny, {name: name == names[1] for name in names})
-    assert by_layer.counts == {name: 256 * (name == names[1]) for name in names}
-    channels = {n: torch.arange(r.shape[0]) == 2 for n, r in named_relus(tiny).items()}
-    by_channel = ReluMap.from_channels(tiny, channels)
-    assert by_channel.count == 3 * 64 + 2 * 16
-    assert by_channel.masks[names[0]][2].all()
 
 
 def test_apply_changes_the_network_and_reads_back(tiny, mixed):
@@ -54,9 +44,7 @@ def test_maps_of_other_networks_are_refused(tiny, mixed):
     with pytest.raises(ConfigError, match=r"missing \['stages.1.1.relu1'"):
         mixed.apply(deeper)
     with pytest.raises(ConfigError, match="unknown"):
-        ReluMap.from_layers(tiny, {**dict.fromkeys(named_relus(tiny), True), "other": True})
-    with pytest.raises(ConfigError, match="expected 4 channels"):
-        ReluMap.from_channels(tiny, dict.fromkeys(named_relus(tiny), torch.ones(3, dtype=torch.bool)))
+        ReluMap({**mixed.masks, "other": torch.ones(1, 1, 1, dtype=torch.bool)}).apply(tiny)
     with pytest.raises(ConfigError, match="expected bool"):
         ReluMap({"a": torch.ones(1, 2, 2)})
 
