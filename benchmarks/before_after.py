@@ -11,34 +11,34 @@ Writes the table into docs/results.md, between its marks, and prints it.
 """
 
 import json
-import sys
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import click
-from parts.marks import between_marks
+from measuring import ROOT
+from measuring.documents import between_marks
 
 from pi_system.cli.errors import PiCommand
+from pi_system.errors import InputError
 
-DOCUMENT: Final = Path(__file__).resolve().parents[1] / "docs" / "results.md"
+DOCUMENT: Final = ROOT / "docs" / "results.md"
 GOAL: Final = 1.05
 BEGIN, END = "<!-- benchmarks/before_after.py: begin -->", "<!-- end -->"
 Key = tuple[str, int, str, str]
+Report = dict[str, Any]
 
 
-def rounds(folder: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The pairs of reports in ``folder``. Raises ClickException unless there is one and each has its other half."""
+def rounds(folder: Path) -> list[tuple[Report, Report]]:
+    """The pairs of reports in ``folder``. Raises InputError unless there is one and each has its other half."""
     before = sorted(folder.glob("before-*.json"))
     after = [path.with_name(path.name.replace("before", "after")) for path in before]
     if not before or not all(path.exists() for path in after):
-        raise click.ClickException(f"{folder}: expected before-N.json and after-N.json, one of each a round")
+        raise InputError(f"{folder}: expected before-N.json and after-N.json, one of each a round")
     return [(json.loads(b.read_text()), json.loads(a.read_text())) for b, a in zip(before, after, strict=True)]
 
 
-def table(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
+def table(pairs: list[tuple[Report, Report]]) -> str:
     """The comparison as Markdown, a line for each network, backend and link."""
     sides = [[_by_key(report) for report in pair] for pair in pairs]
     before, after = pairs[0]
@@ -65,7 +65,7 @@ def table(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
     return "\n".join(lines)
 
 
-def _conditions(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
+def _conditions(pairs: list[tuple[Report, Report]]) -> str:
     """How quiet the machine was and how clean the trees, as the runs themselves noted."""
     found = [report["environment"] for pair in pairs for report in pair]
     loads = [environment["load_before"][0] for environment in found]
@@ -83,22 +83,15 @@ def _verdict(ratios: list[float]) -> str:
     return "contradicted" if min(ratios) > GOAL else "undecided"
 
 
-def _ms(row: dict[str, Any]) -> float:
+def _ms(row: Report) -> float:
     """A row's median online milliseconds."""
     return float(row["online_ms"]["median"])
 
 
-def _by_key(report: dict[str, Any]) -> dict[Key, dict[str, Any]]:
+def _by_key(report: Report) -> dict[Key, Report]:
     """Rows by network, ReLUs, link, backend."""
     relus = {n["network"]: n["relus"] for n in report["networks"]}
     return {(r["network"], relus[r["network"]], r["link"], r["backend"]): r for r in report["results"]}
-
-
-def with_table(document: str, text: str) -> str:
-    """``document`` with ``text`` between its marks. Raises ClickException without them."""
-    if (changed := between_marks(document, BEGIN, END, text)) is None:
-        raise click.ClickException(f"{DOCUMENT}: expected {BEGIN} and {END}")
-    return changed
 
 
 @click.command(cls=PiCommand)
@@ -106,7 +99,7 @@ def with_table(document: str, text: str) -> str:
 def main(folder: Path) -> None:
     """Compare the runs of two commits."""
     text = table(rounds(folder))
-    DOCUMENT.write_text(with_table(DOCUMENT.read_text(), text))
+    DOCUMENT.write_text(between_marks(DOCUMENT.read_text(), BEGIN, END, text))
     click.echo(text)
 
 

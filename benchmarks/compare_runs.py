@@ -6,19 +6,14 @@ Times differ between machines and days; ratios of times of one run should not. E
 does not meet the other's. A ratio that one run alone could state is counted, but is no disagreement.
 """
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import click
+from measuring.question import Answer, QuestionReport
 
 from pi_system.cli.errors import PiCommand
 from pi_system.errors import InputError
-from pi_system.measure.question import Answer, QuestionReport
-
-__all__ = ["Agreement", "compare_folders", "compare_reports", "overlap"]
 
 
 @dataclass(slots=True)
@@ -30,17 +25,8 @@ class Agreement:
     alone: list[str] = field(default_factory=list)
 
 
-def overlap(a: Answer, b: Answer) -> bool:
-    """Whether the intervals meet."""
-    return a.low <= b.high and b.low <= a.high
-
-
 def compare_reports(a: QuestionReport, b: QuestionReport) -> Agreement:
-    """Compare the ratios of two reports.
-
-    Raises:
-        InputError: they are of different questions or modes.
-    """
+    """Compare the ratios of two reports. Raises InputError: they are of different questions or modes."""
     if (a.question, a.mode) != (b.question, b.mode):
         raise InputError(f"expected two runs of {a.question} {a.mode}, found {b.question} {b.mode}")
     found = Agreement()
@@ -48,7 +34,7 @@ def compare_reports(a: QuestionReport, b: QuestionReport) -> Agreement:
         first, second = a.answer(name), b.answer(name)
         if first is None or second is None:
             found.alone.append(name)
-        elif overlap(first, second):
+        elif first.low <= second.high and second.low <= first.high:
             found.agree.append((first, second))
         else:
             found.differ.append((first, second))

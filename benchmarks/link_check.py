@@ -15,261 +15,141 @@ does, too, on a machine that has only the parties' two.
 """
 
 import json
-import queue
 import shlex
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import click
-import numpy as np
-from platformdirs import user_cache_path
-from rich.console import Console
-from rich.table import Table
+from measuring import RESULTS
+from measuring.documents import (
+    PATH,
+    default_cache,
+    json_out_option,
+    keep_option,
+    publish,
+    repeat_option,
+    say,
+    show,
+    table,
+)
+from measuring.environment import environment, load_average
+from measuring.line_process import LineProcess
+from measuring.networks import cached_artifact
+from measuring.party_channel import connect
+from measuring.processes import Place, free_port, start_dealer
+from measuring.schema import Timing
+from measuring.sessions import Network, session
 
-from pi_system.artifact.store import load
 from pi_system.channel.shaped import parse_link, shape
 from pi_system.cli.errors import PiCommand
-from pi_system.export.random import random_pictures
-from pi_system.measure import (
-    ClientTask,
-    MeasuredClient,
-    Timing,
-    environment,
-    party_cores,
-    pinned,
-    start_dealer,
-    start_server,
-)
-from pi_system.measure.environment import load_average
-from pi_system.measure.processes import child_environment, end_group
-from pi_system.measure.random_artifacts import SEED, cached_artifact
-from pi_system.rpc.channel import GrpcChannel
-from pi_system.rpc.frames import FrameStream
 from pi_system.rpc.keys import write_keys
-from pi_system.rpc.listen import serve_streams
-from pi_system.rpc.tls import Identity
-from pi_system.rpc.transport import dial
 
-RESULTS = Path(__file__).resolve().parent / "results" / "link_check"
 METHOD = "Echo"
 SIZES = (8_000_000, 1_000_000, 128_000, 16_000, 1_000)
 """Large first: they open TCP's window, since the shaper does not imitate slow start."""
 WARMUP = 1
-TIMEOUT_S = 600.0
+Samples = dict[str, list[float]]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the two parties run and what carries their bytes.
-
-    ``link`` is what the channel imitates; ``keys``, of ``write_keys``, are used in both places, since the runtime
-    leaves a machine only with TLS.
-    """
-
-    name: str
-    host: str
-    server_prefix: tuple[str, ...]
-    client_prefix: tuple[str, ...]
-    link: str
-    keys: Path
-
-
-# ---- echo: both ends are this file, --role
-
-
-def echo_server(host: str, link: str, repeat: int, keys: Path) -> None:
-    """Serve one echo session; prints its address."""
-    streams: queue.Queue[FrameStream] = queue.Queue()
-    identity = Identity.load(keys / "server")
-    take: Callable[[FrameStream], None] = streams.put
-    listener, port = serve_streams(
-        f"{host}:0", {METHOD: take}, {}, timeout_s=TIMEOUT_S, max_streams=1, identity=identity
-    )
-    print(f"{host}:{port}", flush=True)
-    stream = streams.get(timeout=TIMEOUT_S)
-    channel = shape(GrpcChannel(stream), parse_link(link))
-    for size in SIZES:
-        for _ in range(WARMUP + repeat):
-            channel.send(channel.recv(size))
-    channel.recv(1)  # the client has everything; a server that stops earlier may reset the connection
-    stream.close()
-    listener.stop(2.0).wait()
-
-
-def echo_client(address: str, link: str, repeat: int, keys: Path) -> None:
-    """Time echoes; prints them as JSON, ms by size."""
-    identity = Identity.load(keys / "client")
-    connection = dial(address, METHOD, connect_timeout_s=30.0, timeout_s=TIMEOUT_S, peer="echo", identity=identity)
-    channel = shape(GrpcChannel(connection.stream), parse_link(link))
-    samples: dict[str, list[float]] = {}
+def echo(role: str, address: str, link: str, repeat: int, keys: Path) -> Samples:
+    """One end of the echoes; the client's times in ms by size."""
+    inner, end = connect(role, address, METHOD, keys)
+    channel, samples = shape(inner, parse_link(link)), Samples()
     for size in SIZES:
         payload = bytes(size)
         for index in range(WARMUP + repeat):
+            if role == "server":
+                channel.send(channel.recv(size))
+                continue
             start_s = time.perf_counter()
             channel.send(payload)
             channel.recv(size)
             if index >= WARMUP:
-                samples.setdefault(str(size), []).append(1000 * (time.perf_counter() - start_s))
-    channel.send(b"\0")
-    connection.close()
-    print(json.dumps(samples), flush=True)
-
-
-@contextmanager
-def _role(role: str, prefix: tuple[str, ...], core: int, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    with pinned(core):
-        process = subprocess.Popen(
-            [*prefix, sys.executable, __file__, "--role", role, *arguments],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=child_environment(1),
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        end_group(process)
-
-
-def echo_times(place: Place, repeat: int) -> dict[str, list[float]]:
-    """Echo round trips in ms, by size in bytes."""
-    cores, options = party_cores(), ("--link", place.link, "--repeat", str(repeat), "--keys", str(place.keys))
-    with _role("echo-server", place.server_prefix, cores["server"], "--host", place.host, *options) as server:
-        address = server.stdout.readline().strip() if server.stdout else ""
-        with _role("echo-client", place.client_prefix, cores["client"], "--address", address, *options) as client:
-            line = client.stdout.readline() if client.stdout else ""
-    if not line:
-        raise click.ClickException(f"{place.name}: expected the echo client's times, found that it failed")
-    found: dict[str, list[float]] = json.loads(line)
-    return found
-
-
-# ---- inference
-
-
-def inference_times(places: tuple[Place, ...], network: str, repeat: int) -> dict[str, list[float]]:
-    """Online ms of backend fss by place, the places taking turns."""
-    path = cached_artifact(network, user_cache_path("pi-system") / "artifacts")
-    preprocess = load(path).public.preprocess
-    pictures = random_pictures((preprocess.channels, preprocess.height, preprocess.width), 1, SEED)
-    samples: dict[str, list[float]] = {place.name: [] for place in places}
-    with tempfile.TemporaryDirectory(prefix="pi-link-") as folder, ExitStack() as stack:
-        np.save(Path(folder) / "pictures.npy", pictures)
-        clients = [stack.enter_context(_session(place, path, Path(folder))) for place in places]
-        for index in range(WARMUP + repeat):
-            for place, client in zip(places, clients, strict=True):
-                client.prepare(1)
-                online_ms = client.infer(0, 1).cost.online_ms
-                click.echo(f"{place.name}: {online_ms:.1f} ms", err=True)
-                if index >= WARMUP:
-                    samples[place.name].append(online_ms)
+                samples.setdefault(f"echo {size}", []).append(1000 * (time.perf_counter() - start_s))
+    if role == "client":
+        channel.send(b"\0")
+    else:
+        channel.recv(1)  # the client has everything; a server that stops earlier may reset the connection
+    end()
     return samples
 
 
-@contextmanager
-def _session(place: Place, artifact: Path, root: Path) -> Iterator[MeasuredClient]:
-    folder, cores = root / place.name, party_cores()
+def echo_times(place: Place, repeat: int, folder: Path) -> Samples:
+    """Echo round trips in ms, by size in bytes."""
+    options = ["--link", place.link, "--repeat", str(repeat), "--keys", str(place.keys)]
+    options += ["--address", f"{place.hosts[0]}:{free_port()}"]
     with ExitStack() as stack:
-        dealer = stack.enter_context(start_dealer(folder, host=place.host, keys=place.keys, prefix=place.server_prefix))
-        server = stack.enter_context(
-            start_server(
-                artifact,
-                dealer.address,
-                folder,
-                backends=("fss",),
-                max_sessions=1,
-                timeout_s=TIMEOUT_S,
-                host=place.host,
-                keys=place.keys,
-                core=cores["server"],
-                threads=1,
-                prefix=place.server_prefix,
-            )
-        )
-        task = ClientTask(
-            server=server.address,
-            dealer=dealer.address,
-            backend="fss",
-            link=place.link,
-            store=folder / "client-store",
-            pictures=root / "pictures.npy",
-            timeout_s=TIMEOUT_S,
-            keys=place.keys,
-        )
-        log = folder / "client.log"
-        yield stack.enter_context(
-            MeasuredClient(task, log=log, core=cores["client"], threads=1, prefix=place.client_prefix)
-        )
+        for role, prefix, core in zip(("server", "client"), place.prefixes, place.cores, strict=True):
+            command = [*prefix, sys.executable, __file__, "--role", role, *options]
+            log = folder / f"{place.name}-{role}.log"
+            process = stack.enter_context(LineProcess(f"{place.name} {role}", command, log=log, core=core))
+        return dict(process.answer())
 
 
-# ---- report
+def inference_times(places: tuple[Place, ...], name: str, repeat: int, root: Path) -> dict[str, list[float]]:
+    """Online ms of backend fss by place, the places taking turns."""
+    network = Network(cached_artifact(name, default_cache()), 1, root)
+    with ExitStack() as stack:
+        running = []
+        for place in places:
+            folder = root / place.name
+            dealer = stack.enter_context(start_dealer(folder, place=place)).address
+            running.append(stack.enter_context(session(network, "fss", dealer, folder, place=place)))
+        for _ in range(WARMUP + repeat):
+            for one in running:
+                say(f"{one.place.name}: {one.call(0).cost.online_ms:.1f} ms")
+        return {one.place.name: [cost.online_ms for cost in one.online[WARMUP:]] for one in running}
 
 
 def tcp_settings(place: Place) -> dict[str, str]:
     """What may slow a real link down beyond its rate and delay, at the client's end."""
     names = ("tcp_congestion_control", "tcp_slow_start_after_idle")
     files = [f"/proc/sys/net/ipv4/{name}" for name in names]
-    done = subprocess.run([*place.client_prefix, "cat", *files], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*place.prefixes[1], "cat", *files], capture_output=True, text=True, timeout=30)
     return dict(zip(names, done.stdout.split(), strict=False))
 
 
-def compare(places: tuple[Place, ...], samples: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
+def compare(places: tuple[Place, ...], samples: dict[str, Samples]) -> list[dict[str, Any]]:
     """One row a size, and the inference: both places' timings and the ratio of their medians."""
-    emulated, shaped = places
+    emulated, shaped = (place.name for place in places)
     rows = []
-    for what in samples[emulated.name]:
-        timings = {place.name: Timing.of(samples[place.name][what]) for place in places}
-        ratio = timings[shaped.name].median / timings[emulated.name].median
+    for what in samples[emulated]:
+        timings = {name: Timing.of(samples[name][what]) for name in (emulated, shaped)}
+        ratio = timings[shaped].median / timings[emulated].median
         rows.append({"what": what, **{name: t.model_dump() for name, t in timings.items()}, "ratio": ratio})
     return rows
 
 
-def show(link: str, rows: list[dict[str, Any]]) -> None:
-    """Print the rows as a table."""
-    table = Table("what", "emulated ms", "shaped ms", "ratio", title=f"link {link}")
-    for row in rows:
-        values = (row["emulated"]["median"], row["shaped"]["median"])
-        table.add_row(row["what"], *(f"{value:.2f}" for value in values), f"{row['ratio']:.3f}")
-    Console().print(table)
-
-
-def run(link: str, places: tuple[Place, ...], network: str, repeat: int) -> dict[str, Any]:
+def run(link: str, places: tuple[Place, ...], network: str, repeat: int, folder: Path) -> dict[str, Any]:
     """Measure everything and return the JSON object."""
-    before = load_average()
-    samples: dict[str, dict[str, list[float]]] = {}
+    before, samples = load_average(), dict[str, Samples]()
     for place in places:
-        click.echo(f"{place.name}: echoes", err=True)
-        samples[place.name] = {f"echo {size}": ms for size, ms in echo_times(place, repeat).items()}
-    for name, online in inference_times(places, network, repeat).items():
+        say(f"{place.name}: echoes")
+        samples[place.name] = echo_times(place, repeat, folder)
+    for name, online in inference_times(places, network, repeat, folder).items():
         samples[name][f"fss {network}"] = online
     rows = compare(places, samples)
-    show(link, rows)
-    shaped = asdict(parse_link(link))
-    where = environment(pinned_cores=party_cores(), threads=1, load_before=before).model_dump()
-    worst = max((abs(row["ratio"] - 1) for row in rows), default=0.0)
-    median = statistics.median(row["ratio"] for row in rows)
+    cells = [(row["what"], *(f"{row[p.name]['median']:.2f}" for p in places), f"{row['ratio']:.3f}") for row in rows]
+    show(table(f"link {link}", "what|emulated ms|shaped ms|ratio", cells))
     return {
         "schema": 1,
         "question": "link_check",
         "link": link,
-        **shaped,
+        **asdict(parse_link(link)),
         "repeat": repeat,
         "warmup": WARMUP,
         "tcp": {place.name: tcp_settings(place) for place in places},
         "rows": rows,
-        "median_ratio": median,
-        "worst_deviation": worst,
-        "environment": where,
+        "median_ratio": median(row["ratio"] for row in rows),
+        "worst_deviation": max(abs(row["ratio"] - 1) for row in rows),
+        "environment": environment(load_before=before).model_dump(mode="json"),
     }
 
 
@@ -279,12 +159,12 @@ def run(link: str, places: tuple[Place, ...], network: str, repeat: int) -> dict
 @click.option("--server-prefix", default="", help="Command in front of the server's side.")
 @click.option("--client-prefix", default="", help="Command in front of the client's side.")
 @click.option("--network", default="resnet18:m=16", show_default=True)
-@click.option("--repeat", default=7, show_default=True, type=click.IntRange(1, 1000))
-@click.option("--json-out", type=click.Path(path_type=Path), help="Write the JSON object to this file, too.")
-@click.option("--keep", is_flag=True, help="Write it to benchmarks/results/link_check, too.")
-@click.option("--role", type=click.Choice(["echo-server", "echo-client"]), hidden=True)
-@click.option("--address", hidden=True)
-@click.option("--keys", type=click.Path(path_type=Path), hidden=True)
+@repeat_option(7)
+@json_out_option
+@keep_option
+@click.option("--role", type=click.Choice(["server", "client"]), hidden=True)
+@click.option("--address", default="", hidden=True)
+@click.option("--keys", type=PATH, hidden=True)
 def main(
     link: str,
     host: str,
@@ -295,29 +175,26 @@ def main(
     json_out: Path | None,
     keep: bool,
     role: str | None,
-    address: str | None,
+    address: str,
     keys: Path | None,
 ) -> None:
     """Compare the channel's shaper with an emulated link."""
-    if role == "echo-server" and keys:
-        return echo_server(host, link, repeat, keys)
-    if role == "echo-client" and address and keys:
-        return echo_client(address, link, repeat, keys)
+    if role and keys:
+        click.echo(json.dumps(echo(role, address, link, repeat, keys)))
+        return
     if not server_prefix or not client_prefix:
         raise click.UsageError("expected --server-prefix and --client-prefix: the two ends of an emulated link")
-    with tempfile.TemporaryDirectory(prefix="pi-keys-") as folder:
-        write_keys(Path(folder))
-        prefixes = tuple(shlex.split(server_prefix)), tuple(shlex.split(client_prefix))
-        emulated = Place("emulated", host, *prefixes, "loopback", Path(folder))
-        report = run(link, (emulated, Place("shaped", "127.0.0.1", (), (), link, Path(folder))), network, repeat)
+    with tempfile.TemporaryDirectory(prefix="pi-link-") as name:
+        folder = Path(name)
+        write_keys(folder / "keys")
+        ends = (tuple(shlex.split(server_prefix)), tuple(shlex.split(client_prefix)))
+        emulated = Place(name="emulated", hosts=(host, host), prefixes=ends, keys=folder / "keys")
+        shaped = Place(name="shaped", link=link, keys=folder / "keys")
+        report = run(link, (emulated, shaped), network, repeat, folder)
     about = report["environment"]
     control = report["tcp"]["emulated"].get("tcp_congestion_control", "tcp")
     stem = f"{about['date'][:10]}_{link.replace(',', '-')}_{control}_{about['git_sha']}"
-    kept = RESULTS / f"{stem}.json" if keep else None
-    for path in filter(None, (json_out, kept)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps(report))
+    publish(report, json_out, RESULTS / "link_check" / f"{stem}.json" if keep else None)
 
 
 if __name__ == "__main__":

@@ -2,32 +2,23 @@
 
     python benchmarks/plot_study.py STUDY.json [CLAIMS.json] [--costs COSTS.json] --out docs/img [--into FILE.md]
 
-Pictures: study-relus-{pixel,channel,structure}.png (mean of seeds, every seed as a small mark, the spread as a bar),
-with costs also study-ms-BACKEND-LINK.png and study-bytes-BACKEND.png. Tables and verdicts go to stdout, or, with
+Pictures: study-relus-{pixel,channel,structure}.svg (mean of seeds, every seed as a small mark, the spread as a bar),
+with costs also study-ms-BACKEND-LINK.svg and study-bytes-BACKEND.svg. Tables and verdicts go to stdout, or, with
 --into, between the lines ``<!-- study:begin -->`` and ``<!-- study:end -->`` of that file.
 """
 
 import json
 import os
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from parts.marks import between_marks
+from measuring.documents import PATH, between_marks, say
+from measuring.plots import LINK_NAMES, around, figure, save, short
+from measuring.statistics import Interval
 
 from pi_system.cli.errors import PiGroup
-from pi_system.errors import InputError
 from pi_system.reduce.study_report import Cell, Study, claims_markdown, read_study, results_markdown
 
 # Okabe and Ito's colours, which the colour-blind tell apart; the marker says the same again.
@@ -64,43 +55,30 @@ def _style(label: str) -> dict[str, Any]:
     return {"color": colour, "marker": marker, "markerfacecolor": "white" if hollow else colour, "markersize": 8}
 
 
-def _curve(axes: Axes, points: list[_Point], label: str) -> None:
+def _curve(axes: Any, points: list[_Point], label: str) -> None:
     """Means with the seeds' range, a line through them, and every seed."""
     points = sorted(points, key=lambda point: point[1])
     x = [place for _, place in points]
-    means = [100 * cell.mean for cell, _ in points]
-    low = [mean - 100 * min(cell.accuracies) for mean, (cell, _) in zip(means, points, strict=True)]
-    high = [100 * max(cell.accuracies) - mean for mean, (cell, _) in zip(means, points, strict=True)]
+    found = [Interval(100 * c.mean, 100 * min(c.accuracies), 100 * max(c.accuracies)) for c, _ in points]
     style = _style(label)
-    axes.errorbar(x, means, (low, high), label=label, linewidth=1.8, capsize=4, **style)
+    axes.errorbar(x, [one.value for one in found], around(found), label=label, linewidth=1.8, **style)
     seeds = [(place, 100 * accuracy) for cell, place in points for accuracy in cell.accuracies]
     axes.plot(*zip(*seeds, strict=True), linestyle="none", marker=".", markersize=4, color=style["color"])
 
 
-def _finish(figure: Figure, axes: Axes, x_label: str, file: Path) -> Path:
+def _finish(drawn: Any, axes: Any, x_label: str, out: Path, stem: str) -> Path:
     axes.set(xscale="log", xlabel=x_label, ylabel="test accuracy, %")
     axes.margins(y=0.1)
     low, high = axes.get_xlim()
     ticks = [step * 10**power for power in range(-2, 10) for step in (1, 1.5, 2, 3, 5, 7)]
     inside = [tick for tick in ticks if low <= tick <= high]
-    axes.set_xticks(inside, [_short(tick) for tick in inside])
+    axes.set_xticks(inside, [short(tick) for tick in inside])
     axes.minorticks_off()
-    axes.grid(True, alpha=0.25)
-    entries = len(axes.get_legend_handles_labels()[0])
-    axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.45, -0.17), columnspacing=1.0)
-    figure.set_size_inches(6, 4 + 0.3 * -(-entries // 3))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=120, bbox_inches="tight")
-    figure.savefig(file.with_suffix(".svg"), bbox_inches="tight")
-    pyplot.close("all")
-    return file
-
-
-def _short(value: float) -> str:
-    for size, letter in ((1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:g}{letter}"
-    return f"{value:g}"
+    axes.grid(True)
+    handles, labels = axes.get_legend_handles_labels()
+    drawn.legend(handles, labels, ncols=3, loc="outside lower center", columnspacing=1.0)
+    drawn.set_size_inches(6, 4 + 0.3 * -(-len(labels) // 3))
+    return save(drawn, out, stem)[0]
 
 
 def draw_relus(study: Study, out: Path) -> Iterable[Path]:
@@ -108,7 +86,7 @@ def draw_relus(study: Study, out: Path) -> Iterable[Path]:
     for group, labels in _GROUPS.items():
         if not set(labels) & set(study.curves) - (_MAIN if group == "claims" else _CONTROLS):
             continue
-        figure, axes = pyplot.subplots()
+        drawn, (axes,) = figure()
         for label in labels:
             if label in study.curves:
                 _curve(axes, [(cell, cell.relus) for cell in study.curves[label]], label)
@@ -117,7 +95,7 @@ def draw_relus(study: Study, out: Path) -> Iterable[Path]:
             axes.axhline(100 * first.mean, color="#000000", linestyle=":", linewidth=1.4)
             text = f"all {first.relus:,.0f} ReLUs"
             axes.annotate(text, (0.01, 100 * first.mean), xycoords=("axes fraction", "data"), va="bottom")
-        yield _finish(figure, axes, "ReLUs", out / f"study-relus-{group}.png")
+        yield _finish(drawn, axes, "ReLUs", out, f"study-relus-{group}")
 
 
 def draw_costs(study: Study, costs: dict[str, Any], out: Path) -> Iterable[Path]:
@@ -126,15 +104,15 @@ def draw_costs(study: Study, costs: dict[str, Any], out: Path) -> Iterable[Path]
     places = list(dict.fromkeys((entry["backend"], entry["link"]) for entry in results))
     for backend, link in places:
         found = {e["run"]: e["online_ms"]["median"] for e in results if (e["backend"], e["link"]) == (backend, link)}
-        name = {"lan": "lan: 1 Gbit/s, 0.3 ms", "wan": "wan: 100 Mbit/s, 40 ms"}.get(link, link)
-        yield _draw_cost(study, found, f"online ms, {backend} over {name}", out / f"study-ms-{backend}-{link}.png")
+        label = f"online ms, {backend} over {LINK_NAMES.get(link, link)}"
+        yield _draw_cost(study, found, label, out, f"study-ms-{backend}-{link}")
     for backend in dict.fromkeys(backend for backend, _ in places):
         found = {e["run"]: sum(e["online_bytes"].values()) / 1e3 for e in results if e["backend"] == backend}
-        yield _draw_cost(study, found, f"online kB, {backend}, both directions", out / f"study-bytes-{backend}.png")
+        yield _draw_cost(study, found, f"online kB, {backend}, both directions", out, f"study-bytes-{backend}")
 
 
-def _draw_cost(study: Study, found: dict[str, float], x_label: str, file: Path) -> Path:
-    figure, axes = pyplot.subplots()
+def _draw_cost(study: Study, found: dict[str, float], x_label: str, out: Path, stem: str) -> Path:
+    drawn, (axes,) = figure()
     groups = [label for name in ("pixel", "structure", "channel") for label in _GROUPS[name]]
     for label in [label for label in dict.fromkeys(groups) if label in study.curves]:
         points = _measured(study.curves[label], found)
@@ -143,7 +121,18 @@ def _draw_cost(study: Study, found: dict[str, float], x_label: str, file: Path) 
     whole = _measured(study.baselines.values(), found)
     for (cell, place), marker in zip(whole, "*XPdv", strict=False):
         axes.plot([place], [100 * cell.mean], "k", marker=marker, linestyle="none", label=f"{cell.label.split(',')[0]}")
-    return _finish(figure, axes, x_label, file)
+    return _finish(drawn, axes, x_label, out, stem)
+
+
+def draw(studies: Sequence[Path], costs: Sequence[Path], out: Path) -> list[Path]:
+    """All pictures."""
+    study = read_study(*studies)
+    return [*draw_relus(study, out), *(path for file in costs for path in draw_costs(study, _read(file), out))]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
 
 
 def _measured(cells: Iterable[Cell], found: dict[str, float]) -> list[_Point]:
@@ -187,41 +176,29 @@ def _shown(pictures: Iterable[Path], beside: Path) -> str:
     return "\n".join(f"![accuracy against {name}]({os.path.relpath(path, beside)})" for path, name in names.items())
 
 
-def insert(text: str, file: Path) -> None:
-    """Replace what is between the two marks of ``file``.
-
-    Raises:
-        InputError: it does not have both marks.
-    """
-    if (changed := between_marks(file.read_text(), _BEGIN, _END, text)) is None:
-        raise InputError(f"{file}: expected the lines {_BEGIN} and {_END}")
-    file.write_text(changed)
-
-
 @click.group(cls=PiGroup, invoke_without_command=True, context_settings={"allow_interspersed_args": True})
-@click.argument("studies", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("studies", nargs=-1, required=True, type=PATH)
 @click.option("--costs", "costs_file", type=click.Path(exists=True, path_type=Path), help="JSON of study_costs.py.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the pictures.")
+@click.option("--out", type=PATH, required=True, help="Folder of the pictures.")
 @click.option("--into", type=click.Path(exists=True, path_type=Path), help="Markdown file to put the tables into.")
 def main(studies: tuple[Path, ...], costs_file: Path | None, out: Path, into: Path | None) -> None:
     """Draw and tabulate STUDIES, one or more JSON files of study_relu_budgets.py."""
-    pyplot.rcParams.update({"font.size": 13, "svg.hashsalt": "study"})
     study = read_study(*studies)
     pictures = list(draw_relus(study, out))
     beside = into.parent if into else Path()
     parts = [results_markdown(study), _shown(pictures, beside), "### Claims", claims_markdown(study)]
     if costs_file is not None:
-        costs = json.loads(costs_file.read_text())
+        costs = _read(costs_file)
         drawn = list(draw_costs(study, costs, out))
         pictures += drawn
         parts += ["### What these networks cost online", _shown(drawn, beside), costs_markdown(study, costs)]
     text = "\n\n".join(parts)
     if into is not None:
-        insert(text, into)
+        into.write_text(between_marks(into.read_text(), _BEGIN, _END, text))
     else:
-        print(text)
+        click.echo(text)
     for picture in pictures:
-        print(picture, file=sys.stderr)
+        say(str(picture))
 
 
 if __name__ == "__main__":

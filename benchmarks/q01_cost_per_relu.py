@@ -11,22 +11,15 @@ width grows: the slope is the cost of a multiply-accumulate. Positions without R
 with the width.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import numpy as np
-from parts.cost_plots import dots, lines, link_name
-from parts.network_blocks import Block, by_pair, measure_blocks, online_bytes
-from parts.question_commands import Question, question_group
+from measuring.plots import dots, lines, link_name
+from measuring.question import Answer, Mode, Question, QuestionReport
+from measuring.side_by_side import Block, Sample, by_pair, measure_blocks, online_bytes
+from measuring.statistics import Interval, quotient, ratio_interval, slope_interval
 
-from pi_system.measure.question import Answer, Mode, QuestionReport
-from pi_system.measure.side_by_side import Sample
-from pi_system.measure.statistics import Interval, quotient, ratio_interval, slope_interval
-
-TITLE = "What does one ReLU cost online, and what one multiply-accumulate?"
 BASE = "fss"
 BASELINE = "crypten"
 
@@ -44,9 +37,6 @@ BLOCKS: Mapping[Mode, Sequence[Block]] = {
         Block(networks=series((8, 24), (2048, 32768)), links=("wan",), repeat=3),
     ),
 }
-
-
-# ---- answers, from the samples only
 
 
 def relu_series(samples: Mapping[str, Sample]) -> list[Sample]:
@@ -69,7 +59,7 @@ def time_slopes(samples: Mapping[str, Sample]) -> dict[str, Interval]:
     return {"us_per_relu": per_relu.scaled(1e3), "ns_per_mac": per_mac.scaled(1e6)}
 
 
-def byte_slopes(samples: Mapping[str, Sample]) -> dict[str, float]:
+def byte_slopes(samples: Mapping[str, Sample]) -> tuple[float, float]:
     """Bytes a ReLU and bytes a multiply-accumulate, both directions.
 
     Comparisons are a bit wider in one network than in another: what that makes of bytes a multiply-accumulate is cut
@@ -78,72 +68,53 @@ def byte_slopes(samples: Mapping[str, Sample]) -> dict[str, float]:
     relu, mac = relu_series(samples), mac_series(samples)
     per_relu = np.polyfit([s["relus"] for s in relu], [online_bytes(s) for s in relu], 1)[0]
     per_mac = np.polyfit([s["macs"] for s in mac], [online_bytes(s) for s in mac], 1)[0]
-    return {"bytes_per_relu": round(float(per_relu), 3), "bytes_per_mac": round(float(per_mac), 2) + 0.0}
+    return round(float(per_relu), 3), round(float(per_mac), 2) + 0.0
 
 
 def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
     """Slopes for every backend and link, and their ratios to one backend's."""
     table, found = by_pair(samples), list[Answer]()
-    units = {"us_per_relu": "us/ReLU", "ns_per_mac": "ns/MAC"}
     for (backend, link), networks in table.items():
-        name, slopes = f"{backend}/{link}", time_slopes(networks)
-        found += [Answer.of(f"{name}/{key}", slopes[key], unit) for key, unit in units.items()]
-        exact = byte_slopes(networks)
-        found.append(Answer.exact(f"{name}/bytes_per_relu", exact["bytes_per_relu"], "bytes/ReLU"))
-        found.append(Answer.exact(f"{name}/bytes_per_mac", exact["bytes_per_mac"], "bytes/MAC"))
-        found += _beside(name, slopes["us_per_relu"], networks, table, link)
-    return tuple(found)
-
-
-def _beside(
-    name: str,
-    per_relu: Interval,
-    networks: Mapping[str, Sample],
-    table: Mapping[tuple[str, str], Mapping[str, Sample]],
-    link: str,
-) -> list[Answer]:
-    found = []
-    base, baseline = table.get((BASE, link)), table.get((BASELINE, link))
-    if base is not None and base is not networks:
-        ratio = quotient(per_relu, time_slopes(base)["us_per_relu"])
+        name, slopes, nbytes = f"{backend}/{link}", time_slopes(networks), byte_slopes(networks)
+        found += [
+            Answer.of(f"{name}/us_per_relu", slopes["us_per_relu"], "us/ReLU"),
+            Answer.of(f"{name}/ns_per_mac", slopes["ns_per_mac"], "ns/MAC"),
+            Answer.exact(f"{name}/bytes_per_relu", nbytes[0], "bytes/ReLU"),
+            Answer.exact(f"{name}/bytes_per_mac", nbytes[1], "bytes/MAC"),
+        ]
+        base, baseline = table.get((BASE, link), networks), table.get((BASELINE, link), networks)
+        ratio = None if base is networks else quotient(slopes["us_per_relu"], time_slopes(base)["us_per_relu"])
         if ratio is not None:
-            found.append(Answer.of(f"{name}/us_per_relu_over_{BASE}", ratio, "x", ratio=True))
-    if baseline is not None and baseline is not networks:
-        ours, theirs = relu_series(networks)[-1], relu_series(baseline)[-1]
-        ratio = ratio_interval(theirs["online_ms"], ours["online_ms"])
-        note = f"online, {ours['network']}"
-        found.append(Answer.of(f"{name}/times_faster_than_{BASELINE}", ratio, "x", ratio=True, note=note))
-    return found
-
-
-# ---- plots
+            found.append(Answer.times(f"{name}/us_per_relu_over_{BASE}", ratio))
+        if baseline is not networks:
+            ours, theirs = relu_series(networks)[-1], relu_series(baseline)[-1]
+            faster = ratio_interval(theirs["online_ms"], ours["online_ms"])
+            found.append(
+                Answer.times(f"{name}/times_faster_than_{BASELINE}", faster, note=f"online, {ours['network']}")
+            )
+    return tuple(found)
 
 
 def draw(report: QuestionReport, out: Path) -> list[Path]:
     """Cost a ReLU, cost a multiply-accumulate, and the measured points behind the first."""
-    table = by_pair(report.samples)
+    table, paths = by_pair(report.samples), list[Path]()
     backends, links = (list(dict.fromkeys(pair[place] for pair in table)) for place in (0, 1))
-    rows = [link_name(link) for link in links]
-    paths = []
     for key, xlabel in (
         ("us_per_relu", "online microseconds a ReLU"),
         ("ns_per_mac", "online nanoseconds a multiply-accumulate"),
     ):
         shown = {b: {link_name(k): time_slopes(table[b, k])[key] for k in links if (b, k) in table} for b in backends}
-        paths += dots(rows, shown, xlabel, out, f"q01-{key.replace('_', '-')}")
+        paths += dots([link_name(link) for link in links], shown, xlabel, out, f"q01-{key.replace('_', '-')}")
     for link in links:
         points = {b: [(s["relus"], s) for s in relu_series(table[b, link])] for b in backends if (b, link) in table}
-        paths += lines(points, f"active ReLUs\n{link_name(link)}", "online ms", out, f"q01-online-{link}")
+        paths += lines(points, f"active ReLUs\n{link_name(link)}", out, f"q01-online-{link}")
     return paths
 
 
-def measure(mode: Mode, repeat: int | None) -> list[Sample]:
-    """Every sample of the mode."""
-    return measure_blocks("q01", BLOCKS[mode], repeat)
-
-
-QUESTION = Question(name="q01", title=TITLE, script="q01_cost_per_relu.py", measure=measure, answers=answers, draw=draw)
-main = question_group(QUESTION)
+QUESTION = Question(
+    script=__file__, measure=lambda mode, repeat: measure_blocks(BLOCKS[mode], repeat), answers=answers, draw=draw
+)
+main = QUESTION.commands()
 
 if __name__ == "__main__":
     main()

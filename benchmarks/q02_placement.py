@@ -9,21 +9,14 @@ the budget is all of stage 4 (whole layers, late) or a drawn part of the positio
 early): rounds are equal and only places differ.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from measuring.plots import dots, lines, link_name
+from measuring.question import Answer, Mode, Question, QuestionReport
+from measuring.side_by_side import Block, Sample, by_pair, measure_blocks
+from measuring.statistics import Interval, ratio_interval, slope_interval
 
-from parts.cost_plots import dots, lines, link_name
-from parts.network_blocks import Block, by_pair, measure_blocks
-from parts.question_commands import Question, question_group
-
-from pi_system.measure.question import Answer, Mode, QuestionReport
-from pi_system.measure.side_by_side import Sample
-from pi_system.measure.statistics import Interval, ratio_interval, slope_interval
-
-TITLE = "Does it matter where a budget of ReLUs is placed?"
 SPREAD = ("1 layer", "4 layers", "8 layers", "17 layers")
 WHOLE = "stage 4, whole"
 STAGES = (WHOLE, "stage 3, 1/2", "4 layers", "stage 1, 1/8")
@@ -50,22 +43,14 @@ def only(m: int, *labels: str) -> dict[str, str]:
     return {label: placements(m)[label] for label in labels}
 
 
+QUICK = only(8, "1 layer", "4 layers", "17 layers", WHOLE, "stage 1, 1/8")
 BLOCKS: Mapping[Mode, Sequence[Block]] = {
-    "quick": (
-        Block(
-            networks=only(8, "1 layer", "4 layers", "17 layers", WHOLE, "stage 1, 1/8"),
-            links=("lan",),
-            repeat=5,
-        ),
-    ),
+    "quick": (Block(networks=QUICK, links=("lan",), repeat=5),),
     "full": (
         Block(networks=placements(16), links=("loopback", "lan"), repeat=7),
         Block(networks=only(8, "1 layer", "4 layers", "17 layers", WHOLE), links=("wan",), repeat=3),
     ),
 }
-
-
-# ---- answers, from the samples only
 
 
 def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
@@ -75,16 +60,15 @@ def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
         name = f"{backend}/{link}"
         spread = [networks[label] for label in SPREAD if label in networks]
         layers = [float(sample["relu_layers"]) for sample in spread]
-        found.append(
-            Answer.of(f"{name}/ms_per_layer", slope_interval(layers, [s["online_ms"] for s in spread]), "ms/layer")
-        )
+        slope = slope_interval(layers, [sample["online_ms"] for sample in spread])
         rounds = (spread[-1]["rounds"] - spread[0]["rounds"]) / (layers[-1] - layers[0])
+        found.append(Answer.of(f"{name}/ms_per_layer", slope, "ms/layer"))
         found.append(Answer.exact(f"{name}/rounds_per_layer", rounds, "rounds/layer"))
         ratios = {"17_layers_over_1": ("17 layers", "1 layer")}
         ratios |= {f"{_short(label)}_over_whole_stage_4": (label, WHOLE) for label in STAGES[1:]}
         for key, (ours, base) in ratios.items():
             if ours in networks and base in networks:
-                found.append(Answer.of(f"{name}/{key}", between(networks[ours], networks[base]), "x", ratio=True))
+                found.append(Answer.times(f"{name}/{key}", between(networks[ours], networks[base])))
     return tuple(found)
 
 
@@ -97,29 +81,22 @@ def _short(label: str) -> str:
     return {"4 layers": "stage_2"}.get(label, label.partition(",")[0].replace(" ", "_"))
 
 
-# ---- plots
-
-
 def draw(report: QuestionReport, out: Path) -> list[Path]:
     """Online time against ReLU layers for every link, and four layers in different stages."""
-    table = by_pair(report.samples)
-    backends, links = (list(dict.fromkeys(pair[place] for pair in table)) for place in (0, 1))
-    paths = []
-    for link in links:
-        found = {b: table[b, link] for b in backends if (b, link) in table}
+    table, paths = by_pair(report.samples), list[Path]()
+    for link in dict.fromkeys(link for _, link in table):
+        found = {backend: networks for (backend, where), networks in table.items() if where == link}
         spread = {b: [(n[label]["relu_layers"], n[label]) for label in SPREAD if label in n] for b, n in found.items()}
         budget = next(sample["relus"] for sample in report.samples if sample["link"] == link)
         xlabel = f"layers that share {budget:,} ReLUs\n{link_name(link)}"
-        paths += lines(spread, xlabel, "online ms", out, f"q02-layers-{link}", scale="linear")
+        paths += lines(spread, xlabel, out, f"q02-layers-{link}", log=False)
         places = {
             b: {_place(label): between(n[label], n[WHOLE]) for label in STAGES[1:] if label in n}
             for b, n in found.items()
         }
         rows = list(dict.fromkeys(row for shown in places.values() for row in shown))
         xlabel = f"online time / whole layers of stage 4\n{link_name(link)}"
-        if not rows:
-            continue
-        paths += dots(rows, places, xlabel, out, f"q02-stages-{link}", mark=1.0)
+        paths += dots(rows, places, xlabel, out, f"q02-stages-{link}", mark=1.0) if rows else []
     return paths
 
 
@@ -127,13 +104,10 @@ def _place(label: str) -> str:
     return "stage 2, 1/4" if label == "4 layers" else label
 
 
-def measure(mode: Mode, repeat: int | None) -> list[Sample]:
-    """Every sample of the mode."""
-    return measure_blocks("q02", BLOCKS[mode], repeat)
-
-
-QUESTION = Question(name="q02", title=TITLE, script="q02_placement.py", measure=measure, answers=answers, draw=draw)
-main = question_group(QUESTION)
+QUESTION = Question(
+    script=__file__, measure=lambda mode, repeat: measure_blocks(BLOCKS[mode], repeat), answers=answers, draw=draw
+)
+main = QUESTION.commands()
 
 if __name__ == "__main__":
     main()

@@ -10,27 +10,19 @@ a point, the accuracy all of them reach, beside the network of the first curve. 
 cost.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from measuring import RESULTS
+from measuring.equal_accuracy import equally_accurate
+from measuring.plots import dots, link_name
+from measuring.question import Answer, Mode, Question, QuestionReport
+from measuring.side_by_side import Block, Sample, by_pair, measure_blocks
+from measuring.statistics import Interval, ratio_interval
 
-from parts.cost_plots import dots, link_name
-from parts.equal_accuracy import equally_accurate
-from parts.network_blocks import Block, by_pair, measure_blocks
-from parts.question_commands import RESULTS, Question, question_group
-
-from pi_system.measure.question import Answer, Mode, QuestionReport
-from pi_system.measure.side_by_side import Sample
-from pi_system.measure.statistics import Interval, ratio_interval
-
-TITLE = "Which architecture wins under which protocol and link?"
 BASE = "ResNet18, narrow"
 ACCURATE = "accurate: "
 """In front of the labels of the second part."""
-
-
 EQUAL_RELUS = {
     BASE: "resnet18:m=2/relus=16384",
     "ResNet18, masks": "resnet18:m=8/relus=16384",
@@ -60,23 +52,14 @@ BLOCKS: Mapping[Mode, Sequence[Block]] = {
 }
 
 
-def blocks(study: Sequence[Path]) -> dict[Mode, Sequence[Block]]:
-    """What is measured when ``study`` holds the file of the accuracy study, or nothing."""
-    if not study:
-        return dict(BLOCKS)
-    target, networks = equally_accurate(study)
+def accurate_block(study: Path) -> Block:
+    """What the file of the accuracy study adds."""
+    target, networks = equally_accurate([study])
     labels: dict[str, list[str]] = {}
     for label, name in networks.items():
         labels.setdefault(name, []).append(label)  # two curves may have come to the same network
-    accurate = Block(
-        networks={f"{ACCURATE}{' = '.join(found)} {100 * target:.1f} %": name for name, found in labels.items()},
-        links=("lan",),
-        repeat=5,
-    )
-    return {"quick": BLOCKS["quick"], "full": (*BLOCKS["full"], accurate)}
-
-
-# ---- answers, from the samples only
+    named = {f"{ACCURATE}{' = '.join(found)} {100 * target:.1f} %": name for name, found in labels.items()}
+    return Block(networks=named, links=("lan",), repeat=5)
 
 
 def parts(networks: Mapping[str, Sample]) -> list[dict[str, Sample]]:
@@ -97,52 +80,41 @@ def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
     found: list[Answer] = []
     for (backend, link), networks in by_pair(samples).items():
         for part in parts(networks):
-            base = next(iter(part))
-            places = ratios(part)
+            base, places = next(iter(part)), ratios(part)
             order = sorted([base, *places], key=lambda label: places[label].value if label in places else 1.0)
             for label, interval in places.items():
                 sample = part[label]
                 note = f"{sample['network']}, {sample['relus']:,} ReLUs in {sample['relu_layers']} layers, "
                 note += f"{sample['macs'] / 1e6:.0f} M MACs; place {1 + order.index(label)} of {len(order)}"
-                name = f"{backend}/{link}/{label} over {base}"
-                found.append(Answer.of(name, interval, "x", ratio=True, note=note))
+                found.append(Answer.times(f"{backend}/{link}/{label} over {base}", interval, note=note))
     return tuple(found)
-
-
-# ---- plots
 
 
 def draw(report: QuestionReport, out: Path) -> list[Path]:
     """A row a network, a plot a link; equal accuracy apart."""
-    table = by_pair(report.samples)
-    paths = []
+    table, paths = by_pair(report.samples), list[Path]()
     for link in dict.fromkeys(link for _, link in table):
         found = {backend: parts(networks) for (backend, where), networks in table.items() if where == link}
         for index, part in enumerate(next(iter(found.values()))):
-            accurate = next(iter(part)).startswith(ACCURATE)
+            base, *labels = (label.removeprefix(ACCURATE) for label in part)
             shown = {
-                backend: {_row(label): interval for label, interval in ratios(several[index]).items()}
+                backend: {label.removeprefix(ACCURATE): ratio for label, ratio in ratios(several[index]).items()}
                 for backend, several in found.items()
             }
-            xlabel = f"online time / {_row(next(iter(part)))}\n{link_name(link)}"
-            rows = [_row(label) for label in list(part)[1:]]
-            stem = f"q03-{'accuracy' if accurate else 'relus'}-{link}"
-            paths += dots(rows, shown, xlabel, out, stem, mark=1.0)
+            stem = f"q03-{'accuracy' if next(iter(part)).startswith(ACCURATE) else 'relus'}-{link}"
+            paths += dots(labels, shown, f"online time / {base}\n{link_name(link)}", out, stem, mark=1.0)
     return paths
-
-
-def _row(label: str) -> str:
-    return label.removeprefix(ACCURATE)
 
 
 def measure(mode: Mode, repeat: int | None) -> list[Sample]:
     """Every sample of the mode; the study is looked for now."""
     study = RESULTS / "study" / "study.json"
-    return measure_blocks("q03", blocks([study] if study.is_file() else [])[mode], repeat)
+    more = [accurate_block(study)] if mode == "full" and study.is_file() else []
+    return measure_blocks([*BLOCKS[mode], *more], repeat)
 
 
-QUESTION = Question(name="q03", title=TITLE, script="q03_architectures.py", measure=measure, answers=answers, draw=draw)
-main = question_group(QUESTION)
+QUESTION = Question(script=__file__, measure=measure, answers=answers, draw=draw)
+main = QUESTION.commands()
 
 if __name__ == "__main__":
     main()

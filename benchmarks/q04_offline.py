@@ -4,42 +4,34 @@
     python benchmarks/q04_offline.py plot benchmarks/results/quick/q04.json --out docs/img
 
 Cost of one inference: time, bytes on each of the three connections, bytes once a model, bytes kept on disk by each
-party; backends take turns within each repetition. Then the arrival-rate experiment (q04_experiment.py): the largest
-rate of Poisson arrivals at which 95 % of the requests are answered within the bound while clients prepare in the
-background, and beside it the rate that the online times of the same clients alone would promise.
+party; backends take turns within each repetition. Then the arrival-rate experiment (measuring/experiment.py): the
+largest rate of Poisson arrivals at which 95 % of the requests are answered within the bound while clients prepare in
+the background, and beside it the rate that the online times of the same clients alone would promise.
 """
 
-import statistics
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from measuring.arrivals import latencies_s, percentile, promised_rate, sustainable_rate
+from measuring.documents import default_cache, say
+from measuring.experiment import Plan, find_rates, fleet, online_only
+from measuring.networks import cached_artifact
+from measuring.plots import COLOURS, around, figure, plain_ticks, save
+from measuring.processes import Place, start_dealer
+from measuring.question import Answer, Mode, Question, QuestionReport, Sample
+from measuring.sessions import Network, Session, session
+from measuring.statistics import Interval, median_interval, ratio_interval
 
-import click
-from parts.measured_sessions import Sessions, sessions
-from parts.q04_arrivals import promised_rate, sustainable_rate
-from parts.q04_experiment import Plan, find_rates, fleet, latencies_s, online_only
-from parts.q04_plots import draw
-from parts.question_commands import Question, question_group
-from platformdirs import user_cache_path
-
-from pi_system.artifact.model import Artifact
-from pi_system.artifact.store import load
-from pi_system.export.random import random_pictures
-from pi_system.measure import start_dealer
-from pi_system.measure.question import Answer, Mode
-from pi_system.measure.random_artifacts import SEED, cached_artifact
-from pi_system.measure.reference import Reference
-from pi_system.measure.runs import counts
-from pi_system.measure.statistics import Interval, median_interval, ratio_interval
-
-TITLE = "What does the offline phase cost, and what request rate can be sustained when it is counted?"
-CONNECTIONS = ("peer", "client_dealer", "server_dealer")
+CONNECTIONS = {
+    "peer": ("client - server", "#0072b2", ""),
+    "client_dealer": ("client - dealer", "#e69f00", "//"),
+    "server_dealer": ("server - dealer", "#56b4e9", ".."),
+}
+"""How each is drawn."""
 WARMUP = 1
 
 
@@ -84,101 +76,57 @@ FULL = replace(
 CHOICES: dict[Mode, Choice] = {"quick": QUICK, "full": FULL}
 
 
-# ---- cost of one inference
-
-
-class _Costs:
-    """One backend's samples, the warm-up apart."""
-
-    def __init__(self, running: Sessions):
-        self.running, self.offline, self.online = running, list[dict[str, Any]](), list[float]()
-        self.stored: list[dict[str, int]] = []
-        self.error = 0.0
-
-    def call(self, index: int, reference: Reference) -> None:
-        """Prepare one inference and use it."""
-        client, before = self.running.clients[0], self.running.stored()
-        cost = client.prepare(1)
-        after = self.running.stored()
-        by_connection = {name: int(getattr(cost, f"{name}_bytes")) for name in CONNECTIONS}
-        self.offline.append({"ms": cost.offline_ms, **by_connection})
-        self.stored.append({"server": after.server - before.server, "client": after.client - before.client})
-        inference = client.infer(index, 1)
-        self.online.append(inference.cost.online_ms)
-        self.error = max(self.error, reference.error(index, inference.logits).absolute)
-
-    def sample(self, network: dict[str, Any], link: str) -> dict[str, Any]:
-        """What was measured."""
-        first, last = self.offline[0], self.offline[-1]
-        return {
-            "kind": "offline",
-            **network,
-            "backend": self.running.backend,
-            "link": link,
-            "online_ms": self.online[WARMUP:],
-            "offline_ms": [cost["ms"] for cost in self.offline[WARMUP:]],
-            "first_offline_ms": first["ms"],
-            "bytes": {name: last[name] for name in CONNECTIONS},
-            "bytes_samples": [{name: cost[name] for name in CONNECTIONS} for cost in self.offline[WARMUP:]],
-            "setup_bytes": {name: max(0, first[name] - last[name]) for name in CONNECTIONS},
-            "stored_bytes": self.stored[-1],
-            "max_abs_error": self.error,
-        }
-
-
-def offline_samples(artifact: Artifact, path: Path, choice: Choice, link: str) -> list[dict[str, Any]]:
+def offline_samples(path: Path, choice: Choice, link: str) -> list[Sample]:
     """Every backend over one link, in turn within each repetition; one sample a backend."""
-    pictures = _pictures(artifact, WARMUP + choice.repeat)
-    reference, network = Reference(artifact, pictures), counts(artifact).model_dump()
     with tempfile.TemporaryDirectory(prefix="pi-q04-") as name, ExitStack() as stack:
-        folder = Path(name)
+        folder, place = Path(name), Place(name=link, link=link)
+        network = Network(path, WARMUP + choice.repeat, folder)
         dealer = stack.enter_context(start_dealer(folder)).address
-        costs = [
-            _Costs(
-                stack.enter_context(
-                    sessions(artifact, path, pictures, backend=b, dealer=dealer, folder=folder, link=link)
-                )
-            )
-            for b in choice.backends
+        running = [
+            stack.enter_context(session(network, backend, dealer, folder / backend, place=place))
+            for backend in choice.backends
         ]
         for index in range(WARMUP + choice.repeat):
-            for cost in costs:
-                cost.call(index, reference)
-                _say(f"{link} {cost.running.backend}: offline {cost.offline[-1]['ms']:.0f} ms")
-        return [cost.sample(network, link) for cost in costs]
+            for one in running:
+                one.call(index)
+                say(f"q04 {link} {one.backend}: offline {one.offline[-1].offline_ms:.0f} ms")
+        return [_cost_sample(one) for one in running]
 
 
-def arrival_samples(artifact: Artifact, path: Path, backend: str, plan: Plan) -> list[dict[str, Any]]:
+def _cost_sample(found: Session) -> Sample:
+    moved = [{name: int(getattr(cost, f"{name}_bytes")) for name in CONNECTIONS} for cost in found.offline]
+    return {
+        "kind": "offline",
+        **found.network.counts.model_dump(),
+        "backend": found.backend,
+        "link": found.place.link,
+        "online_ms": [cost.online_ms for cost in found.online[WARMUP:]],
+        "offline_ms": [cost.offline_ms for cost in found.offline[WARMUP:]],
+        "first_offline_ms": found.offline[0].offline_ms,
+        "bytes": moved[-1],
+        "bytes_samples": moved[WARMUP:],
+        "setup_bytes": {name: max(0, moved[0][name] - moved[-1][name]) for name in CONNECTIONS},
+        "stored_bytes": found.stored[-1].model_dump(),
+        "max_abs_error": found.worst.absolute,
+    }
+
+
+def arrival_samples(path: Path, backend: str, plan: Plan) -> list[Sample]:
     """Online times without offline work, then rates around saturation, first the one that both phases in turn allow."""
-    pictures = _pictures(artifact, 16)
     with (
         tempfile.TemporaryDirectory(prefix="pi-q04-") as name,
-        fleet(artifact, path, pictures, backend, plan.clients, Path(name)) as running,
+        fleet(Network(path, 16, Path(name)), backend, plan.clients) as running,
     ):
         online = online_only(running, plan)
-        both_ms = statistics.median(online["offline_ms"]) + statistics.median(online["service_ms"])
+        both_ms = median(online["offline_ms"]) + median(online["service_ms"])
         found = find_rates(running, plan, 1000 / both_ms)
     for sample in found:
-        _say(
-            f"{backend} {sample['rate_per_s']:.2f}/s: {sample['served']} served, {sample['late']} late, "
-            f"{sample['refused']} refused, {sample['unfinished']} unfinished, queue up to {sample['queue_max']}"
-        )
+        states = ", ".join(f"{sample[state]} {state}" for state in ("served", "late", "refused", "unfinished"))
+        say(f"q04 {backend} {sample['rate_per_s']:.2f}/s: {states}, queue up to {sample['queue_max']}")
     return [online, *found]
 
 
-def _pictures(artifact: Artifact, count: int) -> Any:
-    preprocess = artifact.public.preprocess
-    return random_pictures((preprocess.channels, preprocess.height, preprocess.width), count, SEED)
-
-
-def _say(text: str) -> None:
-    click.echo(f"q04 {text}", err=True)
-
-
-# ---- answers, from the samples only
-
-
-def answers(samples: Sequence[dict[str, Any]]) -> tuple[Answer, ...]:
+def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
     """Everything the report states."""
     offline = [sample for sample in samples if sample["kind"] == "offline"]
     found = [answer for sample in offline for answer in _cost_answers(sample)]
@@ -186,29 +134,25 @@ def answers(samples: Sequence[dict[str, Any]]) -> tuple[Answer, ...]:
         base = next(s for s in offline if s["link"] == sample["link"])
         if sample is not base:
             name = f"{sample['backend']}/{sample['link']}/offline_ms_over_{base['backend']}"
-            interval = ratio_interval(sample["offline_ms"], base["offline_ms"])
-            found.append(Answer.of(name, interval, "x", ratio=True))
+            found.append(Answer.times(name, ratio_interval(sample["offline_ms"], base["offline_ms"])))
     for backend in dict.fromkeys(s["backend"] for s in samples if s["kind"] == "arrivals"):
         found += _rate_answers(backend, [s for s in samples if s["backend"] == backend])
     return tuple(found)
 
 
-def _cost_answers(sample: dict[str, Any]) -> list[Answer]:
+def _cost_answers(sample: Sample) -> list[Answer]:
     name = f"{sample['backend']}/{sample['link']}"
     held = "kept in memory, none on disk" if not any(sample["stored_bytes"].values()) else ""
     found = [
         Answer.of(f"{name}/offline_ms", median_interval(sample["offline_ms"]), "ms"),
         Answer.of(f"{name}/online_ms", median_interval(sample["online_ms"]), "ms"),
-        Answer.of(
-            f"{name}/offline_over_online", ratio_interval(sample["offline_ms"], sample["online_ms"]), "x", ratio=True
-        ),
+        Answer.times(f"{name}/offline_over_online", ratio_interval(sample["offline_ms"], sample["online_ms"])),
     ]
     if sample["link"] != "loopback":
         return found  # bytes are the same over every link
-    total = sum(sample["bytes"].values())
+    total, setup = sum(sample["bytes"].values()), sum(sample["setup_bytes"].values())
     found.append(Answer.exact(f"{name}/offline_bytes", total, "bytes"))
     found += [Answer.exact(f"{name}/{key}_bytes", value, "bytes") for key, value in sample["bytes"].items()]
-    setup = sum(sample["setup_bytes"].values())
     found.append(Answer.exact(f"{name}/setup_bytes", setup, "bytes", note="once a model and client"))
     for party, size in sample["stored_bytes"].items():
         found.append(Answer.exact(f"{name}/stored_{party}_bytes", size, "bytes", note=held))
@@ -217,7 +161,7 @@ def _cost_answers(sample: dict[str, Any]) -> list[Answer]:
     return found
 
 
-def _rate_answers(backend: str, samples: Sequence[dict[str, Any]]) -> list[Answer]:
+def _rate_answers(backend: str, samples: Sequence[Sample]) -> list[Answer]:
     arrivals = [sample for sample in samples if sample["kind"] == "arrivals"]
     online = next(sample for sample in samples if sample["kind"] == "online_only")
     trials: dict[float, list[list[float]]] = {}
@@ -228,45 +172,81 @@ def _rate_answers(backend: str, samples: Sequence[dict[str, Any]]) -> list[Answe
     service_s = [ms / 1000 for ms in online["service_ms"]]
     promised = promised_rate(service_s, online["clients"], bound_s, duration_s=30.0)
     within = f"95 % within {arrivals[0]['bound_ms']:.0f} ms, {online['clients']} clients"
+    note = within if saturated else f"{within}; lower limit: saturation was not reached"
     found = [
-        Answer.of(
-            f"{backend}/sustainable_per_s",
-            rate,
-            "1/s",
-            note=within if saturated else f"{within}; lower limit: saturation was not reached",
-        ),
+        Answer.of(f"{backend}/sustainable_per_s", rate, "1/s", note=note),
         Answer.of(f"{backend}/promised_per_s", promised, "1/s", note=f"{within}, material costing nothing"),
     ]
     if rate.low > 0:
         ratio = Interval(promised.value / rate.value, promised.low / rate.high, promised.high / rate.low)
-        found.append(Answer.of(f"{backend}/promised_over_sustainable", ratio, "x", ratio=True))
+        found.append(Answer.times(f"{backend}/promised_over_sustainable", ratio))
     return found
 
 
-# ---- commands
+def draw(report: QuestionReport, out: Path) -> list[Path]:
+    """What an inference costs offline, and latency against the rate of arrivals."""
+    offline = [s for s in report.samples if s["kind"] == "offline" and s["link"] == "loopback"]
+    arrivals = [s for s in report.samples if s["kind"] == "arrivals"]
+    return [*_draw_cost(offline, out), *(_draw_arrivals(report, arrivals, out) if arrivals else [])]
 
 
-def measure(mode: Mode, repeat: int | None) -> list[dict[str, Any]]:
+def _draw_cost(samples: list[Sample], out: Path) -> list[Path]:
+    drawn, (time, size) = figure(2)
+    places = range(len(samples))
+    for place, sample in zip(places, samples, strict=True):
+        found = median_interval(sample["offline_ms"])
+        time.bar(place, found.value, yerr=around([found]), color=COLOURS[sample["backend"]][0])
+        time.text(place, found.high, f" {found.value:.0f}", ha="center", va="bottom")
+    bottoms = [0.0] * len(samples)
+    for key, (label, colour, hatch) in CONNECTIONS.items():
+        heights = [sample["bytes"][key] / 1e6 for sample in samples]
+        size.bar(places, heights, bottom=bottoms, label=label, color=colour, hatch=hatch, edgecolor="white")
+        bottoms = [below + height for below, height in zip(bottoms, heights, strict=True)]
+    size.legend()
+    for axes, label in ((time, "offline ms an inference"), (size, "offline MB an inference")):
+        axes.set_xticks(places, [sample["backend"] for sample in samples])
+        axes.margins(y=0.15)
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel(label)
+    return save(drawn, out, "q04-offline")
+
+
+def _draw_arrivals(report: QuestionReport, samples: list[Sample], out: Path) -> list[Path]:
+    drawn, (axes,) = figure()
+    bound_ms = samples[0]["bound_ms"]
+    ceiling = 20 * bound_ms
+    for backend in dict.fromkeys(sample["backend"] for sample in samples):
+        colour, marker = COLOURS[backend]
+        rates: dict[float, list[float]] = {}
+        for sample in samples:
+            if sample["backend"] == backend:
+                rates.setdefault(sample["rate_per_s"], []).extend(latencies_s(sample))
+        points = [(rate, min(1000 * percentile(rates[rate]), ceiling)) for rate in sorted(rates)]
+        axes.plot(*zip(*points, strict=True), color=colour, marker=marker, label=backend)
+        promised = report.answer(f"{backend}/promised_per_s")
+        if promised is not None:
+            axes.axvline(promised.value, color=colour, linestyle=":", linewidth=1.5)
+    axes.axhline(bound_ms, color="black", linewidth=1)
+    axes.set(yscale="log", ylim=(bound_ms / 20, 1.2 * ceiling), ylabel="95th percentile of latency, ms")
+    plain_ticks(axes.yaxis)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("arrivals a second (dotted: promised by online time)")
+    axes.legend()
+    return save(drawn, out, "q04-arrivals")
+
+
+def measure(mode: Mode, repeat: int | None) -> list[Sample]:
     """Every sample of the mode."""
     choice = CHOICES[mode] if repeat is None else replace(CHOICES[mode], repeat=repeat)
-    cache, samples = user_cache_path("pi-system") / "artifacts", list[dict[str, Any]]()
-    path, served = cached_artifact(choice.network, cache), cached_artifact(choice.served, cache)
-    for link in choice.links:
-        samples += offline_samples(load(path), path, choice, link)
+    path, served = (cached_artifact(name, default_cache()) for name in (choice.network, choice.served))
+    samples = [sample for link in choice.links for sample in offline_samples(path, choice, link)]
     for backend in choice.arrivals:
-        samples += arrival_samples(load(served), served, backend, choice.plan)
+        samples += arrival_samples(served, backend, choice.plan)
     return samples
 
 
-QUESTION = Question(
-    name="q04",
-    title=TITLE,
-    script="q04_offline.py",
-    measure=measure,
-    answers=answers,
-    draw=draw,
-)
-main = question_group(QUESTION)
+QUESTION = Question(script=__file__, measure=measure, answers=answers, draw=draw)
+main = QUESTION.commands()
 
 if __name__ == "__main__":
     main()

@@ -9,38 +9,32 @@ network on larger and larger pictures. In every repetition each batch and each n
 backend within it.
 """
 
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from measuring.documents import default_cache, say
+from measuring.latency import run_all
+from measuring.memory import peak_memory_bytes
+from measuring.networks import cached_artifact, counts
+from measuring.plots import COLOURS, figure, line, plain_ticks, save, ticks_at
+from measuring.processes import descendants, start_dealer, start_server
+from measuring.question import Answer, Mode, Question, QuestionReport, Sample
+from measuring.reference import NO_ERROR
+from measuring.schema import PartyBytes
+from measuring.sessions import Network, Session, open_session, session
+from measuring.statistics import Interval, median_interval, ratio_interval
 
-import click
-from parts.measured_sessions import Sessions, sessions
-from parts.q05_plots import draw
-from parts.question_commands import Question, question_group
-from platformdirs import user_cache_path
-
-from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
-from pi_system.export.random import random_pictures
-from pi_system.measure import MeasuredClient, start_dealer
-from pi_system.measure.memory import descendants, peak_memory_bytes
-from pi_system.measure.question import Answer, Mode
-from pi_system.measure.random_artifacts import SEED, cached_artifact
-from pi_system.measure.reference import Reference
-from pi_system.measure.runs import counts, run_all
-from pi_system.measure.statistics import median_interval, ratio_interval
 
-TITLE = "How do time, bytes and memory scale with the batch, with clients at once, and with the image size?"
-Sample = dict[str, Any]
+PICTURES = 8
+"""Of each client, in turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +52,10 @@ class Choice:
         repeat: repetitions counted.
     """
 
-    network: str
+    network: str = "resnet18:m=2,size=16"
     backends: tuple[str, ...]
     batches: tuple[int, ...]
-    clients: tuple[int, ...]
+    clients: tuple[int, ...] = (1, 2, 4, 8)
     calls: int
     sized: str
     sizes: tuple[int, ...]
@@ -70,20 +64,16 @@ class Choice:
 
 CHOICES: dict[Mode, Choice] = {
     "quick": Choice(
-        network="resnet18:m=2,size=16",
         backends=("fss",),
         batches=(1, 4, 16, 64),
-        clients=(1, 2, 4, 8),
         calls=4,
         sized="resnet18:m=1,classes=10",
         sizes=(32, 96, 224),
         repeat=2,
     ),
     "full": Choice(
-        network="resnet18:m=2,size=16",
         backends=("fss", "gmw"),
         batches=(1, 2, 4, 8, 16, 32, 64),
-        clients=(1, 2, 4, 8),
         calls=5,
         sized="resnet18:m=2,classes=10",
         sizes=(32, 64, 112, 224),
@@ -92,166 +82,130 @@ CHOICES: dict[Mode, Choice] = {
 }
 
 
-# ---- batch
-
-
-class _Calls:
-    """Calls of one backend and one batch size."""
-
-    def __init__(self, running: Sessions, batch: int):
-        self.running, self.batch = running, batch
-        self.online_ms, self.offline_ms = list[float](), list[float]()
-        self.fields: Sample = {}
-
-    def call(self, reference: Reference) -> None:
-        """Prepare and run one batch. Memory is taken at the first call: batches ascend, so the peak is this one's."""
-        client = self.running.clients[0]
-        self.offline_ms.append(client.prepare(self.batch).offline_ms)
-        inference = client.infer(0, self.batch)
-        cost, error = inference.cost, reference.error(0, inference.logits).absolute
-        self.online_ms.append(cost.online_ms)
-        self.fields.setdefault("peak_memory_bytes", self.running.peak().model_dump())
-        self.fields |= {
-            "online_rounds": cost.rounds,
-            "online_bytes": {
-                "client_to_server": cost.client_to_server_bytes,
-                "server_to_client": cost.server_to_client_bytes,
-            },
-            "max_abs_error": max(error, self.fields.get("max_abs_error", 0.0)),
-        }
-
-
-def batch_samples(artifact: Artifact, path: Path, choice: Choice) -> list[Sample]:
-    """A sample for every backend and batch."""
-    pictures = _pictures(artifact, choice.batches[-1])
-    reference = Reference(artifact, pictures)
+def batch_samples(path: Path, choice: Choice) -> list[Sample]:
+    """A sample for every backend and batch. Memory is taken at the first call: batches ascend, so the peak is its."""
     with tempfile.TemporaryDirectory(prefix="pi-q05-") as name, ExitStack() as stack:
         folder = Path(name)
+        network = Network(path, choice.batches[-1], folder)
         dealer = stack.enter_context(start_dealer(folder)).address
-        running = [
-            stack.enter_context(sessions(artifact, path, pictures, backend=b, dealer=dealer, folder=folder))
-            for b in choice.backends
-        ]
+        running = [stack.enter_context(session(network, b, dealer, folder / b)) for b in choice.backends]
         for one in running:
-            _Calls(one, 1).call(reference)  # what is made once a model, and warm caches
-        cells = [_Calls(one, batch) for batch in choice.batches for one in running]
+            one.call(0)  # what is made once a model, and warm caches
+        cells = [
+            (batch, replace(one, online=[], offline=[], stored=[], worst=NO_ERROR))
+            for batch in choice.batches
+            for one in running
+        ]
+        peaks: list[PartyBytes] = []
         for repetition in range(choice.repeat):
-            for cell in cells:
-                cell.call(reference)
-                _say(f"batch {cell.batch} {cell.running.backend} {repetition}: {cell.online_ms[-1]:.0f} ms")
-    return [
-        {
-            "kind": "batch",
-            **counts(artifact).model_dump(),
-            "backend": cell.running.backend,
-            "link": "loopback",
-            "batch": cell.batch,
-            "online_ms": cell.online_ms,
-            "offline_ms": cell.offline_ms,
-            **cell.fields,
-        }
-        for cell in cells
-    ]
+            for batch, cell in cells:
+                online_ms = cell.call(0, batch).cost.online_ms
+                peaks += [cell.peak()] if repetition == 0 else []
+                say(f"q05 batch {batch} {cell.backend} {repetition}: {online_ms:.0f} ms")
+    return [_batch_sample(batch, cell, peak) for (batch, cell), peak in zip(cells, peaks, strict=True)]
 
 
-# ---- clients at once
-
-
-def client_samples(artifact: Artifact, path: Path, backend: str, choice: Choice) -> list[Sample]:
-    """A sample for every number of clients at once."""
-    pictures = _pictures(artifact, 8)
-    reference = Reference(artifact, pictures)
-    found: dict[int, Sample] = {
-        count: {"throughput_per_s": [], "online_ms": [], "max_abs_error": 0.0} for count in choice.clients
+def _batch_sample(batch: int, cell: Session, peak: PartyBytes) -> Sample:
+    last = cell.online[-1]
+    return {
+        "kind": "batch",
+        **cell.network.counts.model_dump(),
+        "backend": cell.backend,
+        "link": "loopback",
+        "batch": batch,
+        "online_ms": [cost.online_ms for cost in cell.online],
+        "offline_ms": [cost.offline_ms for cost in cell.offline],
+        "peak_memory_bytes": peak.model_dump(),
+        "online_rounds": last.rounds,
+        "online_bytes": {
+            "client_to_server": last.client_to_server_bytes,
+            "server_to_client": last.server_to_client_bytes,
+        },
+        "max_abs_error": cell.worst.absolute,
     }
-    with (
-        tempfile.TemporaryDirectory(prefix="pi-q05-") as name,
-        start_dealer(Path(name)) as dealer,
-        sessions(
-            artifact,
-            path,
-            pictures,
-            backend=backend,
-            dealer=dealer.address,
-            folder=Path(name),
-            clients=choice.clients[-1],
-        ) as running,
-    ):
-        for client in running.clients:
-            client.prepare(1)
-            client.infer(0, 1)
+
+
+def client_samples(path: Path, backend: str, choice: Choice) -> list[Sample]:
+    """A sample for every number of clients at once."""
+    throughputs: dict[int, list[float]] = {count: [] for count in choice.clients}
+    online_ms: dict[int, list[float]] = {count: [] for count in choice.clients}
+    with tempfile.TemporaryDirectory(prefix="pi-q05-") as name, ExitStack() as stack:
+        network = Network(path, PICTURES, Path(name))
+        running = open_clients(stack, network, backend, choice.clients[-1], Path(name))
+        for one in running:
+            one.call(0)
         for repetition in range(choice.repeat):
-            for count, sample in found.items():
-                throughput, online_ms, error = at_once(running.clients[:count], choice.calls, reference)
-                sample["throughput_per_s"].append(throughput)
-                sample["online_ms"] += online_ms
-                sample["max_abs_error"] = max(error, sample["max_abs_error"])
-                _say(f"{count} clients {backend} {repetition}: {throughput:.2f}/s")
-        memory = sum(map(peak_memory_bytes, descendants(running.server.pid)))
-    about = {"kind": "clients", **counts(artifact).model_dump(), "backend": backend, "link": "loopback", "batch": 1}
+            for count in choice.clients:
+                throughput, found_ms = at_once(running[:count], choice.calls)
+                throughputs[count].append(throughput)
+                online_ms[count] += found_ms
+                say(f"q05 {count} clients {backend} {repetition}: {throughput:.2f}/s")
+        memory = sum(map(peak_memory_bytes, descendants(running[0].server.pid)))
+    about = {"kind": "clients", **network.counts.model_dump(), "backend": backend, "link": "loopback", "batch": 1}
     return [
         {
             **about,
-            "clients": n,
+            "clients": count,
             "calls": choice.calls,
             "server_memory_bytes": memory,
             "server_sessions": choice.clients[-1],
-            **sample,
+            "throughput_per_s": throughputs[count],
+            "online_ms": online_ms[count],
+            "max_abs_error": max(one.worst.absolute for one in running[:count]),
         }
-        for n, sample in found.items()
+        for count in choice.clients
     ]
 
 
-def at_once(clients: Sequence[MeasuredClient], calls: int, reference: Reference) -> tuple[float, list[float], float]:
-    """All clients begin together: inferences a second until the last is done, each one's online ms, largest error."""
-    ends, online_ms, errors = list[float](), list[float](), list[float]()
-    lock, barrier = threading.Lock(), threading.Barrier(len(clients) + 1)
+def open_clients(stack: ExitStack, network: Network, backend: str, count: int, folder: Path) -> list[Session]:
+    """So many sessions with one server, opened at once."""
+    dealer = stack.enter_context(start_dealer(folder)).address
+    server = stack.enter_context(start_server(network.path, dealer, folder, backends=(backend,), max_sessions=count))
+    names = [f"client-{index}" for index in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        opened = pool.map(lambda name: open_session(stack, network, backend, server, dealer, name=name), names)
+        return list(opened)
 
-    def work(client: MeasuredClient) -> None:
+
+def at_once(sessions: Sequence[Session], calls: int) -> tuple[float, list[float]]:
+    """All clients begin together: inferences a second until the last is done, and each one's online ms."""
+    ends, barrier = list[float](), threading.Barrier(len(sessions) + 1)
+
+    def work(session: Session) -> list[float]:
         try:
-            client.prepare(calls)
+            session.prepare(calls)
         except BaseException:
             barrier.abort()
             raise
         barrier.wait()
-        for index in range(calls):
-            inference = client.infer(index % 8, 1)
-            with lock:
-                online_ms.append(inference.cost.online_ms)
-                errors.append(reference.error(index % 8, inference.logits).absolute)
-        with lock:
-            ends.append(time.perf_counter())
+        found = [session.infer(index % PICTURES).cost.online_ms for index in range(calls)]
+        ends.append(time.perf_counter())
+        return found
 
-    with ThreadPoolExecutor(len(clients)) as pool:
-        work_done = [pool.submit(work, client) for client in clients]
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        started = [pool.submit(work, session) for session in sessions]
         try:
             barrier.wait()
             start_s = time.perf_counter()
         except threading.BrokenBarrierError:
             start_s = 0.0  # the failed client's error follows
-        for done in work_done:
+        for done in started:
             if (error := done.exception()) is not None and not isinstance(error, threading.BrokenBarrierError):
                 raise error
-    return len(clients) * calls / (max(ends) - start_s), online_ms, max(errors)
-
-
-# ---- image size
+    online_ms = [ms for done in started for ms in done.result()]
+    return len(online_ms) / (max(ends) - start_s), online_ms
 
 
 def size_samples(choice: Choice) -> list[Sample]:
     """A sample for every backend and size."""
-    paths = {size: _artifact(f"{choice.sized},size={size}") for size in choice.sizes}
     found = []
-    for size, path in paths.items():
-        artifact = load(path)
-        for result in run_all({path: artifact}, choice.backends, ("loopback",), choice.repeat, 1):
-            fields = result.model_dump()
-            fields["online_ms"], fields["offline_ms"] = fields["online_ms"]["samples"], fields["offline_ms_samples"]
-            found.append({"kind": "size", "size": size, **counts(artifact).model_dump(), **fields})
+    for size in choice.sizes:
+        path = cached_artifact(f"{choice.sized},size={size}", default_cache())
+        about = {"kind": "size", "size": size, **counts(load(path)).model_dump()}
+        for result in run_all([path], choice.backends, ("loopback",), choice.repeat, 1):
+            samples = {"online_ms": list(result.online_ms.samples), "offline_ms": list(result.offline_ms_samples)}
+            found.append({**about, **result.model_dump(), **samples})
     return found
-
-
-# ---- answers, from the samples only
 
 
 def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
@@ -266,7 +220,7 @@ def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
         base = next(s for s in sized if s["size"] == sample["size"])
         if sample is not base:
             name = f"{sample['backend']}/size={sample['size']}/online_ms_over_{base['backend']}"
-            found.append(Answer.of(name, ratio_interval(sample["online_ms"], base["online_ms"]), "x", ratio=True))
+            found.append(Answer.times(name, ratio_interval(sample["online_ms"], base["online_ms"])))
     return tuple(found)
 
 
@@ -283,7 +237,7 @@ def _batch_answers(backend: str, samples: list[Sample]) -> list[Answer]:
         ]
         if sample is not one:
             ratio = ratio_interval(a_picture, [ms / one["batch"] for ms in one["online_ms"]])
-            found.append(Answer.of(f"{name}/ms_per_picture_over_batch_{one['batch']}", ratio, "x", ratio=True))
+            found.append(Answer.times(f"{name}/ms_per_picture_over_batch_{one['batch']}", ratio))
     return found
 
 
@@ -295,7 +249,7 @@ def _client_answers(backend: str, samples: list[Sample]) -> list[Answer]:
         found.append(Answer.of(f"{name}/online_ms", median_interval(sample["online_ms"]), "ms"))
         if sample is not one:
             ratio = ratio_interval(sample["throughput_per_s"], one["throughput_per_s"])
-            found.append(Answer.of(f"{name}/throughput_over_{one['clients']}", ratio, "x", ratio=True))
+            found.append(Answer.times(f"{name}/throughput_over_{one['clients']}", ratio))
     return found
 
 
@@ -319,43 +273,83 @@ def _memory(name: str, sample: Sample) -> list[Answer]:
     return [Answer.exact(f"{name}/{party}_memory_bytes", peak[party], "bytes", note=note) for party in peak]
 
 
-# ---- commands
+def draw(report: QuestionReport, out: Path) -> list[Path]:
+    """Batch, clients and size, a figure each: time above, memory or throughput with it."""
+    paths = []
+    for kind, x, xlabel, ylabel, value in (
+        ("batch", "batch", "pictures a call", "online ms a picture", _ms_a_picture),
+        ("clients", "clients", "clients at once", "online ms", _online_ms),
+        ("size", "size", "height and width, pixels", "online ms", _online_ms),
+    ):
+        samples = [sample for sample in report.samples if sample["kind"] == kind]
+        drawn, panels = figure(2)
+        time_panel, other = panels[::-1] if kind == "clients" else panels
+        _lines(time_panel, samples, x, value, ylabel)
+        if kind == "clients":
+            _lines(other, samples, x, _throughput, "inferences a second, online")
+        else:
+            _memory_lines(other, samples, x)
+        if kind == "size":
+            time_panel.set_yscale("log")
+            plain_ticks(time_panel.yaxis)
+        elif kind == "clients":
+            time_panel.set_ylim(bottom=0)
+            other.set_ylim(bottom=0)
+        for axes in panels:
+            ticks_at(axes, sorted({sample[x] for sample in samples}), xlabel, value="log", base=2)
+        paths += save(drawn, out, f"q05-{kind}")
+    return paths
+
+
+def _ms_a_picture(sample: Sample) -> Interval:
+    return median_interval([ms / sample["batch"] for ms in sample["online_ms"]])
+
+
+def _online_ms(sample: Sample) -> Interval:
+    return median_interval(sample["online_ms"])
+
+
+def _throughput(sample: Sample) -> Interval:
+    return median_interval(sample["throughput_per_s"])
+
+
+def _of_each(samples: Sequence[Sample]) -> list[tuple[str, list[Sample]]]:
+    names = dict.fromkeys(sample["backend"] for sample in samples)
+    return [(name, [sample for sample in samples if sample["backend"] == name]) for name in names]
+
+
+def _lines(axes: Any, samples: Sequence[Sample], x: str, value: Callable[[Sample], Interval], label: str) -> None:
+    for backend, mine in _of_each(samples):
+        line(axes, [sample[x] for sample in mine], [value(sample) for sample in mine], backend)
+    axes.set_ylabel(label)
+    axes.legend()
+
+
+def _memory_lines(axes: Any, samples: Sequence[Sample], x: str) -> None:
+    for backend, mine in _of_each(samples):
+        colour, marker = COLOURS[backend]
+        for party, style in (("server", "-"), ("client", "--")):
+            values = [sample["peak_memory_bytes"][party] / 1e6 for sample in mine]
+            label = f"{backend}, {party}"
+            axes.plot([s[x] for s in mine], values, color=colour, marker=marker, linestyle=style, label=label)
+    axes.set_ylabel("peak memory, MB")
+    axes.margins(y=0.15)
+    axes.set_ylim(bottom=0)
+    axes.legend()
 
 
 def measure(mode: Mode, repeat: int | None) -> list[Sample]:
     """Every sample of the mode."""
     choice = CHOICES[mode] if repeat is None else replace(CHOICES[mode], repeat=repeat)
-    path = _artifact(choice.network)
-    artifact = load(path)
-    samples = batch_samples(artifact, path, choice)
+    path = cached_artifact(choice.network, default_cache())
+    samples = batch_samples(path, choice)
     for backend in choice.backends:
-        samples += client_samples(artifact, path, backend, choice)
-    samples += size_samples(choice)
-    return samples
+        samples += client_samples(path, backend, choice)
+    return samples + size_samples(choice)
 
 
-def _artifact(name: str) -> Path:
-    return cached_artifact(name, user_cache_path("pi-system") / "artifacts")
-
-
-def _pictures(artifact: Artifact, count: int) -> Any:
-    preprocess = artifact.public.preprocess
-    return random_pictures((preprocess.channels, preprocess.height, preprocess.width), count, SEED)
-
-
-def _say(text: str) -> None:
-    click.echo(f"q05 {text}", err=True)
-
-
-QUESTION = Question(
-    name="q05",
-    title=TITLE,
-    script="q05_scaling.py",
-    measure=measure,
-    answers=answers,
-    draw=draw,
-)
-main = question_group(QUESTION)
+QUESTION = Question(script=__file__, measure=measure, answers=answers, draw=draw)
+main = QUESTION.commands()
 
 if __name__ == "__main__":
     main()

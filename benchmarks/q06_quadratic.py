@@ -4,33 +4,22 @@
     python benchmarks/q06_quadratic.py plot benchmarks/results/quick/q06.json --out docs/img
 
 The same network of random weights with every ReLU, and with the square activation at every one of those positions,
-in turn within every repetition, so that their ratio holds. Whether a network with
-squares can be trained to the same accuracy is another question.
+in turn within every repetition, so that their ratio holds. Whether a network with squares can be trained to the same
+accuracy is another question.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from parts.cost_plots import dots, link_name
-from parts.network_blocks import Block, by_pair, measure_blocks, online_bytes
-from parts.question_commands import Question, question_group
-
-from pi_system.measure.question import Answer, Mode, QuestionReport
-from pi_system.measure.side_by_side import Sample
-from pi_system.measure.statistics import Interval, ratio_interval
-
-TITLE = "What does a square in the place of a ReLU save, under each protocol?"
+from measuring.plots import dots, link_name
+from measuring.question import Answer, Mode, Question, QuestionReport
+from measuring.side_by_side import Block, Sample, by_pair, measure_blocks, online_bytes
+from measuring.statistics import Interval, ratio_interval
 
 
-def pairs(*networks: str) -> dict[str, str]:
-    """Every network with ReLUs and with squares."""
-    found: dict[str, str] = {}
-    for name in networks:
-        found |= {f"{name} relu": name, f"{name} square": f"{name}/square"}
-    return found
+def pairs(name: str) -> dict[str, str]:
+    """A network with ReLUs and with squares."""
+    return {f"{name} relu": name, f"{name} square": f"{name}/square"}
 
 
 BLOCKS: Mapping[Mode, Sequence[Block]] = {
@@ -40,9 +29,6 @@ BLOCKS: Mapping[Mode, Sequence[Block]] = {
         Block(networks=pairs("resnet18:m=8,size=16"), links=("wan",), repeat=3),
     ),
 }
-
-
-# ---- answers, from the samples only
 
 
 def twins(networks: Mapping[str, Sample]) -> tuple[Sample, Sample]:
@@ -62,40 +48,30 @@ def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
     found: list[Answer] = []
     for (backend, link), networks in by_pair(samples).items():
         relu, square = twins(networks)
-        name, note = f"{backend}/{link}", f"whole network {relu['network']}"
-        found += [
-            Answer.of(f"{name}/relu_over_square_online", saved(networks), "x", ratio=True, note=note),
-            Answer.exact(f"{name}/relu_over_square_bytes", online_bytes(relu) / online_bytes(square), "x", note=note),
-            Answer.exact(f"{name}/relu_over_square_rounds", relu["rounds"] / square["rounds"], "x", note=note),
-            Answer.exact(
-                f"{name}/relu_over_square_offline_bytes",
-                relu["offline_bytes"] / max(1, square["offline_bytes"]),
-                "x",
-                note=note,
-            ),
-        ]
+        name, note = f"{backend}/{link}/relu_over_square", f"whole network {relu['network']}"
+        exact = {
+            "bytes": online_bytes(relu) / online_bytes(square),
+            "rounds": relu["rounds"] / square["rounds"],
+            "offline_bytes": relu["offline_bytes"] / max(1, square["offline_bytes"]),
+        }
+        found.append(Answer.times(f"{name}_online", saved(networks), note=note))
+        found += [Answer.exact(f"{name}_{key}", ratio, "x", note=note) for key, ratio in exact.items()]
     return tuple(found)
-
-
-# ---- plots
 
 
 def draw(report: QuestionReport, out: Path) -> list[Path]:
     """How many times as long ReLUs take, a row a link."""
-    table = by_pair(report.samples)
-    backends, links = (list(dict.fromkeys(pair[place] for pair in table)) for place in (0, 1))
-    shown = {b: {link_name(k): saved(table[b, k]) for k in links if (b, k) in table} for b in backends}
-    rows = [link_name(link) for link in links]
+    shown: dict[str, dict[str, Interval]] = {}
+    for (backend, link), networks in by_pair(report.samples).items():
+        shown.setdefault(backend, {})[link_name(link)] = saved(networks)
+    rows = list(dict.fromkeys(row for found in shown.values() for row in found))
     return dots(rows, shown, "online time with ReLU / with square", out, "q06-square", mark=1.0)
 
 
-def measure(mode: Mode, repeat: int | None) -> list[Sample]:
-    """Every sample of the mode."""
-    return measure_blocks("q06", BLOCKS[mode], repeat)
-
-
-QUESTION = Question(name="q06", title=TITLE, script="q06_quadratic.py", measure=measure, answers=answers, draw=draw)
-main = question_group(QUESTION)
+QUESTION = Question(
+    script=__file__, measure=lambda mode, repeat: measure_blocks(BLOCKS[mode], repeat), answers=answers, draw=draw
+)
+main = QUESTION.commands()
 
 if __name__ == "__main__":
     main()

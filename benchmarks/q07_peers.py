@@ -13,44 +13,28 @@ correlations are drawn by one of the two parties, who could read the other's inp
 """
 
 import os
-import statistics
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
+from measuring.documents import default_cache
+from measuring.networks import cached_artifact
+from measuring.plots import COLOURS, around, figure, save
+from measuring.processes import HERE, start_dealer
+from measuring.question import Answer, Mode, Question, QuestionReport, Sample
+from measuring.sessions import Network, session
+from measuring.statistics import median_interval, ratio_interval
+from peers.rows import FIRST, Row, take_turns
+from peers.spu_pair import spu_pairs, spu_versions
+from peers.systems import OurPair, System, crypten_shipped
 
-import numpy as np
-import safetensors.numpy
-from numpy.typing import NDArray
-from parts.q07_plots import draw
-from parts.question_commands import Question, question_group
-from platformdirs import user_cache_path
-from rows import FIRST, Row, take_turns
-from spu_pair import compile_program, spu_commands, spu_versions
-from systems import Place, System, crypten_shipped, line_pair, our_pair
-
-from pi_system.artifact.model import Artifact
-from pi_system.artifact.store import load
-from pi_system.export.random import random_pictures
-from pi_system.measure import start_dealer
-from pi_system.measure.question import Answer, Mode
-from pi_system.measure.random_artifacts import SEED, cached_artifact
-from pi_system.measure.reference import Reference
-from pi_system.measure.runs import counts
-from pi_system.measure.statistics import median_interval, ratio_interval
-
-TITLE = "How do CrypTen, as its authors ship it, and SPU do on the same networks?"
 SPU_PYTHON = "PI_SPU_PYTHON"
 OURS = ("fss", "gmw")
 PROTOCOLS = ("SEMI2K", "CHEETAH")
-_PLACE = Place(name="loopback", link="loopback")
-Sample = dict[str, Any]
+LABELS = {"crypten-shipped": "CrypTen", "spu:SEMI2K": "SPU\nSEMI2K", "spu:CHEETAH": "SPU\nCHEETAH"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,36 +51,23 @@ CHOICES: dict[Mode, Choice] = {
 }
 
 
-def network_samples(artifact: Artifact, path: Path, repeat: int, spu_python: str | None) -> list[Sample]:
+def network_samples(path: Path, repeat: int, spu_python: str | None) -> list[Sample]:
     """A sample for every system on one network."""
-    preprocess, runs = artifact.public.preprocess, FIRST + repeat
-    pictures = random_pictures((preprocess.channels, preprocess.height, preprocess.width), runs, SEED)
-    reference = Reference(artifact, pictures)
-
-    def error(system: str, index: int, logits: NDArray[np.float64]) -> float:
-        return reference.error(index, logits.reshape(1, -1)).absolute
-
     with tempfile.TemporaryDirectory(prefix="pi-q07-") as name, ExitStack() as stack:
-        folder = Path(name)
-        saved = folder / "pictures.npy"
-        np.save(saved, pictures)
-        dealer, digest = stack.enter_context(start_dealer(folder)).address, artifact.public.digest
+        folder, runs = Path(name), FIRST + repeat
+        network = Network(path, runs, folder)
+        dealer = stack.enter_context(start_dealer(folder)).address
         systems: list[System] = [
-            stack.enter_context(our_pair(backend, path, digest, saved, _PLACE, folder, dealer)) for backend in OURS
+            OurPair(stack.enter_context(session(network, backend, dealer, folder / backend))) for backend in OURS
         ]
-        systems.append(stack.enter_context(crypten_shipped(path, saved, _PLACE, folder)))
+        systems.append(stack.enter_context(crypten_shipped(path, network.file, HERE, folder)))
         if spu_python is not None:
-            safetensors.numpy.save_file({"image": pictures[:, None]}, folder / "client.safetensors")
-            compile_program(spu_python, [str(path)], folder)
-            inputs = (path / "weights.safetensors", folder / "client.safetensors")
-            for protocol in PROTOCOLS:
-                commands = spu_commands(spu_python, protocol, _PLACE, inputs, folder)
-                systems.append(stack.enter_context(line_pair(f"spu:{protocol}", commands, _PLACE, folder)))
-        rows = take_turns(runs, _PLACE, artifact.public.name, systems, error)
-    return [_sample(artifact, row) for row in rows]
+            systems += spu_pairs(stack, spu_python, PROTOCOLS, network, HERE)
+        rows = take_turns(runs, HERE, network.name, systems, network.error)
+    return [_sample(network, row) for row in rows]
 
 
-def _sample(artifact: Artifact, row: Row) -> Sample:
+def _sample(network: Network, row: Row) -> Sample:
     total_ms = list(row["ms"]["samples"])
     phases: Sample = {}
     if row["offline_ms"] is not None:
@@ -106,7 +77,7 @@ def _sample(artifact: Artifact, row: Row) -> Sample:
     kept = ("link", "total_bytes_samples", "first_run", "peak_memory_bytes", "max_abs_error")
     return {
         "kind": "peer",
-        **counts(artifact).model_dump(),
+        **network.counts.model_dump(),
         "backend": row["system"],
         "ours": row["system"] in OURS,
         "batch": 1,
@@ -114,9 +85,6 @@ def _sample(artifact: Artifact, row: Row) -> Sample:
         **phases,
         **{name: row[name] for name in kept},
     }
-
-
-# ---- answers, from the samples only
 
 
 def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
@@ -143,9 +111,8 @@ def _own_answers(sample: Sample) -> list[Answer]:
         *(Answer.exact(f"{name}/{party}_memory_bytes", peak[party], "bytes") for party in peak),
     ]
     if "online_ms" in sample:
-        size = statistics.median(sample["online_bytes_samples"])
         found.append(Answer.of(f"{name}/online_ms", median_interval(sample["online_ms"]), "ms"))
-        found.append(Answer.exact(f"{name}/online_bytes", size, "bytes"))
+        found.append(Answer.exact(f"{name}/online_bytes", median(sample["online_bytes_samples"]), "bytes"))
     return found
 
 
@@ -156,42 +123,67 @@ def _ratio_answers(ours: Sample, theirs: Sample) -> list[Answer]:
     size = ratio_interval(theirs["total_bytes_samples"], ours["total_bytes_samples"], between_runs=0.0)
     note = "their total, since they have no offline phase, over our online time"
     return [
-        Answer.of(f"{name}/total", total, "x", ratio=True),
-        Answer.of(f"{name}/total_to_online", online, "x", ratio=True, note=note),
+        Answer.times(f"{name}/total", total),
+        Answer.times(f"{name}/total_to_online", online, note=note),
         Answer.of(f"{name}/bytes", size, "x"),
     ]
 
 
-# ---- commands
+def draw(report: QuestionReport, out: Path) -> list[Path]:
+    """Time and bytes of every system, a figure a network; an open bar on ours is the online part."""
+    measured = [sample for sample in report.samples if sample["kind"] == "peer"]
+    paths: list[Path] = []
+    for index, network in enumerate(dict.fromkeys(sample["network"] for sample in measured)):
+        paths += _draw_network([s for s in measured if s["network"] == network], out, f"q07-peers{index or ''}")
+    return paths
+
+
+def _draw_network(samples: Sequence[Sample], out: Path, stem: str) -> list[Path]:
+    drawn, (time, size) = figure(2)
+    for place, sample in enumerate(samples):
+        colour = COLOURS[sample["backend"]][0]
+        found = median_interval(sample["total_ms"])
+        time.bar(place, found.value, yerr=around([found]), color=colour)
+        time.text(place, found.high * 1.05, f"{found.value:.0f}", ha="center", va="bottom")
+        bytes_mb = median_interval(sample["total_bytes_samples"]).value / 1e6
+        size.bar(place, bytes_mb, color=colour)
+        size.text(place, bytes_mb, f"{bytes_mb:.1f}", ha="center", va="bottom")
+        if "online_ms" in sample:
+            online = median_interval(sample["online_ms"]).value
+            time.bar(place, online, color="white", edgecolor=colour, hatch="//", width=0.5)
+    labels = [LABELS.get(sample["backend"], sample["backend"]) for sample in samples]
+    for axes in (time, size):
+        axes.set_xticks(range(len(samples)), labels)
+        axes.margins(y=0.15)
+    time.set(yscale="log", ylabel="ms an inference (hatched: online)")
+    size.set_ylim(bottom=0)
+    size.set_ylabel("MB an inference, both directions")
+    return save(drawn, out, stem)
 
 
 def measure(mode: Mode, repeat: int | None) -> list[Sample]:
     """Every sample of the mode. Raises ConfigError: PI_SPU_PYTHON is set to something without SPU."""
     choice = CHOICES[mode] if repeat is None else replace(CHOICES[mode], repeat=repeat)
     spu_python = os.environ.get(SPU_PYTHON) or None
-    versions = spu_versions(spu_python) if spu_python else None
+    about: Sample = (
+        {"kind": "versions", "backend": "spu", **spu_versions(spu_python)}
+        if spu_python
+        else {
+            "kind": "not_measured",
+            "backend": "spu",
+            "why": f"SPU was not measured: {SPU_PYTHON} was not set to an environment made by peers/spu/setup.sh",
+        }
+    )
     samples: list[Sample] = []
     for name in choice.networks:
-        path = cached_artifact(name, user_cache_path("pi-system") / "artifacts")
-        samples += network_samples(load(path), path, choice.repeat, spu_python)
-    if versions is None:
-        why = f"SPU was not measured: {SPU_PYTHON} was not set to an environment made by peers/spu/setup.sh"
-        samples.append({"kind": "not_measured", "backend": "spu", "why": why})
-    else:
-        samples.append({"kind": "versions", "backend": "spu", **versions})
-    return samples
+        samples += network_samples(cached_artifact(name, default_cache()), choice.repeat, spu_python)
+    return [*samples, about]
 
 
 QUESTION = Question(
-    name="q07",
-    title=TITLE,
-    script="q07_peers.py",
-    measure=measure,
-    answers=answers,
-    draw=draw,
-    variables={SPU_PYTHON: "SPU_VENV/bin/python"},
+    script=__file__, measure=measure, answers=answers, draw=draw, variables={SPU_PYTHON: "SPU_VENV/bin/python"}
 )
-main = question_group(QUESTION)
+main = QUESTION.commands()
 
 if __name__ == "__main__":
     main()

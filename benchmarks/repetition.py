@@ -12,38 +12,28 @@ logit's noise carries it over the point where rounding turns: the share of such 
 table, then, last line, the JSON object; progress on stderr.
 """
 
-import json
-import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import click
 import numpy as np
+from measuring import RESULTS, ROOT
+from measuring.documents import backend_option, between_marks, keep_option, publish, say, show, table
+from measuring.environment import environment, load_average
+from measuring.processes import Place, orderly_stop, start_dealer, start_server
+from measuring.sessions import Network, open_client
 from numpy.typing import NDArray
-from parts.marks import between_marks
-from rich.console import Console
-from rich.table import Table
 
-from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
 from pi_system.backends.registry import BACKENDS
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.errors import PiCommand
-from pi_system.export.random import random_pictures
-from pi_system.measure import ClientTask, MeasuredClient, environment, start_dealer, start_server
-from pi_system.measure.environment import load_average
-from pi_system.measure.random_artifacts import SEED
-from pi_system.measure.runs import orderly_stop
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "benchmarks" / "results" / "repetition"
 DOCUMENT: Final = ROOT / "docs" / "threat-model.md"
 BEGIN, END = "<!-- benchmarks/repetition.py: begin -->", "<!-- end -->"
 BATCH: Final = 32
-TIMEOUT_S: Final = 3600.0
 
 
 def precision(logits: NDArray[np.float64], step: float) -> list[dict[str, float]]:
@@ -93,45 +83,25 @@ def statement(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def with_statement(document: str, report: dict[str, Any]) -> str:
-    """``document`` with the statement between its marks. Raises ClickException without them."""
-    if BEGIN not in document or (changed := between_marks(document, BEGIN, END, statement(report))) is None:
-        raise click.ClickException(f"{DOCUMENT}: expected {BEGIN} and {END}")
-    return changed
-
-
 def answers(artifact: Path, backend: str, pictures: int, repeat: int, folder: Path) -> NDArray[np.float64]:
     """Logits (pictures, repeat, classes) of real processes."""
-    preprocess = load(artifact).public.preprocess
-    drawn = random_pictures((preprocess.channels, preprocess.height, preprocess.width), pictures, SEED)
-    np.save(folder / "pictures.npy", np.repeat(drawn, repeat, axis=0))
-    with (
-        start_dealer(folder) as dealer,
-        start_server(artifact, dealer.address, folder, backends=(backend,), timeout_s=TIMEOUT_S) as server,
-    ):
-        task = ClientTask(
-            server=server.address,
-            dealer=dealer.address,
-            backend=backend,
-            link="loopback",
-            store=folder / "client-store",
-            pictures=folder / "pictures.npy",
-            timeout_s=TIMEOUT_S,
-        )
-        found = []
-        with MeasuredClient(task, log=folder / "client.log", core=None, threads=1) as client:
-            for first in range(0, pictures * repeat, BATCH):
-                count = min(BATCH, pictures * repeat - first)
-                client.prepare(count)
-                found.append(client.infer(first, count).logits)
-                click.echo(f"{backend}: {first + count} of {pictures * repeat}", err=True)
+    network, place, found = Network(artifact, pictures, folder, repeat), Place(pinned=False), []
+    with ExitStack() as stack:
+        dealer = stack.enter_context(start_dealer(folder)).address
+        server = stack.enter_context(start_server(artifact, dealer, folder, backends=(backend,), place=place))
+        client = open_client(stack, network, backend, server, dealer, place=place)
+        for first in range(0, pictures * repeat, BATCH):
+            count = min(BATCH, pictures * repeat - first)
+            client.prepare(count)
+            found.append(client.infer(first, count).logits)
+            say(f"{backend}: {first + count} of {pictures * repeat}")
     return np.concatenate(found).reshape(pictures, repeat, -1)
 
 
 def measure(path: Path, backends: tuple[str, ...], pictures: int, repeat: int) -> dict[str, Any]:
     """The JSON object."""
-    artifact: Artifact = load(path)
-    step = 2.0 ** artifact.public.ring.score_step(artifact.public.graph.output)
+    public = load(path).public
+    step = 2.0 ** public.ring.score_step(public.graph.output)
     rows, before = [], load_average()
     for backend in backends:
         with tempfile.TemporaryDirectory(prefix="pi-repetition-") as folder, orderly_stop():
@@ -140,44 +110,43 @@ def measure(path: Path, backends: tuple[str, ...], pictures: int, repeat: int) -
     return {
         "schema": 1,
         "question": "repetition",
-        "network": artifact.public.name,
+        "network": public.name,
         "score_step": step,
         "pictures": pictures,
         "repeat": repeat,
         "rows": rows,
-        "environment": environment(pinned_cores={}, threads=1, load_before=before).model_dump(mode="json"),
+        "environment": environment(pinned_cores={}, load_before=before).model_dump(mode="json"),
     }
-
-
-def show(report: dict[str, Any]) -> None:
-    """Print the table."""
-    title = f"{report['network']}, scores in steps of {report['score_step']:g}: error of a logit"
-    table = Table("backend", "answers", "logits", "scores", "two scores, %", title=title)
-    for row in report["rows"]:
-        for found in row["precision"]:
-            errors = (f"{found[name]:.2e}" for name in ("logits_error", "scores_error"))
-            table.add_row(row["backend"], str(found["repeats"]), *errors, f"{100 * found['scores_moved']:.1f}")
-    Console().print(table)
 
 
 @click.command(cls=PiCommand)
 @click.option("--artifact", type=ArtifactPath(), default="builtin:cifar10", show_default=True)
-@click.option("--backend", "backends", multiple=True, default=("fss", "gmw"), type=click.Choice(list(BACKENDS)))
+@backend_option(BACKENDS, ("fss", "gmw"))
 @click.option("--pictures", default=4, show_default=True, type=click.IntRange(1, 1000), help="Random ones.")
 @click.option("--repeat", default=256, show_default=True, type=click.IntRange(4, 65536), help="Answers a picture.")
-@click.option("--keep", is_flag=True, help="Write JSON and threat model.")
+@keep_option
 def main(artifact: Path, backends: tuple[str, ...], pictures: int, repeat: int, keep: bool) -> None:
     """Measure what repeated answers tell of a logit."""
-    report = measure(artifact, backends, pictures, repeat)
-    show(report)
+    report, path = measure(artifact, backends, pictures, repeat), None
+    cells = [
+        (
+            row["backend"],
+            found["repeats"],
+            *(f"{found[name]:.2e}" for name in ("logits_error", "scores_error")),
+            f"{100 * found['scores_moved']:.1f}",
+        )
+        for row in report["rows"]
+        for found in row["precision"]
+    ]
+    title = f"{report['network']}, scores in steps of {report['score_step']:g}: error of a logit"
+    show(table(title, "backend|answers|logits|scores|two scores, %", cells))
     if keep:
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        for old in RESULTS.glob("*.json"):
+        for old in (RESULTS / "repetition").glob("*.json"):
             old.unlink()  # the document states one run
-        name = f"{report['environment']['date'][:10]}_{report['environment']['git_sha']}.json"
-        (RESULTS / name).write_text(json.dumps(report, indent=1) + "\n")
-        DOCUMENT.write_text(with_statement(DOCUMENT.read_text(), report))
-    click.echo(json.dumps(report))
+        about = report["environment"]
+        path = RESULTS / "repetition" / f"{about['date'][:10]}_{about['git_sha']}.json"
+        DOCUMENT.write_text(between_marks(DOCUMENT.read_text(), BEGIN, END, statement(report)))
+    publish(report, path)
 
 
 if __name__ == "__main__":

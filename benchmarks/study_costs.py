@@ -9,23 +9,19 @@ as such. The last line of stdout is the JSON. plot_study.py reads it.
 """
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from measuring.documents import PATH, say
+from measuring.environment import environment, load_average
+from measuring.latency import run_all
+from measuring.networks import counts
 
 from pi_system.artifact.store import load
 from pi_system.cli.errors import PiGroup
 from pi_system.errors import ConfigError, InputError
 from pi_system.export.job import export_run
-from pi_system.measure import environment, party_cores
-from pi_system.measure.environment import load_average
-from pi_system.measure.latency import THREADS
-from pi_system.measure.runs import counts, run_all
 from pi_system.protocols.linear_he.params import MAX_RING_BITS
 from pi_system.train.files import write_atomic
 
@@ -37,11 +33,7 @@ class Costs:
     """The JSON: ``networks`` by run of the study, ``results`` a combination each, written after every change."""
 
     def __init__(self, file: Path, settings: dict[str, Any]):
-        """Read what is there.
-
-        Raises:
-            ConfigError: it was measured with other settings.
-        """
+        """Read what is there. Raises ConfigError: it was measured with other settings."""
         self._file = file
         self._content: dict[str, Any] = {"schema": _SCHEMA, **settings, "networks": {}, "results": []}
         self._load = load_average()
@@ -64,9 +56,7 @@ class Costs:
     def add(self, run: str, link: str, backend: str, entry: dict[str, Any]) -> None:
         """Record a combination."""
         self._content["results"].append({"run": run, "link": link, "backend": backend, **entry})
-        self._content["environment"] = environment(
-            pinned_cores=party_cores(), threads=THREADS, load_before=self._load
-        ).model_dump(mode="json")
+        self._content["environment"] = environment(load_before=self._load).model_dump(mode="json")
         write_atomic(self._file, json.dumps(self._content, indent=1) + "\n")
 
     def text(self) -> str:
@@ -75,11 +65,7 @@ class Costs:
 
 
 def finished_runs(folder: Path, seed: int) -> list[str]:
-    """Runs of one seed in all studies of ``folder``, each once.
-
-    Raises:
-        InputError: there is no study, or it has no finished run.
-    """
+    """Runs of one seed in all studies of ``folder``, each once. Raises InputError: none is finished."""
     found: dict[str, None] = {}
     for file in (folder / "study.json", folder / "claims.json"):
         if file.is_file():
@@ -91,18 +77,12 @@ def finished_runs(folder: Path, seed: int) -> list[str]:
 
 
 def measure(
-    folder: Path,
-    run: str,
-    costs: Costs,
-    backends: tuple[str, ...],
-    links: tuple[str, ...],
-    repeat: int,
-    report: Callable[[str], None],
+    folder: Path, run: str, costs: Costs, backends: tuple[str, ...], links: tuple[str, ...], repeat: int
 ) -> None:
     """Export one network if it is not, and measure what is missing."""
     artifact_folder = folder / "artifacts" / run.replace("/", "-").replace("@", "-")
     if not artifact_folder.exists():
-        report(f"{run}: exporting")
+        say(f"{run}: exporting")
         export_run(folder / run, artifact_folder)
     artifact = load(artifact_folder)
     bits = artifact.public.ring.ring_bits
@@ -114,9 +94,9 @@ def measure(
             costs.add(run, link, backend, {"error": why})
             missing.remove(backend)
         if missing:
-            for result in run_all({artifact_folder.absolute(): artifact}, missing, (link,), repeat, 1):
+            for result in run_all([artifact_folder], missing, (link,), repeat, 1):
                 costs.add(run, link, result.backend, result.model_dump(exclude={"link", "backend"}))
-                report(f"{run}: {link} {result.backend} {result.online_ms.median:.1f} ms")
+                say(f"{run}: {link} {result.backend} {result.online_ms.median:.1f} ms")
 
 
 @click.group(
@@ -124,8 +104,8 @@ def measure(
     invoke_without_command=True,
     context_settings={"show_default": True, "allow_interspersed_args": True},
 )
-@click.argument("study", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON to write, or to go on with.")
+@click.argument("study", type=PATH)
+@click.option("--out", type=PATH, required=True, help="JSON to write, or to go on with.")
 @click.option("--seed", default=0, help="Whose networks.")
 @click.option("--backend", "backends", multiple=True, default=("fss", "gmw"), help="Repeatable.")
 @click.option(
@@ -146,8 +126,8 @@ def main(
     costs = Costs(out, {"seed": seed, "repeat": repeat})
     for run in finished_runs(study, seed):
         if not only or any(part in run for part in only):
-            measure(study, run, costs, backends, links, repeat, lambda line: print(line, file=sys.stderr, flush=True))
-    print(costs.text())
+            measure(study, run, costs, backends, links, repeat)
+    click.echo(costs.text())
 
 
 if __name__ == "__main__":

@@ -21,18 +21,15 @@ stage. The runs both studies have in common are made once. ``--ray`` has Ray run
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
+from measuring.documents import PATH, say
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from pi_system.cli.errors import PiGroup  # noqa: E402
-from pi_system.reduce.study import Entry, StudyConfig, run_study  # noqa: E402
-from pi_system.train import DataConfig, TrainConfig  # noqa: E402
+from pi_system.cli.errors import PiGroup
+from pi_system.reduce.study import Entry, StudyConfig, run_study
+from pi_system.train import DataConfig, TrainConfig
 
 FRACTIONS = (0.25, 0.125, 0.06)
 
@@ -68,7 +65,7 @@ CLAIM_NETWORKS = ("resnet18:m=4", "hrn-5x5x3x:m=2")
 
 @click.group(cls=PiGroup, invoke_without_command=True, context_settings={"show_default": True})
 @click.option("--data", default="digits", help="digits, cifar10:PATH, cifar100:PATH or folder:PATH.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for all runs.")
+@click.option("--out", type=PATH, required=True, help="Folder for all runs.")
 @click.option("--network", default="resnet18:m=8", help="The network whose ReLUs the budgets refer to.")
 @click.option("--hybrid", default="hrn-2x5x3x:m=4", help="The HybReNet that SNL reduces to the same budgets.")
 @click.option("--baseline-epochs", default=8)
@@ -109,16 +106,9 @@ def main(
         reduction=TrainConfig(epochs=epochs, learning_rate=0.05, **shared),
         entries=tuple(entry for entry in curves if entry.label in only or not only),
     )
-    found = run_study(
-        config,
-        out,
-        workers=workers,
-        threads=threads,
-        report=lambda line: print(line, file=sys.stderr, flush=True),
-        name="claims" if claims else "study",
-        ray=ray,
-    )
-    print(json.dumps(found))
+    name = "claims" if claims else "study"
+    found = run_study(config, out, workers=workers, threads=threads, report=say, name=name, ray=ray)
+    click.echo(json.dumps(found))
 
 
 if __name__ == "__main__":

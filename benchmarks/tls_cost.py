@@ -8,138 +8,92 @@ bandwidth to wait for: it shows TLS at its worst. Warm-up: one call of each, not
 stdout a table, then, last line, one JSON object; progress on stderr.
 """
 
-import json
-import statistics
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import click
-import numpy as np
-from platformdirs import user_cache_path
-from rich.console import Console
-from rich.table import Table
+from measuring import RESULTS
+from measuring.documents import (
+    backend_option,
+    default_cache,
+    json_out_option,
+    keep_option,
+    publish,
+    repeat_option,
+    say,
+    show,
+    table,
+)
+from measuring.environment import environment, load_average
+from measuring.networks import cached_artifact
+from measuring.processes import Place, orderly_stop, start_dealer
+from measuring.schema import Timing
+from measuring.sessions import Network, Session, session
 
-from pi_system.artifact.store import load
 from pi_system.backends.registry import BACKENDS
 from pi_system.cli.errors import PiCommand
-from pi_system.export.random import random_pictures
-from pi_system.measure import ClientTask, MeasuredClient, Timing, environment, party_cores, start_dealer, start_server
-from pi_system.measure.environment import load_average
-from pi_system.measure.random_artifacts import SEED, cached_artifact
-from pi_system.measure.runs import orderly_stop
 from pi_system.rpc.keys import write_keys
 
-RESULTS = Path(__file__).resolve().parent / "results" / "tls_cost"
 WARMUP = 1
-TIMEOUT_S = 3600.0
 WAYS = ("plaintext", "tls")
+PHASES = ("online", "offline")
 
 
-@contextmanager
-def session(artifact: Path, backend: str, folder: Path, pictures: Path, keys: Path | None) -> Iterator[MeasuredClient]:
-    """An open session, with its own dealer and server; ``keys``: None for plaintext."""
-    cores = party_cores()
-    with (
-        start_dealer(folder, keys=keys) as dealer,
-        start_server(
-            artifact,
-            dealer.address,
-            folder,
-            backends=(backend,),
-            max_sessions=1,
-            timeout_s=TIMEOUT_S,
-            keys=keys,
-            core=cores["server"],
-            threads=1,
-        ) as server,
-    ):
-        task = ClientTask(
-            server=server.address,
-            dealer=dealer.address,
-            backend=backend,
-            link="loopback",
-            store=folder / "client-store",
-            pictures=pictures,
-            timeout_s=TIMEOUT_S,
-            keys=keys,
-        )
-        with MeasuredClient(task, log=folder / "client.log", core=cores["client"], threads=1) as client:
-            yield client
-
-
-def measure(network: str, backends: tuple[str, ...], repeat: int, root: Path) -> list[dict[str, Any]]:
+def measure(name: str, backends: tuple[str, ...], repeat: int, root: Path) -> list[dict[str, Any]]:
     """One row a backend: samples of both ways, in the order they were taken, and payload bytes."""
-    artifact = cached_artifact(network, user_cache_path("pi-system") / "artifacts")
-    preprocess = load(artifact).public.preprocess
-    shape = (preprocess.channels, preprocess.height, preprocess.width)
-    np.save(root / "pictures.npy", random_pictures(shape, WARMUP + repeat, SEED))
+    network = Network(cached_artifact(name, default_cache()), WARMUP + repeat, root)
     write_keys(root / "keys")
+    places = {"plaintext": Place(), "tls": Place(keys=root / "keys")}
     rows = []
     for backend in backends:
-        online: dict[str, list[float]] = {way: [] for way in WAYS}
-        offline: dict[str, list[float]] = {way: [] for way in WAYS}
         with ExitStack() as stack:
-            clients = {}
-            for way in WAYS:
-                keys = root / "keys" if way == "tls" else None
+            running = {}
+            for way, place in places.items():
                 folder = root / f"{backend}-{way}"
-                clients[way] = stack.enter_context(session(artifact, backend, folder, root / "pictures.npy", keys))
+                dealer = stack.enter_context(start_dealer(folder, place=place)).address
+                running[way] = stack.enter_context(session(network, backend, dealer, folder, place=place))
             for index in range(WARMUP + repeat):
                 for way in WAYS if index % 2 else reversed(WAYS):
-                    before = clients[way].prepare(1)
-                    cost = clients[way].infer(index, 1).cost
-                    click.echo(f"{backend} {way}: {cost.online_ms:.1f} ms", err=True)
-                    if index >= WARMUP:
-                        online[way].append(cost.online_ms)
-                        offline[way].append(before.offline_ms)
-        rows.append(
-            {
-                "backend": backend,
-                "online_ms": {way: Timing.of(online[way]).model_dump() for way in WAYS},
-                "offline_ms": {way: Timing.of(offline[way]).model_dump() for way in WAYS},
-                "online_ratio": _ratio(online),
-                "offline_ratio": _ratio(offline),
-                "online_bytes": cost.client_to_server_bytes + cost.server_to_client_bytes,
-                "offline_bytes": before.offline_bytes,
-            }
-        )
+                    say(f"{backend} {way}: {running[way].call(index).cost.online_ms:.1f} ms")
+        rows.append(_row(backend, running))
     return rows
 
 
-def _ratio(samples: dict[str, list[float]]) -> float:
+def _row(backend: str, running: dict[str, Session]) -> dict[str, Any]:
+    last = running["tls"]
+    samples = {
+        "online": {way: [cost.online_ms for cost in running[way].online[WARMUP:]] for way in WAYS},
+        "offline": {way: [cost.offline_ms for cost in running[way].offline[WARMUP:]] for way in WAYS},
+    }
+    return {
+        "backend": backend,
+        **{f"{phase}_ms": {way: Timing.of(samples[phase][way]).model_dump() for way in WAYS} for phase in PHASES},
+        **{f"{phase}_ratio": _ratio(**samples[phase]) for phase in PHASES},
+        "online_bytes": last.online[-1].client_to_server_bytes + last.online[-1].server_to_client_bytes,
+        "offline_bytes": last.offline[-1].offline_bytes,
+    }
+
+
+def _ratio(plaintext: list[float], tls: list[float]) -> float:
     """Median of the neighbours' ratios, TLS / plaintext."""
-    return statistics.median(tls / plain for plain, tls in zip(samples["plaintext"], samples["tls"], strict=True))
-
-
-def show(network: str, rows: list[dict[str, Any]]) -> None:
-    """Print the table."""
-    table = Table("backend", "phase", "MB", "plaintext ms", "TLS ms", "ratio", title=network)
-    for row in rows:
-        for phase in ("online", "offline"):
-            times = (f"{row[f'{phase}_ms'][way]['median']:.1f}" for way in WAYS)
-            megabytes = f"{row[f'{phase}_bytes'] / 1e6:.2f}"
-            table.add_row(row["backend"], phase, megabytes, *times, f"{row[f'{phase}_ratio']:.3f}")
-    Console().print(table)
+    return median(secure / plain for plain, secure in zip(plaintext, tls, strict=True))
 
 
 @click.command(cls=PiCommand)
 @click.option("--network", default="resnet18:m=16", show_default=True)
-@click.option("--backend", "backends", multiple=True, default=("fss", "gmw"), type=click.Choice(list(BACKENDS)))
-@click.option("--repeat", default=9, show_default=True, type=click.IntRange(1, 1000), help="Calls counted.")
-@click.option("--json-out", type=click.Path(path_type=Path), help="Write the JSON object to this file, too.")
-@click.option("--keep", is_flag=True, help="Write it to benchmarks/results/tls_cost, too.")
+@backend_option(BACKENDS, ("fss", "gmw"))
+@repeat_option(9)
+@json_out_option
+@keep_option
 def main(network: str, backends: tuple[str, ...], repeat: int, json_out: Path | None, keep: bool) -> None:
     """Measure what TLS costs."""
     before = load_average()
     with tempfile.TemporaryDirectory(prefix="pi-tls-") as folder, orderly_stop():
         rows = measure(network, backends, repeat, Path(folder))
-    about = environment(pinned_cores=party_cores(), threads=1, load_before=before)
+    about = environment(load_before=before)
     report = {
         "schema": 1,
         "question": "tls_cost",
@@ -150,12 +104,19 @@ def main(network: str, backends: tuple[str, ...], repeat: int, json_out: Path | 
         "rows": rows,
         "environment": about.model_dump(mode="json"),
     }
-    show(network, rows)
-    kept = RESULTS / f"{about.file_stem()}.json" if keep else None
-    for path in filter(None, (json_out, kept)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=1) + "\n")
-    click.echo(json.dumps(report))
+    cells = [
+        (
+            row["backend"],
+            phase,
+            f"{row[f'{phase}_bytes'] / 1e6:.2f}",
+            *(f"{row[f'{phase}_ms'][way]['median']:.1f}" for way in WAYS),
+            f"{row[f'{phase}_ratio']:.3f}",
+        )
+        for row in rows
+        for phase in PHASES
+    ]
+    show(table(network, "backend|phase|MB|plaintext ms|TLS ms|ratio", cells, left=2))
+    publish(report, json_out, RESULTS / "tls_cost" / f"{about.file_stem()}.json" if keep else None)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Makes tests/support importable by every test: ``from random_networks import random_network``."""
+"""Makes tests/support and benchmarks importable by every test: ``from random_networks import random_network``."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from pi_system.rpc.keys import write_keys
 
-sys.path.insert(0, str(Path(__file__).parent / "support"))
+sys.path[:0] = [str(Path(__file__).parent / "support"), str(Path(__file__).parents[1] / "benchmarks")]
 
 # No example has a deadline: a loaded machine is no fault of the code. CI draws the same examples in every run.
 settings.register_profile("here", deadline=None)

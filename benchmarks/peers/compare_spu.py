@@ -12,141 +12,100 @@ link (--link-name, --server-prefix, --client-prefix, --server-host, --client-hos
 The last line of stdout is one JSON object with every sample; ``times_faster`` is theirs / ours of medians.
 """
 
-import json
 import shlex
 import sys
 import tempfile
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import click
 import numpy as np
 import safetensors.numpy
+from measuring import RESULTS
+from measuring.documents import (
+    backend_option,
+    cache_option,
+    json_out_option,
+    keep_option,
+    link_option,
+    publish,
+    repeat_option,
+    unique,
+)
+from measuring.environment import environment, load_average
+from measuring.networks import SEED, cached_artifact
+from measuring.processes import Place, free_port, orderly_stop, party_cores
+from measuring.sessions import NO_DEALER, Network, session
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
-from relu_party import expected
-from rows import FIRST, Row, ratios, show, take_turns
-from spu_pair import compile_program, spu_commands, spu_versions
-from systems import Place, System, free_port, line_pair, our_pair
+from peers.relu_party import expected
+from peers.rows import FIRST, Row, ratios, show_rows, take_turns
+from peers.spu_pair import compile_program, open_spu, spu_pairs, spu_versions
+from peers.systems import OurPair, System, line_pair
 
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
 from pi_system.channel.shaped import parse_link
 from pi_system.cli.errors import PiCommand
-from pi_system.export.random import random_pictures
-from pi_system.measure import environment, party_cores
-from pi_system.measure.environment import load_average
-from pi_system.measure.random_artifacts import SEED, cached_artifact
-from pi_system.measure.reference import Reference
-from pi_system.measure.runs import orderly_stop
 from pi_system.protocols.gate import GateSpec
 from pi_system.rpc.keys import write_keys
 from pi_system.secure.schedule import Gate, plan
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE.parent / "results" / "peers_spu"
 PROTOCOLS = ("CHEETAH", "SEMI2K")
 BACKENDS = ("gmw", "gc")
+Options = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What to compare.
-
-    Attributes:
-        spu_python: interpreter of SPU's environment.
-        protocols: of SPU, CHEETAH or SEMI2K, with ``:OT_KIND`` behind it if wanted.
-        backends: ours.
-        networks: random weights.
-        relus: counts of ReLU alone, as wide as the first network's widest.
-        relu_only: leave the networks out.
-        places: links.
-        repeat: runs counted.
-    """
-
-    spu_python: str
-    protocols: tuple[str, ...]
-    backends: tuple[str, ...]
-    networks: tuple[str, ...]
-    relus: tuple[int, ...]
-    relu_only: bool
-    places: tuple[Place, ...]
-    repeat: int
-
-    @property
-    def runs(self) -> int:
-        """All runs of one system on one link."""
-        return FIRST + self.repeat
-
-
-# ---- what is compared
-
-
-def compare_network(choice: Choice, place: Place, artifact: Artifact, path: Path) -> list[Row]:
+def compare_network(options: Options, place: Place, path: Path) -> list[Row]:
     """Rows of one network over one link."""
-    preprocess = artifact.public.preprocess
-    pictures = random_pictures((preprocess.channels, preprocess.height, preprocess.width), choice.runs, SEED)
-    reference = Reference(artifact, pictures)
     with tempfile.TemporaryDirectory(prefix="pi-spu-") as name, ExitStack() as stack:
-        folder = Path(name)
-        np.save(folder / "pictures.npy", pictures)
-        safetensors.numpy.save_file({"image": pictures[:, None]}, folder / "client.safetensors")
+        runs, folder = FIRST + options["repeat"], Path(name)
+        network = Network(path, runs, folder)
         systems: list[System] = [
-            stack.enter_context(our_pair(backend, path, artifact.public.digest, folder / "pictures.npy", place, folder))
-            for backend in choice.backends
+            OurPair(stack.enter_context(session(network, backend, NO_DEALER, folder / backend, place=place)))
+            for backend in unique(options["backends"], BACKENDS)
         ]
-        if choice.protocols and not place.imitated:
-            compile_program(choice.spu_python, [str(path)], folder)
-            inputs = (path / "weights.safetensors", folder / "client.safetensors")
-            for protocol in choice.protocols:
-                commands = spu_commands(choice.spu_python, protocol, place, inputs, folder)
-                systems.append(stack.enter_context(line_pair(f"spu:{protocol}", commands, place, folder)))
-
-        def error(system: str, index: int, logits: NDArray[np.float64]) -> float:
-            return reference.error(index, logits.reshape(1, -1)).absolute
-
-        return take_turns(choice.runs, place, artifact.public.name, systems, error)
+        if options["protocols"] and not place.imitated:
+            systems += spu_pairs(stack, options["spu_python"], unique(options["protocols"]), network, place)
+        return take_turns(runs, place, network.name, systems, network.error)
 
 
-def compare_relu(choice: Choice, place: Place, spec: GateSpec) -> list[Row]:
+def compare_relu(options: Options, place: Place, spec: GateSpec) -> list[Row]:
     """Rows of ReLU alone over one link; ours with the truncation that belongs to it, theirs without one."""
-    mine, theirs = np.random.default_rng(SEED).normal(0, 2, (2, choice.runs, spec.count)).astype(np.float32)
+    runs = FIRST + options["repeat"]
+    mine, theirs = np.random.default_rng(SEED).normal(0, 2, (2, runs, spec.count)).astype(np.float32)
     with tempfile.TemporaryDirectory(prefix="pi-spu-") as name, ExitStack() as stack:
         folder = Path(name)
         systems: list[System] = [
             stack.enter_context(line_pair(backend, relu_commands(backend, spec, place), place, folder))
-            for backend in choice.backends
+            for backend in unique(options["backends"], BACKENDS)
         ]
-        if choice.protocols and not place.imitated:
-            compile_program(choice.spu_python, ["--relu", str(spec.count)], folder)
+        if options["protocols"] and not place.imitated:
+            compile_program(options["spu_python"], ["--relu", str(spec.count)], folder)
             inputs = (folder / "server.safetensors", folder / "client.safetensors")
             safetensors.numpy.save_file({"other": theirs[0]}, inputs[0])
             safetensors.numpy.save_file({"image": mine}, inputs[1])
-            for protocol in choice.protocols:
-                commands = spu_commands(choice.spu_python, protocol, place, inputs, folder, "--share-output")
-                systems.append(stack.enter_context(line_pair(f"spu:{protocol}", commands, place, folder)))
+            for protocol in unique(options["protocols"]):
+                python, more = options["spu_python"], "--share-output"
+                systems.append(open_spu(stack, python, protocol, place, inputs, folder, more))
 
         def error(system: str, index: int, output: NDArray[np.float64]) -> float:
-            if system.startswith("spu:"):
-                return float(np.abs(output - np.maximum(mine[index] + theirs[0], 0)).max())
-            return float(np.abs(output - expected(spec, index)).max())
+            plain = np.maximum(mine[index] + theirs[0], 0) if system.startswith("spu:") else expected(spec, index)
+            return float(np.abs(output - plain).max())
 
-        return take_turns(choice.runs, place, f"relu:{spec.count}", systems, error)
+        return take_turns(runs, place, f"relu:{spec.count}", systems, error)
 
 
 def relu_commands(backend: str, spec: GateSpec, place: Place) -> list[list[str]]:
     """Command lines of our ReLU's server and client."""
-    address = f"{place.hosts[0]}:{free_port()}"
     gate = f"{spec.count},{spec.ring_bits},{spec.comparison_bits},{spec.shift}"
-    options = ["--address", address, "--backend", backend, "--spec", gate, "--link", place.link]
-    options += ["--keys", str(place.keys)] if place.keys else []
-    script = [sys.executable, "-u", str(HERE / "relu_party.py")]
-    return [[*script, "--role", role, *options] for role in ("server", "client")]
+    shared = ["--address", f"{place.hosts[0]}:{free_port()}", "--backend", backend, "--spec", gate]
+    shared += ["--link", place.link, *(["--keys", str(place.keys)] if place.keys else [])]
+    script = [sys.executable, "-u", "-m", "peers.relu_party"]
+    return [[*script, "--role", role, *shared] for role in ("server", "client")]
 
 
 def hardest_relu(artifact: Artifact, count: int) -> GateSpec:
@@ -157,32 +116,26 @@ def hardest_relu(artifact: Artifact, count: int) -> GateSpec:
     return replace(max(relus, key=lambda spec: spec.comparison_bits), count=count)
 
 
-# ---- report
-
-
-def compare(choice: Choice, cache: Path) -> dict[str, Any]:
+def compare(options: Options, places: tuple[Place, ...]) -> Options:
     """Measure everything and return the JSON object."""
-    before, versions = load_average(), spu_versions(choice.spu_python) if choice.protocols else {}
-    paths = [cached_artifact(name, cache) for name in choice.networks]
-    artifacts = [load(path) for path in paths]
-    gates = [hardest_relu(artifacts[0], count) for count in choice.relus]
+    before, versions = load_average(), spu_versions(options["spu_python"]) if options["protocols"] else {}
+    paths = [cached_artifact(name, options["cache"]) for name in unique(options["networks"])]
+    gates = [hardest_relu(load(paths[0]), int(count)) for count in unique(options["relus"])]
     rows: list[Row] = []
-    for place in choice.places:
+    for place in places:
         for gate in gates:
-            rows += compare_relu(choice, place, gate)
-        for path, artifact in zip(paths, artifacts, strict=True):
-            rows += [] if choice.relu_only else compare_network(choice, place, artifact, path)
-    show(rows, ratios(rows))
-    pinned = all(place.pinned for place in choice.places)
-    about = environment(
-        pinned_cores=party_cores() if pinned else {}, threads=1 if pinned else len(party_cores()), load_before=before
-    )
+            rows += compare_relu(options, place, gate)
+        for path in [] if options["relu_only"] else paths:
+            rows += compare_network(options, place, path)
+    show_rows(rows)
+    cores = {} if options["unpinned"] else party_cores()
+    about = environment(pinned_cores=cores, threads=1 if cores else len(party_cores()), load_before=before)
     return {
         "schema": 1,
         "question": "peers_spu",
         "relu_gates": [asdict(gate) for gate in gates],
-        "tls": {place.name: place.keys is not None for place in choice.places},
-        "repeat": choice.repeat,
+        "tls": {place.name: place.keys is not None for place in places},
+        "repeat": options["repeat"],
         "first_runs_apart": FIRST,
         "rows": rows,
         "ratios": ratios(rows),
@@ -191,7 +144,7 @@ def compare(choice: Choice, cache: Path) -> dict[str, Any]:
     }
 
 
-def places(options: dict[str, Any], keys: Path) -> tuple[Place, ...]:
+def places_of(options: Options, keys: Path) -> tuple[Place, ...]:
     """The links to measure; ``keys``: an empty folder. Raises UsageError for half an emulated link."""
     emulated, pinned = options["link_name"], not options["unpinned"]
     if options["tls"] or emulated:  # the runtime leaves a machine only with TLS
@@ -200,25 +153,12 @@ def places(options: dict[str, Any], keys: Path) -> tuple[Place, ...]:
         for link in options["links"]:
             parse_link(link)
         own = keys if options["tls"] else None
-        return tuple(Place(name=link, link=link, keys=own, pinned=pinned) for link in dict.fromkeys(options["links"]))
+        return tuple(Place(name=link, link=link, keys=own, pinned=pinned) for link in unique(options["links"]))
     if not options["server_prefix"] or not options["client_prefix"]:
         raise click.UsageError("expected --server-prefix and --client-prefix: the two ends of the emulated link")
     prefixes = (tuple(shlex.split(options["server_prefix"])), tuple(shlex.split(options["client_prefix"])))
     hosts = (options["server_host"], options["client_host"])
-    return (Place(name=emulated, link="loopback", hosts=hosts, prefixes=prefixes, keys=keys, pinned=pinned),)
-
-
-def _choice(options: dict[str, Any], keys: Path) -> Choice:
-    return Choice(
-        spu_python=options["spu_python"],
-        protocols=tuple(dict.fromkeys(options["protocols"])),
-        backends=tuple(dict.fromkeys(options["backends"] or BACKENDS)),
-        networks=tuple(dict.fromkeys(options["networks"])),
-        relus=tuple(dict.fromkeys(options["relus"])),
-        relu_only=options["relu_only"],
-        places=places(options, keys),
-        repeat=options["repeat"],
-    )
+    return (Place(name=emulated, hosts=hosts, prefixes=prefixes, keys=keys, pinned=pinned),)
 
 
 @click.command(cls=PiCommand)
@@ -229,8 +169,8 @@ def _choice(options: dict[str, Any], keys: Path) -> Choice:
 @click.option(
     "--protocol", "protocols", multiple=True, default=("CHEETAH",), help="CHEETAH, CHEETAH:EMP_Ferret, SEMI2K."
 )
-@click.option("--backend", "backends", multiple=True, type=click.Choice(BACKENDS), help="Ours; none: both.")
-@click.option("--link", "links", multiple=True, default=("loopback",), help="loopback, lan, wan or MBIT_S,RTT_MS.")
+@backend_option(BACKENDS)
+@link_option
 @click.option("--link-name", default="", help="Name of an emulated link; both run over it, unshaped.")
 @click.option("--server-host", default="127.0.0.1", help="The server's address on the emulated link.")
 @click.option("--client-host", default="127.0.0.1", help="The client's.")
@@ -238,25 +178,20 @@ def _choice(options: dict[str, Any], keys: Path) -> Choice:
 @click.option("--client-prefix", default="", help="Command in front of the client's.")
 @click.option("--tls", is_flag=True, help="Our links use mutual TLS 1.3, too; SPU's never do. Always, if emulated.")
 @click.option("--unpinned", is_flag=True, help="Every party may use every core.")
-@click.option("--repeat", default=3, show_default=True, type=click.IntRange(1, 1000), help="Runs counted.")
-@click.option("--json-out", type=click.Path(path_type=Path), help="Write the JSON object to this file, too.")
-@click.option("--keep", is_flag=True, help="Write it to benchmarks/results/peers_spu, too.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder of random-weight artifacts.")
+@repeat_option(3)
+@json_out_option
+@keep_option
+@cache_option
 def main(**options: Any) -> None:
     """Compare with SPU."""
     for protocol in options["protocols"]:
         if protocol.partition(":")[0] not in PROTOCOLS:
             raise click.UsageError(f"--protocol: expected one of {', '.join(PROTOCOLS)}, found {protocol}")
-    cache = options["cache"] or user_cache_path("pi-system") / "artifacts"
     with orderly_stop(), tempfile.TemporaryDirectory(prefix="pi-keys-") as keys:
-        report = compare(_choice(options, Path(keys)), cache)
+        report = compare(options, places_of(options, Path(keys)))
     about = report["environment"]
     stem = f"{about['date'][:10]}_{about['cores']}-cores_{about['git_sha']}"
-    kept = RESULTS / f"{stem}.json" if options["keep"] else None
-    for path in filter(None, (options["json_out"], kept)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps(report))
+    publish(report, options["json_out"], RESULTS / "peers_spu" / f"{stem}.json" if options["keep"] else None)
 
 
 if __name__ == "__main__":

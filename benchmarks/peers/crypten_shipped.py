@@ -1,6 +1,6 @@
 """CrypTen as its authors ship it: both parties in one program that CrypTen launches, driven by lines of JSON.
 
-    python crypten_shipped.py --artifact FOLDER --pictures FILE --server-core 0 --client-core 1
+    python -m peers.crypten_shipped --artifact FOLDER --pictures FILE --server-core 0 --client-core 1
 
     {"run": INDEX} -> {"seconds":, "total_bytes":, "rounds":, "output":, "peak_memory_bytes": {"server":, "client":}}
 
@@ -22,6 +22,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
+from measuring.memory import peak_memory_bytes
 
 from pi_system.artifact.graph import Linear
 from pi_system.artifact.model import Artifact
@@ -29,7 +30,6 @@ from pi_system.artifact.shapes import weight_shapes
 from pi_system.artifact.store import load
 from pi_system.backends.crypten.interpreter import CryptenInterpreter, active_indices
 from pi_system.backends.crypten.library import crypten
-from pi_system.measure.memory import peak_memory_bytes
 
 SERVER, CLIENT = 0, 1
 STOP = -1

@@ -1,6 +1,6 @@
 """One party of our ReLU alone, offline phase included, driven by lines of JSON as spu/party.py is.
 
-    python relu_party.py --role server --address HOST:PORT --backend gmw --spec COUNT,RING,COMPARISON,SHIFT --link LINK
+    python -m peers.relu_party --role server --address HOST:PORT --backend gmw --spec COUNT,RING,COMPARISON,SHIFT
 
 Each run prepares and evaluates one gate of COUNT elements, chunk by chunk as the runtime does. Base OTs and the first
 Ferret iterations are made once a session, in the first run; later iterations serve several runs, so the bytes of runs
@@ -9,21 +9,20 @@ the client after the clock has stopped.
 """
 
 import json
-import queue
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from measuring.memory import peak_memory_bytes
+from measuring.party_channel import connect
 from numpy.typing import NDArray
 
 from pi_system.channel.base import Channel
 from pi_system.channel.drive import drive
 from pi_system.channel.shaped import parse_link, shape
-from pi_system.measure.memory import peak_memory_bytes
 from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
 from pi_system.protocols.ot import OtParty, ot_setup
 from pi_system.protocols.ot.gate import OtGate
@@ -31,15 +30,9 @@ from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.ring.carrier import Ring, wire
 from pi_system.ring.prg import Prg, fresh_seed
-from pi_system.rpc.channel import GrpcChannel
-from pi_system.rpc.frames import FrameStream
-from pi_system.rpc.listen import serve_streams
-from pi_system.rpc.tls import Identity
-from pi_system.rpc.transport import dial
 from pi_system.secure.chunks import chunks
 
 METHOD = "ReluAlone"
-TIMEOUT_S = 3600.0
 RELUS = {relu.name: relu for relu in (GMW, GC)}
 
 
@@ -53,24 +46,6 @@ def inputs(spec: GateSpec, index: int) -> tuple[NDArray[np.int64], NDArray[Any],
     prg, limit = Prg(index.to_bytes(16, "little")), 1 << (spec.comparison_bits - 1)
     y = np.maximum(prg.ring(spec.count, spec.comparison_bits).astype(np.int64) - limit, 1 - limit)
     return y, prg.ring(spec.count, spec.ring_bits), prg.ring(spec.count, spec.ring_bits)
-
-
-def connect(role: str, address: str, keys: Path | None) -> tuple[GrpcChannel, Callable[[], None]]:
-    """The channel to the other party, not shaped, and what to call in the end."""
-    identity = Identity.load(keys / role) if keys else None
-    if role == "client":
-        link = dial(address, METHOD, connect_timeout_s=60, timeout_s=TIMEOUT_S, peer="server", identity=identity)
-        return GrpcChannel(link.stream), link.close
-    streams: queue.Queue[FrameStream] = queue.Queue()
-    take: Callable[[FrameStream], None] = streams.put
-    listener, _ = serve_streams(address, {METHOD: take}, {}, timeout_s=TIMEOUT_S, max_streams=1, identity=identity)
-    stream = streams.get(timeout=60)
-
-    def end() -> None:
-        stream.close()
-        listener.stop(1).wait()
-
-    return GrpcChannel(stream), end
 
 
 class Party:
@@ -157,7 +132,7 @@ def main(role: str, address: str, backend: str, spec: str, link: str, keys: Path
     """Serve commands until stdin ends."""
     count, ring_bits, comparison_bits, shift = map(int, spec.split(","))
     gate = GateSpec(count=count, ring_bits=ring_bits, comparison_bits=comparison_bits, shift=shift)
-    channel, end = connect(role, address, keys)
+    channel, end = connect(role, address, METHOD, keys)
     party = Party(role, RELUS[backend], gate, shape(channel, parse_link(link)))
     print(json.dumps({"ready": role}), flush=True)
     for line in sys.stdin:

@@ -4,20 +4,16 @@ Medians, and beside them means: oblivious transfers are extended in large steps 
 thing such as ReLU alone costs little in most runs and much in some.
 """
 
-import statistics
 from collections.abc import Callable
+from statistics import fmean, median
 from typing import Any
 
-import click
 import numpy as np
+from measuring.documents import say, show, table
+from measuring.processes import Place
+from measuring.schema import Timing
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
-from systems import Place, Sample, System
-
-from pi_system.measure import Timing
-
-__all__ = ["FIRST", "Error", "Row", "ratios", "show", "take_turns"]
+from peers.systems import Sample, System
 
 FIRST = 1
 """Runs that are reported apart: base OTs, keys and whatever else a system makes once a session."""
@@ -35,15 +31,11 @@ def take_turns(runs: int, place: Place, what: str, systems: list[System], error:
             sample = system.run(index)
             samples[system.name].append(sample)
             errors[system.name] = max(errors[system.name], error(system.name, index, sample.output))
-            about = f"{sample.ms:.0f} ms, {sample.total_bytes / 1e6:.2f} MB"
-            click.echo(f"{what} {place.name} {system.name}: {about}", err=True)
-    return [
-        row(what, place, system, samples[system.name], errors[system.name], theirs=system.name.startswith("spu:"))
-        for system in systems
-    ]
+            say(f"{what} {place.name} {system.name}: {sample.ms:.0f} ms, {sample.total_bytes / 1e6:.2f} MB")
+    return [_row(what, place, system, samples[system.name], errors[system.name]) for system in systems]
 
 
-def row(what: str, place: Place, system: System, samples: list[Sample], error: float, *, theirs: bool) -> Row:
+def _row(what: str, place: Place, system: System, samples: list[Sample], error: float) -> Row:
     """One system on one link: the first run apart, the others in the order they were taken."""
     first, counted = samples[0], samples[FIRST:]
     offline = [sample.offline_ms for sample in counted if sample.offline_ms is not None]
@@ -51,12 +43,12 @@ def row(what: str, place: Place, system: System, samples: list[Sample], error: f
         "what": what,
         "link": place.name,
         "system": system.name,
-        "theirs": theirs,
+        "theirs": system.name.startswith("spu:"),
         "ms": Timing.of([sample.ms for sample in counted]).model_dump(),
-        "mean_ms": statistics.fmean(sample.ms for sample in counted),
+        "mean_ms": fmean(sample.ms for sample in counted),
         "offline_ms": Timing.of(offline).model_dump() if offline else None,
-        "total_bytes": statistics.median(sample.total_bytes for sample in counted),
-        "mean_bytes": statistics.fmean(sample.total_bytes for sample in counted),
+        "total_bytes": median(sample.total_bytes for sample in counted),
+        "mean_bytes": fmean(sample.total_bytes for sample in counted),
         "total_bytes_samples": [sample.total_bytes for sample in counted],
         "online_bytes": [sample.online_bytes for sample in counted],
         "client_to_server_bytes": [sample.client_to_server_bytes for sample in counted],
@@ -86,38 +78,27 @@ def ratios(rows: list[Row]) -> list[Row]:
     ]
 
 
-def show(rows: list[Row], found: list[Row]) -> None:
+def show_rows(rows: list[Row]) -> None:
     """Tables for people."""
-    table = Table(title="Offline and online together", title_justify="left")
-    for name in (
-        "what",
-        "link",
-        "system",
-        "s",
-        "of it offline",
-        "MB",
-        "first s",
-        "first MB",
-        "peak MB s/c",
-        "abs error",
-    ):
-        table.add_column(name, no_wrap=True)
-    for r in rows:
-        peak, first = r["peak_memory_bytes"], r["first_run"]
-        table.add_row(
-            r["what"],
-            r["link"],
-            r["system"],
+    cells = [
+        (
+            *(r[name] for name in ("what", "link", "system")),
             f"{r['ms']['median'] / 1000:.2f}",
             f"{r['offline_ms']['median'] / 1000:.2f}" if r["offline_ms"] else "",
             f"{r['total_bytes'] / 1e6:.2f}",
-            f"{first['ms'] / 1000:.2f}",
-            f"{first['total_bytes'] / 1e6:.2f}",
-            f"{peak['server'] / 1e6:.0f}/{peak['client'] / 1e6:.0f}",
+            f"{r['first_run']['ms'] / 1000:.2f}",
+            f"{r['first_run']['total_bytes'] / 1e6:.2f}",
+            "/".join(f"{size / 1e6:.0f}" for size in r["peak_memory_bytes"].values()),
             f"{r['max_abs_error']:.1e}",
         )
-    beside = Table("what", "link", "ours", "theirs", "times faster", "bytes ours/theirs", title="Side by side")
-    for r in found:
-        names = (r["what"], r["link"], r["ours"], r["theirs"])
-        beside.add_row(*names, f"{r['times_faster']:.2f}", f"{r['bytes_ratio']:.2f}")
-    Console(width=max(Console().width, 150)).print(table, beside)
+        for r in rows
+    ]
+    head = "what|link|system|s|of it offline|MB|first s|first MB|peak MB s/c|abs error"
+    beside = [
+        (r["what"], r["link"], r["ours"], r["theirs"], f"{r['times_faster']:.2f}", f"{r['bytes_ratio']:.2f}")
+        for r in ratios(rows)
+    ]
+    show(
+        table("Offline and online together", head, cells, left=3),
+        table("Side by side", "what|link|ours|theirs|times faster|bytes ours/theirs", beside, left=4),
+    )

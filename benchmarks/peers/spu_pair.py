@@ -2,24 +2,38 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from systems import Place, free_port
+import safetensors.numpy
+from measuring.processes import Place, free_port
+from measuring.sessions import Network
+from peers.systems import LinePair, line_pair
 
 from pi_system.errors import ConfigError
-
-__all__ = ["compile_program", "spu_commands", "spu_versions"]
 
 HERE = Path(__file__).resolve().parent / "spu"
 
 
-def spu_commands(
-    python: str, protocol: str, place: Place, inputs: tuple[Path, Path], folder: Path, *more: str
-) -> list[list[str]]:
-    """Command lines of SPU's server and client; the program is in ``folder``.
+def spu_pairs(
+    stack: ExitStack, python: str, protocols: Iterable[str], network: Network, place: Place
+) -> list[LinePair]:
+    """SPU with each protocol on a network, until the end of ``stack``."""
+    folder = network.file.parent
+    inputs = (network.path / "weights.safetensors", folder / "client.safetensors")
+    safetensors.numpy.save_file({"image": network.pictures[:, None]}, inputs[1])
+    compile_program(python, [str(network.path)], folder)
+    return [open_spu(stack, python, protocol, place, inputs, folder) for protocol in protocols]
+
+
+def open_spu(
+    stack: ExitStack, python: str, protocol: str, place: Place, inputs: tuple[Path, Path], folder: Path, *more: str
+) -> LinePair:
+    """SPU's server and client on the program in ``folder``, until the end of ``stack``.
 
     Args:
+        stack: ends them.
         python: interpreter of SPU's environment.
         protocol: CHEETAH or SEMI2K, with ``:OT_KIND`` behind it if wanted.
         place: where the parties run.
@@ -30,12 +44,12 @@ def spu_commands(
     kind, _, ot_kind = protocol.partition(":")
     addresses = [f"{host}:{free_port()}" for host in place.hosts]
     shared = ["--address", addresses[0], "--address", addresses[1], "--protocol", kind, "--ot-kind", ot_kind]
+    shared += ["--program", str(folder / "program.bin"), *more]
     commands = []
     for rank, path in enumerate(inputs):
         own = ["--rank", str(rank), "--inputs", str(path), "--log", str(folder / f"{protocol}-{rank}.log")]
-        program = ["--program", str(folder / "program.bin")]
-        commands.append([python, "-u", str(HERE / "party.py"), *own, *shared, *program, *more])
-    return commands
+        commands.append([python, "-u", str(HERE / "party.py"), *own, *shared])
+    return stack.enter_context(line_pair(f"spu:{protocol}", commands, place, folder))
 
 
 def compile_program(python: str, arguments: Sequence[str], folder: Path) -> None:

@@ -2,57 +2,42 @@
 
     python benchmarks/report/build.py --out report/index.html
 
-Plots are drawn by each question's own ``plot`` command. A question without a file is reported as not measured; a full
-run is preferred to a quick one. Sentences that lack an answer are named on stderr. ``--keep`` writes docs/report.html,
-too, the copy under version control, of at most 4 MB.
+Pictures are drawn into docs/img, where other documents find them, and embedded. A question without a file is reported
+as not measured; a full run is preferred to a quick one. Sentences that lack an answer are named on stderr.
 """
 
-import re
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from importlib import import_module
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import click  # noqa: E402
-from report.drawings import Drawing, draw  # noqa: E402
-from report.findings import document, findings  # noqa: E402
-from report.page import LIMIT_BYTES, page  # noqa: E402
-from report.sources import Sources, load_sources  # noqa: E402
+import click
+from measuring import BENCHMARKS, RESULTS, ROOT
+from measuring.documents import PATH
+from report.drawings import Drawing, inline
+from report.findings import document, findings
+from report.page import LIMIT_BYTES, page
+from report.sources import Sources, load_sources
 
-from pi_system.cli.errors import PiGroup  # noqa: E402
-from pi_system.errors import ConfigError  # noqa: E402
-
-BENCHMARKS = ROOT / "benchmarks"
-
-
-def drawings(sources: Sources) -> dict[str, tuple[Drawing, ...]]:
-    """Plots of everything that has a file and a script, by key."""
-    jobs = dict(_jobs(sources))
-    with ThreadPoolExecutor(2) as pool:  # a process each; the machine of record has two cores
-        return dict(zip(jobs, pool.map(lambda job: job(), jobs.values()), strict=True))
+from pi_system.cli.errors import PiGroup
+from pi_system.errors import ConfigError
 
 
-def _jobs(sources: Sources) -> Iterator[tuple[str, Callable[[], tuple[Drawing, ...]]]]:
-    """Key and what draws it."""
+def drawings(sources: Sources, out: Path) -> dict[str, tuple[Drawing, ...]]:
+    """Plots of everything that has a file, drawn into ``out`` and read from there, by key."""
+    found: dict[str, list[Path]] = {}
     for question in sources.questions:
-        if question.report is None:
-            continue
-        named = re.search(rf"benchmarks/({question.key}_\w+\.py)", question.report.command)
-        if named and (BENCHMARKS / named[1]).is_file():
-            yield question.key, partial(draw, BENCHMARKS / named[1], ("plot",), [sources.results / str(question.file)])
-    latency = _files(sources, "latency", "results")
-    if latency:
-        yield "latency", partial(draw, BENCHMARKS / "plot_latency.py", (), latency, "latency.svg")
+        script = next(BENCHMARKS.glob(f"{question.key}_*.py"), None)
+        if question.report is not None and script is not None:
+            found[question.key] = import_module(script.stem).QUESTION.draw(question.report, out)
+    if latency := _files(sources, "latency", "results"):
+        found["latency"] = import_module("plot_latency").draw(latency, out)
     for file in _files(sources, "cost_model", "points")[-1:]:
-        yield "cost_model", partial(draw, BENCHMARKS / "validate_cost_model.py", ("plot",), [file])
-    study = _files(sources, "study", "runs")
-    if study:
-        costs = [option for file in _files(sources, "study", "results") for option in ("--costs", str(file.resolve()))]
-        yield "study", partial(draw, BENCHMARKS / "plot_study.py", costs, study)
+        found["cost_model"] = import_module("validate_cost_model").draw(file, out)
+    if study := _files(sources, "study", "runs"):
+        found["study"] = import_module("plot_study").draw(study, _files(sources, "study", "results"), out)
+    return {key: tuple(inline(path.stem, path.read_text()) for path in paths) for key, paths in found.items()}
 
 
 def _files(sources: Sources, folder: str, field: str) -> list[Path]:
@@ -61,27 +46,22 @@ def _files(sources: Sources, folder: str, field: str) -> list[Path]:
 
 
 @click.group(cls=PiGroup, invoke_without_command=True, context_settings={"show_default": True})
-@click.option(
-    "--results", type=click.Path(exists=True, file_okay=False, path_type=Path), default=BENCHMARKS / "results"
-)
-@click.option("--out", type=click.Path(path_type=Path), default=ROOT / "report" / "index.html", help="The page.")
-@click.option("--findings-out", type=click.Path(path_type=Path), default=ROOT / "docs" / "findings.md")
-@click.option("--plots/--no-plots", default=True, help="Draw the plots.")
-@click.option("--keep", is_flag=True, help="Write docs/report.html, too.")
-def main(results: Path, out: Path, findings_out: Path, plots: bool, keep: bool) -> None:
+@click.option("--results", type=click.Path(exists=True, file_okay=False, path_type=Path), default=RESULTS)
+@click.option("--out", type=PATH, default=ROOT / "report" / "index.html", help="The page.")
+@click.option("--findings-out", type=PATH, default=ROOT / "docs" / "findings.md")
+@click.option("--img", type=PATH, default=ROOT / "docs" / "img", help="Folder of the pictures.")
+@click.option("--plots/--no-plots", default=True, help="Draw the pictures.")
+def main(results: Path, out: Path, findings_out: Path, img: Path, plots: bool) -> None:
     """Build the report."""
     sources = load_sources(results)
     sections = findings(sources)
     for finding in sections:
         for name in finding.unanswered:
             click.echo(f"{finding.key}: a sentence needs {name}", err=True)
-    html = page(sources, sections, drawings(sources) if plots else {})
-    targets = {out: html, findings_out: document(sections)}
-    if keep:
-        if len(html.encode()) > LIMIT_BYTES:
-            raise ConfigError(f"report: expected at most {LIMIT_BYTES:,} bytes to keep, found {len(html.encode()):,}")
-        targets[ROOT / "docs" / "report.html"] = html
-    for path, text in targets.items():
+    html = page(sources, sections, drawings(sources, img) if plots else {})
+    if len(html.encode()) > LIMIT_BYTES:
+        raise ConfigError(f"report: expected at most {LIMIT_BYTES:,} bytes, found {len(html.encode()):,}")
+    for path, text in {out: html, findings_out: document(sections)}.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         click.echo(f"{path}: {len(text.encode()):,} bytes")

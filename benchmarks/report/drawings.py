@@ -1,28 +1,12 @@
-"""Plots as data URIs: each question's own ``plot`` command draws them, from its JSON only.
-
-SVG with its text as paths: legible on any device without any font, and small. The drawing library's identifiers and
-dates are fixed, so that the same JSON gives the same page.
-"""
+"""Pictures as data URIs: an SVG without what a page does not need, and the words in it for who does not see it."""
 
 import base64
 import html
-import os
 import re
-import subprocess
-import sys
-import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
-from pi_system.errors import InputError
-
-__all__ = ["Drawing", "draw", "inline"]
-
-_SETTINGS: Final = "svg.fonttype: path\nsvg.hashsalt: pi-system\n"
-_TIMEOUT_S: Final = 300
 _NARROW_POINTS: Final = 450
 _LEAST: Final = 0.8
 _LEAST_WIDE: Final = 1.0
@@ -52,30 +36,6 @@ class Drawing:
     labels: str
     least_px: int
     most_px: int
-
-
-def draw(script: Path, command: Sequence[str], files: Sequence[Path], out: str = "") -> tuple[Drawing, ...]:
-    """Run ``script command --out FOLDER/out FILES`` and take every SVG below the folder, in the order they were drawn.
-
-    Raises:
-        InputError: the script failed.
-    """
-    with tempfile.TemporaryDirectory(prefix="pi-report-") as name:
-        folder = Path(name)
-        settings = folder / "matplotlibrc"
-        settings.write_text(_SETTINGS)
-        inputs = [str(file.resolve()) for file in files]
-        done = subprocess.run(
-            [sys.executable, str(script), *command, "--out", str(folder / out), *inputs],
-            env=os.environ | {"MATPLOTLIBRC": str(settings), "SOURCE_DATE_EPOCH": "0"},
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-        )
-        if done.returncode:
-            raise InputError(f"{script.name}: no plot of {files[0].name}; {done.stderr.strip()[-2000:]}")
-        drawn = sorted(folder.rglob("*.svg"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-        return tuple(inline(path.stem, path.read_text()) for path in drawn)
 
 
 def inline(name: str, svg: str) -> Drawing:

@@ -23,13 +23,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined, Template
+from measuring.question import Answer, QuestionReport
 from report.sources import Question, Sources
 from report.stored import cost_model, study_facts
 from report.wording import interval, number, plain
-
-from pi_system.measure.question import Answer, QuestionReport
-
-__all__ = ["Finding", "document", "findings"]
 
 PROSE: Final = Path(__file__).resolve().parent / "prose"
 _HEAD: Final = """# Findings

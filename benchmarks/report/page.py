@@ -13,6 +13,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
+from measuring.validation import load_validation
 from report.drawings import Drawing
 from report.findings import Finding
 from report.sources import Question, Sources
@@ -20,12 +21,8 @@ from report.stored import study
 from report.supplements import Supplement, supplements
 from report.tables import Provenance, Table, answers_table, cost_table, provenance, study_table
 
-from pi_system.cost.validation import load_validation
-
-__all__ = ["LIMIT_BYTES", "page"]
-
 LIMIT_BYTES: Final = 4_000_000
-"""A copy of a page of at most this size is kept under version control."""
+"""Small enough to be sent by mail."""
 _HERE: Final = Path(__file__).resolve().parent
 _ALWAYS: Final = (
     "Networks between two machines: links are shaped inside the channel, and checked against emulated ones.",

@@ -9,24 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pi_system.errors import InputError
-from pi_system.measure.question import QuestionReport
+from measuring.question import QUESTIONS, QuestionReport
 
-__all__ = ["MODES", "QUESTIONS", "Question", "Sources", "Stored", "load_sources"]
+from pi_system.errors import InputError
 
 MODES: Final = ("full", "quick")
 """Preferred first."""
-
-QUESTIONS: Final = {
-    "q01": "What does one ReLU cost online, and what one multiply-accumulate?",
-    "q02": "Does it matter where a budget of ReLUs is placed?",
-    "q03": "Which architecture wins under which protocol and link?",
-    "q04": "What does the offline phase cost, and what request rate can be sustained with it?",
-    "q05": "How do costs scale with batch, clients and image size?",
-    "q06": "What do quadratic activations save against ReLUs?",
-    "q07": "How do CrypTen and SPU do on the same networks?",
-}
-"""Titles for questions without a file; a file brings its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,11 @@
 import math
 from typing import Any
 
+from measuring.statistics import median_interval
+from measuring.validation import load_validation
 from report.sources import Sources
 
-from pi_system.cost.validation import load_validation
-from pi_system.measure.statistics import median_interval
 from pi_system.reduce.study_report import Cell, Study, claims_markdown, read_study
-
-__all__ = ["cost_model", "interval_points", "study", "study_facts"]
 
 _MARGIN = 2.0
 """Standard errors of a 95 % interval, as in pi_system.reduce.study_report."""

@@ -9,8 +9,6 @@ from report.sources import Sources, Stored
 from report.tables import Provenance, Table, provenance
 from report.wording import number
 
-__all__ = ["Supplement", "supplements"]
-
 _MS_A_SECOND: Final = 1000.0
 _MEGABYTE: Final = 1e6
 

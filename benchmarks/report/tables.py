@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from measuring.validation import Point
 from report.sources import Question
 from report.stored import interval_points
 from report.wording import interval, number, plain
 
-from pi_system.cost.validation import Point
 from pi_system.reduce.study_report import Study
-
-__all__ = ["Provenance", "Table", "answers_table", "cost_table", "provenance", "study_table"]
 
 _LISTS: Final = ("samples", "_samples", "_ms")
 _GIGABYTE: Final = 1e9

@@ -3,9 +3,7 @@
 import math
 from typing import Final
 
-from pi_system.measure.question import Answer
-
-__all__ = ["interval", "number", "plain", "quantity"]
+from measuring.question import Answer
 
 _SIGNIFICANT: Final = 3
 _MEGABYTE: Final = 1e6

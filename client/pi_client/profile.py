@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from pi_client.result import Result
 from pi_system.errors import InputError
-from pi_system.measure.profile import LayerSpan, layer_spans
-from pi_system.measure.timeline import timeline
-from pi_system.measure.trace import write_trace
 from pi_system.rpc.phase_profile import Phase, PhaseProfile
+from pi_system.trace.chrome import write_trace
+from pi_system.trace.spans import LayerSpan, layer_spans
+from pi_system.trace.timeline import timeline
 
 __all__ = ["check_profile_path", "profile_lines", "save_profile"]
 

@@ -7,15 +7,14 @@ replay.py       the online phase of the fast runtime on a clock
 crypten.py      the same for CrypTen, in closed form
 offline.py      bytes, storage and work of the offline phase
 predict.py      one inference; rows.py gives its work to layers
-validation.py   predictions beside measurements
 calibration.py  prices of a machine as a file; the one that ships
-fit.py          prices from measurements
 choice.py       the faster of two protocols
 
-Counted exactly: bytes each way, rounds, storage, offline bytes. Predicted: milliseconds.
+Counted exactly: bytes each way, rounds, storage, offline bytes. Predicted: milliseconds. Prices are fitted, and
+predictions compared with measurements, in benchmarks/measuring.
 """
 
-from pi_system.cost.calibration import Calibration, Sample, default_calibration, load_calibration
+from pi_system.cost.calibration import Calibration, default_calibration, load_calibration
 from pi_system.cost.choice import TwoPartyGate, faster_gate
 from pi_system.cost.predict import BACKENDS, Prediction, predict
 from pi_system.cost.rows import LayerCost
@@ -25,7 +24,6 @@ __all__ = [
     "Calibration",
     "LayerCost",
     "Prediction",
-    "Sample",
     "TwoPartyGate",
     "default_calibration",
     "faster_gate",

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from measuring.processes import descendants
+from measuring.schema import LatencyReport
 
 import pi_system
-from pi_system.measure import LatencyReport
-from pi_system.measure.memory import descendants
 
 pytestmark = pytest.mark.slow
 
@@ -116,7 +116,7 @@ def test_a_stopped_run_leaves_no_process(cache: Path, report: LatencyReport) -> 
     assert [pid for pid in started if _is_running(pid)] == []
 
 
-def _wait_for_family(pid: int, size: int) -> set[int]:
+def _wait_for_family(pid: int, size: int) -> list[int]:
     deadline_s = time.monotonic() + 60
     while time.monotonic() < deadline_s:
         family = descendants(pid)

@@ -1,23 +1,17 @@
 """A question as the lines of `make bench` run it, in this process: real parties, one small network, one backend."""
 
-import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-
-import pi_system
-from pi_system.measure.question import QuestionReport
-
-sys.path.insert(0, str(Path(pi_system.__file__).parents[1] / "benchmarks"))
-
 import q06_quadratic as q06
-from parts import network_blocks
-from parts.network_blocks import Block
+from click.testing import CliRunner
+from measuring import side_by_side
+from measuring.question import QuestionReport
+from measuring.side_by_side import Block
 
 
 def test_a_question_from_run_to_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network_blocks, "user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(side_by_side, "default_cache", lambda: tmp_path)
     networks = {"n relu": "resnet18:m=2,classes=10,size=8", "n square": "resnet18:m=1,classes=10,size=8"}
     block = Block(networks=networks, links=("1000,2",), repeat=3, backends=("fss",))
     monkeypatch.setitem(q06.BLOCKS, "quick", (block,))
@@ -34,4 +28,4 @@ def test_a_question_from_run_to_plot(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     done = CliRunner().invoke(q06.main, ["plot", str(out), "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "q06-square.png").stat().st_size > 10_000
+    assert (tmp_path / "q06-square.svg").stat().st_size > 10_000

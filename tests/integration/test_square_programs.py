@@ -7,12 +7,12 @@ import sys
 
 import numpy as np
 import pytest
+from measuring.networks import build_named
 from PIL import Image
 from processes import ALL_BACKENDS, ROOT, started
 
 from pi_system.artifact import load, save
 from pi_system.export.random import random_artifact
-from pi_system.measure.random_artifacts import build_named
 from pi_system.program.float_point import float_logits
 
 NETWORK = "resnet18:m=2,classes=4,size=8,channels=1,depth=10-10-10-10/square"

@@ -1,15 +1,13 @@
 """Two commits compared: pairs of rounds, medians of ratios, bytes; the committed table is of the committed runs."""
 
 import json
-import sys
 from pathlib import Path
 
-import click
-import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
-
 import before_after
+import pytest
+from measuring.documents import between_marks
+
+from pi_system.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "benchmarks" / "results" / "truncation"
@@ -37,16 +35,17 @@ def test_a_ratio_is_that_of_its_round(folder):
 
 def test_a_round_without_its_other_half_is_refused(folder):
     (folder / "after-2.json").unlink()
-    with pytest.raises(click.ClickException, match="one of each a round"):
+    with pytest.raises(InputError, match="one of each a round"):
         before_after.rounds(folder)
 
 
 def test_marks_are_needed():
-    with pytest.raises(click.ClickException, match="expected"):
-        before_after.with_table("no marks", "text")
+    with pytest.raises(InputError, match="expected"):
+        between_marks("no marks", before_after.BEGIN, before_after.END, "text")
 
 
 def test_the_document_states_the_committed_runs():
     document = before_after.DOCUMENT.read_text()
     assert before_after.BEGIN in document
-    assert before_after.with_table(document, before_after.table(before_after.rounds(RESULTS))) == document
+    table = before_after.table(before_after.rounds(RESULTS))
+    assert between_marks(document, before_after.BEGIN, before_after.END, table) == document

@@ -7,20 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from measuring.processes import Place
+from measuring.schema import PartyBytes
+from peers import compare_spu, relu_party, spu_pair
+from peers.rows import ratios, take_turns
+from peers.systems import Sample, line_pair
 
-import pi_system
 from pi_system.errors import ConfigError, PeerUnavailableError
-from pi_system.measure.schema import PartyBytes
 from pi_system.protocols.gate import GateSpec
-
-FOLDER = Path(pi_system.__file__).parents[1] / "benchmarks"
-sys.path[:0] = [str(FOLDER), str(FOLDER / "peers")]
-
-import compare_spu  # noqa: E402
-import relu_party  # noqa: E402
-import spu_pair  # noqa: E402
-from rows import ratios, take_turns  # noqa: E402
-from systems import Place, Sample, line_pair  # noqa: E402
 
 HERE = Place(name="loopback", link="loopback", pinned=False)
 

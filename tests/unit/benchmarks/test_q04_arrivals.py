@@ -1,19 +1,10 @@
 """The arithmetic of the arrival-rate experiment: schedules, queues, percentiles, and the largest rate that holds."""
 
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-import pi_system
-from pi_system.errors import ConfigError
-
-sys.path.insert(0, str(Path(pi_system.__file__).parents[1] / "benchmarks"))
-
-from parts.q04_arrivals import (
-    FifoQueue,
+from measuring.arrivals import (
     Request,
     next_rate,
     percentile,
@@ -24,6 +15,9 @@ from parts.q04_arrivals import (
     split,
     sustainable_rate,
 )
+from measuring.client_process import FifoQueue
+
+from pi_system.errors import ConfigError
 
 
 def served(arrival_s: float, begin_s: float, end_s: float) -> Request:

@@ -3,20 +3,15 @@
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
-
-import pi_system
-from pi_system.artifact.store import load
-from pi_system.errors import PeerUnavailableError
-from pi_system.export.random import random_pictures
-from pi_system.measure.line_process import LineProcess
-from pi_system.measure.memory import descendants
-from pi_system.measure.random_artifacts import cached_artifact
-
-sys.path.insert(0, str(Path(pi_system.__file__).parents[1] / "benchmarks"))
-
-from parts.q04_experiment import Plan, fleet, online_only, try_rate
+from measuring.experiment import Plan, fleet, online_only, try_rate
+from measuring.line_process import LineProcess
+from measuring.networks import cached_artifact
+from measuring.sessions import Network
 from q04_offline import answers
+
+from pi_system.errors import PeerUnavailableError
 
 NETWORK = "resnet18:m=2,classes=10,size=8"
 PLAN = Plan(
@@ -35,9 +30,8 @@ PLAN = Plan(
 
 @pytest.mark.parametrize("backend", ["fss", "crypten"])
 def test_requests_are_served_while_the_pool_is_filled(backend: str, tmp_path: Path) -> None:
-    path = cached_artifact(NETWORK, tmp_path / "cache")
-    pictures = random_pictures((3, 8, 8), 4, 1)
-    with fleet(load(path), path, pictures, backend, PLAN.clients, tmp_path / "run") as running:
+    network = Network(cached_artifact(NETWORK, tmp_path / "cache"), 4, tmp_path / "run")
+    with fleet(network, backend, PLAN.clients) as running:
         online = online_only(running, PLAN)
         calm = try_rate(running, PLAN, 4.0, seed=2)
         flooded = try_rate(running, PLAN, 300.0, seed=2)
@@ -58,14 +52,8 @@ def test_requests_are_served_while_the_pool_is_filled(backend: str, tmp_path: Pa
 
 def descendants_named(folder: Path) -> list[int]:
     """Processes of this one that were started for ``folder``."""
-    found = []
-    for pid in descendants(0):
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_text()
-        except OSError:
-            continue
-        found += [pid] if str(folder) in command else []
-    return found
+    running = psutil.process_iter(["pid", "cmdline"])
+    return [one.pid for one in running if str(folder) in " ".join(one.info["cmdline"] or [])]
 
 
 # ---- LineProcess

@@ -1,27 +1,22 @@
 """q05 and q07: clients that begin together, CrypTen's own launch, and answers that follow from samples."""
 
-import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import q05_scaling as q05
+import q07_peers as q07
+from measuring.networks import cached_artifact
+from measuring.processes import Place
+from measuring.reference import Reference
+from measuring.sessions import Network
+from peers.systems import crypten_shipped
 
-import pi_system
 from pi_system.artifact.store import load
 from pi_system.errors import PeerUnavailableError
 from pi_system.export.random import random_pictures
-from pi_system.measure import start_dealer
-from pi_system.measure.random_artifacts import cached_artifact
-from pi_system.measure.reference import Reference
-
-FOLDER = Path(pi_system.__file__).parents[1] / "benchmarks"
-sys.path[:0] = [str(FOLDER), str(FOLDER / "peers")]
-
-import q05_scaling as q05  # noqa: E402
-import q07_peers as q07  # noqa: E402
-from parts.measured_sessions import sessions  # noqa: E402
-from systems import Place, crypten_shipped  # noqa: E402
 
 NETWORK = "resnet18:m=2,classes=10,size=8"
 SHAPE = (3, 8, 8)
@@ -36,19 +31,16 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_clients_at_once_all_get_their_answers(path: Path, tmp_path: Path) -> None:
-    artifact, pictures = load(path), random_pictures(SHAPE, 8, 1)
-    reference = Reference(artifact, pictures)
-    with (
-        start_dealer(tmp_path) as dealer,
-        sessions(artifact, path, pictures, backend="fss", dealer=dealer.address, folder=tmp_path, clients=2) as running,
-    ):
-        throughput, online_ms, error = q05.at_once(running.clients, 2, reference)
+    network = Network(path, 8, tmp_path)
+    with ExitStack() as stack:
+        running = q05.open_clients(stack, network, "fss", 2, tmp_path)
+        throughput, online_ms = q05.at_once(running, 2)
         assert len(online_ms) == 4
         assert 0 < throughput < 4 / (max(online_ms) / 1000)
-        assert error < 0.05
-        running.clients[1].close()
+        assert all(one.worst.absolute < 0.05 for one in running)
+        running[1].client.close()
         with pytest.raises(PeerUnavailableError):
-            q05.at_once(running.clients, 1, reference)
+            q05.at_once(running, 1)
 
 
 def scaled(kind: str, **fields: Any) -> dict[str, Any]:

@@ -1,29 +1,24 @@
 """q01, q02, q03, q06 and compare_runs: answers and plots from made samples, networks as they are meant."""
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import compare_runs
 import numpy as np
 import pytest
-from click.testing import CliRunner
-
-import pi_system
-from pi_system.measure import environment
-from pi_system.measure.question import Answer, QuestionReport
-from pi_system.measure.random_artifacts import build_named
-from pi_system.train.relu import named_relus
-
-sys.path.insert(0, str(Path(pi_system.__file__).parents[1] / "benchmarks"))
-
-import compare_runs
 import q01_cost_per_relu as q01
 import q02_placement as q02
 import q03_architectures as q03
 import q06_quadratic as q06
-from parts.equal_accuracy import equally_accurate, network_like
+from click.testing import CliRunner
+from measuring.environment import environment
+from measuring.equal_accuracy import equally_accurate, network_like
+from measuring.networks import build_named
+from measuring.question import Answer, QuestionReport
+
+from pi_system.train.relu import named_relus
 
 ENVIRONMENT = environment(pinned_cores={"server": 0, "client": 1}, threads=1, load_before=(0.0, 0.0, 0.0))
 MS_PER_RELU = {"fss": 1e-4, "crypten": 8e-3}
@@ -150,8 +145,7 @@ def test_plots_come_from_the_json_alone(
     done = CliRunner().invoke(module.main, ["plot", str(file), "--out", str(tmp_path / "img")])
     assert done.exit_code == 0, done.output
     names = sorted(path.name for path in (tmp_path / "img").iterdir())
-    assert len([name for name in names if name.endswith(".png")]) == plots
-    assert len([name for name in names if name.endswith(".svg")]) == plots
+    assert len([name for name in names if name.endswith(".svg")]) == plots == len(names)
     assert all(name.startswith(question) for name in names)
 
 

@@ -1,16 +1,14 @@
 """benchmarks/repetition.py: its statistics on noise that is known, and the threat model's sentences from its JSON."""
 
 import json
-import sys
 from pathlib import Path
 
-import click
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
-
 import repetition
+from measuring.documents import between_marks
+
+from pi_system.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -42,9 +40,10 @@ def test_the_threat_model_states_the_measured():
     (path,) = (ROOT / "benchmarks" / "results" / "repetition").glob("*.json")
     report = json.loads(path.read_text())
     document = (ROOT / "docs" / "threat-model.md").read_text()
-    assert repetition.with_statement(document, report) == document, "run benchmarks/repetition.py --keep and commit"
+    stated = between_marks(document, repetition.BEGIN, repetition.END, repetition.statement(report))
+    assert stated == document, "run benchmarks/repetition.py --keep and commit"
 
 
 def test_a_document_without_marks_is_refused():
-    with pytest.raises(click.ClickException, match="expected"):
-        repetition.with_statement("nothing", {})
+    with pytest.raises(InputError, match="expected"):
+        between_marks("nothing", repetition.BEGIN, repetition.END, "text")

@@ -4,33 +4,28 @@ import base64
 import itertools
 import json
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from measuring.environment import Environment
+from measuring.question import Answer, QuestionReport
+from measuring.samples import Sample as CostSample
+from measuring.statistics import Interval
+from measuring.validation import Point, Validation
+from report import findings as prose
+from report.drawings import inline
+from report.findings import document, findings
+from report.page import LIMIT_BYTES, page
+from report.sources import load_sources
+from report.tables import provenance
+from report.wording import interval, plain
 
 import pi_system
-from pi_system.cost.calibration import Sample as CostSample
-from pi_system.cost.validation import Point, Validation
 from pi_system.errors import InputError
-from pi_system.measure.environment import Environment
-from pi_system.measure.question import Answer, QuestionReport
-from pi_system.measure.statistics import Interval
 
 ROOT = Path(pi_system.__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-
-from report import findings as prose  # noqa: E402
-from report.drawings import draw, inline  # noqa: E402
-from report.findings import document, findings  # noqa: E402
-from report.page import LIMIT_BYTES, page  # noqa: E402
-from report.sources import load_sources  # noqa: E402
-from report.tables import provenance  # noqa: E402
-from report.wording import interval, plain  # noqa: E402
-
 HOSTILE = '<script src="http://evil.example/x.js"></script>![x](http://evil.example/p.png)'
 SVG = """<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/x.dtd">
 <svg xmlns="http://www.w3.org/2000/svg" width="432pt" height="288pt"><metadata>http://purl.org</metadata>
@@ -287,19 +282,6 @@ def test_a_drawing_is_stripped_and_keeps_its_words() -> None:
     assert ' d="M 1.23 2 L 4 4"' in base64.b64decode(drawing.uri.partition(",")[2]).decode()
     assert drawing.least_px < 360 - 2 * 1
     assert drawing.uri.startswith("data:image/svg+xml;base64,")
-
-
-def test_a_script_draws_into_a_folder_and_its_failure_is_told(tmp_path: Path) -> None:
-    script = tmp_path / "q09_x.py"
-    script.write_text(
-        "import sys, pathlib\n"
-        "assert sys.argv[1:3] == ['plot', '--out'], 'usage'\n"
-        "pathlib.Path(sys.argv[3], 'q09-a.svg').write_text('<svg width=\"432pt\"><!-- x axis --></svg>')\n"
-    )
-    (drawing,) = draw(script, ("plot",), [tmp_path / "q09.json"])
-    assert (drawing.name, drawing.labels) == ("q09-a", "x axis")
-    with pytest.raises(InputError, match=r"(?s)q09_x\.py: no plot of q09\.json;.*usage"):
-        draw(script, ("other",), [tmp_path / "q09.json"])
 
 
 def test_a_busy_machine_is_told_and_samples_are_counted() -> None:

@@ -3,8 +3,8 @@ from click.testing import CliRunner
 from pi_client.cli import main
 from pi_client.profile import profile_lines
 from pi_system.channel.profile import Piece
-from pi_system.measure.profile import spans_of
 from pi_system.rpc.phase_profile import PhaseProfile
+from pi_system.trace.spans import spans_of
 
 
 def piece(layer, track, duration_ms, **counts):

@@ -1,13 +1,13 @@
 """What must hold for any prices: rows add up, links cost what they are, chunks overlap."""
 
 import pytest
+from measuring.fit import fit_calibration
+from measuring.samples import Sample
 from random_networks import random_small_artifact
 from scaled_artifact import relu_artifact
 
 from pi_system.channel.shaped import Link
 from pi_system.cost import BACKENDS, default_calibration, predict
-from pi_system.cost.calibration import Sample
-from pi_system.cost.fit import fit_calibration
 from pi_system.cost.gates import gate_model
 from pi_system.cost.predict import Workload
 from pi_system.cost.replay import Replay

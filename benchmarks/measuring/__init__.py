@@ -1,0 +1,31 @@
+"""What all benchmarks share; not in the wheel, and nothing of the product imports it.
+
+processes.py       dealer and server as processes, where they run, how they end
+line_process.py    a process that answers lines of JSON
+client_process.py  the program of a measured client: one session, driven by lines of JSON
+sessions.py        networks, servers and measured clients, ready to be called
+party_channel.py   our channel between two processes without a session
+memory.py          peak memory of a process, size of a folder
+environment.py     what the numbers were measured on
+statistics.py      95 % intervals
+reference.py       plaintext oracles and times
+networks.py        networks of random weights by name
+latency.py         every network with every backend over every link, its JSON in schema.py
+side_by_side.py    the same for questions: many short runs, in turn
+question.py        a question's JSON and its two commands
+documents.py       options and files that benchmarks have in common
+plots.py           their pictures, with plots.mplstyle
+arrivals.py        requests that come when they come (q04); experiment.py: with real processes
+samples.py         measurements for the cost model; fit.py: its prices; validation.py: its errors
+"""
+
+import sys
+from pathlib import Path
+from typing import Final
+
+BENCHMARKS: Final = Path(__file__).resolve().parents[1]
+ROOT: Final = BENCHMARKS.parent
+RESULTS: Final = BENCHMARKS / "results"
+
+if str(ROOT) not in sys.path:
+    sys.path.insert(1, str(ROOT))  # a benchmark runs from a checkout, installed or not

@@ -1,0 +1,128 @@
+"""What a measurement was made on: machine, versions, source, instruction paths. No host name, no user, no paths."""
+
+import os
+import platform
+import re
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import psutil
+from measuring import ROOT
+from measuring.processes import party_cores
+from pydantic import BaseModel, ConfigDict
+
+from pi_system.kernels import aes_backend
+from pi_system.kernels.conv import conv_paths
+
+_PACKAGES: Final = ("torch", "numpy", "grpcio", "protobuf", "crypten", "pi-system")
+
+Load = tuple[float, float, float]
+"""Load averages of 1, 5 and 15 minutes."""
+
+
+class Environment(BaseModel):
+    """Where, when and with what.
+
+    Attributes:
+        date: UTC, ISO 8601.
+        git_sha: commit of the source, ``unknown`` outside a checkout.
+        git_dirty: there were uncommitted changes.
+        packages: versions by name, ``None`` for one that is not installed.
+        system: kernel name and release.
+        machine: architecture.
+        cpu: model name.
+        cores: of the machine; this process may run on ``usable_cores``.
+        pinned_cores: by party, the core it was pinned to.
+        threads: of each party.
+        kernels: instruction path in use by kernel.
+        load_before: load averages when the run began; a busy machine shows here.
+        load_after: when it ended; the run's own load is part of it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    date: str
+    git_sha: str
+    git_dirty: bool
+    python: str
+    packages: dict[str, str | None]
+    system: str
+    machine: str
+    cpu: str
+    cores: int
+    usable_cores: int
+    memory_bytes: int
+    pinned_cores: dict[str, int]
+    threads: int
+    kernels: dict[str, str]
+    load_before: Load
+    load_after: Load
+
+    def file_stem(self) -> str:
+        """``<date>_<machine without its name>_<commit>`` for a file of results."""
+        model = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", self.cpu.lower())).strip("-")
+        return f"{self.date[:10]}_{model}-{self.cores}-cores_{self.git_sha}"
+
+
+def environment(*, load_before: Load, pinned_cores: dict[str, int] | None = None, threads: int = 1) -> Environment:
+    """Describe this machine now.
+
+    Args:
+        load_before: taken with ``load_average`` before the run.
+        pinned_cores: by party; None: each is on its own.
+        threads: of each party.
+    """
+    sha = _git("rev-parse", "--short=10", "HEAD")
+    return Environment(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        git_sha=sha or "unknown",
+        git_dirty=bool(sha and _git("status", "--porcelain")),
+        python=platform.python_version(),
+        packages={name: _version(name) for name in _PACKAGES},
+        system=f"{platform.system()} {platform.release()}",
+        machine=platform.machine(),
+        cpu=_cpu_model(),
+        cores=psutil.cpu_count() or 1,
+        usable_cores=len(os.sched_getaffinity(0)),
+        memory_bytes=psutil.virtual_memory().total,
+        pinned_cores=party_cores() if pinned_cores is None else pinned_cores,
+        threads=threads,
+        kernels={
+            "aes": aes_backend(),
+            "conv_32": conv_paths(np.uint32, small=True)[0],
+            "conv_64": conv_paths(np.uint64, small=True)[0],
+        },
+        load_before=load_before,
+        load_after=load_average(),
+    )
+
+
+def load_average() -> Load:
+    """Load averages of 1, 5 and 15 minutes."""
+    return os.getloadavg()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    found = re.search(r"^(?:model name|CPU part)\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,150 @@
+"""Online latency of several backends over one link, taken side by side.
+
+Every backend has its own server and client process, each pinned to its party's core. In every repetition each
+backend in turn prepares and runs one call, and plaintext runs on the client's core: whatever slows the machine down
+for a while slows all of them. The first repetition warms up and is not counted; its offline phase includes what is
+sent once a model.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from measuring.processes import HERE, Place, orderly_stop, party_cores, start_dealer
+from measuring.reference import PlaintextTime, floor_ms
+from measuring.schema import LatencyResult, OnlineBytes, PartyBytes, Revealed, Timing
+from measuring.sessions import Network, Session, session
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pi_system.channel.shaped import parse_link
+from pi_system.errors import InvariantError
+
+THREADS: Final = 1
+"""Of each party: one core each is what results are compared on."""
+WARMUP: Final = 1
+_BASELINE: Final = "crypten"
+"""CrypTen's backend differs from ours in two ways that matter here: its last place is not the fixed-point
+interpreter's, and its rounds are exchanges in which both parties send at once, half a round trip each."""
+
+
+def run_all(
+    paths: Sequence[Path],
+    backends: Sequence[str],
+    links: Sequence[str],
+    repeat: int,
+    batch: int,
+    reveals: Sequence[Revealed] = ("logits",),
+) -> tuple[LatencyResult, ...]:
+    """Measure every combination, backends in turn within each repetition; a progress bar goes to stderr.
+
+    Args:
+        paths: folders of artifacts.
+        backends: names in the registry.
+        links: names, or RATE_MBIT,RTT_MS.
+        repeat: calls counted, each with new pictures.
+        batch: pictures a call.
+        reveals: what servers reveal, each with every backend.
+
+    Raises:
+        PeerUnavailableError: a process failed; the message has the end of its log.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    total = len(paths) * len(links) * len(backends) * len(reveals) * (WARMUP + repeat)
+    combinations = [(backend, reveal) for backend in backends for reveal in reveals]
+    results: list[LatencyResult] = []
+    with Progress(*columns, console=Console(stderr=True)) as bar, orderly_stop():
+        line = bar.add_task("starting", total=total)
+        for path in paths:
+            for link in links:
+                with tempfile.TemporaryDirectory(prefix="pi-latency-") as folder:
+                    network = Network(path, (WARMUP + repeat) * batch, Path(folder))
+                    place = Place(name=link, link=link)
+
+                    def progress(what: str) -> None:
+                        bar.update(line, advance=1, description=what)
+
+                    results += _measure(network, combinations, place, repeat, batch, progress)
+    return tuple(results)
+
+
+def _measure(
+    network: Network,
+    combinations: Sequence[tuple[str, Revealed]],
+    place: Place,
+    repeat: int,
+    batch: int,
+    progress: Callable[[str], None],
+) -> list[LatencyResult]:
+    """One network over one link; ``progress`` is told of every call."""
+    plain: list[PlaintextTime] = []
+    folder = network.file.parent
+    with ExitStack() as stack:
+        dealer = stack.enter_context(start_dealer(folder, place=HERE)).address
+        running = [
+            stack.enter_context(
+                session(network, backend, dealer, folder / f"{backend}-{reveal}", place=place, reveal=reveal)
+            )
+            for backend, reveal in combinations
+        ]
+        for index in range(WARMUP + repeat):
+            plain += network.reference.run_timed(index * batch, batch, party_cores()["client"])
+            for one in running:
+                online_ms = one.call(index * batch, batch).cost.online_ms
+                progress(f"{network.name} {place.link} {one.backend} {online_ms:.0f} ms")
+        return [_result(one, batch, plain) for one in running]
+
+
+def _result(found: Session, batch: int, plain: list[PlaintextTime]) -> LatencyResult:
+    online, offline = found.online[WARMUP:], found.offline[WARMUP:]
+    last, comparable = online[-1], found.backend != _BASELINE
+    timing = Timing.of([cost.online_ms for cost in online])
+    conv_ms = median(run.conv_ms for run in plain)
+    floor = floor_ms(
+        conv_ms,
+        sent_bytes=last.client_to_server_bytes,
+        received_bytes=last.server_to_client_bytes,
+        round_trips=last.rounds if comparable else last.rounds / 2,
+        link=parse_link(found.place.link),
+    )
+    relus, storage = found.network.counts.relus, found.stored[-1]
+    offline_ms = [cost.offline_ms / batch for cost in offline]
+    peak = found.peak()
+    if peak.server == 0:
+        raise InvariantError(f"backend {found.backend}: expected a server process with a session, found none")
+    return LatencyResult(
+        network=found.network.name,
+        backend=found.backend,
+        link=found.place.link,
+        batch=batch,
+        reveal=found.reveal,
+        online_ms=timing,
+        online_rounds=last.rounds,
+        online_bytes=OnlineBytes(
+            client_to_server=last.client_to_server_bytes, server_to_client=last.server_to_client_bytes
+        ),
+        frame_bytes=last.frame_bytes,
+        us_per_relu=_ratio(1000 * timing.median, relus * batch),
+        bytes_per_relu=_ratio(last.client_to_server_bytes + last.server_to_client_bytes, relus * batch),
+        offline_ms=median(offline_ms),
+        offline_ms_samples=tuple(offline_ms),
+        offline_bytes=offline[-1].offline_bytes // batch,
+        setup_bytes=max(0, found.offline[0].offline_bytes - offline[-1].offline_bytes),
+        storage_bytes=PartyBytes(server=storage.server // batch, client=storage.client // batch),
+        stored_bytes_per_relu=_ratio(max(storage.server, storage.client) // batch, relus),
+        peak_memory_bytes=peak,
+        plaintext_ms=median(run.total_ms for run in plain),
+        plaintext_conv_ms=conv_ms,
+        max_abs_error=found.worst.absolute,
+        max_ulp_error=found.worst.ulps if comparable else None,
+        within_ulp_bound=found.worst.bounded if comparable else None,
+        floor_ms=floor,
+        floor_distance=timing.median / floor,
+    )
+
+
+def _ratio(amount: float, count: int) -> float | None:
+    return amount / count if count else None

@@ -1,0 +1,119 @@
+"""Processes that answer lines of JSON on their stdin with lines of JSON on their stdout, seen from a benchmark.
+
+At most one answer may be outstanding: a second one that arrived with the first would be in a buffer, unseen.
+"""
+
+import json
+import select
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self, cast
+
+from measuring.processes import end_group, start
+
+from pi_system.errors import PeerUnavailableError
+
+Message = dict[str, Any]
+
+
+class LineProcess:
+    """A context manager that ends the process and everything that it started."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        core: int | None = None,
+        threads: int | None = 1,
+        goodbye_s: float = 0.0,
+    ):
+        """Start it; its first line is a greeting to be read with ``answer``.
+
+        Args:
+            name: for messages.
+            command: program and arguments.
+            log: file for its stderr.
+            core: it is pinned to; None: any.
+            threads: of numerical libraries; None: their default.
+            goodbye_s: how long it may take to end by itself when its stdin is closed.
+        """
+        self.name, self._log, self._goodbye_s = name, log, goodbye_s
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "wb") as stderr:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": stderr, "text": True}
+            self._process = start(command, core, threads, **pipes)
+        self._in, self._out = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
+
+    def ask(self, command: Message, timeout_s: float | None = 600.0) -> Message:
+        """Send a command and wait for its answer. Raises PeerUnavailableError."""
+        self.tell(command)
+        return self.answer(timeout_s)
+
+    def tell(self, command: Message) -> None:
+        """Send a command. Raises PeerUnavailableError: the process is gone."""
+        try:
+            self._in.write(json.dumps(command) + "\n")
+            self._in.flush()
+        except (BrokenPipeError, ValueError):
+            raise PeerUnavailableError(f"{self.name}: expected it to run, found it gone{self._tail()}") from None
+
+    def answer(self, timeout_s: float | None = 600.0) -> Message:
+        """Wait for the next answer, None: for ever. Raises PeerUnavailableError: silence, the end, an error in it."""
+        return answers([self], timeout_s)[0]
+
+    def fileno(self) -> int:
+        """Of its answers."""
+        return int(self._out.fileno())
+
+    def read(self) -> Message:
+        """The answer that waits. Raises PeerUnavailableError: the end, or an error in it."""
+        line = self._out.readline()
+        if not line:
+            raise PeerUnavailableError(f"{self.name}: expected an answer, found that it ended{self._tail()}")
+        found: Message = json.loads(line)
+        if "error" in found:
+            raise PeerUnavailableError(f"{self.name}: {found['error']}")
+        return found
+
+    def close(self) -> None:
+        """End it; safe to call twice."""
+        self._in.close()
+        self._out.close()
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(self._goodbye_s)
+            end_group(self._process)
+        finally:
+            if self._process.returncode is None:
+                self._process.kill()
+                self._process.wait()
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _tail(self) -> str:
+        lines = self._log.read_text(errors="replace").splitlines()[-3:]
+        return f"; its log ends: {' | '.join(lines)}" if lines else ""
+
+
+def answers(processes: Sequence[LineProcess], timeout_s: float | None = 600.0) -> list[Message]:
+    """The next answer of each; whichever fails first ends the wait. Raises PeerUnavailableError."""
+    found: dict[LineProcess, Message] = {}
+    while waiting := [process for process in processes if process not in found]:
+        ready = select.select(waiting, [], [], timeout_s)[0]
+        if not ready:
+            raise PeerUnavailableError(f"{waiting[0].name}: expected an answer, found silence for {timeout_s:g} s")
+        found |= {process: process.read() for process in ready}
+    return [found[process] for process in processes]

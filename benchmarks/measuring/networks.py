@@ -1,0 +1,153 @@
+"""Networks of random weights by name, exported once: cost does not depend on what the weights are.
+
+A name is a network's specification (train/spec.py) and, each after a slash, what becomes of its ReLUs, from left to
+right; every suffix works within the positions that are still active:
+
+    /keep=STAGES[thin]      ReLUs of these stages (the stem is with stage 1) as DeepReDuce names them; thin: of each
+                            block only the last ReLU layer
+    /layers=I,J,...         whole ReLU layers, counted from 0 in order of execution
+    /square                 the quadratic activation (train/square.py) in the place of every ReLU that is left, whole
+                            layers only; nothing may follow it
+    /relus=COUNT[:STAGES]   COUNT positions drawn at random over all layers, or over those of the stages
+
+Examples: ``hrn-2x5x3x:m=16/keep=234``, ``resnet18:m=64/keep=23thin``, ``resnet18:m=16/relus=8192:34``.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import torch
+from measuring import ROOT
+from measuring.documents import say
+from measuring.schema import NetworkCounts
+
+from pi_system.artifact.model import Artifact
+from pi_system.artifact.store import save
+from pi_system.errors import ConfigError
+from pi_system.export.random import random_artifact
+from pi_system.program import mac_count, parameter_count, relu_count, relu_layers, square_count, square_layers
+from pi_system.reduce.deepreduce import Configuration
+from pi_system.train.networks import Classifier, build_network, use_squares
+from pi_system.train.relu import named_relus
+from pi_system.train.relu_map import ReluMap
+from pi_system.train.spec import NetworkSpec
+
+SEED: Final = 1
+"""Of weights, of drawn positions and of pictures."""
+
+_EXPORTED_BY: Final = ("artifact", "export", "program", "train")
+
+
+def cached_artifact(name: str, cache: Path) -> Path:
+    """The folder of a random-weight artifact of ``name``, made on first use and again when the exporter changes.
+
+    Args:
+        name: see above.
+        cache: folder of such artifacts.
+
+    Raises:
+        ConfigError: the name cannot be read, or asks for more ReLUs than there are.
+    """
+    folder = cache / _sources_digest() / re.sub("[:,/]", "-", name)
+    if not folder.exists():
+        say(f"{name}: exporting with random weights")
+        network, spec = build_named(name)
+        save(random_artifact(network, (spec.channels, spec.size, spec.size), SEED, name), folder)
+    return folder
+
+
+def build_named(name: str) -> tuple[Classifier, NetworkSpec]:
+    """The network of ``name``, its ReLU masks set.
+
+    Raises:
+        ConfigError: as ``cached_artifact``.
+    """
+    text, *suffixes = name.split("/")
+    spec = NetworkSpec.parse(text)
+    network = build_network(spec, seed=SEED)
+    for suffix in suffixes:
+        key, _, value = suffix.partition("=")
+        if key not in _SUFFIXES:
+            raise ConfigError(f"network: expected /{', /'.join(_SUFFIXES)}; found /{suffix[:40]}")
+        if not named_relus(network):
+            raise ConfigError(f"network: expected /square last, found /{suffix[:40]} after it")
+        _SUFFIXES[key](network, value)
+    return network, spec
+
+
+def counts(artifact: Artifact) -> NetworkCounts:
+    """Counts of the exported graph."""
+    graph = artifact.public.graph
+    return NetworkCounts(
+        network=artifact.public.name,
+        relus=relu_count(graph),
+        relu_layers=relu_layers(graph),
+        macs=mac_count(graph),
+        parameters=parameter_count(graph),
+        squares=square_count(graph),
+        square_layers=square_layers(graph),
+    )
+
+
+def _sources_digest() -> str:
+    sources = sorted(path for part in _EXPORTED_BY for path in (ROOT / "pi_system" / part).rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in [*sources, Path(__file__)])).hexdigest()[:16]
+
+
+def _keep(network: Classifier, value: str) -> None:
+    match = re.fullmatch(r"([1-5]+)(thin)?", value)
+    if match is None:
+        raise ConfigError(f"network: expected /keep=STAGES or /keep=STAGESthin, found /keep={value[:40]}")
+    Configuration(_stages(match[1]), match[2] is not None).relu_map(network).apply(network)
+
+
+def _layers(network: Classifier, value: str) -> None:
+    now = ReluMap.of(network).masks
+    chosen = {int(index) for index in value.split(",") if index.isdecimal()}
+    if not re.fullmatch(r"\d+(,\d+)*", value) or max(chosen) >= len(now):
+        raise ConfigError(f"network: expected /layers=I,J,... below {len(now)}, found /layers={value[:40]}")
+    ReluMap({name: mask & (place in chosen) for place, (name, mask) in enumerate(now.items())}).apply(network)
+
+
+def _relus(network: Classifier, value: str) -> None:
+    match = re.fullmatch(r"([1-9]\d*)(?::([1-5]+))?", value)
+    if match is None:
+        raise ConfigError(f"network: expected /relus=COUNT or /relus=COUNT:STAGES, found /relus={value[:40]}")
+    stages = _stages(match[2] or "12345")
+    relus = named_relus(network)
+    allowed = {name: relu.mask.cpu() & (relu.stage in stages) for name, relu in relus.items()}
+    ReluMap(_draw(allowed, int(match[1]))).apply(network)
+
+
+def _square(network: Classifier, value: str) -> None:
+    if value:
+        raise ConfigError(f"network: expected /square, found /square={value[:40]}")
+    use_squares(network)
+
+
+def _draw(allowed: Mapping[str, torch.Tensor], count: int) -> dict[str, torch.Tensor]:
+    """``count`` of the allowed positions, each set of them as likely as any other."""
+    flat = torch.cat([mask.flatten() for mask in allowed.values()])
+    places = flat.nonzero().flatten()
+    if count > len(places):
+        raise ConfigError(f"network: expected at most {len(places)} ReLUs in these layers, found /relus={count}")
+    order = torch.randperm(len(places), generator=torch.Generator().manual_seed(SEED))
+    drawn = torch.zeros_like(flat)
+    drawn[places[order[:count]]] = True
+    parts = torch.split(drawn, [mask.numel() for mask in allowed.values()])
+    return {name: part.view(mask.shape) for (name, mask), part in zip(allowed.items(), parts, strict=True)}
+
+
+def _stages(digits: str) -> tuple[int, ...]:
+    return tuple(int(digit) for digit in digits)
+
+
+_SUFFIXES: Final[Mapping[str, Callable[[Classifier, str], None]]] = {
+    "keep": _keep,
+    "layers": _layers,
+    "relus": _relus,
+    "square": _square,
+}

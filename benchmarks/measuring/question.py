@@ -1,0 +1,203 @@
+"""A question of benchmarks/qNN_*.py: its JSON (schema 1), and its two commands, ``run`` and ``plot``.
+
+The JSON holds raw samples, and answers with intervals computed from them. Plots, tables and the report read nothing
+but this. A later field is added with a default, never by another schema.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from measuring import RESULTS
+from measuring.documents import PATH, say
+from measuring.environment import Environment, environment, load_average
+from measuring.processes import orderly_stop
+from measuring.schema import Strict
+from measuring.statistics import Interval
+from pydantic import Field, ValidationError, model_validator
+
+from pi_system.cli.errors import PiGroup
+from pi_system.errors import InputError
+
+Mode = Literal["quick", "full"]
+Sample = dict[str, Any]
+
+QUESTIONS: Mapping[str, str] = {
+    "q01": "What does one ReLU cost online, and what one multiply-accumulate?",
+    "q02": "Does it matter where a budget of ReLUs is placed?",
+    "q03": "Which architecture wins under which protocol and link?",
+    "q04": "What does the offline phase cost, and what request rate can be sustained when it is counted?",
+    "q05": "How do time, bytes and memory scale with the batch, with clients at once, and with the image size?",
+    "q06": "What does a square in the place of a ReLU save, under each protocol?",
+    "q07": "How do CrypTen, as its authors ship it, and SPU do on the same networks?",
+}
+
+
+class Answer(Strict):
+    """One number that answers a question.
+
+    Attributes:
+        name: unique in the report, the same in every run of the mode, as ``fss/lan/us_per_relu``.
+        value: the estimate.
+        unit: such as ``us/ReLU``; ``x`` for a ratio.
+        low: of its 95 % interval; equal to value where it is exact, as bytes are.
+        high: of its 95 % interval.
+        ratio: of two times of one run, so that it should hold in any other (benchmarks/compare_runs.py).
+        note: what a reader must know.
+    """
+
+    name: str = Field(min_length=1)
+    value: float
+    unit: str
+    low: float
+    high: float
+    ratio: bool = False
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Answer":
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"{self.name}: expected low <= value <= high, found {self.low}, {self.value}, {self.high}")
+        return self
+
+    @classmethod
+    def of(cls, name: str, interval: Interval, unit: str, *, ratio: bool = False, note: str = "") -> "Answer":
+        """An answer with a measured interval."""
+        return cls(name=name, unit=unit, ratio=ratio, note=note, **interval._asdict())
+
+    @classmethod
+    def times(cls, name: str, interval: Interval, *, note: str = "") -> "Answer":
+        """A ratio of two times of one run."""
+        return cls.of(name, interval, "x", ratio=True, note=note)
+
+    @classmethod
+    def exact(cls, name: str, value: float, unit: str, *, note: str = "") -> "Answer":
+        """An answer that is counted, not measured."""
+        return cls(name=name, value=value, unit=unit, low=value, high=value, note=note)
+
+
+class QuestionReport(Strict):
+    """One run of one question.
+
+    Attributes:
+        question: ``q01`` and so on.
+        title: the question in words.
+        command: that makes it again, without paths of this machine.
+        environment: what it was measured on.
+        samples: every measured run as it was taken: network, backend, link, ``online_ms`` (a list, one a
+            repetition), bytes, rounds and what the question adds.
+        answers: computed from the samples.
+    """
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    question: str = Field(pattern=r"^q\d\d$")
+    title: str
+    mode: Mode
+    command: str
+    environment: Environment
+    samples: tuple[Sample, ...] = Field(min_length=1)
+    answers: tuple[Answer, ...]
+
+    @model_validator(mode="after")
+    def _unique(self) -> "QuestionReport":
+        names = [answer.name for answer in self.answers]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"answers: expected different names, found twice: {', '.join(twice)}")
+        return self
+
+    def answer(self, name: str) -> Answer | None:
+        """The answer of that name."""
+        return next((answer for answer in self.answers if answer.name == name), None)
+
+    def write(self, path: Path) -> None:
+        """Write the JSON text, making the folder."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.model_dump_json(by_alias=True, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "QuestionReport":
+        """Read what ``write`` wrote. Raises InputError: the file is missing or not such a report."""
+        try:
+            return cls.model_validate_json(path.read_text())
+        except (OSError, ValidationError) as error:
+            raise InputError(f"{path}: expected the JSON of a question; {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One question.
+
+    Attributes:
+        script: its file in benchmarks, which starts with its name.
+        measure: of the mode and the repetitions (None: the mode's own); every sample.
+        answers: of the samples.
+        draw: the plots of a report, into a folder.
+        variables: of the process's environment, which choose what is measured.
+    """
+
+    script: str
+    measure: Callable[[Mode, int | None], list[Sample]]
+    answers: Callable[[Sequence[Sample]], Sequence[Answer]]
+    draw: Callable[[QuestionReport, Path], Sequence[Path]]
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Such as q01."""
+        return Path(self.script).stem[:3]
+
+    def report(self, mode: Mode, repeat: int | None) -> QuestionReport:
+        """Measure and answer."""
+        before = load_average()
+        samples = self.measure(mode, repeat)
+        return QuestionReport(
+            question=self.name,
+            title=QUESTIONS[self.name],
+            mode=mode,
+            command=self._command(mode, repeat),
+            environment=environment(load_before=before),
+            samples=tuple(samples),
+            answers=tuple(self.answers(samples)),
+        )
+
+    def _command(self, mode: Mode, repeat: int | None) -> str:
+        given = [f"{name}={shown}" for name, shown in self.variables.items() if os.environ.get(name)]
+        options = ["--full"] * (mode == "full") + ([f"--repeat {repeat}"] if repeat else [])
+        return " ".join([*given, f"python benchmarks/{Path(self.script).name} run", *options])
+
+    def commands(self) -> click.Group:
+        """``run`` and ``plot``."""
+
+        @click.group(cls=PiGroup, help=f"{self.name}: run measures, plot draws.")
+        def main() -> None:
+            pass
+
+        @main.command()
+        @click.option("--full", is_flag=True, help="Minutes instead of one.")
+        @click.option("--repeat", type=click.IntRange(1, 1000), help="Repetitions counted; none: the mode's own.")
+        @click.option("--json-out", type=PATH, help=f"Default: results/MODE/{self.name}.json.")
+        def run(full: bool, repeat: int | None, json_out: Path | None) -> None:
+            """Measure and write the report."""
+            mode: Mode = "full" if full else "quick"
+            with orderly_stop():
+                report = self.report(mode, repeat)
+            out = json_out or RESULTS / mode / f"{self.name}.json"
+            report.write(out)
+            for answer in report.answers:
+                between = "" if answer.low == answer.high else f" ({answer.low:.4g} to {answer.high:.4g})"
+                click.echo(f"{answer.name}: {answer.value:.4g} {answer.unit}{between} {answer.note}".rstrip())
+            say(f"wrote {out}")
+
+        @main.command()
+        @click.argument("file", type=PATH)
+        @click.option("--out", type=PATH, required=True, help="Folder of the pictures.")
+        def plot(file: Path, out: Path) -> None:
+            """Draw the plots of a report."""
+            for path in self.draw(QuestionReport.read(file), out):
+                say(f"wrote {path}")
+
+        return main

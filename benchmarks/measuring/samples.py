@@ -1,0 +1,119 @@
+"""Measured samples for the cost model: real runs of random-weight networks, group by group, resumable.
+
+A group is one network over one link with all its backends, taken in turn (latency.py). What is done is kept in a part
+file beside the result, so that a stopped run goes on where it was.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from measuring.documents import say
+from measuring.latency import run_all
+from measuring.networks import cached_artifact
+from measuring.schema import LatencyResult, Strict
+from pydantic import Field, TypeAdapter
+
+from pi_system.artifact.model import Artifact
+from pi_system.artifact.store import load
+from pi_system.cost.predict import Prediction, Workload
+from pi_system.errors import ConfigError
+
+
+class Sample(Strict):
+    """One network, backend and link, measured; batch 1; times one a repetition, bytes payload or on disk."""
+
+    network: str
+    backend: str
+    link: str
+    online_ms: tuple[float, ...] = Field(min_length=1)
+    online_rounds: int
+    client_to_server_bytes: int
+    server_to_client_bytes: int
+    offline_ms: tuple[float, ...] = Field(min_length=1)
+    offline_bytes: int
+    stored_bytes_server: int
+    stored_bytes_client: int
+
+
+class Group(NamedTuple):
+    """One network (networks.py) over one link, name or RATE_MBIT,RTT_MS; its backends are taken in turn."""
+
+    network: str
+    link: str
+    backends: tuple[str, ...]
+
+
+_SAMPLES = TypeAdapter(list[Sample])
+
+
+def exact_fields(found: Prediction | Sample) -> tuple[int, ...]:
+    """What must be equal, predicted and counted."""
+    return (
+        found.online_rounds,
+        found.client_to_server_bytes,
+        found.server_to_client_bytes,
+        found.offline_bytes,
+        found.stored_bytes_server,
+        found.stored_bytes_client,
+    )
+
+
+def measure_groups(
+    groups: Sequence[Group], repeat: int, cache: Path, part: Path
+) -> tuple[list[Sample], dict[str, Artifact]]:
+    """Measure every group that ``part`` does not hold yet.
+
+    Args:
+        groups: what to measure.
+        repeat: calls counted, of each backend.
+        cache: folder of random-weight artifacts.
+        part: file of what is done; the caller deletes it when the result is written.
+
+    Returns:
+        Samples in order, and the networks by name.
+
+    Raises:
+        PeerUnavailableError: a process failed.
+    """
+    done = _SAMPLES.validate_json(part.read_text()) if part.exists() else []
+    artifacts: dict[str, Artifact] = {}
+    for index, group in enumerate(groups):
+        path = cached_artifact(group.network, cache).absolute()
+        artifacts.setdefault(group.network, load(path))
+        held = {(sample.network, sample.link, sample.backend) for sample in done}
+        missing = [name for name in group.backends if (group.network, group.link, name) not in held]
+        if missing:
+            say(f"{index + 1} of {len(groups)}: {group.network} over {group.link}")
+            missing = [name for name in missing if _runs(artifacts[group.network], name)]
+        if missing:
+            done += [_sample(group.network, found) for found in run_all([path], missing, (group.link,), repeat, 1)]
+            part.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(_SAMPLES.dump_json(done))
+    wanted = {(group.network, group.link, name) for group in groups for name in group.backends}
+    return [s for s in done if (s.network, s.link, s.backend) in wanted], artifacts
+
+
+def _runs(artifact: Artifact, backend: str) -> bool:
+    """Whether a backend offers this network's ring and comparison bits; if not, stderr is told why."""
+    try:
+        return Workload(artifact, backend).offline.nbytes > 0
+    except ConfigError as error:
+        say(f"without {backend}: {error}")
+        return False
+
+
+def _sample(network: str, result: LatencyResult) -> Sample:
+    return Sample(
+        network=network,
+        backend=result.backend,
+        link=result.link,
+        online_ms=result.online_ms.samples,
+        online_rounds=result.online_rounds,
+        client_to_server_bytes=result.online_bytes.client_to_server,
+        server_to_client_bytes=result.online_bytes.server_to_client,
+        offline_ms=result.offline_ms_samples,
+        offline_bytes=result.offline_bytes,
+        stored_bytes_server=result.storage_bytes.server,
+        stored_bytes_client=result.storage_bytes.client,
+    )

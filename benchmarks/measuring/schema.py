@@ -1,0 +1,166 @@
+"""The JSON object of benchmarks/latency.py, schema 1: what is written is validated, what is read can be trusted.
+
+Plots and tables read nothing but this. A later field is added with a default, never by another schema.
+"""
+
+import statistics
+from typing import Literal
+
+from measuring.environment import Environment
+from pydantic import BaseModel, ConfigDict, Field
+
+Revealed = Literal["logits", "label"]
+"""What a measured server reveals."""
+
+
+class Strict(BaseModel):
+    """What all models of results have in common."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class Timing(Strict):
+    """Samples in the order they were taken, in ms, with median and quartiles (inclusive method)."""
+
+    median: float
+    q1: float
+    q3: float
+    samples: tuple[float, ...] = Field(min_length=1)
+
+    @classmethod
+    def of(cls, samples: list[float]) -> "Timing":
+        """Summarise at least one sample."""
+        twice = samples * 2 if len(samples) == 1 else samples
+        q1, median, q3 = statistics.quantiles(twice, n=4, method="inclusive")
+        return cls(median=median, q1=q1, q3=q3, samples=tuple(samples))
+
+
+class OnlineBytes(Strict):
+    """Payload of one online phase by direction."""
+
+    client_to_server: int
+    server_to_client: int
+
+
+class PartyBytes(Strict):
+    """A number of bytes for each party."""
+
+    server: int
+    client: int
+
+
+class NetworkCounts(Strict):
+    """Counts of one network, for one picture, from its exported graph."""
+
+    network: str
+    relus: int
+    relu_layers: int
+    macs: int
+    parameters: int
+    squares: int = 0
+    square_layers: int = 0
+
+
+class LatencyResult(Strict):
+    """One combination of network, backend and link.
+
+    Attributes:
+        link: of both phases; imitated unless ``loopback``.
+        batch: pictures a call.
+        online_ms: of one call, at the client, from the first online byte to the decoded result, all material ready.
+        online_rounds: times the client waited for an answer in one call.
+        online_bytes: payload of one call.
+        frame_bytes: framing of one call, both directions, on top of the payload.
+        us_per_relu: 1000 * online_ms.median / ReLUs of the call.
+        bytes_per_relu: online payload of both directions / ReLUs of the call.
+        offline_ms: median for one inference, dealer, storing and fsync included; the warm-up's is left out.
+        offline_bytes: payload for one inference on all three connections.
+        setup_bytes: payload once a model: what the first preparation sent beyond later ones.
+        storage_bytes: what one prepared inference takes on each party's disk (0: kept in memory).
+        stored_bytes_per_relu: the same / ReLUs of one picture; nearly all of it comparison keys in backend fss.
+        peak_memory_bytes: peak resident set of the server's session process and of the client's process.
+        plaintext_ms: median of torch float32 on the client's core with one thread, for the same pictures.
+        plaintext_conv_ms: its convolutions and linear layers alone.
+        max_abs_error: largest |logit - float interpreter's| over all calls; of labels, how far below the best.
+        max_ulp_error: largest difference to the fixed-point interpreter in its last place; None for backends with
+            another encoding.
+        within_ulp_bound: every logit was within the ulps that program/error_bound.py states; None as above.
+        floor_ms: see reference.py.
+        floor_distance: online_ms.median / floor_ms.
+    """
+
+    network: str
+    backend: str
+    link: str
+    batch: int
+    reveal: Revealed = "logits"
+    online_ms: Timing
+    online_rounds: int
+    online_bytes: OnlineBytes
+    frame_bytes: int
+    us_per_relu: float | None
+    bytes_per_relu: float | None
+    offline_ms: float
+    offline_ms_samples: tuple[float, ...]
+    offline_bytes: int
+    setup_bytes: int
+    storage_bytes: PartyBytes
+    stored_bytes_per_relu: float | None
+    peak_memory_bytes: PartyBytes
+    plaintext_ms: float
+    plaintext_conv_ms: float
+    max_abs_error: float
+    max_ulp_error: int | None
+    within_ulp_bound: bool | None
+    floor_ms: float
+    floor_distance: float
+
+
+class Ratio(Strict):
+    """One backend's median online time beside the baseline's, ``times_faster`` its inverse, of the same run."""
+
+    network: str
+    link: str
+    backend: str
+    reveal: Revealed = "logits"
+    relative_to: str
+    online_ratio: float
+    times_faster: float
+
+
+class LatencyReport(Strict):
+    """One run of benchmarks/latency.py.
+
+    The counts at the top are those of the first network; ``networks`` has all of them, in order.
+    """
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    network: str
+    relus: int
+    relu_layers: int
+    macs: int
+    networks: tuple[NetworkCounts, ...] = Field(min_length=1)
+    repeat: int
+    warmup: int
+    results: tuple[LatencyResult, ...]
+    ratios: tuple[Ratio, ...]
+    environment: Environment
+
+    def to_json(self, indent: int | None = None) -> str:
+        """The JSON text; one line without ``indent``."""
+        return self.model_dump_json(by_alias=True, indent=indent)
+
+
+def latency_ratios(results: tuple[LatencyResult, ...], baseline: str = "crypten") -> tuple[Ratio, ...]:
+    """Every backend's median online time beside ``baseline``'s, for each network, link and result that has one."""
+    base = {(r.network, r.link, r.reveal): r.online_ms.median for r in results if r.backend == baseline}
+    return tuple(
+        Ratio(
+            **result.model_dump(include={"network", "link", "backend", "reveal"}),
+            relative_to=baseline,
+            online_ratio=result.online_ms.median / reference,
+            times_faster=reference / result.online_ms.median,
+        )
+        for result in results
+        if (reference := base.get((result.network, result.link, result.reveal))) is not None
+    )

@@ -1,0 +1,160 @@
+"""A few networks with several backends over several links, all of them in turn within every repetition.
+
+Every network has a server that allows every backend; every pair of backend and link has a session with a client
+process and a worker process of its own, pinned to its party's core, one thread each, as in latency.py. Here sessions
+open and get their offline material at the same time (nothing of that is measured), then all of them have their turn
+within each repetition: what slows the machine for a while slows all of them, over every link.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from measuring.documents import default_cache, say
+from measuring.latency import WARMUP
+from measuring.networks import cached_artifact
+from measuring.processes import Place, RunningProgram, start_dealer, start_server
+from measuring.sessions import Network, Session, open_session
+
+from pi_system.backends.registry import find_backend
+from pi_system.channel.shaped import parse_link
+
+Sample = dict[str, Any]
+"""One measured pair of backend and link as it stands in a question's JSON: ``network``, its counts ``relus``,
+``relu_layers`` and ``macs``, ``backend``, ``link``, ``online_ms`` (one a repetition, in order), ``rounds``,
+``sent_bytes`` and ``received_bytes`` (of the client, one inference), ``offline_bytes`` (one inference, with what is
+sent once a model spread over all) and ``max_abs_error`` of the logits."""
+BACKENDS: Final = ("fss", "gmw", "gc", "crypten")
+Pair = tuple[str, str]
+"""A backend and a link."""
+_AT_ONCE: Final = 4
+"""Sessions that open at the same time: more would only wait for the cores."""
+
+
+def measure_side_by_side(
+    networks: Sequence[str], pairs: Sequence[Pair], repeat: int, cache: Path, progress: Callable[[str], None] = say
+) -> list[Sample]:
+    """Measure every network with every pair.
+
+    Args:
+        networks: see networks.py. Every pair of every one of them has its processes open all the time.
+        pairs: backend and link.
+        repeat: calls counted of each, after one that is not; every call has its own picture.
+        cache: of artifacts.
+        progress: called with a line about every call.
+
+    Raises:
+        ConfigError: a network, a backend or a link is unknown.
+        PeerUnavailableError: a process failed; the message has the end of its log.
+    """
+    for backend, link in pairs:
+        find_backend(backend)
+        parse_link(link)
+    calls = WARMUP + repeat
+    with tempfile.TemporaryDirectory(prefix="pi-question-") as folder:
+        served = [Network(cached_artifact(name, cache), calls, Path(folder)) for name in networks]
+        progress(f"{', '.join(networks)}: opening {len(pairs) * len(networks)} sessions")
+        with _sessions(served, pairs, calls, Path(folder)) as sessions:
+            for index in range(calls):
+                for one in sessions:
+                    online_ms = one.infer(index).cost.online_ms
+                    progress(f"{one.network.name} {one.backend} {one.place.link}: {online_ms:.1f} ms")
+    return [_sample(one, calls) for one in sessions]
+
+
+@contextmanager
+def _sessions(served: list[Network], pairs: Sequence[Pair], calls: int, folder: Path) -> Iterator[list[Session]]:
+    """Open sessions, each with material for ``calls`` inferences."""
+    backends = tuple(dict.fromkeys(backend for backend, _ in pairs))
+    with ExitStack() as stack:
+        dealer = stack.enter_context(start_dealer(folder)).address
+
+        def start_network(network: Network) -> RunningProgram:
+            own = folder / network.path.name
+            return stack.enter_context(
+                start_server(network.path, dealer, own, backends=backends, max_sessions=len(pairs))
+            )
+
+        def start(network: Network, server: RunningProgram, pair: Pair) -> Session:
+            place, name = Place(name=pair[1], link=pair[1]), "-".join(pair).replace(",", "-")
+            opened = open_session(stack, network, pair[0], server, dealer, place=place, name=name)
+            opened.prepare(calls)
+            return opened
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            try:
+                servers = list(pool.map(start_network, served))
+                started = [
+                    pool.submit(start, network, server, pair)
+                    for network, server in zip(served, servers, strict=True)
+                    for pair in pairs
+                ]
+                sessions = [future.result() for future in started]
+                yield sessions
+                list(pool.map(lambda session: session.client.close(), sessions))
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+def _sample(session: Session, calls: int) -> Sample:
+    last = session.online[-1]
+    return {
+        **session.network.counts.model_dump(include={"network", "relus", "relu_layers", "macs"}),
+        "backend": session.backend,
+        "link": session.place.link,
+        "online_ms": [cost.online_ms for cost in session.online[WARMUP:]],
+        "rounds": last.rounds,
+        "sent_bytes": last.client_to_server_bytes,
+        "received_bytes": last.server_to_client_bytes,
+        "offline_bytes": session.offline[0].offline_bytes // calls,
+        "max_abs_error": session.worst.absolute,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Networks measured over the same links.
+
+    Attributes:
+        networks: by label, as it stands in the samples and the answers. They take turns with all their processes
+            open, as backends do: about 0.3 GB for each network and backend.
+        links: one after the other.
+        repeat: calls counted.
+        backends: taken in turn.
+    """
+
+    networks: Mapping[str, str]
+    links: tuple[str, ...]
+    repeat: int
+    backends: tuple[str, ...] = BACKENDS
+
+    def measure(self, repeat: int | None) -> list[Sample]:
+        """Every sample, with its ``label``; ``repeat`` goes before the block's own."""
+        labels = {name: label for label, name in self.networks.items()}
+        found: list[Sample] = []
+        for link in self.links:
+            pairs = [(backend, link) for backend in self.backends]
+            found += measure_side_by_side(list(labels), pairs, repeat or self.repeat, default_cache())
+        return [{"label": labels[sample["network"]], **sample} for sample in found]
+
+
+def measure_blocks(blocks: Iterable[Block], repeat: int | None) -> list[Sample]:
+    """Every sample of every block, in order; progress on stderr."""
+    return [sample for block in blocks for sample in block.measure(repeat)]
+
+
+def by_pair(samples: Sequence[Sample]) -> dict[Pair, dict[str, Sample]]:
+    """Samples by backend and link, then by label, in the order they were taken."""
+    found: dict[Pair, dict[str, Sample]] = {}
+    for sample in samples:
+        found.setdefault((sample["backend"], sample["link"]), {})[sample["label"]] = sample
+    return found
+
+
+def online_bytes(sample: Sample) -> int:
+    """Payload of one inference, both directions."""
+    return int(sample["sent_bytes"] + sample["received_bytes"])

@@ -1,0 +1,116 @@
+"""Predictions beside measurements of networks that the calibration has not seen; benchmarks/validate_cost_model.py."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import numpy as np
+from measuring.samples import Sample, exact_fields
+from measuring.schema import Strict
+from pydantic import Field, ValidationError
+
+from pi_system.artifact.model import PublicArtifact, PublicModel
+from pi_system.cost.calibration import Calibration
+from pi_system.cost.predict import predict
+from pi_system.errors import ConfigError
+
+
+class Point(Strict):
+    """One sample: median ms of both phases and what was predicted; ``exact``: all that is counted is equal."""
+
+    network: str
+    backend: str
+    link: str
+    measured_ms: float
+    predicted_ms: float
+    offline_measured_ms: float
+    offline_predicted_ms: float
+    exact: bool
+
+    @property
+    def error(self) -> float:
+        """Of the online prediction: predicted / measured - 1."""
+        return self.predicted_ms / self.measured_ms - 1
+
+    @property
+    def offline_error(self) -> float:
+        """Of the offline prediction."""
+        return self.offline_predicted_ms / self.offline_measured_ms - 1
+
+
+class Validation(Strict):
+    """Samples with the public models they are of, so that predictions can be made again.
+
+    Attributes:
+        environment: as environment.py describes it.
+        networks: public models by name, without the ReLU map: cost depends on how many positions are active.
+        points: as predicted when this was written.
+        median_error: of the online predictions, absolute; ``worst_error`` likewise.
+    """
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    environment: dict[str, Any]
+    networks: dict[str, PublicModel]
+    samples: tuple[Sample, ...] = Field(min_length=1)
+    points: tuple[Point, ...]
+    median_error: float
+    worst_error: float
+
+    @classmethod
+    def of(
+        cls,
+        samples: Sequence[Sample],
+        networks: dict[str, PublicModel],
+        calibration: Calibration,
+        environment: dict[str, Any],
+    ) -> "Validation":
+        """Predict every sample with ``calibration``."""
+        artifacts = {name: public_of(model) for name, model in networks.items()}
+        points = tuple(_point(sample, artifacts[sample.network], calibration) for sample in samples)
+        errors = [abs(point.error) for point in points]
+        return cls(
+            environment=environment,
+            networks=networks,
+            samples=tuple(samples),
+            points=points,
+            median_error=median(errors),
+            worst_error=max(errors),
+        )
+
+    def again(self, calibration: Calibration) -> "Validation":
+        """The same samples, predicted now."""
+        return Validation.of(self.samples, self.networks, calibration, self.environment)
+
+
+def load_validation(path: Path) -> Validation:
+    """Read a validation. Raises ConfigError."""
+    try:
+        return Validation.model_validate_json(path.read_text())
+    except (OSError, ValidationError) as error:
+        raise ConfigError(f"validation {path.name}: expected one of validate_cost_model.py; {error}") from None
+
+
+def public_of(model: PublicModel) -> PublicArtifact:
+    """The model with a ReLU map of as many active positions as it says, the first ones: enough for its cost."""
+    masks = {}
+    for node in model.graph.relus():
+        if node.masked:
+            mask = np.zeros(node.shape, np.bool_)
+            mask.reshape(-1)[: node.active] = True
+            masks[node.name] = mask
+    return PublicArtifact(public=model, masks=masks)
+
+
+def _point(sample: Sample, public: PublicArtifact, calibration: Calibration) -> Point:
+    found = predict(public, sample.backend, sample.link, calibration)
+    return Point(
+        network=sample.network,
+        backend=sample.backend,
+        link=sample.link,
+        measured_ms=median(sample.online_ms),
+        predicted_ms=found.online_ms,
+        offline_measured_ms=median(sample.offline_ms),
+        offline_predicted_ms=found.offline_ms,
+        exact=exact_fields(found) == exact_fields(sample),
+    )

@@ -1,0 +1,1 @@
+"""Other systems on the same networks, beside ours; README.md says how they are kept comparable."""

@@ -1,0 +1,53 @@
+"""The cost model against measurements of networks it was not fitted on, as committed.
+
+Fails when a change of the model or of a protocol makes its predictions worse than the goals. After a change of the
+runtime that makes it faster or slower, run benchmarks/calibrate.py --keep and benchmarks/validate_cost_model.py run.
+"""
+
+from pathlib import Path
+
+import pytest
+from measuring.fit import Fitted
+from measuring.validation import load_validation
+
+import pi_system
+from pi_system.cost import default_calibration
+from pi_system.errors import ConfigError
+
+SHIPPED = Path(pi_system.__file__).parent / "cost" / "default_calibration.json"
+RESULT = Path(pi_system.__file__).parents[1] / "benchmarks" / "results" / "cost_model" / "validation.json"
+
+
+@pytest.fixture(scope="module")
+def validation():
+    return load_validation(RESULT).again(default_calibration())
+
+
+def test_no_network_was_fitted_on(validation):
+    fitted = {sample.network for sample in Fitted.model_validate_json(SHIPPED.read_text()).samples}
+    assert fitted
+    assert not fitted & set(validation.networks)
+
+
+def test_bytes_rounds_and_storage_are_exact(validation):
+    assert [point for point in validation.points if not point.exact] == []
+
+
+def test_half_of_the_online_predictions_are_within_ten_percent(validation):
+    assert validation.median_error < 0.10
+
+
+def test_every_online_prediction_is_within_a_quarter(validation):
+    assert [point for point in validation.points if abs(point.error) > 0.25] == []
+
+
+def test_links_and_backends_are_covered(validation):
+    assert {point.link for point in validation.points} == {"loopback", "lan", "wan"}
+    assert len({point.backend for point in validation.points}) >= 3
+    assert len(validation.points) >= 12
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"validation bad\.json"):
+        load_validation(tmp_path / "bad.json")
