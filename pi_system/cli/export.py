@@ -21,23 +21,22 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("run", type=_PATH)
 @click.argument("folder", type=_PATH)
-@click.option("--ring-bits", type=click.IntRange(8, 64), help="l; default: the cheapest of 32, 48, 59, 64.")
+@click.option("--ring-bits", type=click.IntRange(8, 64), help="l; default: the narrowest of 32, 48, 59, 64.")
 @click.option("--frac-bits", type=click.IntRange(1, 24), help="Fraction bits of activations; default by accuracy.")
 @click.option("--max-error", default=0.015, show_default=True, help="Largest logit error of fixed point, calibrated.")
 @click.option(
     "--truncate-before-relu/--truncate-in-relu",
     default=None,
-    help="Where fraction bits are dropped; before needs more than 32 ring bits. Default: the cheaper.",
+    help="Where fraction bits are dropped; before needs more than 32 ring bits. Default: that of the narrower ring.",
 )
 @click.option(
-    "--link", default="lan", show_default=True, help="Link to be fast on: loopback, lan, wan or MBIT_S,RTT_MS."
+    "--link", default="lan", show_default=True, help="Link a backend is advised for: loopback, lan, wan, MBIT_S,RTT_MS."
 )
 @json_option
 def export(run: Path, folder: Path, as_json: bool, link: str, **options: Any) -> None:
     """Export the finished run RUN as the artifact FOLDER."""
     shape = parse_link(link)
-    chosen = QuantiseOptions(link=(shape.rate_bits_s, shape.rtt_s), **options)
-    result = export_run(run, folder, chosen)
+    result = export_run(run, folder, QuantiseOptions(**options))
     if result["ring_bits"] <= MAX_RING_BITS:
         result["backend_without_dealer"] = faster_gate(load_public(folder), shape)
     show_result(result, as_json)

@@ -1,7 +1,8 @@
 """Choice of ring and fraction bits for an exported network, from calibration pictures.
 
 For each ring and way to truncate, cheap candidates (few comparison bits) come first and the first whose fixed-point
-logits are close enough to the float ones on the calibration pictures is taken; of these the cost model chooses.
+logits are close enough to the float ones on the calibration pictures is taken; of these that of the narrowest ring,
+which computes and sends least (tests hold that against the cost model).
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from pi_system.export.scales import Plan, ScaleOptions, assign_scales
 from pi_system.program.counts import mac_count
 from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
 from pi_system.program.fixed_point import FixedInterpreter
-from pi_system.program.online_cost import LAN, online_ms
 
 __all__ = ["QuantiseOptions", "Quantised", "quantise"]
 
@@ -40,13 +40,12 @@ class QuantiseOptions:
     """How ring parameters are chosen.
 
     Attributes:
-        ring_bits: l, None for the cheapest of 32 (truncation in ReLUs only), 48, 59 and 64.
+        ring_bits: l, None for the narrowest of 32 (truncation in ReLUs only), 48, 59 and 64.
         frac_bits: fraction bits of activations; None tries several.
         max_error: largest |fixed - float| of a logit that a candidate may have on the calibration pictures.
         margin_bits: room above the largest calibrated value.
         overflow_log2: bound asked for on the estimated chance that a picture leaves a range.
-        truncate_before_relu: see ScaleOptions; needs more than 32 ring bits. None for the cheaper of both.
-        link: the link (bits a second, round-trip seconds) that the cheapest parameters are chosen for.
+        truncate_before_relu: see ScaleOptions; needs more than 32 ring bits. None tries both, in ReLUs first.
     """
 
     ring_bits: int | None = None
@@ -55,7 +54,6 @@ class QuantiseOptions:
     margin_bits: int = 1
     overflow_log2: float = -20.0
     truncate_before_relu: bool | None = None
-    link: tuple[float, float] = LAN
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def quantise(
     For each way to truncate the first candidate within ``options.max_error`` is taken, or the one nearest to it.
 
     Returns:
-        Of these, the cheapest by the cost model among the accurate, or the most accurate if none is accurate enough.
+        Of these, that of the narrowest ring among the accurate, or the most accurate if none is accurate enough.
 
     Raises:
         ConfigError: the network fits no candidate ring.
@@ -92,7 +90,7 @@ def quantise(
     ):
         accurate = [quantised for quantised in group if quantised.max_error <= max_error]
         if accurate:
-            return min(accurate, key=lambda found: online_ms(found.plan.graph, found.plan.ring, options.link))
+            return min(accurate, key=lambda quantised: quantised.plan.ring.ring_bits)
     return min(found, key=lambda quantised: quantised.max_error)
 
 

@@ -5,15 +5,17 @@ from torch import nn
 
 from pi_system.artifact.graph import Graph
 from pi_system.artifact.ring_check import check_ring
+from pi_system.channel.shaped import parse_link
+from pi_system.cost import default_calibration
+from pi_system.cost.predict import online_ms
 from pi_system.errors import ConfigError
 from pi_system.export.exporter import lower
 from pi_system.export.quantise import Quantised, QuantiseOptions, quantise
-from pi_system.export.random import random_pictures, randomise
+from pi_system.export.random import random_artifact, random_pictures, randomise
 from pi_system.export.ranges import calibrate, integer_bits, sum_log2, tail_log2
 from pi_system.export.scales import MAX_TRUNCATION_LOG2, ScaleOptions, assign_scales
 from pi_system.program.encoding import encode_input, quantise_weights
 from pi_system.program.fixed_point import FixedInterpreter
-from pi_system.program.online_cost import online_ms
 from pi_system.train.relu import MaskedReLU
 
 SHAPE = (3, 8, 8)
@@ -132,12 +134,13 @@ def test_logits_leave_the_ring_a_bit_for_the_argmax() -> None:
     assert top * 2 ** ring.frac_bits[graph.output] < 2 ** (ring.logit_bits - 1)
 
 
-@pytest.mark.parametrize("link", [(1e10, 0.0), (1e8, 40e-3)])
-def test_the_cheapest_accurate_parameters_are_taken(link: tuple[float, float]) -> None:
-    chosen, _ = quantised(network(1.0), link=link)
-    narrow, _ = quantised(network(1.0), ring_bits=59, truncate_before_relu=True, link=link)
-    short, _ = quantised(network(1.0), ring_bits=32, link=link)
-    predicted = [online_ms(found.plan.graph, found.plan.ring, link) for found in (chosen, narrow, short)]
+@pytest.mark.parametrize("backend", ["fss", "gmw"])
+@pytest.mark.parametrize("link", ["lan", "wan"])
+def test_the_narrowest_accurate_ring_is_taken_and_is_the_fastest(backend: str, link: str) -> None:
+    options = QuantiseOptions(), QuantiseOptions(ring_bits=59, truncate_before_relu=True), QuantiseOptions(ring_bits=59)
+    artifacts = [random_artifact(network(1.0), SHAPE, 1, "order", each) for each in options]
+    assert [each.public.ring.ring_bits for each in artifacts] == [32, 59, 59]
+    predicted = [online_ms(each, backend, parse_link(link), default_calibration()) for each in artifacts]
     assert predicted[0] == min(predicted)
 
 
