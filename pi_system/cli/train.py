@@ -89,9 +89,17 @@ def reduce(
     **recipe: Any,
 ) -> None:
     """Reduce the ReLUs of the finished run SOURCE."""
-    config = TrainConfig(**recipe)
-    goal = {"budget": budget, "fraction": fraction}
-    show_result(reduce_run(source, out, method, _pairs(options), config, **goal, progress=not quiet), as_json)  # type: ignore[arg-type]
+    result = reduce_run(
+        source,
+        out,
+        method,
+        _pairs(options),
+        TrainConfig(**recipe),
+        budget=budget,
+        fraction=fraction,
+        progress=not quiet,
+    )
+    show_result(result, as_json)
 
 
 @main.command()

@@ -31,7 +31,7 @@ def test_inputs_over_twenty_networks_stay_within_the_stated_ulps(seed, backend, 
 
 
 def _cost(backend, spec):
-    return {"fss": DcfRelu(), "gmw": GMW, "gc": GC}[backend].cost(spec)
+    return {"fss": DcfRelu(), "gmw": GMW, "gc": GC}[backend].cost(spec)  # type: ignore
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

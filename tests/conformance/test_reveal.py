@@ -84,7 +84,7 @@ def test_declared_cost_is_the_counted_cost(reveal, backend, tmp_path):
     pictures = pictures_of(_logits(np.random.default_rng(0), 20, 20, 64)[:1], ring)
     _, server, client = secure_logits(backend, artifact, pictures, tmp_path, reveal=reveal)
     relu = {"fss": DcfRelu(), "gmw": GMW, "gc": GC}[backend]
-    costs = [relu.cost(gate.spec) for gate in plan(graph, ring, artifact.masks, reveal).gates]
+    costs = [relu.cost(gate.spec) for gate in plan(graph, ring, artifact.masks, reveal).gates]  # type: ignore
     opened = 1 if reveal == "label" else 20
     assert server.counters.sent_bytes == sum(cost.server_to_client_bytes for cost in costs) + opened * 8
     assert client.counters.sent_bytes == sum(cost.client_to_server_bytes for cost in costs) + pictures.size * 8

@@ -59,7 +59,7 @@ class _View:
         monkeypatch.setattr(two_party, "gate_protocol", watched_protocol)
 
     def _watch_truncations(self, monkeypatch):
-        dealt, pairs = fss_client.truncation, two_party.pairs
+        dealt, pairs = fss_client.truncation, two_party.pairs  # type: ignore[attr-defined]
         mask_share, offline_client = dealt.mask_share, pairs.offline_client
 
         def watched(spec, seed1, share):

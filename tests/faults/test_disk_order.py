@@ -52,7 +52,7 @@ def test_a_failed_write_leaves_nothing(write, tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(durable.os, "fsync", full)
+    monkeypatch.setattr(durable.os, "fsync", full)  # type: ignore[attr-defined]
     with pytest.raises(OSError, match="No space"):
         write(tmp_path / "kept", b"content")
     assert not list(tmp_path.iterdir())
@@ -113,7 +113,7 @@ def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(log, monkey
             log.check(tmp_path / "client", before["client"] + 2, "uses")
         send(channel, data)
 
-    write, send = client_session.write, GrpcChannel.send
+    write, send = client_session.write, GrpcChannel.send  # type: ignore[attr-defined]
     server, port = serve_streams("127.0.0.1:0", {SESSION_METHOD: serve}, {}, timeout_s=15.0, max_streams=1)
     try:
         endpoint = Endpoint(server=f"127.0.0.1:{port}", dealer=None, store_dir=tmp_path, timeout_s=15.0)

@@ -20,7 +20,7 @@ from pi_system.rpc.session_config import SessionConfig
 
 PICTURE = np.full((1, 1, 2, 2), 0.25, np.float32)
 TOY = {"toy": "toy_backend"}
-HONEST = server_session.half_to_bytes
+HONEST = server_session.half_to_bytes  # type: ignore[attr-defined]
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from pi_system.artifact.model import PublicModel, tensor_bytes
 from pi_system.artifact.store import public_from_bytes, public_to_bytes
 from pi_system.backends.fss.request import make_request, parse_request
 from pi_system.backends.two_party.offline import linear_plan
+from pi_system.channel.base import ChannelCounters
 from pi_system.channel.drive import drive
 from pi_system.channel.profile import Piece
 from pi_system.errors import PiError
@@ -310,6 +311,7 @@ class _Peer:
 
     def __init__(self, data: bytes):
         self._data, self._at = data or b"\0", 0
+        self.counters = ChannelCounters()
 
     def send(self, data: object) -> None:
         """Nobody reads it."""
@@ -318,6 +320,9 @@ class _Peer:
         repeated = self._data * (nbytes // len(self._data) + 2)
         start, self._at = self._at, (self._at + nbytes) % len(self._data)
         return memoryview(repeated[start : start + nbytes])
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 _GATE = GateSpec(count=45, ring_bits=59, comparison_bits=24, shift=10)

@@ -107,7 +107,7 @@ def test_without_a_restore_nothing_is_ever_burned(operations):
 @given(first=OPERATIONS, second=OPERATIONS, third=OPERATIONS, after=OPERATIONS, older=st.sampled_from(ROLES))
 def test_sides_put_back_to_two_moments_with_a_use_between_use_nothing_twice(first, second, third, after, older):
     """By the messages alone: the files cannot tell that they are copies."""
-    place_of, chain.place_of = chain.place_of, lambda descriptor: "everywhere"
+    place_of, chain.place_of = chain.place_of, lambda descriptor: "everywhere"  # type: ignore[attr-defined]
     try:
         with tempfile.TemporaryDirectory() as folder:
             root, used, prepared, sessions = Path(folder, "store"), set(), [], []
@@ -126,4 +126,4 @@ def test_sides_put_back_to_two_moments_with_a_use_between_use_nothing_twice(firs
             shutil.copytree(Path(folder, "younger"), root / younger)
             run([*meeting, *use, *after], root, used, [], prepared)
     finally:
-        chain.place_of = place_of
+        chain.place_of = place_of  # type: ignore[attr-defined]

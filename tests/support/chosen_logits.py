@@ -49,4 +49,5 @@ def chosen_logits_artifact(ring_bits: int, logit_bits: int, classes: int, shift:
 
 def pictures_of(logits: NDArray[np.int64], ring: RingConfig) -> NDArray[np.float64]:
     """Pictures (N, 1, 1, classes) that give exactly these integers."""
-    return (logits * 2.0 ** -ring.frac_bits["out"])[:, None, None, :]
+    pictures: NDArray[np.float64] = logits * np.float64(2.0 ** -ring.frac_bits["out"])
+    return pictures[:, None, None, :]

@@ -1,7 +1,11 @@
 """What of a folder is on disk at a moment: follows fsync, rename, replace and link of the process."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 
 class DiskLog:
@@ -11,9 +15,11 @@ class DiskLog:
         named: (folder, name) of every file that got its name by a rename, a replace or a link, in order.
     """
 
-    def __init__(self, monkeypatch):
-        self.named = []
-        self._synced, self._early, self._pending = set(), [], set()
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.named: list[tuple[str, str]] = []
+        self._synced: set[int] = set()
+        self._early: list[str] = []
+        self._pending: set[str] = set()
         self._fsync = os.fsync
         monkeypatch.setattr(os, "fsync", self._on_fsync)
         for call in ("rename", "replace", "link"):
@@ -26,7 +32,7 @@ class DiskLog:
         assert not [path for path in self._early if path.startswith(str(under))], "named before its content was synced"
         assert not [path for path in self._pending if path.startswith(str(under))], "folder not synced after a rename"
 
-    def _on_fsync(self, descriptor):
+    def _on_fsync(self, descriptor: int) -> None:
         self._fsync(descriptor)
         path = os.readlink(f"/proc/self/fd/{descriptor}")
         if os.path.isdir(path):
@@ -34,8 +40,8 @@ class DiskLog:
         else:
             self._synced.add(os.fstat(descriptor).st_ino)
 
-    def _naming(self, call):
-        def named(source, target, **options):
+    def _naming(self, call: Callable[..., None]) -> Callable[..., None]:
+        def named(source: str | Path, target: str | Path, **options: Any) -> None:
             inode = os.stat(source).st_ino
             call(source, target, **options)
             folder, name = os.path.split(os.fspath(target))

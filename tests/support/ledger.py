@@ -98,7 +98,7 @@ class Ledger:
 
     @property
     def actor(self) -> tuple[str, str]:
-        actor = getattr(self._local, "actor", None)
+        actor: tuple[str, str] | None = getattr(self._local, "actor", None)
         if actor is None:
             raise AssertionError(f"a draw by nobody, in thread {threading.current_thread().name}")
         return actor

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pi_system.artifact import Artifact, Graph, Preprocess, RingConfig
+from pi_system.artifact import Artifact, Graph, Node, Preprocess, RingConfig
 from pi_system.artifact.graph import Flatten, Input, Linear, Relu, Truncate
 
 HIDDEN, CLASSES, SHIFT = 24, 10, 12
@@ -13,7 +13,7 @@ def mlp_artifact(kind: str) -> Artifact:
     truncation in front of all ReLUs, 59 bits."""
     skipped, before = kind == "skipped", kind == "before"
     relu_input = "hidden.truncate" if before else "hidden"
-    nodes = [
+    nodes: list[Node] = [
         Input(name="input", inputs=(), shape=(1, 8, 8)),
         Flatten(name="flatten", inputs=("input",), shape=(64,)),
         Linear(name="hidden", inputs=("flatten",), shape=(HIDDEN,), in_features=64),

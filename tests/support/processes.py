@@ -6,9 +6,10 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import IO
 
 from pi_system.backends.registry import BACKENDS
 
@@ -22,7 +23,7 @@ class Process:
 
     def __init__(self, arguments: list[str]) -> None:
         environment = os.environ | {"PYTHONPATH": f"{ROOT}:{SUPPORT}", "OMP_NUM_THREADS": "1"}
-        self.popen = subprocess.Popen(
+        self.popen: subprocess.Popen[str] = subprocess.Popen(
             [sys.executable, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -30,17 +31,21 @@ class Process:
             env=environment,
             cwd=ROOT,
         )
+        out, err = self.popen.stdout, self.popen.stderr
+        assert out is not None
+        assert err is not None
+        self._pipes = (out, err)
         self.log: list[str] = []
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._readers = [
             threading.Thread(target=self._read, args=(pipe, sink), daemon=True)
-            for pipe, sink in ((self.popen.stdout, self._lines.put), (self.popen.stderr, self._log_line))
+            for pipe, sink in zip(self._pipes, (self._lines.put, self._log_line), strict=True)
         ]
         self._changed = threading.Condition()
         for reader in self._readers:
             reader.start()
 
-    def _read(self, pipe, sink) -> None:
+    def _read(self, pipe: IO[str], sink: Callable[[str], None]) -> None:
         for line in pipe:
             sink(line.rstrip("\n"))
 
@@ -55,7 +60,9 @@ class Process:
             line = self._lines.get(timeout=START_S)
         except queue.Empty:
             raise AssertionError("\n".join(self.log)) from None
-        return re.search(r"listening on (\S+:\d+)", line)[1]
+        found = re.search(r"listening on (\S+:\d+)", line)
+        assert found, line
+        return found[1]
 
     def wait_log(self, pattern: str, timeout_s: float = 20.0, start: int = 0) -> re.Match[str]:
         """The first log line, from number ``start`` on, that matches; waits for it."""
@@ -64,8 +71,9 @@ class Process:
             return next(filter(None, (re.search(pattern, line) for line in self.log[start:])), None)
 
         with self._changed:
-            assert self._changed.wait_for(find, timeout_s), (pattern, self.log)
-            return find()
+            found = self._changed.wait_for(find, timeout_s)
+            assert found, (pattern, self.log)
+            return found
 
     def end(self) -> None:
         if self.popen.poll() is None:
@@ -77,8 +85,8 @@ class Process:
                 self.popen.wait()
         for reader in self._readers:
             reader.join(5)
-        self.popen.stdout.close()
-        self.popen.stderr.close()
+        for pipe in self._pipes:
+            pipe.close()
 
 
 ALL_BACKENDS = tuple(part for name in BACKENDS for part in ("--backend", name))
@@ -95,12 +103,12 @@ def started(*arguments: str) -> Iterator[tuple[Process, str]]:
         process.end()
 
 
-def toy_dealer() -> "contextmanager[tuple[Process, str]]":
+def toy_dealer() -> AbstractContextManager[tuple[Process, str]]:
     return started(str(SUPPORT / "toy_dealer.py"))
 
 
 def toy_server(
     artifact: Path, dealer: str, max_sessions: int = 4, reveal: str = "label", keys: Path | None = None
-) -> "contextmanager[tuple[Process, str]]":
+) -> AbstractContextManager[tuple[Process, str]]:
     places = [str(artifact), "127.0.0.1:0", dealer, str(max_sessions), reveal]
     return started(str(SUPPORT / "toy_server.py"), *places, *([] if keys is None else [str(keys)]))

@@ -26,7 +26,8 @@ class Residual(nn.Module):
         self.body, self.shortcut = body, shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(x) + self.shortcut(x)
+        y: Tensor = self.body(x) + self.shortcut(x)
+        return y
 
 
 class Branches(nn.Module):

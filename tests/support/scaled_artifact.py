@@ -9,8 +9,15 @@ _SIDE = 8
 
 
 def _conv(name: str, source: str, channels: int) -> Conv2d:
-    geometry = {"kernel": (3, 3), "stride": (1, 1), "padding": (1, 1)}
-    return Conv2d(name=name, inputs=(source,), shape=(4, _SIDE, _SIDE), in_channels=channels, **geometry)
+    return Conv2d(
+        name=name,
+        inputs=(source,),
+        shape=(4, _SIDE, _SIDE),
+        in_channels=channels,
+        kernel=(3, 3),
+        stride=(1, 1),
+        padding=(1, 1),
+    )
 
 
 def relu_artifact(weight_scale: float, *, ring_bits: int = 32, logit_bits: int = 24) -> Artifact:

@@ -1,8 +1,10 @@
 """One hand-made artifact whose every value is written out: for golden tests and tests of the store."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pi_system.artifact import Artifact, Graph, Preprocess, PublicModel, RingConfig
 from pi_system.artifact.graph import Conv2d, Flatten, Input, Linear, Relu
@@ -40,7 +42,7 @@ PREPROCESS = Preprocess(channels=1, height=2, width=2, mean=(0.5,), std=(0.25,),
 def tiny_artifact(ring_bits: int = 64) -> Artifact:
     """A 2x2 picture, one convolution, five ReLUs, two classes; fixed model id and salt."""
     masks = {"relu": np.array([[[1, 0], [1, 0]], [[1, 1], [1, 0]]], dtype=bool)}
-    weights = {
+    weights: dict[str, NDArray[Any]] = {
         "conv.weight": (np.arange(18, dtype=np.float32).reshape(2, 1, 3, 3) - 9) / 16,
         "conv.bias": np.array([0.25, -0.5], dtype=np.float32),
         "fc.weight": (np.arange(16, dtype=np.float32).reshape(2, 8) - 8) / 8,

@@ -4,7 +4,6 @@ The client's picture says what happens: a first value of 1 makes the online phas
 raise something that is no PiError. SLOW_COUNT inferences make a slow dealing. Nothing is private here.
 """
 
-import threading
 import time
 from typing import Any
 
@@ -31,7 +30,8 @@ def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
 
 class ToyParty:
     def __init__(self, request: bytes) -> None:
-        self._request, self._ids, self._count, self._lock = request, [], 0, threading.Lock()
+        self._request, self._count = request, 0
+        self._ids: list[str] = []
 
     def prepare(self, count: int, peer: Channel, dealer: Any) -> None:
         link = dealer(self._request)

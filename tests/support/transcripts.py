@@ -190,7 +190,8 @@ TRUNCATION = TruncationSpec(count=45, ring_bits=59, shift=12)
 
 def _shares_to_truncate() -> tuple[Any, Any, Any]:
     """Shares of the server and of the client, and its mask; of those a truncation must not look beyond."""
-    return tuple(Prg(SEED).child(name).ring(TRUNCATION.count, TRUNCATION.ring_bits) for name in ("y_0", "y_1", "r"))
+    y_0, y_1, r = (Prg(SEED).child(name).ring(TRUNCATION.count, TRUNCATION.ring_bits) for name in ("y_0", "y_1", "r"))
+    return y_0, y_1, r
 
 
 def truncation_by_ots() -> Transcript:

@@ -5,6 +5,7 @@ import os
 import sys
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from pi_system.train import NetworkSpec, build_network
@@ -12,12 +13,13 @@ from pi_system.train.parallel import any_of, average_, from_first, is_first, joi
 from pi_system.train.parallel import shared_statistics as shared
 
 
-def _step(network, forward, x, labels):
-    functional.cross_entropy(forward(x), labels).backward()
-    return {name: value.grad for name, value in network.named_parameters()} | dict(network.named_buffers())
+def _step(network: nn.Module, forward: nn.Module, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    functional.cross_entropy(forward(x), labels).backward()  # type: ignore[no-untyped-call]
+    gradients = {name: value.grad for name, value in network.named_parameters() if value.grad is not None}
+    return gradients | dict(network.named_buffers())
 
 
-def main():
+def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     x, labels = torch.randn(16, 1, 8, 8, dtype=torch.float64), torch.arange(16) % 10

@@ -121,7 +121,7 @@ def test_rows_of_the_matrix_are_ten_uniform_places_and_never_repeat():
 def test_both_parties_draw_a_matrix_for_each_session_direction_and_set():
     def party(seed):
         ends = yield from ot_setup(Prg(seed))
-        return [[end.matrix_seed, end._source.matrix_seed] for end in (ends.sender, ends.receiver)]
+        return [[end.matrix_seed, end._source.matrix_seed] for end in (ends.sender, ends.receiver)]  # type: ignore
 
     seen = set()
     for server, client in ((b"s", b"c"), (b"t", b"c"), (b"s", b"d")):
