@@ -5,6 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 DESIGN, CONTRIBUTING = (ROOT / "DESIGN.md").read_text(), (ROOT / "CONTRIBUTING.md").read_text()
+BESIDE = {"server/pi_server/", "client/pi_client/", "benchmarks/"}
 
 
 def first_cells(text, heading):
@@ -22,8 +23,8 @@ def test_every_package_is_in_the_table_and_no_other():
     listed = first_cells(DESIGN, "| folder | what it is |")
     packages = {f"{path.parent.name}/" for path in (ROOT / "pi_system").glob("*/__init__.py")}
     assert len(set(listed)) == len(listed)
-    assert set(listed) == packages | names_in(ROOT / "pi_system", "*.py") | {"server/pi_server/", "client/pi_client/"}
-    assert all((ROOT / name).is_dir() for name in ("server/pi_server", "client/pi_client"))
+    assert set(listed) == packages | names_in(ROOT / "pi_system", "*.py") | BESIDE
+    assert all((ROOT / name).is_dir() for name in BESIDE)
 
 
 def test_every_folder_of_tests_is_in_the_table_and_no_other():
