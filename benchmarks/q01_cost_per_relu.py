@@ -52,7 +52,7 @@ def mac_series(samples: Mapping[str, Sample]) -> list[Sample]:
 
 
 def time_slopes(samples: Mapping[str, Sample]) -> dict[str, Interval]:
-    """Us a ReLU and ns a multiply-accumulate."""
+    """us a ReLU and ns a multiply-accumulate."""
     relu, mac = relu_series(samples), mac_series(samples)
     per_relu = slope_interval([s["relus"] for s in relu], [s["online_ms"] for s in relu])
     per_mac = slope_interval([s["macs"] for s in mac], [s["online_ms"] for s in mac])

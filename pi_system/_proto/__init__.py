@@ -1,1 +1,1 @@
-"""pi_system._proto."""
+"""Messages between the programs, generated from ``protos/`` by ``scripts/protoc``; a folder a version."""

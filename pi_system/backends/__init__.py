@@ -1,1 +1,1 @@
-"""pi_system.backends."""
+"""The backends, a folder each; the seam they fit (``base``) and the registry that finds them by name."""

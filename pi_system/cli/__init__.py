@@ -1,1 +1,1 @@
-"""pi_system.cli."""
+"""The command lines of ``pi-train`` and ``pi-dealer``, and what all four programs share."""

@@ -115,7 +115,7 @@ class Draft:
         return added
 
     def square(self, name: str, x: str, halvings: int = 0) -> str:
-        """X * x / 2^halvings."""
+        """x * x / 2^halvings."""
         return self.add_node(Square(name=name, inputs=(x,), shape=self.nodes[x].shape, halvings=halvings))
 
     def add(self, name: str, a: str, b: str) -> str:

@@ -103,7 +103,7 @@ class FixedInterpreter(Interpreter[IntArray]):
         return positive if mask is None else np.where(mask, positive, rounded)
 
     def square(self, node: Square, x: IntArray) -> IntArray:
-        """X * x, exactly; the fraction bits of the result say the rest."""
+        """x * x, exactly; the fraction bits of the result say the rest."""
         self._check(node, x)
         return self._wrap(x * x)
 

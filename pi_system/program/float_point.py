@@ -80,7 +80,7 @@ class FloatInterpreter(Interpreter[Tensor]):
         return self._seen(node, torch.relu(x) if mask is None else torch.where(mask, torch.relu(x), x))
 
     def square(self, node: Square, x: Tensor) -> Tensor:
-        """X * x / 2^halvings."""
+        """x * x / 2^halvings."""
         return self._seen(node, x * x * 2.0**-node.halvings)
 
     def add(self, node: Add, a: Tensor, b: Tensor) -> Tensor:

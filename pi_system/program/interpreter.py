@@ -80,7 +80,7 @@ class Interpreter(ABC, Generic[V]):
 
     @abstractmethod
     def square(self, node: Square, x: V) -> V:
-        """X * x / 2^halvings."""
+        """x * x / 2^halvings."""
 
     @abstractmethod
     def add(self, node: Add, a: V, b: V) -> V:

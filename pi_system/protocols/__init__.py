@@ -1,1 +1,1 @@
-"""pi_system.protocols."""
+"""Protocols of two parties, a folder each, their sources in its docstring; none does input or output."""

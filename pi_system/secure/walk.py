@@ -1,7 +1,7 @@
 """The walk that every role of the fast runtime makes over the graph: dealer, client and server, offline and online.
 
 Every value is additively shared, and the client's share never depends on the picture: it is known offline
-(design: Delphi's shape, eprint 2020/050). Where the client's share is a mask that the dealer (or, without a
+(the shape of Delphi, eprint 2020/050). Where the client's share is a mask that the dealer (or, without a
 dealer, the encryption) has seen, it is *fresh*; only fresh masks may enter a weighted layer, because the
 correlation W * r is made for them. A value that is not fresh is re-masked: the client sends the difference to a
 fresh mask offline, which costs nothing online.

@@ -12,8 +12,8 @@
 
 B is the layer's fixed mask (from the weight seed, known to server and dealer), r the client's fresh mask (from
 seed_1), c_s the server's share (from seed_0). The client adds E * r, E = W - B, which it has from the server and
-the dealer never sees (design 4b). Security: semi-honest; a dealer that colludes with a party breaks the other's
-privacy. Nothing is kept: a dealer that restarts has forgotten everything it dealt.
+the dealer never sees (DESIGN.md, weighted layers). Security: semi-honest; a dealer that colludes with a party breaks
+the other's privacy. Nothing is kept: a dealer that restarts has forgotten everything it dealt.
 """
 
 from typing import Any

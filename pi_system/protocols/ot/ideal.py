@@ -24,7 +24,7 @@ class _Dealer:
         self._prg, self._position = prg, Position()
 
     def draw(self, count: int) -> tuple[Blocks, Blocks]:
-        """Q (n, 2) and u (n, 1)."""
+        """q (n, 2) and u (n, 1)."""
         q = np.empty((count, 2), np.uint64)
         self._prg.into(q)
         q[:, 0] &= ~np.uint64(1)

@@ -72,7 +72,7 @@ def random_send(cots: Cots, delta: Blocks, count: int, ring_bits: int) -> tuple[
 
 
 def random_receive(cots: Cots, count: int, ring_bits: int) -> tuple[Bytes, RingArray]:
-    """U and w_u, (n,)."""
+    """u and w_u, (n,)."""
     t, tweak = cots.take(count)
     return (t[:, 0] & np.uint64(1)).astype(np.uint8), words(t, tweak, ring_bits)
 

@@ -141,7 +141,7 @@ class GmwClient:
         return value
 
     def _results(self, message: Bytes, first: int, count: int) -> memoryview:
-        """B (V + b rho's share) minus this party's share of r, for both values of the server's share of b."""
+        """b (V + b rho's share) minus this party's share of r, for both values of the server's share of b."""
         bits = self._spec.ring_bits
         positive, *carry = self._tree.result(message, first, count)
         swapped = positive ^ planes_of(self._material, "unmask_choice", first, count)[0]
