@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from pi_system.channel.base import Channel
 from pi_system.channel.drive import drive
 from pi_system.channel.shaped import parse_link, shape
-from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
+from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.ot import OtParty, ot_setup
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.ring.carrier import Ring, wire
 from pi_system.ring.prg import Prg, fresh_seed
-from pi_system.secure.chunks import chunks
+from pi_system.secure.turns import answer, serve
 
 METHOD = "ReluAlone"
 RELUS = {relu.name: relu for relu in (GMW, GC)}
@@ -86,29 +86,16 @@ class Party:
         start_s, channel, spec = time.perf_counter(), self._channel, self._spec
         material = drive(self._relu.offline_server(spec, ots, Prg(fresh_seed())), channel)
         offline_s = time.perf_counter() - start_s
-        gate: ServerGate = self._relu.server_gate(spec, material)
-        for first, length in chunks(spec.count):
-            gate.load(first, share[first : first + length])
-            channel.send(gate.send(0, first, length))
-            gate.work(0, first, length)
-        for exchange in range(gate.round_trips):
-            for first, length in chunks(spec.count):
-                gate.receive(exchange, first, length, channel.recv(gate.reply_bytes(exchange, length)))
-                if exchange + 1 < gate.round_trips:
-                    channel.send(gate.send(exchange + 1, first, length))
-                    gate.work(exchange + 1, first, length)
+        gate = self._relu.server_gate(spec, material)
+        (result,) = serve([gate], spec.count, lambda first, length: share[None, first : first + length], channel)
         channel.send(b"!")  # the client's clock stops when the server has its result
-        return offline_s, gate.result()
+        return offline_s, result
 
     def _evaluate_client(self, ots: OtParty, share: NDArray[Any], fresh: NDArray[Any]) -> tuple[float, NDArray[Any]]:
         start_s, channel, spec = time.perf_counter(), self._channel, self._spec
         material = drive(self._relu.offline_client(spec, share, fresh, ots, Prg(fresh_seed())), channel)
         offline_s = time.perf_counter() - start_s
-        gate: ClientGate = self._relu.client_gate(spec, material)
-        for exchange in range(gate.round_trips):
-            for first, length in chunks(spec.count):
-                message = channel.recv(gate.message_bytes(exchange, length))
-                channel.send(gate.reply(exchange, first, length, message))
+        answer([self._relu.client_gate(spec, material)], spec.count, channel)
         channel.recv(1)
         return offline_s, fresh
 

@@ -13,30 +13,28 @@ elements; ``gc_prepared``: elements times comparison bits; ``pair_prepared``: tr
 the larger material file, hashed, written and synced.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Final
 
 from pi_system.artifact.model import PublicArtifact
 from pi_system.artifact.shapes import weight_shapes
-from pi_system.backends.fss import material
-from pi_system.backends.two_party import offline as two_party
+from pi_system.backends.fss.gates import SEEDS, DealtGates, fss_gates
+from pi_system.backends.two_party.gates import TWO_PARTY_GATES, OtGates
+from pi_system.backends.two_party.offline import linear_plan
 from pi_system.channel.shaped import Link
 from pi_system.cost.crypten import openings
-from pi_system.cost.gates import DEALT
+from pi_system.cost.gates import prepared
 from pi_system.cost.work import START, Moment, Prices, Work, later, work
 from pi_system.program.counts import mac_count
 from pi_system.protocols.linear_he import linear_he_cost
 from pi_system.protocols.ot.bytes import SETUP_BYTES, SETUP_ROUNDS, silent_bytes
-from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.relu_gc import GC
-from pi_system.protocols.relu_gmw import GMW
-from pi_system.protocols.square.cost import delta_bytes
 from pi_system.protocols.truncation import client_message_bytes
 from pi_system.protocols.truncation import offline_cost as truncation_cost
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import SEED_BYTES
-from pi_system.secure.schedule import Gate, Remask, Schedule, Truncation, Weighted
+from pi_system.secure.schedule import Gate, Gates, Remask, Schedule, Truncation, Weighted
 from pi_system.secure.store import HEADER_BYTES
 
 __all__ = ["OfflinePlan", "plan_offline"]
@@ -44,7 +42,6 @@ __all__ = ["OfflinePlan", "plan_offline"]
 _ID_BYTES, _ACK_BYTES, _FLAG_BYTES = 16, 1, 1
 _DEALT_ROUNDS: Final = 3
 """Weight mask's name and its answer; the weight seed and the dealer's start; the last message and its receipt."""
-_OT: Final = {"gmw": GMW, "gc": GC}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,40 +77,38 @@ def plan_offline(public: PublicArtifact, schedule: Schedule, backend: str) -> Of
     """The offline phase of ``backend``, one of those in gates.py or ``crypten``."""
     if backend == "crypten":
         return _crypten(public)
-    if backend in DEALT:
-        return _dealt(public, schedule, backend)
-    return _two_party(public, schedule, _OT[backend])
+    if backend == "fss":
+        return _dealt(public, schedule, fss_gates())
+    return _two_party(public, schedule, TWO_PARTY_GATES[backend])
 
 
-def _dealt(public: PublicArtifact, schedule: Schedule, backend: str) -> OfflinePlan:
-    relu, ring = DEALT[backend], Ring(public.public.ring.ring_bits)
-    keys = corrections = masked = levels = products = 0
+def _dealt(public: PublicArtifact, schedule: Schedule, gates: DealtGates) -> OfflinePlan:
+    ring, levels = Ring(public.public.ring.ring_bits), work()
+    to_server = to_client = 2 * SEED_BYTES
+    up = _FLAG_BYTES + _ID_BYTES + _remasked(schedule, ring)
     for step in schedule.steps:
-        if isinstance(step, Gate) and step.spec.kind == "square":
-            products += delta_bytes(step.spec)
-        elif isinstance(step, Gate):
-            keys += relu.key_bytes(step.spec)
-            corrections += relu.correction_bytes(step.spec)
-            masked += relu.masked_message_bytes(step.spec)
-            levels += step.spec.opened_bits * step.spec.count
+        if isinstance(step, Gate):
+            gate = gates[step.spec.kind]
+            server, client = gate.dealt_bytes(step.spec)
+            to_server, to_client = to_server + sum(server), to_client + sum(client)
+            up += gate.client_message_bytes(step.spec)
+            levels = levels + prepared(gate, step.spec)
         elif isinstance(step, Truncation):
-            corrections += client_message_bytes(step.spec)
-            masked += client_message_bytes(step.spec)
-    weighted = ring.itemsize * sum(step.outputs for step in schedule.steps if isinstance(step, Weighted))
-    to_client, to_server = 2 * SEED_BYTES + weighted + keys + products, 2 * SEED_BYTES + keys + corrections
-    up = _FLAG_BYTES + _ID_BYTES + masked + products + _remasked(schedule, ring)
+            to_server += client_message_bytes(step.spec)
+            up += client_message_bytes(step.spec)
+        elif isinstance(step, Weighted):
+            to_client += ring.itemsize * step.outputs
     nbytes = to_client + to_server + SEED_BYTES + up + SEED_BYTES + _ACK_BYTES
-    layouts = (material.server_layout(schedule, relu, ring), material.client_layout(schedule, relu, ring))
     shapes = weight_shapes(public.public.graph)
     weights = ring.itemsize * sum(prod(shape) for name, shape in shapes.items() if name.endswith(".weight"))
     return OfflinePlan(
         nbytes=nbytes,
         setup_bytes=weights,
-        stored=(layouts[0].nbytes + HEADER_BYTES, layouts[1].nbytes + HEADER_BYTES),
+        stored=_stored(schedule, gates, ring, SEEDS),
         busiest=max(to_client, to_server),
         rounds=_DEALT_ROUNDS,
-        units=work(
-            dealt_level=levels,
+        units=levels
+        + work(
             dealt_start=1,
             dealt_mac=mac_count(public.public.graph) * (ring.itemsize // 4),
             dealt_byte=nbytes,
@@ -122,21 +117,18 @@ def _dealt(public: PublicArtifact, schedule: Schedule, backend: str) -> OfflineP
     )
 
 
-def _two_party(public: PublicArtifact, schedule: Schedule, relu: OtGate) -> OfflinePlan:
-    ring, plan = Ring(public.public.ring.ring_bits), two_party.linear_plan(public)
-    linear = linear_he_cost(plan)
+def _two_party(public: PublicArtifact, schedule: Schedule, gates: OtGates) -> OfflinePlan:
+    ring, plan = Ring(public.public.ring.ring_bits), linear_plan(public)
+    linear, elements = linear_he_cost(plan), work()
     down, up = linear.down_bytes + SETUP_BYTES + _ACK_BYTES, linear.setup_bytes + linear.up_bytes + SETUP_BYTES
     up += _ID_BYTES + _remasked(schedule, ring)
-    server_cots = client_cots = elements = wires = truncated = rounds = 0
+    server_cots = client_cots = rounds = 0
     for step in schedule.steps:
         if isinstance(step, Gate):
-            cost = two_party.gate_protocol(step.spec, relu).offline_cost(step.spec)
-            if step.spec.kind == "relu":
-                elements += step.spec.count
-                wires += step.spec.count * step.spec.comparison_bits
+            gate = gates[step.spec.kind]
+            cost, elements = gate.offline_cost(step.spec), elements + prepared(gate, step.spec)
         elif isinstance(step, Truncation):
-            cost = truncation_cost(step.spec)
-            truncated += step.spec.count
+            cost, elements = truncation_cost(step.spec), elements + work(pair_prepared=step.spec.count)
         else:
             continue
         down += cost.server_to_client_bytes
@@ -147,19 +139,16 @@ def _two_party(public: PublicArtifact, schedule: Schedule, relu: OtGate) -> Offl
     for cots, mine in ((server_cots, 0), (client_cots, 1)):
         sender, receiver = silent_bytes(cots)
         down, up = (down + sender, up + receiver) if mine == 0 else (down + receiver, up + sender)
-    layouts = (two_party.server_layout(schedule, relu, ring), two_party.client_layout(schedule, relu, ring))
     degree = plan.params.degree
     sent = sum(layer.up_ciphertexts + layer.down_ciphertexts for layer in linear.layers)
-    prepared = {"gmw_prepared": elements} if relu.name == "gmw" else {"gc_prepared": wires}
     return OfflinePlan(
         nbytes=down + up,
         setup_bytes=0,
-        stored=(layouts[0].nbytes + HEADER_BYTES, layouts[1].nbytes + HEADER_BYTES),
+        stored=_stored(schedule, gates, ring, ("seed",)),
         busiest=max(down, up),
         rounds=linear.rounds + SETUP_ROUNDS + rounds,
-        units=work(
-            **prepared,
-            pair_prepared=truncated,
+        units=elements
+        + work(
             ot_start=1,
             ot_product=degree * len(plan.params.primes) * sum(layer.products for layer in linear.layers),
             ot_ciphertext=degree * sent,
@@ -167,6 +156,12 @@ def _two_party(public: PublicArtifact, schedule: Schedule, relu: OtGate) -> Offl
             ot_byte=down + up,
         ),
     )
+
+
+def _stored(schedule: Schedule, gates: Gates, ring: Ring, seeds: Sequence[str]) -> tuple[int, int]:
+    """Bytes of both parties' files."""
+    server, client = (layout.nbytes + HEADER_BYTES for layout in schedule.layouts(gates, ring, seeds))
+    return server, client
 
 
 def _crypten(public: PublicArtifact) -> OfflinePlan:

@@ -8,7 +8,7 @@ from pi_system.artifact.model import PublicArtifact
 from pi_system.channel.shaped import Link, parse_link
 from pi_system.cost.calibration import Calibration
 from pi_system.cost.crypten import Opening, openings
-from pi_system.cost.gates import RELUS, gate_model
+from pi_system.cost.gates import GATES, gate_of
 from pi_system.cost.layers import NodeWork, node_works
 from pi_system.cost.offline import OfflinePlan, plan_offline
 from pi_system.cost.replay import Replay, transfer_ns
@@ -20,7 +20,7 @@ from pi_system.secure.schedule import plan
 
 __all__ = ["BACKENDS", "LayerCost", "Prediction", "Workload", "online_ms", "predict"]
 
-BACKENDS = (*RELUS, "crypten")
+BACKENDS = (*GATES, "crypten")
 """What can be predicted."""
 
 
@@ -94,7 +94,7 @@ class Workload:
                 rows.add(node, replay.server.path, 1, prod(node.node.shape) * itemsize, 0)
             else:
                 replay.node(node)
-                costs = [gate_model(self.backend, spec).cost(spec) for _, spec in node.gates]
+                costs = [gate_of(self.backend, spec).cost(spec) for _, spec in node.gates]
                 up = sum(cost.client_to_server_bytes for cost in costs)
                 down = sum(cost.server_to_client_bytes for cost in costs)
                 rows.add(node, replay.server.path - before.path, sum(c.round_trips for c in costs), up, down)

@@ -1,4 +1,4 @@
-"""The online phase on a clock: the loops of secure/online_server.py and secure/online_client.py without values.
+"""The online phase on a clock: the turns of secure/turns.py without values.
 
 Both parties and both directions of the link are moments that move on. The server feeds a chunk, sends it and goes on;
 the client answers what has arrived; a message takes its turn on the link, then half a round trip. What overlaps in the
@@ -11,11 +11,11 @@ other, beside the link; ``byte``: a payload byte handed to or taken from the tra
 from dataclasses import dataclass, field
 
 from pi_system.channel.shaped import CHUNK_BYTES, Link
-from pi_system.cost.gates import Phases, gate_model
+from pi_system.cost.gates import Phases, gate_of, phases_of
 from pi_system.cost.layers import NodeWork, Share, total
 from pi_system.cost.work import START, Moment, Prices, Work, later, work
 from pi_system.protocols.gate import GateSpec
-from pi_system.secure.chunks import chunks
+from pi_system.secure.turns import chunks, turns
 
 __all__ = ["Replay", "transfer_ns"]
 
@@ -86,22 +86,21 @@ class Replay:
         self.server = self.prices.after(self.server, total(shares))
 
     def _gate(self, spec: GateSpec, drawn: tuple[Share, ...]) -> None:
-        model, feed = gate_model(self.backend, spec), total(drawn) / spec.count
+        gate, feed = gate_of(self.backend, spec), total(drawn) / spec.count
         self.server = self.prices.after(self.server, _GATE)
         self.client = self.prices.after(self.client, _GATE)
-        pieces = [(model.phases(spec, n), model.bytes_of(spec, n), feed * n) for _, n in chunks(spec.count)]
-        arrived = [self._send(phases, nbytes[0][0], fed) for phases, nbytes, fed in pieces]
-        for exchange in range(len(pieces[0][1])):
-            returned = [
-                self._reply(phases, nbytes[exchange], moment)
-                for (phases, nbytes, _), moment in zip(pieces, arrived, strict=True)
-            ]
-            arrived = []
-            for (phases, nbytes, _), moment in zip(pieces, returned, strict=True):
-                taken = phases.receive + work(byte=nbytes[exchange][1])
-                self.server = self.prices.after(later(self.server, moment), taken)
-                if exchange + 1 < len(nbytes):
-                    arrived.append(self._send(phases, nbytes[exchange + 1][0], work()))
+        lengths = {length for _, length in chunks(spec.count)}
+        pieces = {length: (phases_of(gate, spec, length), gate.exchanges(spec, length)) for length in lengths}
+        arrived: dict[int, Moment] = {}
+        for step, exchange, _, first, length in turns(spec.count, gate.round_trips):
+            phases, nbytes = pieces[length][0], pieces[length][1][exchange]
+            if step == "send":
+                arrived[first] = self._send(phases, nbytes[0], work() if exchange else feed * length)
+            elif step == "reply":
+                arrived[first] = self._reply(phases, nbytes, arrived[first])
+            else:
+                taken = phases.receive + work(byte=nbytes[1])
+                self.server = self.prices.after(later(self.server, arrived[first]), taken)
 
     def _send(self, phases: Phases, nbytes: int, feed: Work) -> Moment:
         """The server makes a chunk's message and sends it; when it arrives."""

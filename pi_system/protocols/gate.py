@@ -19,15 +19,17 @@ Chunks are multiples of ``spec.block`` elements except the last. Gates do no IO:
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal
 
 from numpy.typing import NDArray
 
 from pi_system.errors import ConfigError, LocalProtocolError
 
-__all__ = ["ClientGate", "GateCost", "GateSpec", "ServerGate"]
+__all__ = ["GateCost", "GateKind", "GateSpec"]
 
-_BLOCK = 32
+GateKind = Literal["relu", "square"]
+
+_BLOCK: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ class GateSpec:
     ring_bits: int
     comparison_bits: int
     shift: int
-    kind: Literal["relu", "square"] = "relu"
+    kind: GateKind = "relu"
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -100,39 +102,3 @@ class GateCost:
     round_trips: int
     server_to_client_bytes: int
     client_to_server_bytes: int
-
-
-class ServerGate(Protocol):
-    """Party 0 of one gate with its offline material inside."""
-
-    round_trips: int
-
-    def load(self, first: int, share: NDArray[Any]) -> None:
-        """Hand in the server's share y_0 of elements [first, first + len)."""
-
-    def send(self, exchange: int, first: int, count: int) -> memoryview:
-        """The server's message of an exchange for a chunk."""
-
-    def work(self, exchange: int, first: int, count: int) -> None:
-        """Local work on a chunk after its message has left, while the client works on it; often nothing."""
-
-    def reply_bytes(self, exchange: int, count: int) -> int:
-        """Size of the client's reply to it."""
-
-    def receive(self, exchange: int, first: int, count: int, reply: memoryview) -> None:
-        """Take the client's reply. Raises RemoteProtocolError."""
-
-    def result(self) -> NDArray[Any]:
-        """D of all elements, after the last exchange."""
-
-
-class ClientGate(Protocol):
-    """Party 1 of one gate with its offline material inside."""
-
-    round_trips: int
-
-    def message_bytes(self, exchange: int, count: int) -> int:
-        """Size of the server's message of an exchange for ``count`` elements."""
-
-    def reply(self, exchange: int, first: int, count: int, message: memoryview) -> memoryview:
-        """Answer the server's message. Raises RemoteProtocolError."""

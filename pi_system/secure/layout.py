@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.errors import CorrelationMismatchError
+from pi_system.protocols.ot.material import Material, Shapes, check_material, unpack_material
 
 __all__ = ["Bundle", "Layout"]
 
@@ -59,3 +60,13 @@ class Bundle:
         if len(data) != section.nbytes:
             raise CorrelationMismatchError(f"section {name}: expected {section.nbytes} bytes, found {len(data)}")
         section[:] = np.frombuffer(data, np.uint8)
+
+    def material(self, gate: str, shapes: Shapes) -> Material:
+        """The arrays of a gate's material, as views."""
+        return unpack_material(self.section(f"{gate}/material").data, shapes)
+
+    def keep(self, gate: str, material: Material, shapes: Shapes) -> None:
+        """Copy a gate's material into its section. Raises CorrelationMismatchError."""
+        check_material(material, shapes)
+        for name, array in self.material(gate, shapes).items():
+            array[...] = material[name]

@@ -1,10 +1,12 @@
 """What every backend of the fast runtime shares: material at rest, its reservation, and the online phase.
 
-A backend adds where its correlations come from (``prepare``), how its material is laid out, and its gates.
+A backend adds where its correlations come from (``prepare``), which seeds it keeps and which protocols serve its gates.
 """
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +17,15 @@ from pi_system.channel.base import Channel
 from pi_system.errors import LocalProtocolError
 from pi_system.program.encoding import encode_input, quantise_weights
 from pi_system.program.reveal import Reveal, outputs_to_float
-from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
+from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.ot.material import Material
+from pi_system.protocols.phases import ClientGate, ServerGate
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.secure.layout import Bundle, Layout
-from pi_system.secure.online_client import ClientMaterial, answer_gates, open_output, send_pictures
-from pi_system.secure.online_server import ServerMaterial, ServerOnline
+from pi_system.secure.online import ClientMaterial, ServerMaterial, ServerOnline, infer_client
 from pi_system.secure.pairing import PairedStore, meet_client, meet_server
 from pi_system.secure.ring_layer import RingLayer
-from pi_system.secure.schedule import Remask, Truncation, plan
+from pi_system.secure.schedule import Gates, plan
 from pi_system.secure.seeds import PartySeed
 
 __all__ = ["ACK", "DEFAULT_STORE_LIMIT_BYTES", "ClientParty", "ServerParty"]
@@ -37,17 +40,26 @@ ACK = b"\1"
 class _Party(ABC):
     """What both parties derive from the public model."""
 
-    def __init__(self, public: PublicArtifact, backend: str, reveal: Reveal):
-        self.public, self.backend, self.reveal = public, backend, reveal
+    role: ClassVar[int]
+    """0: the server, 1: the client."""
+    seeds: ClassVar[tuple[str, ...]] = ("seed",)
+    """What a bundle holds of each picture besides its steps' sections."""
+
+    def __init__(self, public: PublicArtifact, backend: str, gates: Gates, reveal: Reveal):
+        self.public, self.backend, self.gates, self.reveal = public, backend, gates, reveal
         self.graph, self.config = public.public.graph, public.public.ring
         self.ring = Ring(self.config.ring_bits)
         self.schedule = plan(self.graph, self.config, public.masks, reveal)
         self.weighted = [node for node in self.graph if isinstance(node, Conv2d | Linear)]
 
-    @property
-    @abstractmethod
+    @cached_property
     def layout(self) -> Layout:
         """Layout of this party's bundles."""
+        return self.schedule.layouts(self.gates, self.ring, self.seeds)[self.role]
+
+    def derived(self, bundle: Bundle, name: str, spec: GateSpec) -> Material:
+        """What a gate takes besides its stored material."""
+        return {}
 
     def open_store(self, store: Path, role: str, pairing_id: str, limit_bytes: int) -> PairedStore:
         """This party's material for this model, backend, peer and what is revealed."""
@@ -64,10 +76,13 @@ class _Party(ABC):
 class ServerParty(_Party):
     """Party 0; with ``prepare`` a ServerRuntime. One instance a session."""
 
+    role = 0
+
     def __init__(
         self,
         artifact: Artifact,
         backend: str,
+        gates: Gates,
         store: Path,
         pairing_id: str,
         *,
@@ -75,7 +90,7 @@ class ServerParty(_Party):
         limit_bytes: int = DEFAULT_STORE_LIMIT_BYTES,
     ):
         """``store``: root folder of offline material; ``pairing_id``: the client's, 32 hex digits."""
-        super().__init__(artifact, backend, reveal)
+        super().__init__(artifact, backend, gates, reveal)
         self.weights = quantise_weights(self.graph, self.config, artifact.weights)
         self._layers = {
             node.name: RingLayer(node, self.ring.from_signed(self.weights[f"{node.name}.weight"]))
@@ -89,9 +104,11 @@ class ServerParty(_Party):
     def linear_share(self, bundle: Bundle, node: Conv2d | Linear) -> RingArray:
         """c_s of one layer for the picture of ``bundle``, (1, *node.shape)."""
 
-    @abstractmethod
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ServerGate:
         """Party 0's gate with the material in ``bundle``."""
+        gate = self.gates[spec.kind]
+        stored = bundle.material(name, gate.server_shapes(spec))
+        return gate.server_gate(spec, stored | self.derived(bundle, name, spec))
 
     def meet(self, peer: Channel) -> None:
         """Compare records of uses with the client; see secure/pairing.py."""
@@ -119,15 +136,9 @@ class ServerParty(_Party):
         def stacked(name: str) -> RingArray:
             return np.stack([bundle.section(name).view(self.ring.dtype) for bundle in bundles])
 
-        steps = self.schedule.steps
         return ServerMaterial(
             offsets=offsets,
-            truncations={
-                step.name: (stacked(f"{step.name}/offset"), stacked(f"{step.name}/correction"))
-                for step in steps
-                if isinstance(step, Truncation)
-            },
-            differences={step.name: stacked(f"{step.name}/difference") for step in steps if isinstance(step, Remask)},
+            elements={name: stacked(name) for step in self.schedule.steps for name in step.server_elements},
             gates=lambda i, name, spec: self.gate(bundles[i], name, spec),
             batch=len(bundles),
         )
@@ -136,10 +147,13 @@ class ServerParty(_Party):
 class ClientParty(_Party):
     """Party 1; with ``prepare`` a ClientRuntime. One instance a session."""
 
+    role = 1
+
     def __init__(
         self,
         public: PublicArtifact,
         backend: str,
+        gates: Gates,
         store: Path,
         pairing_id: str,
         *,
@@ -147,14 +161,16 @@ class ClientParty(_Party):
         limit_bytes: int = DEFAULT_STORE_LIMIT_BYTES,
     ):
         """``store``: root folder of offline material; ``pairing_id``: this client's, 32 hex digits."""
-        super().__init__(public, backend, reveal)
+        super().__init__(public, backend, gates, reveal)
         self.model_folder = store / "client" / public.public.digest[:32]
         self.store = self.open_store(store, "client", pairing_id, limit_bytes)
         self._loaded: dict[tuple[str, ...], ClientMaterial] = {}
 
-    @abstractmethod
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ClientGate:
         """Party 1's gate with the material in ``bundle``."""
+        gate = self.gates[spec.kind]
+        stored = bundle.material(name, gate.client_shapes(spec))
+        return gate.client_gate(spec, stored | self.derived(bundle, name, spec))
 
     def meet(self, peer: Channel) -> None:
         """Compare records of uses with the server; see secure/pairing.py."""
@@ -179,9 +195,8 @@ class ClientParty(_Party):
         material = self._loaded.pop(ids, None)
         if material is None or len(pictures) != len(ids):
             raise LocalProtocolError(f"online phase: expected reserved material for {len(pictures)} pictures")
-        send_pictures(encode_input(pictures, self.graph, self.config), material, self.ring, peer)
-        answer_gates([(gate.name, gate.spec) for gate in self.schedule.gates], material, peer)
-        opened = open_output(material.output_share, self.ring, peer)
+        encoded = encode_input(pictures, self.graph, self.config)
+        opened = infer_client(encoded, self.schedule.gates, material, self.ring, peer)
         return outputs_to_float(opened, self.graph, self.config, self.reveal)
 
     def _material(self, bundles: list[Bundle]) -> ClientMaterial:

@@ -3,13 +3,12 @@
 import os
 from typing import Any
 
-import numpy as np
-
 from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.kernels.conv import RingConv2d
 from pi_system.ring.carrier import RingArray
+from pi_system.secure.values import Lazy
 
-__all__ = ["Kept", "LazyLayer", "RingLayer", "available_threads"]
+__all__ = ["LazyLayer", "RingLayer", "available_threads"]
 
 
 def available_threads() -> int:
@@ -38,12 +37,12 @@ class RingLayer:
         return LazyLayer(self, self._conv, self._conv.prepare(images), (x.shape[0], *self.node.shape), offset)
 
 
-class LazyLayer:
+class LazyLayer(Lazy):
     """A layer's output by ranges of channels, so that a gate can start before the layer is done."""
 
     def __init__(self, layer: RingLayer, conv: RingConv2d, prepared: Any, shape: tuple[int, ...], offset: Any):
         """Made by ``RingLayer.start``."""
-        self.shape = shape
+        super().__init__(shape)
         self._layer, self._conv, self._prepared, self._offset = layer, conv, prepared, offset
         self._threads = available_threads()
 
@@ -54,31 +53,3 @@ class LazyLayer:
         if self._offset is not None:
             part += self._offset[:, first:last]
         return part
-
-    def full(self) -> RingArray:
-        """The whole output."""
-        return self.channels(0, self.shape[1])
-
-
-class Kept:
-    """A value still being computed that keeps what was asked for: a gate reads some of it, then a walk the whole."""
-
-    def __init__(self, value: Any):
-        """``value``: with ``shape`` and ``channels(first, last)``, of which each channel is asked for once."""
-        self.shape: tuple[int, ...] = value.shape
-        self._value, self._filled = value, 0
-        self._out: RingArray | None = None
-
-    def channels(self, first: int, last: int) -> RingArray:
-        """Channels [first, last), and those before them, computed unless they are."""
-        if self._out is None or last > self._filled:
-            part = self._value.channels(self._filled, last)
-            if self._out is None:
-                self._out = np.empty(self.shape, part.dtype)
-            self._out[:, self._filled : last] = part
-            self._filled = last
-        return self._out[:, first:last]
-
-    def full(self) -> RingArray:
-        """The whole value."""
-        return self.channels(0, self.shape[1])

@@ -4,9 +4,8 @@ The schedule is a dry run of the secure walk over shapes. It depends on public d
 what is revealed), so every role derives the same one, and the layout of its stored material with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +13,44 @@ from numpy.typing import NDArray
 from pi_system.artifact.graph import Conv2d, Graph, Linear
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.program.reveal import Reveal
-from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.gate import GateKind, GateSpec
+from pi_system.protocols.ot.material import material_bytes
+from pi_system.protocols.record import GateProtocol
 from pi_system.protocols.truncation import TruncationSpec
 from pi_system.ring.carrier import Ring, RingArray
-from pi_system.secure.walk import SecureWalk, Share
+from pi_system.ring.prg import SEED_BYTES
+from pi_system.secure.layout import Layout
+from pi_system.secure.values import Computed, Value
+from pi_system.secure.walk import Positions, SecureWalk, Share
 
-__all__ = ["Gate", "Output", "Remask", "Schedule", "Step", "Truncation", "Weighted", "plan"]
+__all__ = ["Gate", "Gates", "Output", "Remask", "Schedule", "Step", "Truncation", "Weighted", "plan"]
+
+Gates = Mapping[GateKind, GateProtocol]
+"""Which protocol serves a backend's gates of a kind."""
+Sections = list[tuple[str, int]]
+
+
+class Step:
+    """What every step says of both parties' material; most keep nothing."""
+
+    __slots__ = ()
+
+    @property
+    def server_elements(self) -> dict[str, int]:
+        """Arrays of ring elements that the server keeps, by the names of their sections."""
+        return {}
+
+    def server_sections(self, gates: Gates, ring: Ring) -> Sections:
+        """What the server keeps: names and bytes."""
+        return [(name, count * ring.itemsize) for name, count in self.server_elements.items()]
+
+    def client_sections(self, gates: Gates, ring: Ring) -> Sections:
+        """What the client keeps."""
+        return []
 
 
 @dataclass(frozen=True, slots=True)
-class Weighted:
+class Weighted(Step):
     """A weighted layer with ``outputs`` output elements a picture."""
 
     node: Conv2d | Linear
@@ -31,42 +58,56 @@ class Weighted:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Step):
     """One gate; those of label and scores are named ``label/...`` and ``scores/...``."""
 
     name: str
     spec: GateSpec
 
+    def server_sections(self, gates: Gates, ring: Ring) -> Sections:
+        """See Step."""
+        return [(f"{self.name}/material", material_bytes(gates[self.spec.kind].server_shapes(self.spec)))]
+
+    def client_sections(self, gates: Gates, ring: Ring) -> Sections:
+        """See Step."""
+        return [(f"{self.name}/material", material_bytes(gates[self.spec.kind].client_shapes(self.spec)))]
+
 
 @dataclass(frozen=True, slots=True)
-class Truncation:
+class Truncation(Step):
     """One truncation that no gate follows."""
 
     name: str
     spec: TruncationSpec
 
-    def sections(self, ring: Ring) -> tuple[tuple[str, int], tuple[str, int]]:
-        """What the server keeps for it: names and bytes of offset and correction."""
-        size = self.spec.count * ring.itemsize
-        return (f"{self.name}/offset", size), (f"{self.name}/correction", size)
+    @property
+    def server_elements(self) -> dict[str, int]:
+        """See Step."""
+        return {f"{self.name}/offset": self.spec.count, f"{self.name}/correction": self.spec.count}
 
 
 @dataclass(frozen=True, slots=True)
-class Remask:
+class Remask(Step):
     """``count`` elements whose client share is replaced by a fresh mask."""
 
     name: str
     count: int
 
+    @property
+    def server_elements(self) -> dict[str, int]:
+        """See Step."""
+        return {f"{self.name}/difference": self.count}
+
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class Output(Step):
     """What is opened: ``count`` elements a picture."""
 
     count: int
 
-
-Step = Weighted | Gate | Truncation | Remask | Output
+    def client_sections(self, gates: Gates, ring: Ring) -> Sections:
+        """See Step."""
+        return [("output", self.count * ring.itemsize)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +120,13 @@ class Schedule:
     def gates(self) -> list[Gate]:
         """The gates among them."""
         return [step for step in self.steps if isinstance(step, Gate)]
+
+    def layouts(self, gates: Gates, ring: Ring, seeds: Sequence[str]) -> tuple[Layout, Layout]:
+        """The server's and the client's bundle: ``seeds`` by name, then the steps' sections."""
+        first = [(name, SEED_BYTES) for name in seeds]
+        server = [section for step in self.steps for section in step.server_sections(gates, ring)]
+        client = [section for step in self.steps for section in step.client_sections(gates, ring)]
+        return Layout.of(first + server), Layout.of(first + client)
 
 
 class _Dry(SecureWalk):
@@ -93,11 +141,11 @@ class _Dry(SecureWalk):
     def zeros(self, *shape: int) -> RingArray:
         return np.broadcast_to(self.ring.element(0), shape)
 
-    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
+    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
         self.steps.append(Weighted(node, int(np.prod(node.shape))))
-        return self.zeros(x.shape[0], *node.shape)
+        return Computed(self.zeros(x.shape[0], *node.shape))
 
-    def _gate(self, name: str, spec: GateSpec, x: Any, positions: Any) -> RingArray:
+    def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
         self.steps.append(Gate(name, spec))
         return self.zeros(x.shape[0], spec.count)
 
@@ -113,7 +161,7 @@ class _Dry(SecureWalk):
 def plan(graph: Graph, ring: RingConfig, masks: Mapping[str, NDArray[np.bool_]], reveal: Reveal) -> Schedule:
     """The schedule of one inference (one picture) that tells the client ``reveal``."""
     walk = _Dry(graph, ring, masks)
-    out = walk.run(graph, Share(walk.zeros(1, *graph.input.shape), True))
-    opened = walk.reveal(out.data.reshape(1, -1), reveal)
+    out = walk.run(graph, Share(Computed(walk.zeros(1, *graph.input.shape)), True))
+    opened = walk.reveal(out.data.full().reshape(1, -1), reveal)
     walk.steps.append(Output(opened.shape[1]))
     return Schedule(tuple(walk.steps))

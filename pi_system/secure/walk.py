@@ -49,18 +49,18 @@ from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.truncation import TruncationSpec
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.secure.reveal import Revealer
-from pi_system.secure.ring_layer import Kept
+from pi_system.secure.values import Computed, Kept, Value, added, scaled
 
-__all__ = ["SecureWalk", "Share"]
+__all__ = ["Positions", "SecureWalk", "Share", "active"]
 
 Positions = NDArray[np.int64] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One role's view of a value: its share (N, ...), zeros where the role holds none, and whether it is fresh."""
+    """One role's view of a value: its share, zeros where the role holds none, and whether it is fresh."""
 
-    data: Any
+    data: Value
     fresh: bool
 
 
@@ -77,11 +77,11 @@ class SecureWalk(Interpreter[Share]):
         self._refreshed: dict[str, RingArray] = {}
 
     @abstractmethod
-    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Any:
+    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
         """This role's share of the layer's output, bias included, (N, *node.shape)."""
 
     @abstractmethod
-    def _gate(self, name: str, spec: GateSpec, x: Any, positions: Positions) -> RingArray:
+    def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
         """The activation ``spec.kind`` on the flat ``positions`` (None: all) of ``x``; (N, spec.count), fresh."""
 
     @abstractmethod
@@ -100,9 +100,9 @@ class SecureWalk(Interpreter[Share]):
         """Linear layer on a fresh value; layers that read the same value read it under the same mask."""
         source = node.inputs[0]
         if x.fresh:
-            return Share(self._weighted(node, _full(x.data)), False)
+            return Share(self._weighted(node, x.data.full()), False)
         if source not in self._refreshed:
-            data = _full(x.data)
+            data = x.data.full()
             flat = self._remask(f"{source}/fresh", data.reshape(data.shape[0], -1))
             self._refreshed[source] = flat.reshape(data.shape)
         return Share(self._weighted(node, self._refreshed[source]), False)
@@ -113,62 +113,62 @@ class SecureWalk(Interpreter[Share]):
         spec = self._spec(node.active, self.config.comparison_bits[node.name], shift)
         if not node.masked:
             out = self._gate(node.name, spec, x.data, None)
-            return Share(out.reshape(-1, *node.shape), True)
+            return Share(Computed(out.reshape(-1, *node.shape)), True)
         mask = self.masks[node.name].reshape(-1)
-        active, passive = np.flatnonzero(mask), np.flatnonzero(~mask)
-        data = x.data if isinstance(x.data, np.ndarray) else Kept(x.data)  # the gate reads a part, then all is read
-        out = self._gate(node.name, spec, data, active)
-        flat = _full(data).reshape(out.shape[0], -1)
+        chosen, passive = np.flatnonzero(mask), np.flatnonzero(~mask)
+        data = x.data if x.data.ready else Kept(x.data)  # the gate reads a part, then all is read
+        out = self._gate(node.name, spec, data, chosen)
+        flat = data.full().reshape(out.shape[0], -1)
         merged = np.empty_like(flat)
-        merged[:, active] = out
+        merged[:, chosen] = out
         merged[:, passive] = self._shifted(f"{node.name}/passive", flat[:, passive], shift)
-        return Share(merged.reshape(-1, *node.shape), True)
+        return Share(Computed(merged.reshape(-1, *node.shape)), True)
 
     def square(self, node: Square, x: Share) -> Share:
         """The square gate on every position; ``halvings`` is in the fraction bits."""
         out = self._gate(node.name, self._square_spec(node), x.data, None)
-        return Share(out.reshape(-1, *node.shape), True)
+        return Share(Computed(out.reshape(-1, *node.shape)), True)
 
     def add(self, node: Add, a: Share, b: Share) -> Share:
         """Sum at the larger of the two scales."""
         shift_a, shift_b = (self._align(node.name, name) for name in node.inputs)
-        return Share(self._sum(a.data, shift_a, b.data, shift_b), a.fresh and b.fresh)
+        return Share(added(a.data, shift_a, b.data, shift_b), a.fresh and b.fresh)
 
     def concat(self, node: Concat, xs: list[Share]) -> Share:
         """Concatenation at the largest scale."""
-        parts = [_scale(_full(x.data), self._align(node.name, name)) for x, name in zip(xs, node.inputs, strict=True)]
-        return Share(np.concatenate(parts, axis=1), all(x.fresh for x in xs))
+        parts = [scaled(x.data.full(), self._align(node.name, name)) for x, name in zip(xs, node.inputs, strict=True)]
+        return Share(Computed(np.concatenate(parts, axis=1)), all(x.fresh for x in xs))
 
     def flatten(self, node: Flatten, x: Share) -> Share:
         """One row a picture."""
-        data = _full(x.data)
-        return Share(np.ascontiguousarray(data.reshape(data.shape[0], -1)), x.fresh)
+        data = x.data.full()
+        return Share(Computed(np.ascontiguousarray(data.reshape(data.shape[0], -1))), x.fresh)
 
     def avgpool(self, node: AvgPool2d, x: Share) -> Share:
         """Window sums; a window that is no power of two also multiplies by its fixed-point reciprocal."""
         ph, pw = node.padding
-        padded = np.pad(_full(x.data), ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+        padded = np.pad(x.data.full(), ((0, 0), (0, 0), (ph, ph), (pw, pw)))
         total = sum((view for view in _windows(padded, node)), start=self.ring.element(0))
         factor = self.ring.element(pool_factor(node, self.config))
-        return Share(np.ascontiguousarray(total * factor), x.fresh)
+        return Share(Computed(np.ascontiguousarray(total * factor)), x.fresh)
 
     def maxpool(self, node: MaxPool2d, x: Share) -> Share:
         """Tournament over the window; padding is the smallest value of the range."""
         bits = self.config.comparison_bits[node.name]
-        (ph, pw), data = node.padding, _full(x.data)
+        (ph, pw), data = node.padding, x.data.full()
         lowest = self._constant(-(1 << (bits - 2)) + 1)
         padded = np.pad(data, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=lowest)
         views = np.stack(list(_windows(padded, node)), axis=1)
         batch = views.shape[0]
         winner = self._tournament(node.name, views.reshape(batch, views.shape[1], -1), bits)
-        return Share(winner.reshape(batch, *node.shape), x.fresh)
+        return Share(Computed(winner.reshape(batch, *node.shape)), x.fresh)
 
     def truncate(self, node: Truncate, x: Share) -> Share:
         """A truncation pair on every position."""
         shift = self._frac(node.inputs[0]) - self._frac(node.name)
-        data = _full(x.data)
+        data = x.data.full()
         out = self._shifted(node.name, data.reshape(data.shape[0], -1), shift)
-        return Share(out.reshape(data.shape), True)
+        return Share(Computed(out.reshape(data.shape)), True)
 
     def _shifted(self, name: str, x: RingArray, shift: int) -> RingArray:
         """``x`` (N, n) without its low bits, if there are any to drop, under a fresh mask."""
@@ -189,7 +189,7 @@ class SecureWalk(Interpreter[Share]):
     def _shaped_gate(self, name: str, bits: int, shift: int, x: RingArray) -> RingArray:
         """A ReLU gate on all of x, in the shape of x."""
         flat = np.ascontiguousarray(x).reshape(x.shape[0], -1)
-        return self._gate(name, self._spec(flat.shape[1], bits, shift), flat, None).reshape(x.shape)
+        return self._gate(name, self._spec(flat.shape[1], bits, shift), Computed(flat), None).reshape(x.shape)
 
     def _tournament(self, name: str, x: RingArray, bits: int) -> RingArray:
         """Maximum over axis 1 of (N, m, n); ``bits`` hold any difference of two entries."""
@@ -198,13 +198,10 @@ class SecureWalk(Interpreter[Share]):
             pairs = x.shape[1] // 2
             a, b = x[:, : 2 * pairs : 2], x[:, 1 : 2 * pairs : 2]
             flat = np.ascontiguousarray(a - b).reshape(x.shape[0], -1)
-            gate = self._gate(f"{name}/{level}", self._spec(flat.shape[1], bits, 0), flat, None)
+            gate = self._gate(f"{name}/{level}", self._spec(flat.shape[1], bits, 0), Computed(flat), None)
             x = np.concatenate([b + gate.reshape(b.shape), x[:, 2 * pairs :]], axis=1)
             level += 1
         return x[:, 0]
-
-    def _sum(self, a: Any, shift_a: int, b: Any, shift_b: int) -> Any:
-        return _scale(_full(a), shift_a) + _scale(_full(b), shift_b)
 
     def _constant(self, value: int) -> Any:
         """A public constant: the server's share holds it, the client's is zero."""
@@ -232,13 +229,10 @@ class SecureWalk(Interpreter[Share]):
         )
 
 
-def _full(data: Any) -> RingArray:
-    """The whole array of a value that a role may hold lazily."""
-    return data if isinstance(data, np.ndarray) else data.full()
-
-
-def _scale(x: RingArray, shift: int) -> RingArray:
-    return x if shift == 0 else x << x.dtype.type(shift)
+def active(x: Value, positions: Positions) -> RingArray:
+    """The elements (n,) of the only picture of ``x`` at ``positions``, contiguous."""
+    flat = x.full().reshape(-1)
+    return np.ascontiguousarray(flat if positions is None else flat[positions])
 
 
 def _windows(padded: RingArray, node: AvgPool2d | MaxPool2d) -> Any:

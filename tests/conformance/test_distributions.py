@@ -9,6 +9,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from gates import exchange
 from ot_gates import SEED, prepare
 from parties import make_parties, reserve, run_parties
 from parties import prepare as prepare_parties
@@ -18,7 +19,7 @@ from scaled_artifact import relu_artifact
 from pi_system.backends.fss.offline_server import masked_weights
 from pi_system.program.encoding import quantise_weights
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.relu_gmw import GMW, GmwClient, GmwServer
+from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.relu_gmw.cost import cut_of
 from pi_system.protocols.relu_gmw.merge import Merge
 from pi_system.ring.carrier import Ring
@@ -54,11 +55,8 @@ def test_gmw_shows_nothing_of_the_bits_that_a_party_holds_shares_of(secret, monk
     monkeypatch.setattr(Merge, "late_message", noted_late)
     monkeypatch.setattr(Merge, "early_inputs", noted_early)
     prepared = prepare(GMW, SPEC, np.full(COUNT, secret))
-    server, client = GmwServer(SPEC, prepared.material[0]), GmwClient(SPEC, prepared.material[1])
-    server.load(0, prepared.y_server)
-    for exchange in range(2):
-        reply = client.reply(exchange, 0, COUNT, server.send(exchange, 0, COUNT))
-        server.receive(exchange, 0, COUNT, reply)
+    server, client = GMW.server_gate(SPEC, prepared.material[0]), GMW.client_gate(SPEC, prepared.material[1])
+    exchange(server, client, prepared.y_server)
     cut = cut_of(SPEC)
     assert len(late) == len(cut.level1) + 1
     for planes in late:

@@ -2,16 +2,13 @@
 
 import numpy as np
 import pytest
-from parties import BACKENDS, secure_logits
+from parties import BACKENDS, GATES, secure_logits
 from random_networks import random_small_artifact
 
 from pi_system.export import QuantiseOptions
 from pi_system.export.random import random_pictures
 from pi_system.program.error_bound import artifact_ulp_bound
 from pi_system.program.fixed_point import fixed_logits
-from pi_system.protocols.relu_dcf import DcfRelu
-from pi_system.protocols.relu_gc import GC
-from pi_system.protocols.relu_gmw import GMW
 from pi_system.secure.schedule import plan
 
 PICTURES = {"fss": 50, "gmw": 2, "gc": 2}
@@ -30,10 +27,6 @@ def test_inputs_over_twenty_networks_stay_within_the_stated_ulps(seed, backend, 
     assert (np.abs(found - expected) <= artifact_ulp_bound(artifact)).all()
 
 
-def _cost(backend, spec):
-    return {"fss": DcfRelu(), "gmw": GMW, "gc": GC}[backend].cost(spec)  # type: ignore
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("seed", [3, 4])
 def test_declared_cost_is_the_counted_cost(seed, backend, tmp_path):
@@ -42,7 +35,10 @@ def test_declared_cost_is_the_counted_cost(seed, backend, tmp_path):
     pictures = random_pictures(public.graph.input.shape, 1, 7)
     _, server, client = secure_logits(backend, artifact, pictures, tmp_path)
     element = 4 if ring.ring_bits <= 32 else 8
-    costs = [_cost(backend, gate.spec) for gate in plan(public.graph, ring, artifact.masks, "logits").gates]
+    costs = [
+        GATES[backend][gate.spec.kind].cost(gate.spec)
+        for gate in plan(public.graph, ring, artifact.masks, "logits").gates
+    ]
     down = sum(cost.server_to_client_bytes for cost in costs)
     up = sum(cost.client_to_server_bytes for cost in costs)
     trips = sum(cost.round_trips for cost in costs)

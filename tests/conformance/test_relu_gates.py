@@ -5,7 +5,7 @@ A new protocol registers in tests/support/gates.py and writes no new tests here.
 
 import numpy as np
 import pytest
-from gates import MAX_COMPARISON_BITS, PROTOCOLS, STOCHASTIC, drive
+from gates import MAX_COMPARISON_BITS, RELUS, STOCHASTIC, drive, make
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ from pi_system.errors import ConfigError
 from pi_system.protocols.gate import GateSpec
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import Prg
-from pi_system.secure.chunks import CHUNK
+from pi_system.secure.turns import CHUNK
 
 SEED = bytes(range(16))
 WIDTHS = [
@@ -27,7 +27,7 @@ def _run(protocol, spec, values):
     ring, prg = Ring(spec.ring_bits), Prg(SEED)
     client_share = prg.ring(len(values), spec.ring_bits)
     fresh_mask = prg.ring(len(values), spec.ring_bits)
-    gates = PROTOCOLS[protocol](spec, client_share, fresh_mask)
+    gates = make(RELUS[protocol], spec, client_share, fresh_mask)
     masked, server, client = drive(gates, spec, ring.from_signed(values) - client_share)
     return ring.to_signed(masked + fresh_mask), gates.cost, server, client
 
@@ -54,7 +54,7 @@ def _right(protocol, values, shift, found):
     return found == np.maximum((values + (1 << shift >> 1)) >> shift, 0)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", RELUS)
 @pytest.mark.parametrize(("ring_bits", "comparison_bits", "shift"), WIDTHS)
 def test_output_is_the_rounded_relu_and_cost_is_as_declared(protocol, ring_bits, comparison_bits, shift):
     spec = GateSpec(count=700, ring_bits=ring_bits, comparison_bits=comparison_bits, shift=shift)
@@ -66,7 +66,7 @@ def test_output_is_the_rounded_relu_and_cost_is_as_declared(protocol, ring_bits,
     assert server.rounds == cost.round_trips
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", RELUS)
 @pytest.mark.parametrize("count", [1, 31, 32, 33, CHUNK - 1, CHUNK + 1, 2 * CHUNK + 40])
 def test_any_number_of_elements_in_chunks(protocol, count):
     spec = GateSpec(count=count, ring_bits=32, comparison_bits=20, shift=8)
@@ -76,7 +76,7 @@ def test_any_number_of_elements_in_chunks(protocol, count):
     assert server.sent_bytes == cost.server_to_client_bytes
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", RELUS)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_width(protocol, data):
@@ -92,7 +92,7 @@ def test_any_width(protocol, data):
     assert _right(protocol, values, shift, found).all()
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", RELUS)
 @pytest.mark.parametrize("shift", [3, 12])
 def test_the_rounding_error_is_independent_of_the_clients_share(protocol, shift):
     """The client knows y_1, so an error that followed its low bits would tell weights: over many gates on one value the

@@ -5,15 +5,12 @@ import os
 import numpy as np
 import pytest
 from chosen_logits import chosen_logits_artifact, pictures_of
-from parties import BACKENDS, make_parties, prepare, reserve, run_parties, secure_logits
+from parties import BACKENDS, GATES, make_parties, prepare, reserve, run_parties, secure_logits
 from random_networks import random_small_artifact
 
 from pi_system.export.random import random_pictures
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.program.reveal import outputs_to_float, revealed
-from pi_system.protocols.relu_dcf import DcfRelu
-from pi_system.protocols.relu_gc import GC
-from pi_system.protocols.relu_gmw import GMW
 from pi_system.secure.reveal import FAN_OUT, group_sizes
 from pi_system.secure.schedule import plan
 
@@ -83,8 +80,7 @@ def test_declared_cost_is_the_counted_cost(reveal, backend, tmp_path):
     graph, ring = artifact.public.graph, artifact.public.ring
     pictures = pictures_of(_logits(np.random.default_rng(0), 20, 20, 64)[:1], ring)
     _, server, client = secure_logits(backend, artifact, pictures, tmp_path, reveal=reveal)
-    relu = {"fss": DcfRelu(), "gmw": GMW, "gc": GC}[backend]
-    costs = [relu.cost(gate.spec) for gate in plan(graph, ring, artifact.masks, reveal).gates]  # type: ignore
+    costs = [GATES[backend][gate.spec.kind].cost(gate.spec) for gate in plan(graph, ring, artifact.masks, reveal).gates]
     opened = 1 if reveal == "label" else 20
     assert server.counters.sent_bytes == sum(cost.server_to_client_bytes for cost in costs) + opened * 8
     assert client.counters.sent_bytes == sum(cost.client_to_server_bytes for cost in costs) + pictures.size * 8

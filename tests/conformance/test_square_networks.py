@@ -2,18 +2,13 @@
 
 import numpy as np
 import pytest
-from parties import BACKENDS, secure_logits
+from parties import BACKENDS, GATES, secure_logits
 from random_networks import random_square_artifact
 
-from pi_system.backends.two_party.offline import gate_protocol
 from pi_system.export import QuantiseOptions
 from pi_system.export.random import random_pictures
 from pi_system.program.error_bound import artifact_ulp_bound
 from pi_system.program.fixed_point import fixed_logits
-from pi_system.protocols.relu_dcf import DcfRelu
-from pi_system.protocols.relu_gc import GC
-from pi_system.protocols.relu_gmw import GMW
-from pi_system.protocols.square import cost
 from pi_system.secure.schedule import plan
 
 PICTURES = {"fss": 20, "gmw": 2, "gc": 2}
@@ -41,11 +36,7 @@ def test_declared_cost_is_the_counted_cost(seed, backend, tmp_path):
     element = 4 if ring.ring_bits <= 32 else 8
     specs = [gate.spec for gate in plan(public.graph, ring, artifact.masks, "logits").gates]
     kinds = {spec.kind for spec in specs}
-    relu = {"gmw": GMW, "gc": GC}.get(backend)
-    if relu is not None:
-        costs = [gate_protocol(spec, relu).cost(spec) for spec in specs]
-    else:
-        costs = [cost(spec) if spec.kind == "square" else DcfRelu().cost(spec) for spec in specs]
+    costs = [GATES[backend][spec.kind].cost(spec) for spec in specs]
     down = sum(each.server_to_client_bytes for each in costs)
     up = sum(each.client_to_server_bytes for each in costs)
     assert "square" in kinds

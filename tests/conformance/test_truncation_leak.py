@@ -9,6 +9,7 @@ stay at chance, for ReLUs that truncate, for positions that skip their ReLU and 
 """
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,9 +20,9 @@ from scipy import stats
 from pi_system.artifact import Artifact
 from pi_system.backends.fss import offline_client as fss_client
 from pi_system.backends.two_party import offline as two_party
+from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.program.fixed_point import fixed_logits
-from pi_system.protocols.relu_dcf import DcfRelu
-from pi_system.protocols.relu_dcf.gates import _kernel
+from pi_system.protocols.relu_dcf.gates import DcfRelu, _kernel
 
 RUNS = {"fss": 300, "gmw": 110, "gc": 110}
 ALARM = 1e-6
@@ -44,19 +45,16 @@ class _View:
             return mask_share(relu, spec, seed1, salt, share)
 
         monkeypatch.setattr(DcfRelu, "mask_share", watched)
-        gate_protocol = two_party.gate_protocol
+        for backend, gates in TWO_PARTY_GATES.items():
+            watched_gates = {kind: self._watched_gate(gate) for kind, gate in gates.items()}
+            monkeypatch.setitem(TWO_PARTY_GATES, backend, watched_gates)
 
-        def watched_protocol(spec, relu):
-            protocol = gate_protocol(spec, relu)
-            fields = {name: getattr(protocol, name) for name in protocol.__dataclass_fields__}
+    def _watched_gate(self, gate):
+        def offline_client(spec, share, mask, *rest):
+            self._note("gate", share, mask)
+            return gate.offline_client(spec, share, mask, *rest)
 
-            def offline_client(spec, share, mask, *rest):
-                self._note("gate", share, mask)
-                return protocol.offline_client(spec, share, mask, *rest)
-
-            return type(protocol)(**(fields | {"offline_client": offline_client}))
-
-        monkeypatch.setattr(two_party, "gate_protocol", watched_protocol)
+        return replace(gate, offline_client=offline_client)
 
     def _watch_truncations(self, monkeypatch):
         dealt, pairs = fss_client.truncation, two_party.pairs  # type: ignore[attr-defined]

@@ -37,7 +37,7 @@ from pi_system.channel.drive import drive
 from pi_system.channel.profile import Piece
 from pi_system.errors import PiError
 from pi_system.program.reveal import REVEALS
-from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
+from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.linear_he import (
     LinearHeClient,
     LinearHeServer,
@@ -50,7 +50,8 @@ from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.ot.material import Material, unpack_material
-from pi_system.protocols.relu_dcf import DcfRelu
+from pi_system.protocols.phases import ClientGate, ServerGate
+from pi_system.protocols.relu_dcf import dcf_gate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.square import SQUARE
@@ -67,6 +68,7 @@ from pi_system.secure.store import MaterialStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+from gates import dealt_material
 from halves import run_alone, run_halves
 from tiny_artifact import tiny_artifact
 
@@ -366,12 +368,13 @@ def _gate_online(data: bytes) -> None:
     """Both parties' gates, each with whatever its peer sends."""
     choice, peer = data[0] if data else 0, _Peer(data[1:])
     server, client = _dealt() if choice % 4 == 3 else _from_ots(choice % 4)
-    server.load(0, Prg(SEED).ring(_GATE.count, 59))
+    excess, share, count = choice >> 7, Prg(SEED).ring(_GATE.count, 59), _GATE.count
+    server.load(0, share)
     for exchange in range(server.round_trips):
-        client.reply(exchange, 0, _GATE.count, peer.recv(client.message_bytes(exchange, _GATE.count) + (choice >> 7)))
-        server.send(exchange, 0, _GATE.count)
-        server.work(exchange, 0, _GATE.count)
-        server.receive(exchange, 0, _GATE.count, peer.recv(server.reply_bytes(exchange, _GATE.count) + (choice >> 7)))
+        server.send(exchange, 0, count)
+        server.work(exchange, 0, count)
+        client.reply(exchange, 0, count, peer.recv(client.message_bytes(exchange, count) + excess))
+        server.receive(exchange, 0, count, peer.recv(server.reply_bytes(exchange, count) + excess))
     server.result()
 
 
@@ -381,11 +384,9 @@ def _from_ots(index: int) -> tuple[ServerGate, ClientGate]:
 
 
 def _dealt() -> tuple[ServerGate, ClientGate]:
-    relu, share = DcfRelu(), Prg(SEED).ring(_GATE.count, 59)
-    key, corrections = relu.deal(_GATE, SEED, SEED, SEED)
-    masked = relu.receive_masked(_GATE, SEED, SEED, relu.mask_share(_GATE, SEED, SEED, share).data).view(np.uint8)
-    server = relu.server_gate(_GATE, seed=SEED, salt=SEED, key=key, corrections=corrections, masked=masked)
-    return server, relu.client_gate(_GATE, seed=SEED, salt=SEED, key=key, fresh_mask=share)
+    relu, share = dcf_gate(), Prg(SEED).ring(_GATE.count, 59)
+    mine, theirs = dealt_material(relu, _GATE, share, share, SEED, SEED, SEED)
+    return relu.server_gate(_GATE, mine), relu.client_gate(_GATE, theirs)
 
 
 def _truncation(data: bytes) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 from pi_system.artifact import Artifact
 from pi_system.backends.base import Deal
 from pi_system.backends.fss.dealer import deal
+from pi_system.backends.fss.gates import fss_gates
 from pi_system.backends.fss.party import FssClient, FssServer
+from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.backends.two_party.party import TwoPartyClient, TwoPartyServer
 from pi_system.channel.memory import MemoryChannel, memory_pair
-from pi_system.protocols.relu_gc import GC
-from pi_system.protocols.relu_gmw import GMW
 
 
 class Dealer:
@@ -77,7 +77,8 @@ def run_parties(
 
 
 PAIRING = "ab" * 16
-BACKENDS = ("fss", "gmw", "gc")
+GATES: dict[str, Any] = {"fss": fss_gates(), **TWO_PARTY_GATES}
+BACKENDS = tuple(GATES)
 
 
 def make_parties(backend: str, artifact: Artifact, store: Path, *, met: bool = True, **options: Any) -> tuple[Any, Any]:
@@ -88,9 +89,9 @@ def make_parties(backend: str, artifact: Artifact, store: Path, *, met: bool = T
     if backend == "fss":
         server, client = FssServer(artifact, store, PAIRING, **options), FssClient(artifact, store, PAIRING, **options)
     else:
-        relu = {"gmw": GMW, "gc": GC}[backend]
-        server = TwoPartyServer(artifact, relu, store, PAIRING, **options)
-        client = TwoPartyClient(artifact, relu, store, PAIRING, **options)
+        gates = TWO_PARTY_GATES[backend]
+        server = TwoPartyServer(artifact, backend, gates, store, PAIRING, **options)
+        client = TwoPartyClient(artifact, backend, gates, store, PAIRING, **options)
     if met:
         run_parties(server.meet, client.meet)
     return server, client

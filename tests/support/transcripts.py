@@ -21,6 +21,7 @@ import tenseal.sealapi as sealapi
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from gates import dealt_material, exchange
 from ot_gates import SEED, share
 from parties import make_parties, prepare, reserve, run_parties
 from recording import RecordingChannel
@@ -47,7 +48,7 @@ from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
-from pi_system.protocols.square import SQUARE, SquareClient, SquareServer, dealt
+from pi_system.protocols.square import DEALT_SQUARE, SQUARE
 from pi_system.protocols.truncation import TruncationSpec, pairs, truncate
 from pi_system.protocols.truncation import dealt as truncation
 from pi_system.ring.prg import Prg, fresh_seed
@@ -164,7 +165,7 @@ def gate(protocol: OtGate, spec: GateSpec) -> Transcript:
         protocol.offline_server(spec, ends[0], Prg(SERVER)),
         protocol.offline_client(spec, y_client, fresh, ends[1], Prg(CLIENT)),
     )
-    online = _online(protocol.server_gate(spec, mine), protocol.client_gate(spec, theirs), spec, y_server)
+    online = _online(protocol.server_gate(spec, mine), protocol.client_gate(spec, theirs), y_server)
     material = {
         name: digest(*(part[key] for key in sorted(part))) for name, part in (("server", mine), ("client", theirs))
     }
@@ -177,12 +178,12 @@ def gate(protocol: OtGate, spec: GateSpec) -> Transcript:
 
 def dealt_square(spec: GateSpec) -> Transcript:
     y_server, y_client, fresh = share(spec, _inputs(spec))
-    correction = dealt.deal(spec, SERVER, CLIENT)
-    delta, offset = dealt.client_offset(spec, CLIENT, correction, y_client, fresh)
-    received = dealt.receive_delta(spec, delta)
-    server = SquareServer(spec, dealt.server_material(spec, SERVER, received))
-    client = SquareClient(spec, dealt.client_material(spec, CLIENT, offset))
-    return {"offline": digest(correction, delta, offset)} | _online(server, client, spec, y_server)
+    salt = bytes(16)  # of no use to a square
+    _, (correction,) = DEALT_SQUARE.deal(spec, SERVER, CLIENT, salt)
+    kept, delta = DEALT_SQUARE.client_offline(spec, CLIENT, salt, y_client, fresh, [memoryview(correction)])
+    mine, theirs = dealt_material(DEALT_SQUARE, spec, y_client, fresh, SERVER, CLIENT, salt)
+    online = _online(DEALT_SQUARE.server_gate(spec, mine), DEALT_SQUARE.client_gate(spec, theirs), y_server)
+    return {"offline": digest(correction, delta, kept["offset"])} | online
 
 
 TRUNCATION = TruncationSpec(count=45, ring_bits=59, shift=12)
@@ -220,17 +221,8 @@ def dealt_truncation() -> Transcript:
     }
 
 
-def _online(server: Any, client: Any, spec: GateSpec, share: Any) -> Transcript:
-    """Run two gates in one piece."""
-    server.load(0, share)
-    down, up = [], []
-    for exchange in range(server.round_trips):
-        message = server.send(exchange, 0, spec.count)
-        server.work(exchange, 0, spec.count)
-        reply = client.reply(exchange, 0, spec.count, message)
-        server.receive(exchange, 0, spec.count, reply)
-        down.append(message)
-        up.append(reply)
+def _online(server: Any, client: Any, share: Any) -> Transcript:
+    down, up = exchange(server, client, share)
     return {
         "online, client receives": digest(*down),
         "online, server receives": digest(*up),

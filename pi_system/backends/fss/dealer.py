@@ -16,33 +16,31 @@ the dealer never sees (DESIGN.md, weighted layers). Security: semi-honest; a dea
 the other's privacy. Nothing is kept: a dealer that restarts has forgotten everything it dealt.
 """
 
-from typing import Any
-
 import numpy as np
 
 from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.artifact.model import PublicArtifact
 from pi_system.artifact.shapes import weight_shapes
+from pi_system.backends.fss.gates import DealtGates, fss_gates
 from pi_system.backends.fss.request import parse_request
 from pi_system.channel.base import Channel
 from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.relu_dcf import DcfRelu
-from pi_system.protocols.square import dealt
 from pi_system.protocols.truncation import TruncationSpec
 from pi_system.protocols.truncation import dealt as truncation
 from pi_system.ring.carrier import RingArray, wire
 from pi_system.ring.prg import SEED_BYTES, fresh_seed
 from pi_system.secure.ring_layer import RingLayer
 from pi_system.secure.seeds import PartySeed, fixed_mask, gate_salt
-from pi_system.secure.walk import SecureWalk, Share
+from pi_system.secure.values import Computed, Value
+from pi_system.secure.walk import Positions, SecureWalk, Share
 
 __all__ = ["deal"]
 
 
 def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
     """Deal the material of ``count`` pictures for the model in ``request`` to both parties."""
-    (public, reveal), relu = parse_request(request), DcfRelu()
+    (public, reveal), gates = parse_request(request), fss_gates()
     weight_seed = bytes(server.recv(SEED_BYTES))
     shapes = weight_shapes(public.public.graph)
     layers = {
@@ -53,7 +51,7 @@ def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
         if isinstance(node, Conv2d | Linear)
     }
     for _ in range(count):
-        _Dealing(public, relu, layers, server, client).picture(reveal)
+        _Dealing(public, gates, layers, server, client).picture(reveal)
 
 
 class _Dealing(SecureWalk):
@@ -64,13 +62,13 @@ class _Dealing(SecureWalk):
     def __init__(
         self,
         public: PublicArtifact,
-        relu: DcfRelu,
+        gates: DealtGates,
         layers: dict[str, RingLayer],
         server: Channel,
         client: Channel,
     ):
         super().__init__(public.public.graph, public.public.ring, public.masks)
-        self._relu, self._layers, self._server, self._client = relu, layers, server, client
+        self._gates, self._layers, self._server, self._client = gates, layers, server, client
         self._seeds = (PartySeed(fresh_seed()), PartySeed(fresh_seed()))
         self._salt = fresh_seed()
 
@@ -80,23 +78,20 @@ class _Dealing(SecureWalk):
             channel.send(party.seed + self._salt)
         node = self.graph.input
         mask = self._fresh(node.name, int(np.prod(node.shape)))
-        out = self.run(self.graph, Share(mask.reshape(1, *node.shape), True))
-        self.reveal(out.data.reshape(1, -1), reveal)
+        out = self.run(self.graph, Share(Computed(mask.reshape(1, *node.shape)), True))
+        self.reveal(out.data.full().reshape(1, -1), reveal)
 
-    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
+    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
         correlation: RingArray = self._layers[node.name](x) - self._seeds[0].linear_share(node, self.ring.bits)
         self._client.send(wire(self.ring.reduce(correlation)))
-        return correlation  # the client's true share is unknown here; not fresh, so never used as a mask
+        return Computed(correlation)  # the client's true share is unknown here; not fresh, so never used as a mask
 
-    def _gate(self, name: str, spec: GateSpec, x: Any, positions: Any) -> RingArray:
+    def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
         seeds = (self._seeds[0].gate_seed(name), self._seeds[1].gate_seed(name))
-        if spec.kind == "square":
-            self._client.send(dealt.deal(spec, *seeds))
-        else:
-            key, corrections = self._relu.deal(spec, *seeds, gate_salt(self._salt, name))
-            self._client.send(key.data)
-            self._server.send(key.data)
-            self._server.send(corrections.data)
+        dealt = self._gates[spec.kind].deal(spec, *seeds, gate_salt(self._salt, name))
+        for channel, messages in zip((self._server, self._client), dealt, strict=True):
+            for message in messages:
+                channel.send(message)
         return self._fresh(name, spec.count).reshape(1, -1)
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:

@@ -1,18 +1,14 @@
 """The client's side of the offline phase with a dealer: its masks, its shares, the masked shares for the server."""
 
-from typing import Any
-
 import numpy as np
 
 from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.artifact.model import PublicArtifact
+from pi_system.backends.fss.gates import DealtGates
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import profiler_of
 from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.relu_dcf import DcfRelu
-from pi_system.protocols.square import dealt
-from pi_system.protocols.square.cost import delta_bytes
 from pi_system.protocols.truncation import TruncationSpec
 from pi_system.protocols.truncation import dealt as truncation
 from pi_system.ring.carrier import RingArray, wire
@@ -20,7 +16,8 @@ from pi_system.ring.prg import SEED_BYTES
 from pi_system.secure.layout import Bundle
 from pi_system.secure.ring_layer import RingLayer
 from pi_system.secure.seeds import PartySeed, gate_salt
-from pi_system.secure.walk import SecureWalk, Share
+from pi_system.secure.values import Computed, Value
+from pi_system.secure.walk import Positions, SecureWalk, Share, active
 
 __all__ = ["ClientOffline"]
 
@@ -36,7 +33,7 @@ class ClientOffline(SecureWalk):
     def __init__(
         self,
         public: PublicArtifact,
-        relu: DcfRelu,
+        gates: DealtGates,
         layers: dict[str, RingLayer],
         bundle: Bundle,
         server: Channel,
@@ -44,7 +41,7 @@ class ClientOffline(SecureWalk):
     ):
         """The picture's share of the offline phase; ``run_picture`` does it."""
         super().__init__(public.public.graph, public.public.ring, public.masks)
-        self._relu, self._layers, self._bundle = relu, layers, bundle
+        self._gates, self._layers, self._bundle = gates, layers, bundle
         self._server, self._dealer = server, dealer
         self._watch = profiler_of(server)
         seeds = dealer.recv(2 * SEED_BYTES)
@@ -56,29 +53,24 @@ class ClientOffline(SecureWalk):
         """Walk the graph once, and what is made of its logits."""
         node = self.graph.input
         mask = self._fresh(node.name, int(np.prod(node.shape))).reshape(1, *node.shape)
-        out = self.run(self.graph, Share(mask, True))
-        opened = self.reveal(np.ascontiguousarray(out.data).reshape(1, -1), reveal)
+        out = self.run(self.graph, Share(Computed(mask), True))
+        opened = self.reveal(np.ascontiguousarray(out.data.full()).reshape(1, -1), reveal)
         self._bundle.fill("output", wire(self.ring.reduce(opened)))
 
-    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
+    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
         self._watch.enter("linear")
         size = int(np.prod(node.shape)) * self.ring.itemsize
         correlation = np.frombuffer(self._dealer.recv(size), self.ring.dtype).reshape(1, *node.shape)
-        share: RingArray = self._layers[node.name](x) + correlation
-        return share
+        return Computed(self._layers[node.name](x) + correlation)
 
-    def _gate(self, name: str, spec: GateSpec, x: Any, positions: Any) -> RingArray:
+    def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
         self._watch.enter("gates")
-        flat = np.ascontiguousarray(x.reshape(-1) if positions is None else x.reshape(-1)[positions])
-        seed, fresh = self._seed.gate_seed(name), self._fresh(name, spec.count)
-        if spec.kind == "square":
-            correction = self._dealer.recv(delta_bytes(spec))
-            delta, offset = dealt.client_offset(spec, seed, correction, flat, fresh)
-            self._bundle.fill(f"{name}/offset", wire(offset))
-            self._server.send(delta)
-        else:
-            self._bundle.fill(f"{name}/key", self._dealer.recv(self._relu.key_bytes(spec)))
-            self._server.send(self._relu.mask_share(spec, seed, gate_salt(self._salt, name), flat).data)
+        gate, fresh = self._gates[spec.kind], self._fresh(name, spec.count)
+        seed, salt = self._seed.gate_seed(name), gate_salt(self._salt, name)
+        dealt = [self._dealer.recv(nbytes) for nbytes in gate.dealt_bytes(spec)[self.party]]
+        material, message = gate.client_offline(spec, seed, salt, active(x, positions), fresh, dealt)
+        self._bundle.keep(name, material, gate.client_shapes(spec))
+        self._server.send(message)
         return fresh.reshape(1, -1)
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:

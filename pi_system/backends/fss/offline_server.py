@@ -1,11 +1,9 @@
 """The server's side of the offline phase with a dealer: it stores keys, corrections and the client's messages."""
 
 from pi_system.artifact.graph import Conv2d, Graph, Linear
+from pi_system.backends.fss.gates import DealtGates
 from pi_system.channel.base import Channel
 from pi_system.program.encoding import IntWeights
-from pi_system.protocols.relu_dcf import DcfRelu
-from pi_system.protocols.square import dealt
-from pi_system.protocols.square.cost import delta_bytes
 from pi_system.protocols.truncation import client_message_bytes
 from pi_system.protocols.truncation import dealt as truncation
 from pi_system.ring.carrier import Ring, RingArray, wire
@@ -28,23 +26,19 @@ def masked_weights(graph: Graph, weights: IntWeights, weight_seed: bytes, ring: 
     return masked
 
 
-def receive_picture(schedule: Schedule, relu: DcfRelu, bundle: Bundle, client: Channel, dealer: Channel) -> None:
+def receive_picture(schedule: Schedule, gates: DealtGates, bundle: Bundle, client: Channel, dealer: Channel) -> None:
     """Fill ``bundle`` for one picture, in the schedule's order."""
     seeds = dealer.recv(2 * SEED_BYTES)
     bundle.fill("seed", seeds[:SEED_BYTES])
     bundle.fill("salt", seeds[SEED_BYTES:])
     seed, salt = PartySeed(bytes(seeds[:SEED_BYTES])), bytes(seeds[SEED_BYTES:])
     for step in schedule.steps:
-        if isinstance(step, Gate) and step.spec.kind == "square":
-            delta = dealt.receive_delta(step.spec, client.recv(delta_bytes(step.spec)))
-            bundle.fill(f"{step.name}/delta", wire(delta))
-        elif isinstance(step, Gate):
-            bundle.fill(f"{step.name}/key", dealer.recv(relu.key_bytes(step.spec)))
-            bundle.fill(f"{step.name}/corrections", dealer.recv(relu.correction_bytes(step.spec)))
-            packed = client.recv(relu.masked_message_bytes(step.spec))
-            keys = seed.gate_seed(step.name), gate_salt(salt, step.name)
-            masked = relu.receive_masked(step.spec, *keys, packed)
-            bundle.fill(f"{step.name}/masked", wire(masked))
+        if isinstance(step, Gate):
+            gate, keys = gates[step.spec.kind], (seed.gate_seed(step.name), gate_salt(salt, step.name))
+            dealt = [dealer.recv(nbytes) for nbytes in gate.dealt_bytes(step.spec)[0]]
+            message = client.recv(gate.client_message_bytes(step.spec))
+            material = gate.server_offline(step.spec, *keys, dealt, message)
+            bundle.keep(step.name, material, gate.server_shapes(step.spec))
         elif isinstance(step, Truncation):
             size = client_message_bytes(step.spec)
             correction = truncation.receive_correction(step.spec, dealer.recv(size))

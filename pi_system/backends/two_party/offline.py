@@ -16,36 +16,28 @@ weighted layers of a picture are one pipelined exchange (protocols/linear_he). S
 corrupted; see docs/threat-model.md for the parameters.
 """
 
-from typing import Any
-
 import numpy as np
 
 from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.artifact.model import PublicArtifact
+from pi_system.backends.two_party.gates import OtGates
 from pi_system.channel.base import Channel
 from pi_system.channel.drive import drive
 from pi_system.channel.profile import profiler_of
 from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.linear_he import LinearHeClient, LinearPlan, linear_shapes, plan_linear
-from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.ot.material import material_bytes, pack_material
 from pi_system.protocols.ot.party import OtParty
-from pi_system.protocols.square import SQUARE
 from pi_system.protocols.truncation import TruncationSpec, pairs
-from pi_system.ring.carrier import Ring, RingArray, wire
-from pi_system.ring.prg import SEED_BYTES, Prg
-from pi_system.secure.layout import Bundle, Layout
-from pi_system.secure.schedule import Gate, Output, Remask, Schedule, Truncation
+from pi_system.ring.carrier import RingArray, wire
+from pi_system.ring.prg import Prg
+from pi_system.secure.layout import Bundle
+from pi_system.secure.schedule import Gate, Remask, Schedule, Truncation
 from pi_system.secure.seeds import PartySeed
-from pi_system.secure.walk import Positions, SecureWalk, Share
+from pi_system.secure.values import Computed, Value
+from pi_system.secure.walk import Positions, SecureWalk, Share, active
 
-__all__ = ["client_layout", "gate_protocol", "linear_plan", "prepare_client", "prepare_server", "server_layout"]
-
-
-def gate_protocol(spec: GateSpec, relu: OtGate) -> OtGate:
-    """The protocol of a gate: the backend's own for ReLUs, the same for all backends for squares."""
-    return SQUARE if spec.kind == "square" else relu
+__all__ = ["linear_plan", "prepare_client", "prepare_server"]
 
 
 def linear_plan(public: PublicArtifact) -> LinearPlan:
@@ -54,44 +46,16 @@ def linear_plan(public: PublicArtifact) -> LinearPlan:
     return plan_linear(linear_shapes(public.public.graph), ring.ring_bits, ring.weight_norm_bits)
 
 
-def server_layout(schedule: Schedule, relu: OtGate, ring: Ring) -> Layout:
-    """Seed, then a gate's material, a truncation's pair or a re-masking's difference."""
-    sections = [("seed", SEED_BYTES)]
-    for step in schedule.steps:
-        if isinstance(step, Gate):
-            sections.append(
-                (f"{step.name}/material", material_bytes(gate_protocol(step.spec, relu).server_shapes(step.spec)))
-            )
-        elif isinstance(step, Truncation):
-            sections += step.sections(ring)
-        elif isinstance(step, Remask):
-            sections.append((f"{step.name}/difference", step.count * ring.itemsize))
-    return Layout.of(sections)
-
-
-def client_layout(schedule: Schedule, relu: OtGate, ring: Ring) -> Layout:
-    """Seed, every gate's material, and the client's share of what is opened."""
-    sections = [("seed", SEED_BYTES)]
-    for step in schedule.steps:
-        if isinstance(step, Gate):
-            sections.append(
-                (f"{step.name}/material", material_bytes(gate_protocol(step.spec, relu).client_shapes(step.spec)))
-            )
-        elif isinstance(step, Output):
-            sections.append(("output", step.count * ring.itemsize))
-    return Layout.of(sections)
-
-
 def prepare_server(
-    schedule: Schedule, relu: OtGate, bundle: Bundle, client: Channel, ots: OtParty, seed: PartySeed
+    schedule: Schedule, gates: OtGates, bundle: Bundle, client: Channel, ots: OtParty, seed: PartySeed
 ) -> None:
     """The server's gates, truncations and re-maskings of one picture, after its weighted layers are answered."""
     prg = Prg(seed.seed)
     for step in schedule.steps:
         if isinstance(step, Gate):
-            protocol = gate_protocol(step.spec, relu)
-            material = drive(protocol.offline_server(step.spec, ots, prg.child("gate", step.name)), client)
-            bundle.fill(f"{step.name}/material", pack_material(material, protocol.server_shapes(step.spec)))
+            gate = gates[step.spec.kind]
+            material = drive(gate.offline_server(step.spec, ots, prg.child("gate", step.name)), client)
+            bundle.keep(step.name, material, gate.server_shapes(step.spec))
         elif isinstance(step, Truncation):
             half = pairs.offline_server(step.spec, ots, prg.child("gate", step.name))
             offset, correction = drive(half, client)
@@ -104,7 +68,7 @@ def prepare_server(
 
 def prepare_client(
     public: PublicArtifact,
-    relu: OtGate,
+    gates: OtGates,
     bundle: Bundle,
     server: Channel,
     linear: LinearHeClient,
@@ -116,7 +80,7 @@ def prepare_client(
     masks = _MaskWalk(public, seed).collect()
     shares = drive(linear.run(masks), server)
     profiler_of(server).enter("gates")
-    _ClientWalk(public, seed, relu, bundle, server, ots, shares).fill(reveal)
+    _ClientWalk(public, seed, gates, bundle, server, ots, shares).fill(reveal)
 
 
 class _Fresh(SecureWalk):
@@ -131,7 +95,7 @@ class _Fresh(SecureWalk):
     def start(self) -> RingArray:
         node = self.graph.input
         mask = self._fresh(node.name, int(np.prod(node.shape))).reshape(1, *node.shape)
-        return np.ascontiguousarray(self.run(self.graph, Share(mask, True)).data).reshape(1, -1)
+        return np.ascontiguousarray(self.run(self.graph, Share(Computed(mask), True)).data.full()).reshape(1, -1)
 
     def _fresh(self, name: str, count: int) -> RingArray:
         return self._seed.fresh_mask(name, count, self.ring.bits)
@@ -146,12 +110,12 @@ class _MaskWalk(_Fresh):
         self.start()
         return self._masks
 
-    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
+    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
         mask = self.ring.reduce(x[0])
         self._masks[node.inputs[0]] = mask if mask.ndim == 3 else mask.reshape(-1, 1, 1)
-        return np.zeros((1, *node.shape), self.ring.dtype)
+        return Computed(np.zeros((1, *node.shape), self.ring.dtype))
 
-    def _gate(self, name: str, spec: GateSpec, x: Any, positions: Positions) -> RingArray:
+    def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
         return self._fresh(name, spec.count).reshape(1, -1)
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
@@ -168,14 +132,14 @@ class _ClientWalk(_Fresh):
         self,
         public: PublicArtifact,
         seed: PartySeed,
-        relu: OtGate,
+        gates: OtGates,
         bundle: Bundle,
         server: Channel,
         ots: OtParty,
         shares: dict[str, RingArray],
     ):
         super().__init__(public, seed)
-        self._relu, self._bundle, self._server, self._ots, self._shares = relu, bundle, server, ots, shares
+        self._gates, self._bundle, self._server, self._ots, self._shares = gates, bundle, server, ots, shares
         self._prg = Prg(seed.seed)
 
     def fill(self, reveal: Reveal) -> None:
@@ -183,15 +147,14 @@ class _ClientWalk(_Fresh):
         opened = self.reveal(self.start(), reveal)
         self._bundle.fill("output", wire(self.ring.reduce(opened)))
 
-    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> RingArray:
-        return self._shares[node.name].reshape(1, *node.shape)
+    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
+        return Computed(self._shares[node.name].reshape(1, *node.shape))
 
-    def _gate(self, name: str, spec: GateSpec, x: Any, positions: Positions) -> RingArray:
-        flat = x.reshape(-1) if positions is None else x.reshape(-1)[positions]
-        share, mask = self.ring.reduce(np.ascontiguousarray(flat)), self._fresh(name, spec.count)
-        prg, protocol = self._prg.child("gate", name), gate_protocol(spec, self._relu)
-        material = drive(protocol.offline_client(spec, share, mask, self._ots, prg), self._server)
-        self._bundle.fill(f"{name}/material", pack_material(material, protocol.client_shapes(spec)))
+    def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
+        share, mask = self.ring.reduce(active(x, positions)), self._fresh(name, spec.count)
+        prg, gate = self._prg.child("gate", name), self._gates[spec.kind]
+        material = drive(gate.offline_client(spec, share, mask, self._ots, prg), self._server)
+        self._bundle.keep(name, material, gate.client_shapes(spec))
         return mask.reshape(1, -1)
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:

@@ -1,32 +1,22 @@
 """Backends ``gmw`` and ``gc``: the fast runtime without a third party (homomorphic encryption, oblivious transfer)."""
 
 import secrets
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.base import DealerLink
-from pi_system.backends.two_party.offline import (
-    client_layout,
-    gate_protocol,
-    linear_plan,
-    prepare_client,
-    prepare_server,
-    server_layout,
-)
+from pi_system.backends.two_party.gates import OtGates
+from pi_system.backends.two_party.offline import linear_plan, prepare_client, prepare_server
 from pi_system.channel.base import Channel
 from pi_system.channel.drive import drive
 from pi_system.channel.profile import profiler_of
-from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
 from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, linear_share
-from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.ot.material import unpack_material
 from pi_system.protocols.ot.party import ot_setup
 from pi_system.ring.carrier import RingArray
 from pi_system.ring.prg import Prg, fresh_seed
-from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.layout import Bundle
 from pi_system.secure.party import ACK, ClientParty, ServerParty
 from pi_system.secure.ring_layer import available_threads
 from pi_system.secure.seeds import PartySeed
@@ -38,15 +28,12 @@ __all__ = ["TwoPartyClient", "TwoPartyServer"]
 class TwoPartyServer(ServerParty):
     """Party 0 of a backend without a dealer; a ServerRuntime. One instance a session."""
 
-    def __init__(self, artifact: Artifact, relu: OtGate, store: Path, pairing_id: str, **options: Any):
-        """See ServerParty; ``relu`` is the ReLU protocol. Raises ConfigError for a ring of more than 59 bits."""
-        super().__init__(artifact, relu.name, store, pairing_id, **options)
-        self._relu, self._plan = relu, linear_plan(artifact)
+    gates: OtGates
 
-    @cached_property
-    def layout(self) -> Layout:
-        """See backends/two_party/offline.py."""
-        return server_layout(self.schedule, self._relu, self.ring)
+    def __init__(self, artifact: Artifact, backend: str, gates: OtGates, store: Path, pairing_id: str, **options: Any):
+        """See ServerParty. Raises ConfigError for a ring of more than 59 bits."""
+        super().__init__(artifact, backend, gates, store, pairing_id, **options)
+        self._plan = linear_plan(artifact)
 
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures; see backends/two_party/offline.py for the messages."""
@@ -62,7 +49,7 @@ class TwoPartyServer(ServerParty):
             bundle.fill("seed", seed.seed)
             drive(linear.run(_linear_prg(seed)), peer)
             watch.enter("gates")
-            prepare_server(self.schedule, self._relu, bundle, peer, ots, seed)
+            prepare_server(self.schedule, self.gates, bundle, peer, ots, seed)
             watch.enter("store")
             self.store.put(material_id, bundle)
             peer.send(ACK)
@@ -72,26 +59,18 @@ class TwoPartyServer(ServerParty):
         prg = _linear_prg(PartySeed(bundle.section("seed").tobytes()))
         return linear_share(self._plan, node.name, prg).reshape(1, *node.shape)
 
-    def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ServerGate:
-        """Party 0's gate with its section of the bundle."""
-        protocol = gate_protocol(spec, self._relu)
-        return protocol.server_gate(
-            spec, unpack_material(bundle.section(f"{name}/material").data, protocol.server_shapes(spec))
-        )
-
 
 class TwoPartyClient(ClientParty):
     """Party 1 of a backend without a dealer; a ClientRuntime. One instance a session."""
 
-    def __init__(self, public: PublicArtifact, relu: OtGate, store: Path, pairing_id: str, **options: Any):
-        """See ClientParty; ``relu`` is the ReLU protocol. Raises ConfigError for a ring of more than 59 bits."""
-        super().__init__(public, relu.name, store, pairing_id, **options)
-        self._relu, self._plan = relu, linear_plan(public)
+    gates: OtGates
 
-    @cached_property
-    def layout(self) -> Layout:
-        """See backends/two_party/offline.py."""
-        return client_layout(self.schedule, self._relu, self.ring)
+    def __init__(
+        self, public: PublicArtifact, backend: str, gates: OtGates, store: Path, pairing_id: str, **options: Any
+    ):
+        """See ClientParty. Raises ConfigError for a ring of more than 59 bits."""
+        super().__init__(public, backend, gates, store, pairing_id, **options)
+        self._plan = linear_plan(public)
 
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures; see backends/two_party/offline.py for the messages."""
@@ -105,17 +84,10 @@ class TwoPartyClient(ClientParty):
             peer.send(material_id)
             bundle, seed = Bundle(self.layout), PartySeed(fresh_seed())
             bundle.fill("seed", seed.seed)
-            prepare_client(self.public, self._relu, bundle, peer, linear, ots, seed, self.reveal)
+            prepare_client(self.public, self.gates, bundle, peer, linear, ots, seed, self.reveal)
             watch.enter("store")
             peer.recv(len(ACK))
             self.store.put(material_id.hex(), bundle)
-
-    def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ClientGate:
-        """Party 1's gate with its section of the bundle."""
-        protocol = gate_protocol(spec, self._relu)
-        return protocol.client_gate(
-            spec, unpack_material(bundle.section(f"{name}/material").data, protocol.client_shapes(spec))
-        )
 
 
 def _linear_prg(seed: PartySeed) -> Prg:

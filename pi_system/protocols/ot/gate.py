@@ -1,7 +1,4 @@
-"""What a gate prepared by oblivious transfer offers to a backend: one record of functions a protocol.
-
-The ReLUs of a backend are one such record; the square (protocols/square) is another, the same for all of them.
-"""
+"""What a gate prepared by oblivious transfer offers to a backend besides its online part."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +6,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pi_system.protocols.gate import ClientGate, GateCost, GateSpec, ServerGate
+from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half
 from pi_system.protocols.ot.ferret import LARGE
-from pi_system.protocols.ot.material import Material, Shapes
+from pi_system.protocols.ot.material import Material
 from pi_system.protocols.ot.party import OtParty
+from pi_system.protocols.record import GateProtocol
 from pi_system.ring.prg import Prg
 
 __all__ = ["OfflineCost", "OtGate"]
@@ -46,28 +44,16 @@ class OfflineCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OtGate:
+class OtGate(GateProtocol):
     """A protocol.
 
     Attributes:
-        name: of the backend, "gmw" or "gc"; or "square".
-        cost: declared online cost.
         offline_cost: declared offline cost.
         offline_server: (spec, ots, prg) to the server's half, which returns the server's material.
         offline_client: (spec, y_1, r, ots, prg) to the client's; y_1, its share of the gate's input, and r, its new
             mask, are (count,).
-        server_gate: (spec, material) to party 0's gate.
-        client_gate: to party 1's.
-        server_shapes: the arrays of the server's material.
-        client_shapes: of the client's.
     """
 
-    name: str
-    cost: Callable[[GateSpec], GateCost]
     offline_cost: Callable[[GateSpec], OfflineCost]
     offline_server: Callable[[GateSpec, OtParty, Prg], Half[Material]]
     offline_client: Callable[[GateSpec, NDArray[Any], NDArray[Any], OtParty, Prg], Half[Material]]
-    server_gate: Callable[[GateSpec, Material], ServerGate]
-    client_gate: Callable[[GateSpec, Material], ClientGate]
-    server_shapes: Callable[[GateSpec], Shapes]
-    client_shapes: Callable[[GateSpec], Shapes]

@@ -7,7 +7,7 @@ Outputs:  D at the server; the client's share is r.
 Offline:  dealer -> both: key; dealer -> server: corrections; client -> server: y_1 + r'_1 mod 2^k, packed.
 Online:   1. server -> client: the high K = k - t bits of y + r' mod 2^k, and the server's masked comparison bit.
           2. client -> server: its output share minus r, and the client's masked comparison bit.
-Cost:     1 round trip; online bits an element: K + l + 2; declared by DcfRelu.cost.
+Cost:     1 round trip; online bits an element: K + l + 2; declared by ``message_bytes`` and ``reply_bytes``.
 Error:    below one ulp, unbiased (none for t = 0), for |y| < 2^(k-1) - 2^t; undefined outside, not detected.
 Security: semi-honest, one corrupted party, trusted dealer; AES-128. The rounding coin is (r' mod 2^t), uniform given
           the view of either party, and the client never sees the low bits of y + r' (see docs/threat-model.md).
@@ -16,6 +16,39 @@ Source:   Boyle et al., EUROCRYPT 2021 (eprint 2020/1392); LLAMA (2022/793) and 
           trip; the comparison sees the truncated value, K bits instead of k.
 """
 
-from pi_system.protocols.relu_dcf.gates import DcfRelu
+from functools import partial
 
-__all__ = ["DcfRelu"]
+from pi_system.protocols.dealt import DealtGate
+from pi_system.protocols.relu_dcf.gates import (
+    DcfClient,
+    DcfRelu,
+    DcfServer,
+    client_shapes,
+    masked_message_bytes,
+    message_bytes,
+    reply_bytes,
+    server_shapes,
+)
+
+__all__ = ["dcf_gate"]
+
+
+def dcf_gate(*, threads: int = 1) -> DealtGate:
+    """The protocol; ``threads``: cores its kernels use."""
+    relu = DcfRelu(threads)
+    return DealtGate(
+        name="dcf",
+        round_trips=1,
+        message_bytes=message_bytes,
+        reply_bytes=reply_bytes,
+        server_shapes=server_shapes,
+        client_shapes=client_shapes,
+        server_steps=partial(DcfServer, threads=threads),
+        client_steps=partial(DcfClient, threads=threads),
+        client_takes_mask=True,
+        deal=relu.deal,
+        dealt_bytes=relu.dealt_bytes,
+        client_offline=relu.client_offline,
+        client_message_bytes=masked_message_bytes,
+        server_offline=relu.server_offline,
+    )

@@ -6,31 +6,22 @@ import numpy as np
 
 from pi_system.kernels.garble import garble_rows
 from pi_system.kernels.packing import packed_bytes
-from pi_system.protocols.gate import GateCost, GateSpec
+from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.ot.gate import OfflineCost
 from pi_system.protocols.ot.material import Shapes, padded
 from pi_system.protocols.ot.strings import carrier
 
-__all__ = ["client_shapes", "cost", "message_bytes", "offline_cost", "reply_bytes", "server_shapes"]
+__all__ = ["client_shapes", "message_bytes", "offline_cost", "reply_bytes", "server_shapes"]
 
 
-def message_bytes(spec: GateSpec, count: int) -> int:
+def message_bytes(spec: GateSpec, exchange: int, count: int) -> int:
     """Bytes of the server's message for ``count`` elements."""
     return 16 * spec.comparison_bits * count
 
 
-def reply_bytes(spec: GateSpec, count: int) -> int:
+def reply_bytes(spec: GateSpec, exchange: int, count: int) -> int:
     """Bytes of the client's reply."""
     return packed_bytes(count, spec.ring_bits)
-
-
-def cost(spec: GateSpec) -> GateCost:
-    """Declared online cost."""
-    return GateCost(
-        round_trips=1,
-        server_to_client_bytes=message_bytes(spec, spec.count),
-        client_to_server_bytes=reply_bytes(spec, spec.count),
-    )
 
 
 def offline_cost(spec: GateSpec) -> OfflineCost:

@@ -31,7 +31,14 @@ Source:   CrypTFlow2 (2020/1002) for the comparison tree, of 1-of-2^m OTs by Nao
 """
 
 from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.relu_gmw.cost import client_shapes, cost, offline_cost, server_shapes
+from pi_system.protocols.relu_gmw.cost import (
+    ROUND_TRIPS,
+    client_shapes,
+    message_bytes,
+    offline_cost,
+    reply_bytes,
+    server_shapes,
+)
 from pi_system.protocols.relu_gmw.offline_client import offline_client
 from pi_system.protocols.relu_gmw.offline_server import offline_server
 from pi_system.protocols.relu_gmw.online import GmwClient, GmwServer
@@ -41,12 +48,14 @@ __all__ = ["GMW", "MAX_COMPARISON_BITS", "GmwClient", "GmwServer"]
 
 GMW = OtGate(
     name="gmw",
-    cost=cost,
+    round_trips=ROUND_TRIPS,
+    message_bytes=message_bytes,
+    reply_bytes=reply_bytes,
     offline_cost=offline_cost,
     offline_server=offline_server,
     offline_client=offline_client,
-    server_gate=GmwServer,
-    client_gate=GmwClient,
+    server_steps=GmwServer,
+    client_steps=GmwClient,
     server_shapes=server_shapes,
     client_shapes=client_shapes,
 )

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from pi_system.kernels.packing import packed_bytes
-from pi_system.protocols.gate import GateCost, GateSpec
+from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.ot.gate import OfflineCost
 from pi_system.protocols.ot.material import Shapes, padded
 from pi_system.protocols.ot.strings import carrier
@@ -15,7 +15,6 @@ from pi_system.protocols.relu_gmw.tree import client_tree_shapes, server_tree_sh
 __all__ = [
     "ROUND_TRIPS",
     "client_shapes",
-    "cost",
     "cut_of",
     "message_bytes",
     "offline_cost",
@@ -46,15 +45,6 @@ def reply_bytes(spec: GateSpec, exchange: int, count: int) -> int:
     if exchange == 0:
         return plane * cut_of(spec).reply_planes
     return plane + 2 * packed_bytes(count, spec.ring_bits)
-
-
-def cost(spec: GateSpec) -> GateCost:
-    """Declared online cost."""
-    return GateCost(
-        round_trips=ROUND_TRIPS,
-        server_to_client_bytes=sum(message_bytes(spec, i, spec.count) for i in range(ROUND_TRIPS)),
-        client_to_server_bytes=sum(reply_bytes(spec, i, spec.count) for i in range(ROUND_TRIPS)),
-    )
 
 
 def server_cots(spec: GateSpec) -> int:

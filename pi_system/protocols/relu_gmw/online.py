@@ -1,25 +1,17 @@
-"""Both parties' gates: the online phase as pure state and messages."""
+"""Both parties' steps of the ReLU ``gmw`` online: pure state and messages; see protocols/relu_gmw and tree.py."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.errors import InvariantError, RemoteProtocolError
 from pi_system.kernels.gmw import gmw_mask, gmw_open, gmw_replies, gmw_result
 from pi_system.kernels.ot import Bytes
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.ot.material import Material, check_material
+from pi_system.protocols.ot.material import Material
 from pi_system.protocols.ot.strings import carrier, pack_ring, unpack_ring
-from pi_system.protocols.relu_gmw.cost import (
-    ROUND_TRIPS,
-    client_shapes,
-    cut_of,
-    message_bytes,
-    reply_bytes,
-    server_shapes,
-)
+from pi_system.protocols.relu_gmw.cost import cut_of
 from pi_system.protocols.relu_gmw.merge import Variable
 from pi_system.protocols.relu_gmw.tree import ClientTree, ServerTree, part, planes_of
 
@@ -29,22 +21,18 @@ RingArray = NDArray[Any]
 
 
 class GmwServer:
-    """Party 0 (a ServerGate); one use. Material: see ``server_shapes``."""
-
-    round_trips = ROUND_TRIPS
+    """Party 0 (ServerSteps). Material: see ``server_shapes``."""
 
     def __init__(self, spec: GateSpec, material: Material):
-        """Take over ``material`` of ``offline_server``. Raises CorrelationMismatchError."""
-        check_material(material, server_shapes(spec))
+        """Take over ``material`` of ``offline_server``."""
         self._spec, self._material, self._tree = spec, material, ServerTree(cut_of(spec), material)
         self._shares: dict[int, RingArray] = {}
         self._late: dict[int, dict[Variable, Bytes]] = {}
         self._out: RingArray = np.empty(spec.count, carrier(spec.ring_bits))
-        self._done = 0
 
     def load(self, first: int, share: RingArray) -> None:
         """Hand in y_0 of a chunk; half an ulp of the result is added, so that it is rounded to nearest."""
-        self._shares[first] = np.ascontiguousarray(share + share.dtype.type(self._spec.half))
+        self._shares[first] = share + share.dtype.type(self._spec.half)
 
     def send(self, exchange: int, first: int, count: int) -> memoryview:
         """Exchange 0: the leaves' tables, the masked truncated share, the sign; 1: level 2."""
@@ -72,13 +60,9 @@ class GmwServer:
     def work(self, exchange: int, first: int, count: int) -> None:
         """Nothing is left to do while the client works."""
 
-    def reply_bytes(self, exchange: int, count: int) -> int:
-        """Size of the client's reply."""
-        return reply_bytes(self._spec, exchange, count)
-
     def receive(self, exchange: int, first: int, count: int, reply: memoryview) -> None:
         """Exchange 0: level 1; 1: the result."""
-        data = _checked(reply, self.reply_bytes(exchange, count))
+        data = np.frombuffer(reply, np.uint8)
         if exchange == 0:
             self._late[first] = self._tree.level1(data, first, count)
         else:
@@ -92,33 +76,23 @@ class GmwServer:
         own = tuple(part(self._material, f"final_{name}", first, count) for name in ("zero", "one"))
         out = self._out[first : first + count]
         gmw_result(bits, choice, data[:plane], self._share_of_carry(first, count), (zero, one), own, out)
-        self._done += count
 
     def result(self) -> RingArray:
         """D of all elements."""
-        if self._done != self._spec.count:
-            raise InvariantError("gate: expected every chunk finished before its result is read")
         return self._out
 
 
 class GmwClient:
-    """Party 1 (a ClientGate); one use. Material: see ``client_shapes``."""
-
-    round_trips = ROUND_TRIPS
+    """Party 1 (ClientSteps). Material: see ``client_shapes``."""
 
     def __init__(self, spec: GateSpec, material: Material):
-        """Take over ``material`` of ``offline_client``. Raises CorrelationMismatchError."""
-        check_material(material, client_shapes(spec))
+        """Take over ``material`` of ``offline_client``."""
         self._spec, self._material, self._tree = spec, material, ClientTree(cut_of(spec), material)
         self._truncated: dict[int, RingArray] = {}
 
-    def message_bytes(self, exchange: int, count: int) -> int:
-        """Size of the server's message."""
-        return message_bytes(self._spec, exchange, count)
-
     def reply(self, exchange: int, first: int, count: int, message: memoryview) -> memoryview:
         """Exchange 0: level 1; 1: both possible results under the pads of the OT."""
-        data = _checked(message, self.message_bytes(exchange, count))
+        data = np.frombuffer(message, np.uint8)
         if exchange == 0:
             tables = count * cut_of(self._spec).word_bytes
             self._truncated[first] = self._masked_value(data[tables:], first, count)
@@ -150,10 +124,3 @@ class GmwClient:
         plane = carry[0] if carry else None  # none without a shift
         zero, one = gmw_replies(positive, swapped, plane, self._truncated.pop(first), unmask, own)
         return np.concatenate([swapped, pack_ring(zero, bits), pack_ring(one, bits)]).data
-
-
-def _checked(message: memoryview, nbytes: int) -> Bytes:
-    """The message as bytes. Raises RemoteProtocolError."""
-    if message.nbytes != nbytes:
-        raise RemoteProtocolError(f"gmw: expected a message of {nbytes} bytes, found {message.nbytes}")
-    return np.frombuffer(message, np.uint8)

@@ -12,7 +12,7 @@ Online:   y^2 = y_0^2 + y_1^2 + 2 y_0 y_1, and y_0 y_1 = y_0 delta + (d + a) b f
           2. client -> server: y_1^2 + 2 z_1 - r + 2 d b; the server adds y_0^2 + 2 (y_0 delta + z_0).
 Cost:     1 round trip, l - 1 bits an element down and l up. Offline besides delta (l - 1 bits up): dealer -> client
           l - 1 bits; or l - 1 COTs and l (l - 1) / 2 bits down, since OT number i carries l - 1 - i bits. Declared by
-          ``cost`` and ``offline_cost``.
+          ``message_bytes``, ``reply_bytes`` and ``offline_cost``.
 Error:    none, if |y| < 2^(k-1) with 2k - 1 <= l, so that y * y fits as a signed number; it wraps outside, not
           detected. The truncations before and after are nodes of the graph: below one ulp off, and wrong with
           the probability that RingConfig.truncation_log2 states.
@@ -23,22 +23,53 @@ Source:   Beaver, CRYPTO 1991 (precomputed products); Gilboa, CRYPTO 1999, secti
           moves to the offline phase and one message each way is left.
 """
 
+from pi_system.protocols.dealt import DealtGate
 from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.square.cost import client_shapes, cost, offline_cost, product_bits, server_shapes
+from pi_system.protocols.square import dealt
+from pi_system.protocols.square.cost import (
+    client_shapes,
+    client_stored,
+    delta_bytes,
+    message_bytes,
+    offline_cost,
+    reply_bytes,
+    server_shapes,
+    server_stored,
+)
 from pi_system.protocols.square.gates import SquareClient, SquareServer
 from pi_system.protocols.square.gilboa import offline_client, offline_server
 
-__all__ = ["SQUARE", "SquareClient", "SquareServer", "cost", "product_bits"]
+__all__ = ["DEALT_SQUARE", "SQUARE"]
 
 SQUARE = OtGate(
     name="square",
-    cost=cost,
+    round_trips=1,
+    message_bytes=message_bytes,
+    reply_bytes=reply_bytes,
+    server_shapes=server_shapes,
+    client_shapes=client_shapes,
+    server_steps=SquareServer,
+    client_steps=SquareClient,
     offline_cost=offline_cost,
     offline_server=offline_server,
     offline_client=offline_client,
-    server_gate=SquareServer,
-    client_gate=SquareClient,
-    server_shapes=server_shapes,
-    client_shapes=client_shapes,
 )
-"""The square without a dealer, as backends prepared by oblivious transfer take it."""
+"""The square by correlated OTs."""
+
+DEALT_SQUARE = DealtGate(
+    name="square",
+    round_trips=1,
+    message_bytes=message_bytes,
+    reply_bytes=reply_bytes,
+    server_shapes=server_stored,
+    client_shapes=client_stored,
+    server_steps=dealt.server_steps,
+    client_steps=dealt.client_steps,
+    client_takes_mask=False,
+    deal=dealt.deal,
+    dealt_bytes=lambda spec: ((), (delta_bytes(spec),)),
+    client_offline=dealt.client_offline,
+    client_message_bytes=delta_bytes,
+    server_offline=dealt.server_offline,
+)
+"""The square from a dealer."""

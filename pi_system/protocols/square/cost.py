@@ -1,14 +1,25 @@
 """Declared sizes of the square: messages, material, and the costs that tests hold against a channel."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from pi_system.kernels.packing import packed_bytes
-from pi_system.protocols.gate import GateCost, GateSpec
+from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.ot.gate import OfflineCost
 from pi_system.protocols.ot.material import Shapes, padded
 from pi_system.protocols.ot.strings import carrier
 
-__all__ = ["client_shapes", "cost", "delta_bytes", "offline_cost", "product_bits", "server_shapes"]
+__all__ = [
+    "client_shapes",
+    "client_stored",
+    "delta_bytes",
+    "message_bytes",
+    "offline_cost",
+    "product_bits",
+    "reply_bytes",
+    "server_shapes",
+    "server_stored",
+]
 
 
 def product_bits(spec: GateSpec) -> int:
@@ -21,13 +32,14 @@ def delta_bytes(spec: GateSpec) -> int:
     return packed_bytes(spec.count, product_bits(spec))
 
 
-def cost(spec: GateSpec) -> GateCost:
-    """Declared online cost."""
-    return GateCost(
-        round_trips=1,
-        server_to_client_bytes=packed_bytes(spec.count, product_bits(spec)),
-        client_to_server_bytes=packed_bytes(spec.count, spec.ring_bits),
-    )
+def message_bytes(spec: GateSpec, exchange: int, count: int) -> int:
+    """Bytes of the server's message for ``count`` elements."""
+    return packed_bytes(count, product_bits(spec))
+
+
+def reply_bytes(spec: GateSpec, exchange: int, count: int) -> int:
+    """Bytes of the client's reply."""
+    return packed_bytes(count, spec.ring_bits)
 
 
 def offline_cost(spec: GateSpec) -> OfflineCost:
@@ -42,15 +54,21 @@ def offline_cost(spec: GateSpec) -> OfflineCost:
     )
 
 
-@lru_cache
-def server_shapes(spec: GateSpec) -> Shapes:
-    """The arrays of the server's material: a, z_0 and delta."""
-    ring = carrier(spec.ring_bits)
-    return {name: ((spec.count,), ring) for name in ("a", "z", "delta")}
+def _elements(*names: str) -> Callable[[GateSpec], Shapes]:
+    """Shapes of arrays of ring elements, one an element of the gate."""
+
+    @lru_cache
+    def shapes(spec: GateSpec) -> Shapes:
+        return {name: ((spec.count,), carrier(spec.ring_bits)) for name in names}
+
+    return shapes
 
 
-@lru_cache
-def client_shapes(spec: GateSpec) -> Shapes:
-    """The arrays of the client's material: b and y_1^2 + 2 z_1 - r."""
-    ring = carrier(spec.ring_bits)
-    return {name: ((spec.count,), ring) for name in ("b", "offset")}
+server_shapes = _elements("a", "z", "delta")
+"""The arrays of the server's material: a, z_0 and delta."""
+client_shapes = _elements("b", "offset")
+"""The arrays of the client's material: b and y_1^2 + 2 z_1 - r."""
+server_stored = _elements("delta")
+"""What the server keeps of a dealer's; the rest comes from its seed."""
+client_stored = _elements("offset")
+"""What the client keeps of a dealer's."""

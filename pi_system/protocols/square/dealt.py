@@ -4,56 +4,55 @@ server             dealer              client
 a, z_0 from seed_0     <- both seeds ->     b from seed_1
                         z_1 = a b - z_0 -->
 delta              <----------------- y_1 - b
+
+a, z_0 and b are drawn again for the online phase; of the server's material delta is stored, of the client's offset.
 """
 
 import numpy as np
 
 from pi_system.errors import RemoteProtocolError
+from pi_system.protocols.dealt import Received, Sent
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.half import Readable
 from pi_system.protocols.ot.material import Material
 from pi_system.protocols.ot.strings import carrier, pack_ring, unpack_ring
 from pi_system.protocols.square.cost import delta_bytes, product_bits
+from pi_system.protocols.square.gates import SquareClient, SquareServer
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
-__all__ = ["client_material", "client_offset", "deal", "receive_delta", "server_material"]
+__all__ = ["client_offline", "client_steps", "deal", "server_offline", "server_steps"]
 
 
-def deal(spec: GateSpec, seed0: bytes, seed1: bytes) -> memoryview:
+def deal(spec: GateSpec, seed0: bytes, seed1: bytes, salt: bytes) -> tuple[Sent, Sent]:
     """The dealer's correction for the client, z_1 packed to m bits, from both parties' gate seeds."""
     product = _stream(spec, seed0, "a") * _stream(spec, seed1, "b")
-    return pack_ring(product - _stream(spec, seed0, "z"), product_bits(spec)).data
+    return (), (pack_ring(product - _stream(spec, seed0, "z"), product_bits(spec)).data,)
 
 
-def client_offset(
-    spec: GateSpec, seed1: bytes, correction: memoryview, share: RingArray, fresh_mask: RingArray
-) -> tuple[memoryview, RingArray]:
-    """The client, offline, from its share y_1 and the mask r, (count,) each.
-
-    Returns:
-        delta for the server, packed, and y_1^2 + 2 z_1 - r (count,) to keep.
-
-    Raises:
-        RemoteProtocolError: the dealer's correction has another size.
-    """
-    products = _unpacked(spec, correction)
+def client_offline(
+    spec: GateSpec, seed1: bytes, salt: bytes, share: RingArray, fresh_mask: RingArray, dealt: Received
+) -> tuple[Material, Readable]:
+    """The client: y_1^2 + 2 z_1 - r (count,) to keep, and delta for the server. Raises RemoteProtocolError."""
+    products = _unpacked(spec, dealt[0])
     delta = pack_ring(share - _stream(spec, seed1, "b"), product_bits(spec)).data
-    return delta, Ring(spec.ring_bits).reduce(share * share + products + products - fresh_mask)
+    return {"offset": Ring(spec.ring_bits).reduce(share * share + products + products - fresh_mask)}, delta
 
 
-def receive_delta(spec: GateSpec, packed: memoryview) -> RingArray:
-    """The server, offline: delta (count,) from the client's message. Raises RemoteProtocolError."""
-    return _unpacked(spec, packed)
+def server_offline(spec: GateSpec, seed0: bytes, salt: bytes, dealt: Received, message: memoryview) -> Material:
+    """The server: delta (count,) from the client's message. Raises RemoteProtocolError."""
+    return {"delta": _unpacked(spec, message)}
 
 
-def server_material(spec: GateSpec, seed0: bytes, delta: RingArray) -> Material:
-    """The server's material for its gate: a and z_0 from its seed."""
-    return {"a": _stream(spec, seed0, "a"), "z": _stream(spec, seed0, "z"), "delta": delta}
+def server_steps(spec: GateSpec, material: Material) -> SquareServer:
+    """Party 0 with a and z_0 from its seed."""
+    seed = material["seed"].tobytes()
+    return SquareServer(spec, {name: _stream(spec, seed, name) for name in ("a", "z")} | {"delta": material["delta"]})
 
 
-def client_material(spec: GateSpec, seed1: bytes, offset: RingArray) -> Material:
-    """The client's material for its gate: b from its seed."""
-    return {"b": _stream(spec, seed1, "b"), "offset": offset}
+def client_steps(spec: GateSpec, material: Material) -> SquareClient:
+    """Party 1 with b from its seed."""
+    return SquareClient(spec, {"b": _stream(spec, material["seed"].tobytes(), "b"), "offset": material["offset"]})
 
 
 def _stream(spec: GateSpec, seed: bytes, name: str) -> RingArray:

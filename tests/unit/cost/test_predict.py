@@ -8,7 +8,7 @@ from scaled_artifact import relu_artifact
 
 from pi_system.channel.shaped import Link
 from pi_system.cost import BACKENDS, default_calibration, predict
-from pi_system.cost.gates import gate_model
+from pi_system.cost.gates import gate_of
 from pi_system.cost.predict import Workload
 from pi_system.cost.replay import Replay
 from pi_system.cost.work import Prices, work
@@ -45,7 +45,7 @@ def test_exchanges_of_crypten_cost_half_a_round_trip():
 @pytest.mark.parametrize("backend", ["fss", "gmw", "gc"])
 def test_transfers_of_chunks_overlap_with_each_other(backend):
     spec = GateSpec(count=1 << 18, ring_bits=32, comparison_bits=24, shift=10)
-    cost, link = gate_model(backend, spec).cost(spec), Link(1e6, 0.0)
+    cost, link = gate_of(backend, spec).cost(spec), Link(1e6, 0.0)
     replay = Replay(backend, link, Prices.of({}))
     replay._gate(spec, ())
     down_s, up_s = (8 * n / 1e6 for n in (cost.server_to_client_bytes, cost.client_to_server_bytes))

@@ -4,16 +4,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gates import exchange
 from halves import run_alone
 from numpy.typing import NDArray
 from ot_gates import SEED, Prepared, prepare
 
-from pi_system.errors import ConfigError, CorrelationMismatchError, LocalProtocolError, PiError, RemoteProtocolError
+from pi_system.errors import ConfigError, CorrelationMismatchError, LocalProtocolError, RemoteProtocolError
 from pi_system.kernels import aes_backend, aes_backends, use_aes_backend
-from pi_system.protocols.gate import ClientGate, GateSpec, ServerGate
+from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.ot.material import pack_material, unpack_material
+from pi_system.protocols.phases import ClientGate, ServerGate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.ring.prg import Prg
@@ -41,24 +43,6 @@ def inputs(spec: GateSpec) -> NDArray[np.int64]:
     return np.clip(drawn, -limit + 1, limit - 1)
 
 
-def drive(server: ServerGate, client: ClientGate, share: NDArray[Any], chunk: int) -> tuple[int, int]:
-    """Run the online phase chunk by chunk; bytes down and up."""
-    count, down, up = len(share), 0, 0
-    for first in range(0, count, chunk):
-        server.load(first, share[first : first + chunk])
-    for exchange in range(server.round_trips):
-        for first in range(0, count, chunk):
-            size = min(chunk, count - first)
-            message = server.send(exchange, first, size)
-            server.work(exchange, first, size)
-            assert message.nbytes == client.message_bytes(exchange, size)
-            reply = client.reply(exchange, first, size, message)
-            assert reply.nbytes == server.reply_bytes(exchange, size)
-            server.receive(exchange, first, size, reply)
-            down, up = down + message.nbytes, up + reply.nbytes
-    return down, up
-
-
 def gates(relu: OtGate, spec: GateSpec, prepared: Prepared) -> tuple[ServerGate, ClientGate]:
     return relu.server_gate(spec, prepared.material[0]), relu.client_gate(spec, prepared.material[1])
 
@@ -76,7 +60,7 @@ def test_the_output_is_relu(relu: OtGate, ring_bits: int, comparison_bits: int, 
     spec = gate(500, ring_bits, comparison_bits, shift)
     prepared = prepare(relu, spec, inputs(spec))
     server, client = gates(relu, spec, prepared)
-    drive(server, client, prepared.y_server, 512)
+    exchange(server, client, prepared.y_server, 512)
     check_output(spec, prepared, server.result())
 
 
@@ -86,7 +70,7 @@ def test_counts_and_chunks(relu: OtGate, count: int, chunk: int) -> None:
     spec = gate(count)
     prepared = prepare(relu, spec, inputs(spec))
     server, client = gates(relu, spec, prepared)
-    drive(server, client, prepared.y_server, chunk)
+    exchange(server, client, prepared.y_server, chunk)
     check_output(spec, prepared, server.result())
 
 
@@ -95,7 +79,7 @@ def test_over_silent_ots(relu: OtGate) -> None:
     spec = gate(9000)  # more than one chunk, so that the order of OTs and messages counts
     prepared = prepare(relu, spec, inputs(spec), silent=True)
     server, client = gates(relu, spec, prepared)
-    drive(server, client, prepared.y_server, 1024)
+    exchange(server, client, prepared.y_server, 1024)
     check_output(spec, prepared, server.result())
 
 
@@ -106,8 +90,8 @@ def test_declared_costs_are_counted(relu: OtGate, spec: GateSpec) -> None:
     server, client = gates(relu, spec, prepared)
     online, offline = relu.cost(spec), relu.offline_cost(spec)
     assert server.round_trips == client.round_trips == online.round_trips
-    counted = drive(server, client, prepared.y_server, 1024)
-    assert counted == (online.server_to_client_bytes, online.client_to_server_bytes)
+    down, up = exchange(server, client, prepared.y_server, 1024)
+    assert (sum(map(len, down)), sum(map(len, up))) == (online.server_to_client_bytes, online.client_to_server_bytes)
     assert prepared.counters is not None
     at_server, at_client = prepared.counters
     assert at_server.sent_bytes == offline.server_to_client_bytes
@@ -133,7 +117,7 @@ def test_material_survives_packing_and_is_checked(relu: OtGate) -> None:
     packed = [pack_material(part, shape) for part, shape in zip(prepared.material, shapes, strict=True)]
     again = [unpack_material(data, shape) for data, shape in zip(packed, shapes, strict=True)]
     server, client = relu.server_gate(spec, again[0]), relu.client_gate(spec, again[1])
-    drive(server, client, prepared.y_server, 32)
+    exchange(server, client, prepared.y_server, 32)
     check_output(spec, prepared, server.result())
     with pytest.raises(CorrelationMismatchError, match="bytes, found"):
         unpack_material(packed[0][:-1], shapes[0])
@@ -150,6 +134,7 @@ def test_messages_of_wrong_length_are_remote_errors(relu: OtGate) -> None:
     server, client = gates(relu, spec, prepared)
     server.load(0, prepared.y_server)
     message = server.send(0, 0, 64)
+    server.work(0, 0, 64)
     with pytest.raises(RemoteProtocolError, match="found"):
         client.reply(0, 0, 64, message[:-1])
     reply = client.reply(0, 0, 64, message)
@@ -191,7 +176,7 @@ def test_every_instruction_set_gives_the_same_bytes(relu: OtGate) -> None:
             use_aes_backend(name)
             prepared = prepare(relu, spec, inputs(spec))
             server, client = gates(relu, spec, prepared)
-            drive(server, client, prepared.y_server, 96)
+            exchange(server, client, prepared.y_server, 96)
             shapes = relu.server_shapes(spec), relu.client_shapes(spec)
             parts = [pack_material(part, shape) for part, shape in zip(prepared.material, shapes, strict=True)]
             packed.add((*parts, server.result().tobytes()))
@@ -201,25 +186,12 @@ def test_every_instruction_set_gives_the_same_bytes(relu: OtGate) -> None:
 
 
 @BOTH
-def test_a_result_is_not_read_early(relu: OtGate) -> None:
-    spec = gate(64)
-    prepared = prepare(relu, spec, inputs(spec))
-    server, _ = gates(relu, spec, prepared)
-    with pytest.raises(PiError, match="every chunk finished"):
-        server.result()
-
-
-@BOTH
 def test_what_the_server_receives_is_uniform(relu: OtGate) -> None:
     """Equal inputs, no secret of the client's: its replies still look random."""
     spec = gate(4096)
     prepared = prepare(relu, spec, inputs(spec))
     server, client = gates(relu, spec, prepared)
-    server.load(0, prepared.y_server)
-    for exchange in range(server.round_trips):
-        message = server.send(exchange, 0, spec.count)
-        reply = client.reply(exchange, 0, spec.count, message)
-        server.receive(exchange, 0, spec.count, reply)
-        for data in (message, reply):
+    for messages in exchange(server, client, prepared.y_server):
+        for data in messages:
             bits = np.unpackbits(np.frombuffer(data, np.uint8))
             assert abs(bits.mean() - 0.5) < 6 / np.sqrt(bits.size)

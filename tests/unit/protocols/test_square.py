@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import ot_gates
 import pytest
+from gates import SQUARES, dealt_material, exchange
 from halves import run_alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,18 +17,18 @@ from scipy import stats
 from pi_system.errors import (
     ConfigError,
     CorrelationMismatchError,
-    InvariantError,
     LocalProtocolError,
     RemoteProtocolError,
 )
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.ot.ideal import insecure_parties
-from pi_system.protocols.square import SQUARE, SquareClient, SquareServer, cost, dealt
+from pi_system.protocols.phases import ClientGate, ServerGate
+from pi_system.protocols.square import DEALT_SQUARE, SQUARE
 from pi_system.protocols.square.cost import delta_bytes
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import Prg
 
-SEED0, SEED1 = b"server gate seed", b"client gate seed"
+SEED0, SEED1, SALT = b"server gate seed", b"client gate seed", b"not for a square"
 WAYS = pytest.mark.parametrize("way", ["dealt", "gilboa"])
 RINGS = (8, 31, 32, 33, 48, 59, 63, 64)
 
@@ -51,26 +52,20 @@ def prepare(way: str, spec: GateSpec, y: NDArray[np.int64] | None = None, *, sil
     if way == "gilboa":
         return ot_gates.prepare(SQUARE, spec, y, silent=silent)
     y_server, y_client, mask = ot_gates.share(spec, y)
-    delta, offset = dealt.client_offset(spec, SEED1, dealt.deal(spec, SEED0, SEED1), y_client, mask)
-    mine = dealt.server_material(spec, SEED0, dealt.receive_delta(spec, delta))
-    return Prepared(y, y_server, mask, (mine, dealt.client_material(spec, SEED1, offset)))
+    return Prepared(y, y_server, mask, dealt_material(DEALT_SQUARE, spec, y_client, mask, SEED0, SEED1, SALT))
 
 
-def drive(spec: GateSpec, prepared: Prepared, chunk: int = 1 << 14) -> tuple[NDArray[Any], list[bytes], list[bytes]]:
+def gates(way: str, spec: GateSpec, prepared: Prepared) -> tuple[ServerGate, ClientGate]:
+    mine, theirs = prepared.material
+    return SQUARES[way].server_gate(spec, mine), SQUARES[way].client_gate(spec, theirs)
+
+
+def drive(
+    way: str, spec: GateSpec, prepared: Prepared, chunk: int = 1 << 14
+) -> tuple[NDArray[Any], list[bytes], list[bytes]]:
     """Run the online phase chunk by chunk: D, the messages down and up."""
-    server, client = SquareServer(spec, prepared.material[0]), SquareClient(spec, prepared.material[1])
-    down, up = [], []
-    for first in range(0, spec.count, chunk):
-        size = min(chunk, spec.count - first)
-        server.load(first, prepared.y_server[first : first + size])
-        message = server.send(0, first, size)
-        server.work(0, first, size)
-        assert message.nbytes == client.message_bytes(0, size)
-        reply = client.reply(0, first, size, message)
-        assert reply.nbytes == server.reply_bytes(0, size)
-        server.receive(0, first, size, reply)
-        down.append(bytes(message))
-        up.append(bytes(reply))
+    server, client = gates(way, spec, prepared)
+    down, up = exchange(server, client, prepared.y_server, chunk)
     return server.result(), down, up
 
 
@@ -86,7 +81,7 @@ def check_output(spec: GateSpec, prepared: Prepared, result: NDArray[Any]) -> No
 def test_the_output_is_the_square(way: str, ring_bits: int) -> None:
     spec = gate(200, ring_bits)
     prepared = prepare(way, spec)
-    check_output(spec, prepared, drive(spec, prepared)[0])
+    check_output(spec, prepared, drive(way, spec, prepared)[0])
 
 
 @WAYS
@@ -94,7 +89,7 @@ def test_the_output_is_the_square(way: str, ring_bits: int) -> None:
 def test_counts_and_chunks(way: str, count: int, chunk: int) -> None:
     spec = gate(count, 48)
     prepared = prepare(way, spec)
-    check_output(spec, prepared, drive(spec, prepared, chunk)[0])
+    check_output(spec, prepared, drive(way, spec, prepared, chunk)[0])
 
 
 @WAYS
@@ -107,13 +102,13 @@ def test_any_value_in_any_ring(way: str, data: st.DataObject) -> None:
     values = np.array(data.draw(st.lists(st.integers(-top, top), min_size=1, max_size=40), "values"), np.int64)
     spec = GateSpec(kind="square", count=len(values), ring_bits=ring_bits, comparison_bits=bits, shift=0)
     prepared = prepare(way, spec, values)
-    check_output(spec, prepared, drive(spec, prepared)[0])
+    check_output(spec, prepared, drive(way, spec, prepared)[0])
 
 
 def test_over_silent_ots() -> None:
     spec = gate(300, 59)
     prepared = prepare("gilboa", spec, silent=True)
-    check_output(spec, prepared, drive(spec, prepared)[0])
+    check_output(spec, prepared, drive("gilboa", spec, prepared)[0])
 
 
 @WAYS
@@ -121,13 +116,13 @@ def test_over_silent_ots() -> None:
 def test_declared_costs_are_counted(way: str, ring_bits: int) -> None:
     spec = gate(2500, ring_bits)
     prepared = prepare(way, spec)
-    _, down, up = drive(spec, prepared)
-    declared = cost(spec)
-    assert declared.round_trips == SquareServer.round_trips == SquareClient.round_trips == len(down)
+    _, down, up = drive(way, spec, prepared)
+    declared = SQUARES[way].cost(spec)
+    assert declared.round_trips == len(down)
     assert sum(map(len, down)) == declared.server_to_client_bytes == (2500 * (ring_bits - 1) + 7) // 8
     assert sum(map(len, up)) == declared.client_to_server_bytes == (2500 * ring_bits + 7) // 8
     if prepared.counters is None:
-        assert dealt.deal(spec, SEED0, SEED1).nbytes == delta_bytes(spec) == (2500 * (ring_bits - 1) + 7) // 8
+        assert DEALT_SQUARE.dealt_bytes(spec) == ((), ((2500 * (ring_bits - 1) + 7) // 8,))
         return
     offline, (server, client) = SQUARE.offline_cost(spec), prepared.counters
     assert server.sent_bytes == client.received_bytes == offline.server_to_client_bytes
@@ -149,13 +144,13 @@ def test_a_spec_without_room_is_refused(fields: dict[str, int]) -> None:
 def test_online_messages_of_wrong_length_are_remote_errors(change: int) -> None:
     spec = gate(64)
     prepared = prepare("dealt", spec)
-    server, client = SquareServer(spec, prepared.material[0]), SquareClient(spec, prepared.material[1])
+    server, client = gates("dealt", spec, prepared)
     server.load(0, prepared.y_server)
     message = server.send(0, 0, 64)
     server.work(0, 0, 64)
-    with pytest.raises(RemoteProtocolError, match="square: expected"):
+    with pytest.raises(RemoteProtocolError, match="expected a message"):
         client.reply(0, 0, 64, memoryview(bytes(message.nbytes + change)))
-    with pytest.raises(RemoteProtocolError, match="square: expected"):
+    with pytest.raises(RemoteProtocolError, match="expected a message"):
         server.receive(0, 0, 64, memoryview(bytes(server.reply_bytes(0, 64) + change)))
 
 
@@ -165,9 +160,9 @@ def test_dealt_messages_of_wrong_length_are_remote_errors(change: int) -> None:
     wrong = memoryview(bytes(delta_bytes(spec) + change))
     share = np.zeros(64, np.uint64)
     with pytest.raises(RemoteProtocolError, match="square: expected"):
-        dealt.client_offset(spec, SEED1, wrong, share, share)
+        DEALT_SQUARE.client_offline(spec, SEED1, SALT, share, share, [wrong])
     with pytest.raises(RemoteProtocolError, match="square: expected"):
-        dealt.receive_delta(spec, wrong)
+        DEALT_SQUARE.server_offline(spec, SEED0, SALT, [], wrong)
 
 
 @pytest.mark.parametrize("party", ["server", "client"])
@@ -183,19 +178,13 @@ def test_an_offline_message_of_wrong_length_is_a_remote_error(party: str) -> Non
 
 def test_material_and_shares_of_another_size_are_refused() -> None:
     spec, share = gate(64), np.zeros(63, np.uint64)
-    mine, theirs = prepare("dealt", spec).material
+    mine, theirs = prepare("gilboa", spec).material
     with pytest.raises(CorrelationMismatchError):
-        SquareServer(gate(65), mine)
+        SQUARE.server_gate(gate(65), mine)
     with pytest.raises(CorrelationMismatchError):
-        SquareClient(spec, theirs | {"b": theirs["b"].astype(np.uint32)})
+        SQUARE.client_gate(spec, theirs | {"b": theirs["b"].astype(np.uint32)})
     with pytest.raises(LocalProtocolError, match="64"):
         run_alone(SQUARE.offline_client(spec, share, share, insecure_parties(SEED)[1], Prg(SEED)))
-
-
-def test_a_result_is_not_read_early() -> None:
-    spec = gate(64)
-    with pytest.raises(InvariantError):
-        SquareServer(spec, prepare("dealt", spec).material[0]).result()
 
 
 @pytest.mark.parametrize(
@@ -211,8 +200,10 @@ def test_transcript_of_fixed_seeds(way: str, ring_bits: int, expected: str) -> N
     """Stored correlations must stay readable and messages the same: a change needs a new artifact version."""
     spec = gate(45, ring_bits)
     prepared = prepare(way, spec)
-    result, down, up = drive(spec, prepared)
-    material = [array for party in prepared.material for array in party.values()]
+    mine, theirs = prepared.material
+    steps = SQUARES[way].server_steps(spec, mine), SQUARES[way].client_steps(spec, theirs)
+    material = [array for party in steps for array in party._material.values()]
+    result, down, up = drive(way, spec, prepared)
     parts = [b"".join(array.tobytes() for array in material), *down, *up, result.tobytes()]
     assert " ".join(hashlib.sha256(part).hexdigest()[:16] for part in parts) == expected
 
@@ -222,16 +213,16 @@ def test_what_each_party_receives_is_uniform(way: str) -> None:
     """The same secrets many times: bytes look uniform and do not tell zeros from large values."""
     spec = gate(20_000, 64)
     top = (1 << (spec.comparison_bits - 1)) - 1
-    zeros, large = (_views(spec, prepare(way, spec, np.full(spec.count, value))) for value in (0, top))
+    zeros, large = (_views(way, spec, prepare(way, spec, np.full(spec.count, value))) for value in (0, top))
     for fixed, varied in zip(zeros, large, strict=True):
         assert stats.chisquare(fixed).pvalue > 1e-8
         assert stats.chisquare(varied).pvalue > 1e-8
         assert stats.chi2_contingency(np.stack([fixed, varied])).pvalue > 1e-8
 
 
-def _views(spec: GateSpec, prepared: Prepared) -> list[NDArray[Any]]:
+def _views(way: str, spec: GateSpec, prepared: Prepared) -> list[NDArray[Any]]:
     """How often each byte value comes: down, up, and the client's offline message (without its unused top bytes)."""
-    _, down, up = drive(spec, prepared)
+    _, down, up = drive(way, spec, prepared)
     delta = prepared.material[0]["delta"].view(np.uint8).reshape(-1, 8)[:, :7]
     views = (np.frombuffer(b"".join(down), np.uint8), np.frombuffer(b"".join(up), np.uint8), delta.reshape(-1))
     return [np.bincount(view, minlength=256) for view in views]

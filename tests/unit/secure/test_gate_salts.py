@@ -7,25 +7,28 @@ from parties import make_parties, prepare, reserve, run_parties
 from random_networks import random_small_artifact
 
 from pi_system.export.random import random_pictures
-from pi_system.protocols.relu_dcf import DcfRelu
+from pi_system.protocols.relu_dcf.gates import DcfClient, DcfRelu, DcfServer
 from pi_system.secure.schedule import Gate, plan
 
 
 def test_no_two_gates_of_any_picture_share_a_salt(monkeypatch, tmp_path):
     salts = defaultdict(list)
 
-    def recorded(method):
-        real = getattr(DcfRelu, method)
+    def recorded(owner, method, name):
+        real = getattr(owner, method)
         signature = inspect.signature(real)
 
         def wrapper(*args, **kwargs):
-            salts[method].append(signature.bind(*args, **kwargs).arguments["salt"])
+            found = signature.bind(*args, **kwargs).arguments
+            salts[name].append(found["salt"] if "salt" in found else found["material"]["salt"].tobytes())
             return real(*args, **kwargs)
 
-        monkeypatch.setattr(DcfRelu, method, wrapper)
+        monkeypatch.setattr(owner, method, wrapper)
 
-    for method in ("deal", "mask_share", "receive_masked", "server_gate", "client_gate"):
-        recorded(method)
+    for method in ("deal", "mask_share", "receive_masked"):
+        recorded(DcfRelu, method, method)
+    recorded(DcfServer, "__init__", "server_gate")
+    recorded(DcfClient, "__init__", "client_gate")
     artifact = random_small_artifact(3)
     pictures = random_pictures(artifact.public.graph.input.shape, 3, 1)
     server, client = make_parties("fss", artifact, tmp_path)

@@ -1,15 +1,16 @@
 import numpy as np
 import pytest
 
-from pi_system.secure.chunks import CHUNK, Feeder, chunks
-from pi_system.secure.ring_layer import Kept
+from pi_system.secure.turns import CHUNK, chunks
+from pi_system.secure.values import Computed, Gather, Kept, Lazy, added
 
 
-class Lazy:
+class Noted(Lazy):
     """A value that counts which channels were computed."""
 
     def __init__(self, array):
-        self.array, self.shape, self.asked = array, array.shape, []
+        super().__init__(array.shape)
+        self.array, self.asked = array, []
 
     def channels(self, first, last):
         self.asked.append((first, last))
@@ -26,7 +27,7 @@ def test_chunks_cover_everything_once_in_order(count):
 
 @pytest.mark.parametrize("density", [None, 0.0005, 0.3, 1.0])
 @pytest.mark.parametrize("shape", [(1, 40, 30, 30), (2, 100), (3, 7, 5, 5)])
-def test_feeder_gives_the_active_elements_in_order(shape, density):
+def test_gather_gives_the_active_elements_in_order(shape, density):
     rng = np.random.default_rng(1)
     array = rng.integers(0, 1 << 32, shape, dtype=np.uint32)
     size = int(np.prod(shape[1:]))
@@ -34,33 +35,46 @@ def test_feeder_gives_the_active_elements_in_order(shape, density):
     positions = None if density is None else np.flatnonzero(chosen)
     flat = array.reshape(shape[0], -1)
     expected = flat if positions is None else flat[:, positions]
-    for source in (array, Lazy(array)):
-        feeder = Feeder(source, positions, expected.shape[1])
+    for source in (Computed(array), Noted(array)):
+        gather = Gather(source, positions, expected.shape[1])
         for first, length in chunks(expected.shape[1]):
-            assert (feeder.upto(first, length) == expected[:, first : first + length]).all()
+            assert (gather.upto(first, length) == expected[:, first : first + length]).all()
 
 
 def test_a_layer_is_computed_only_as_far_as_a_chunk_needs_and_never_twice():
-    lazy = Lazy(np.zeros((1, 64, 32, 32), np.uint32))
-    feeder = Feeder(lazy, None, 64 * 1024)
-    feeder.upto(0, CHUNK)
+    lazy = Noted(np.zeros((1, 64, 32, 32), np.uint32))
+    gather = Gather(lazy, None, 64 * 1024)
+    gather.upto(0, CHUNK)
     assert lazy.asked == [(0, 16)]
-    feeder.upto(CHUNK, CHUNK)
+    gather.upto(CHUNK, CHUNK)
     assert lazy.asked == [(0, 16), (16, 32)]
-    feeder.upto(0, CHUNK)
+    gather.upto(0, CHUNK)
     assert len(lazy.asked) == 2
 
 
 @pytest.mark.parametrize("positions", [[0], [3, 900, 901], [44_999]])
 def test_what_a_gate_computed_is_kept_for_who_reads_the_whole(positions):
     array = np.random.default_rng(2).integers(0, 1 << 32, (2, 50, 30, 30), dtype=np.uint32)
-    lazy = Lazy(array)
+    lazy = Noted(array)
     kept = Kept(lazy)
     active = np.array(positions)
-    found = Feeder(kept, active, len(active)).upto(0, len(active))
+    found = Gather(kept, active, len(active)).upto(0, len(active))
     np.testing.assert_array_equal(found, array.reshape(2, -1)[:, active])
     np.testing.assert_array_equal(kept.full(), array)
     np.testing.assert_array_equal(kept.full(), array)
     assert lazy.asked[0][0] == 0
     assert [first for first, _ in lazy.asked[1:]] == [last for _, last in lazy.asked[:-1]]
     assert lazy.asked[-1][1] == 50
+
+
+def test_a_sum_is_computed_when_it_is_asked_for_if_a_term_is():
+    array = np.arange(2 * 40, dtype=np.uint32).reshape(2, 40)
+    lazy, there = Noted(array), Computed(array)
+    assert added(there, 0, there, 1).ready
+    total = added(lazy, 2, there, 0)
+    assert not total.ready
+    assert not lazy.asked
+    np.testing.assert_array_equal(total.channels(3, 7), 5 * array[:, 3:7])
+    assert lazy.asked == [(3, 7)]
+    np.testing.assert_array_equal(total.full(), 5 * array)
+    np.testing.assert_array_equal(added(there, 0, there, 1).full(), 3 * array)

@@ -1,0 +1,137 @@
+"""The online phase of both parties: linear layers on masked activations at the server, gates with the client.
+
+    client                                          server
+    x - r_0                                   -->   D_0
+                                                    per layer: y_0 = W * D + c_s + bias, no message
+    per gate:                                 <->   see turns.py for the order, protocols/ for the messages
+    y_1 + y_0 = logits (scores, label)        <--   y_0
+
+The server walks the graph; a layer's output channels are made as the gate asks for them. The client walks nothing: its
+share of every value is known since the offline phase, so only the gates are left, in the schedule's order. Source:
+Delphi (Mishra et al., eprint 2020/050), with the gate exchanged for a pluggable one.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.artifact.graph import Conv2d, Linear, Node
+from pi_system.artifact.model import PublicArtifact
+from pi_system.channel.base import Channel
+from pi_system.channel.profile import profiler_of
+from pi_system.program.reveal import Reveal
+from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.phases import ClientGate, ServerGate
+from pi_system.protocols.truncation import TruncationSpec, truncate
+from pi_system.ring.carrier import Ring, RingArray, wire
+from pi_system.secure.ring_layer import RingLayer
+from pi_system.secure.schedule import Gate
+from pi_system.secure.turns import answer, serve
+from pi_system.secure.values import Computed, Gather, Value, Watched
+from pi_system.secure.walk import Positions, SecureWalk, Share
+
+__all__ = ["ClientMaterial", "ServerMaterial", "ServerOnline", "infer_client"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMaterial:
+    """What the server's online walk needs of the offline phase, for a batch of N pictures.
+
+    Attributes:
+        offsets: c_s + bias of every weighted node, (N, *node.shape).
+        elements: what truncations and re-maskings take (Step.server_elements), by section, (N, n) each.
+        gates: makes picture ``i``'s gate: ``gates(i, name, spec)``; each is asked for once.
+        batch: N.
+    """
+
+    offsets: Mapping[str, RingArray]
+    elements: Mapping[str, RingArray]
+    gates: Callable[[int, str, GateSpec], ServerGate]
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMaterial:
+    """What the client needs of the offline phase, for a batch of N pictures.
+
+    Attributes:
+        input_mask: r_0, (N, C * H * W).
+        output_share: the client's share of what is opened, (N, classes), of a label (N, 1).
+        gates: makes picture ``i``'s gate: ``gates(i, name, spec)``; each is asked for once.
+        batch: N.
+    """
+
+    input_mask: RingArray
+    output_share: RingArray
+    gates: Callable[[int, str, GateSpec], ClientGate]
+    batch: int
+
+
+class ServerOnline(SecureWalk):
+    """One online run for a batch of pictures that share rounds."""
+
+    party = 0
+
+    def __init__(
+        self,
+        public: PublicArtifact,
+        layers: Mapping[str, RingLayer],
+        material: ServerMaterial,
+        client: Channel,
+    ):
+        """``layers``: the fixed-point weights, packed once a model."""
+        super().__init__(public.public.graph, public.public.ring, public.masks)
+        self._layers, self._material, self._client = layers, material, client
+        self._watch = profiler_of(client)
+
+    def infer(self, reveal: Reveal) -> None:
+        """Run the graph and send the client what reveals its result."""
+        node, batch = self.graph.input, self._material.batch
+        size = batch * int(np.prod(node.shape)) * self.ring.itemsize
+        masked = np.frombuffer(self._client.recv(size), self.ring.dtype).reshape(batch, *node.shape)
+        logits = self.run(self.graph, Share(Computed(masked), True)).data.full()
+        if reveal != "logits":
+            self._watch.enter(reveal)
+        opened = self.reveal(logits.reshape(batch, -1), reveal)
+        self._watch.enter("output")
+        self._client.send(wire(self.ring.reduce(opened)))
+
+    def _step(self, node: Node, operands: list[Share]) -> Share:
+        self._watch.enter(node.name)
+        out = super()._step(node, operands)
+        if not self._watch.on or out.data.ready:
+            return out
+        return Share(Watched(out.data, node.name, self._watch), out.fresh)
+
+    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
+        return self._layers[node.name].start(x, self._material.offsets[node.name])
+
+    def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
+        gates = [self._material.gates(i, name, spec) for i in range(self._material.batch)]
+        return serve(gates, spec.count, Gather(x, positions, spec.count).upto, self._client)
+
+    def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
+        elements = self._material.elements
+        return truncate(spec, x, elements[f"{name}/offset"], elements[f"{name}/correction"])
+
+    def _remask(self, name: str, x: RingArray) -> RingArray:
+        masked: RingArray = x + self._material.elements[f"{name}/difference"]
+        return masked
+
+
+def infer_client(
+    pictures: NDArray[np.int64], gates: list[Gate], material: ClientMaterial, ring: Ring, server: Channel
+) -> NDArray[np.int64]:
+    """Mask the fixed-point pictures (N, C, H, W), answer the schedule's gates, add up what is opened, signed."""
+    masked = ring.from_signed(pictures.reshape(material.batch, -1)) - material.input_mask
+    server.send(wire(ring.reduce(masked)))
+    watch = profiler_of(server)
+    for gate in gates:
+        watch.enter(gate.name)
+        answer([material.gates(i, gate.name, gate.spec) for i in range(material.batch)], gate.spec.count, server)
+    watch.enter("output")
+    share = material.output_share
+    theirs = np.frombuffer(server.recv(share.nbytes), ring.dtype).reshape(share.shape)
+    return ring.to_signed(share + theirs)
