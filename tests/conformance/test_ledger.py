@@ -177,7 +177,7 @@ def _same_gate_seed(monkeypatch):
 def _same_salt(monkeypatch):
     for module in (offline_dealer, offline_client, offline_server):
         monkeypatch.setattr(module, "gate_salt", lambda salt, name: salt)
-    monkeypatch.setattr("pi_system.backends.fss.party.gate_salt", lambda salt, name: salt)
+    monkeypatch.setattr("pi_system.backends.fss.gates.gate_salt", lambda salt, name: salt)
 
 
 def _same_summands(monkeypatch):
