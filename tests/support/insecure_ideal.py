@@ -98,6 +98,7 @@ class InsecureServer(ServerParty):
     """Party 0: its offline phase, and where its shares of weighted layers come from."""
 
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
+        self._shapes = {node.name: node.shape for node in self.graph}
         for _ in range(count):
             material_id, bundle = bytes(peer.recv(16)).hex(), Bundle(self.layout)
             bundle.fill("seed", fresh_seed())
@@ -120,7 +121,7 @@ class InsecureServer(ServerParty):
         return PartySeed(bundle.section("seed").tobytes()).linear_share(node, self.ring.bits)
 
     def _answer(self, bundle: Bundle, node: Conv2d | Linear, client: Channel) -> None:
-        shape = self.graph[node.inputs[0]].shape
+        shape = self._shapes[node.inputs[0]]
         mask = self._receive(int(np.prod(shape)), client).reshape(1, *shape)
         client.send(wire(self.ring.reduce(self._layers[node.name](mask) - self.linear_share(bundle, node))))
 

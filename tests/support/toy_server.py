@@ -11,6 +11,8 @@ from pi_system.cli.service import log_to_stderr, on_stop_signal
 from pi_system.program.reveal import Reveal
 from pi_system.rpc.tls import Identity
 
+BACKENDS = {"toy": "toy_backend", "insecure-ideal": "insecure_ideal"}
+
 
 def main(artifact: str, listen: str, dealer: str, max_sessions: str, reveal: Reveal, keys: str | None = None) -> None:
     log_to_stderr("pi-server")
@@ -19,11 +21,11 @@ def main(artifact: str, listen: str, dealer: str, max_sessions: str, reveal: Rev
         listen=listen,
         dealer=dealer,
         store_dir=Path(artifact).parent / "store",
-        allowed=("toy",),
+        allowed=tuple(BACKENDS),
         max_sessions=int(max_sessions),
         reveal=reveal,
         timeout_s=20.0,
-        backends={"toy": "toy_backend"},
+        backends=BACKENDS,
         identity=Identity.load(Path(keys)) if keys else None,
     )
     supervisor = Supervisor(options, lambda address: click.echo(f"listening on {address}"))

@@ -16,8 +16,6 @@ the dealer never sees (DESIGN.md, weighted layers). Security: semi-honest; a dea
 the other's privacy. Nothing is kept: a dealer that restarts has forgotten everything it dealt.
 """
 
-import numpy as np
-
 from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.artifact.model import PublicArtifact
 from pi_system.artifact.shapes import weight_shapes
@@ -30,10 +28,11 @@ from pi_system.protocols.truncation import TruncationSpec
 from pi_system.protocols.truncation import dealt as truncation
 from pi_system.ring.carrier import RingArray, wire
 from pi_system.ring.prg import SEED_BYTES, fresh_seed
+from pi_system.secure.client_walk import MaskWalk
 from pi_system.secure.ring_layer import RingLayer
 from pi_system.secure.seeds import PartySeed, fixed_mask, gate_salt
 from pi_system.secure.values import Computed, Value
-from pi_system.secure.walk import Positions, SecureWalk, Share
+from pi_system.secure.walk import Positions
 
 __all__ = ["deal"]
 
@@ -54,10 +53,8 @@ def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
         _Dealing(public, gates, layers, server, client).picture(reveal)
 
 
-class _Dealing(SecureWalk):
+class _Dealing(MaskWalk):
     """One picture: follows the client's fresh masks through the graph."""
-
-    party = 1
 
     def __init__(
         self,
@@ -67,19 +64,16 @@ class _Dealing(SecureWalk):
         server: Channel,
         client: Channel,
     ):
-        super().__init__(public.public.graph, public.public.ring, public.masks)
-        self._gates, self._layers, self._server, self._client = gates, layers, server, client
         self._seeds = (PartySeed(fresh_seed()), PartySeed(fresh_seed()))
+        super().__init__(public, self._seeds[1])
+        self._gates, self._layers, self._server, self._client = gates, layers, server, client
         self._salt = fresh_seed()
 
     def picture(self, reveal: Reveal) -> None:
         """Send both seeds, then everything that the graph and what is made of its logits need, in order."""
         for channel, party in ((self._server, self._seeds[0]), (self._client, self._seeds[1])):
             channel.send(party.seed + self._salt)
-        node = self.graph.input
-        mask = self._fresh(node.name, int(np.prod(node.shape)))
-        out = self.run(self.graph, Share(Computed(mask.reshape(1, *node.shape)), True))
-        self.reveal(out.data.full().reshape(1, -1), reveal)
+        self.reveal(self.walk(), reveal)
 
     def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
         correlation: RingArray = self._layers[node.name](x) - self._seeds[0].linear_share(node, self.ring.bits)
@@ -92,16 +86,10 @@ class _Dealing(SecureWalk):
         for channel, messages in zip((self._server, self._client), dealt, strict=True):
             for message in messages:
                 channel.send(message)
-        return self._fresh(name, spec.count).reshape(1, -1)
+        return self.fresh(name, spec.count)
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
-        fresh = self._fresh(name, spec.count)
+        mask = self.fresh(name, spec.count)
         seeds = (self._seeds[0].gate_seed(name), self._seeds[1].gate_seed(name))
-        self._server.send(truncation.deal(spec, *seeds, fresh))
-        return fresh.reshape(1, -1)
-
-    def _remask(self, name: str, x: RingArray) -> RingArray:
-        return self._fresh(name, x.shape[1]).reshape(1, -1)
-
-    def _fresh(self, name: str, count: int) -> RingArray:
-        return self._seeds[1].fresh_mask(name, count, self.ring.bits)
+        self._server.send(truncation.deal(spec, *seeds, mask[0]))
+        return mask

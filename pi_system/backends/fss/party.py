@@ -8,7 +8,7 @@ from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.base import DealerLink
 from pi_system.backends.fss.gates import SEEDS, DealtGates, fss_gates, gate_seeds
-from pi_system.backends.fss.offline_client import ClientOffline
+from pi_system.backends.fss.offline_client import prepare_picture
 from pi_system.backends.fss.offline_server import masked_weights, receive_picture
 from pi_system.backends.fss.request import make_request
 from pi_system.backends.fss.weights import fetch_weights, offer_weights, weight_seed
@@ -85,7 +85,7 @@ class FssClient(ClientParty):
                 material_id = secrets.token_bytes(16)
                 peer.send(material_id)
                 bundle = Bundle(self.layout)
-                ClientOffline(self.public, self.gates, layers, bundle, peer, channel).run_picture(self.reveal)
+                prepare_picture(self.public, self.gates, layers, bundle, peer, channel, self.reveal)
                 watch.enter("store")
                 peer.recv(len(ACK))
                 self.store.put(material_id.hex(), bundle)

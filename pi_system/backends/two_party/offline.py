@@ -31,11 +31,12 @@ from pi_system.protocols.ot.party import OtParty
 from pi_system.protocols.truncation import TruncationSpec, pairs
 from pi_system.ring.carrier import RingArray, wire
 from pi_system.ring.prg import Prg
+from pi_system.secure.client_walk import ClientWalk, MaskWalk
 from pi_system.secure.layout import Bundle
 from pi_system.secure.schedule import Gate, Remask, Schedule, Truncation
 from pi_system.secure.seeds import PartySeed
 from pi_system.secure.values import Computed, Value
-from pi_system.secure.walk import Positions, SecureWalk, Share, active
+from pi_system.secure.walk import Positions, active
 
 __all__ = ["linear_plan", "prepare_client", "prepare_server"]
 
@@ -80,34 +81,16 @@ def prepare_client(
     masks = _MaskWalk(public, seed).collect()
     shares = drive(linear.run(masks), server)
     profiler_of(server).enter("gates")
-    _ClientWalk(public, seed, gates, bundle, server, ots, shares).fill(reveal)
+    _ClientWalk(public, seed, bundle, server, gates, ots, shares).fill(reveal)
 
 
-class _Fresh(SecureWalk):
-    """Fresh masks of gates, truncations and re-maskings from the client's seed."""
-
-    party = 1
-
-    def __init__(self, public: PublicArtifact, seed: PartySeed):
-        super().__init__(public.public.graph, public.public.ring, public.masks)
-        self._seed = seed
-
-    def start(self) -> RingArray:
-        node = self.graph.input
-        mask = self._fresh(node.name, int(np.prod(node.shape))).reshape(1, *node.shape)
-        return np.ascontiguousarray(self.run(self.graph, Share(Computed(mask), True)).data.full()).reshape(1, -1)
-
-    def _fresh(self, name: str, count: int) -> RingArray:
-        return self._seed.fresh_mask(name, count, self.ring.bits)
-
-
-class _MaskWalk(_Fresh):
+class _MaskWalk(MaskWalk):
     """Which mask enters each weighted layer; what the layers put out is not known yet and not needed."""
 
     def collect(self) -> dict[str, RingArray]:
         """The mask of every value that a weighted layer reads, by the value's name: (C, H, W)."""
         self._masks: dict[str, RingArray] = {}
-        self.start()
+        self.walk()
         return self._masks
 
     def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
@@ -115,54 +98,35 @@ class _MaskWalk(_Fresh):
         self._masks[node.inputs[0]] = mask if mask.ndim == 3 else mask.reshape(-1, 1, 1)
         return Computed(np.zeros((1, *node.shape), self.ring.dtype))
 
-    def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
-        return self._fresh(name, spec.count).reshape(1, -1)
 
-    def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
-        return self._fresh(name, spec.count).reshape(1, -1)
-
-    def _remask(self, name: str, x: RingArray) -> RingArray:
-        return self._fresh(name, x.shape[1]).reshape(1, -1)
-
-
-class _ClientWalk(_Fresh):
+class _ClientWalk(ClientWalk):
     """The client's true shares, now that the answers are decrypted."""
 
     def __init__(
         self,
         public: PublicArtifact,
         seed: PartySeed,
-        gates: OtGates,
         bundle: Bundle,
         server: Channel,
+        gates: OtGates,
         ots: OtParty,
         shares: dict[str, RingArray],
     ):
-        super().__init__(public, seed)
-        self._gates, self._bundle, self._server, self._ots, self._shares = gates, bundle, server, ots, shares
+        super().__init__(public, seed, bundle, server)
+        self._gates, self._ots, self._shares = gates, ots, shares
         self._prg = Prg(seed.seed)
-
-    def fill(self, reveal: Reveal) -> None:
-        """Walk the graph once, and what is made of its logits."""
-        opened = self.reveal(self.start(), reveal)
-        self._bundle.fill("output", wire(self.ring.reduce(opened)))
 
     def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
         return Computed(self._shares[node.name].reshape(1, *node.shape))
 
     def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
-        share, mask = self.ring.reduce(active(x, positions)), self._fresh(name, spec.count)
+        share, mask = self.ring.reduce(active(x, positions)), self.fresh(name, spec.count)
         prg, gate = self._prg.child("gate", name), self._gates[spec.kind]
-        material = drive(gate.offline_client(spec, share, mask, self._ots, prg), self._server)
-        self._bundle.keep(name, material, gate.client_shapes(spec))
-        return mask.reshape(1, -1)
+        material = drive(gate.offline_client(spec, share, mask[0], self._ots, prg), self.server)
+        self.bundle.keep(name, material, gate.client_shapes(spec))
+        return mask
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
-        share, mask = self.ring.reduce(np.ascontiguousarray(x.reshape(-1))), self._fresh(name, spec.count)
-        drive(pairs.offline_client(spec, share, mask, self._ots, self._prg.child("gate", name)), self._server)
-        return mask.reshape(1, -1)
-
-    def _remask(self, name: str, x: RingArray) -> RingArray:
-        fresh = self._fresh(name, x.shape[1]).reshape(1, -1)
-        self._server.send(wire(self.ring.reduce(x - fresh)))
-        return fresh
+        share, mask = self.ring.reduce(np.ascontiguousarray(x.reshape(-1))), self.fresh(name, spec.count)
+        drive(pairs.offline_client(spec, share, mask[0], self._ots, self._prg.child("gate", name)), self.server)
+        return mask
