@@ -1,7 +1,7 @@
 """What the server computes between gates, in the order in which the online walk does it.
 
 A weighted layer is computed when its output is asked for, channel by channel while a gate sends, and anew for every
-other reader; a sum with such a term likewise (secure/ring_layer.py, secure/online_server.py). So each node here says
+other reader; a sum with such a term likewise (secure/values.py). So each node here says
 what it computes at once, what its gates draw from layers that are still waiting, and what it computes afterwards.
 
 Units: ``mac32``, ``mac64``: multiply-accumulates by carrier, output channels rounded up to 16 and taps to 64, as the

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Readable
-from pi_system.protocols.ot.material import Material
+from pi_system.protocols.material import Material
 from pi_system.protocols.record import GateProtocol
 from pi_system.ring.carrier import RingArray
 

@@ -1,4 +1,4 @@
-"""The seam every activation protocol fits: a fixed number of server-message, client-reply exchanges on flat batches.
+"""What every gate computes: one activation on a flat batch, in a fixed number of exchanges (message, reply).
 
 A gate evaluates f on ``count`` ring elements of one layer: f(y) = max(0, R(y / 2^t)), t = ``shift``, or, of kind
 "square", y * y. R rounds to a neighbouring integer: to the nearest one (protocols that compare shares), or to either,
@@ -8,28 +8,28 @@ Before a gate the server holds the share y_0, the client y_1 (known to it since 
 2^l, |y| < 2^(k-1) - 2^t as a signed number. After it the server holds D = f(y) - r mod 2^l, the client the mask r it
 chose offline.
 
-The executor drives a gate chunk by chunk, so that computing and sending overlap; for exchange i of 0..round_trips-1:
+A gate is driven chunk by chunk, so that computing and sending overlap; for exchange i of 0..round_trips-1:
 
     server                                           client
     message = gate.send(i, first, count)      -->    reply = gate.reply(i, first, count, message)
     gate.work(i, first, count)
     gate.receive(i, first, count, reply)      <--
 
-Chunks are multiples of ``spec.block`` elements except the last. Gates do no IO: pure state and messages.
+phases.py checks that order, secure/turns.py has that of all chunks, record.py says what a protocol offers. Chunks are
+multiples of ``spec.block`` elements except the last. Gates do no IO: pure state and messages.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from pi_system.errors import ConfigError, LocalProtocolError
+from pi_system.protocols.material import BLOCK
 
 __all__ = ["GateCost", "GateKind", "GateSpec"]
 
 GateKind = Literal["relu", "square"]
-
-_BLOCK: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class GateSpec:
     @property
     def block(self) -> int:
         """Chunk granularity in elements."""
-        return _BLOCK
+        return BLOCK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

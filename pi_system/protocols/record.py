@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pi_system.protocols.gate import GateCost, GateSpec
-from pi_system.protocols.ot.material import Material, Shapes, check_material
+from pi_system.protocols.material import Material, Shapes, check_material
 from pi_system.protocols.phases import ClientGate, ClientSteps, ServerGate, ServerSteps
 
 __all__ = ["GateProtocol"]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.errors import CorrelationMismatchError
-from pi_system.protocols.ot.material import Material, Shapes, check_material, unpack_material
+from pi_system.protocols.material import Material, Shapes, check_material, unpack_material
 
 __all__ = ["Bundle", "Layout"]
 

@@ -18,7 +18,7 @@ from pi_system.errors import LocalProtocolError
 from pi_system.program.encoding import encode_input, quantise_weights
 from pi_system.program.reveal import Reveal, outputs_to_float
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.ot.material import Material
+from pi_system.protocols.material import Material
 from pi_system.protocols.phases import ClientGate, ServerGate
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.secure.layout import Bundle, Layout

@@ -14,7 +14,7 @@ from pi_system.artifact.graph import Conv2d, Graph, Linear
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateKind, GateSpec
-from pi_system.protocols.ot.material import material_bytes
+from pi_system.protocols.material import material_bytes
 from pi_system.protocols.record import GateProtocol
 from pi_system.protocols.truncation import TruncationSpec
 from pi_system.ring.carrier import Ring, RingArray

@@ -7,6 +7,7 @@ import pytest
 from parties import PAIRING, prepare, reserve, run_parties
 from random_networks import random_small_artifact, random_square_artifact
 
+from pi_system.backends.base import PairedRuntime
 from pi_system.backends.registry import RuntimeOptions, find_backend
 from pi_system.export import QuantiseOptions
 from pi_system.export.random import random_pictures
@@ -31,6 +32,8 @@ def infer(artifact, pictures, store, reveal):
     )
     backend = find_backend(options.backend, BACKENDS)
     server, client = backend.make_server(artifact, options), backend.make_client(artifact, options)
+    assert isinstance(server, PairedRuntime)
+    assert isinstance(client, PairedRuntime)
     run_parties(server.meet, client.meet)
     prepare(server, client, len(pictures))
     ids = reserve(server, client, len(pictures))

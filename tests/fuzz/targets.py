@@ -46,10 +46,10 @@ from pi_system.protocols.linear_he import (
     plan_linear,
     seal,
 )
+from pi_system.protocols.material import Material, unpack_material
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.ideal import insecure_parties
-from pi_system.protocols.ot.material import Material, unpack_material
 from pi_system.protocols.phases import ClientGate, ServerGate
 from pi_system.protocols.relu_dcf import dcf_gate
 from pi_system.protocols.relu_gc import GC

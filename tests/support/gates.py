@@ -8,9 +8,9 @@ from halves import run_halves
 from pi_system.channel.memory import simulate
 from pi_system.protocols.dealt import DealtGate
 from pi_system.protocols.gate import GateCost, GateSpec
+from pi_system.protocols.material import Material
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.ideal import insecure_parties
-from pi_system.protocols.ot.material import Material
 from pi_system.protocols.phases import ClientGate, ServerGate
 from pi_system.protocols.relu_dcf import dcf_gate
 from pi_system.protocols.relu_gc import GC

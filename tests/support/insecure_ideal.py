@@ -18,7 +18,7 @@ from pi_system.backends.base import ClientRuntime, DealerLink, ServerRuntime
 from pi_system.backends.registry import RuntimeOptions
 from pi_system.channel.base import Channel
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.ot.material import Material, Shapes
+from pi_system.protocols.material import Material, Shapes
 from pi_system.protocols.record import GateProtocol
 from pi_system.protocols.truncation import TruncationSpec
 from pi_system.ring.carrier import Ring, RingArray, wire

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from pi_system.channel.base import ChannelCounters
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half
+from pi_system.protocols.material import Material
 from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.ideal import insecure_parties
-from pi_system.protocols.ot.material import Material
 from pi_system.ring.prg import Prg
 
 SEED = b"0123456789abcdef"

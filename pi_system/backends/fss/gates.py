@@ -7,7 +7,7 @@ import numpy as np
 
 from pi_system.protocols.dealt import DealtGate
 from pi_system.protocols.gate import GateKind
-from pi_system.protocols.ot.material import Material
+from pi_system.protocols.material import Material
 from pi_system.protocols.relu_dcf import dcf_gate
 from pi_system.protocols.square import DEALT_SQUARE
 from pi_system.secure.layout import Bundle

@@ -15,7 +15,7 @@ from pi_system.backends.fss.weights import fetch_weights, offer_weights, weight_
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import profiler_of
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.ot.material import Material
+from pi_system.protocols.material import Material
 from pi_system.ring.carrier import RingArray
 from pi_system.secure.layout import Bundle
 from pi_system.secure.party import ACK, ClientParty, ServerParty

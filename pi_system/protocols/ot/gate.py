@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half
+from pi_system.protocols.material import Material
 from pi_system.protocols.ot.ferret import LARGE
-from pi_system.protocols.ot.material import Material
 from pi_system.protocols.ot.party import OtParty
 from pi_system.protocols.record import GateProtocol
 from pi_system.ring.prg import Prg

@@ -10,7 +10,7 @@ from pi_system.kernels import ReluGate, pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.dealt import Received, Sent
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Readable
-from pi_system.protocols.ot.material import Material, Shapes
+from pi_system.protocols.material import Material, Shapes
 from pi_system.ring.carrier import RingArray
 
 __all__ = [

@@ -7,8 +7,8 @@ import numpy as np
 from pi_system.kernels.garble import garble_rows
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.material import Shapes, padded
 from pi_system.protocols.ot.gate import OfflineCost
-from pi_system.protocols.ot.material import Shapes, padded
 from pi_system.protocols.ot.strings import carrier
 
 __all__ = ["client_shapes", "message_bytes", "offline_cost", "reply_bytes", "server_shapes"]

@@ -9,8 +9,8 @@ from pi_system.kernels.garble import garble, garble_rows
 from pi_system.kernels.ot import Bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half, Send, in_turn, receive_array
+from pi_system.protocols.material import Material, Shapes, blocks, padded
 from pi_system.protocols.ot import OtParty
-from pi_system.protocols.ot.material import Material, Shapes, blocks, padded
 from pi_system.protocols.ot.strings import pack_ring, receive_ring
 from pi_system.protocols.relu_gc.cost import client_shapes, server_shapes
 from pi_system.ring.prg import Prg

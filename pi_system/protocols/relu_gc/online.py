@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pi_system.kernels.garble import garble_evaluate, garble_inputs
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.ot.material import Material, padded
+from pi_system.protocols.material import Material, padded
 from pi_system.protocols.ot.strings import carrier, pack_ring, unpack_ring
 
 __all__ = ["GcClient", "GcServer"]

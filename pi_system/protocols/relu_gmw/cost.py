@@ -6,8 +6,8 @@ import numpy as np
 
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.material import Shapes, padded
 from pi_system.protocols.ot.gate import OfflineCost
-from pi_system.protocols.ot.material import Shapes, padded
 from pi_system.protocols.ot.strings import carrier
 from pi_system.protocols.relu_gmw.plan import Plan, plan
 from pi_system.protocols.relu_gmw.tree import client_tree_shapes, server_tree_shapes

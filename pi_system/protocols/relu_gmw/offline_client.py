@@ -4,8 +4,8 @@ import numpy as np
 
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half, Send, in_turn
+from pi_system.protocols.material import Material, padded
 from pi_system.protocols.ot import OtParty
-from pi_system.protocols.ot.material import Material, padded
 from pi_system.protocols.ot.strings import RingArray, pack_ring, random_receive, random_send, random_send_pairs
 from pi_system.protocols.relu_gmw.cost import cut_of, server_cots
 from pi_system.protocols.relu_gmw.early import chunks, joined, receive_planes, stacked

@@ -17,8 +17,8 @@ import numpy as np
 from pi_system.kernels.ot import Bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half, in_turn, receive_array
+from pi_system.protocols.material import Material
 from pi_system.protocols.ot import OtParty
-from pi_system.protocols.ot.material import Material
 from pi_system.protocols.ot.strings import (
     RingArray,
     random_receive,

@@ -9,7 +9,7 @@ from pi_system.kernels.gmw import gmw_mask, gmw_open, gmw_replies, gmw_result
 from pi_system.kernels.ot import Bytes
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.ot.material import Material
+from pi_system.protocols.material import Material
 from pi_system.protocols.ot.strings import carrier, pack_ring, unpack_ring
 from pi_system.protocols.relu_gmw.cost import cut_of
 from pi_system.protocols.relu_gmw.merge import Variable

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pi_system.kernels.gmw import gmw_select, gmw_tables
 from pi_system.kernels.ot import Bytes
-from pi_system.protocols.ot.material import Material, Shapes
+from pi_system.protocols.material import Material, Shapes
 from pi_system.protocols.relu_gmw.merge import Merge, Planes, Variable
 from pi_system.protocols.relu_gmw.plan import Plan
 

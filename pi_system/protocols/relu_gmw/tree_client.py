@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from pi_system.kernels.ot import Bytes, bit_products_receiver, pads_receiver
+from pi_system.protocols.material import Material
 from pi_system.protocols.ot import Cots
-from pi_system.protocols.ot.material import Material
 from pi_system.protocols.ot.strings import RingArray
 from pi_system.protocols.relu_gmw.early import EarlyPart, early_part, random_planes, stacked
 from pi_system.protocols.relu_gmw.merge import Merge, Slot

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.kernels.ot import Blocks, Bytes, bit_products_sender, pads_sender, pads_shift
+from pi_system.protocols.material import Material
 from pi_system.protocols.ot import Cots
-from pi_system.protocols.ot.material import Material
 from pi_system.protocols.relu_gmw.early import EarlyPart, early_part, joined, random_planes, stacked
 from pi_system.protocols.relu_gmw.merge import Merge, Slot
 from pi_system.protocols.relu_gmw.plan import Plan

@@ -5,8 +5,8 @@ from functools import lru_cache
 
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.material import Shapes, padded
 from pi_system.protocols.ot.gate import OfflineCost
-from pi_system.protocols.ot.material import Shapes, padded
 from pi_system.protocols.ot.strings import carrier
 
 __all__ = [

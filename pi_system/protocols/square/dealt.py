@@ -14,7 +14,7 @@ from pi_system.errors import RemoteProtocolError
 from pi_system.protocols.dealt import Received, Sent
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Readable
-from pi_system.protocols.ot.material import Material
+from pi_system.protocols.material import Material
 from pi_system.protocols.ot.strings import carrier, pack_ring, unpack_ring
 from pi_system.protocols.square.cost import delta_bytes, product_bits
 from pi_system.protocols.square.gates import SquareClient, SquareServer

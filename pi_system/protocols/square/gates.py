@@ -3,7 +3,7 @@
 import numpy as np
 
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.ot.material import Material
+from pi_system.protocols.material import Material
 from pi_system.protocols.ot.strings import pack_ring, unpack_ring
 from pi_system.protocols.square.cost import product_bits
 from pi_system.ring.carrier import Ring, RingArray

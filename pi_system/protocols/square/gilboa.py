@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half, Send, receive_array
+from pi_system.protocols.material import Material, blocks, padded
 from pi_system.protocols.ot import OtParty
-from pi_system.protocols.ot.material import Material, blocks, padded
 from pi_system.protocols.ot.strings import (
     carrier,
     pack_ring,

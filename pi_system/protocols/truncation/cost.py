@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from pi_system.errors import ConfigError
 from pi_system.kernels.packing import packed_bytes
+from pi_system.protocols.material import padded
 from pi_system.protocols.ot.gate import OfflineCost
-from pi_system.protocols.ot.material import padded
 from pi_system.protocols.relu_gmw.plan import MAX_COMPARISON_BITS, Plan, plan
 
 __all__ = ["TruncationSpec", "client_message_bytes", "cut_of", "offline_cost"]

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pi_system.errors import LocalProtocolError
 from pi_system.kernels.ot import Bytes
 from pi_system.protocols.half import Half, Send, in_turn, receive_array
+from pi_system.protocols.material import padded
 from pi_system.protocols.ot import OtParty
-from pi_system.protocols.ot.material import padded
 from pi_system.protocols.ot.strings import carrier, pack_ring, random_receive, random_send, receive_ring
 from pi_system.protocols.relu_gmw.early import chunks, receive_planes, send_planes, stacked
 from pi_system.protocols.relu_gmw.planes import as_bits, as_plane, where_bit

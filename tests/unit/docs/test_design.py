@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 DESIGN, CONTRIBUTING = (ROOT / "DESIGN.md").read_text(), (ROOT / "CONTRIBUTING.md").read_text()
+NEW_BACKEND = (ROOT / "docs" / "add-a-backend.md").read_text()
 BESIDE = {"server/pi_server/", "client/pi_client/", "benchmarks/"}
 
 
@@ -35,7 +36,7 @@ def test_every_folder_of_tests_is_in_the_table_and_no_other():
     assert set(first_cells(CONTRIBUTING, "| folder | what it is for |")) == folders - {"__pycache__/"}
 
 
-@pytest.mark.parametrize("text", [DESIGN, CONTRIBUTING], ids=["DESIGN", "CONTRIBUTING"])
+@pytest.mark.parametrize("text", [DESIGN, CONTRIBUTING, NEW_BACKEND], ids=["DESIGN", "CONTRIBUTING", "add-a-backend"])
 def test_files_that_are_named_exist(text):
     bases = [ROOT, ROOT / "pi_system", ROOT / "tests", *(ROOT / "pi_system").glob("*/")]
     for path in re.findall(r"`([\w.-]+/[\w./-]+)[`:]", text):
@@ -54,3 +55,14 @@ def test_sources_are_ones_that_a_reader_has():
     """A section of DESIGN.md, a paper: not a note of the authors' own."""
     for path in [*(ROOT / "pi_system").rglob("*.py"), *(ROOT / "pi_system").rglob("*.cpp")]:
         assert not re.search(r"\bdesign \d|\(design[:)]|the issue's", path.read_text()), path
+
+
+def test_one_relu_is_followed_in_six_files_that_hold_what_they_are_read_for():
+    table = DESIGN.partition("| | file | what to read |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1:4] for line in table.splitlines()]
+    assert [number.strip() for number, _, _ in rows] == ["1", "2", "3", "4", "5", "6"]
+    for _, file, said in rows:
+        source = (ROOT / file.strip(" `")).read_text()
+        names = re.findall(r"`(\w+)`", said)
+        assert names
+        assert all(re.search(rf"^ *(class|def) {name}\b", source, re.MULTILINE) for name in names), file

@@ -12,13 +12,14 @@ from ot_gates import SEED, Prepared, prepare
 from pi_system.errors import ConfigError, CorrelationMismatchError, LocalProtocolError, RemoteProtocolError
 from pi_system.kernels import aes_backend, aes_backends, use_aes_backend
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.material import Material, Shapes, material_bytes, unpack_material
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.ideal import insecure_parties
-from pi_system.protocols.ot.material import pack_material, unpack_material
 from pi_system.protocols.phases import ClientGate, ServerGate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.ring.prg import Prg
+from pi_system.secure.layout import Bundle, Layout
 
 BOTH = pytest.mark.parametrize("relu", [GMW, GC], ids=lambda relu: str(relu.name))
 CASES = [
@@ -45,6 +46,13 @@ def inputs(spec: GateSpec) -> NDArray[np.int64]:
 
 def gates(relu: OtGate, spec: GateSpec, prepared: Prepared) -> tuple[ServerGate, ClientGate]:
     return relu.server_gate(spec, prepared.material[0]), relu.client_gate(spec, prepared.material[1])
+
+
+def packed_material(material: Material, shapes: Shapes) -> bytes:
+    """As it lies in a bundle."""
+    bundle = Bundle(Layout.of([("gate/material", material_bytes(shapes))]))
+    bundle.keep("gate", material, shapes)
+    return bundle.section("gate/material").tobytes()
 
 
 def check_output(spec: GateSpec, prepared: Prepared, result: NDArray[Any]) -> None:
@@ -114,7 +122,7 @@ def test_material_survives_packing_and_is_checked(relu: OtGate) -> None:
     spec = gate(40)
     prepared = prepare(relu, spec, inputs(spec))
     shapes = relu.server_shapes(spec), relu.client_shapes(spec)
-    packed = [pack_material(part, shape) for part, shape in zip(prepared.material, shapes, strict=True)]
+    packed = [packed_material(part, shape) for part, shape in zip(prepared.material, shapes, strict=True)]
     again = [unpack_material(data, shape) for data, shape in zip(packed, shapes, strict=True)]
     server, client = relu.server_gate(spec, again[0]), relu.client_gate(spec, again[1])
     exchange(server, client, prepared.y_server, 32)
@@ -178,7 +186,7 @@ def test_every_instruction_set_gives_the_same_bytes(relu: OtGate) -> None:
             server, client = gates(relu, spec, prepared)
             exchange(server, client, prepared.y_server, 96)
             shapes = relu.server_shapes(spec), relu.client_shapes(spec)
-            parts = [pack_material(part, shape) for part, shape in zip(prepared.material, shapes, strict=True)]
+            parts = [packed_material(part, shape) for part, shape in zip(prepared.material, shapes, strict=True)]
             packed.add((*parts, server.result().tobytes()))
     finally:
         use_aes_backend(before)

@@ -1,7 +1,7 @@
 """Offline material of one party and one gate: a fixed set of named arrays, used once."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ __all__ = [
     "blocks",
     "check_material",
     "material_bytes",
-    "pack_material",
     "padded",
     "unpack_material",
 ]
@@ -24,7 +23,8 @@ Material = dict[str, NDArray[Any]]
 Shapes = Mapping[str, tuple[tuple[int, ...], type]]
 """Shape and numpy type by name; the names' order is the order of the bytes."""
 
-BLOCK = 32
+BLOCK: Final = 32
+"""Elements that offline work and chunks are cut into: whole bytes of planes, whole blocks of keys (RELU_BLOCK)."""
 
 
 def padded(count: int) -> int:
@@ -52,18 +52,12 @@ def check_material(material: Material, shapes: Shapes) -> None:
 
 
 def material_bytes(shapes: Shapes) -> int:
-    """Size of ``pack_material``."""
+    """Size of all arrays one after another, in the order of ``shapes``."""
     return sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes.values())
 
 
-def pack_material(material: Material, shapes: Shapes) -> bytes:
-    """All arrays after one another, in the order of ``shapes``. Raises CorrelationMismatchError."""
-    check_material(material, shapes)
-    return b"".join(np.ascontiguousarray(material[name]).tobytes() for name in shapes)
-
-
 def unpack_material(data: bytes | memoryview, shapes: Shapes) -> Material:
-    """Undo ``pack_material``; arrays are read-only views of ``data``. Raises CorrelationMismatchError."""
+    """The arrays in ``data``, as views, one after another as ``shapes`` has them. Raises CorrelationMismatchError."""
     if len(data) != material_bytes(shapes):
         raise CorrelationMismatchError(f"gate material: expected {material_bytes(shapes)} bytes, found {len(data)}")
     material: Material = {}
