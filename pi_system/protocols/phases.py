@@ -10,6 +10,7 @@ difference. A message of a wrong size is a RemoteProtocolError and changes nothi
 at a time; a protocol's own steps (ServerSteps, ClientSteps) are called in order and check nothing.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from pi_system.errors import CorrelationReusedError, LocalProtocolError, RemoteProtocolError
 from pi_system.protocols.gate import GateSpec
-from pi_system.ring.carrier import RingArray
+from pi_system.ring.carrier import Ring, RingArray
 
 __all__ = ["ClientGate", "ClientSteps", "MessageBytes", "ServerGate", "ServerSteps"]
 
@@ -25,30 +26,40 @@ MessageBytes = Callable[[int, int], int]
 """(exchange, count): size of a message about ``count`` elements."""
 
 
-class ServerSteps(Protocol):
-    """What a protocol does at party 0, on elements [first, first + count)."""
+class ServerSteps(ABC):
+    """What a protocol does at party 0; sizes and order are checked before."""
+
+    def __init__(self, spec: GateSpec):
+        """No share is loaded yet."""
+        self._spec = spec
+        self._shares: dict[int, RingArray] = {}
+        self._out: RingArray = np.empty(spec.count, Ring(spec.ring_bits).dtype)
 
     def load(self, first: int, share: RingArray) -> None:
-        """Take the share y_0 of a chunk."""
+        """See ServerGate."""
+        self._shares[first] = share
 
+    @abstractmethod
     def send(self, exchange: int, first: int, count: int) -> memoryview:
-        """The server's message."""
+        """See ServerGate."""
 
-    def work(self, exchange: int, first: int, count: int) -> None:
-        """Local work after the message has left, while the client works on it; often nothing."""
+    def work(self, exchange: int, first: int, count: int) -> None:  # noqa: B027
+        """See ServerGate; nothing, unless a protocol has something left to do while the client works."""
 
+    @abstractmethod
     def receive(self, exchange: int, first: int, count: int, reply: memoryview) -> None:
-        """Take the client's reply."""
+        """See ServerGate."""
 
     def result(self) -> RingArray:
-        """D of all elements, (n,)."""
+        """See ServerGate."""
+        return self._out
 
 
 class ClientSteps(Protocol):
     """What a protocol does at party 1."""
 
     def reply(self, exchange: int, first: int, count: int, message: memoryview) -> memoryview:
-        """Answer the server's message."""
+        """See ClientGate."""
 
 
 class ServerGate:

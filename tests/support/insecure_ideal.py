@@ -19,6 +19,7 @@ from pi_system.backends.registry import RuntimeOptions
 from pi_system.channel.base import Channel
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Material, Shapes
+from pi_system.protocols.phases import ServerSteps
 from pi_system.protocols.record import GateProtocol
 from pi_system.protocols.truncation import TruncationSpec
 from pi_system.ring.carrier import Ring, RingArray, wire
@@ -38,30 +39,21 @@ DEALT = False
 NAME = "insecure-ideal"
 
 
-class IdealServer:
-    """Party 0 (ServerSteps)."""
+class IdealServer(ServerSteps):
+    """Party 0."""
 
     def __init__(self, spec: GateSpec, material: Material):
-        self._out = np.empty(spec.count, Ring(spec.ring_bits).dtype)
-
-    def load(self, first: int, share: RingArray) -> None:
-        self._out[first : first + len(share)] = share
+        super().__init__(spec)
 
     def send(self, exchange: int, first: int, count: int) -> memoryview:
-        return wire(self._out[first : first + count])
-
-    def work(self, exchange: int, first: int, count: int) -> None:
-        pass
+        return wire(self._shares.pop(first))
 
     def receive(self, exchange: int, first: int, count: int, reply: memoryview) -> None:
         self._out[first : first + count] = np.frombuffer(reply, self._out.dtype)
 
-    def result(self) -> RingArray:
-        return self._out
-
 
 class IdealClient:
-    """Party 1 (ClientSteps)."""
+    """Party 1."""
 
     def __init__(self, spec: GateSpec, material: Material):
         self._spec, self._material, self._ring = spec, material, Ring(spec.ring_bits)

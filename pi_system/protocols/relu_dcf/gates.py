@@ -11,6 +11,7 @@ from pi_system.protocols.dealt import Received, Sent
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Readable
 from pi_system.protocols.material import Material, Shapes
+from pi_system.protocols.phases import ServerSteps
 from pi_system.ring.carrier import RingArray
 
 __all__ = [
@@ -116,20 +117,15 @@ class DcfRelu:
         return masked
 
 
-class DcfServer:
-    """Party 0 (ServerSteps). Material: see ``server_shapes``; besides its gate seed and the gate's salt."""
+class DcfServer(ServerSteps):
+    """Party 0. Material: see ``server_shapes``; besides its gate seed and the gate's salt."""
 
     def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1):
         """``threads``: cores the kernels use."""
+        super().__init__(spec)
         self._kernel, self._threads, self._material = _kernel(spec), threads, material
         self._seed, self._salt = material["seed"].tobytes(), material["salt"].tobytes()
-        self._shares: dict[int, RingArray] = {}
         self._states: dict[int, Bytes] = {}
-        self._out = np.empty(spec.count, self._kernel.ring_dtype)
-
-    def load(self, first: int, share: RingArray) -> None:
-        """Hand in y_0 of a chunk."""
-        self._shares[first] = share
 
     def send(self, exchange: int, first: int, count: int) -> memoryview:
         """X, the high bits of y + r' mod 2^k, and the masked bit of a loaded chunk."""
@@ -144,9 +140,6 @@ class DcfServer:
         )
         return message.data
 
-    def work(self, exchange: int, first: int, count: int) -> None:
-        """Nothing is left to do while the client works: the key was evaluated before the message left."""
-
     def receive(self, exchange: int, first: int, count: int, reply: memoryview) -> None:
         """Finish a chunk."""
         self._kernel.server_finish(
@@ -158,13 +151,9 @@ class DcfServer:
             threads=self._threads,
         )
 
-    def result(self) -> RingArray:
-        """D of all elements."""
-        return self._out
-
 
 class DcfClient:
-    """Party 1 (ClientSteps). Material: see ``client_shapes``; besides its gate seed, the gate's salt and r ("mask")."""
+    """Party 1. Material: see ``client_shapes``; besides its gate seed, the gate's salt and r ("mask")."""
 
     def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1):
         """``threads``: cores the kernels use."""

@@ -8,23 +8,22 @@ from numpy.typing import NDArray
 from pi_system.kernels.garble import garble_evaluate, garble_inputs
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Material, padded
-from pi_system.protocols.ot.strings import carrier, pack_ring, unpack_ring
+from pi_system.protocols.ot.strings import pack_ring, unpack_ring
+from pi_system.protocols.phases import ServerSteps
 
 __all__ = ["GcClient", "GcServer"]
 
 RingArray = NDArray[Any]
 
 
-class GcServer:
-    """Party 0 (ServerSteps), the garbler. Material: see ``server_shapes``."""
+class GcServer(ServerSteps):
+    """Party 0, the garbler. Material: see ``server_shapes``."""
 
     def __init__(self, spec: GateSpec, material: Material):
         """Take over ``material`` of ``offline_server``."""
-        self._spec = spec
+        super().__init__(spec)
         self._seed, self._delta = material["seed"].tobytes(), material["delta"].tobytes()
         self._offset = material["offset"]
-        self._shares: dict[int, RingArray] = {}
-        self._out: RingArray = np.empty(spec.count, carrier(spec.ring_bits))
 
     def load(self, first: int, share: RingArray) -> None:
         """Hand in y_0 of a chunk; half an ulp of the result is added, so that it is rounded to nearest."""
@@ -41,22 +40,15 @@ class GcServer:
             share=self._shares.pop(first),
         ).data
 
-    def work(self, exchange: int, first: int, count: int) -> None:
-        """Nothing is left to do while the client evaluates."""
-
     def receive(self, exchange: int, first: int, count: int, reply: memoryview) -> None:
         """Add the garbler's share."""
         value = unpack_ring(np.frombuffer(reply, np.uint8), count, self._spec.ring_bits)
         mask = value.dtype.type((1 << self._spec.ring_bits) - 1)
         self._out[first : first + count] = (value + self._offset[first : first + count]) & mask
 
-    def result(self) -> RingArray:
-        """D of all elements."""
-        return self._out
-
 
 class GcClient:
-    """Party 1 (ClientSteps), the evaluator. Material: see ``client_shapes``."""
+    """Party 1, the evaluator. Material: see ``client_shapes``."""
 
     def __init__(self, spec: GateSpec, material: Material):
         """Take over ``material`` of ``offline_client``."""

@@ -10,7 +10,8 @@ from pi_system.kernels.ot import Bytes
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Material
-from pi_system.protocols.ot.strings import carrier, pack_ring, unpack_ring
+from pi_system.protocols.ot.strings import pack_ring, unpack_ring
+from pi_system.protocols.phases import ServerSteps
 from pi_system.protocols.relu_gmw.cost import cut_of
 from pi_system.protocols.relu_gmw.merge import Variable
 from pi_system.protocols.relu_gmw.tree import ClientTree, ServerTree, part, planes_of
@@ -20,15 +21,14 @@ __all__ = ["GmwClient", "GmwServer"]
 RingArray = NDArray[Any]
 
 
-class GmwServer:
-    """Party 0 (ServerSteps). Material: see ``server_shapes``."""
+class GmwServer(ServerSteps):
+    """Party 0. Material: see ``server_shapes``."""
 
     def __init__(self, spec: GateSpec, material: Material):
         """Take over ``material`` of ``offline_server``."""
-        self._spec, self._material, self._tree = spec, material, ServerTree(cut_of(spec), material)
-        self._shares: dict[int, RingArray] = {}
+        super().__init__(spec)
+        self._material, self._tree = material, ServerTree(cut_of(spec), material)
         self._late: dict[int, dict[Variable, Bytes]] = {}
-        self._out: RingArray = np.empty(spec.count, carrier(spec.ring_bits))
 
     def load(self, first: int, share: RingArray) -> None:
         """Hand in y_0 of a chunk; half an ulp of the result is added, so that it is rounded to nearest."""
@@ -57,9 +57,6 @@ class GmwServer:
         """The plane of c_s; none where no bits are dropped."""
         return planes_of(self._material, "choice", first, count)[1] if self._spec.shift else None
 
-    def work(self, exchange: int, first: int, count: int) -> None:
-        """Nothing is left to do while the client works."""
-
     def receive(self, exchange: int, first: int, count: int, reply: memoryview) -> None:
         """Exchange 0: level 1; 1: the result."""
         data = np.frombuffer(reply, np.uint8)
@@ -77,13 +74,9 @@ class GmwServer:
         out = self._out[first : first + count]
         gmw_result(bits, choice, data[:plane], self._share_of_carry(first, count), (zero, one), own, out)
 
-    def result(self) -> RingArray:
-        """D of all elements."""
-        return self._out
-
 
 class GmwClient:
-    """Party 1 (ClientSteps). Material: see ``client_shapes``."""
+    """Party 1. Material: see ``client_shapes``."""
 
     def __init__(self, spec: GateSpec, material: Material):
         """Take over ``material`` of ``offline_client``."""

@@ -5,19 +5,20 @@ import numpy as np
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Material
 from pi_system.protocols.ot.strings import pack_ring, unpack_ring
+from pi_system.protocols.phases import ServerSteps
 from pi_system.protocols.square.cost import product_bits
 from pi_system.ring.carrier import Ring, RingArray
 
 __all__ = ["SquareClient", "SquareServer"]
 
 
-class SquareServer:
-    """Party 0 (ServerSteps). Material: see ``server_shapes``."""
+class SquareServer(ServerSteps):
+    """Party 0. Material: see ``server_shapes``."""
 
     def __init__(self, spec: GateSpec, material: Material):
         """Take over ``material`` of the offline phase."""
-        self._spec, self._material, self._ring = spec, material, Ring(spec.ring_bits)
-        self._out = np.empty(spec.count, self._ring.dtype)
+        super().__init__(spec)
+        self._material, self._ring = material, Ring(spec.ring_bits)
 
     def load(self, first: int, share: RingArray) -> None:
         """Hand in y_0 of a chunk; its place holds it until ``work``."""
@@ -41,13 +42,9 @@ class SquareServer:
         theirs = unpack_ring(np.frombuffer(reply, np.uint8), count, self._spec.ring_bits)
         self._out[chunk] = self._ring.reduce(self._out[chunk] + theirs)
 
-    def result(self) -> RingArray:
-        """D of all elements."""
-        return self._out
-
 
 class SquareClient:
-    """Party 1 (ClientSteps). Material: see ``client_shapes``."""
+    """Party 1. Material: see ``client_shapes``."""
 
     def __init__(self, spec: GateSpec, material: Material):
         """Take over ``material`` of the offline phase."""

@@ -136,21 +136,6 @@ def test_material_survives_packing_and_is_checked(relu: OtGate) -> None:
 
 
 @BOTH
-def test_messages_of_wrong_length_are_remote_errors(relu: OtGate) -> None:
-    spec = gate(64)
-    prepared = prepare(relu, spec, inputs(spec))
-    server, client = gates(relu, spec, prepared)
-    server.load(0, prepared.y_server)
-    message = server.send(0, 0, 64)
-    server.work(0, 0, 64)
-    with pytest.raises(RemoteProtocolError, match="found"):
-        client.reply(0, 0, 64, message[:-1])
-    reply = client.reply(0, 0, 64, message)
-    with pytest.raises(RemoteProtocolError, match="found"):
-        server.receive(0, 0, 64, memoryview(bytes(reply) + b"x"))
-
-
-@BOTH
 @pytest.mark.parametrize("party", ["server", "client"])
 def test_an_offline_message_of_wrong_length_is_a_remote_error(relu: OtGate, party: str) -> None:
     spec, share = gate(64), np.zeros(64, np.uint32)

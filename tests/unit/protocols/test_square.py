@@ -141,20 +141,6 @@ def test_a_spec_without_room_is_refused(fields: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("change", [-1, 1])
-def test_online_messages_of_wrong_length_are_remote_errors(change: int) -> None:
-    spec = gate(64)
-    prepared = prepare("dealt", spec)
-    server, client = gates("dealt", spec, prepared)
-    server.load(0, prepared.y_server)
-    message = server.send(0, 0, 64)
-    server.work(0, 0, 64)
-    with pytest.raises(RemoteProtocolError, match="expected a message"):
-        client.reply(0, 0, 64, memoryview(bytes(message.nbytes + change)))
-    with pytest.raises(RemoteProtocolError, match="expected a message"):
-        server.receive(0, 0, 64, memoryview(bytes(server.reply_bytes(0, 64) + change)))
-
-
-@pytest.mark.parametrize("change", [-1, 1])
 def test_dealt_messages_of_wrong_length_are_remote_errors(change: int) -> None:
     spec = gate(64)
     wrong = memoryview(bytes(delta_bytes(spec) + change))
