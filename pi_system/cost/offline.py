@@ -1,6 +1,6 @@
 """The offline phase of one inference: exact bytes and storage, and the work that its time is priced by.
 
-Bytes follow from the protocols' declarations: message sizes of backends/fss/{offline_client,dealer}.py and
+Bytes follow from the protocols' declarations: message sizes of backends/fss/gates.py and
 backends/two_party/offline.py, the ciphertexts of a linear_he plan, GateCost's offline sibling, and the correlated OTs,
 whose bytes are those of Ferret's trees. They are those of preparing one inference in a call of its own; several in one
 call share what is once a call. Storage is the layout of the material files.
@@ -20,7 +20,7 @@ from typing import Final
 
 from pi_system.artifact.model import PublicArtifact
 from pi_system.artifact.shapes import weight_shapes
-from pi_system.backends.fss.gates import SEEDS, DealtGates, fss_gates
+from pi_system.backends.fss.gates import SEEDS, DealtGates, fss_gates, sizes
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES, OtGates
 from pi_system.backends.two_party.offline import linear_plan
 from pi_system.channel.shaped import Link
@@ -30,11 +30,10 @@ from pi_system.cost.work import START, Moment, Prices, Work, later, work
 from pi_system.program.counts import mac_count
 from pi_system.protocols.linear_he import linear_he_cost
 from pi_system.protocols.ot.bytes import SETUP_BYTES, SETUP_ROUNDS, silent_bytes
-from pi_system.protocols.truncation import client_message_bytes
 from pi_system.protocols.truncation import offline_cost as truncation_cost
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import SEED_BYTES
-from pi_system.secure.schedule import Gate, Gates, Remask, Schedule, Truncation, Weighted
+from pi_system.secure.schedule import Gate, Gates, Remask, Schedule, Truncation
 from pi_system.secure.store import HEADER_BYTES
 
 __all__ = ["OfflinePlan", "plan_offline"]
@@ -83,21 +82,11 @@ def plan_offline(public: PublicArtifact, schedule: Schedule, backend: str) -> Of
 
 
 def _dealt(public: PublicArtifact, schedule: Schedule, gates: DealtGates) -> OfflinePlan:
-    ring, levels = Ring(public.public.ring.ring_bits), work()
-    to_server = to_client = 2 * SEED_BYTES
-    up = _FLAG_BYTES + _ID_BYTES + _remasked(schedule, ring)
-    for step in schedule.steps:
-        if isinstance(step, Gate):
-            gate = gates[step.spec.kind]
-            server, client = gate.dealt_bytes(step.spec)
-            to_server, to_client = to_server + sum(server), to_client + sum(client)
-            up += gate.client_message_bytes(step.spec)
-            levels = levels + prepared(gate, step.spec)
-        elif isinstance(step, Truncation):
-            to_server += client_message_bytes(step.spec)
-            up += client_message_bytes(step.spec)
-        elif isinstance(step, Weighted):
-            to_client += ring.itemsize * step.outputs
+    ring = Ring(public.public.ring.ring_bits)
+    messages = [sizes(step, gates, ring) for step in schedule.steps]
+    to_server, to_client, up = (sum(map(sum, link)) for link in zip(*messages, strict=True))
+    to_server, to_client = to_server + 2 * SEED_BYTES, to_client + 2 * SEED_BYTES
+    up += _FLAG_BYTES + _ID_BYTES
     nbytes = to_client + to_server + SEED_BYTES + up + SEED_BYTES + _ACK_BYTES
     shapes = weight_shapes(public.public.graph)
     weights = ring.itemsize * sum(prod(shape) for name, shape in shapes.items() if name.endswith(".weight"))
@@ -107,7 +96,7 @@ def _dealt(public: PublicArtifact, schedule: Schedule, gates: DealtGates) -> Off
         stored=_stored(schedule, gates, ring, SEEDS),
         busiest=max(to_client, to_server),
         rounds=_DEALT_ROUNDS,
-        units=levels
+        units=sum((prepared(gates[gate.spec.kind], gate.spec) for gate in schedule.gates), start=work())
         + work(
             dealt_start=1,
             dealt_mac=mac_count(public.public.graph) * (ring.itemsize // 4),

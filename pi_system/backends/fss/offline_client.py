@@ -4,7 +4,7 @@ import numpy as np
 
 from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.artifact.model import PublicArtifact
-from pi_system.backends.fss.gates import SEEDS, DealtGates
+from pi_system.backends.fss.gates import SEEDS, DealtGates, sizes
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import profiler_of
 from pi_system.program.reveal import Reveal
@@ -16,6 +16,7 @@ from pi_system.ring.prg import SEED_BYTES
 from pi_system.secure.client_walk import ClientWalk
 from pi_system.secure.layout import Bundle
 from pi_system.secure.ring_layer import RingLayer
+from pi_system.secure.schedule import Gate, Weighted
 from pi_system.secure.seeds import PartySeed, gate_salt
 from pi_system.secure.values import Computed, Value
 from pi_system.secure.walk import Positions, active
@@ -59,15 +60,15 @@ class _ClientWalk(ClientWalk):
 
     def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
         self._watch.enter("linear")
-        size = int(np.prod(node.shape)) * self.ring.itemsize
-        correlation = np.frombuffer(self._dealer.recv(size), self.ring.dtype).reshape(1, *node.shape)
+        (dealt,) = self._dealt(Weighted(node, int(np.prod(node.shape))))
+        correlation = np.frombuffer(dealt, self.ring.dtype).reshape(1, *node.shape)
         return Computed(self._layers[node.name](x) + correlation)
 
     def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
         self._watch.enter("gates")
         gate, mask = self._gates[spec.kind], self.fresh(name, spec.count)
         seed, salt = self.seed.gate_seed(name), gate_salt(self._salt, name)
-        dealt = [self._dealer.recv(nbytes) for nbytes in gate.dealt_bytes(spec)[self.party]]
+        dealt = self._dealt(Gate(name, spec))
         material, message = gate.client_offline(spec, seed, salt, active(x, positions), mask[0], dealt)
         self.bundle.keep(name, material, gate.client_shapes(spec))
         self.server.send(message)
@@ -77,3 +78,6 @@ class _ClientWalk(ClientWalk):
         share = np.ascontiguousarray(x.reshape(-1))
         self.server.send(truncation.mask_share(spec, self.seed.gate_seed(name), share))
         return self.fresh(name, spec.count)
+
+    def _dealt(self, step: Gate | Weighted) -> list[memoryview]:
+        return [self._dealer.recv(nbytes) for nbytes in sizes(step, self._gates, self.ring).to_client]

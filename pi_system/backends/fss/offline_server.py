@@ -1,10 +1,9 @@
 """The server's side of the offline phase with a dealer: it stores keys, corrections and the client's messages."""
 
 from pi_system.artifact.graph import Conv2d, Graph, Linear
-from pi_system.backends.fss.gates import DealtGates
+from pi_system.backends.fss.gates import DealtGates, sizes
 from pi_system.channel.base import Channel
 from pi_system.program.encoding import IntWeights
-from pi_system.protocols.truncation import client_message_bytes
 from pi_system.protocols.truncation import dealt as truncation
 from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.ring.prg import SEED_BYTES
@@ -26,25 +25,25 @@ def masked_weights(graph: Graph, weights: IntWeights, weight_seed: bytes, ring: 
     return masked
 
 
-def receive_picture(schedule: Schedule, gates: DealtGates, bundle: Bundle, client: Channel, dealer: Channel) -> None:
+def receive_picture(
+    schedule: Schedule, gates: DealtGates, ring: Ring, bundle: Bundle, client: Channel, dealer: Channel
+) -> None:
     """Fill ``bundle`` for one picture, in the schedule's order."""
     seeds = dealer.recv(2 * SEED_BYTES)
     bundle.fill("seed", seeds[:SEED_BYTES])
     bundle.fill("salt", seeds[SEED_BYTES:])
     seed, salt = PartySeed(bytes(seeds[:SEED_BYTES])), bytes(seeds[SEED_BYTES:])
     for step in schedule.steps:
-        if isinstance(step, Gate):
-            gate, keys = gates[step.spec.kind], (seed.gate_seed(step.name), gate_salt(salt, step.name))
-            dealt = [dealer.recv(nbytes) for nbytes in gate.dealt_bytes(step.spec)[0]]
-            message = client.recv(gate.client_message_bytes(step.spec))
-            material = gate.server_offline(step.spec, *keys, dealt, message)
-            bundle.keep(step.name, material, gate.server_shapes(step.spec))
-        elif isinstance(step, Truncation):
-            size = client_message_bytes(step.spec)
-            correction = truncation.receive_correction(step.spec, dealer.recv(size))
-            offset = truncation.receive_masked(step.spec, seed.gate_seed(step.name), client.recv(size))
-            bundle.fill(f"{step.name}/offset", wire(offset))
-            bundle.fill(f"{step.name}/correction", wire(correction))
-        elif isinstance(step, Remask):
-            section = bundle.section(f"{step.name}/difference")
-            bundle.fill(f"{step.name}/difference", client.recv(section.nbytes))
+        expected = sizes(step, gates, ring)
+        dealt = [dealer.recv(nbytes) for nbytes in expected.to_server]
+        sent = [client.recv(nbytes) for nbytes in expected.up]
+        match step:
+            case Gate(name, spec):
+                gate, keys = gates[spec.kind], (seed.gate_seed(name), gate_salt(salt, name))
+                bundle.keep(name, gate.server_offline(spec, *keys, dealt, *sent), gate.server_shapes(spec))
+            case Truncation(name, spec):
+                offset = truncation.receive_masked(spec, seed.gate_seed(name), *sent)
+                bundle.fill(f"{name}/offset", wire(offset))
+                bundle.fill(f"{name}/correction", wire(truncation.receive_correction(spec, *dealt)))
+            case Remask(name):
+                bundle.fill(f"{name}/difference", *sent)

@@ -47,7 +47,7 @@ class FssServer(ServerParty):
                 watch.enter("gates")
                 material_id = bytes(peer.recv(16)).hex()
                 bundle = Bundle(self.layout)
-                receive_picture(self.schedule, self.gates, bundle, peer, channel)
+                receive_picture(self.schedule, self.gates, self.ring, bundle, peer, channel)
                 watch.enter("store")
                 self.store.put(material_id, bundle)
                 peer.send(ACK)
