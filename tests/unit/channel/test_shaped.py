@@ -1,5 +1,4 @@
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -51,19 +50,6 @@ def test_transfer_time_counts_packet_headers():
     assert link.transfer_s(0) == pytest.approx(52e-6)
     assert link.transfer_s(1448) == pytest.approx(1500e-6)
     assert link.transfer_s(1449) == pytest.approx((1449 + 104) * 1e-6)
-
-
-def test_message_is_held_back_until_its_last_byte_is_due():
-    left, right = memory_pair()
-    link = Link(8e6, 0.02)
-    sender, receiver = ShapedChannel(left, link), ShapedChannel(right, link)
-    started = time.monotonic()
-    for _ in range(2):
-        sender.send(bytes(14480))  # ten packets
-    receiver.recv(14480)
-    assert time.monotonic() - started >= 0.015 + 0.01
-    receiver.recv(14480)
-    assert time.monotonic() - started >= 2 * 0.015 + 0.01  # the second waited for the link
 
 
 def test_directions_do_not_share_the_link_and_rounds_count():
