@@ -95,7 +95,7 @@ class _Reader:
             if isinstance(value, _Ref) and value == operand:
                 self.values[key] = self.values[node]
 
-    def _output(self, value: Any) -> None:
+    def _output(self, value: object) -> None:
         if not isinstance(value, _Ref):
             raise Refused("expected one tensor as the network's output")
         shape = self.shape(value)
@@ -103,10 +103,10 @@ class _Reader:
             raise Refused(f"expected logits (classes,) as the network's output, found shape {shape}")
         self.draft.output = value.name
 
-    def _module(self, node: fx.Node, module: nn.Module, x: Any) -> _Ref:
+    def _module(self, node: fx.Node, module: nn.Module, x: object) -> _Ref:
         return self.layer(str(node.target), module, x)
 
-    def layer(self, name: str, module: nn.Module, x: Any) -> _Ref:
+    def layer(self, name: str, module: nn.Module, x: object) -> _Ref:
         """Apply a layer given as a module."""
         rule = LAYERS.get(type(module))
         if rule is None or not isinstance(x, _Ref):
@@ -118,7 +118,7 @@ class _Reader:
         return self.draft.nodes[x.name].shape
 
 
-def _has_ref(value: Any) -> bool:
+def _has_ref(value: object) -> bool:
     if isinstance(value, _Ref):
         return True
     if isinstance(value, dict):
@@ -138,7 +138,7 @@ def _what(node: fx.Node) -> str:
     return getattr(node.target, "__name__", str(node.target))
 
 
-def _add(reader: _Reader, name: str, a: Any, b: Any) -> _Ref:
+def _add(reader: _Reader, name: str, a: object, b: object) -> _Ref:
     if not (isinstance(a, _Ref) and isinstance(b, _Ref)):
         raise Refused("expected a sum of two values of the network, found a constant")
     return _Ref(reader.draft.add(name, a.name, b.name))
@@ -190,7 +190,7 @@ def _relu(reader: _Reader, name: str, x: _Ref, inplace: bool = False) -> _Ref:
     return reader.layer(name, nn.ReLU(), x)
 
 
-def _dropout(reader: _Reader, name: str, x: _Ref, p: float = 0.5, training: bool = True, **_: Any) -> _Ref:
+def _dropout(reader: _Reader, name: str, x: _Ref, p: float = 0.5, training: bool = True, **_: object) -> _Ref:
     if training:
         raise Refused("expected dropout to be off in evaluation mode")
     return x
@@ -208,7 +208,7 @@ def _max_pool(reader: _Reader, name: str, x: _Ref, kernel_size: Any, stride: Any
     return reader.layer(name, nn.MaxPool2d(kernel_size, stride, **dict(zip(names, rest, strict=False)), **kw), x)
 
 
-def _same(reader: _Reader, name: str, x: _Ref, *_: Any) -> _Ref:
+def _same(reader: _Reader, name: str, x: _Ref, *_: object) -> _Ref:
     return x
 
 

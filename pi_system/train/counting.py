@@ -5,8 +5,8 @@ kind can be counted, not only the families of this package.
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +71,7 @@ def count_network(network: nn.Module, input_shape: tuple[int, int, int]) -> Netw
     return NetworkCount(layers=tuple(layers))
 
 
-def _recorder(name: str, layers: list[LayerCount]) -> Any:
+def _recorder(name: str, layers: list[LayerCount]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         layers.append(
             LayerCount(

@@ -7,6 +7,7 @@ number of threads). Under torchrun several processes share every step's pictures
 
 import hashlib
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -173,7 +174,7 @@ class _Run:
         history = self.state.history
         return self.state.epoch >= self.config.epochs or (bool(history) and "ended" in history[-1])
 
-    def _epoch(self, stop: Any, advance: Any) -> None:
+    def _epoch(self, stop: threading.Event, advance: Callable[[], None]) -> None:
         started = time.monotonic()
         state = self.state
         order = torch.randperm(len(self.train), generator=self._generator(state.epoch, _ORDER))
