@@ -14,7 +14,7 @@ from pi_system.artifact.graph import Graph
 from pi_system.artifact.model import Masks, Weights
 from pi_system.errors import ConfigError
 from pi_system.export.ranges import Ranges, calibrate
-from pi_system.export.scales import Plan, ScaleOptions, assign_scales
+from pi_system.export.scales import ScaleOptions, ScalePlan, assign_scales
 from pi_system.program.counts import mac_count
 from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
 from pi_system.program.fixed_point import FixedInterpreter
@@ -60,7 +60,7 @@ class QuantiseOptions:
 class Quantised:
     """The chosen plan with the largest logit error it showed on the calibration pictures."""
 
-    plan: Plan
+    plan: ScalePlan
     max_error: float
 
 
@@ -151,7 +151,7 @@ class _Judge:
         plan = assign_scales(self.graph, self.weights, self.ranges, candidate)
         return None if plan is None else Quantised(plan, self._error(plan))
 
-    def _error(self, plan: Plan) -> float:
+    def _error(self, plan: ScalePlan) -> float:
         integers = quantise_weights(plan.graph, plan.ring, self.weights)
         encoded = encode_input(self.pictures, plan.graph, plan.ring)
         logits = FixedInterpreter(plan.ring, self.masks, integers).run(plan.graph, encoded)

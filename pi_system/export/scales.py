@@ -32,7 +32,7 @@ from pi_system.artifact.ring_config import RingConfig
 from pi_system.export.ranges import Ranges, integer_bits, sum_log2, tail_log2
 from pi_system.program.encoding import WEIGHT_BITS
 
-__all__ = ["MAX_TRUNCATION_LOG2", "Plan", "ScaleOptions", "assign_scales"]
+__all__ = ["MAX_TRUNCATION_LOG2", "ScaleOptions", "ScalePlan", "assign_scales"]
 
 MAX_TRUNCATION_LOG2 = -16.0
 """Truncation pairs may fail somewhere in one inference with probability 2^-16 (protocols/truncation)."""
@@ -73,14 +73,14 @@ class ScaleOptions:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScalePlan:
     """A graph, with truncations, and its ring parameters."""
 
     graph: Graph
     ring: RingConfig
 
 
-def assign_scales(graph: Graph, weights: Weights, ranges: Ranges, options: ScaleOptions) -> Plan | None:
+def assign_scales(graph: Graph, weights: Weights, ranges: Ranges, options: ScaleOptions) -> ScalePlan | None:
     """Choose every node's fraction bits under ``options``; None if the network does not fit that ring."""
     walk = _Walk(graph, weights, ranges, options)
     for node in graph:
@@ -200,7 +200,7 @@ class _Walk:
             limit -= 2.0 ** (shift - operand)
         self.overflows.append(tail_log2(self.ranges.compared[node.name], limit))
 
-    def finish(self) -> Plan | None:
+    def finish(self) -> ScalePlan | None:
         """The plan; None if truncations without a gate would fail too often."""
         truncation = sum_log2(self.truncations)
         if truncation > MAX_TRUNCATION_LOG2:
@@ -214,7 +214,7 @@ class _Walk:
             overflow_log2=min(0.0, sum_log2(self.overflows)),
             truncation_log2=truncation,
         )
-        return Plan(Graph(nodes=tuple(self.nodes)), ring)
+        return ScalePlan(Graph(nodes=tuple(self.nodes)), ring)
 
 
 def _fitting_frac_bits(weight: NDArray[np.float32], weight_bits: int) -> int:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from pi_system.protocols.linear_he.plan import AHEAD, LinearPlan
 
-__all__ = ["LayerCost", "LinearHeCost", "linear_he_cost"]
+__all__ = ["BundleCost", "LinearHeCost", "linear_he_cost"]
 
 
 @dataclass(frozen=True, slots=True)
-class LayerCost:
+class BundleCost:
     """One bundle of layers.
 
     Attributes:
@@ -43,7 +43,7 @@ class LinearHeCost:
     """
 
     setup_bytes: int
-    layers: tuple[LayerCost, ...]
+    layers: tuple[BundleCost, ...]
     up_bytes: int
     down_bytes: int
     rounds: int
@@ -64,10 +64,10 @@ def linear_he_cost(plan: LinearPlan) -> LinearHeCost:
     )
 
 
-def _bundle_cost(plan: LinearPlan, bundle: int) -> LayerCost:
+def _bundle_cost(plan: LinearPlan, bundle: int) -> BundleCost:
     packing = plan.packings[bundle]
     terms = [packing.terms(i, answer).size for i, count in enumerate(packing.answers) for answer in range(count)]
-    return LayerCost(
+    return BundleCost(
         names=tuple(layer.name for layer in packing.bundle.layers),
         up_ciphertexts=packing.bands * packing.inputs,
         down_ciphertexts=packing.bands * len(terms),

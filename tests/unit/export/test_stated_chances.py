@@ -9,7 +9,7 @@ from pi_system.artifact.model import Masks
 from pi_system.export.exporter import lower
 from pi_system.export.random import randomise
 from pi_system.export.ranges import Ranges, sum_log2, tail_log2
-from pi_system.export.scales import Plan, ScaleOptions, assign_scales
+from pi_system.export.scales import ScaleOptions, ScalePlan, assign_scales
 from pi_system.secure.schedule import Truncation, plan
 from pi_system.train.relu import MaskedReLU
 
@@ -19,7 +19,7 @@ INTEGER_BITS = 1
 """|v| < 2: the next power of two above every peak, and a bit of margin."""
 
 
-def planned(kind: str) -> tuple[Plan, Ranges, Masks]:
+def planned(kind: str) -> tuple[ScalePlan, Ranges, Masks]:
     """``skipped``: most positions have no ReLU; ``way``: two layers without one; ``before``: truncated before it."""
     relu = MaskedReLU((6, 8, 8), stage=1, block=0)
     relu.set_mask(torch.from_numpy(np.random.default_rng(0).random((6, 8, 8)) < (0.1 if kind == "skipped" else 1.0)))
