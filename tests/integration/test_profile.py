@@ -30,12 +30,6 @@ def folder(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def dealer():
-    with started("-m", "pi_system.cli.dealer", "serve", "--listen", "127.0.0.1:0", "--insecure") as (_, address):
-        yield address
-
-
 @contextmanager
 def serving(folder, dealer, *arguments):
     fixed = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--store", f"{folder}/server-store"]

@@ -29,24 +29,17 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def dealer(link_keys):
-    arguments = ["--listen", "127.0.0.1:0", "--keys", f"{link_keys}/dealer"]
-    with started("-m", "pi_system.cli.dealer", "serve", *arguments) as (_, address):
-        yield address
-
-
-@pytest.fixture(scope="module")
-def server(folder, dealer, link_keys):
+def server(folder, tls_dealer, link_keys):
     arguments = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--store", f"{folder}/server-store"]
     arguments += ["--keys", f"{link_keys}/server", "--reveal", "logits", *ALL_BACKENDS]
-    with started("-m", "pi_server.cli", "serve", *arguments, "--dealer", dealer) as running:
+    with started("-m", "pi_server.cli", "serve", *arguments, "--dealer", tls_dealer) as running:
         yield running
 
 
 @pytest.fixture
-def client(folder, server, dealer, link_keys):
+def client(folder, server, tls_dealer, link_keys):
     def run(*arguments, **environment):
-        addresses = {"PI_SERVER": server[1], "PI_DEALER": dealer, "PI_KEYS": f"{link_keys}/client"}
+        addresses = {"PI_SERVER": server[1], "PI_DEALER": tls_dealer, "PI_KEYS": f"{link_keys}/client"}
         return subprocess.run(
             [sys.executable, "-m", "pi_client.cli", *arguments],
             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | addresses | environment,

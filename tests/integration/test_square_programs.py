@@ -29,13 +29,11 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def addresses(folder, link_keys):
-    keys = ("--keys", f"{link_keys}/dealer", "--listen", "127.0.0.1:0")
-    with started("-m", "pi_system.cli.dealer", "serve", *keys) as (_, dealer):
-        store = ("--artifact", f"{folder}/model", "--store", f"{folder}/server-store", "--dealer", dealer)
-        keys = ("--keys", f"{link_keys}/server", "--listen", "127.0.0.1:0", "--reveal", "logits", *ALL_BACKENDS)
-        with started("-m", "pi_server.cli", "serve", *store, *keys) as (_, server):
-            yield {"PI_SERVER": server, "PI_DEALER": dealer, "PI_KEYS": f"{link_keys}/client"}
+def addresses(folder, tls_dealer, link_keys):
+    store = ("--artifact", f"{folder}/model", "--store", f"{folder}/server-store", "--dealer", tls_dealer)
+    keys = ("--keys", f"{link_keys}/server", "--listen", "127.0.0.1:0", "--reveal", "logits", *ALL_BACKENDS)
+    with started("-m", "pi_server.cli", "serve", *store, *keys) as (_, server):
+        yield {"PI_SERVER": server, "PI_DEALER": tls_dealer, "PI_KEYS": f"{link_keys}/client"}
 
 
 @pytest.mark.parametrize(("backend", "rounds"), [("fss", 6), ("gmw", 6), ("gc", 6), ("crypten", None)])
