@@ -41,51 +41,32 @@ def rounds(folder: Path) -> list[tuple[Report, Report]]:
 def table(pairs: list[tuple[Report, Report]]) -> str:
     """The comparison as Markdown, a line for each network, backend and link."""
     sides = [[_by_key(report) for report in pair] for pair in pairs]
-    before, after = pairs[0]
+    before, after = (report["environment"] for report in pairs[0])
+    repeats = [b["repeat"] for b, _ in pairs]
+    found = [report["environment"] for pair in pairs for report in pair]
+    loads, dirty = [about["load_before"][0] for about in found], sum(about["git_dirty"] for about in found)
     lines = [
-        f"Commits `{before['environment']['git_sha']}` and `{after['environment']['git_sha']}`, rounds of "
-        f"{min(b['repeat'] for b, _ in pairs)} to {max(b['repeat'] for b, _ in pairs)} inferences, "
-        f"{after['environment']['date'][:10]}. {_conditions(pairs)}",
+        f"Commits `{before['git_sha']}` and `{after['git_sha']}`, rounds of {min(repeats)} to {max(repeats)} "
+        f"inferences, {after['date'][:10]}. Load average at the start of a run: {min(loads):.1f} to {max(loads):.1f}, "
+        f"that of the run before it included. {dirty} of {len(found)} runs had uncommitted files in their tree.",
         "",
         "| network | ReLUs | link | backend | rounds | online ms before | after | ratio (lowest, highest round) "
         "| at most 5 % slower | bytes a ReLU before | after | ratio |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for key in sides[0][0]:
-        old, new = ([side[i][key] for side in sides if key in side[0]] for i in (0, 1))
-        ratios = [_ms(a) / _ms(b) for b, a in zip(old, new, strict=True)]
-        nbytes = [rows[0]["bytes_per_relu"] for rows in (old, new)]
         name, relus, link, backend = key
+        old, new = ([side[i][key] for side in sides if key in side[0]] for i in (0, 1))
+        ms = [[row["online_ms"]["median"] for row in rows] for rows in (old, new)]
+        ratios = [a / b for b, a in zip(*ms, strict=True)]
+        nbytes = [rows[0]["bytes_per_relu"] for rows in (old, new)]
+        verdict = "contradicted" if min(ratios) > GOAL else "supported" if max(ratios) <= GOAL else "undecided"
         lines.append(
-            f"| {name} | {relus:,} | {link} | `{backend}` | {len(old)} "
-            f"| {median(map(_ms, old)):.1f} | {median(map(_ms, new)):.1f} "
-            f"| {median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f}) | {_verdict(ratios)} "
+            f"| {name} | {relus:,} | {link} | `{backend}` | {len(old)} | {median(ms[0]):.1f} | {median(ms[1]):.1f} "
+            f"| {median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f}) | {verdict} "
             f"| {nbytes[0]:.2f} | {nbytes[1]:.2f} | {nbytes[1] / nbytes[0]:.3f} |"
         )
     return "\n".join(lines)
-
-
-def _conditions(pairs: list[tuple[Report, Report]]) -> str:
-    """How quiet the machine was and how clean the trees, as the runs themselves noted."""
-    found = [report["environment"] for pair in pairs for report in pair]
-    loads = [environment["load_before"][0] for environment in found]
-    dirty = sum(environment["git_dirty"] for environment in found)
-    return (
-        f"Load average at the start of a run: {min(loads):.1f} to {max(loads):.1f}, that of the run before it "
-        f"included. {dirty} of {len(found)} runs had uncommitted files in their tree."
-    )
-
-
-def _verdict(ratios: list[float]) -> str:
-    """On "at most ``GOAL`` times as slow", by the range of the rounds."""
-    if max(ratios) <= GOAL:
-        return "supported"
-    return "contradicted" if min(ratios) > GOAL else "undecided"
-
-
-def _ms(row: Report) -> float:
-    """A row's median online milliseconds."""
-    return float(row["online_ms"]["median"])
 
 
 def _by_key(report: Report) -> dict[Key, Report]:

@@ -11,18 +11,7 @@ what was measured, and the same command goes on; --fresh forgets it.
 from pathlib import Path
 
 import click
-from measuring import RESULTS, ROOT
-from measuring.documents import (
-    backend_option,
-    cache_option,
-    json_out_option,
-    keep_option,
-    repeat_option,
-    say,
-    show,
-    table,
-    unique,
-)
+from measuring import RESULTS, ROOT, documents
 from measuring.environment import environment, load_average
 from measuring.fit import Fitted, fit_calibration
 from measuring.samples import Group, measure_groups
@@ -56,14 +45,14 @@ def calibrate(backends: tuple[str, ...], links: tuple[str, ...], repeat: int, ca
 
 
 @click.command(cls=PiCommand)
-@backend_option(BACKENDS)
-@click.option("--link", "links", multiple=True, default=("loopback", "lan", "wan"), show_default=True)
-@repeat_option(5)
+@documents.backend_option(BACKENDS)
+@documents.link_option("loopback", "lan", "wan")
+@documents.repeat_option(5)
 @click.option("--machine", default="", help="What to call this machine; default: what it says of itself.")
-@json_out_option
-@keep_option
+@documents.json_out_option
+@documents.keep_option
 @click.option("--fresh", is_flag=True, help="Forget what a stopped run measured.")
-@cache_option
+@documents.cache_option
 def main(
     backends: tuple[str, ...],
     links: tuple[str, ...],
@@ -78,18 +67,17 @@ def main(
     if fresh:
         PART.unlink(missing_ok=True)
     try:
-        found = calibrate(unique(backends, BACKENDS), unique(links), repeat, cache, machine)
+        found = calibrate(documents.unique(backends, BACKENDS), documents.unique(links), repeat, cache, machine)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; the same command goes on") from None
-    residuals = [(r.network, r.backend, r.link, f"{r.online:+.1%}", f"{r.offline:+.1%}") for r in found.residuals]
-    show(
-        table("Prices", "work|ns a unit", [(name, f"{value:,.4g}") for name, value in found.prices.items()]),
-        table("Fit", "network|backend|link|online|offline", residuals, left=3),
-    )
+    prices = [{"work": name, "price": price} for name, price in found.prices.items()]
+    documents.show("Prices", prices, "work|ns a unit=price:,.4g")
+    columns = "network|backend|link|online=online:+.1%|offline=offline:+.1%"
+    documents.show("Fit", [row.model_dump() for row in found.residuals], columns)
     for path in filter(None, (json_out, SHIPPED if keep else None)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(found.to_json())
-        say(f"wrote {path.name}")
+        documents.say(f"wrote {path.name}")
     PART.unlink(missing_ok=True)
 
 

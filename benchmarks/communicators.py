@@ -23,7 +23,7 @@ import click
 import numpy as np
 from measuring.documents import default_cache, publish, repeat_option
 from measuring.environment import environment, load_average
-from measuring.line_process import LineProcess
+from measuring.line_process import LineProcess, answers
 from measuring.networks import cached_artifact
 from measuring.party_channel import connect
 from measuring.processes import free_port, party_cores
@@ -39,7 +39,7 @@ Message = dict[str, Any]
 
 
 def build(name: str) -> tuple[Graph, Message]:
-    """Graph and random weights of a network specification."""
+    """Graph and random weights of a network."""
     artifact = load(cached_artifact(name, default_cache()))
     return artifact.public.graph, dict(artifact.weights)
 
@@ -87,37 +87,37 @@ def party(role: str, network: str, repeat: int, ports: tuple[int, int]) -> Messa
     torch.set_num_threads(1)
     graph, weights = build(network)
     peer, disconnect = connect(role, f"127.0.0.1:{ports[0]}", METHOD)
-    other = gloo(role, ports[1])
-    runtime: Any = CryptenServer(graph, weights, {}) if role == "server" else CryptenClient(graph, {})
+    other, serves = gloo(role, ports[1]), role == "server"
+    runtime: Any = CryptenServer(graph, weights, {}) if serves else CryptenClient(graph, {})
     ours = runtime.communicator
     rounds = [name for _ in range(WARMUP + repeat) for name in ("gloo", "grpc")]
-
-    def link(request: bytes) -> Any:
-        return deal_in_process(request, len(rounds), peer) if role == "server" else _Borrowed(peer)
-
-    runtime.prepare(len(rounds), peer, link)
+    runtime.prepare(
+        len(rounds), peer, lambda wish: deal_in_process(wish, len(rounds), peer) if serves else _Borrowed(peer)
+    )
     pictures = np.random.default_rng(PICTURES_SEED).normal(0, 1, (1, *graph.input.shape)).astype(np.float32)
     result: Message = {"samples": {"gloo": [], "grpc": []}, "max_abs_error": 0.0}
     for index, name in enumerate(rounds):
         runtime.communicator = ours if name == "grpc" else lambda channel: other
-        ids = runtime.reserve((str(index),) if role == "server" else 1)
+        ids = (str(index),) if serves else 1
+        reserved = runtime.reserve(ids)
         peer.send(b"!")
         peer.recv(1)
-        if role == "server":
-            runtime.infer((str(index),), peer)
+        if serves:
+            runtime.infer(ids, peer)
             continue
-        before = (peer.counters.sent_bytes, peer.counters.received_bytes, peer.counters.rounds)
-        start = time.perf_counter()
-        logits = runtime.infer(pictures, ids, peer)
-        elapsed_ms = 1000 * (time.perf_counter() - start)
-        after = (peer.counters.sent_bytes, peer.counters.received_bytes, peer.counters.rounds)
+        before, start_s = _traffic(peer), time.perf_counter()
+        logits = runtime.infer(pictures, reserved, peer)
         if index >= 2 * WARMUP:
-            result["samples"][name].append(elapsed_ms)
+            result["samples"][name].append(1000 * (time.perf_counter() - start_s))
         if name == "grpc":
-            result["counters"] = [now - then for now, then in zip(after, before, strict=True)]
+            result["counters"] = [now - then for now, then in zip(_traffic(peer), before, strict=True)]
         result["max_abs_error"] = max(result["max_abs_error"], _error(graph, weights, pictures, logits))
     disconnect()
     return result
+
+
+def _traffic(channel: Any) -> tuple[int, int, int]:
+    return channel.counters.sent_bytes, channel.counters.received_bytes, channel.counters.rounds
 
 
 def _error(graph: Graph, weights: Message, pictures: Any, logits: Any) -> float:
@@ -131,22 +131,14 @@ def _error(graph: Graph, weights: Message, pictures: Any, logits: Any) -> float:
 
 
 def run_pair(network: str, repeat: int) -> Message:
-    """Start both parties and return the client's result. Raises PeerUnavailableError."""
+    """Start both parties and return the client's result. Raises PeerUnavailableError: whichever failed first."""
     options = ["--network", network, "--repeat", str(repeat), "--ports", str(free_port()), str(free_port())]
     with tempfile.TemporaryDirectory(prefix="pi-gloo-") as folder, ExitStack() as stack:
-        server, client = (
-            stack.enter_context(
-                LineProcess(
-                    role,
-                    [sys.executable, __file__, "--role", role, *options],
-                    log=Path(folder) / f"{role}.log",
-                    core=party_cores()[role],
-                )
-            )
-            for role in ("server", "client")
-        )
-        del server  # a client without one is told so by its channel
-        return client.answer(None)
+        parties = []
+        for role, core in party_cores().items():
+            command, log = [sys.executable, __file__, "--role", role, *options], Path(folder) / f"{role}.log"
+            parties.append(stack.enter_context(LineProcess(role, command, log=log, core=core)))
+        return answers(parties, None)[1]
 
 
 def report(network: str, result: Message, about: Message) -> Message:

@@ -6,43 +6,33 @@ Times differ between machines and days; ratios of times of one run should not. E
 does not meet the other's. A ratio that one run alone could state is counted, but is no disagreement.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-from measuring.question import Answer, QuestionReport
+from measuring.question import QuestionReport
 
 from pi_system.cli.errors import PiCommand
 from pi_system.errors import InputError
 
 
-@dataclass(slots=True)
-class Agreement:
-    """What two reports of one question say: ratios that agree, that differ, and names that only one of them has."""
+def compare_reports(a: QuestionReport, b: QuestionReport) -> tuple[list[str], list[str], list[str]]:
+    """Ratios that agree, what differs in words, and names that only one of them has.
 
-    agree: list[tuple[Answer, Answer]] = field(default_factory=list)
-    differ: list[tuple[Answer, Answer]] = field(default_factory=list)
-    alone: list[str] = field(default_factory=list)
-
-
-def compare_reports(a: QuestionReport, b: QuestionReport) -> Agreement:
-    """Compare the ratios of two reports. Raises InputError: they are of different questions or modes."""
+    Raises InputError: they are of different questions or modes.
+    """
     if (a.question, a.mode) != (b.question, b.mode):
         raise InputError(f"expected two runs of {a.question} {a.mode}, found {b.question} {b.mode}")
-    found = Agreement()
+    agree, differ, alone = list[str](), list[str](), list[str]()
     for name in dict.fromkeys(answer.name for report in (a, b) for answer in report.answers if answer.ratio):
         first, second = a.answer(name), b.answer(name)
         if first is None or second is None:
-            found.alone.append(name)
+            alone.append(name)
         elif first.low <= second.high and second.low <= first.high:
-            found.agree.append((first, second))
+            agree.append(name)
         else:
-            found.differ.append((first, second))
-    return found
-
-
-def _shown(answer: Answer) -> str:
-    return f"{answer.value:.4g} ({answer.low:.4g} to {answer.high:.4g})"
+            shown = (f"{one.value:.4g} ({one.low:.4g} to {one.high:.4g})" for one in (first, second))
+            differ.append(f"{name}: {' and '.join(shown)}")
+    return agree, differ, alone
 
 
 @click.command(cls=PiCommand)
@@ -51,27 +41,18 @@ def _shown(answer: Answer) -> str:
 @click.pass_context
 def main(context: click.Context, folder_a: Path, folder_b: Path) -> None:
     """Compare the ratios of all questions that both folders have."""
-    context.exit(1 if compare_folders(folder_a, folder_b) else 0)
-
-
-def compare_folders(folder_a: Path, folder_b: Path) -> int:
-    """Print every disagreement and a line a question; returns how many ratios differ.
-
-    Raises:
-        InputError: a file is no report, or no question is in both folders.
-    """
     names = sorted({file.name for file in folder_a.glob("q*.json")} & {file.name for file in folder_b.glob("q*.json")})
     if not names:
         raise InputError(f"expected a qNN.json that {folder_a} and {folder_b} both have, found none")
     differing = 0
     for name in names:
-        found = compare_reports(QuestionReport.read(folder_a / name), QuestionReport.read(folder_b / name))
-        for a, b in found.differ:
-            click.echo(f"{name[:3]} differs: {a.name}: {_shown(a)} and {_shown(b)}")
-        total, alone = len(found.agree) + len(found.differ), f", {len(found.alone)} in one only" if found.alone else ""
-        click.echo(f"{name[:3]}: {len(found.agree)} of {total} ratios agree{alone}")
-        differing += len(found.differ)
-    return differing
+        agree, differ, alone = compare_reports(*(QuestionReport.read(each / name) for each in (folder_a, folder_b)))
+        for what in differ:
+            click.echo(f"{name[:3]} differs: {what}")
+        more = f", {len(alone)} in one only" if alone else ""
+        click.echo(f"{name[:3]}: {len(agree)} of {len(agree) + len(differ)} ratios agree{more}")
+        differing += len(differ)
+    context.exit(1 if differing else 0)
 
 
 if __name__ == "__main__":

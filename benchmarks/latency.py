@@ -14,86 +14,38 @@ from pathlib import Path
 from typing import get_args
 
 import click
-from measuring import RESULTS
-from measuring.documents import (
-    PATH,
-    backend_option,
-    cache_option,
-    json_out_option,
-    keep_option,
-    link_option,
-    publish,
-    repeat_option,
-    show,
-    table,
-    unique,
-)
+from measuring import RESULTS, documents
 from measuring.environment import environment, load_average
 from measuring.latency import WARMUP, run_all
 from measuring.networks import cached_artifact, counts
-from measuring.schema import LatencyReport, LatencyResult, PartyBytes, Revealed, latency_ratios
-from rich.table import Table
+from measuring.schema import LatencyReport, Revealed, latency_ratios
 
 from pi_system.artifact.store import load
 from pi_system.backends.registry import BACKENDS, find_backend
 from pi_system.channel.shaped import parse_link
 from pi_system.cli.errors import PiCommand
 
-NAMES = "network|link|backend|reveals|"
+NAMES = "network|link|backend|reveals=reveal|"
+TABLES = {
+    "Online, one core a party": "ms=online_ms.median:.1f|q1=online_ms.q1:.1f|q3=online_ms.q3:.1f|"
+    "x crypten=times_faster:.1f|x floor=floor_distance:.1f|rounds=online_rounds:d|us/ReLU=us_per_relu:.3f|"
+    "B/ReLU=bytes_per_relu:.1f|abs error=max_abs_error:.1e|ulps=max_ulp_error:,d",
+    "Offline, an inference; bytes": "ms=offline_ms:.0f|moved=offline_bytes:,d|setup=setup_bytes:,d|"
+    "stored, server=storage_bytes.server:,d|client=storage_bytes.client:,d|a ReLU=stored_bytes_per_relu:,.0f|"
+    "peak memory, server=peak_memory_bytes.server:,d|client=peak_memory_bytes.client:,d",
+    "Plaintext, torch float32 on the client's core": "ms=plaintext_ms:.2f|convolutions ms=plaintext_conv_ms:.2f|"
+    "floor ms=floor_ms:.2f",
+}
 
 
-def tables(report: LatencyReport) -> list[Table]:
+def show(report: LatencyReport) -> None:
     """The results for people: the online phase, what stands behind it, and plaintext."""
     faster = {(r.network, r.link, r.backend, r.reveal): r.times_faster for r in report.ratios}
-
-    def named(row: LatencyResult, *cells: str) -> tuple[str, ...]:
-        return (row.network, row.link, row.backend, row.reveal, *cells)
-
-    online = [
-        named(
-            r,
-            f"{r.online_ms.median:.1f}",
-            f"{r.online_ms.q1:.1f}-{r.online_ms.q3:.1f}",
-            _cell(faster.get((r.network, r.link, r.backend, r.reveal)), ".1f"),
-            f"{r.floor_distance:.1f}",
-            str(r.online_rounds),
-            _cell(r.us_per_relu, ".3f"),
-            _cell(r.bytes_per_relu, ".1f"),
-            f"{r.max_abs_error:.1e}",
-            _cell(r.max_ulp_error, ",d"),
-        )
-        for r in report.results
+    rows = [
+        {**r.model_dump(), "times_faster": faster.get((r.network, r.link, r.backend, r.reveal))} for r in report.results
     ]
-    behind = [
-        named(
-            r,
-            f"{r.offline_ms:.0f}",
-            f"{r.offline_bytes / 1e6:.1f}",
-            f"{r.setup_bytes / 1e6:.1f}",
-            _megabytes(r.storage_bytes, ".1f"),
-            _cell(r.stored_bytes_per_relu, ".0f"),
-            _megabytes(r.peak_memory_bytes, ".0f"),
-        )
-        for r in report.results
-    ]
-    plain = [
-        named(r, f"{r.plaintext_ms:.2f}", f"{r.plaintext_conv_ms:.2f}", f"{r.floor_ms:.2f}") for r in report.results
-    ]
-    online_head = "ms|quartiles|x crypten|x floor|rounds|us/ReLU|B/ReLU|abs error|ulps"
-    behind_head = "ms|MB|setup MB|stored MB s/c|stored B/ReLU|peak MB s/c"
-    return [
-        table("Online, one core a party", NAMES + online_head, online, left=4),
-        table("Offline, an inference; MB = 10^6 bytes", NAMES + behind_head, behind, left=4),
-        table("Plaintext, torch float32 on the client's core", f"{NAMES}ms|convolutions ms|floor ms", plain, left=4),
-    ]
-
-
-def _cell(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
-
-
-def _megabytes(size: PartyBytes, form: str) -> str:
-    return f"{size.server / 1e6:{form}}/{size.client / 1e6:{form}}"
+    for title, columns in TABLES.items():
+        documents.show(title, rows, NAMES + columns)
 
 
 def measure(
@@ -121,10 +73,10 @@ def measure(
 
 @click.command(cls=PiCommand)
 @click.option("--network", "networks", multiple=True, help="Such as resnet18:m=16; random weights. Repeatable.")
-@click.option("--artifact", "folders", multiple=True, type=PATH, help="Model. Repeatable.")
-@backend_option(BACKENDS)
-@link_option
-@repeat_option(5)
+@click.option("--artifact", "folders", multiple=True, type=documents.PATH, help="Model. Repeatable.")
+@documents.backend_option(BACKENDS)
+@documents.link_option("loopback")
+@documents.repeat_option(5)
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 1024), help="Pictures a call.")
 @click.option(
     "--reveal",
@@ -134,9 +86,9 @@ def measure(
     type=click.Choice(get_args(Revealed)),
     help="What servers reveal; label: what the default policy costs. Repeatable.",
 )
-@json_out_option
-@keep_option
-@cache_option
+@documents.json_out_option
+@documents.keep_option
+@documents.cache_option
 def main(
     networks: tuple[str, ...],
     folders: tuple[Path, ...],
@@ -158,10 +110,10 @@ def main(
         find_backend(backend)
     paths = [*(cached_artifact(name, cache) for name in networks), *(folder.absolute() for folder in folders)]
     chosen: tuple[Revealed, ...] = tuple(dict.fromkeys(reveals))
-    report = measure(paths, unique(backends, tuple(BACKENDS)), unique(links), repeat, batch, chosen)
-    show(*tables(report))
+    report = measure(paths, documents.unique(backends, tuple(BACKENDS)), documents.unique(links), repeat, batch, chosen)
+    show(report)
     kept = RESULTS / "latency" / f"{report.environment.file_stem()}.json" if keep else None
-    publish(report.model_dump(mode="json", by_alias=True), json_out, kept)
+    documents.publish(report.model_dump(mode="json", by_alias=True), json_out, kept)
 
 
 if __name__ == "__main__":

@@ -27,25 +27,14 @@ from statistics import median
 from typing import Any
 
 import click
-from measuring import RESULTS
-from measuring.documents import (
-    PATH,
-    default_cache,
-    json_out_option,
-    keep_option,
-    publish,
-    repeat_option,
-    say,
-    show,
-    table,
-)
+from measuring import RESULTS, documents
 from measuring.environment import environment, load_average
 from measuring.line_process import LineProcess
 from measuring.networks import cached_artifact
 from measuring.party_channel import connect
-from measuring.processes import Place, free_port, start_dealer
+from measuring.processes import Place, free_port
 from measuring.schema import Timing
-from measuring.sessions import Network, session
+from measuring.sessions import in_turn
 
 from pi_system.channel.shaped import parse_link, shape
 from pi_system.cli.errors import PiCommand
@@ -93,18 +82,14 @@ def echo_times(place: Place, repeat: int, folder: Path) -> Samples:
         return dict(process.answer())
 
 
-def inference_times(places: tuple[Place, ...], name: str, repeat: int, root: Path) -> dict[str, list[float]]:
+def inference_times(places: tuple[Place, ...], name: str, repeat: int) -> dict[str, list[float]]:
     """Online ms of backend fss by place, the places taking turns."""
-    network = Network(cached_artifact(name, default_cache()), 1, root)
-    with ExitStack() as stack:
-        running = []
-        for place in places:
-            folder = root / place.name
-            dealer = stack.enter_context(start_dealer(folder, place=place)).address
-            running.append(stack.enter_context(session(network, "fss", dealer, folder, place=place)))
-        for _ in range(WARMUP + repeat):
+    calls = WARMUP + repeat
+    path = cached_artifact(name, documents.default_cache())
+    with in_turn([path], [("fss", place, "logits") for place in places], calls) as running:
+        for index in range(calls):
             for one in running:
-                say(f"{one.place.name}: {one.call(0).cost.online_ms:.1f} ms")
+                documents.say(f"{one.place.name}: {one.call(index).cost.online_ms:.1f} ms")
         return {one.place.name: [cost.online_ms for cost in one.online[WARMUP:]] for one in running}
 
 
@@ -131,13 +116,13 @@ def run(link: str, places: tuple[Place, ...], network: str, repeat: int, folder:
     """Measure everything and return the JSON object."""
     before, samples = load_average(), dict[str, Samples]()
     for place in places:
-        say(f"{place.name}: echoes")
+        documents.say(f"{place.name}: echoes")
         samples[place.name] = echo_times(place, repeat, folder)
-    for name, online in inference_times(places, network, repeat, folder).items():
+    for name, online in inference_times(places, network, repeat).items():
         samples[name][f"fss {network}"] = online
     rows = compare(places, samples)
-    cells = [(row["what"], *(f"{row[p.name]['median']:.2f}" for p in places), f"{row['ratio']:.3f}") for row in rows]
-    show(table(f"link {link}", "what|emulated ms|shaped ms|ratio", cells))
+    columns = "what|emulated ms=emulated.median:.2f|shaped ms=shaped.median:.2f|ratio=ratio:.3f"
+    documents.show(f"link {link}", rows, columns)
     return {
         "schema": 1,
         "question": "link_check",
@@ -159,42 +144,31 @@ def run(link: str, places: tuple[Place, ...], network: str, repeat: int, folder:
 @click.option("--server-prefix", default="", help="Command in front of the server's side.")
 @click.option("--client-prefix", default="", help="Command in front of the client's side.")
 @click.option("--network", default="resnet18:m=16", show_default=True)
-@repeat_option(7)
-@json_out_option
-@keep_option
+@documents.repeat_option(7)
+@documents.json_out_option
+@documents.keep_option
 @click.option("--role", type=click.Choice(["server", "client"]), hidden=True)
 @click.option("--address", default="", hidden=True)
-@click.option("--keys", type=PATH, hidden=True)
-def main(
-    link: str,
-    host: str,
-    server_prefix: str,
-    client_prefix: str,
-    network: str,
-    repeat: int,
-    json_out: Path | None,
-    keep: bool,
-    role: str | None,
-    address: str,
-    keys: Path | None,
-) -> None:
+@click.option("--keys", type=documents.PATH, hidden=True)
+def main(link: str, repeat: int, **given: Any) -> None:
     """Compare the channel's shaper with an emulated link."""
-    if role and keys:
-        click.echo(json.dumps(echo(role, address, link, repeat, keys)))
+    if given["role"]:
+        click.echo(json.dumps(echo(given["role"], given["address"], link, repeat, given["keys"])))
         return
-    if not server_prefix or not client_prefix:
+    server, client = (tuple(shlex.split(given[f"{role}_prefix"])) for role in ("server", "client"))
+    if not server or not client:
         raise click.UsageError("expected --server-prefix and --client-prefix: the two ends of an emulated link")
     with tempfile.TemporaryDirectory(prefix="pi-link-") as name:
-        folder = Path(name)
+        folder, hosts = Path(name), (given["host"], given["host"])
         write_keys(folder / "keys")
-        ends = (tuple(shlex.split(server_prefix)), tuple(shlex.split(client_prefix)))
-        emulated = Place(name="emulated", hosts=(host, host), prefixes=ends, keys=folder / "keys")
+        emulated = Place(name="emulated", hosts=hosts, prefixes=(server, client), keys=folder / "keys")
         shaped = Place(name="shaped", link=link, keys=folder / "keys")
-        report = run(link, (emulated, shaped), network, repeat, folder)
+        report = run(link, (emulated, shaped), given["network"], repeat, folder)
     about = report["environment"]
     control = report["tcp"]["emulated"].get("tcp_congestion_control", "tcp")
     stem = f"{about['date'][:10]}_{link.replace(',', '-')}_{control}_{about['git_sha']}"
-    publish(report, json_out, RESULTS / "link_check" / f"{stem}.json" if keep else None)
+    kept = RESULTS / "link_check" / f"{stem}.json" if given["keep"] else None
+    documents.publish(report, given["json_out"], kept)
 
 
 if __name__ == "__main__":

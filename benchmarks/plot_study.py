@@ -9,13 +9,13 @@ with costs also study-ms-BACKEND-LINK.svg and study-bytes-BACKEND.svg. Tables an
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from measuring.documents import PATH, between_marks, say
-from measuring.plots import LINK_NAMES, around, figure, save, short
+from measuring.plots import LINK_NAMES, around, figure, save, ticks_at
 from measuring.statistics import Interval
 
 from pi_system.cli.errors import PiGroup
@@ -47,33 +47,32 @@ _CONTROLS = {"random", "narrower"}
 _MAIN = {"snl", "hrn-snl"}
 _BEGIN, _END = "<!-- study:begin -->", "<!-- study:end -->"
 _Point = tuple[Cell, float]
+_Curves = dict[str, list[_Point]]
 
 
-def _style(label: str) -> dict[str, Any]:
-    colour, marker = _STYLE.get(label, ("#333333", "."))
-    hollow = label.endswith("-channel") or label == "narrower"
-    return {"color": colour, "marker": marker, "markerfacecolor": "white" if hollow else colour, "markersize": 8}
-
-
-def _curve(axes: Any, points: list[_Point], label: str) -> None:
-    """Means with the seeds' range, a line through them, and every seed."""
-    points = sorted(points, key=lambda point: point[1])
-    x = [place for _, place in points]
-    found = [Interval(100 * c.mean, 100 * min(c.accuracies), 100 * max(c.accuracies)) for c, _ in points]
-    style = _style(label)
-    axes.errorbar(x, [one.value for one in found], around(found), label=label, linewidth=1.8, **style)
-    seeds = [(place, 100 * accuracy) for cell, place in points for accuracy in cell.accuracies]
-    axes.plot(*zip(*seeds, strict=True), linestyle="none", marker=".", markersize=4, color=style["color"])
-
-
-def _finish(drawn: Any, axes: Any, x_label: str, out: Path, stem: str) -> Path:
+def _picture(curves: _Curves, whole: list[_Point], x_label: str, out: Path, stem: str) -> Path:
+    """Means with the seeds' range, a line through them, and every seed; networks with all their ReLUs apart."""
+    drawn, (axes,) = figure()
+    for label, found in curves.items():
+        points = sorted(found, key=lambda point: point[1])
+        x, accuracies = [place for _, place in points], [[100 * a for a in cell.accuracies] for cell, _ in points]
+        means = [
+            Interval(100 * cell.mean, min(seeds), max(seeds))
+            for (cell, _), seeds in zip(points, accuracies, strict=True)
+        ]
+        colour, marker = _STYLE.get(label, ("#333333", "."))
+        face = "white" if label.endswith("-channel") or label == "narrower" else colour
+        style = {"color": colour, "marker": marker, "markerfacecolor": face, "markersize": 8, "linewidth": 1.8}
+        axes.errorbar(x, [one.value for one in means], around(means), label=label, **style)
+        for place, seeds in zip(x, accuracies, strict=True):
+            axes.plot([place] * len(seeds), seeds, linestyle="none", marker=".", markersize=4, color=colour)
+    for (cell, place), marker in zip(whole, "*XPdv", strict=False):
+        axes.plot(place, 100 * cell.mean, "k", marker=marker, linestyle="none", label=cell.label.split(",")[0])
     axes.set(xscale="log", xlabel=x_label, ylabel="test accuracy, %")
     axes.margins(y=0.1)
     low, high = axes.get_xlim()
     ticks = [step * 10**power for power in range(-2, 10) for step in (1, 1.5, 2, 3, 5, 7)]
-    inside = [tick for tick in ticks if low <= tick <= high]
-    axes.set_xticks(inside, [short(tick) for tick in inside])
-    axes.minorticks_off()
+    ticks_at(axes, [tick for tick in ticks if low <= tick <= high], x_label)
     axes.grid(True)
     handles, labels = axes.get_legend_handles_labels()
     drawn.legend(handles, labels, ncols=3, loc="outside lower center", columnspacing=1.0)
@@ -81,62 +80,42 @@ def _finish(drawn: Any, axes: Any, x_label: str, out: Path, stem: str) -> Path:
     return save(drawn, out, stem)[0]
 
 
-def draw_relus(study: Study, out: Path) -> Iterable[Path]:
-    """Accuracy against ReLUs, a picture a group of curves; the network with all its ReLUs is a dotted line."""
+def draw_relus(study: Study, out: Path) -> Iterator[Path]:
+    """Accuracy against ReLUs, a picture a group of curves."""
+    whole = [(cell, cell.relus) for cell in list(study.baselines.values())[:1]]
     for group, labels in _GROUPS.items():
-        if not set(labels) & set(study.curves) - (_MAIN if group == "claims" else _CONTROLS):
-            continue
-        drawn, (axes,) = figure()
-        for label in labels:
-            if label in study.curves:
-                _curve(axes, [(cell, cell.relus) for cell in study.curves[label]], label)
-        first = next(iter(study.baselines.values()), None)
-        if first is not None:
-            axes.axhline(100 * first.mean, color="#000000", linestyle=":", linewidth=1.4)
-            text = f"all {first.relus:,.0f} ReLUs"
-            axes.annotate(text, (0.01, 100 * first.mean), xycoords=("axes fraction", "data"), va="bottom")
-        yield _finish(drawn, axes, "ReLUs", out, f"study-relus-{group}")
+        if set(labels) & set(study.curves) - (_MAIN if group == "claims" else _CONTROLS):
+            shown = [label for label in labels if label in study.curves]
+            curves = {label: [(cell, cell.relus) for cell in study.curves[label]] for label in shown}
+            yield _picture(curves, whole, "ReLUs", out, f"study-relus-{group}")
 
 
-def draw_costs(study: Study, costs: dict[str, Any], out: Path) -> Iterable[Path]:
+def draw_costs(study: Study, costs: dict[str, Any], out: Path) -> Iterator[Path]:
     """Accuracy against online milliseconds, a picture a backend and link, and against online bytes, one a backend."""
     results = [entry for entry in costs["results"] if "error" not in entry]
-    places = list(dict.fromkeys((entry["backend"], entry["link"]) for entry in results))
-    for backend, link in places:
-        found = {e["run"]: e["online_ms"]["median"] for e in results if (e["backend"], e["link"]) == (backend, link)}
+    pictures: dict[tuple[str, str], dict[str, float]] = {}
+    for entry in results:
+        backend, link = entry["backend"], entry["link"]
         label = f"online ms, {backend} over {LINK_NAMES.get(link, link)}"
-        yield _draw_cost(study, found, label, out, f"study-ms-{backend}-{link}")
-    for backend in dict.fromkeys(backend for backend, _ in places):
-        found = {e["run"]: sum(e["online_bytes"].values()) / 1e3 for e in results if e["backend"] == backend}
-        yield _draw_cost(study, found, f"online kB, {backend}, both directions", out, f"study-bytes-{backend}")
-
-
-def _draw_cost(study: Study, found: dict[str, float], x_label: str, out: Path, stem: str) -> Path:
-    drawn, (axes,) = figure()
-    groups = [label for name in ("pixel", "structure", "channel") for label in _GROUPS[name]]
-    for label in [label for label in dict.fromkeys(groups) if label in study.curves]:
-        points = _measured(study.curves[label], found)
-        if points:
-            _curve(axes, points, label)
-    whole = _measured(study.baselines.values(), found)
-    for (cell, place), marker in zip(whole, "*XPdv", strict=False):
-        axes.plot([place], [100 * cell.mean], "k", marker=marker, linestyle="none", label=f"{cell.label.split(',')[0]}")
-    return _finish(drawn, axes, x_label, out, stem)
-
-
-def draw(studies: Sequence[Path], costs: Sequence[Path], out: Path) -> list[Path]:
-    """All pictures."""
-    study = read_study(*studies)
-    return [*draw_relus(study, out), *(path for file in costs for path in draw_costs(study, _read(file), out))]
-
-
-def _read(file: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(file.read_text())
-    return found
+        pictures.setdefault((label, f"study-ms-{backend}-{link}"), {})[entry["run"]] = entry["online_ms"]["median"]
+    for entry in results:
+        key = (f"online kB, {entry['backend']}, both directions", f"study-bytes-{entry['backend']}")
+        pictures.setdefault(key, {})[entry["run"]] = sum(entry["online_bytes"].values()) / 1e3
+    labels = dict.fromkeys(label for name in ("pixel", "structure", "channel") for label in _GROUPS[name])
+    for (label, stem), found in pictures.items():
+        curves = {name: _measured(study.curves[name], found) for name in labels if name in study.curves}
+        shown = {name: points for name, points in curves.items() if points}
+        yield _picture(shown, _measured(study.baselines.values(), found), label, out, stem)
 
 
 def _measured(cells: Iterable[Cell], found: dict[str, float]) -> list[_Point]:
     return [(cell, found[run]) for cell in cells for run in cell.runs if run in found]
+
+
+def draw(studies: Sequence[Path], costs: Sequence[Path], out: Path) -> list[Path]:
+    """All pictures."""
+    study, held = read_study(*studies), [json.loads(file.read_text()) for file in costs]
+    return [*draw_relus(study, out), *(path for each in held for path in draw_costs(study, each, out))]
 
 
 def costs_markdown(study: Study, costs: dict[str, Any]) -> str:
@@ -144,10 +123,7 @@ def costs_markdown(study: Study, costs: dict[str, Any]) -> str:
     results = costs["results"]
     places = list(dict.fromkeys((entry["link"], entry["backend"]) for entry in results))
     head = [f"`{backend}`, {link}" for link, backend in places]
-    lines = [
-        f"| network | ReLUs | accuracy | {' | '.join(head)} |",
-        f"|---|---|---|{'---|' * len(head)}",
-    ]
+    lines = [f"| network | ReLUs | accuracy | {' | '.join(head)} |", f"|---|---|---|{'---|' * len(head)}"]
     cells = [*study.baselines.values(), *(cell for curve in study.curves.values() for cell in curve)]
     for cell in cells:
         run = next((run for run in cell.runs if run in costs["networks"]), None)
@@ -188,7 +164,7 @@ def main(studies: tuple[Path, ...], costs_file: Path | None, out: Path, into: Pa
     beside = into.parent if into else Path()
     parts = [results_markdown(study), _shown(pictures, beside), "### Claims", claims_markdown(study)]
     if costs_file is not None:
-        costs = _read(costs_file)
+        costs = json.loads(costs_file.read_text())
         drawn = list(draw_costs(study, costs, out))
         pictures += drawn
         parts += ["### What these networks cost online", _shown(drawn, beside), costs_markdown(study, costs)]

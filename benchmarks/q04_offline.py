@@ -11,7 +11,6 @@ the background, and beside it the rate that the online times of the same clients
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -21,9 +20,9 @@ from measuring.documents import default_cache, say
 from measuring.experiment import Plan, find_rates, fleet, online_only
 from measuring.networks import cached_artifact
 from measuring.plots import COLOURS, around, figure, plain_ticks, save
-from measuring.processes import Place, start_dealer
+from measuring.processes import Place
 from measuring.question import Answer, Mode, Question, QuestionReport, Sample
-from measuring.sessions import Network, Session, session
+from measuring.sessions import Network, Session, in_turn
 from measuring.statistics import Interval, median_interval, ratio_interval
 
 CONNECTIONS = {
@@ -37,16 +36,9 @@ WARMUP = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What one mode measures.
+    """What one mode measures: cost of ``network`` over ``links``, then, by ``plan``, rates of ``served`` over loopback.
 
-    Attributes:
-        network: of the cost part, random weights.
-        served: network of the arrival experiment: small, so that seconds hold many requests.
-        links: of the cost part.
-        backends: of the cost part.
-        arrivals: backends of the arrival experiment, over loopback.
-        repeat: inferences counted.
-        plan: of the arrival experiment.
+    The latter is so small that seconds hold many requests; ``arrivals`` are its backends.
     """
 
     network: str
@@ -78,15 +70,9 @@ CHOICES: dict[Mode, Choice] = {"quick": QUICK, "full": FULL}
 
 def offline_samples(path: Path, choice: Choice, link: str) -> list[Sample]:
     """Every backend over one link, in turn within each repetition; one sample a backend."""
-    with tempfile.TemporaryDirectory(prefix="pi-q04-") as name, ExitStack() as stack:
-        folder, place = Path(name), Place(name=link, link=link)
-        network = Network(path, WARMUP + choice.repeat, folder)
-        dealer = stack.enter_context(start_dealer(folder)).address
-        running = [
-            stack.enter_context(session(network, backend, dealer, folder / backend, place=place))
-            for backend in choice.backends
-        ]
-        for index in range(WARMUP + choice.repeat):
+    place, calls = Place(name=link, link=link), WARMUP + choice.repeat
+    with in_turn([path], [(backend, place, "logits") for backend in choice.backends], calls) as running:
+        for index in range(calls):
             for one in running:
                 one.call(index)
                 say(f"q04 {link} {one.backend}: offline {one.offline[-1].offline_ms:.0f} ms")

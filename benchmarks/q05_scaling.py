@@ -9,12 +9,10 @@ network on larger and larger pictures. In every repetition each batch and each n
 backend within it.
 """
 
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +22,11 @@ from measuring.latency import run_all
 from measuring.memory import peak_memory_bytes
 from measuring.networks import cached_artifact, counts
 from measuring.plots import COLOURS, figure, line, plain_ticks, save, ticks_at
-from measuring.processes import descendants, start_dealer, start_server
+from measuring.processes import HERE, descendants
 from measuring.question import Answer, Mode, Question, QuestionReport, Sample
-from measuring.reference import NO_ERROR
 from measuring.schema import PartyBytes
-from measuring.sessions import Network, Session, open_session, session
-from measuring.statistics import Interval, median_interval, ratio_interval
+from measuring.sessions import Combination, Session, in_turn
+from measuring.statistics import median_interval, ratio_interval
 
 from pi_system.artifact.store import load
 
@@ -39,17 +36,9 @@ PICTURES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What one mode measures.
+    """What one mode measures: ``network`` in batches and with clients, both ascending, ``sized`` on these sizes.
 
-    Attributes:
-        network: of the batch and client parts, random weights.
-        backends: of all parts.
-        batches: pictures a call, ascending.
-        clients: at once, ascending.
-        calls: of every client in one repetition.
-        sized: network of the size part, without its size.
-        sizes: height and width in pixels.
-        repeat: repetitions counted.
+    Every client makes ``calls`` in one repetition; sizes are in pixels.
     """
 
     network: str = "resnet18:m=2,size=16"
@@ -62,66 +51,59 @@ class Choice:
     repeat: int
 
 
-CHOICES: dict[Mode, Choice] = {
-    "quick": Choice(
-        backends=("fss",),
-        batches=(1, 4, 16, 64),
-        calls=4,
-        sized="resnet18:m=1,classes=10",
-        sizes=(32, 96, 224),
-        repeat=2,
-    ),
-    "full": Choice(
-        backends=("fss", "gmw"),
-        batches=(1, 2, 4, 8, 16, 32, 64),
-        calls=5,
-        sized="resnet18:m=2,classes=10",
-        sizes=(32, 64, 112, 224),
-        repeat=3,
-    ),
-}
+QUICK = Choice(
+    backends=("fss",), batches=(1, 4, 16, 64), calls=4, sized="resnet18:m=1,classes=10", sizes=(32, 96, 224), repeat=2
+)
+FULL = Choice(
+    backends=("fss", "gmw"),
+    batches=(1, 2, 4, 8, 16, 32, 64),
+    calls=5,
+    sized="resnet18:m=2,classes=10",
+    sizes=(32, 64, 112, 224),
+    repeat=3,
+)
+CHOICES: dict[Mode, Choice] = {"quick": QUICK, "full": FULL}
 
 
 def batch_samples(path: Path, choice: Choice) -> list[Sample]:
     """A sample for every backend and batch. Memory is taken at the first call: batches ascend, so the peak is its."""
-    with tempfile.TemporaryDirectory(prefix="pi-q05-") as name, ExitStack() as stack:
-        folder = Path(name)
-        network = Network(path, choice.batches[-1], folder)
-        dealer = stack.enter_context(start_dealer(folder)).address
-        running = [stack.enter_context(session(network, b, dealer, folder / b)) for b in choice.backends]
+    combinations: list[Combination] = [(backend, HERE, "logits") for backend in choice.backends]
+    with in_turn([path], combinations, choice.batches[-1]) as running:
         for one in running:
             one.call(0)  # what is made once a model, and warm caches
-        cells = [
-            (batch, replace(one, online=[], offline=[], stored=[], worst=NO_ERROR))
-            for batch in choice.batches
-            for one in running
-        ]
-        peaks: list[PartyBytes] = []
+        peaks: dict[tuple[int, str], PartyBytes] = {}
         for repetition in range(choice.repeat):
-            for batch, cell in cells:
-                online_ms = cell.call(0, batch).cost.online_ms
-                peaks += [cell.peak()] if repetition == 0 else []
-                say(f"q05 batch {batch} {cell.backend} {repetition}: {online_ms:.0f} ms")
-    return [_batch_sample(batch, cell, peak) for (batch, cell), peak in zip(cells, peaks, strict=True)]
+            for batch in choice.batches:
+                for one in running:
+                    online_ms = one.call(0, batch).cost.online_ms
+                    peaks.setdefault((batch, one.backend), one.peak())
+                    say(f"q05 batch {batch} {one.backend} {repetition}: {online_ms:.0f} ms")
+        places = [(place, batch, one) for place, batch in enumerate(choice.batches) for one in running]
+        step = len(choice.batches)
+        return [
+            _batch_sample(batch, one, slice(1 + place, None, step), peaks[batch, one.backend])
+            for place, batch, one in places
+        ]
 
 
-def _batch_sample(batch: int, cell: Session, peak: PartyBytes) -> Sample:
-    last = cell.online[-1]
+def _batch_sample(batch: int, found: Session, calls: slice, peak: PartyBytes) -> Sample:
+    """Of the calls of one batch size, which took turns with the others."""
+    last = found.online[calls][-1]
     return {
         "kind": "batch",
-        **cell.network.counts.model_dump(),
-        "backend": cell.backend,
+        **found.network.counts.model_dump(),
+        "backend": found.backend,
         "link": "loopback",
         "batch": batch,
-        "online_ms": [cost.online_ms for cost in cell.online],
-        "offline_ms": [cost.offline_ms for cost in cell.offline],
+        "online_ms": [cost.online_ms for cost in found.online[calls]],
+        "offline_ms": [cost.offline_ms for cost in found.offline[calls]],
         "peak_memory_bytes": peak.model_dump(),
         "online_rounds": last.rounds,
         "online_bytes": {
             "client_to_server": last.client_to_server_bytes,
             "server_to_client": last.server_to_client_bytes,
         },
-        "max_abs_error": cell.worst.absolute,
+        "max_abs_error": found.worst.absolute,
     }
 
 
@@ -129,9 +111,8 @@ def client_samples(path: Path, backend: str, choice: Choice) -> list[Sample]:
     """A sample for every number of clients at once."""
     throughputs: dict[int, list[float]] = {count: [] for count in choice.clients}
     online_ms: dict[int, list[float]] = {count: [] for count in choice.clients}
-    with tempfile.TemporaryDirectory(prefix="pi-q05-") as name, ExitStack() as stack:
-        network = Network(path, PICTURES, Path(name))
-        running = open_clients(stack, network, backend, choice.clients[-1], Path(name))
+    combinations: list[Combination] = [(backend, HERE, "logits")] * choice.clients[-1]
+    with in_turn([path], combinations, PICTURES, shared=True) as running:
         for one in running:
             one.call(0)
         for repetition in range(choice.repeat):
@@ -141,6 +122,7 @@ def client_samples(path: Path, backend: str, choice: Choice) -> list[Sample]:
                 online_ms[count] += found_ms
                 say(f"q05 {count} clients {backend} {repetition}: {throughput:.2f}/s")
         memory = sum(map(peak_memory_bytes, descendants(running[0].server.pid)))
+    network = running[0].network
     about = {"kind": "clients", **network.counts.model_dump(), "backend": backend, "link": "loopback", "batch": 1}
     return [
         {
@@ -155,16 +137,6 @@ def client_samples(path: Path, backend: str, choice: Choice) -> list[Sample]:
         }
         for count in choice.clients
     ]
-
-
-def open_clients(stack: ExitStack, network: Network, backend: str, count: int, folder: Path) -> list[Session]:
-    """So many sessions with one server, opened at once."""
-    dealer = stack.enter_context(start_dealer(folder)).address
-    server = stack.enter_context(start_server(network.path, dealer, folder, backends=(backend,), max_sessions=count))
-    names = [f"client-{index}" for index in range(count)]
-    with ThreadPoolExecutor(count) as pool:
-        opened = pool.map(lambda name: open_session(stack, network, backend, server, dealer, name=name), names)
-        return list(opened)
 
 
 def at_once(sessions: Sequence[Session], calls: int) -> tuple[float, list[float]]:
@@ -213,8 +185,9 @@ def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
     parts = {"batch": _batch_answers, "clients": _client_answers, "size": _size_answers}
     found: list[Answer] = []
     for kind, part in parts.items():
-        for backend in dict.fromkeys(s["backend"] for s in samples if s["kind"] == kind):
-            found += part(backend, [s for s in samples if s["kind"] == kind and s["backend"] == backend])
+        for backend, mine in _of_each([sample for sample in samples if sample["kind"] == kind]):
+            for sample in mine:
+                found += part(f"{backend}/{kind}={sample[kind]}", sample, mine[0])
     sized = [s for s in samples if s["kind"] == "size"]
     for sample in sized:
         base = next(s for s in sized if s["size"] == sample["size"])
@@ -224,47 +197,35 @@ def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
     return tuple(found)
 
 
-def _batch_answers(backend: str, samples: list[Sample]) -> list[Answer]:
-    found, one = [], samples[0]
-    for sample in samples:
-        batch, name = sample["batch"], f"{backend}/batch={sample['batch']}"
-        a_picture = [ms / batch for ms in sample["online_ms"]]
-        size = sum(sample["online_bytes"].values()) / batch
-        found += [
-            Answer.of(f"{name}/online_ms_per_picture", median_interval(a_picture), "ms"),
-            Answer.exact(f"{name}/online_bytes_per_picture", size, "bytes"),
-            *_memory(name, sample),
-        ]
-        if sample is not one:
-            ratio = ratio_interval(a_picture, [ms / one["batch"] for ms in one["online_ms"]])
-            found.append(Answer.times(f"{name}/ms_per_picture_over_batch_{one['batch']}", ratio))
-    return found
+def _batch_answers(name: str, sample: Sample, one: Sample) -> list[Answer]:
+    a_picture, of_one = ([ms / s["batch"] for ms in s["online_ms"]] for s in (sample, one))
+    size = sum(sample["online_bytes"].values()) / sample["batch"]
+    found = [
+        Answer.of(f"{name}/online_ms_per_picture", median_interval(a_picture), "ms"),
+        Answer.exact(f"{name}/online_bytes_per_picture", size, "bytes"),
+        *_memory(name, sample),
+    ]
+    beside = Answer.times(f"{name}/ms_per_picture_over_batch_{one['batch']}", ratio_interval(a_picture, of_one))
+    return found if sample is one else [*found, beside]
 
 
-def _client_answers(backend: str, samples: list[Sample]) -> list[Answer]:
-    found, one = [], samples[0]
-    for sample in samples:
-        name = f"{backend}/clients={sample['clients']}"
-        found.append(Answer.of(f"{name}/throughput_per_s", median_interval(sample["throughput_per_s"]), "1/s"))
-        found.append(Answer.of(f"{name}/online_ms", median_interval(sample["online_ms"]), "ms"))
-        if sample is not one:
-            ratio = ratio_interval(sample["throughput_per_s"], one["throughput_per_s"])
-            found.append(Answer.times(f"{name}/throughput_over_{one['clients']}", ratio))
-    return found
+def _client_answers(name: str, sample: Sample, one: Sample) -> list[Answer]:
+    ratio = ratio_interval(sample["throughput_per_s"], one["throughput_per_s"])
+    found = [
+        Answer.of(f"{name}/throughput_per_s", median_interval(sample["throughput_per_s"]), "1/s"),
+        Answer.of(f"{name}/online_ms", median_interval(sample["online_ms"]), "ms"),
+    ]
+    return found if sample is one else [*found, Answer.times(f"{name}/throughput_over_{one['clients']}", ratio)]
 
 
-def _size_answers(backend: str, samples: list[Sample]) -> list[Answer]:
-    found = []
-    for sample in samples:
-        name = f"{backend}/size={sample['size']}"
-        us = [1000 * ms / sample["relus"] for ms in sample["online_ms"]]
-        found += [
-            Answer.of(f"{name}/online_ms", median_interval(sample["online_ms"]), "ms"),
-            Answer.of(f"{name}/us_per_relu", median_interval(us), "us/ReLU"),
-            Answer.exact(f"{name}/online_bytes", sum(sample["online_bytes"].values()), "bytes"),
-            *_memory(name, sample),
-        ]
-    return found
+def _size_answers(name: str, sample: Sample, one: Sample) -> list[Answer]:
+    us = [1000 * ms / sample["relus"] for ms in sample["online_ms"]]
+    return [
+        Answer.of(f"{name}/online_ms", median_interval(sample["online_ms"]), "ms"),
+        Answer.of(f"{name}/us_per_relu", median_interval(us), "us/ReLU"),
+        Answer.exact(f"{name}/online_bytes", sum(sample["online_bytes"].values()), "bytes"),
+        *_memory(name, sample),
+    ]
 
 
 def _memory(name: str, sample: Sample) -> list[Answer]:
@@ -274,43 +235,30 @@ def _memory(name: str, sample: Sample) -> list[Answer]:
 
 
 def draw(report: QuestionReport, out: Path) -> list[Path]:
-    """Batch, clients and size, a figure each: time above, memory or throughput with it."""
+    """Batch, clients and size, a figure each: time, and memory or throughput with it."""
     paths = []
-    for kind, x, xlabel, ylabel, value in (
-        ("batch", "batch", "pictures a call", "online ms a picture", _ms_a_picture),
-        ("clients", "clients", "clients at once", "online ms", _online_ms),
-        ("size", "size", "height and width, pixels", "online ms", _online_ms),
+    for kind, xlabel in (
+        ("batch", "pictures a call"),
+        ("clients", "clients at once"),
+        ("size", "height and width, pixels"),
     ):
         samples = [sample for sample in report.samples if sample["kind"] == kind]
-        drawn, panels = figure(2)
-        time_panel, other = panels[::-1] if kind == "clients" else panels
-        _lines(time_panel, samples, x, value, ylabel)
+        drawn, (above, below) = figure(2)
         if kind == "clients":
-            _lines(other, samples, x, _throughput, "inferences a second, online")
+            _lines(above, samples, kind, "throughput_per_s", "inferences a second, online")
+            _lines(below, samples, kind, "online_ms", "online ms")
+            above.set_ylim(bottom=0)
+            below.set_ylim(bottom=0)
         else:
-            _memory_lines(other, samples, x)
+            _lines(above, samples, kind, "online_ms", "online ms a picture" if kind == "batch" else "online ms")
+            _memory_lines(below, samples, kind)
         if kind == "size":
-            time_panel.set_yscale("log")
-            plain_ticks(time_panel.yaxis)
-        elif kind == "clients":
-            time_panel.set_ylim(bottom=0)
-            other.set_ylim(bottom=0)
-        for axes in panels:
-            ticks_at(axes, sorted({sample[x] for sample in samples}), xlabel, value="log", base=2)
+            above.set_yscale("log")
+            plain_ticks(above.yaxis)
+        for axes in (above, below):
+            ticks_at(axes, sorted({sample[kind] for sample in samples}), xlabel, value="log", base=2)
         paths += save(drawn, out, f"q05-{kind}")
     return paths
-
-
-def _ms_a_picture(sample: Sample) -> Interval:
-    return median_interval([ms / sample["batch"] for ms in sample["online_ms"]])
-
-
-def _online_ms(sample: Sample) -> Interval:
-    return median_interval(sample["online_ms"])
-
-
-def _throughput(sample: Sample) -> Interval:
-    return median_interval(sample["throughput_per_s"])
 
 
 def _of_each(samples: Sequence[Sample]) -> list[tuple[str, list[Sample]]]:
@@ -318,9 +266,10 @@ def _of_each(samples: Sequence[Sample]) -> list[tuple[str, list[Sample]]]:
     return [(name, [sample for sample in samples if sample["backend"] == name]) for name in names]
 
 
-def _lines(axes: Any, samples: Sequence[Sample], x: str, value: Callable[[Sample], Interval], label: str) -> None:
+def _lines(axes: Any, samples: Sequence[Sample], x: str, key: str, label: str) -> None:
     for backend, mine in _of_each(samples):
-        line(axes, [sample[x] for sample in mine], [value(sample) for sample in mine], backend)
+        found = [median_interval([value / s.get("batch", 1) for value in s[key]]) for s in mine]
+        line(axes, [sample[x] for sample in mine], found, backend)
     axes.set_ylabel(label)
     axes.legend()
 

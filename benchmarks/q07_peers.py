@@ -13,7 +13,6 @@ correlations are drawn by one of the two parties, who could read the other's inp
 """
 
 import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -23,9 +22,9 @@ from statistics import median
 from measuring.documents import default_cache
 from measuring.networks import cached_artifact
 from measuring.plots import COLOURS, around, figure, save
-from measuring.processes import HERE, start_dealer
+from measuring.processes import HERE
 from measuring.question import Answer, Mode, Question, QuestionReport, Sample
-from measuring.sessions import Network, session
+from measuring.sessions import Combination, Network, in_turn
 from measuring.statistics import median_interval, ratio_interval
 from peers.rows import FIRST, Row, take_turns
 from peers.spu_pair import spu_pairs, spu_versions
@@ -53,17 +52,14 @@ CHOICES: dict[Mode, Choice] = {
 
 def network_samples(path: Path, repeat: int, spu_python: str | None) -> list[Sample]:
     """A sample for every system on one network."""
-    with tempfile.TemporaryDirectory(prefix="pi-q07-") as name, ExitStack() as stack:
-        folder, runs = Path(name), FIRST + repeat
-        network = Network(path, runs, folder)
-        dealer = stack.enter_context(start_dealer(folder)).address
-        systems: list[System] = [
-            OurPair(stack.enter_context(session(network, backend, dealer, folder / backend))) for backend in OURS
-        ]
-        systems.append(stack.enter_context(crypten_shipped(path, network.file, HERE, folder)))
+    combinations: list[Combination] = [(backend, HERE, "logits") for backend in OURS]
+    with in_turn([path], combinations, FIRST + repeat) as running, ExitStack() as stack:
+        network, systems = running[0].network, list[System](map(OurPair, running))
+        shipped = crypten_shipped(network.path, network.file, HERE, network.file.parent)
+        systems.append(stack.enter_context(shipped))
         if spu_python is not None:
             systems += spu_pairs(stack, spu_python, PROTOCOLS, network, HERE)
-        rows = take_turns(runs, HERE, network.name, systems, network.error)
+        rows = take_turns(FIRST + repeat, HERE, network.name, systems, network.error)
     return [_sample(network, row) for row in rows]
 
 

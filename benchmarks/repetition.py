@@ -20,10 +20,10 @@ from typing import Any, Final
 import click
 import numpy as np
 from measuring import RESULTS, ROOT
-from measuring.documents import backend_option, between_marks, keep_option, publish, say, show, table
+from measuring.documents import backend_option, between_marks, keep_option, publish, say, show
 from measuring.environment import environment, load_average
 from measuring.processes import Place, orderly_stop, start_dealer, start_server
-from measuring.sessions import Network, open_client
+from measuring.sessions import Network, Session
 from numpy.typing import NDArray
 
 from pi_system.artifact.store import load
@@ -37,12 +37,7 @@ BATCH: Final = 32
 
 
 def precision(logits: NDArray[np.float64], step: float) -> list[dict[str, float]]:
-    """The error of n averaged answers for n = 1, 4, 16, ... up to a quarter of what was measured.
-
-    Args:
-        logits: (pictures, answers, classes).
-        step: of scores.
-    """
+    """The error of n averaged answers, n = 1, 4, 16, ... up to a quarter of ``logits`` (pictures, answers, classes)."""
     scores = step * np.floor(logits / step + 0.5)
     truth, rows, repeats = logits.mean(axis=1, keepdims=True), [], 1
     while 4 * repeats <= logits.shape[1]:
@@ -89,11 +84,10 @@ def answers(artifact: Path, backend: str, pictures: int, repeat: int, folder: Pa
     with ExitStack() as stack:
         dealer = stack.enter_context(start_dealer(folder)).address
         server = stack.enter_context(start_server(artifact, dealer, folder, backends=(backend,), place=place))
-        client = open_client(stack, network, backend, server, dealer, place=place)
+        client = stack.enter_context(Session(network, backend, server, dealer, place=place))
         for first in range(0, pictures * repeat, BATCH):
             count = min(BATCH, pictures * repeat - first)
-            client.prepare(count)
-            found.append(client.infer(first, count).logits)
+            found.append(client.call(first, count).logits)
             say(f"{backend}: {first + count} of {pictures * repeat}")
     return np.concatenate(found).reshape(pictures, repeat, -1)
 
@@ -128,18 +122,9 @@ def measure(path: Path, backends: tuple[str, ...], pictures: int, repeat: int) -
 def main(artifact: Path, backends: tuple[str, ...], pictures: int, repeat: int, keep: bool) -> None:
     """Measure what repeated answers tell of a logit."""
     report, path = measure(artifact, backends, pictures, repeat), None
-    cells = [
-        (
-            row["backend"],
-            found["repeats"],
-            *(f"{found[name]:.2e}" for name in ("logits_error", "scores_error")),
-            f"{100 * found['scores_moved']:.1f}",
-        )
-        for row in report["rows"]
-        for found in row["precision"]
-    ]
-    title = f"{report['network']}, scores in steps of {report['score_step']:g}: error of a logit"
-    show(table(title, "backend|answers|logits|scores|two scores, %", cells))
+    rows = [{"backend": row["backend"], **found} for row in report["rows"] for found in row["precision"]]
+    columns = "backend|answers=repeats:d|logits=logits_error:.2e|scores=scores_error:.2e|two scores=scores_moved:.1%"
+    show(f"{report['network']}, scores in steps of {report['score_step']:g}: error of a logit", rows, columns)
     if keep:
         for old in (RESULTS / "repetition").glob("*.json"):
             old.unlink()  # the document states one run

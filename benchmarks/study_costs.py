@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import click
-from measuring.documents import PATH, say
+from measuring.documents import PATH, backend_option, link_option, repeat_option, say
 from measuring.environment import environment, load_average
 from measuring.latency import run_all
 from measuring.networks import counts
 
 from pi_system.artifact.store import load
-from pi_system.cli.errors import PiGroup
+from pi_system.backends.registry import BACKENDS
+from pi_system.cli.errors import PiCommand
 from pi_system.errors import ConfigError, InputError
 from pi_system.export.job import export_run
 from pi_system.protocols.linear_he.params import MAX_RING_BITS
 from pi_system.train.files import write_atomic
 
-_SCHEMA = 1
 _DEALERLESS = ("gmw", "gc")
 
 
@@ -34,34 +34,25 @@ class Costs:
 
     def __init__(self, file: Path, settings: dict[str, Any]):
         """Read what is there. Raises ConfigError: it was measured with other settings."""
-        self._file = file
-        self._content: dict[str, Any] = {"schema": _SCHEMA, **settings, "networks": {}, "results": []}
-        self._load = load_average()
+        self._file, self._load = file, load_average()
+        self.content: dict[str, Any] = {"schema": 1, **settings, "networks": {}, "results": []}
         if file.is_file():
             found = json.loads(file.read_text())
-            different = sorted(key for key in ("schema", *settings) if found.get(key) != self._content[key])
+            different = sorted(key for key in ("schema", *settings) if found.get(key) != self.content[key])
             if different:
                 raise ConfigError(f"{file}: holds costs of another {', '.join(different)}; name another file")
-            self._content = found
+            self.content = found
 
-    def has(self, run: str, link: str, backend: str) -> bool:
-        """Whether a combination is measured or known not to be possible."""
-        key = (run, link, backend)
-        return any((entry["run"], entry["link"], entry["backend"]) == key for entry in self._content["results"])
-
-    def add_network(self, run: str, entry: dict[str, Any]) -> None:
-        """Record what was exported."""
-        self._content["networks"][run] = entry
+    def missing(self, run: str, link: str, backends: tuple[str, ...]) -> list[str]:
+        """Backends neither measured nor known not to be possible."""
+        held = {entry["backend"] for entry in self.content["results"] if (entry["run"], entry["link"]) == (run, link)}
+        return [backend for backend in backends if backend not in held]
 
     def add(self, run: str, link: str, backend: str, entry: dict[str, Any]) -> None:
         """Record a combination."""
-        self._content["results"].append({"run": run, "link": link, "backend": backend, **entry})
-        self._content["environment"] = environment(load_before=self._load).model_dump(mode="json")
-        write_atomic(self._file, json.dumps(self._content, indent=1) + "\n")
-
-    def text(self) -> str:
-        """One line."""
-        return json.dumps(self._content)
+        self.content["results"].append({"run": run, "link": link, "backend": backend, **entry})
+        self.content["environment"] = environment(load_before=self._load).model_dump(mode="json")
+        write_atomic(self._file, json.dumps(self.content, indent=1) + "\n")
 
 
 def finished_runs(folder: Path, seed: int) -> list[str]:
@@ -80,38 +71,32 @@ def measure(
     folder: Path, run: str, costs: Costs, backends: tuple[str, ...], links: tuple[str, ...], repeat: int
 ) -> None:
     """Export one network if it is not, and measure what is missing."""
-    artifact_folder = folder / "artifacts" / run.replace("/", "-").replace("@", "-")
-    if not artifact_folder.exists():
+    path = folder / "artifacts" / run.replace("/", "-").replace("@", "-")
+    if not path.exists():
         say(f"{run}: exporting")
-        export_run(folder / run, artifact_folder)
-    artifact = load(artifact_folder)
+        export_run(folder / run, path)
+    artifact = load(path)
     bits = artifact.public.ring.ring_bits
-    costs.add_network(run, {**counts(artifact).model_dump(), "ring_bits": bits, "digest": artifact.public.digest})
+    about = {**counts(artifact).model_dump(), "ring_bits": bits, "digest": artifact.public.digest}
+    costs.content["networks"][run] = about
     for link in links:
-        missing = [backend for backend in backends if not costs.has(run, link, backend)]
+        missing = costs.missing(run, link, backends)
         for backend in [b for b in missing if b in _DEALERLESS and bits > MAX_RING_BITS]:
             why = f"a ring of {bits} bits; homomorphic encryption takes at most {MAX_RING_BITS}"
             costs.add(run, link, backend, {"error": why})
             missing.remove(backend)
-        if missing:
-            for result in run_all([artifact_folder], missing, (link,), repeat, 1):
-                costs.add(run, link, result.backend, result.model_dump(exclude={"link", "backend"}))
-                say(f"{run}: {link} {result.backend} {result.online_ms.median:.1f} ms")
+        for result in run_all([path], missing, (link,), repeat, 1) if missing else ():
+            costs.add(run, link, result.backend, result.model_dump(exclude={"link", "backend"}))
+            say(f"{run}: {link} {result.backend} {result.online_ms.median:.1f} ms")
 
 
-@click.group(
-    cls=PiGroup,
-    invoke_without_command=True,
-    context_settings={"show_default": True, "allow_interspersed_args": True},
-)
+@click.command(cls=PiCommand)
 @click.argument("study", type=PATH)
 @click.option("--out", type=PATH, required=True, help="JSON to write, or to go on with.")
 @click.option("--seed", default=0, help="Whose networks.")
-@click.option("--backend", "backends", multiple=True, default=("fss", "gmw"), help="Repeatable.")
-@click.option(
-    "--link", "links", multiple=True, default=("loopback", "lan"), help="loopback, lan, wan or MBIT_S,RTT_MS."
-)
-@click.option("--repeat", default=5, help="Calls counted of each.")
+@backend_option(BACKENDS, ("fss", "gmw"))
+@link_option("loopback", "lan")
+@repeat_option(5)
 @click.option("--only", multiple=True, help="Runs whose name contains this; repeatable.")
 def main(
     study: Path,
@@ -127,7 +112,7 @@ def main(
     for run in finished_runs(study, seed):
         if not only or any(part in run for part in only):
             measure(study, run, costs, backends, links, repeat)
-    click.echo(costs.text())
+    click.echo(json.dumps(costs.content))
 
 
 if __name__ == "__main__":

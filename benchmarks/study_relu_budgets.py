@@ -21,7 +21,6 @@ stage. The runs both studies have in common are made once. ``--ray`` has Ray run
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
@@ -78,37 +77,22 @@ CLAIM_NETWORKS = ("resnet18:m=4", "hrn-5x5x3x:m=2")
 @click.option("--threads", default=1, help="Of each.")
 @click.option("--claims", is_flag=True, help="The networks that the papers' claims are tested on.")
 @click.option("--ray", is_flag=True, help="Ray runs the jobs (RAY_ADDRESS: on that cluster).")
-def main(
-    data: str,
-    out: Path,
-    network: str,
-    hybrid: str,
-    baseline_epochs: int,
-    epochs: int,
-    seeds: int,
-    batch_size: int,
-    precision: str,
-    only: tuple[str, ...],
-    workers: int,
-    threads: int,
-    claims: bool,
-    ray: bool,
-) -> None:
+def main(**given: Any) -> None:
     """Run the study, or go on with it."""
-    shared: dict[str, Any] = {"batch_size": batch_size, "precision": precision}
+    shared = {name: given[name] for name in ("batch_size", "precision")}
+    claims, baseline_epochs = given["claims"], given["baseline_epochs"]
     curves = claim_entries() if claims else entries(baseline_epochs)
     config = StudyConfig(
-        data=DataConfig.parse(data),
-        networks=(network, hybrid, *(CLAIM_NETWORKS if claims else ())),
-        seeds=tuple(range(seeds)),
+        data=DataConfig.parse(given["data"]),
+        networks=(given["network"], given["hybrid"], *(CLAIM_NETWORKS if claims else ())),
+        seeds=tuple(range(given["seeds"])),
         fractions=FRACTIONS,
         baseline=TrainConfig(epochs=baseline_epochs, learning_rate=0.1, **shared),
-        reduction=TrainConfig(epochs=epochs, learning_rate=0.05, **shared),
-        entries=tuple(entry for entry in curves if entry.label in only or not only),
+        reduction=TrainConfig(epochs=given["epochs"], learning_rate=0.05, **shared),
+        entries=tuple(entry for entry in curves if entry.label in given["only"] or not given["only"]),
     )
-    name = "claims" if claims else "study"
-    found = run_study(config, out, workers=workers, threads=threads, report=say, name=name, ray=ray)
-    click.echo(json.dumps(found))
+    name, how = "claims" if claims else "study", {name: given[name] for name in ("workers", "threads", "ray")}
+    click.echo(json.dumps(run_study(config, given["out"], report=say, name=name, **how)))
 
 
 if __name__ == "__main__":

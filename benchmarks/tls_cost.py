@@ -9,29 +9,17 @@ stdout a table, then, last line, one JSON object; progress on stderr.
 """
 
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import click
-from measuring import RESULTS
-from measuring.documents import (
-    backend_option,
-    default_cache,
-    json_out_option,
-    keep_option,
-    publish,
-    repeat_option,
-    say,
-    show,
-    table,
-)
+from measuring import RESULTS, documents
 from measuring.environment import environment, load_average
 from measuring.networks import cached_artifact
-from measuring.processes import Place, orderly_stop, start_dealer
+from measuring.processes import Place, orderly_stop
 from measuring.schema import Timing
-from measuring.sessions import Network, Session, session
+from measuring.sessions import Session, in_turn
 
 from pi_system.backends.registry import BACKENDS
 from pi_system.cli.errors import PiCommand
@@ -42,23 +30,18 @@ WAYS = ("plaintext", "tls")
 PHASES = ("online", "offline")
 
 
-def measure(name: str, backends: tuple[str, ...], repeat: int, root: Path) -> list[dict[str, Any]]:
+def measure(network: str, backends: tuple[str, ...], repeat: int) -> list[dict[str, Any]]:
     """One row a backend: samples of both ways, in the order they were taken, and payload bytes."""
-    network = Network(cached_artifact(name, default_cache()), WARMUP + repeat, root)
-    write_keys(root / "keys")
-    places = {"plaintext": Place(), "tls": Place(keys=root / "keys")}
-    rows = []
-    for backend in backends:
-        with ExitStack() as stack:
-            running = {}
-            for way, place in places.items():
-                folder = root / f"{backend}-{way}"
-                dealer = stack.enter_context(start_dealer(folder, place=place)).address
-                running[way] = stack.enter_context(session(network, backend, dealer, folder, place=place))
-            for index in range(WARMUP + repeat):
-                for way in WAYS if index % 2 else reversed(WAYS):
-                    say(f"{backend} {way}: {running[way].call(index).cost.online_ms:.1f} ms")
-        rows.append(_row(backend, running))
+    path, calls, rows = cached_artifact(network, documents.default_cache()), WARMUP + repeat, []
+    with tempfile.TemporaryDirectory(prefix="pi-tls-") as keys:
+        write_keys(Path(keys))
+        places = (Place(name="plaintext"), Place(name="tls", keys=Path(keys)))
+        for backend in backends:
+            with in_turn([path], [(backend, place, "logits") for place in places], calls) as running:
+                for index in range(calls):
+                    for one in running if index % 2 else reversed(running):
+                        documents.say(f"{backend} {one.place.name}: {one.call(index).cost.online_ms:.1f} ms")
+                rows.append(_row(backend, {one.place.name: one for one in running}))
     return rows
 
 
@@ -84,15 +67,15 @@ def _ratio(plaintext: list[float], tls: list[float]) -> float:
 
 @click.command(cls=PiCommand)
 @click.option("--network", default="resnet18:m=16", show_default=True)
-@backend_option(BACKENDS, ("fss", "gmw"))
-@repeat_option(9)
-@json_out_option
-@keep_option
+@documents.backend_option(BACKENDS, ("fss", "gmw"))
+@documents.repeat_option(9)
+@documents.json_out_option
+@documents.keep_option
 def main(network: str, backends: tuple[str, ...], repeat: int, json_out: Path | None, keep: bool) -> None:
     """Measure what TLS costs."""
     before = load_average()
-    with tempfile.TemporaryDirectory(prefix="pi-tls-") as folder, orderly_stop():
-        rows = measure(network, backends, repeat, Path(folder))
+    with orderly_stop():
+        rows = measure(network, backends, repeat)
     about = environment(load_before=before)
     report = {
         "schema": 1,
@@ -104,19 +87,12 @@ def main(network: str, backends: tuple[str, ...], repeat: int, json_out: Path | 
         "rows": rows,
         "environment": about.model_dump(mode="json"),
     }
-    cells = [
-        (
-            row["backend"],
-            phase,
-            f"{row[f'{phase}_bytes'] / 1e6:.2f}",
-            *(f"{row[f'{phase}_ms'][way]['median']:.1f}" for way in WAYS),
-            f"{row[f'{phase}_ratio']:.3f}",
-        )
-        for row in rows
-        for phase in PHASES
-    ]
-    show(table(network, "backend|phase|MB|plaintext ms|TLS ms|ratio", cells, left=2))
-    publish(report, json_out, RESULTS / "tls_cost" / f"{about.file_stem()}.json" if keep else None)
+    columns = "backend"
+    for phase in PHASES:
+        times = "|".join(f"{phase}, {way} ms={phase}_ms.{way}.median:.1f" for way in WAYS)
+        columns += f"|{times}|ratio={phase}_ratio:.3f|bytes={phase}_bytes:,d"
+    documents.show(network, rows, columns)
+    documents.publish(report, json_out, RESULTS / "tls_cost" / f"{about.file_stem()}.json" if keep else None)
 
 
 if __name__ == "__main__":

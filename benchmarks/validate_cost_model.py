@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 from measuring import RESULTS
-from measuring.documents import PATH, cache_option, repeat_option, say, show, table
+from measuring.documents import PATH, cache_option, repeat_option, say, show
 from measuring.environment import environment, load_average
 from measuring.plots import COLOURS, figure, save
 from measuring.samples import Group, measure_groups
@@ -87,17 +87,12 @@ def write(validation: Validation, path: Path) -> None:
     """Write the JSON and print the comparison."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(validation.model_dump_json(by_alias=True) + "\n")
-    rows = [
-        (
-            *(p.network, p.backend, p.link),
-            *(f"{p.measured_ms:.1f}", f"{p.predicted_ms:.1f}", f"{p.error:+.1%}"),
-            *(f"{p.offline_measured_ms:.0f}", f"{p.offline_predicted_ms:.0f}", f"{p.offline_error:+.1%}"),
-            "yes" if p.exact else "NO",
-        )
-        for p in validation.points
-    ]
-    head = "network|backend|link|online|predicted|error|offline|predicted|error|exact"
-    show(table("Measured and predicted, ms", head, rows, left=3))
+    rows = [{**p.model_dump(), "error": p.error, "offline_error": p.offline_error} for p in validation.points]
+    columns = "network|backend|link|online=measured_ms:.1f|predicted=predicted_ms:.1f|error=error:+.1%|"
+    columns += (
+        "offline=offline_measured_ms:.0f|predicted=offline_predicted_ms:.0f|error=offline_error:+.1%|exact=exact:"
+    )
+    show("Measured and predicted, ms", rows, columns)
     click.echo(f"online error: median {validation.median_error:.1%}, worst {validation.worst_error:.1%}")
 
 

@@ -88,15 +88,7 @@ def percentile(latencies_s: Sequence[float], share: float = SHARE) -> float:
 def next_rate(tried: Mapping[float, bool], first: float, *, factor: float, refine: int, limit: int) -> float | None:
     """The rate to try after ``tried`` (did it hold?): out from ``first`` to both sides of saturation, then between.
 
-    Args:
-        tried: rates so far.
-        first: where to start.
-        factor: of one step outwards.
-        refine: halvings of the gap once both sides are known.
-        limit: of all rates.
-
-    Returns:
-        None when there is nothing left to try.
+    Steps outwards are by ``factor``, the gap is halved ``refine`` times, and ``limit`` rates are tried at most.
     """
     if not tried:
         return first
@@ -123,21 +115,11 @@ def _bracket(held: Mapping[float, bool]) -> tuple[float, float]:
 def sustainable_rate(
     trials: Mapping[float, Sequence[Sequence[float]]], bound_s: float, seed: int = 0
 ) -> tuple[Interval, bool]:
-    """The largest rate whose 95th percentile of latency is within the bound.
+    """The largest rate whose 95th percentile of latency is within the bound, and whether saturation was reached.
 
     The estimate lies between the last rate that held and the first that did not, interpolated on the logarithm of the
-    percentile. Its interval covers both, over resamples of each rate's repetitions.
-
-    Args:
-        trials: latencies by rate; a sequence a repetition.
-        bound_s: on the percentile.
-        seed: of the resamples.
-
-    Returns:
-        The rate with its interval, and whether saturation was reached: else it is only a lower limit.
-
-    Raises:
-        ConfigError: nothing was tried.
+    percentile; without saturation it is only a lower limit. Its interval covers both, over resamples of each rate's
+    repetitions. ``trials``: latencies by rate, a sequence a repetition. Raises ConfigError: nothing was tried.
     """
     if not trials:
         raise ConfigError("sustainable rate: expected at least one tried rate, found none")
@@ -175,15 +157,7 @@ def _interpolate(trials: Mapping[float, Sequence[Sequence[float]]], bound_s: flo
 def promised_rate(
     online_s: Sequence[float], clients: int, bound_s: float, *, duration_s: float, seed: int = 0
 ) -> Interval:
-    """The rate that would hold if material cost nothing: each client's queue simulated with measured online times.
-
-    Args:
-        online_s: measured with all clients at work.
-        clients: each with a queue of its own.
-        bound_s: on the 95th percentile.
-        duration_s: of one simulation.
-        seed: of schedules and resamples.
-    """
+    """The rate that would hold if material cost nothing: each client's queue simulated with measured online times."""
     rng = np.random.default_rng(seed)
     values = []
     for attempt in range(21):

@@ -42,16 +42,8 @@ Message = dict[str, Any]
 class ClientTask(BaseModel):
     """What a measured client is started with, as JSON in its only argument.
 
-    Attributes:
-        server: HOST:PORT.
-        dealer: HOST:PORT.
-        backend: name in the registry.
-        link: the imitated link.
-        store: private folder of offline material.
-        pictures: .npy file, float32 (N, C, H, W), preprocessed.
-        timeout_s: how long a silent peer is waited for.
-        keys: folder of ``write_keys``; None: plaintext.
-        client_id: hexadecimal; processes of one client share it and the store. Empty: a new one.
+    ``pictures``: .npy file, float32 (N, C, H, W), preprocessed; ``store``: private folder of offline material;
+    ``client_id``: hexadecimal, shared with the store by processes of one client, empty for a new one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,7 +1,8 @@
 """What benchmarks have in common beside the measuring: options, tables for people, JSON, text within documents."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,6 @@ from pi_system.errors import InputError
 PATH = click.Path(path_type=Path)
 json_out_option = click.option("--json-out", type=PATH, help="Write the JSON object to this file, too.")
 keep_option = click.option("--keep", is_flag=True, help="Write it to its folder of benchmarks/results, too.")
-link_option = click.option(
-    "--link", "links", multiple=True, default=("loopback",), help="loopback, lan, wan or MBIT_S,RTT_MS. Repeatable."
-)
 
 
 def default_cache() -> Path:
@@ -43,6 +41,12 @@ def backend_option(names: Iterable[str], default: Sequence[str] = ()) -> Decorat
     return click.option("--backend", "backends", multiple=True, default=default, type=kind, help=text)
 
 
+def link_option(*default: str) -> Decorator:
+    """Over which links; several times."""
+    text = "loopback, lan, wan or MBIT_S,RTT_MS. Repeatable."
+    return click.option("--link", "links", multiple=True, default=default, show_default=True, help=text)
+
+
 def unique(*chosen: Sequence[str]) -> tuple[str, ...]:
     """The first that is not empty, each of its names once."""
     return tuple(dict.fromkeys(next(filter(None, chosen), ())))
@@ -53,19 +57,18 @@ def say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def table(title: str, head: str, rows: Iterable[Sequence[object]], left: int = 1) -> Table:
-    """``head``: columns with | between them, the first ``left`` of them aligned to the left."""
-    out = Table(title=title, title_justify="left")
-    for place, name in enumerate(head.split("|")):
-        out.add_column(name, justify="left" if place < left else "right", no_wrap=True)
+def show(title: str, rows: Iterable[Mapping[str, Any]], columns: str) -> None:
+    """Print a table: of each row the columns FIELD, HEAD=FIELD or HEAD=FIELD.FIELD:FORMAT, with | between."""
+    out, fields = Table(title=title, title_justify="left"), []
+    for column in columns.split("|"):
+        head, _, field = column.partition("=")
+        path, _, form = (field or head).partition(":")
+        out.add_column(head, justify="right" if form else "left", no_wrap=True)
+        fields.append((path.split("."), form))
     for row in rows:
-        out.add_row(*map(str, row))
-    return out
-
-
-def show(*tables: Table) -> None:
-    """Print tables."""
-    Console(width=max(Console().width, 150)).print(*tables)
+        values = [(reduce(lambda found, name: found[name], path, row), form) for path, form in fields]
+        out.add_row(*("" if value is None else format(value, form) for value, form in values))
+    Console(width=max(Console().width, 150)).print(out)
 
 
 def write_json(report: Any, *paths: Path | None) -> None:

@@ -25,22 +25,10 @@ Load = tuple[float, float, float]
 
 
 class Environment(BaseModel):
-    """Where, when and with what.
+    """Where, when (UTC, ISO 8601) and with what; ``threads`` are those of each party.
 
-    Attributes:
-        date: UTC, ISO 8601.
-        git_sha: commit of the source, ``unknown`` outside a checkout.
-        git_dirty: there were uncommitted changes.
-        packages: versions by name, ``None`` for one that is not installed.
-        system: kernel name and release.
-        machine: architecture.
-        cpu: model name.
-        cores: of the machine; this process may run on ``usable_cores``.
-        pinned_cores: by party, the core it was pinned to.
-        threads: of each party.
-        kernels: instruction path in use by kernel.
-        load_before: load averages when the run began; a busy machine shows here.
-        load_after: when it ended; the run's own load is part of it.
+    ``git_sha`` is ``unknown`` outside a checkout; ``kernels`` has the instruction path in use; load averages are those
+    when the run began (a busy machine shows here) and when it ended (its own load is part of it).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,13 +57,7 @@ class Environment(BaseModel):
 
 
 def environment(*, load_before: Load, pinned_cores: dict[str, int] | None = None, threads: int = 1) -> Environment:
-    """Describe this machine now.
-
-    Args:
-        load_before: taken with ``load_average`` before the run.
-        pinned_cores: by party; None: each is on its own.
-        threads: of each party.
-    """
+    """Describe this machine now; ``load_before``: when the run began; without ``pinned_cores`` each is on its own."""
     sha = _git("rev-parse", "--short=10", "HEAD")
     return Environment(
         date=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -23,19 +23,9 @@ TOLERANCE = 0.01
 
 
 def equally_accurate(files: Sequence[Path]) -> tuple[float, dict[str, str]]:
-    """The accuracy that every method reaches, and each one's network with the fewest ReLUs that has it, to a point.
+    """The test accuracy (0 to 1) that every method reaches, and each one's cheapest network that has it, to a point.
 
-    Controls are left out. Accuracies are means over seeds.
-
-    Args:
-        files: JSON of studies.
-
-    Returns:
-        Test accuracy from 0 to 1, and network names by curve.
-
-    Raises:
-        InputError: a file is not a study.
-        ConfigError: the study has no reduced network yet.
+    Controls are left out; accuracies are means over seeds. Raises InputError, or ConfigError without a reduced network.
     """
     study = read_study(*files)
     curves = {label: cells for label, cells in study.curves.items() if not label.startswith(CONTROLS)}

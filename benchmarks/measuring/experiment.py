@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from measuring.arrivals import Request, latencies_s, next_rate, percentile, poisson_schedule, queue_lengths, split
 from measuring.processes import start_dealer, start_server
 from measuring.question import Sample
-from measuring.sessions import MeasuredClient, Network, open_client
+from measuring.sessions import Network, Session
 
 from pi_system.backends.registry import find_backend
 from pi_system.rpc.envelope import ID_BYTES
@@ -29,19 +29,11 @@ _CLOSED_S: Final = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How rates are tried.
+    """How rates are tried: each for ``duration_s``, ``clients`` at once, ``queue_limit`` requests waiting at each.
 
-    Attributes:
-        clients: at once.
-        pool: prepared inferences that a client keeps.
-        queue_limit: requests that may wait at a client; more are refused.
-        bound_ms: on the 95th percentile of latency.
-        duration_s: of the arrivals at one rate; half the bound more is waited for the last ones.
-        factor: between rates on the way out.
-        refine: halvings of the gap around saturation.
-        limit: of different rates.
-        repeat: times that the two rates around saturation are tried.
-        closed: requests a client for the online times without offline work.
+    ``pool``: prepared inferences that a client keeps; ``bound_ms``: on the 95th percentile of latency; ``factor``,
+    ``refine``, ``limit``: see ``next_rate``; ``repeat``: times that the two rates around saturation are tried;
+    ``closed``: requests a client for the online times without offline work.
     """
 
     clients: int = 2
@@ -56,16 +48,14 @@ class Plan:
     closed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Station:
+class Station(NamedTuple):
     """One client: the process that serves, and the one that fills where material is on disk."""
 
-    serving: MeasuredClient
-    filling: MeasuredClient | None
+    serving: Session
+    filling: Session | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fleet:
+class Fleet(NamedTuple):
     """All clients of one server, ready to serve."""
 
     network: Network
@@ -79,11 +69,7 @@ class Fleet:
 
 @contextmanager
 def fleet(network: Network, backend: str, clients: int) -> Iterator[Fleet]:
-    """Dealer, server and ``clients`` clients of ``backend``; all of them end with the block.
-
-    Raises:
-        PeerUnavailableError: a process failed; the message has the end of its log.
-    """
+    """Dealer, server and ``clients`` clients of ``backend``; all of them end with the block."""
     folder, durable = network.file.parent, find_backend(backend).DURABLE
     with ExitStack() as stack:
         dealer = stack.enter_context(start_dealer(folder)).address
@@ -91,16 +77,14 @@ def fleet(network: Network, backend: str, clients: int) -> Iterator[Fleet]:
             start_server(network.path, dealer, folder, backends=(backend,), max_sessions=2 * clients)
         )
 
-        def start(name: str, client_id: str) -> MeasuredClient:
-            store = f"client-{client_id}"
-            return open_client(stack, network, backend, server, dealer, name=name, client_id=client_id, store=store)
+        def start(role: str, client_id: str) -> Session:
+            return stack.enter_context(Session(network, backend, server, dealer, name=role, client_id=client_id))
 
         stations = []
-        for index in range(clients):
-            client_id = os.urandom(ID_BYTES).hex()
+        for index, client_id in enumerate(os.urandom(ID_BYTES).hex() for _ in range(clients)):
             serving = start(f"serving-{index}", client_id)
             stations.append(Station(serving, start(f"filling-{index}", client_id) if durable else None))
-        yield Fleet(network=network, backend=backend, stations=tuple(stations))
+        yield Fleet(network, backend, tuple(stations))
 
 
 def try_rate(running: Fleet, plan: Plan, rate_per_s: float, seed: int) -> Sample:

@@ -95,10 +95,7 @@ def _solve(paths: Work, measured: Work) -> dict[str, float]:
 
 
 def fit_calibration(
-    samples: Sequence[Sample],
-    networks: Mapping[str, PublicArtifact],
-    machine: str,
-    environment: Mapping[str, object],
+    samples: Sequence[Sample], networks: Mapping[str, PublicArtifact], machine: str, environment: Mapping[str, object]
 ) -> Fitted:
     """A calibration with its residuals; ``environment`` as JSON, ``machine`` in words."""
     fitted = Fitted(

@@ -6,25 +6,21 @@ for a while slows all of them. The first repetition warms up and is not counted;
 sent once a model.
 """
 
-import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Final
 
-from measuring.processes import HERE, Place, orderly_stop, party_cores, start_dealer
+from measuring.processes import Place, orderly_stop, party_cores
 from measuring.reference import PlaintextTime, floor_ms
 from measuring.schema import LatencyResult, OnlineBytes, PartyBytes, Revealed, Timing
-from measuring.sessions import Network, Session, session
+from measuring.sessions import Session, in_turn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pi_system.channel.shaped import parse_link
 from pi_system.errors import InvariantError
 
-THREADS: Final = 1
-"""Of each party: one core each is what results are compared on."""
 WARMUP: Final = 1
 _BASELINE: Final = "crypten"
 """CrypTen's backend differs from ours in two ways that matter here: its last place is not the fixed-point
@@ -48,54 +44,23 @@ def run_all(
         repeat: calls counted, each with new pictures.
         batch: pictures a call.
         reveals: what servers reveal, each with every backend.
-
-    Raises:
-        PeerUnavailableError: a process failed; the message has the end of its log.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    total = len(paths) * len(links) * len(backends) * len(reveals) * (WARMUP + repeat)
-    combinations = [(backend, reveal) for backend in backends for reveal in reveals]
-    results: list[LatencyResult] = []
+    calls, results, core = WARMUP + repeat, list[LatencyResult](), party_cores()["client"]
+    total = len(paths) * len(links) * len(backends) * len(reveals) * calls
     with Progress(*columns, console=Console(stderr=True)) as bar, orderly_stop():
         line = bar.add_task("starting", total=total)
-        for path in paths:
-            for link in links:
-                with tempfile.TemporaryDirectory(prefix="pi-latency-") as folder:
-                    network = Network(path, (WARMUP + repeat) * batch, Path(folder))
-                    place = Place(name=link, link=link)
-
-                    def progress(what: str) -> None:
-                        bar.update(line, advance=1, description=what)
-
-                    results += _measure(network, combinations, place, repeat, batch, progress)
+        for path, place in ((path, Place(name=link, link=link)) for path in paths for link in links):
+            combinations = [(backend, place, reveal) for backend in backends for reveal in reveals]
+            plain: list[PlaintextTime] = []
+            with in_turn([path], combinations, calls, batch=batch) as running:
+                for first in range(0, calls * batch, batch):
+                    plain += running[0].network.reference.run_timed(first, batch, core)
+                    for one in running:
+                        name, ms = one.network.name, one.call(first, batch).cost.online_ms
+                        bar.update(line, advance=1, description=f"{name} {place.link} {one.backend} {ms:.0f} ms")
+                results += [_result(one, batch, plain) for one in running]
     return tuple(results)
-
-
-def _measure(
-    network: Network,
-    combinations: Sequence[tuple[str, Revealed]],
-    place: Place,
-    repeat: int,
-    batch: int,
-    progress: Callable[[str], None],
-) -> list[LatencyResult]:
-    """One network over one link; ``progress`` is told of every call."""
-    plain: list[PlaintextTime] = []
-    folder = network.file.parent
-    with ExitStack() as stack:
-        dealer = stack.enter_context(start_dealer(folder, place=HERE)).address
-        running = [
-            stack.enter_context(
-                session(network, backend, dealer, folder / f"{backend}-{reveal}", place=place, reveal=reveal)
-            )
-            for backend, reveal in combinations
-        ]
-        for index in range(WARMUP + repeat):
-            plain += network.reference.run_timed(index * batch, batch, party_cores()["client"])
-            for one in running:
-                online_ms = one.call(index * batch, batch).cost.online_ms
-                progress(f"{network.name} {place.link} {one.backend} {online_ms:.0f} ms")
-        return [_result(one, batch, plain) for one in running]
 
 
 def _result(found: Session, batch: int, plain: list[PlaintextTime]) -> LatencyResult:

@@ -34,13 +34,7 @@ class LineProcess:
     ):
         """Start it; its first line is a greeting to be read with ``answer``.
 
-        Args:
-            name: for messages.
-            command: program and arguments.
-            log: file for its stderr.
-            core: it is pinned to; None: any.
-            threads: of numerical libraries; None: their default.
-            goodbye_s: how long it may take to end by itself when its stdin is closed.
+        Its stderr goes to ``log``; with its stdin closed it may take ``goodbye_s`` to end by itself.
         """
         self.name, self._log, self._goodbye_s = name, log, goodbye_s
         log.parent.mkdir(parents=True, exist_ok=True)

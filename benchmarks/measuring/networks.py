@@ -44,12 +44,7 @@ _EXPORTED_BY: Final = ("artifact", "export", "program", "train")
 def cached_artifact(name: str, cache: Path) -> Path:
     """The folder of a random-weight artifact of ``name``, made on first use and again when the exporter changes.
 
-    Args:
-        name: see above.
-        cache: folder of such artifacts.
-
-    Raises:
-        ConfigError: the name cannot be read, or asks for more ReLUs than there are.
+    Raises ConfigError: the name cannot be read, or asks for more ReLUs than there are.
     """
     folder = cache / _sources_digest() / re.sub("[:,/]", "-", name)
     if not folder.exists():
@@ -60,21 +55,20 @@ def cached_artifact(name: str, cache: Path) -> Path:
 
 
 def build_named(name: str) -> tuple[Classifier, NetworkSpec]:
-    """The network of ``name``, its ReLU masks set.
-
-    Raises:
-        ConfigError: as ``cached_artifact``.
-    """
+    """The network of ``name``, its ReLU masks set. Raises ConfigError as ``cached_artifact``."""
     text, *suffixes = name.split("/")
     spec = NetworkSpec.parse(text)
     network = build_network(spec, seed=SEED)
     for suffix in suffixes:
-        key, _, value = suffix.partition("=")
+        key = suffix.partition("=")[0]
         if key not in _SUFFIXES:
             raise ConfigError(f"network: expected /{', /'.join(_SUFFIXES)}; found /{suffix[:40]}")
         if not named_relus(network):
             raise ConfigError(f"network: expected /square last, found /{suffix[:40]} after it")
-        _SUFFIXES[key](network, value)
+        pattern, form, change = _SUFFIXES[key]
+        if (match := re.fullmatch(key + pattern, suffix)) is None:
+            raise ConfigError(f"network: expected {form}, found /{suffix[:40]}")
+        change(network, *match.groups())
     return network, spec
 
 
@@ -97,35 +91,21 @@ def _sources_digest() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in [*sources, Path(__file__)])).hexdigest()[:16]
 
 
-def _keep(network: Classifier, value: str) -> None:
-    match = re.fullmatch(r"([1-5]+)(thin)?", value)
-    if match is None:
-        raise ConfigError(f"network: expected /keep=STAGES or /keep=STAGESthin, found /keep={value[:40]}")
-    Configuration(_stages(match[1]), match[2] is not None).relu_map(network).apply(network)
+def _keep(network: Classifier, stages: str, thin: str | None) -> None:
+    Configuration(tuple(map(int, stages)), thin is not None).relu_map(network).apply(network)
 
 
-def _layers(network: Classifier, value: str) -> None:
-    now = ReluMap.of(network).masks
-    chosen = {int(index) for index in value.split(",") if index.isdecimal()}
-    if not re.fullmatch(r"\d+(,\d+)*", value) or max(chosen) >= len(now):
-        raise ConfigError(f"network: expected /layers=I,J,... below {len(now)}, found /layers={value[:40]}")
-    ReluMap({name: mask & (place in chosen) for place, (name, mask) in enumerate(now.items())}).apply(network)
+def _layers(network: Classifier, chosen: str) -> None:
+    now, places = ReluMap.of(network).masks, {int(place) for place in chosen.split(",")}
+    if max(places) >= len(now):
+        raise ConfigError(f"network: expected /layers=I,J,... below {len(now)}, found /layers={chosen[:40]}")
+    ReluMap({name: mask & (place in places) for place, (name, mask) in enumerate(now.items())}).apply(network)
 
 
-def _relus(network: Classifier, value: str) -> None:
-    match = re.fullmatch(r"([1-9]\d*)(?::([1-5]+))?", value)
-    if match is None:
-        raise ConfigError(f"network: expected /relus=COUNT or /relus=COUNT:STAGES, found /relus={value[:40]}")
-    stages = _stages(match[2] or "12345")
+def _relus(network: Classifier, count: str, stages: str | None) -> None:
     relus = named_relus(network)
-    allowed = {name: relu.mask.cpu() & (relu.stage in stages) for name, relu in relus.items()}
-    ReluMap(_draw(allowed, int(match[1]))).apply(network)
-
-
-def _square(network: Classifier, value: str) -> None:
-    if value:
-        raise ConfigError(f"network: expected /square, found /square={value[:40]}")
-    use_squares(network)
+    allowed = {name: relu.mask.cpu() & (str(relu.stage) in (stages or "12345")) for name, relu in relus.items()}
+    ReluMap(_draw(allowed, int(count))).apply(network)
 
 
 def _draw(allowed: Mapping[str, torch.Tensor], count: int) -> dict[str, torch.Tensor]:
@@ -141,13 +121,9 @@ def _draw(allowed: Mapping[str, torch.Tensor], count: int) -> dict[str, torch.Te
     return {name: part.view(mask.shape) for (name, mask), part in zip(allowed.items(), parts, strict=True)}
 
 
-def _stages(digits: str) -> tuple[int, ...]:
-    return tuple(int(digit) for digit in digits)
-
-
-_SUFFIXES: Final[Mapping[str, Callable[[Classifier, str], None]]] = {
-    "keep": _keep,
-    "layers": _layers,
-    "relus": _relus,
-    "square": _square,
+_SUFFIXES: Final[Mapping[str, tuple[str, str, Callable[..., None]]]] = {
+    "keep": (r"=([1-5]+)(thin)?", "/keep=STAGES or /keep=STAGESthin", _keep),
+    "layers": (r"=(\d+(?:,\d+)*)", "/layers=I,J,...", _layers),
+    "relus": (r"=([1-9]\d*)(?::([1-5]+))?", "/relus=COUNT or /relus=COUNT:STAGES", _relus),
+    "square": ("", "/square", use_squares),
 }

@@ -15,13 +15,9 @@ _CONNECT_S = 60.0
 
 
 def connect(role: str, address: str, method: str, keys: Path | None = None) -> tuple[GrpcChannel, Callable[[], None]]:
-    """The channel to the other party, not shaped, and what to call in the end.
+    """The channel to the other party, not shaped, and what to call in the end; the server listens, the client dials.
 
-    Args:
-        role: the server listens, the client dials.
-        address: HOST:PORT.
-        method: what the stream is called.
-        keys: folder of ``write_keys``; None: plaintext.
+    ``method`` is what the stream is called; ``keys``: folder of ``write_keys``, None for plaintext.
     """
     identity = Identity.load(keys / role) if keys else None
     if role == "client":

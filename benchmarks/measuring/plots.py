@@ -100,15 +100,9 @@ def dots(
     *,
     mark: float | None = None,
 ) -> list[Path]:
-    """Intervals on a logarithmic axis.
+    """Intervals of each backend by category, on a logarithmic axis; ``rows`` are categories from top to bottom.
 
-    Args:
-        rows: categories from top to bottom.
-        series: of each backend, by category. Estimates of zero or less are left out, intervals that reach it are cut.
-        xlabel: with the unit.
-        out: folder.
-        stem: of the file names.
-        mark: where a thin line helps to compare, such as 1 for ratios.
+    Estimates of zero or less are left out, intervals that reach it cut; ``mark``: where a thin line helps to compare.
     """
     drawn, (axes,) = figure(size=(6, max(4, 1.2 + 0.55 * len(rows))))
     width = 0.7 / max(1, len(series))

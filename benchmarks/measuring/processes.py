@@ -41,17 +41,16 @@ def party_cores() -> dict[str, int]:
     return {"server": usable[0], "client": usable[1] if len(usable) > 1 else usable[0]}
 
 
+Reach = tuple[Path | None, tuple[str, str]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where the two parties run.
 
-    Attributes:
-        name: of the link, in the result.
-        link: what our channel imitates; ``loopback`` where the link itself is emulated.
-        hosts: addresses of server and client as the other sees them.
-        prefixes: commands in front of the server's and the client's, such as ``ip netns exec NAME``.
-        keys: folder of ``write_keys`` for our connections; None: plaintext.
-        pinned: each party on its own core with one thread; else both use every core.
+    Of server and client: ``hosts`` as the other sees them, ``prefixes`` in front of their commands, such as ``ip netns
+    exec NAME``. ``link`` is what our channel imitates, ``loopback`` where the link itself is emulated; ``keys``: folder
+    of ``write_keys``, None for plaintext; ``pinned``: each on its own core with one thread, else both use every core.
     """
 
     name: str = "loopback"
@@ -65,6 +64,11 @@ class Place:
     def imitated(self) -> bool:
         """Whether the link exists only in our channel, so that another system's bytes do not see it."""
         return self.link != "loopback"
+
+    @property
+    def reach(self) -> Reach:
+        """What dealer it can have."""
+        return self.keys, self.hosts
 
     @property
     def cores(self) -> tuple[int | None, int | None]:
@@ -114,13 +118,7 @@ def child_environment(threads: int | None = None) -> dict[str, str]:
 def start_dealer(
     folder: Path, *, place: Place = HERE, core: int | None = None, startup_timeout_s: float = STARTUP_TIMEOUT_S
 ) -> Iterator[RunningProgram]:
-    """A running ``pi-dealer`` on the server's host.
-
-    Args:
-        folder: for its log; made if needed.
-        place: its host, command prefix and keys.
-        core: it is pinned to; None: any.
-        startup_timeout_s: how long it may take to get ready.
+    """A running ``pi-dealer`` on the server's host, its log in ``folder``.
 
     Raises:
         PeerUnavailableError: it ended, or did not get ready in time; with the end of its log.
@@ -141,19 +139,9 @@ def start_server(
     reveal: Reveal = "logits",
     place: Place = HERE,
 ) -> Iterator[RunningProgram]:
-    """A running ``pi-server``.
+    """A running ``pi-server``, which reveals logits where nothing else is said: results are compared with them.
 
-    Args:
-        artifact: folder of the model.
-        dealer: HOST:PORT of the dealer.
-        folder: for its log and its store; made if needed.
-        backends: allowed ones; none: all, the baseline too.
-        max_sessions: sessions at once.
-        reveal: the most it reveals; logits, not the program's default, because results are compared with them.
-        place: where it runs.
-
-    Raises:
-        PeerUnavailableError: as for ``start_dealer``.
+    ``folder`` is for its log and its store; ``backends``: those allowed, none for all. Errors as ``start_dealer``.
     """
     listen = ["--artifact", str(artifact), "--listen", f"{place.hosts[0]}:0", "--dealer", dealer]
     limits = ["--max-sessions", str(max_sessions), "--timeout", str(TIMEOUT_S), "--reveal", reveal]

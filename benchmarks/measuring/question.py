@@ -37,16 +37,10 @@ QUESTIONS: Mapping[str, str] = {
 
 
 class Answer(Strict):
-    """One number that answers a question.
+    """One number that answers a question, its unit (``x`` for a ratio) and its 95 % interval, closed where it is exact.
 
-    Attributes:
-        name: unique in the report, the same in every run of the mode, as ``fss/lan/us_per_relu``.
-        value: the estimate.
-        unit: such as ``us/ReLU``; ``x`` for a ratio.
-        low: of its 95 % interval; equal to value where it is exact, as bytes are.
-        high: of its 95 % interval.
-        ratio: of two times of one run, so that it should hold in any other (benchmarks/compare_runs.py).
-        note: what a reader must know.
+    ``name`` is unique in the report, the same in every run of the mode, as ``fss/lan/us_per_relu``. A ``ratio`` is of
+    two times of one run, so that it should hold in any other (compare_runs.py).
     """
 
     name: str = Field(min_length=1)
@@ -80,16 +74,10 @@ class Answer(Strict):
 
 
 class QuestionReport(Strict):
-    """One run of one question.
+    """One run of one question; ``command`` makes it again, without paths of this machine.
 
-    Attributes:
-        question: ``q01`` and so on.
-        title: the question in words.
-        command: that makes it again, without paths of this machine.
-        environment: what it was measured on.
-        samples: every measured run as it was taken: network, backend, link, ``online_ms`` (a list, one a
-            repetition), bytes, rounds and what the question adds.
-        answers: computed from the samples.
+    ``samples``: every measured run as it was taken: network, backend, link, ``online_ms`` (a list, one a repetition),
+    bytes, rounds and what the question adds; ``answers`` are computed from them.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -129,14 +117,9 @@ class QuestionReport(Strict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One question.
+    """One question: its file in benchmarks, how all samples of a mode are taken, answers of samples, plots of a report.
 
-    Attributes:
-        script: its file in benchmarks, which starts with its name.
-        measure: of the mode and the repetitions (None: the mode's own); every sample.
-        answers: of the samples.
-        draw: the plots of a report, into a folder.
-        variables: of the process's environment, which choose what is measured.
+    ``variables`` of the process's environment choose what is measured.
     """
 
     script: str

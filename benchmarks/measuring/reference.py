@@ -25,13 +25,7 @@ class PlaintextTime(NamedTuple):
 
 
 class LogitError(NamedTuple):
-    """Largest distances of a run's logits.
-
-    Attributes:
-        absolute: to the float interpreter.
-        ulps: to the fixed-point interpreter, in the logits' last place.
-        bounded: every logit is within the ulps that the artifact states for it.
-    """
+    """Largest distances of logits: to float, to fixed point in the last place; are all within the bound?"""
 
     absolute: float
     ulps: int
@@ -103,14 +97,8 @@ class Reference:
 def floor_ms(conv_ms: float, *, sent_bytes: int, received_bytes: int, round_trips: float, link: Link) -> float:
     """What is left of an online phase when the protocol's own computing costs nothing.
 
-    That is plaintext convolutions, bytes over the bandwidth, round trips. The link's directions do not disturb each
-    other, so the busier one counts, packet headers included; on loopback only the convolutions are left.
-
-    Args:
-        conv_ms: convolutions and linear layers in float32 on one core, for the same pictures.
-        sent_bytes: online payload in one direction.
-        received_bytes: in the other.
-        round_trips: one after the other; half of one where both parties send at once and then wait.
-        link: rate and round-trip time.
+    That is plaintext convolutions, bytes over the bandwidth, and round trips one after the other (half of one where
+    both parties send at once and then wait). The link's directions do not disturb each other, so the busier one counts,
+    packet headers included; on loopback only the convolutions are left.
     """
     return conv_ms + 1000 * (link.transfer_s(max(sent_bytes, received_bytes)) + round_trips * link.rtt_s)

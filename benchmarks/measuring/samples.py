@@ -62,19 +62,9 @@ def exact_fields(found: Prediction | Sample) -> tuple[int, ...]:
 def measure_groups(
     groups: Sequence[Group], repeat: int, cache: Path, part: Path
 ) -> tuple[list[Sample], dict[str, Artifact]]:
-    """Measure every group that ``part`` does not hold yet.
+    """Samples in order, and the networks by name, of every group; those that ``part`` holds are not measured again.
 
-    Args:
-        groups: what to measure.
-        repeat: calls counted, of each backend.
-        cache: folder of random-weight artifacts.
-        part: file of what is done; the caller deletes it when the result is written.
-
-    Returns:
-        Samples in order, and the networks by name.
-
-    Raises:
-        PeerUnavailableError: a process failed.
+    ``part`` is a file of what is done; the caller deletes it when the result is written. Raises PeerUnavailableError.
     """
     done = _SAMPLES.validate_json(part.read_text()) if part.exists() else []
     artifacts: dict[str, Artifact] = {}

@@ -62,31 +62,17 @@ class NetworkCounts(Strict):
 
 
 class LatencyResult(Strict):
-    """One combination of network, backend and link.
+    """One combination of network, backend and link; what is not said is plain or in Network, Timing.
 
-    Attributes:
-        link: of both phases; imitated unless ``loopback``.
-        batch: pictures a call.
-        online_ms: of one call, at the client, from the first online byte to the decoded result, all material ready.
-        online_rounds: times the client waited for an answer in one call.
-        online_bytes: payload of one call.
-        frame_bytes: framing of one call, both directions, on top of the payload.
-        us_per_relu: 1000 * online_ms.median / ReLUs of the call.
-        bytes_per_relu: online payload of both directions / ReLUs of the call.
-        offline_ms: median for one inference, dealer, storing and fsync included; the warm-up's is left out.
-        offline_bytes: payload for one inference on all three connections.
-        setup_bytes: payload once a model: what the first preparation sent beyond later ones.
-        storage_bytes: what one prepared inference takes on each party's disk (0: kept in memory).
-        stored_bytes_per_relu: the same / ReLUs of one picture; nearly all of it comparison keys in backend fss.
-        peak_memory_bytes: peak resident set of the server's session process and of the client's process.
-        plaintext_ms: median of torch float32 on the client's core with one thread, for the same pictures.
-        plaintext_conv_ms: its convolutions and linear layers alone.
-        max_abs_error: largest |logit - float interpreter's| over all calls; of labels, how far below the best.
-        max_ulp_error: largest difference to the fixed-point interpreter in its last place; None for backends with
-            another encoding.
-        within_ulp_bound: every logit was within the ulps that program/error_bound.py states; None as above.
-        floor_ms: see reference.py.
-        floor_distance: online_ms.median / floor_ms.
+    ``online_ms``: of one call, at the client, from the first online byte to the decoded result, all material ready;
+    ``online_rounds`` times it waited for an answer, ``frame_bytes`` of framing on top of ``online_bytes`` of payload.
+    ``offline_ms``: for one inference, dealer, storing and fsync included, the warm-up's left out; ``setup_bytes``:
+    payload once a model, what the first preparation sent beyond later ones; ``storage_bytes``: what one prepared
+    inference takes on each party's disk (0: kept in memory). Peak memory is that of the server's session process and of
+    the client's process. ``plaintext_ms`` is torch float32 on the client's core with one thread, for the same pictures.
+    Errors are the largest over all calls: to the float interpreter (of labels: how far below the best), to the
+    fixed-point interpreter in its last place, and whether all were within what program/error_bound.py states; None for
+    backends with another encoding. ``floor_ms``: see reference.py.
     """
 
     network: str

@@ -2,20 +2,30 @@
 
 import os
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from measuring.client_process import ClientTask, Message
 from measuring.line_process import LineProcess
 from measuring.memory import folder_bytes
 from measuring.networks import SEED, counts
-from measuring.processes import HERE, TIMEOUT_S, Place, RunningProgram, peak_of_descendants_bytes, start_server
-from measuring.reference import NO_ERROR, LogitError, Reference
+from measuring.processes import (
+    HERE,
+    TIMEOUT_S,
+    Place,
+    Reach,
+    RunningProgram,
+    peak_of_descendants_bytes,
+    start_dealer,
+    start_server,
+)
+from measuring.reference import NO_ERROR, Reference
 from measuring.schema import NetworkCounts, PartyBytes, Revealed
 from numpy.typing import NDArray
 
@@ -24,9 +34,11 @@ from pi_system.errors import ArtifactDigestError
 from pi_system.export.random import random_pictures
 from pi_system.rpc.client_session import OfflineCost, OnlineCost
 
-NO_DEALER: Final = "127.0.0.1:1"
-"""For backends that have none."""
+Combination = tuple[str, Place, Revealed]
+"""A backend, where it runs and what it reveals."""
 _GOODBYE_S: Final = 5.0
+_AT_ONCE: Final = 4
+"""Processes that start at the same time: more would only wait for the cores."""
 
 
 class Inference(NamedTuple):
@@ -34,40 +46,6 @@ class Inference(NamedTuple):
 
     cost: OnlineCost
     logits: NDArray[np.float64]
-
-
-class MeasuredClient(LineProcess):
-    """A client's session in a process of its own; see client_process.py."""
-
-    def __init__(self, task: ClientTask, *, log: Path, place: Place = HERE):
-        """Start it and wait until the session is open. Raises PeerUnavailableError with the client's error."""
-        self.store = task.store
-        self.peak_memory_bytes = 0
-        command = [*place.prefixes[1], sys.executable, "-u", "-m", "measuring.client_process", task.model_dump_json()]
-        threads = place.threads or len(os.sched_getaffinity(0))
-        super().__init__(
-            "measured client", command, log=log, core=place.cores[1], threads=threads, goodbye_s=_GOODBYE_S
-        )
-        try:
-            self.digest = str(self.answer(None)["digest"])
-        except BaseException:
-            self.close()
-            raise
-
-    def prepare(self, count: int) -> OfflineCost:
-        """Offline phase for ``count`` inferences. Raises PeerUnavailableError."""
-        return OfflineCost(**self._measured({"prepare": count}))
-
-    def infer(self, first: int, count: int) -> Inference:
-        """Online phase for the pictures [first, first + count). Raises PeerUnavailableError."""
-        answer = self._measured({"infer": first, "count": count})
-        return Inference(OnlineCost(**answer["online"]), np.array(answer["logits"], dtype=np.float64))
-
-    def _measured(self, command: Message) -> Message:
-        """The answer, however long it takes: the session's own time limits end a silent peer."""
-        answer = self.ask(command, None)
-        self.peak_memory_bytes = max(self.peak_memory_bytes, int(answer.pop("peak_memory_bytes")))
-        return answer
 
 
 class Network:
@@ -103,20 +81,54 @@ class Network:
         return self.reference.error(index, logits.reshape(1, -1)).absolute
 
 
-@dataclass(slots=True, kw_only=True)
-class Session:
-    """A client's session with a server and what was measured of it, in order; every call's output is checked."""
+class Session(LineProcess):
+    """A client's session with a server, in a process of its own (client_process.py), and what was measured of it.
 
-    network: Network
-    backend: str
-    place: Place
-    reveal: Revealed
-    server: RunningProgram
-    client: MeasuredClient
-    offline: list[OfflineCost] = field(default_factory=list)
-    online: list[OnlineCost] = field(default_factory=list)
-    stored: list[PartyBytes] = field(default_factory=list)
-    worst: LogitError = NO_ERROR
+    ``offline``, ``online`` and ``stored`` (what a preparation left on both disks) are in order of the calls.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        backend: str,
+        server: RunningProgram,
+        dealer: str,
+        *,
+        place: Place = HERE,
+        reveal: Revealed = "logits",
+        name: str = "client",
+        client_id: str = "",
+    ):
+        """Start it and wait until the session is open; its log and store are beside the server's.
+
+        Raises:
+            ArtifactDigestError: it sees another model.
+            PeerUnavailableError: a process failed; the message has the end of its log.
+        """
+        self.network, self.backend, self.server, self.place, self.reveal = network, backend, server, place, reveal
+        self.offline, self.online, self.stored = list[OfflineCost](), list[OnlineCost](), list[PartyBytes]()
+        self.worst, self.peak_memory_bytes = NO_ERROR, 0
+        self.store = server.store.parent / (f"client-{client_id}" if client_id else name)
+        task = ClientTask(
+            server=server.address,
+            dealer=dealer,
+            backend=backend,
+            link=place.link,
+            store=self.store,
+            pictures=network.file,
+            timeout_s=TIMEOUT_S,
+            keys=place.keys,
+            client_id=client_id,
+        )
+        command = [*place.prefixes[1], sys.executable, "-u", "-m", "measuring.client_process", task.model_dump_json()]
+        threads, log = place.threads or len(os.sched_getaffinity(0)), server.store.parent / f"{name}.log"
+        super().__init__(name, command, log=log, core=place.cores[1], threads=threads, goodbye_s=_GOODBYE_S)
+        try:
+            if self.answer(None)["digest"] != network.artifact.public.digest:
+                raise ArtifactDigestError("artifact: expected the client to see the server's, found another")
+        except BaseException:
+            self.close()
+            raise
 
     def call(self, first: int, count: int = 1) -> Inference:
         """Prepare and infer the pictures [first, first + count)."""
@@ -124,95 +136,78 @@ class Session:
         return self.infer(first, count)
 
     def prepare(self, count: int) -> OfflineCost:
-        """Offline phase; what it left on both disks is kept, too."""
-        before = self._stored()
-        self.offline.append(self.client.prepare(count))
-        after = self._stored()
-        self.stored.append(PartyBytes(server=after.server - before.server, client=after.client - before.client))
+        """Offline phase for ``count`` inferences. Raises PeerUnavailableError."""
+        before = folder_bytes(self.server.store), folder_bytes(self.store)
+        self.offline.append(OfflineCost(**self._measured({"prepare": count})))
+        server, client = folder_bytes(self.server.store) - before[0], folder_bytes(self.store) - before[1]
+        self.stored.append(PartyBytes(server=server, client=client))
         return self.offline[-1]
 
     def infer(self, first: int, count: int = 1) -> Inference:
-        """Online phase."""
-        inference = self.client.infer(first, count)
-        self.online.append(inference.cost)
+        """Online phase for the pictures [first, first + count), compared with plaintext."""
+        answer = self._measured({"infer": first, "count": count})
+        inference = Inference(OnlineCost(**answer["online"]), np.array(answer["logits"], dtype=np.float64))
         reference = self.network.reference
         compare = reference.label_error if self.reveal == "label" else reference.error
-        error = compare(first, inference.logits)
-        self.worst = self.worst.worse(error)
+        self.online.append(inference.cost)
+        self.worst = self.worst.worse(compare(first, inference.logits))
         return inference
 
     def peak(self) -> PartyBytes:
         """Peak memory so far of the server's session processes (the largest) and of the client."""
-        return PartyBytes(server=peak_of_descendants_bytes(self.server.pid), client=self.client.peak_memory_bytes)
+        return PartyBytes(server=peak_of_descendants_bytes(self.server.pid), client=self.peak_memory_bytes)
 
-    def _stored(self) -> PartyBytes:
-        return PartyBytes(server=folder_bytes(self.server.store), client=folder_bytes(self.client.store))
-
-
-def open_client(
-    stack: ExitStack,
-    network: Network,
-    backend: str,
-    server: RunningProgram,
-    dealer: str,
-    *,
-    place: Place = HERE,
-    name: str = "client",
-    client_id: str = "",
-    store: str = "",
-) -> MeasuredClient:
-    """A client of ``server``, until the end of ``stack``; its log is NAME.log, its store of that name or ``store``.
-
-    Raises:
-        ArtifactDigestError: it sees another model.
-        PeerUnavailableError: a process failed; the message has the end of its log.
-    """
-    task = ClientTask(
-        server=server.address,
-        dealer=dealer,
-        backend=backend,
-        link=place.link,
-        store=server.store.parent / (store or name),
-        pictures=network.file,
-        timeout_s=TIMEOUT_S,
-        keys=place.keys,
-        client_id=client_id,
-    )
-    client = stack.enter_context(MeasuredClient(task, log=server.store.parent / f"{name}.log", place=place))
-    if client.digest != network.artifact.public.digest:
-        raise ArtifactDigestError("artifact: expected the client to see the server's, found another")
-    return client
-
-
-def open_session(
-    stack: ExitStack,
-    network: Network,
-    backend: str,
-    server: RunningProgram,
-    dealer: str,
-    *,
-    place: Place = HERE,
-    reveal: Revealed = "logits",
-    name: str = "client",
-) -> Session:
-    """A session with ``server``, until the end of ``stack``; arguments and errors as ``open_client``."""
-    client = open_client(stack, network, backend, server, dealer, place=place, name=name)
-    return Session(network=network, backend=backend, place=place, reveal=reveal, server=server, client=client)
+    def _measured(self, command: Message) -> Message:
+        """The answer, however long it takes: the session's own time limits end a silent peer."""
+        answer = self.ask(command, None)
+        self.peak_memory_bytes = max(self.peak_memory_bytes, int(answer.pop("peak_memory_bytes")))
+        return answer
 
 
 @contextmanager
-def session(
-    network: Network,
-    backend: str,
-    dealer: str,
-    folder: Path,
-    *,
-    place: Place = HERE,
-    reveal: Revealed = "logits",
-) -> Iterator[Session]:
-    """A server of one backend and its only client; ``folder`` is theirs. Errors as ``open_client``."""
-    with ExitStack() as stack:
-        server = stack.enter_context(
-            start_server(network.path, dealer, folder, backends=(backend,), reveal=reveal, place=place)
-        )
-        yield open_session(stack, network, backend, server, dealer, place=place, reveal=reveal)
+def in_turn(
+    paths: Sequence[Path], combinations: Sequence[Combination], calls: int, *, batch: int = 1, shared: bool = False
+) -> Iterator[list[Session]]:
+    """A session of every network with every combination, opened at the same time, ready to take turns.
+
+    Args:
+        paths: folders of artifacts.
+        combinations: of each; one that comes several times gets several clients if ``shared``.
+        calls: that will be made, each with pictures of its own.
+        batch: pictures a call.
+        shared: all combinations of a network have one server, which saves memory; else memory and store are one's own.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="pi-measure-") as name,
+        ExitStack() as stack,
+        ThreadPoolExecutor(_AT_ONCE) as pool,  # ends first: what it starts is the stack's to end
+    ):
+        folder = Path(name)
+        networks = [Network(path, calls * batch, folder) for path in paths]
+        cells = [(network, *combination) for network in networks for combination in combinations]
+        dealers: dict[Reach, str] = {}
+        for _, place, _ in combinations:
+            if place.reach not in dealers:
+                own = start_dealer(folder / f"dealer-{len(dealers)}", place=place)
+                dealers[place.reach] = stack.enter_context(own).address
+        backends = tuple(dict.fromkeys(backend for backend, _, _ in combinations))
+
+        def serve(index: int) -> RunningProgram:
+            network, backend, place, reveal = cells[index]
+            served, limit = (backends, len(combinations)) if shared else ((backend,), 1)
+            dealer, own = dealers[place.reach], folder / str(index)
+            options: dict[str, Any] = {"backends": served, "max_sessions": limit, "reveal": reveal, "place": place}
+            return stack.enter_context(start_server(network.path, dealer, own, **options))
+
+        def connect(index: int) -> Session:
+            (network, backend, place, reveal), server = cells[index], servers[index - index % step]
+            dealer = dealers[place.reach]
+            opened = Session(network, backend, server, dealer, place=place, reveal=reveal, name=f"client-{index}")
+            return stack.enter_context(opened)
+
+        step = len(combinations) if shared else 1
+        firsts = range(0, len(cells), step)
+        servers = dict(zip(firsts, pool.map(serve, firsts), strict=True))
+        sessions = list(pool.map(connect, range(len(cells))))
+        yield sessions
+        list(pool.map(Session.close, sessions))

@@ -6,10 +6,8 @@ open and get their offline material at the same time (nothing of that is measure
 within each repetition: what slows the machine for a while slows all of them, over every link.
 """
 
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +15,8 @@ from typing import Any, Final
 from measuring.documents import default_cache, say
 from measuring.latency import WARMUP
 from measuring.networks import cached_artifact
-from measuring.processes import Place, RunningProgram, start_dealer, start_server
-from measuring.sessions import Network, Session, open_session
+from measuring.processes import Place
+from measuring.sessions import Combination, Session, in_turn
 
 from pi_system.backends.registry import find_backend
 from pi_system.channel.shaped import parse_link
@@ -31,73 +29,29 @@ sent once a model spread over all) and ``max_abs_error`` of the logits."""
 BACKENDS: Final = ("fss", "gmw", "gc", "crypten")
 Pair = tuple[str, str]
 """A backend and a link."""
-_AT_ONCE: Final = 4
-"""Sessions that open at the same time: more would only wait for the cores."""
 
 
 def measure_side_by_side(
     networks: Sequence[str], pairs: Sequence[Pair], repeat: int, cache: Path, progress: Callable[[str], None] = say
 ) -> list[Sample]:
-    """Measure every network with every pair.
+    """Measure every network (networks.py) with every pair; ``repeat`` calls are counted after one that is not.
 
-    Args:
-        networks: see networks.py. Every pair of every one of them has its processes open all the time.
-        pairs: backend and link.
-        repeat: calls counted of each, after one that is not; every call has its own picture.
-        cache: of artifacts.
-        progress: called with a line about every call.
-
-    Raises:
-        ConfigError: a network, a backend or a link is unknown.
-        PeerUnavailableError: a process failed; the message has the end of its log.
+    Raises ConfigError for an unknown name, PeerUnavailableError with the end of a failed process's log.
     """
     for backend, link in pairs:
         find_backend(backend)
         parse_link(link)
-    calls = WARMUP + repeat
-    with tempfile.TemporaryDirectory(prefix="pi-question-") as folder:
-        served = [Network(cached_artifact(name, cache), calls, Path(folder)) for name in networks]
-        progress(f"{', '.join(networks)}: opening {len(pairs) * len(networks)} sessions")
-        with _sessions(served, pairs, calls, Path(folder)) as sessions:
-            for index in range(calls):
-                for one in sessions:
-                    online_ms = one.infer(index).cost.online_ms
-                    progress(f"{one.network.name} {one.backend} {one.place.link}: {online_ms:.1f} ms")
-    return [_sample(one, calls) for one in sessions]
-
-
-@contextmanager
-def _sessions(served: list[Network], pairs: Sequence[Pair], calls: int, folder: Path) -> Iterator[list[Session]]:
-    """Open sessions, each with material for ``calls`` inferences."""
-    backends = tuple(dict.fromkeys(backend for backend, _ in pairs))
-    with ExitStack() as stack:
-        dealer = stack.enter_context(start_dealer(folder)).address
-
-        def start_network(network: Network) -> RunningProgram:
-            own = folder / network.path.name
-            return stack.enter_context(
-                start_server(network.path, dealer, own, backends=backends, max_sessions=len(pairs))
-            )
-
-        def start(network: Network, server: RunningProgram, pair: Pair) -> Session:
-            place, name = Place(name=pair[1], link=pair[1]), "-".join(pair).replace(",", "-")
-            opened = open_session(stack, network, pair[0], server, dealer, place=place, name=name)
-            opened.prepare(calls)
-            return opened
-
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            try:
-                servers = list(pool.map(start_network, served))
-                started = [
-                    pool.submit(start, network, server, pair)
-                    for network, server in zip(served, servers, strict=True)
-                    for pair in pairs
-                ]
-                sessions = [future.result() for future in started]
-                yield sessions
-                list(pool.map(lambda session: session.client.close(), sessions))
-            finally:
-                pool.shutdown(cancel_futures=True)
+    calls, paths = WARMUP + repeat, [cached_artifact(name, cache) for name in networks]
+    combinations: list[Combination] = [(backend, Place(name=link, link=link), "logits") for backend, link in pairs]
+    progress(f"{', '.join(networks)}: opening {len(pairs) * len(networks)} sessions")
+    with in_turn(paths, combinations, calls, shared=True) as sessions:
+        with ThreadPoolExecutor(len(pairs)) as pool:
+            list(pool.map(lambda session: session.prepare(calls), sessions))
+        for index in range(calls):
+            for one in sessions:
+                online_ms = one.infer(index).cost.online_ms
+                progress(f"{one.network.name} {one.backend} {one.place.link}: {online_ms:.1f} ms")
+        return [_sample(one, calls) for one in sessions]
 
 
 def _sample(session: Session, calls: int) -> Sample:
@@ -117,14 +71,9 @@ def _sample(session: Session, calls: int) -> Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Networks measured over the same links.
+    """Networks by label, which stands in samples and answers, measured over the same links, one after the other.
 
-    Attributes:
-        networks: by label, as it stands in the samples and the answers. They take turns with all their processes
-            open, as backends do: about 0.3 GB for each network and backend.
-        links: one after the other.
-        repeat: calls counted.
-        backends: taken in turn.
+    They take turns with all their processes open, as backends do: about 0.3 GB for each network and backend.
     """
 
     networks: Mapping[str, str]

@@ -49,31 +49,12 @@ def median_interval(samples: Sequence[float], *, between_runs: float = BETWEEN_R
     return _bootstrap([_array(samples)], lambda drawn, axis: np.median(drawn, axis=axis), between_runs)
 
 
-def mean_interval(samples: Sequence[float], *, between_runs: float = BETWEEN_RUNS) -> Interval:
-    """Mean; arguments and errors as ``median_interval``."""
-    return _bootstrap([_array(samples)], lambda drawn, axis: drawn.mean(axis=axis), between_runs)
+def ratio_interval(a: Sequence[float], b: Sequence[float], *, between_runs: float = BETWEEN_RUNS) -> Interval:
+    """A / b, one sample a repetition: how many times as long ``a`` takes; the median of the repetitions' ratios.
 
-
-def ratio_interval(
-    a: Sequence[float], b: Sequence[float], *, paired: bool = True, between_runs: float = BETWEEN_RUNS
-) -> Interval:
-    """A / b: how many times as long ``a`` takes.
-
-    Args:
-        a: one sample a repetition.
-        b: the same of what it is compared with.
-        paired: both were taken in turn within each repetition, so that what disturbed one disturbed the other:
-            median of the repetitions' ratios. Otherwise ratio of the two medians, resampled apart.
-        between_runs: share of the value added on both sides.
-
-    Raises:
-        ConfigError: no samples, or a different number of them if paired.
+    Both were taken in turn, so that what disturbed one disturbed the other. Raises ConfigError: not as many of both.
     """
     first, second = _array(a), _array(b)
-    if not paired:
-        return _bootstrap(
-            [first, second], lambda x, y, axis: np.median(x, axis=axis) / np.median(y, axis=axis), between_runs
-        )
     if len(first) != len(second):
         raise ConfigError(f"paired samples: expected as many of both, found {len(first)} and {len(second)}")
     return median_interval(list(first / second), between_runs=between_runs)
@@ -82,16 +63,10 @@ def ratio_interval(
 def slope_interval(
     x: Sequence[float], samples_per_x: Sequence[Sequence[float]], *, between_runs: float = BETWEEN_RUNS
 ) -> Interval:
-    """Least-squares slope of the medians over ``x``: what one more of ``x`` costs.
+    """Least-squares slope of the medians over ``x``, resampled apart: what one more of ``x`` costs.
 
-    Args:
-        x: at least two different places.
-        samples_per_x: repetitions at each of them, resampled apart.
-        between_runs: share of the values added on both sides, as that of the slope between the two outermost places
-            if the run shifted one of them.
-
-    Raises:
-        ConfigError: fewer than two places, or no samples at one.
+    ``between_runs`` is a share of the values, as if the run shifted each place by its own. Raises ConfigError: fewer
+    than two places, or no samples at one.
     """
     places = np.asarray(x, dtype=np.float64)
     if len(places) != len(samples_per_x) or len(set(places)) < 2:

@@ -40,13 +40,9 @@ class Point(Strict):
 
 
 class Validation(Strict):
-    """Samples with the public models they are of, so that predictions can be made again.
+    """Samples with the public models they are of, by name, so that predictions can be made again; errors are absolute.
 
-    Attributes:
-        environment: as environment.py describes it.
-        networks: public models by name, without the ReLU map: cost depends on how many positions are active.
-        points: as predicted when this was written.
-        median_error: of the online predictions, absolute; ``worst_error`` likewise.
+    Models are without the ReLU map: cost depends on how many positions are active.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")

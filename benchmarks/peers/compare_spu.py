@@ -25,21 +25,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import click
 import numpy as np
 import safetensors.numpy
-from measuring import RESULTS
-from measuring.documents import (
-    backend_option,
-    cache_option,
-    json_out_option,
-    keep_option,
-    link_option,
-    publish,
-    repeat_option,
-    unique,
-)
+from measuring import RESULTS, documents
 from measuring.environment import environment, load_average
 from measuring.networks import SEED, cached_artifact
 from measuring.processes import Place, free_port, orderly_stop, party_cores
-from measuring.sessions import NO_DEALER, Network, session
+from measuring.sessions import in_turn
 from numpy.typing import NDArray
 from peers.relu_party import expected
 from peers.rows import FIRST, Row, ratios, show_rows, take_turns
@@ -61,15 +51,12 @@ Options = dict[str, Any]
 
 def compare_network(options: Options, place: Place, path: Path) -> list[Row]:
     """Rows of one network over one link."""
-    with tempfile.TemporaryDirectory(prefix="pi-spu-") as name, ExitStack() as stack:
-        runs, folder = FIRST + options["repeat"], Path(name)
-        network = Network(path, runs, folder)
-        systems: list[System] = [
-            OurPair(stack.enter_context(session(network, backend, NO_DEALER, folder / backend, place=place)))
-            for backend in unique(options["backends"], BACKENDS)
-        ]
+    backends, runs = documents.unique(options["backends"], BACKENDS), FIRST + options["repeat"]
+    with in_turn([path], [(backend, place, "logits") for backend in backends], runs) as running, ExitStack() as stack:
+        network, systems = running[0].network, list[System](map(OurPair, running))
         if options["protocols"] and not place.imitated:
-            systems += spu_pairs(stack, options["spu_python"], unique(options["protocols"]), network, place)
+            protocols = documents.unique(options["protocols"])
+            systems += spu_pairs(stack, options["spu_python"], protocols, network, place)
         return take_turns(runs, place, network.name, systems, network.error)
 
 
@@ -81,16 +68,15 @@ def compare_relu(options: Options, place: Place, spec: GateSpec) -> list[Row]:
         folder = Path(name)
         systems: list[System] = [
             stack.enter_context(line_pair(backend, relu_commands(backend, spec, place), place, folder))
-            for backend in unique(options["backends"], BACKENDS)
+            for backend in documents.unique(options["backends"], BACKENDS)
         ]
         if options["protocols"] and not place.imitated:
             compile_program(options["spu_python"], ["--relu", str(spec.count)], folder)
             inputs = (folder / "server.safetensors", folder / "client.safetensors")
             safetensors.numpy.save_file({"other": theirs[0]}, inputs[0])
             safetensors.numpy.save_file({"image": mine}, inputs[1])
-            for protocol in unique(options["protocols"]):
-                python, more = options["spu_python"], "--share-output"
-                systems.append(open_spu(stack, python, protocol, place, inputs, folder, more))
+            for protocol in documents.unique(options["protocols"]):
+                systems.append(open_spu(stack, options["spu_python"], protocol, place, inputs, folder, True))
 
         def error(system: str, index: int, output: NDArray[np.float64]) -> float:
             plain = np.maximum(mine[index] + theirs[0], 0) if system.startswith("spu:") else expected(spec, index)
@@ -119,8 +105,8 @@ def hardest_relu(artifact: Artifact, count: int) -> GateSpec:
 def compare(options: Options, places: tuple[Place, ...]) -> Options:
     """Measure everything and return the JSON object."""
     before, versions = load_average(), spu_versions(options["spu_python"]) if options["protocols"] else {}
-    paths = [cached_artifact(name, options["cache"]) for name in unique(options["networks"])]
-    gates = [hardest_relu(load(paths[0]), int(count)) for count in unique(options["relus"])]
+    paths = [cached_artifact(name, options["cache"]) for name in documents.unique(options["networks"])]
+    gates = [hardest_relu(load(paths[0]), int(count)) for count in documents.unique(options["relus"])]
     rows: list[Row] = []
     for place in places:
         for gate in gates:
@@ -152,13 +138,13 @@ def places_of(options: Options, keys: Path) -> tuple[Place, ...]:
     if not emulated:
         for link in options["links"]:
             parse_link(link)
-        own = keys if options["tls"] else None
-        return tuple(Place(name=link, link=link, keys=own, pinned=pinned) for link in unique(options["links"]))
-    if not options["server_prefix"] or not options["client_prefix"]:
+        own, links = keys if options["tls"] else None, documents.unique(options["links"])
+        return tuple(Place(name=link, link=link, keys=own, pinned=pinned) for link in links)
+    server, client = (tuple(shlex.split(options[f"{role}_prefix"])) for role in ("server", "client"))
+    if not server or not client:
         raise click.UsageError("expected --server-prefix and --client-prefix: the two ends of the emulated link")
-    prefixes = (tuple(shlex.split(options["server_prefix"])), tuple(shlex.split(options["client_prefix"])))
     hosts = (options["server_host"], options["client_host"])
-    return (Place(name=emulated, hosts=hosts, prefixes=prefixes, keys=keys, pinned=pinned),)
+    return (Place(name=emulated, hosts=hosts, prefixes=(server, client), keys=keys, pinned=pinned),)
 
 
 @click.command(cls=PiCommand)
@@ -169,8 +155,8 @@ def places_of(options: Options, keys: Path) -> tuple[Place, ...]:
 @click.option(
     "--protocol", "protocols", multiple=True, default=("CHEETAH",), help="CHEETAH, CHEETAH:EMP_Ferret, SEMI2K."
 )
-@backend_option(BACKENDS)
-@link_option
+@documents.backend_option(BACKENDS)
+@documents.link_option("loopback")
 @click.option("--link-name", default="", help="Name of an emulated link; both run over it, unshaped.")
 @click.option("--server-host", default="127.0.0.1", help="The server's address on the emulated link.")
 @click.option("--client-host", default="127.0.0.1", help="The client's.")
@@ -178,10 +164,10 @@ def places_of(options: Options, keys: Path) -> tuple[Place, ...]:
 @click.option("--client-prefix", default="", help="Command in front of the client's.")
 @click.option("--tls", is_flag=True, help="Our links use mutual TLS 1.3, too; SPU's never do. Always, if emulated.")
 @click.option("--unpinned", is_flag=True, help="Every party may use every core.")
-@repeat_option(3)
-@json_out_option
-@keep_option
-@cache_option
+@documents.repeat_option(3)
+@documents.json_out_option
+@documents.keep_option
+@documents.cache_option
 def main(**options: Any) -> None:
     """Compare with SPU."""
     for protocol in options["protocols"]:
@@ -191,7 +177,7 @@ def main(**options: Any) -> None:
         report = compare(options, places_of(options, Path(keys)))
     about = report["environment"]
     stem = f"{about['date'][:10]}_{about['cores']}-cores_{about['git_sha']}"
-    publish(report, options["json_out"], RESULTS / "peers_spu" / f"{stem}.json" if options["keep"] else None)
+    documents.publish(report, options["json_out"], RESULTS / "peers_spu" / f"{stem}.json" if options["keep"] else None)
 
 
 if __name__ == "__main__":

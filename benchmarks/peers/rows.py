@@ -9,7 +9,7 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-from measuring.documents import say, show, table
+from measuring import documents
 from measuring.processes import Place
 from measuring.schema import Timing
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ def take_turns(runs: int, place: Place, what: str, systems: list[System], error:
             sample = system.run(index)
             samples[system.name].append(sample)
             errors[system.name] = max(errors[system.name], error(system.name, index, sample.output))
-            say(f"{what} {place.name} {system.name}: {sample.ms:.0f} ms, {sample.total_bytes / 1e6:.2f} MB")
+            documents.say(f"{what} {place.name} {system.name}: {sample.ms:.0f} ms, {sample.total_bytes / 1e6:.2f} MB")
     return [_row(what, place, system, samples[system.name], errors[system.name]) for system in systems]
 
 
@@ -61,10 +61,10 @@ def _row(what: str, place: Place, system: System, samples: list[Sample], error: 
 
 def ratios(rows: list[Row]) -> list[Row]:
     """Every system of ours beside every one of theirs on the same thing and link."""
+    pairs = [(ours, other) for ours in rows for other in rows if other["theirs"] and not ours["theirs"]]
     return [
         {
-            "what": ours["what"],
-            "link": ours["link"],
+            **{name: ours[name] for name in ("what", "link")},
             "ours": ours["system"],
             "theirs": other["system"],
             "times_faster": other["ms"]["median"] / ours["ms"]["median"],
@@ -72,33 +72,19 @@ def ratios(rows: list[Row]) -> list[Row]:
             "mean_times_faster": other["mean_ms"] / ours["mean_ms"],
             "mean_bytes_ratio": ours["mean_bytes"] / other["mean_bytes"],
         }
-        for ours in rows
-        for other in rows
-        if other["theirs"] and not ours["theirs"] and (ours["what"], ours["link"]) == (other["what"], other["link"])
+        for ours, other in pairs
+        if (ours["what"], ours["link"]) == (other["what"], other["link"])
     ]
 
 
 def show_rows(rows: list[Row]) -> None:
     """Tables for people."""
-    cells = [
-        (
-            *(r[name] for name in ("what", "link", "system")),
-            f"{r['ms']['median'] / 1000:.2f}",
-            f"{r['offline_ms']['median'] / 1000:.2f}" if r["offline_ms"] else "",
-            f"{r['total_bytes'] / 1e6:.2f}",
-            f"{r['first_run']['ms'] / 1000:.2f}",
-            f"{r['first_run']['total_bytes'] / 1e6:.2f}",
-            "/".join(f"{size / 1e6:.0f}" for size in r["peak_memory_bytes"].values()),
-            f"{r['max_abs_error']:.1e}",
-        )
-        for r in rows
-    ]
-    head = "what|link|system|s|of it offline|MB|first s|first MB|peak MB s/c|abs error"
-    beside = [
-        (r["what"], r["link"], r["ours"], r["theirs"], f"{r['times_faster']:.2f}", f"{r['bytes_ratio']:.2f}")
-        for r in ratios(rows)
-    ]
-    show(
-        table("Offline and online together", head, cells, left=3),
-        table("Side by side", "what|link|ours|theirs|times faster|bytes ours/theirs", beside, left=4),
+    documents.show(
+        "Offline and online together",
+        [{**row, "offline": row["offline_ms"] and row["offline_ms"]["median"]} for row in rows],
+        "what|link|system|ms=ms.median:,.0f|of it offline=offline:,.0f|bytes=total_bytes:,.0f|"
+        "first ms=first_run.ms:,.0f|first bytes=first_run.total_bytes:,d|peak, server=peak_memory_bytes.server:,d|"
+        "client=peak_memory_bytes.client:,d|abs error=max_abs_error:.1e",
     )
+    beside = "what|link|ours|theirs|times faster=times_faster:.2f|bytes ours/theirs=bytes_ratio:.2f"
+    documents.show("Side by side", ratios(rows), beside)

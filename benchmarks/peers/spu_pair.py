@@ -5,20 +5,19 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import safetensors.numpy
 from measuring.processes import Place, free_port
 from measuring.sessions import Network
-from peers.systems import LinePair, line_pair
+from peers.systems import Lines, line_pair
 
 from pi_system.errors import ConfigError
 
 HERE = Path(__file__).resolve().parent / "spu"
 
 
-def spu_pairs(
-    stack: ExitStack, python: str, protocols: Iterable[str], network: Network, place: Place
-) -> list[LinePair]:
+def spu_pairs(stack: ExitStack, python: str, protocols: Iterable[str], network: Network, place: Place) -> list[Lines]:
     """SPU with each protocol on a network, until the end of ``stack``."""
     folder = network.file.parent
     inputs = (network.path / "weights.safetensors", folder / "client.safetensors")
@@ -28,27 +27,22 @@ def spu_pairs(
 
 
 def open_spu(
-    stack: ExitStack, python: str, protocol: str, place: Place, inputs: tuple[Path, Path], folder: Path, *more: str
-) -> LinePair:
-    """SPU's server and client on the program in ``folder``, until the end of ``stack``.
-
-    Args:
-        stack: ends them.
-        python: interpreter of SPU's environment.
-        protocol: CHEETAH or SEMI2K, with ``:OT_KIND`` behind it if wanted.
-        place: where the parties run.
-        inputs: of server and client, safetensors.
-        folder: private.
-        more: further arguments of both.
-    """
+    stack: ExitStack,
+    python: str,
+    protocol: str,
+    place: Place,
+    inputs: tuple[Path, Path],
+    folder: Path,
+    share_output: bool = False,
+) -> Lines:
+    """SPU's server and client on the program in ``folder``, until the end of ``stack``; see spu/party.py."""
     kind, _, ot_kind = protocol.partition(":")
-    addresses = [f"{host}:{free_port()}" for host in place.hosts]
-    shared = ["--address", addresses[0], "--address", addresses[1], "--protocol", kind, "--ot-kind", ot_kind]
-    shared += ["--program", str(folder / "program.bin"), *more]
+    task: dict[str, Any] = {"protocol": kind, "ot_kind": ot_kind, "share_output": share_output}
+    task |= {"program": f"{folder}/program.bin", "addresses": [f"{host}:{free_port()}" for host in place.hosts]}
     commands = []
     for rank, path in enumerate(inputs):
-        own = ["--rank", str(rank), "--inputs", str(path), "--log", str(folder / f"{protocol}-{rank}.log")]
-        commands.append([python, "-u", str(HERE / "party.py"), *own, *shared])
+        own = {**task, "rank": rank, "inputs": str(path), "log": f"{folder}/{protocol}-{rank}.log"}
+        commands.append([python, "-u", str(HERE / "party.py"), json.dumps(own)])
     return stack.enter_context(line_pair(f"spu:{protocol}", commands, place, folder))
 
 

@@ -1,8 +1,7 @@
 """What a comparison runs: two pinned processes of one system that do one thing after another and say what it cost.
 
-LinePair        both processes answer lines of JSON (spu/party.py, relu_party.py)
-CryptenShipped  one program that launches both parties (crypten_shipped.py)
-OurPair         pi-server and a client's session, as benchmarks/latency.py runs them
+Lines    processes that answer lines of JSON (spu/party.py, relu_party.py, crypten_shipped.py)
+OurPair  pi-server and a client's session, as benchmarks/latency.py runs them
 """
 
 import sys
@@ -22,16 +21,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One run, everything it takes included, seen from the client.
+    """One run, everything it takes included, seen from the client: wall-clock ms, payload both ways, flat output.
 
-    Attributes:
-        ms: wall-clock time, offline and online.
-        total_bytes: payload of both directions.
-        output: what the client learns, flat.
-        offline_ms: its offline part, None where the system has no phases.
-        online_bytes: of them in the online phase; None likewise.
-        client_to_server_bytes: payload; None where only the sum is known.
-        server_to_client_bytes: payload; None likewise.
+    What a system does not have (phases) or does not tell (directions) is None.
     """
 
     ms: float
@@ -55,29 +47,34 @@ class System(Protocol):
         """Peak memory so far."""
 
 
-class LinePair:
-    """Two processes that answer {"run": INDEX} with {"seconds":, "traffic":, "output":, "peak_memory_bytes":}."""
+class Lines:
+    """Processes that answer {"run": INDEX}, each with its part of the cost; time and output are those of the last.
+
+    Two parties answer with {"seconds":, "traffic":, "output":, "peak_memory_bytes":}, one program that launches both
+    with {"seconds":, "total_bytes":, "output":, "peak_memory_bytes": {"server":, "client":}}.
+    """
 
     def __init__(self, name: str, parties: Sequence[LineProcess]):
-        """Wait until server and client, in this order, said that they are ready."""
+        """Wait until all of them said that they are ready."""
         self.name, self._parties, self._peak = name, parties, PartyBytes(server=0, client=0)
         answers(parties, TIMEOUT_S)
 
     def run(self, index: int) -> Sample:
-        """One run of both; time and bytes are the client's."""
+        """One run of all."""
         for party in self._parties:
             party.tell({"run": index})
-        server, client = answers(self._parties, TIMEOUT_S)
-        self._peak = PartyBytes(server=server["peak_memory_bytes"], client=client["peak_memory_bytes"])
-        sent, received = client["traffic"][:2]
-        offline_s = client.get("offline_seconds")
+        found = answers(self._parties, TIMEOUT_S)
+        first, last, both = found[0]["peak_memory_bytes"], found[-1]["peak_memory_bytes"], len(found) > 1
+        self._peak = PartyBytes(server=first, client=last) if both else PartyBytes(**last)
+        sent, received = found[-1].get("traffic", (None, None))[:2]
+        offline_s = found[-1].get("offline_seconds")
         return Sample(
-            ms=1000 * client["seconds"],
+            ms=1000 * found[-1]["seconds"],
             offline_ms=None if offline_s is None else 1000 * offline_s,
             client_to_server_bytes=sent,
             server_to_client_bytes=received,
-            total_bytes=sent + received,
-            output=np.array(client["output"], dtype=np.float64),
+            total_bytes=sent + received if both else found[-1]["total_bytes"],
+            output=np.array(found[-1]["output"], dtype=np.float64),
         )
 
     def peak(self) -> PartyBytes:
@@ -86,8 +83,8 @@ class LinePair:
 
 
 @contextmanager
-def line_pair(name: str, commands: Sequence[Sequence[str]], place: Place, folder: Path) -> Iterator[LinePair]:
-    """Start server and client of a LinePair; they end with the block."""
+def line_pair(name: str, commands: Sequence[Sequence[str]], place: Place, folder: Path) -> Iterator[Lines]:
+    """Server and client, which end with the block."""
     with ExitStack() as stack:
         parties = []
         for role, command, prefix, core in zip(
@@ -96,39 +93,17 @@ def line_pair(name: str, commands: Sequence[Sequence[str]], place: Place, folder
             log = folder / f"{name}-{role}.stderr".replace(":", "-")
             process = LineProcess(name, [*prefix, *command], log=log, core=core, threads=place.threads)
             parties.append(stack.enter_context(process))
-        yield LinePair(name, parties)
-
-
-class CryptenShipped:
-    """CrypTen as its authors ship it; see crypten_shipped.py. It has no phases."""
-
-    name = "crypten-shipped"
-
-    def __init__(self, process: LineProcess):
-        """Wait until both parties said that they are ready."""
-        self._process, self._peak = process, PartyBytes(server=0, client=0)
-        process.answer()
-
-    def run(self, index: int) -> Sample:
-        """One run of both; time is the client's, bytes are CrypTen's own count."""
-        found = self._process.ask({"run": index}, TIMEOUT_S)
-        self._peak = PartyBytes(**found["peak_memory_bytes"])
-        output = np.array(found["output"], dtype=np.float64)
-        return Sample(ms=1000 * found["seconds"], total_bytes=found["total_bytes"], output=output)
-
-    def peak(self) -> PartyBytes:
-        """Peak resident sets."""
-        return self._peak
+        yield Lines(name, parties)
 
 
 @contextmanager
-def crypten_shipped(artifact: Path, pictures: Path, place: Place, folder: Path) -> Iterator[CryptenShipped]:
-    """CrypTen's own launch of both parties; they end with the block."""
-    cores = [-1 if core is None else core for core in place.cores]
+def crypten_shipped(artifact: Path, pictures: Path, place: Place, folder: Path) -> Iterator[Lines]:
+    """CrypTen's own launch of both parties (crypten_shipped.py), without phases; they end with the block."""
+    server, client = (str(-1 if core is None else core) for core in place.cores)
     command = [sys.executable, "-u", "-m", "peers.crypten_shipped", "--artifact", str(artifact)]
-    command += ["--pictures", str(pictures), "--server-core", str(cores[0]), "--client-core", str(cores[1])]
-    with LineProcess(CryptenShipped.name, command, log=folder / "crypten-shipped.log") as process:
-        yield CryptenShipped(process)
+    command += ["--pictures", str(pictures), "--server-core", server, "--client-core", client]
+    with LineProcess("crypten-shipped", command, log=folder / "crypten-shipped.log") as process:
+        yield Lines("crypten-shipped", [process])
 
 
 class OurPair:

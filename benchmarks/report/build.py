@@ -31,18 +31,13 @@ def drawings(sources: Sources, out: Path) -> dict[str, tuple[Drawing, ...]]:
         script = next(BENCHMARKS.glob(f"{question.key}_*.py"), None)
         if question.report is not None and script is not None:
             found[question.key] = import_module(script.stem).QUESTION.draw(question.report, out)
-    if latency := _files(sources, "latency", "results"):
+    if latency := sources.files("latency", "results"):
         found["latency"] = import_module("plot_latency").draw(latency, out)
-    for file in _files(sources, "cost_model", "points")[-1:]:
+    for file in sources.files("cost_model", "points")[-1:]:
         found["cost_model"] = import_module("validate_cost_model").draw(file, out)
-    if study := _files(sources, "study", "runs"):
-        found["study"] = import_module("plot_study").draw(study, _files(sources, "study", "results"), out)
+    if study := sources.files("study", "runs"):
+        found["study"] = import_module("plot_study").draw(study, sources.files("study", "results"), out)
     return {key: tuple(inline(path.stem, path.read_text()) for path in paths) for key, paths in found.items()}
-
-
-def _files(sources: Sources, folder: str, field: str) -> list[Path]:
-    """Files of a folder that hold something in ``field``."""
-    return [sources.results / stored.file for stored in sources.holding(folder, field)]
 
 
 @click.group(cls=PiGroup, invoke_without_command=True, context_settings={"show_default": True})

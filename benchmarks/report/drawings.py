@@ -19,16 +19,7 @@ _LABELS_NAMED: Final = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """One plot.
-
-    Attributes:
-        name: stem of its file.
-        caption: its axes in words, or the stem.
-        uri: ``data:image/svg+xml`` with everything inside.
-        labels: axis labels, panel titles and legend, for readers who do not see it.
-        least_px: width below which it scrolls instead of shrinking.
-        most_px: width above which it does not grow.
-    """
+    """One plot: stem of its file, axes in words, a data URI, labels for who does not see it, and how wide it may be."""
 
     name: str
     caption: str

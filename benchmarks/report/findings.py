@@ -41,15 +41,9 @@ _NOT_MEASURED: Final = "Not measured."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One section.
+    """One section: sentences by paragraph (none where nothing was measured), Markdown below them, where it is from.
 
-    Attributes:
-        key: such as ``q01`` or ``study``.
-        title: the question in words.
-        origin: what it is from, one line.
-        paragraphs: sentences by paragraph; empty where nothing was measured.
-        unanswered: names that sentences asked for in vain.
-        appendix: Markdown below the paragraphs.
+    ``unanswered``: names that sentences asked for in vain.
     """
 
     key: str
@@ -201,21 +195,20 @@ def document(sections: tuple[Finding, ...]) -> str:
     """docs/findings.md."""
     parts = [_HEAD]
     for finding in sections:
+        title = " ".join(finding.title.split())
+        heading = f"{finding.key}: {title}" if finding.key.startswith("q") else title
         origin = f"\n{finding.origin}\n" if finding.measured and finding.origin else ""
-        parts.append(f"## {_heading(finding)}\n{origin}\n{_wrapped(finding.markdown)}\n")
+        parts.append(f"## {heading}\n{origin}\n{_wrapped(finding.markdown)}\n")
     return "\n".join(parts)
 
 
 def _question(question: Question) -> Finding:
-    report = question.report
-    if report is None:
+    if (report := question.report) is None:
         return Finding(key=question.key, title=question.title, origin="", paragraphs=())
     about = report.environment
-    dirty = " with changes" if about.git_dirty else ""
-    mode = "Full" if report.mode == "full" else "Quick"
     origin = (
-        f"{mode} run of {about.date[:10]}, commit {about.git_sha}{dirty}, {len(report.samples)} measured runs: "
-        f"`{question.file}`."
+        f"{report.mode.capitalize()} run of {about.date[:10]}, commit {about.git_sha}"
+        f"{' with changes' if about.git_dirty else ''}, {len(report.samples)} measured runs: `{question.file}`."
     )
     return _section(question.key, question.title, origin, report, {})
 
@@ -226,7 +219,7 @@ def _section(
     if given is None:
         return Finding(key=key, title=title, origin="", paragraphs=())
     paragraphs: list[tuple[str, ...]] = []
-    missing: list[str] = []
+    missing: dict[str, None] = {}
     variables = {**_Answers(report).variables(), "given": given}
     for lines in _templates(key):
         sentences = []
@@ -234,7 +227,7 @@ def _section(
             try:
                 sentences.append(" ".join(line.render(variables).split()))
             except _MissingAnswerError as error:
-                missing.append(str(error))
+                missing[str(error)] = None
         if any(sentences):
             paragraphs.append(tuple(filter(None, sentences)))
     return Finding(
@@ -242,7 +235,7 @@ def _section(
         title=title,
         origin=origin,
         paragraphs=tuple(paragraphs),
-        unanswered=tuple(dict.fromkeys(missing)),
+        unanswered=tuple(missing),
         appendix=str(given.get("claims", "")),
     )
 
@@ -268,15 +261,10 @@ def _measured(answer: Answer) -> str:
 
 def _wrapped(markdown: str) -> str:
     """Paragraphs and list entries in lines of at most 118 characters."""
+    wrapper = textwrap.TextWrapper(_WIDTH, break_long_words=False, break_on_hyphens=False)
     lines = []
     for line in markdown.splitlines():
         indent = len(line) - len(line.lstrip()) + 2 if line.lstrip().startswith("- ") else 0
-        lines += textwrap.wrap(
-            line, _WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-        ) or [""]
+        wrapper.subsequent_indent = " " * indent
+        lines += wrapper.wrap(line) or [""]
     return "\n".join(lines)
-
-
-def _heading(finding: Finding) -> str:
-    title = " ".join(finding.title.split())
-    return f"{finding.key}: {title}" if finding.key.startswith("q") else title

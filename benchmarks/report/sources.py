@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from measuring.question import QUESTIONS, QuestionReport
 
@@ -17,16 +17,8 @@ MODES: Final = ("full", "quick")
 """Preferred first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """One question, and its measurement if there is one.
-
-    Attributes:
-        key: such as ``q01``.
-        title: the question in words.
-        report: the measurement; None where there is none.
-        file: where it was read, relative to the folder of results.
-    """
+class Question(NamedTuple):
+    """One question, its measurement if there is one, and where that was read, relative to the folder of results."""
 
     key: str
     title: str
@@ -34,8 +26,7 @@ class Question:
     file: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class Stored(NamedTuple):
     """A JSON object without a model of its own here, and its file relative to the folder of results."""
 
     file: str
@@ -44,13 +35,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Everything there is to report.
-
-    Attributes:
-        results: the folder.
-        questions: all of them, measured or not, in order.
-        stored: other measurements by subfolder, each in order of file name.
-    """
+    """Everything there is to report: all questions in order, and other measurements by subfolder."""
 
     results: Path
     questions: tuple[Question, ...]
@@ -60,13 +45,13 @@ class Sources:
         """Files of a subfolder that hold something in ``field``."""
         return tuple(stored for stored in self.stored.get(folder, ()) if stored.content.get(field))
 
+    def files(self, folder: str, field: str) -> list[Path]:
+        """Where they are."""
+        return [self.results / stored.file for stored in self.holding(folder, field)]
+
 
 def load_sources(results: Path) -> Sources:
-    """Read every file under ``results``.
-
-    Raises:
-        InputError: a file is not what its folder says.
-    """
+    """Read every file under ``results``. Raises InputError: a file is not what its folder says."""
     folders = sorted(path for path in results.glob("*") if path.is_dir() and path.name not in MODES)
     return Sources(
         results=results,
@@ -82,21 +67,19 @@ def _question(results: Path, key: str) -> Question:
             report = QuestionReport.read(path)
             if (report.question, report.mode) != (key, mode):
                 raise InputError(f"{path}: expected {key}, {mode}; found {report.question}, {report.mode}")
-            return Question(key=key, title=report.title, report=report, file=f"{mode}/{key}.json")
-    return Question(key=key, title=QUESTIONS[key])
+            return Question(key, report.title, report, f"{mode}/{key}.json")
+    return Question(key, QUESTIONS[key])
 
 
 def _folder(results: Path, folder: Path) -> tuple[Stored, ...]:
     """Its files but those that a stopped measurement goes on from."""
-    finished = [path for path in sorted(folder.rglob("*.json")) if not path.name.endswith(".part.json")]
-    return tuple(Stored(file=str(path.relative_to(results)), content=_object(path)) for path in finished)
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: expected JSON; {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    return content
+    found = []
+    for path in sorted(path for path in folder.rglob("*.json") if not path.name.endswith(".part.json")):
+        try:
+            content = json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}: expected JSON; {error}") from error
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: expected a JSON object, found {type(content).__name__}")
+        found.append(Stored(str(path.relative_to(results)), content))
+    return tuple(found)

@@ -15,7 +15,7 @@ _MARGIN = 2.0
 
 def study(sources: Sources) -> Study | None:
     """All studies of the folder as one; None without a finished run."""
-    files = [sources.results / stored.file for stored in sources.holding("study", "runs")]
+    files = sources.files("study", "runs")
     return read_study(*files) if files else None
 
 

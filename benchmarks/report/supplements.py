@@ -1,20 +1,18 @@
 """Measurements beside the questions: latency of whole networks, the link shaper, TLS, communicators, SPU."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 from report.sources import Sources, Stored
 from report.tables import Provenance, Table, provenance
 from report.wording import number
 
-_MS_A_SECOND: Final = 1000.0
-_MEGABYTE: Final = 1e6
+Content = Mapping[str, Any]
+_ENDS: Final = " --host ADDRESS --server-prefix ... --client-prefix ..."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Supplement:
+class Supplement(NamedTuple):
     """One measurement: heading, a sentence on how to read it, a table, and where it is from."""
 
     key: str
@@ -26,75 +24,63 @@ class Supplement:
 
 def supplements(sources: Sources) -> tuple[Supplement, ...]:
     """Those that have files, in the order of ``_KINDS``."""
-    return tuple(
-        Supplement(
-            key=key,
-            title=title,
-            text=text,
-            tables=tuple(table(stored.content) for stored in files),
-            provenances=tuple(
-                provenance(
-                    stored.file,
-                    _command(key, stored.content),
-                    stored.content["environment"],
-                    _samples(stored.content),
-                )
-                for stored in files
-            ),
-        )
-        for key, (title, text, table) in _KINDS.items()
-        if (files := _newest(key, sources.stored.get(key, ())))
-    )
+    found = []
+    for key, (title, text, table, command) in _KINDS.items():
+        if files := _newest(key, sources.stored.get(key, ())):
+            origins = [
+                provenance(f.file, command(f.content), f.content["environment"], _samples(f.content)) for f in files
+            ]
+            found.append(Supplement(key, title, text, tuple(table(f.content) for f in files), tuple(origins)))
+    return tuple(found)
 
 
-def _newest(key: str, files: Sequence[Stored]) -> tuple[Stored, ...]:
+def _newest(key: str, files: tuple[Stored, ...]) -> tuple[Stored, ...]:
     """All files; of link checks the last for each link, as earlier ones checked earlier shapers."""
     if key != "link_check":
-        return tuple(files)
-    links: dict[str, Stored] = {}
-    for stored in sorted(files, key=lambda stored: stored.content["environment"]["date"]):
-        links[stored.content["link"]] = stored
-    return tuple(links.values())
+        return files
+    ordered = sorted(files, key=lambda stored: str(stored.content["environment"]["date"]))
+    return tuple({stored.content["link"]: stored for stored in ordered}.values())
 
 
-def _samples(content: Mapping[str, Any]) -> Any:
+def _samples(content: Content) -> Any:
     return content.get("results") or content.get("rows") or content["online_ms"]
 
 
-def _latency(content: Mapping[str, Any]) -> Table:
-    relus = {network["network"]: network["relus"] for network in content["networks"]}
-    rows = []
-    for result in content["results"]:
-        ms = result["online_ms"]
-        rows.append(
+def _table(caption: str, head: str, rows: Iterable[tuple[float | str | None, ...]]) -> Table:
+    """Numbers get three digits, None is left empty."""
+    text = [
+        tuple(cell if isinstance(cell, str) else "" if cell is None else number(cell) for cell in row) for row in rows
+    ]
+    return Table(caption=caption, head=tuple(head.split("|")), rows=tuple(text))
+
+
+def _latency(content: Content) -> Table:
+    named = ", ".join(f"{network['network']} has {network['relus']:,} ReLUs" for network in content["networks"])
+    return _table(
+        f"{named}; {content['repeat']} repetitions, medians and quartiles",
+        "Network, backend, link|Online ms|Rounds|us a ReLU|Bytes a ReLU|Offline ms|Offline MB",
+        (
             (
-                f"{result['network']}, {result['backend']}, {result['link']}",
-                f"{number(ms['median'])} ({number(ms['q1'])} to {number(ms['q3'])})",
-                str(result["online_rounds"]),
-                "" if result["us_per_relu"] is None else number(result["us_per_relu"]),
-                "" if result["bytes_per_relu"] is None else number(result["bytes_per_relu"]),
-                number(result["offline_ms"]),
-                number(result["offline_bytes"] / _MEGABYTE),
+                f"{r['network']}, {r['backend']}, {r['link']}",
+                "{} ({} to {})".format(*(number(r["online_ms"][name]) for name in ("median", "q1", "q3"))),
+                str(r["online_rounds"]),
+                *(r[name] for name in ("us_per_relu", "bytes_per_relu", "offline_ms")),
+                r["offline_bytes"] / 1e6,
             )
-        )
-    named = ", ".join(f"{name} has {count:,} ReLUs" for name, count in relus.items())
-    return Table(
-        caption=f"{named}; {content['repeat']} repetitions, medians and quartiles",
-        head=("Network, backend, link", "Online ms", "Rounds", "us a ReLU", "Bytes a ReLU", "Offline ms", "Offline MB"),
-        rows=tuple(rows),
+            for r in content["results"]
+        ),
     )
 
 
-def _tls(content: Mapping[str, Any]) -> Table:
-    return Table(
-        caption=f"{content['network']} over {content['link']}, {content['repeat']} repetitions in turn",
-        head=("Backend, phase", "Plaintext ms", "TLS ms", "TLS / plaintext"),
-        rows=tuple(
+def _tls(content: Content) -> Table:
+    return _table(
+        f"{content['network']} over {content['link']}, {content['repeat']} repetitions in turn",
+        "Backend, phase|Plaintext ms|TLS ms|TLS / plaintext",
+        (
             (
                 f"{row['backend']}, {phase}",
-                number(row[f"{phase}_ms"]["plaintext"]["median"]),
-                number(row[f"{phase}_ms"]["tls"]["median"]),
-                number(row[f"{phase}_ratio"]),
+                *(row[f"{phase}_ms"][way]["median"] for way in ("plaintext", "tls")),
+                row[f"{phase}_ratio"],
             )
             for row in content["rows"]
             for phase in ("online", "offline")
@@ -102,112 +88,107 @@ def _tls(content: Mapping[str, Any]) -> Table:
     )
 
 
-def _communicators(content: Mapping[str, Any]) -> Table:
-    return Table(
-        caption=f"{content['network']}, loopback; gRPC / gloo {number(content['ratio'])}",
-        head=("Communicator", "Online ms, median", "Samples"),
-        rows=tuple((name, number(ms["median"]), str(len(ms["samples"]))) for name, ms in content["online_ms"].items()),
+def _communicators(content: Content) -> Table:
+    return _table(
+        f"{content['network']}, loopback; gRPC / gloo {number(content['ratio'])}",
+        "Communicator|Online ms, median|Samples",
+        ((name, ms["median"], str(len(ms["samples"]))) for name, ms in content["online_ms"].items()),
     )
 
 
-def _link_check(content: Mapping[str, Any]) -> Table:
-    return Table(
-        caption=f"{content['link']}: {content['rate_bits_s'] / 1e6:g} Mbit/s, "
-        f"{content['rtt_s'] * _MS_A_SECOND:g} ms; {content['repeat']} repetitions",
-        head=("What", "Emulated ms", "Shaped ms", "Shaped / emulated"),
-        rows=tuple(
+def _link_check(content: Content) -> Table:
+    return _table(
+        f"{content['link']}: {content['rate_bits_s'] / 1e6:g} Mbit/s, {content['rtt_s'] * 1000:g} ms; "
+        f"{content['repeat']} repetitions",
+        "What|Emulated ms|Shaped ms|Shaped / emulated",
+        (
             (
                 row["what"].replace("echo ", "echo, bytes: "),
-                number(row["emulated"]["median"]),
-                number(row["shaped"]["median"]),
-                number(row["ratio"]),
+                *(row[place]["median"] for place in ("emulated", "shaped")),
+                row["ratio"],
             )
             for row in content["rows"]
         ),
     )
 
 
-def _spu(content: Mapping[str, Any]) -> Table:
-    return Table(
-        caption=f"Offline and online together, {content['repeat']} repetitions",
-        head=("What, system, link", "Seconds, median", "MB", "Largest error"),
-        rows=tuple(
+def _spu(content: Content) -> Table:
+    return _table(
+        f"Offline and online together, {content['repeat']} repetitions",
+        "What, system, link|Seconds, median|MB|Largest error",
+        (
             (
                 f"{row['what']}, {row['system']}, {row['link']}",
-                number(row["ms"]["median"] / _MS_A_SECOND),
-                number(row["total_bytes"] / _MEGABYTE),
-                number(row["max_abs_error"]),
+                *(row["ms"]["median"] / 1000, row["total_bytes"] / 1e6, row["max_abs_error"]),
             )
             for row in content["rows"]
         ),
     )
 
 
-_Kind = tuple[str, str, Callable[[Mapping[str, Any]], Table]]
+def _command(script: str, fields: Mapping[str, str], tail: str = "") -> Callable[[Content], str]:
+    """Makes the command of ``script``, the values of each option taken from FIELD or from every row's LIST.FIELD."""
 
-_KINDS: Final[Mapping[str, _Kind]] = {
+    def command(content: Content) -> str:
+        options = []
+        for option, field in fields.items():
+            rows, _, key = field.rpartition(".")
+            found = [row[key] for row in content[rows]] if rows else [content[key]]
+            options += [f"--{option} {value}" for value in dict.fromkeys(found)]
+        return f"python benchmarks/{script}.py {' '.join(options)}{tail}"
+
+    return command
+
+
+def _communicators_command(content: Content) -> str:
+    repeat = len(content["online_ms"]["grpc"]["samples"])
+    return f"python benchmarks/communicators.py --network {content['network']} --repeat {repeat}"
+
+
+def _spu_command(content: Content) -> str:
+    what, systems = (dict.fromkeys(str(row[key]) for row in content["rows"]) for key in ("what", "system"))
+    networks = [f"--network {name}" for name in what if not name.startswith("relu:")]
+    relus = [re.sub("^relu:", "--relu ", name) for name in what if name.startswith("relu:")]
+    theirs = [re.sub("^spu:", "--protocol ", name) for name in systems if "spu:" in name]
+    ours = [f"--backend {name}" for name in systems if "spu:" not in name]
+    options = [*networks, *relus, *theirs, *ours, *([] if networks else ["--relu-only"])]
+    command = "python benchmarks/peers/compare_spu.py --spu-python FOLDER/bin/python"
+    return f"{command} {' '.join(options)} --repeat {content['repeat']}"
+
+
+_KINDS: Final[Mapping[str, tuple[str, str, Callable[[Content], Table], Callable[[Content], str]]]] = {
     "latency": (
         "Whole networks: online and offline",
         "Random weights, batch 1, material prepared ahead. Online time is taken at the client, from the first online "
         "byte to the decoded logits. Links are shaped inside the channel.",
         _latency,
+        _command(
+            "latency",
+            {"network": "networks.network", "backend": "results.backend", "link": "results.link", "repeat": "repeat"},
+        ),
     ),
     "peers_spu": (
         "Beside SecretFlow SPU",
         "Both systems in one run, on the same two pinned cores. Everything a protocol does is counted, offline too.",
         _spu,
+        _spu_command,
     ),
     "tls_cost": (
         "What TLS costs",
         "Mutual TLS 1.3 beside plaintext in turn; ratios are medians of neighbours' ratios.",
         _tls,
+        _command("tls_cost", {"network": "network", "backend": "rows.backend", "repeat": "repeat"}),
     ),
     "communicators": (
         "Our gRPC channel beside CrypTen's gloo",
         "CrypTen's protocols over either, in turn within one run.",
         _communicators,
+        _communicators_command,
     ),
     "link_check": (
         "The shaped links beside emulated ones",
         "How far the shaper inside the channel is from a link that the kernel emulates. 1 is the same.",
         _link_check,
+        _command("link_check", {"link": "link", "repeat": "repeat"}, _ENDS),
     ),
 }
-
-
-def _command(key: str, content: Mapping[str, Any]) -> str:
-    """The command as the file's own fields give it."""
-    if key == "latency":
-        options = [
-            *(f"--network {network['network']}" for network in content["networks"]),
-            *(f"--{what} {name}" for what in ("backend", "link") for name in _each(content["results"], what)),
-        ]
-        return f"python benchmarks/latency.py {' '.join(options)} --repeat {content['repeat']}"
-    if key == "tls_cost":
-        backends = " ".join(f"--backend {name}" for name in _each(content["rows"], "backend"))
-        return f"python benchmarks/tls_cost.py --network {content['network']} {backends} --repeat {content['repeat']}"
-    if key == "communicators":
-        repeat = len(content["online_ms"]["grpc"]["samples"])
-        return f"python benchmarks/communicators.py --network {content['network']} --repeat {repeat}"
-    if key == "link_check":
-        return (
-            f"python benchmarks/link_check.py --link {content['link']} --repeat {content['repeat']} --host ADDRESS "
-            "--server-prefix ... --client-prefix ..."
-        )
-    return _spu_command(content)
-
-
-def _spu_command(content: Mapping[str, Any]) -> str:
-    what = _each(content["rows"], "what")
-    relus = [name.removeprefix("relu:") for name in what if name.startswith("relu:")]
-    networks = [f"--network {name}" for name in what if not name.startswith("relu:")]
-    theirs = [re.sub("^spu:", "--protocol ", name) for name in _each(content["rows"], "system") if "spu:" in name]
-    ours = [f"--backend {name}" for name in _each(content["rows"], "system") if "spu:" not in name]
-    options = [*networks, *(f"--relu {count}" for count in relus), *theirs, *ours]
-    only = [] if networks else ["--relu-only"]
-    command = ["python benchmarks/peers/compare_spu.py --spu-python FOLDER/bin/python", *options, *only]
-    return " ".join([*command, f"--repeat {content['repeat']}"])
-
-
-def _each(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
-    return list(dict.fromkeys(str(row[key]) for row in rows))

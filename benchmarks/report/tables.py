@@ -1,24 +1,21 @@
 """Tables of the page, and where each comes from: environment, command, number of raw samples."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from measuring.question import Answer
 from measuring.validation import Point
-from report.sources import Question
 from report.stored import interval_points
 from report.wording import interval, number, plain
 
 from pi_system.reduce.study_report import Study
 
 _LISTS: Final = ("samples", "_samples", "_ms")
-_GIGABYTE: Final = 1e9
 _BUSY: Final = 0.5
 """Load a core, before the run, above which the machine was not quiet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(NamedTuple):
     """Head and rows of text; the first column names the row."""
 
     caption: str
@@ -26,16 +23,10 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
-    """Where figures come from.
+class Provenance(NamedTuple):
+    """Where figures come from: file under benchmarks/results, the command that makes it, environment by name.
 
-    Attributes:
-        file: of the JSON, under benchmarks/results.
-        command: that makes it again.
-        environment: name and value.
-        samples: how many raw samples the file holds, in words.
-        warning: what makes the figures less certain, empty if nothing does.
+    ``samples``: how many raw ones the file holds, in words; ``warning``: what makes the figures less certain.
     """
 
     file: str
@@ -45,19 +36,20 @@ class Provenance:
     warning: str = ""
 
 
-def answers_table(question: Question) -> Table:
+def answers_table(answers: Sequence[Answer]) -> Table:
     """Every answer of a measured question; notes where there are any."""
-    answers = question.report.answers if question.report else ()
     noted = any(answer.note for answer in answers)
-    rows = []
-    for answer in answers:
-        value = plain(answer) + (" x" if answer.unit == "x" else "")
-        rows.append((answer.name, value, interval(answer), *([answer.note] if noted else [])))
-    return Table(
-        caption="All answers, with 95 % intervals",
-        head=("Answer", "Value", "95 % interval", *(["Note"] if noted else [])),
-        rows=tuple(rows),
+    rows = tuple(
+        (
+            answer.name,
+            plain(answer) + (" x" if answer.unit == "x" else ""),
+            interval(answer),
+            *([answer.note] if noted else []),
+        )
+        for answer in answers
     )
+    head = ("Answer", "Value", "95 % interval", *(["Note"] if noted else []))
+    return Table("All answers, with 95 % intervals", head, rows)
 
 
 def study_table(found: Study) -> Table:
@@ -75,44 +67,33 @@ def study_table(found: Study) -> Table:
                 ", ".join(f"{100 * accuracy:.1f}" for accuracy in cell.accuracies),
             )
         )
-    return Table(
-        caption="Test accuracy, mean of the seeds; intervals from the spread between seeds",
-        head=("Method", "Budget", "ReLUs", "Accuracy", "95 % interval", "Each seed"),
-        rows=tuple(rows),
-    )
+    head = ("Method", "Budget", "ReLUs", "Accuracy", "95 % interval", "Each seed")
+    return Table("Test accuracy, mean of the seeds; intervals from the spread between seeds", head, tuple(rows))
 
 
 def cost_table(points: Sequence[Point]) -> Table:
     """Every prediction beside its measurement."""
-    return Table(
-        caption="Predicted beside measured, networks that the calibration has not seen",
-        head=("Network, backend, link", "Measured ms", "Predicted ms", "Error", "Offline error", "Bytes and rounds"),
-        rows=tuple(
-            (
-                f"{point.network}, {point.backend}, {point.link}",
-                number(point.measured_ms),
-                number(point.predicted_ms),
-                f"{100 * point.error:+.1f} %",
-                f"{100 * point.offline_error:+.1f} %",
-                "exact" if point.exact else "differ",
-            )
-            for point in points
-        ),
+    rows = tuple(
+        (
+            f"{point.network}, {point.backend}, {point.link}",
+            number(point.measured_ms),
+            number(point.predicted_ms),
+            f"{100 * point.error:+.1f} %",
+            f"{100 * point.offline_error:+.1f} %",
+            "exact" if point.exact else "differ",
+        )
+        for point in points
     )
+    head = ("Network, backend, link", "Measured ms", "Predicted ms", "Error", "Offline error", "Bytes and rounds")
+    return Table("Predicted beside measured, networks that the calibration has not seen", head, rows)
 
 
 def provenance(file: str, command: str, environment: Mapping[str, Any], samples: Any) -> Provenance:
     """Of one file; ``samples`` is whatever part of it holds raw samples."""
     timed = _timed(samples)
     count = len(samples) if isinstance(samples, Sequence) else 1
-    runs = f"{count:,} measured run{'' if count == 1 else 's'}"
-    return Provenance(
-        file=file,
-        command=command,
-        environment=_environment(environment),
-        samples=f"{runs}, {timed:,} timed samples" if timed else runs,
-        warning=_warning(environment),
-    )
+    runs = f"{count:,} measured run{'' if count == 1 else 's'}" + (f", {timed:,} timed samples" if timed else "")
+    return Provenance(file, command, _environment(environment), runs, _warning(environment))
 
 
 def _timed(value: Any, key: str = "") -> int:
@@ -127,26 +108,22 @@ def _timed(value: Any, key: str = "") -> int:
 
 
 def _environment(about: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    machine = (
+        str(about.get("cpu") or about.get("machine") or ""),
+        f"{about['usable_cores']} of {about['cores']} cores" if "usable_cores" in about else "",
+        f"{number(about['memory_bytes'] / 1e9)} GB memory" if "memory_bytes" in about else "",
+        str(about.get("system", "")),
+    )
+    loads = [about[key] for key in ("load_before", "load_after") if key in about]
     rows = {
         "Date": about.get("date", ""),
         "Commit": f"{about.get('git_sha', '')}{', with changes' if about.get('git_dirty') else ''}",
-        "Machine": ", ".join(
-            text
-            for text in (
-                str(about.get("cpu") or about.get("machine") or ""),
-                f"{about['usable_cores']} of {about['cores']} cores" if "usable_cores" in about else "",
-                f"{number(about['memory_bytes'] / _GIGABYTE)} GB memory" if "memory_bytes" in about else "",
-                str(about.get("system", "")),
-            )
-            if text
-        ),
+        "Machine": ", ".join(filter(None, machine)),
         "Threads a party": str(about.get("threads", "")),
         "Cores": _pairs(about.get("pinned_cores")),
         "Kernels": _pairs(about.get("kernels")),
         "Versions": _pairs({"python": about.get("python"), **(about.get("packages") or {"torch": about.get("torch")})}),
-        "Load before, after": " / ".join(
-            " ".join(f"{load:.2f}" for load in about[key]) for key in ("load_before", "load_after") if key in about
-        ),
+        "Load before, after": " / ".join(" ".join(f"{load:.2f}" for load in found) for found in loads),
     }
     return tuple((name, str(text)) for name, text in rows.items() if text)
 

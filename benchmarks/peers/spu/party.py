@@ -1,25 +1,26 @@
 """One party of SPU, driven by lines of JSON: {"run": INDEX} -> seconds, bytes, peak memory and, at the client, logits.
 
-    python party.py --rank 0 --address HOST:PORT --address HOST:PORT --protocol CHEETAH --program F --inputs F --log F
-
-Rank 0 is the server, rank 1 the client. Each holds the inputs in its own file as private values; every other input of
+Started with a JSON object: ``rank``, 0 for the server, 1 for the client; ``addresses``, HOST:PORT of both; ``protocol``
+CHEETAH or SEMI2K, and ``ot_kind``, empty for SPU's default; ``program``, made by program.py; ``inputs``, safetensors,
+the client's with a run axis; ``share_output``: opening the output is not measured; ``log``.
+ Each holds the inputs in its own file as private values; every other input of
 the program is the other party's. A run starts with the inputs, so that whatever sharing them costs is measured, and
 ends with the client's decoded output. The session stays open between runs: base OTs are made once.
-Runs in SPU's own Python environment (setup.sh); SPU's log goes to --log, which also tells the bytes.
+Runs in SPU's own Python environment (setup.sh); SPU's log goes to ``log``, which also tells the bytes.
 """
 
-import argparse
 import json
 import os
 import re
 import sys
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
 import spu
+from measuring.memory import peak_memory_bytes
 from spu import libspu
 
 SERVER, CLIENT = 0, 1
@@ -42,29 +43,23 @@ def runtime_config(protocol: str, ot_kind: str) -> Any:
     return config
 
 
-def peak_memory_bytes() -> int:
-    """Peak resident set of this process."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) * 1024 if found else 0
-
-
 class Party:
     """An open session."""
 
-    def __init__(self, options: argparse.Namespace):
+    def __init__(self, task: dict[str, Any]):
         """Connect to the other party."""
-        self.rank, self.log, self.shares_output = options.rank, options.log, options.share_output
-        self.inputs = safetensors.numpy.load_file(options.inputs)
+        self.rank, self.log, self.shares_output = task["rank"], Path(task["log"]), task["share_output"]
+        self.inputs = safetensors.numpy.load_file(task["inputs"])
         desc = libspu.link.Desc()
         desc.recv_timeout_ms = desc.http_timeout_ms = TIMEOUT_MS
-        for rank, address in enumerate(options.address):
+        for rank, address in enumerate(task["addresses"]):
             desc.add_party(f"party{rank}", address)
         self.link = libspu.link.create_brpc(desc, self.rank)
-        config = runtime_config(options.protocol, options.ot_kind)
+        config = runtime_config(task["protocol"], task["ot_kind"])
         self.runtime, self.io = spu.Runtime(self.link, config), spu.Io(2, config)
         self.program = spu.Executable()
-        self.program.ParseFromString(options.program.read_bytes())
-        self.shapes = json.loads(options.program.with_suffix(".json").read_text())
+        self.program.ParseFromString(Path(task["program"]).read_bytes())
+        self.shapes = json.loads(Path(task["program"]).with_suffix(".json").read_text())
 
     def run(self, index: int) -> dict[str, Any]:
         """One inference; bytes are those of SPU's own count, and the output's share."""
@@ -111,30 +106,15 @@ class Party:
         return output, len(theirs.meta) + sum(map(len, chunks))
 
 
-def serve(options: argparse.Namespace, answers: IO[str]) -> None:
-    """Answer the commands on stdin until it ends."""
-    party = Party(options)
+def main() -> None:
+    """Answer the commands on stdin until it ends; SPU's log, which it writes to stdout, goes to a file."""
+    task = json.loads(sys.argv[1])
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(task["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 1)
+    party = Party(task)
     print(json.dumps({"ready": party.rank}), file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(party.run(json.loads(line)["run"])), file=answers, flush=True)
-
-
-def main() -> None:
-    """Keep stdout for the answers and send SPU's log, which it writes there, to a file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rank", type=int, choices=(SERVER, CLIENT), required=True)
-    parser.add_argument("--address", action="append", required=True, help="HOST:PORT of rank 0, then of rank 1.")
-    parser.add_argument("--protocol", choices=("CHEETAH", "SEMI2K"), required=True)
-    parser.add_argument("--ot-kind", default="", help="Of CHEETAH, such as EMP_Ferret; SPU's default is YACL_Ferret.")
-    parser.add_argument("--program", type=Path, required=True, help="Executable made by program.py.")
-    parser.add_argument("--inputs", type=Path, required=True, help=".safetensors; the client's have a run axis.")
-    parser.add_argument("--share-output", action="store_true", help="Opening the output is not measured.")
-    parser.add_argument("--log", type=Path, required=True)
-    options = parser.parse_args()
-    answers = os.fdopen(os.dup(1), "w")
-    log = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(log, 1)
-    serve(options, answers)
 
 
 if __name__ == "__main__":

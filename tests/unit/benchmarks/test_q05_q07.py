@@ -1,6 +1,5 @@
 """q05 and q07: clients that begin together, CrypTen's own launch, and answers that follow from samples."""
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,9 @@ import pytest
 import q05_scaling as q05
 import q07_peers as q07
 from measuring.networks import cached_artifact
-from measuring.processes import Place
+from measuring.processes import HERE, Place
 from measuring.reference import Reference
-from measuring.sessions import Network
+from measuring.sessions import in_turn
 from peers.systems import crypten_shipped
 
 from pi_system.artifact.store import load
@@ -30,15 +29,13 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ---- q05
 
 
-def test_clients_at_once_all_get_their_answers(path: Path, tmp_path: Path) -> None:
-    network = Network(path, 8, tmp_path)
-    with ExitStack() as stack:
-        running = q05.open_clients(stack, network, "fss", 2, tmp_path)
+def test_clients_at_once_all_get_their_answers(path: Path) -> None:
+    with in_turn([path], [("fss", HERE, "logits")] * 2, 8, shared=True) as running:
         throughput, online_ms = q05.at_once(running, 2)
         assert len(online_ms) == 4
         assert 0 < throughput < 4 / (max(online_ms) / 1000)
         assert all(one.worst.absolute < 0.05 for one in running)
-        running[1].client.close()
+        running[1].close()
         with pytest.raises(PeerUnavailableError):
             q05.at_once(running, 1)
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from measuring.statistics import (
     Interval,
-    mean_interval,
     median_interval,
     quotient,
     ratio_interval,
@@ -36,14 +35,6 @@ def test_the_same_samples_give_the_same_interval() -> None:
 def test_a_paired_ratio_ignores_what_slowed_both_down() -> None:
     b = [10.0, 20.0, 15.0, 40.0, 12.0]
     assert ratio_interval([3 * x for x in b], b, between_runs=0.0) == pytest.approx((3.0, 3.0, 3.0))
-
-
-def test_an_unpaired_ratio_knows_nothing_of_pairs() -> None:
-    b = [10.0, 20.0, 15.0, 40.0, 12.0]
-    found = ratio_interval([3 * x for x in b], b, paired=False, between_runs=0.0)
-    assert found.value == pytest.approx(3.0)
-    assert found.low < 1.5
-    assert found.high > 6.0
 
 
 def test_a_paired_ratio_needs_pairs() -> None:
@@ -83,7 +74,7 @@ def test_an_interval_in_another_unit() -> None:
 
 
 @pytest.mark.parametrize("repeat", [5, 15])
-@pytest.mark.parametrize("what", ["median", "mean", "ratio", "slope"])
+@pytest.mark.parametrize("what", ["median", "ratio", "slope"])
 def test_coverage_on_synthetic_runs(repeat: int, what: str) -> None:
     """Times as benchmarks have them: skewed upwards. At least 91 % of intervals must hold the truth.
 
@@ -95,8 +86,6 @@ def test_coverage_on_synthetic_runs(repeat: int, what: str) -> None:
         draw = 10 * rng.lognormal(0.0, 0.1, (3, repeat))
         if what == "median":
             found, truth = median_interval(list(draw[0]), between_runs=0.0), 10.0
-        elif what == "mean":
-            found, truth = mean_interval(list(draw[0]), between_runs=0.0), 10 * np.exp(0.005)
         elif what == "ratio":
             found, truth = ratio_interval(list(draw[0]), list(draw[1]), between_runs=0.0), 1.0
         else:
