@@ -1,10 +1,12 @@
-"""Arithmetic on RLWE ciphertexts modulo NTT-friendly primes: the server's side of protocols/linear_he.
+"""Arithmetic on RLWE ciphertexts modulo NTT-friendly primes: both sides of protocols/linear_he.
 
-Ciphertexts come in as residues of their coefficients; weights as small signed polynomials. Products are sums of
-ciphertext times weight over Z_q[x] / (x^n + 1), q the product of the primes. All paths give the same bytes. The
-interpreter lock is released while it computes; an object may be used by several threads at once.
+Ciphertexts are residues of their coefficients; weights small signed polynomials. Products are sums of ciphertext times
+weight over Z_q[x] / (x^n + 1), q the product of the primes. All paths give the same bytes, in a time that does not
+depend on keys, errors, messages, weights or masks (no branch, index or division by them; he.h). The interpreter lock
+is released while it computes; an object may be used by several threads at once.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -30,10 +32,14 @@ def rlwe_paths() -> list[str]:
 
 
 def expand_seed(seed: npt.NDArray[np.uint8], degree: int, primes: tuple[int, ...]) -> Words:
-    """The second half of the SEAL ciphertext that was saved with this seed.
+    """The public second half of the ciphertext with this seed.
+
+    BLAKE2b makes of the seed the key and the first block of AES-128 in counter mode. As the seed is public, the
+    cipher stands for an ideal one, as it does in FrodoKEM (specification of 2021, "pseudorandom matrix generation").
+    How words become residues: src/he.h.
 
     Args:
-        seed: (64,) bytes of SEAL's Blake2xbPRNG.
+        seed: (64,) bytes.
         degree: n.
         primes: the ciphertext modulus.
 
@@ -41,8 +47,9 @@ def expand_seed(seed: npt.NDArray[np.uint8], degree: int, primes: tuple[int, ...
         (primes, n) uniform residues of coefficients.
     """
     _expect(seed, np.uint8, (SEED_BYTES,))
+    key = hashlib.blake2b(seed.tobytes(), digest_size=32, person=b"pi-he-second").digest()
     out = np.empty((len(primes), degree), np.uint64)
-    _native.rlwe_expand(seed, list(primes), out)
+    _native.rlwe_expand(key, list(primes), out)
     return out
 
 
@@ -136,6 +143,69 @@ class RlweContext:
         self._native.multiply(weights, ciphertexts, select, out)
         return out
 
+    def secret_key(self, random: Words) -> Words:
+        """A secret of uniform ternary coefficients, from (n,) uniform words.
+
+        Returns:
+            (primes, n), opaque: an argument of ``encrypt`` and ``decrypt``.
+        """
+        _expect(random, np.uint64, (self.degree,))
+        out = np.empty((len(self.primes), self.degree), np.uint64)
+        self._native.secret_key(random, out)
+        return out
+
+    def encrypt(self, secret: Words, second: Words, random: Words, message: Words, ring_bits: int) -> Words:
+        """The first half of a ciphertext: round(q / 2^l message) + error - second * secret.
+
+        Args:
+            secret: of ``secret_key``.
+            second: (primes, n) uniform residues, the second half; public, never used twice under a key.
+            random: (n,) uniform words for the error, centred binomial of 42 coin flips.
+            message: (n,) values below 2^l.
+            ring_bits: l, 1 to 64.
+
+        Returns:
+            (primes, n) residues.
+        """
+        shape = (len(self.primes), self.degree)
+        _expect(secret, np.uint64, shape)
+        _expect(second, np.uint64, shape)
+        _expect(random, np.uint64, shape[1:])
+        _expect(message, np.uint64, shape[1:])
+        _expect_ring(ring_bits)
+        out = np.empty(shape, np.uint64)
+        self._native.encrypt(secret, second, random, message, ring_bits, out)
+        return out
+
+    def decrypt(
+        self, secret: Words, first: Words, second: Words, positions: npt.NDArray[np.int32], ring_bits: int
+    ) -> Words:
+        """The messages of a ciphertext modulo the first primes, at some positions.
+
+        Right as long as the error is below (1 - 2^-11) q / 2^(l + 1), q the product of those primes.
+
+        Args:
+            secret: of ``secret_key``.
+            first: (kept, used) residues of the first half, at ``positions``.
+            second: (kept, n) residues of the second half.
+            positions: (used,) coefficients.
+            ring_bits: l, 1 to 64.
+
+        Returns:
+            (used,) values below 2^l.
+        """
+        kept = first.shape[0]
+        _expect(secret, np.uint64, (len(self.primes), self.degree))
+        _expect(first, np.uint64, (kept, positions.size))
+        _expect(second, np.uint64, (kept, self.degree))
+        _expect_positions(positions, self.degree)
+        _expect_ring(ring_bits)
+        if not 1 <= kept <= len(self.primes):
+            raise ValueError(f"kept primes: expected 1..{len(self.primes)}, found {kept}")
+        out = np.empty(positions.size, np.uint64)
+        self._native.decrypt(secret, ring_bits, first, second, positions, out)
+        return out
+
     def finish(
         self,
         spec: FinishSpec,
@@ -167,9 +237,7 @@ class RlweContext:
         _expect(random, np.uint64, (self.degree, 2))
         _expect(flood, np.uint64, (positions.size, 4))
         _expect(masks, np.uint64, (positions.size,))
-        _expect(positions, np.int32, (positions.size,))
-        if positions.size and not 0 <= int(positions.min()) <= int(positions.max()) < self.degree:
-            raise ValueError(f"positions: expected 0..{self.degree - 1}")
+        _expect_positions(positions, self.degree)
         out = np.empty(spec.answer_bytes(self.degree, positions.size), np.uint8)
         self._native.finish(
             spec.ring_bits,
@@ -190,3 +258,14 @@ class RlweContext:
 def _expect(array: npt.NDArray[np.generic], dtype: npt.DTypeLike, shape: tuple[int, ...]) -> None:
     if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
         raise ValueError(f"expected a contiguous {np.dtype(dtype)} array {shape}, found {array.dtype} {array.shape}")
+
+
+def _expect_positions(positions: npt.NDArray[np.int32], degree: int) -> None:
+    _expect(positions, np.int32, (positions.size,))
+    if positions.size and not 0 <= int(positions.min()) <= int(positions.max()) < degree:
+        raise ValueError(f"positions: expected 0..{degree - 1}")
+
+
+def _expect_ring(ring_bits: int) -> None:
+    if not 1 <= ring_bits <= 64:
+        raise ValueError(f"ring_bits: expected 1..64, found {ring_bits}")

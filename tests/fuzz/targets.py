@@ -44,7 +44,6 @@ from pi_system.protocols.linear_he import (
     LinearHeSession,
     LinearShape,
     plan_linear,
-    seal,
 )
 from pi_system.protocols.material import Material, unpack_material
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
@@ -216,7 +215,7 @@ def _he() -> tuple[LinearHeServer, LinearHeClient, LinearHeSession]:
     layer = LinearShape(name="a", source="x", in_channels=3, out_channels=5)
     weights = {"a": np.arange(15, dtype=np.int64).reshape(5, 3)}
     built = plan_linear([layer], 32, 8)
-    client, server = LinearHeClient(built), LinearHeServer(built, weights)
+    client, server = LinearHeClient(built, Prg(SEED)), LinearHeServer(built, weights)
     return server, client, LinearHeSession(server, client.hello().data)
 
 
@@ -253,17 +252,6 @@ def _he_answer_seeds() -> list[bytes]:
     _, client, session = _he()
     (answer,) = session.answers(0, client.request(0, np.zeros(3, np.uint64)).data, Prg(SEED))
     return [b"\0" + bytes(answer), b"\1" + bytes(32)]
-
-
-def _seal_file(data: bytes) -> None:
-    seal._body(data, 256)
-
-
-def _seal_seeds() -> list[bytes]:
-    client = _he()[1]._seal
-    client.encrypt_zero()
-    saved = client._file.get()
-    return [seal._headed(bytes(64)), saved[:200]]
 
 
 def _material_file(data: bytes) -> None:
@@ -413,7 +401,6 @@ TARGETS: dict[str, Target] = {
     "profile": Target(_profile, _profile_seeds),
     "he_request": Target(_he_request, _he_seeds),
     "he_answer": Target(_he_answer, _he_answer_seeds),
-    "seal_file": Target(_seal_file, _seal_seeds),
     "material_file": Target(_material_file, _material_seeds),
     "gate_material": Target(_gate_material, lambda: [bytes(53)]),
     "base_ot": Target(_base_ot, _base_ot_seeds),

@@ -13,7 +13,7 @@ CONFIG = SessionConfig(backend="gmw", artifact_digest="ab", client_id=bytes(16),
     [
         (
             ClientEnvelope(hello=config_to_proto(CONFIG)),
-            "0a2a08021203676d771a0261622210000000000000000000000000000000002a066c6f6769747332036c616e",
+            "0a2a08031203676d771a0261622210000000000000000000000000000000002a066c6f6769747332036c616e",
         ),
         (
             ServerEnvelope(hello=ServerHello(protocol_version=2, artifact_digest="ab", public_model_bytes=300)),

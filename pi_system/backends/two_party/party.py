@@ -75,9 +75,10 @@ class TwoPartyClient(ClientParty):
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures; see backends/two_party/offline.py for the messages."""
         self.store.check_room(count * self.layout.nbytes)
-        linear = LinearHeClient(self._plan)
+        call = Prg(fresh_seed())
+        linear = LinearHeClient(self._plan, call.child("linear"))
         drive(linear.setup(), peer)
-        ots, watch = drive(ot_setup(Prg(fresh_seed())), peer), profiler_of(peer)
+        ots, watch = drive(ot_setup(call), peer), profiler_of(peer)
         for _ in range(count):
             watch.enter("linear")
             material_id = secrets.token_bytes(16)

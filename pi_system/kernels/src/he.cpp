@@ -7,18 +7,6 @@
 namespace rlwe {
 namespace {
 
-constexpr u64 CBD_MASK = (u64{1} << 21) - 1;
-
-// Centred binomial noise with 21 + 21 bits, standard deviation 3.24: SEAL's error distribution.
-int noise(u64 word) { return __builtin_popcountll(word & CBD_MASK) - __builtin_popcountll((word >> 21) & CBD_MASK); }
-
-// Uniform in {-1, 0, 1}, off by at most 2^-62.
-int ternary(u64 word) { return static_cast<int>((static_cast<u128>(word) * 3) >> 64) - 1; }
-
-u64 signed_residue(int64_t value, u64 p) { return value >= 0 ? static_cast<u64>(value) : p - static_cast<u64>(-value); }
-
-u64 add_mod(u64 a, u64 b, u64 p) { return a + b >= p ? a + b - p : a + b; }
-
 size_t packed_bytes(size_t count, int bits) { return (count * static_cast<size_t>(bits) + 7) / 8; }
 
 // Value i at bits i * bits of the little-endian bit string, as pi_system/kernels/packing.py reads it.
@@ -38,7 +26,7 @@ Context::Context(size_t n, const std::vector<u64> &primes, const std::string &pa
     if (n < 64 || (n & (n - 1)) != 0) throw std::invalid_argument("degree: expected a power of two from 64");
     if (path != "ifma" && path != "portable") throw std::invalid_argument("path: expected ifma or portable");
     for (u64 p : primes) {
-        if (p >> MAX_PRIME_BITS != 0) throw std::invalid_argument("primes: expected at most 51 bits");
+        if (p < 3 || p >> MAX_PRIME_BITS != 0) throw std::invalid_argument("primes: expected 2 to 51 bits");
         engines_.push_back(path == "ifma" ? make_ifma(n, p) : make_portable(n, p));
     }
     for (u64 r : primes) {
@@ -67,8 +55,7 @@ void Context::load_weights(const int32_t *in, size_t outputs, size_t terms, u64 
         for (size_t i = 0; i < count; ++i) {
             const u64 p = engine(q).prime();
             const int32_t *source = in + i * n_;
-            for (size_t c = 0; c < n_; ++c)
-                poly[c] = static_cast<u64>(static_cast<int64_t>(source[c])) + (source[c] < 0 ? p : 0);
+            for (size_t c = 0; c < n_; ++c) poly[c] = signed_residue(source[c], p);
             engine(q).forward(poly.data());
             for (size_t b = 0; b < n_ / BLOCK; ++b)
                 std::memcpy(out + ((q * (n_ / BLOCK) + b) * count + i) * BLOCK, &poly[b * BLOCK], BLOCK * sizeof(u64));
@@ -108,21 +95,19 @@ void Context::switch_down(u64 *residues, size_t kept) const {
     for (size_t r = primes() - 1; r >= kept; --r) {
         const u64 last = engine(r).prime(), half = last >> 1, shifted = add_mod(residues[r], half, last);
         for (size_t i = 0; i < r; ++i) {
-            const u64 p = engine(i).prime(), centred = add_mod(shifted % p, p - half % p, p);
-            residues[i] = inverse_of_[r][i].times(add_mod(residues[i], p - centred, p), p);
+            const u64 p = engine(i).prime(), centred = sub_mod(engine(i).residue(shifted), engine(i).residue(half), p);
+            residues[i] = inverse_of_[r][i].times(sub_mod(residues[i], centred, p), p);
         }
     }
 }
 
-// round(q * value / 2^bits) modulo the first primes, whose product is q.
-void Context::scale_up(u64 value, int bits, size_t kept, u64 *residues) const {
-    // value * (all but the last) = high * 2^bits + low, so that no product needs more than 128 bits.
-    u128 head = value;
-    for (size_t q = 0; q + 1 < kept; ++q) head *= engine(q).prime();
-    const u64 last = engine(kept - 1).prime();
-    const u128 one = 1, low = head & ((one << bits) - 1), high = head >> bits;
-    const u128 scaled = high * last + ((low * last + (one << (bits - 1))) >> bits);
-    for (size_t q = 0; q < kept; ++q) residues[q] = static_cast<u64>(scaled % engine(q).prime());
+// For values below 2^bits and q the product of the first primes.
+std::vector<Scale> Context::scales_of(size_t kept, int bits) const {
+    u64 product = 1;
+    for (size_t q = 0; q < kept; ++q) product *= engine(q).prime();
+    std::vector<Scale> scales;
+    for (size_t q = 0; q < kept; ++q) scales.emplace_back(product, bits, engine(q).prime());
+    return scales;
 }
 
 inline u128 join(u64 high, u64 low) { return (static_cast<u128>(high) << 64) | low; }
@@ -131,7 +116,8 @@ void Context::finish(const Finish &f, u64 *product, const u64 *zero, const u64 *
                      const u64 *flood, const u64 *masks, size_t used, uint8_t *out) const {
     const size_t k = primes(), kept = static_cast<size_t>(f.kept);
     rerandomise(product, zero, random);
-    std::vector<u64> residues(k), mask(kept), values(kept * n_);
+    std::vector<u64> residues(k), values(kept * n_);
+    const std::vector<Scale> scales = scales_of(kept, f.ring_bits);
     const auto emit = [&](size_t count, int dropped) {
         for (size_t q = 0; q < kept; ++q) {
             const int bits = 64 - __builtin_clzll(engine(q).prime()) - dropped;
@@ -151,13 +137,12 @@ void Context::finish(const Finish &f, u64 *product, const u64 *zero, const u64 *
         const u128 word = span + (join(w[1], w[0]) & (span - 1)) - (join(w[3], w[2]) & (span - 1));
         for (size_t q = 0; q < k; ++q) {
             const u64 p = engine(q).prime();
-            const u64 wide = add_mod(static_cast<u64>(word % p), p - static_cast<u64>(span % p), p);
+            const u64 wide = sub_mod(engine(q).wide_residue(word), engine(q).wide_residue(span), p);
             residues[q] = add_mod(product[q * n_ + static_cast<size_t>(positions[i])], wide, p);
         }
         switch_down(residues.data(), kept);
-        scale_up(masks[i], f.ring_bits, kept, mask.data());
         for (size_t q = 0; q < kept; ++q)
-            values[q * n_ + i] = add_mod(residues[q], mask[q], engine(q).prime()) >> f.drop_bits;
+            values[q * n_ + i] = add_mod(residues[q], scales[q](masks[i]), engine(q).prime()) >> f.drop_bits;
     }
     emit(used, f.drop_bits);
 }

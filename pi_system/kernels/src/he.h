@@ -1,4 +1,7 @@
-// Arithmetic on RLWE ciphertexts modulo a few NTT-friendly primes: what the linear_he protocol's server computes.
+// Arithmetic on RLWE ciphertexts modulo a few NTT-friendly primes: what the linear_he protocol computes.
+//
+// No branch, index or division depends on what is secret: keys, errors, messages, weights and masks. Residues are reduced
+// by masks and minima, quotients are multiplications by reciprocals, bits are counted without a table.
 //
 // A polynomial of Z_p[x] / (x^n + 1) is n words. The evaluation domain's order of values belongs to the engine that
 // made them (products only meet values of the same engine). Weights and inputs there are stored in blocks of BLOCK
@@ -21,6 +24,14 @@ constexpr int MAX_PRIME_BITS = 51;  // lazy values below 2 p must fit the 52-bit
 
 inline u64 mul_mod(u64 a, u64 b, u64 p) { return static_cast<u64>(static_cast<u128>(a) * b % p); }
 u64 pow_mod(u64 base, u64 exponent, u64 p);
+// v or v - m, whichever is not negative: for v below m + 2^63.
+inline u64 reduce_once(u64 v, u64 m) {
+    const u64 less = v - m;
+    return less + (m & (0 - (less >> 63)));
+}
+inline u64 add_mod(u64 a, u64 b, u64 p) { return reduce_once(a + b, p); }
+inline u64 sub_mod(u64 a, u64 b, u64 p) { return reduce_once(a + p - b, p); }
+inline u64 signed_residue(int64_t value, u64 p) { return static_cast<u64>(value) + (p & static_cast<u64>(value >> 63)); }
 // A primitive 2n-th root of unity modulo p; throws std::invalid_argument when there is none.
 u64 primitive_root(size_t n, u64 p);
 // Powers of `root` in the bit-reversed order of Longa and Naehrig 2016, algorithms 1 and 2.
@@ -36,28 +47,36 @@ struct Factor {
     u64 times_lazy(u64 a, u64 p) const {
         return a * value - static_cast<u64>((static_cast<u128>(a) * quotient) >> 64) * p;
     }
-    u64 times(u64 a, u64 p) const {
-        const u64 v = times_lazy(a, p);
-        return v >= p ? v - p : v;
-    }
+    u64 times(u64 a, u64 p) const { return reduce_once(times_lazy(a, p), p); }
 };
 
 // What one prime needs: transforms in place, values in [0, p) before and after.
 class Engine {
   public:
-    Engine(size_t n, u64 p) : n_(n), p_(p) {}
+    Engine(size_t n, u64 p) : n_(n), p_(p), unit_(1, p), high_((~u64{0} % p + 1) % p, p) {}
     virtual ~Engine() = default;
     virtual void forward(u64 *a) const = 0;
     virtual void inverse(u64 *a) const = 0;
+    // a[i] *= factors[i], both in [0, p).
+    virtual void scale(u64 *a, const u64 *factors) const = 0;
     // out[o * out_stride + c * n] = sum_j weights[.][o][j] * inputs[.][select[j]][c]: weights (n / BLOCK, outputs,
     // terms, BLOCK), inputs (n / BLOCK, available, 2, BLOCK), c = 0 and 1 out_half words apart.
     virtual void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
                           size_t available, u64 *out, size_t out_stride, size_t out_half) const = 0;
     u64 prime() const { return p_; }
+    // v mod p, for any v.
+    u64 residue(u64 v) const { return unit_.times(v, p_); }
+    u64 wide_residue(u128 v) const {
+        const u64 low = unit_.times_lazy(static_cast<u64>(v), p_), high = high_.times_lazy(static_cast<u64>(v >> 64), p_);
+        return reduce_once(reduce_once(low + high, 2 * p_), p_);
+    }
 
   protected:
     size_t n_;
     u64 p_;
+
+  private:
+    Factor unit_, high_;  // 1 and 2^64
 };
 
 std::unique_ptr<Engine> make_portable(size_t n, u64 p);
@@ -70,6 +89,23 @@ struct Finish {
     int flood_bits;  // noise a - b with a and b uniform in [0, 2^f)
     int kept;        // primes of the answer: the first 1 or 2
     int drop_bits;   // low bits of the masked half that are not sent; 0 where two primes are kept
+};
+
+// round(q * value / 2^bits) modulo a prime of q: q * value = 2^bits * scaled + rest - half, and p divides q, so that scaled
+// is 1 / 2 - rest / 2^bits mod p.
+class Scale {
+  public:
+    // `product`: q modulo 2^64.
+    Scale(u64 product, int bits, u64 p)
+        : product_(product), half_(u64{1} << (bits - 1)), mask_(2 * half_ - 1), prime_(p), middle_((p + 1) / 2),
+          step_(pow_mod(middle_, static_cast<u64>(bits), p), p) {}
+    u64 operator()(u64 value) const {
+        return sub_mod(middle_, step_.times((product_ * value + half_) & mask_, prime_), prime_);
+    }
+
+  private:
+    u64 product_, half_, mask_, prime_, middle_;
+    Factor step_;
 };
 
 class Context {
@@ -94,17 +130,44 @@ class Context {
     void finish(const Finish &f, u64 *product, const u64 *zero, const u64 *random, const int32_t *positions,
                 const u64 *flood, const u64 *masks, size_t used, uint8_t *out) const;
 
+    // A client's half. random: n words. -> (primes, n), evaluation domain: a secret of uniform ternary coefficients.
+    void secret_key(const u64 *random, u64 *out) const;
+    // first = (q / 2^bits) message + error - second * secret, rounded, (primes, n) coefficients like second; message: n
+    // values below 2^bits; random: n words, of which the errors are made.
+    void encrypt(const u64 *secret, const u64 *second, const u64 *random, const u64 *message, int bits,
+                 u64 *first) const;
+    // The messages (first + second * secret) 2^bits / q, rounded, at `used` positions; q is the product of the first
+    // `kept` primes. first: (kept, used), second: (kept, n).
+    void decrypt(const u64 *secret, size_t kept, int bits, const u64 *first, const u64 *second,
+                 const int32_t *positions, size_t used, u64 *out) const;
+
   private:
     void rerandomise(u64 *product, const u64 *zero, const u64 *random) const;
     void switch_down(u64 *residues, size_t kept) const;
-    void scale_up(u64 value, int bits, size_t kept, u64 *residues) const;
+    std::vector<Scale> scales_of(size_t kept, int bits) const;
+    void product(size_t q, const u64 *polynomial, const u64 *secret, u64 *out) const;
 
     size_t n_;
     std::vector<std::unique_ptr<Engine>> engines_;
     std::vector<std::vector<Factor>> inverse_of_;  // [r][i] = 1 / p_r mod p_i
 };
 
-// (primes, n) uniform residues from a seed of 64 bytes.
-void expand_seed(const uint8_t *seed64, const std::vector<u64> &primes, size_t n, u64 *out);
+// Centred binomial: 21 coin flips less 21 others, standard deviation 3.24. Both are counted at once, each in 32 bits.
+inline int64_t noise(u64 word) {
+    constexpr u64 FLIPS = (u64{1} << 21) - 1;
+    u64 count = (word & FLIPS) | ((word >> 21 & FLIPS) << 32);
+    count -= count >> 1 & 0x5555555555555555;
+    count = (count & 0x3333333333333333) + (count >> 2 & 0x3333333333333333);
+    count = ((count + (count >> 4)) & 0x0f0f0f0f0f0f0f0f) * 0x01010101;
+    return static_cast<int64_t>(count >> 24 & 0xff) - static_cast<int64_t>(count >> 56);
+}
+
+// Uniform in {-1, 0, 1}, off by at most 2^-62.
+inline int64_t ternary(u64 word) { return static_cast<int64_t>((static_cast<u128>(word) * 3) >> 64) - 1; }
+
+// (primes, n) uniform residues: word after word of AES-128 in counter mode, those of the first prime first, cut to the
+// prime's bits; those not below it are drawn again, in the same order, from the words behind. key32: the key, then the
+// first counter block, big-endian.
+void expand(const uint8_t *key32, const std::vector<u64> &primes, size_t n, u64 *out);
 
 }  // namespace rlwe

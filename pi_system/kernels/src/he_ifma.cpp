@@ -184,6 +184,14 @@ class Ifma final : public Engine {
         }
     }
 
+    IFMA_MEMBER void scale(u64 *a, const u64 *factors) const override {
+        const __m512i zero = _mm512_setzero_si512();
+        for (size_t j = 0; j < n_; j += 8) {
+            const __m512i x = load(a + j), f = load(factors + j);
+            store(a + j, settle(_mm512_madd52lo_epu64(zero, x, f), _mm512_madd52hi_epu64(zero, x, f)));
+        }
+    }
+
     IFMA_MEMBER void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs,
                               size_t terms, size_t available, u64 *out, size_t out_stride,
                               size_t out_half) const override {

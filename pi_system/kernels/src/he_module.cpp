@@ -18,10 +18,10 @@ template <class T> using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 
 void register_he(nb::module_ &m) {
     m.def("rlwe_ifma", &rlwe::ifma_available);
-    m.def("rlwe_expand", [](const Array<const uint8_t> &seed, const std::vector<uint64_t> &primes,
-                            const Array<uint64_t> &out) {
+    m.def("rlwe_expand", [](const nb::bytes &key32, const std::vector<uint64_t> &primes, const Array<uint64_t> &out) {
+        const auto *key = static_cast<const uint8_t *>(key32.data());
         nb::gil_scoped_release release;
-        rlwe::expand_seed(seed.data(), primes, out.shape(1), out.data());
+        rlwe::expand(key, primes, out.shape(1), out.data());
     });
     nb::class_<Context>(m, "RlweContext")
         .def(nb::init<size_t, const std::vector<uint64_t> &, const std::string &>(), "n"_a, "primes"_a, "path"_a)
@@ -41,6 +41,26 @@ void register_he(nb::module_ &m) {
                  nb::gil_scoped_release release;
                  c.multiply(weights.data(), inputs.data(), select.data(), weights.shape(2), weights.shape(3),
                             inputs.shape(2), out.data());
+             })
+        .def("secret_key",
+             [](const Context &c, const Array<const uint64_t> &random, const Array<uint64_t> &out) {
+                 nb::gil_scoped_release release;
+                 c.secret_key(random.data(), out.data());
+             })
+        .def("encrypt",
+             [](const Context &c, const Array<const uint64_t> &secret, const Array<const uint64_t> &second,
+                const Array<const uint64_t> &random, const Array<const uint64_t> &message, int bits,
+                const Array<uint64_t> &first) {
+                 nb::gil_scoped_release release;
+                 c.encrypt(secret.data(), second.data(), random.data(), message.data(), bits, first.data());
+             })
+        .def("decrypt",
+             [](const Context &c, const Array<const uint64_t> &secret, int bits, const Array<const uint64_t> &first,
+                const Array<const uint64_t> &second, const Array<const int32_t> &positions,
+                const Array<uint64_t> &out) {
+                 nb::gil_scoped_release release;
+                 c.decrypt(secret.data(), first.shape(0), bits, first.data(), second.data(), positions.data(),
+                           positions.size(), out.data());
              })
         .def("finish", [](const Context &c, int ring_bits, int flood_bits, int kept, int drop_bits,
                           const Array<uint64_t> &product, const Array<const uint64_t> &zero,

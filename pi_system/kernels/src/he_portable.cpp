@@ -51,15 +51,12 @@ class Portable final : public Engine {
                 u64 *x = a + 2 * i * t, *y = x + t;
                 const Factor f = forward_[m + i];
                 for (size_t j = 0; j < t; ++j) {
-                    const u64 u = x[j] >= 2 * p_ ? x[j] - 2 * p_ : x[j], v = f.times_lazy(y[j], p_);
+                    const u64 u = reduce_once(x[j], 2 * p_), v = f.times_lazy(y[j], p_);
                     x[j] = u + v;
                     y[j] = u - v + 2 * p_;
                 }
             }
-        for (size_t j = 0; j < n_; ++j) {
-            u64 v = a[j] >= 2 * p_ ? a[j] - 2 * p_ : a[j];
-            a[j] = v >= p_ ? v - p_ : v;
-        }
+        for (size_t j = 0; j < n_; ++j) a[j] = reduce_once(reduce_once(a[j], 2 * p_), p_);
     }
 
     void inverse(u64 *a) const override {
@@ -68,12 +65,16 @@ class Portable final : public Engine {
                 u64 *x = a + 2 * i * t, *y = x + t;
                 const Factor f = inverse_[m + i];
                 for (size_t j = 0; j < t; ++j) {
-                    const u64 u = x[j], v = y[j], sum = u + v;
-                    x[j] = sum >= 2 * p_ ? sum - 2 * p_ : sum;
+                    const u64 u = x[j], v = y[j];
+                    x[j] = reduce_once(u + v, 2 * p_);
                     y[j] = f.times_lazy(u - v + 2 * p_, p_);
                 }
             }
         for (size_t j = 0; j < n_; ++j) a[j] = scale_.times(a[j], p_);
+    }
+
+    void scale(u64 *a, const u64 *factors) const override {
+        for (size_t j = 0; j < n_; ++j) a[j] = wide_residue(static_cast<u128>(a[j]) * factors[j]);
     }
 
     void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
@@ -89,7 +90,7 @@ class Portable final : public Engine {
                 }
                 for (size_t c = 0; c < 2; ++c)
                     for (size_t i = 0; i < BLOCK; ++i)
-                        out[o * out_stride + c * out_half + b * BLOCK + i] = static_cast<u64>(sum[c][i] % p_);
+                        out[o * out_stride + c * out_half + b * BLOCK + i] = wide_residue(sum[c][i]);
             }
     }
 

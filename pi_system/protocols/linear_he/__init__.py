@@ -15,12 +15,13 @@ Security: semi-honest, one party corrupted. Client: RLWE with parameters of at l
           the client's key (RLWE). A client that deviates reads W: not protected (docs/threat-model.md, and
           tests/integration/test_deviating_client.py shows it).
 Source:   packing: Huang et al., Cheetah, eprint 2022/207, section 3, changed as packing.py says. Delphi, eprint
-          2020/050, for the use of the correlation. Key generation, encryption, decryption: Microsoft SEAL 4 (BFV).
-          The server's arithmetic is kernels/he.py.
+          2020/050, for the use of the correlation. BFV: Fan and Vercauteren, eprint 2012/144; its arithmetic is
+          kernels/he.py.
 
     layer.py    shape of one layer       params.py   noise budget, security    client.py  the client
-    packing.py  pure encode and decode   plan.py     messages and their sizes  server.py  the server
-    seal.py     binding of SEAL          cost.py     declared cost             ideal.py   for tests
+    packing.py  pure encode and decode   primes.py   of the modulus            server.py  the server
+    key.py      encrypt, decrypt         plan.py     messages and their sizes  cost.py    declared cost
+    ideal.py    for tests
 """
 
 from pi_system.protocols.linear_he.client import LinearHeClient

@@ -8,10 +8,11 @@ import numpy.typing as npt
 from pi_system.errors import InputError, LocalProtocolError, RemoteProtocolError
 from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.half import Half, Readable, Send, receive
+from pi_system.protocols.linear_he.key import SecretKey
 from pi_system.protocols.linear_he.packing import Words
 from pi_system.protocols.linear_he.plan import AHEAD, Chunk, LinearPlan
-from pi_system.protocols.linear_he.seal import SealClient
 from pi_system.ring.carrier import Ring, RingArray
+from pi_system.ring.prg import Prg
 
 __all__ = ["LinearHeClient"]
 
@@ -23,17 +24,16 @@ class LinearHeClient:
         plan: the layers and their messages.
     """
 
-    def __init__(self, plan: LinearPlan):
-        """Make the key pair."""
-        params = plan.params
+    def __init__(self, plan: LinearPlan, prg: Prg):
+        """Make the key pair of ``prg``, which is never used for another."""
         self.plan = plan
-        self._seal = SealClient(params.degree, params.primes, params.kept, params.ring_bits)
-        self._ring = Ring(params.ring_bits)
+        self._key = SecretKey(plan.params, prg)
+        self._ring = Ring(plan.params.ring_bits)
 
     def hello(self) -> npt.NDArray[np.uint8]:
         """First message of a session: a fresh encryption of zero, (plan.hello_bytes(),)."""
         out = np.empty(self.plan.hello_bytes(), np.uint8)
-        self._write(*self._seal.encrypt_zero(), out)
+        self._write(*self._key.encrypt_zero(), out)
         return out
 
     def request(self, bundle: int, mask: RingArray) -> npt.NDArray[np.uint8]:
@@ -53,12 +53,12 @@ class LinearHeClient:
         polynomials = packing.encode(self._ring.reduce(mask).astype(np.uint64).reshape(shape))
         out = np.empty((packing.bands * packing.inputs, self.plan.params.upload_bytes), np.uint8)
         for row, polynomial in zip(out, polynomials.reshape(-1, self.plan.params.degree), strict=True):
-            self._write(*self._seal.encrypt(polynomial), row)
+            self._write(*self._key.encrypt(polynomial), row)
         return out.reshape(-1)
 
-    def _write(self, seed: bytes, first: Words, out: npt.NDArray[np.uint8]) -> None:
-        out[: len(seed)] = np.frombuffer(seed, np.uint8)
-        at = len(seed)
+    def _write(self, seed: npt.NDArray[np.uint8], first: Words, out: npt.NDArray[np.uint8]) -> None:
+        out[: seed.size] = seed
+        at = seed.size
         for residues, bits in zip(first, self.plan.params.prime_bits, strict=True):
             end = at + packed_bytes(residues.size, bits)
             pack_bits(residues, bits, out[at:end])
@@ -92,22 +92,20 @@ class LinearHeClient:
                 at = end
 
     def _decrypt(self, answer: npt.NDArray[np.uint8], positions: npt.NDArray[np.int32]) -> Words:
-        """The values at ``positions``; the coefficients that were not sent decrypt to anything."""
+        """The values at ``positions``, the only ones of the first half that were sent."""
         params, at = self.plan.params, 0
-        first = np.zeros((params.kept, params.degree), np.uint64)
-        second = np.empty_like(first)
+        first = np.empty((params.kept, positions.size), np.uint64)
+        second = np.empty((params.kept, params.degree), np.uint64)
+        primes = np.array(params.primes[: params.kept], np.uint64)[:, None]
         for row, bits in zip(second, params.prime_bits, strict=False):
             at += _unpack(answer[at:], bits, row)
-        used, good = np.empty(positions.size, np.uint64), True
-        middle = np.uint64((1 << params.drop_bits) >> 1)
-        for prime, bits, one, two in zip(params.primes, params.prime_bits, first, second, strict=False):
-            at += _unpack(answer[at:], bits - params.drop_bits, used)
-            used <<= np.uint64(params.drop_bits)
-            good = good and used.max(initial=0) < prime and two.max() < prime
-            one[positions] = (used + middle) % np.uint64(prime)
-        if not good:
+        for row, bits in zip(first, params.prime_bits, strict=False):
+            at += _unpack(answer[at:], bits - params.drop_bits, row)
+        first <<= np.uint64(params.drop_bits)
+        if (first >= primes).any() or (second >= primes).any():
             raise RemoteProtocolError("answers: expected residues below the ciphertext modulus")
-        return self._seal.decrypt(first, second)[positions]
+        first += np.uint64((1 << params.drop_bits) >> 1)  # the middle of what the cut bits can be
+        return self._key.decrypt(np.minimum(first, first - primes), second, positions)
 
     def setup(self) -> Half[None]:
         """The half that opens a session with a server: once a connection, before any ``run``."""

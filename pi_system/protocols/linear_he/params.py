@@ -4,7 +4,7 @@ A ciphertext (c0, c1) modulo q hides m modulo t = 2^l: c0 + c1 s = (q / t) m + e
 weights; the server adds its re-randomisation and a flood that hides both, divides by the dropped primes (q = Q P, Q
 stays) and cuts low bits off c0. The client decrypts rightly while what is left of all errors stays below Q / (2 t):
 
-    fresh * weights    sigma = 3.24 a coefficient (SEAL's centred binomial), plus the rounding of (q / t) m, variance
+    fresh * weights    sigma = 3.24 a coefficient (centred binomial, key.py), plus the rounding of (q / t) m, variance
                        1/12: standard deviation <= sqrt(10.5 + 1/12) * 2^norm_bits, with
                        norm_bits = log2 of the largest Euclidean norm of the weights that one output reads
     re-randomisation   u e' + e'' s, u and s ternary: standard deviation <= sqrt(2 * 10.5 * 2/3 n)
@@ -12,11 +12,12 @@ stays) and cuts low bits off c0. The client decrypts rightly while what is left 
                        the errors of one inference by STATISTICAL_BITS, as ``flood_distance`` counts it
     dividing           error of the rounded c0 and c1: standard deviation <= sqrt((1 + n) / 12)
     cutting            2^(drop_bits - 1)
+    decrypting         2^-11 of Q / (2 t), for the client's quotients have 128 bits (kernels/src/he_client.cpp)
 
 Gaussian tails are taken at TAIL standard deviations: probability 2^-71 a coefficient (every term is sub-Gaussian with
 its own variance as proxy). Ring degree n is the smallest whose largest modulus at 128-bit security is at least q, by
 the table of Security Guidelines for Implementing Homomorphic Encryption (Bossuat et al., eprint 2024/463): ternary
-secret, classical attacks. SEAL's own table is that of the standard of 2018 and allows 109, 218 and 438 bits.
+secret, classical attacks. The standard of 2018, and SEAL with it, allows 109, 218 and 438 bits.
 
 Why a triangle. Adding e to it changes it by h^2 <= (e^2 / 4^(f+1)) (ln(2^f / e) + 4) in squared Hellinger distance
 (numerically checked in tests), and squared distances add over N coefficients: the statistical distance is at most the
@@ -32,18 +33,19 @@ from pi_system.errors import ConfigError
 from pi_system.kernels.he import SEED_BYTES, FinishSpec
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.linear_he.layer import LinearShape
-from pi_system.protocols.linear_he.seal import make_primes
+from pi_system.protocols.linear_he.primes import make_primes
 
 __all__ = ["MAX_RING_BITS", "MIN_RING_BITS", "STATISTICAL_BITS", "HeParams", "derive_params", "worst_norm_bits"]
 
 STATISTICAL_BITS = 40
 MIN_RING_BITS = 16  # smaller primes are too rare to fit the budget's margin
-MAX_RING_BITS = 59  # SEAL's plaintext modulus has at most 60 bits
+MAX_RING_BITS = 59  # of what is exported, tested and documented; the kernels take 64
 WEIGHT_BITS = 15
 
 _TAIL = 10.0
 _ERROR_VARIANCE = 10.5  # 42 coin flips
 _PRIME_BITS = 51  # of the kernels
+_DECRYPTED = 1 - 2.0**-11  # of Q / (2 t)
 _MARGIN = 0.95  # of Q / (2 t): primes are a little below their power of two
 _SPARE_BITS = 3  # kept beyond what is needed (2 % more bytes down each) where that saves a prime
 _LARGEST_MODULUS_BITS = {4096: 106, 8192: 214, 16384: 430}
@@ -100,7 +102,7 @@ class HeParams:
         error = 2.0**self.flood_bits + _TAIL * _error_deviation(self.norm_bits, self.degree)
         cut = 2.0 ** (self.drop_bits - 1) if self.drop_bits else 0.0
         total = error / divided + _division_error(self.degree) + cut + 1.0
-        return math.log2(answer / 2.0 ** (self.ring_bits + 1)) - math.log2(total)
+        return math.log2(_DECRYPTED * answer / 2.0 ** (self.ring_bits + 1)) - math.log2(total)
 
     @property
     def prime_bits(self) -> tuple[int, ...]:

@@ -2,8 +2,8 @@
 
 An answer must tell the client W r - c_s and nothing more. Before it leaves, a product is
 
-    re-randomised   + u (client's encryption of zero) + (0, e''), u ternary, e'' of SEAL's error distribution: without
-                    it the second half, W times a polynomial the client knows, would be the weights in the clear
+    re-randomised   + u (client's encryption of zero) + (0, e''), u ternary, e'' distributed as an encryption's error:
+                    without it the second half, W times a polynomial the client knows, would be the weights in the clear
     flooded         + noise a - b on every coefficient sent, a and b uniform in [0, 2^f), f from params.py: the errors
                     left over from encryption, which depend on W, are hidden to 2^-40 an inference
     masked          - c_s, uniform; coefficients without an output are not sent

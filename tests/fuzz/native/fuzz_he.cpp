@@ -1,7 +1,9 @@
-// Ciphertexts of a client: a seed to expand, residues below the primes (checked before in Python), any of them.
+// Ciphertexts of a client: a seed to expand, residues below the primes (checked before in Python), any of them. And answers
+// of a server to a client's key, whatever it is.
 #include "he.h"
 
 #include <cstdlib>
+#include <cstring>
 
 #include "input.h"
 
@@ -46,6 +48,35 @@ void answer(const Context &context, Input &input, const u64 *residues, size_t te
                    out.get());
 }
 
+// Residues of an answer, decrypted by both engines, and a ciphertext of what comes out.
+void receive(const Context *const engines[2], Input &input, const u64 *residues) {
+    const size_t k = PRIMES.size(), kept = 1 + input.below(k), used = 1 + input.below(N);
+    const int bits = 1 + static_cast<int>(input.below(64));
+    const auto words = input.buffer<u64>(N), first = room<u64>(kept * used), second = room<u64>(kept * N);
+    const auto positions = room<int32_t>(used);
+    for (size_t i = 0; i < used; i++) positions[i] = static_cast<int32_t>(input.below(N));
+    for (size_t q = 0; q < kept; q++) {
+        for (size_t i = 0; i < used; i++) first[q * used + i] = residues[q * N + static_cast<size_t>(positions[i])];
+        std::memcpy(second.get() + q * N, residues + (k + q) * N, N * sizeof(u64));
+    }
+    std::unique_ptr<u64[]> out[2], sent[2];
+    for (size_t e = 0; e < 2; e++) {
+        const auto secret = room<u64>(k * N), message = room<u64>(N);
+        engines[e]->secret_key(words.get(), secret.get());
+        out[e] = room<u64>(used);
+        engines[e]->decrypt(secret.get(), kept, bits, first.get(), second.get(), positions.get(), used, out[e].get());
+        for (size_t i = 0; i < N; i++) message[i] = out[e][i % used];
+        sent[e] = room<u64>(k * N);
+        engines[e]->encrypt(secret.get(), residues, words.get(), message.get(), bits, sent[e].get());
+        for (size_t i = 0; i < used; i++)
+            if (bits < 64 && out[e][i] >> bits != 0) abort();
+        for (size_t i = 0; i < k * N; i++)
+            if (sent[e][i] >= PRIMES[i / N]) abort();
+    }
+    if (std::memcmp(out[0].get(), out[1].get(), used * sizeof(u64)) != 0) abort();
+    if (std::memcmp(sent[0].get(), sent[1].get(), k * N * sizeof(u64)) != 0) abort();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -53,9 +84,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const Context fast(N, PRIMES, ifma_available() ? "ifma" : "portable");
     Input input(data, size);
     const size_t terms = 1 + input.below(3), k = PRIMES.size();
-    const auto seed = input.buffer<uint8_t>(64);
+    const auto key = input.buffer<uint8_t>(32);
     const auto expanded = room<u64>(k * N);
-    expand_seed(seed.get(), PRIMES, N, expanded.get());
+    expand(key.get(), PRIMES, N, expanded.get());
     const auto residues = input.buffer<u64>(terms * 2 * k * N);
     for (size_t t = 0; t < terms * 2; t++)
         for (size_t q = 0; q < k; q++)
@@ -63,6 +94,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 if (expanded[q * N + i] >= PRIMES[q]) abort();
                 residues[(t * k + q) * N + i] %= PRIMES[q];
             }
+    const Context *const engines[2] = {&portable, &fast};
+    receive(engines, input, residues.get());
     answer(input.below(2) ? fast : portable, input, residues.get(), terms);
     return 0;
 }

@@ -5,7 +5,7 @@ import pytest
 
 from pi_system.kernels.he import FinishSpec, RlweContext, rlwe_paths
 from pi_system.kernels.packing import packed_bytes, unpack_bits
-from pi_system.protocols.linear_he.seal import make_primes
+from pi_system.protocols.linear_he.primes import make_primes
 
 DEGREE = 1024
 

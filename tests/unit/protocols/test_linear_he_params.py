@@ -4,13 +4,15 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from seal import Seal, accepts_at_128_bits, largest_primes, secret_of
 
 from pi_system.errors import ConfigError
 from pi_system.kernels.packing import packed_bytes, unpack_bits
 from pi_system.protocols.linear_he.client import LinearHeClient
 from pi_system.protocols.linear_he.layer import LinearShape
-from pi_system.protocols.linear_he.packing import Bundle, Packing
+from pi_system.protocols.linear_he.packing import Bundle, Packing, Words
 from pi_system.protocols.linear_he.params import (
     MAX_RING_BITS,
     MIN_RING_BITS,
@@ -20,6 +22,7 @@ from pi_system.protocols.linear_he.params import (
     worst_norm_bits,
 )
 from pi_system.protocols.linear_he.plan import Chunk, LinearPlan, plan_linear
+from pi_system.protocols.linear_he.primes import make_primes
 from pi_system.protocols.linear_he.server import LinearHeServer, LinearHeSession
 from pi_system.ring.prg import Prg, fresh_seed
 
@@ -86,7 +89,7 @@ def noise_of(count: int) -> tuple[list[int], HeParams]:
     params = replace(plan.params, ring_bits=16, kept=len(plan.params.primes), drop_bits=0)
     plan = replace(plan, params=params)
     server = LinearHeServer(plan, {"a": np.zeros((count, 8), np.int64)})
-    client = LinearHeClient(plan)
+    client = LinearHeClient(plan, Prg(fresh_seed()))
     session = LinearHeSession(server, client.hello().data)
     session._zero = np.zeros_like(session._zero)
     prg_seed = fresh_seed()
@@ -163,30 +166,45 @@ def test_worst_norm_counts_the_largest_fan_in() -> None:
     assert worst_norm_bits([small], weight_bits=10) == 12
 
 
-@pytest.mark.parametrize(("ring_bits", "norm_bits"), [(41, 18), (32, 14), (45, 18)])
-def test_real_noise_stays_within_the_budget(ring_bits: int, norm_bits: int) -> None:
+@pytest.mark.parametrize("ring_bits", range(MIN_RING_BITS, MAX_RING_BITS + 1))
+def test_real_noise_stays_within_the_budget(ring_bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """All weights as large as the norm allows, all coefficients read, so that SEAL can measure the whole noise."""
-    params = derive_params(ring_bits, norm_bits, RESNET18)
+    norm_bits = 6 + ring_bits % 16
+    params, prg_seed = derive_params(ring_bits, norm_bits, RESNET18), fresh_seed()
     layer = LinearShape(name="a", source="x", in_channels=16, out_channels=params.degree)
     plan = LinearPlan((layer,), params, (Packing(Bundle((layer,)), params.degree, 1, 1),))
     weight = np.full((params.degree, 16), 2 ** (norm_bits - 2), np.int64)
-    client, server = LinearHeClient(plan), LinearHeServer(plan, {"a": weight})
+    client, server = LinearHeClient(plan, Prg(prg_seed)), LinearHeServer(plan, {"a": weight})
     session = LinearHeSession(server, client.hello().data)
     mask = Prg(fresh_seed()).ring(16, ring_bits)
-    request = client.request(0, mask)
-    (answer,) = session.answers(0, request.data, Prg(fresh_seed()))
-    share = np.empty(layer.share_shape, mask.dtype)
-    budgets = []
-    seal = client._seal
-    decrypt = seal._decryptor.decrypt
+    (answer,) = session.answers(0, client.request(0, mask).data, Prg(fresh_seed()))
+    seal = Seal(params.degree, params.primes[: params.kept], ring_bits, secret_of(params, Prg(prg_seed)))
+    measured, decrypt = [], client._key.decrypt
 
-    class Measuring:
-        def decrypt(self, ciphertext: object, plaintext: object) -> None:
-            budgets.append(measured(ciphertext))
-            decrypt(ciphertext, plaintext)
+    def both(first: Words, second: Words, positions: npt.NDArray[np.int32]) -> Words:
+        whole = np.zeros((2, *second.shape), np.uint64)
+        whole[0][:, positions], whole[1] = first, second
+        measured.append(seal.noise_budget(whole))
+        found = decrypt(first, second, positions)
+        np.testing.assert_array_equal(found, seal.decrypt(whole)[positions])
+        return found
 
-    measured = seal._decryptor.invariant_noise_budget
-    seal._decryptor = Measuring()
-    client.receive(0, Chunk(0, 0, 1), answer, share)
-    assert budgets[0] >= math.floor(params.noise_budget)
-    assert budgets[0] <= params.noise_budget + 3  # the bound is not far from what happens
+    monkeypatch.setattr(client._key, "decrypt", both)
+    client.receive(0, Chunk(0, 0, 1), answer, np.empty(layer.share_shape, mask.dtype))
+    assert measured[0] >= math.floor(params.noise_budget)
+    assert measured[0] <= params.noise_budget + 3  # the bound is not far from what happens
+
+
+def test_seal_chooses_the_same_primes_and_takes_them_as_128_bits() -> None:
+    for ring_bits in range(MIN_RING_BITS, MAX_RING_BITS + 1):
+        params = derive_params(ring_bits, 14, RESNET18)
+        assert largest_primes(params.degree, list(params.prime_bits)) == set(params.primes)
+        assert accepts_at_128_bits(params.degree, params.primes, ring_bits)
+
+
+def test_primes_are_the_largest_of_their_size() -> None:
+    for size in range(9, 17):
+        sieve = [p for p in range(1 << size - 1, 1 << size) if p % 128 == 1 and all(p % d for d in range(2, 1 << 8))]
+        assert make_primes(64, [size] * len(sieve)) == tuple(reversed(sieve))
+        with pytest.raises(ConfigError, match=f"one more of {size} bits"):
+            make_primes(64, [size] * (len(sieve) + 1))

@@ -88,7 +88,7 @@ def exchange(
 @pytest.mark.parametrize("ring_bits", [24, 32, 41, 45, 59])
 def test_shares_add_up_and_cost_is_as_declared(ring_bits: int) -> None:
     plan, weights, masks = plan_linear(LAYERS, ring_bits), draw_weights(LAYERS), draw_masks(LAYERS, ring_bits)
-    server, client = LinearHeServer(plan, weights), LinearHeClient(plan)
+    server, client = LinearHeServer(plan, weights), LinearHeClient(plan, Prg(fresh_seed()))
     (server_shares,), (client_shares,), counters = exchange(plan, server, client, [masks])
     ideal = ideal_linear(plan, weights, masks, server_shares)
     for layer in LAYERS:
@@ -102,7 +102,7 @@ def test_shares_add_up_and_cost_is_as_declared(ring_bits: int) -> None:
 def test_several_inferences_with_threads_and_without_cache_agree_with_the_ideal() -> None:
     weights = draw_weights(LAYERS, largest=200)
     plan = plan_linear(LAYERS, 37, weight_norm_bits(weights.values()))
-    client, masks = LinearHeClient(plan), [draw_masks(LAYERS, 37) for _ in range(2)]
+    client, masks = LinearHeClient(plan, Prg(fresh_seed())), [draw_masks(LAYERS, 37) for _ in range(2)]
     for server in (
         LinearHeServer(plan, weights, threads=2),
         LinearHeServer(plan, weights, cache_bytes=0),
@@ -135,7 +135,7 @@ def test_random_shapes() -> None:
             padding=tuple(rng.integers(0, 3, 2).tolist()),
         )
         plan, weights, masks = plan_linear([layer], 41), draw_weights([layer], trial), draw_masks([layer], 41)
-        (s,), (c,), _ = exchange(plan, LinearHeServer(plan, weights), LinearHeClient(plan), [masks])
+        (s,), (c,), _ = exchange(plan, LinearHeServer(plan, weights), LinearHeClient(plan, Prg(fresh_seed())), [masks])
         np.testing.assert_array_equal(c["a"], ideal_linear(plan, weights, masks, s)["a"], err_msg=str(layer))
 
 
@@ -143,7 +143,7 @@ def test_random_shapes() -> None:
 def small() -> tuple[LinearPlan, LinearHeClient, LinearHeServer, LinearHeSession]:
     layers = LAYERS[5:]
     plan = plan_linear(layers, 41)
-    client, server = LinearHeClient(plan), LinearHeServer(plan, draw_weights(layers))
+    client, server = LinearHeClient(plan, Prg(fresh_seed())), LinearHeServer(plan, draw_weights(layers))
     return plan, client, server, LinearHeSession(server, client.hello().data)
 
 
@@ -177,7 +177,7 @@ def test_client_refuses_answers_that_are_none(small: Small) -> None:
         client.receive(0, chunk, bytes(size - 1), share)
     with pytest.raises(RemoteProtocolError, match="residues"):
         client.receive(0, chunk, b"\xff" * size, share)
-    client.receive(0, chunk, bytes(size), share)  # in range: decrypts to something, and nothing of SEAL leaks out
+    client.receive(0, chunk, bytes(size), share)  # in range: decrypts to something
 
 
 def test_client_refuses_wrong_masks(small: Small) -> None:

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-import tenseal.sealapi as sealapi
 
-from pi_system.errors import ConfigError, RemoteProtocolError
-from pi_system.kernels.he import SEED_BYTES, expand_seed
+from pi_system.errors import RemoteProtocolError
+from pi_system.kernels.he import SEED_BYTES
 from pi_system.kernels.packing import packed_bytes, unpack_bits
 from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, LinearHeSession, LinearShape, plan_linear
-from pi_system.protocols.linear_he.seal import SealClient, make_primes
 from pi_system.ring.prg import Prg, fresh_seed
 
 LAYER = LinearShape(name="a", source="x", in_channels=8, out_channels=4000)
@@ -17,7 +15,7 @@ PLAN = plan_linear([LAYER], 41, 14)
 
 def answer(weight: np.ndarray, mask: np.ndarray, seed: bytes) -> tuple[list[bytes], np.ndarray, np.ndarray]:
     """The server's messages, c_s and c_c."""
-    client, server = LinearHeClient(PLAN), LinearHeServer(PLAN, {"a": weight})
+    client, server = LinearHeClient(PLAN, Prg(fresh_seed())), LinearHeServer(PLAN, {"a": weight})
     session = LinearHeSession(server, client.hello().data)
     messages = list(session.answers(0, client.request(0, mask).data, Prg(seed)))
     share = np.empty(LAYER.share_shape, np.uint64)
@@ -56,7 +54,7 @@ def test_second_halves_are_uniform_even_for_weights_zero() -> None:
 
 
 def test_the_servers_randomness_is_its_prgs_alone_and_never_repeats_across_inferences() -> None:
-    client, server = LinearHeClient(PLAN), LinearHeServer(PLAN, {"a": np.ones((4000, 8), np.int64)})
+    client, server = LinearHeClient(PLAN, Prg(fresh_seed())), LinearHeServer(PLAN, {"a": np.ones((4000, 8), np.int64)})
     session = LinearHeSession(server, client.hello().data)
     request, seed = client.request(0, np.arange(8, dtype=np.uint64)), fresh_seed()
     first, again, other = (
@@ -68,33 +66,15 @@ def test_the_servers_randomness_is_its_prgs_alone_and_never_repeats_across_infer
 
 
 def test_requests_hide_the_mask_and_never_repeat() -> None:
-    client = LinearHeClient(PLAN)
+    client = LinearHeClient(PLAN, Prg(fresh_seed()))
     mask = np.arange(8, dtype=np.uint64)
     first, second = (client.request(0, mask).reshape(-1, PLAN.params.upload_bytes) for _ in range(2))
     assert (first == second).mean() < 0.02
     assert len({row[:SEED_BYTES].tobytes() for row in (*first, *second)}) == 2 * len(first)
 
 
-def test_the_expanded_seed_is_what_seal_itself_derives() -> None:
-    seal = LinearHeClient(PLAN)._seal
-    params = PLAN.params
-    seed, first = seal.encrypt(np.arange(params.degree, dtype=np.uint64))
-    loaded = sealapi.Ciphertext()
-    loaded.load(seal._context, seal._file.path)
-    second = expand_seed(np.frombuffer(seed, np.uint8), params.degree, params.primes)
-    expected = np.concatenate((first, second)).reshape(-1)
-    found = np.array([loaded[i] for i in range(0, expected.size, 7)], np.uint64)
-    np.testing.assert_array_equal(found, expected[::7])
-
-
-def test_parameters_below_128_bits_are_refused() -> None:
-    """SEAL would take 150 bits of modulus at degree 4096, at less than 80 bits of security, if it were not asked."""
-    with pytest.raises(ConfigError, match="encryption parameters"):
-        SealClient(4096, make_primes(4096, [50, 50, 50]), 1, 32)
-
-
 def test_both_halves_of_an_answer_must_be_residues() -> None:
-    client, (chunk, *_) = LinearHeClient(PLAN), PLAN.chunks(0)
+    client, (chunk, *_) = LinearHeClient(PLAN, Prg(fresh_seed())), PLAN.chunks(0)
     params = PLAN.params
     second = [packed_bytes(params.degree, bits) for bits in params.prime_bits[: params.kept]]
     size, share = PLAN.chunk_bytes(0, chunk), np.empty(LAYER.share_shape, np.uint64)
@@ -103,14 +83,3 @@ def test_both_halves_of_an_answer_must_be_residues() -> None:
         message[start:end] = b"\xff" * (end - start)
         with pytest.raises(RemoteProtocolError, match="residues"):
             client.receive(0, chunk, bytes(message), share)
-
-
-def test_seal_accepts_the_ciphertext_modulus_at_128_bits() -> None:
-    """The working context has a spare prime that no message uses; what is sent must be secure without it."""
-    parameters = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.BFV)
-    parameters.set_poly_modulus_degree(PLAN.params.degree)
-    parameters.set_coeff_modulus([sealapi.Modulus(p) for p in PLAN.params.primes])
-    parameters.set_plain_modulus(1 << 41)
-    context = sealapi.SEALContext(parameters, False, sealapi.SEC_LEVEL_TYPE.TC128)
-    assert context.parameters_set()
-    assert context.key_context_data().qualifiers().sec_level == sealapi.SEC_LEVEL_TYPE.TC128
