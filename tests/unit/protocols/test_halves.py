@@ -83,7 +83,7 @@ def linear() -> Halves:
         return (yield from session.run(Prg(SEED)))
 
     def ask() -> Half[Any]:
-        client = LinearHeClient(plan)
+        client = LinearHeClient(plan, Prg(SEED).child("key"))
         yield from client.setup()
         return (yield from client.run(masks))
 

@@ -162,7 +162,7 @@ def test_bad_arguments_are_refused() -> None:
             context.decrypt(both, both[:, :3].copy(), both, np.arange(3, dtype=np.int32), ring_bits)
     for wrong in ((both[:1], both, row, row), (both, both[:1], row, row), (both, both, row[1:], row)):
         with pytest.raises(ValueError, match="contiguous"):
-            context.encrypt(*wrong, 20)
+            context.encrypt(*wrong, 20)  # type: ignore[call-arg]  # mypy cannot count a starred tuple here
     with pytest.raises(ValueError, match="contiguous"):
         context.encrypt(both, both, row, row[1:], 20)
     with pytest.raises(ValueError, match="positions"):
