@@ -1,6 +1,7 @@
 """Offline material of one party and one gate: a fixed set of named arrays, used once."""
 
 from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -53,7 +54,7 @@ def check_material(material: Material, shapes: Shapes) -> None:
 
 def material_bytes(shapes: Shapes) -> int:
     """Size of all arrays one after another, in the order of ``shapes``."""
-    return sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes.values())
+    return sum(prod(shape) * np.dtype(dtype).itemsize for shape, dtype in shapes.values())
 
 
 def unpack_material(data: bytes | memoryview, shapes: Shapes) -> Material:
@@ -63,7 +64,6 @@ def unpack_material(data: bytes | memoryview, shapes: Shapes) -> Material:
     material: Material = {}
     at = 0
     for name, (shape, dtype) in shapes.items():
-        size = int(np.prod(shape))
-        material[name] = np.frombuffer(data, dtype, size, at).reshape(shape)
+        material[name] = np.frombuffer(data, dtype, prod(shape), at).reshape(shape)
         at += material[name].nbytes
     return material

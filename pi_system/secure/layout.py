@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.errors import CorrelationMismatchError
+from pi_system.errors import CorrelationMismatchError, CorrelationReusedError
 from pi_system.protocols.material import Material, Shapes, check_material, unpack_material
 
 __all__ = ["Bundle", "Layout"]
@@ -47,6 +47,7 @@ class Bundle:
         raw = np.empty(layout.nbytes + _ALIGN, np.uint8)
         start = -raw.ctypes.data % _ALIGN
         self.layout = layout
+        self._taken: set[str] = set()
         self.body: NDArray[np.uint8] = raw[start : start + layout.nbytes]
 
     def section(self, name: str) -> NDArray[np.uint8]:
@@ -61,12 +62,18 @@ class Bundle:
             raise CorrelationMismatchError(f"section {name}: expected {section.nbytes} bytes, found {len(data)}")
         section[:] = np.frombuffer(data, np.uint8)
 
-    def material(self, gate: str, shapes: Shapes) -> Material:
-        """The arrays of a gate's material, as views."""
-        return unpack_material(self.section(f"{gate}/material").data, shapes)
+    def take(self, gate: str, shapes: Shapes) -> Material:
+        """The arrays of a gate's material, as views, once. Raises CorrelationReusedError."""
+        if gate in self._taken:
+            raise CorrelationReusedError(f"material of {gate}: expected unused, found taken")
+        self._taken.add(gate)
+        return self._arrays(gate, shapes)
 
     def keep(self, gate: str, material: Material, shapes: Shapes) -> None:
         """Copy a gate's material into its section. Raises CorrelationMismatchError."""
         check_material(material, shapes)
-        for name, array in self.material(gate, shapes).items():
+        for name, array in self._arrays(gate, shapes).items():
             array[...] = material[name]
+
+    def _arrays(self, gate: str, shapes: Shapes) -> Material:
+        return unpack_material(self.section(f"{gate}/material").data, shapes)

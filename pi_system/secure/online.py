@@ -42,7 +42,7 @@ class ServerMaterial:
     Attributes:
         offsets: c_s + bias of every weighted node, (N, *node.shape).
         elements: what truncations and re-maskings take (Step.server_elements), by section, (N, n) each.
-        gates: makes picture ``i``'s gate: ``gates(i, name, spec)``; each is asked for once.
+        gates: makes picture ``i``'s gate: ``gates(i, name, spec)``; a second time it raises CorrelationReusedError.
         batch: N.
     """
 
@@ -59,7 +59,7 @@ class ClientMaterial:
     Attributes:
         input_mask: r_0, (N, C * H * W).
         output_share: the client's share of what is opened, (N, classes), of a label (N, 1).
-        gates: makes picture ``i``'s gate: ``gates(i, name, spec)``; each is asked for once.
+        gates: makes picture ``i``'s gate: ``gates(i, name, spec)``; a second time it raises CorrelationReusedError.
         batch: N.
     """
 

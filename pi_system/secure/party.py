@@ -107,7 +107,7 @@ class ServerParty(_Party):
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ServerGate:
         """Party 0's gate with the material in ``bundle``."""
         gate = self.gates[spec.kind]
-        stored = bundle.material(name, gate.server_shapes(spec))
+        stored = bundle.take(name, gate.server_shapes(spec))
         return gate.server_gate(spec, stored | self.derived(bundle, name, spec))
 
     def meet(self, peer: Channel) -> None:
@@ -169,7 +169,7 @@ class ClientParty(_Party):
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ClientGate:
         """Party 1's gate with the material in ``bundle``."""
         gate = self.gates[spec.kind]
-        stored = bundle.material(name, gate.client_shapes(spec))
+        stored = bundle.take(name, gate.client_shapes(spec))
         return gate.client_gate(spec, stored | self.derived(bundle, name, spec))
 
     def meet(self, peer: Channel) -> None:

@@ -52,6 +52,19 @@ def test_infer_needs_a_reservation_and_uses_it_up(parties):
         client.infer(PICTURE, ids, memory_pair(1.0)[0])
 
 
+def test_no_second_gate_is_made_of_one_material(parties):
+    """A gate takes each chunk once; two gates of one material would take it twice under the same masks."""
+    server, client = parties
+    ids = client.reserve(1)
+    server.reserve(ids)
+    gate = server.schedule.gates[0]
+    for party in parties:
+        (material,) = party._loaded.values()
+        material.gates(0, gate.name, gate.spec)
+        with pytest.raises(CorrelationReusedError, match="found taken"):
+            material.gates(0, gate.name, gate.spec)
+
+
 @pytest.mark.parametrize("size", [0, 1, 255, 257])
 def test_a_first_message_of_the_wrong_size_is_the_peers_fault(parties, size):
     server, client = parties
