@@ -40,6 +40,7 @@ def test_a_half_is_closed_at_an_error(message: bytes | None, error: type[Excepti
         finally:
             closed.append(True)
 
+    held = half()
     with pytest.raises(error):
-        drive(half(), here)
+        drive(held, here)
     assert closed
