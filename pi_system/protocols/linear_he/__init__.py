@@ -5,7 +5,7 @@ Inputs:   client r, uniform in Z_{2^l}, (C, H, W); server W, signed integers who
           power of two. Shapes, l and that bound are public.
 Outputs:  server c_s, uniform, from its Prg; client c_c; carrier arrays (O, Ho, Wo).
 Offline:  this protocol: client -> server Enc(r); server -> client Enc(W * r - c_s), layer after layer.
-Online:   nothing; see design section 4 of the fast online phase: y_s = W D + c_s, y_c = c_c.
+Online:   no message: the shares of W x are W D + c_s at the server, which holds D = x - r, and c_c at the client.
 Cost:     one round trip (pipelined: the client waits once for every bundle of layers); ciphertexts of about
           n (l + 72) / 8 bytes up and n (l + 9) / 8 bytes down plus (l + 4) / 8 bytes an output, n = 4096 up to l = 34;
           cost.py has the exact bytes, asserted in tests.
