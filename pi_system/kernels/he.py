@@ -31,8 +31,8 @@ def rlwe_paths() -> list[str]:
     return ["ifma", "portable"] if _native.rlwe_ifma() else ["portable"]
 
 
-def expand_seed(seed: npt.NDArray[np.uint8], degree: int, primes: tuple[int, ...]) -> Words:
-    """The public second half of the ciphertext with this seed.
+def expand_seed(seed: npt.NDArray[np.uint8], primes: tuple[int, ...], out: Words) -> None:
+    """Write the public second half of the ciphertext with this seed.
 
     BLAKE2b makes of the seed the key and the first block of AES-128 in counter mode. As the seed is public, the
     cipher stands for an ideal one, as it does in FrodoKEM (specification of 2021, "pseudorandom matrix generation").
@@ -40,17 +40,13 @@ def expand_seed(seed: npt.NDArray[np.uint8], degree: int, primes: tuple[int, ...
 
     Args:
         seed: (64,) bytes.
-        degree: n.
         primes: the ciphertext modulus.
-
-    Returns:
-        (primes, n) uniform residues of coefficients.
+        out: (primes, n), uniform residues of coefficients.
     """
     _expect(seed, np.uint8, (SEED_BYTES,))
+    _expect(out, np.uint64, (len(primes), out.shape[-1]))
     key = hashlib.blake2b(seed.tobytes(), digest_size=32, person=b"pi-he-second").digest()
-    out = np.empty((len(primes), degree), np.uint64)
     _native.rlwe_expand(key, list(primes), out)
-    return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,28 +150,23 @@ class RlweContext:
         self._native.secret_key(random, out)
         return out
 
-    def encrypt(self, secret: Words, second: Words, random: Words, message: Words, ring_bits: int) -> Words:
-        """The first half of a ciphertext: round(q / 2^l message) + error - second * secret.
+    def encrypt(self, secret: Words, random: Words, message: Words, ring_bits: int, half: Words) -> None:
+        """Write the first half of a ciphertext over the second: round(q / 2^l message) + error - second * secret.
 
         Args:
             secret: of ``secret_key``.
-            second: (primes, n) uniform residues, the second half; public, never used twice under a key.
             random: (n,) uniform words for the error, centred binomial of 42 coin flips.
             message: (n,) values below 2^l.
             ring_bits: l, 1 to 64.
-
-        Returns:
-            (primes, n) residues.
+            half: (primes, n) uniform residues, public, never used twice under a key; overwritten.
         """
         shape = (len(self.primes), self.degree)
         _expect(secret, np.uint64, shape)
-        _expect(second, np.uint64, shape)
         _expect(random, np.uint64, shape[1:])
         _expect(message, np.uint64, shape[1:])
         _expect_ring(ring_bits)
-        out = np.empty(shape, np.uint64)
-        self._native.encrypt(secret, second, random, message, ring_bits, out)
-        return out
+        _expect(half, np.uint64, shape)
+        self._native.encrypt(secret, random, message, ring_bits, half)
 
     def decrypt(
         self, secret: Words, first: Words, second: Words, positions: npt.NDArray[np.int32], ring_bits: int

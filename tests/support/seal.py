@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import tenseal.sealapi as sealapi
 
+from pi_system.kernels.he import expand_seed
+from pi_system.protocols.linear_he.key import SecretKey
 from pi_system.protocols.linear_he.params import HeParams
 from pi_system.ring.prg import Prg
 
-__all__ = ["Seal", "accepts_at_128_bits", "largest_primes", "secret_of"]
+__all__ = ["Seal", "accepts_at_128_bits", "encrypted", "largest_primes", "secret_of"]
 
 Words = npt.NDArray[np.uint64]
 _HEADER = struct.Struct("<HBBBBHQ")
@@ -76,6 +78,13 @@ class Seal:
         with _MemoryFile(_headed(body)) as path:
             into.load(self._context, path)
         return into
+
+
+def encrypted(key: SecretKey, params: HeParams, polynomial: Words) -> Words:
+    """A ciphertext of ours, (2, primes, n) residues."""
+    halves = np.empty((2, len(params.primes), params.degree), np.uint64)
+    expand_seed(key.encrypt(polynomial, halves[0]), params.primes, halves[1])
+    return halves
 
 
 def secret_of(params: HeParams, prg: Prg) -> npt.NDArray[np.int64]:

@@ -102,12 +102,10 @@ void Context::switch_down(u64 *residues, size_t kept) const {
 }
 
 // For values below 2^bits and q the product of the first primes.
-std::vector<Scale> Context::scales_of(size_t kept, int bits) const {
+Scale Context::scale_of(size_t kept, int bits) const {
     u64 product = 1;
     for (size_t q = 0; q < kept; ++q) product *= engine(q).prime();
-    std::vector<Scale> scales;
-    for (size_t q = 0; q < kept; ++q) scales.emplace_back(product, bits, engine(q).prime());
-    return scales;
+    return {product, bits};
 }
 
 inline u128 join(u64 high, u64 low) { return (static_cast<u128>(high) << 64) | low; }
@@ -117,7 +115,9 @@ void Context::finish(const Finish &f, u64 *product, const u64 *zero, const u64 *
     const size_t k = primes(), kept = static_cast<size_t>(f.kept);
     rerandomise(product, zero, random);
     std::vector<u64> residues(k), values(kept * n_);
-    const std::vector<Scale> scales = scales_of(kept, f.ring_bits);
+    const Scale scale = scale_of(kept, f.ring_bits);
+    std::vector<Factor> steps;
+    for (size_t q = 0; q < kept; ++q) steps.push_back(scale.step(engine(q).prime()));
     const auto emit = [&](size_t count, int dropped) {
         for (size_t q = 0; q < kept; ++q) {
             const int bits = 64 - __builtin_clzll(engine(q).prime()) - dropped;
@@ -141,8 +141,11 @@ void Context::finish(const Finish &f, u64 *product, const u64 *zero, const u64 *
             residues[q] = add_mod(product[q * n_ + static_cast<size_t>(positions[i])], wide, p);
         }
         switch_down(residues.data(), kept);
-        for (size_t q = 0; q < kept; ++q)
-            values[q * n_ + i] = add_mod(residues[q], scales[q](masks[i]), engine(q).prime()) >> f.drop_bits;
+        const u64 rest = scale.rest(masks[i]);
+        for (size_t q = 0; q < kept; ++q) {
+            const u64 p = engine(q).prime();
+            values[q * n_ + i] = add_mod(residues[q], Scale::scaled(rest, steps[q], p), p) >> f.drop_bits;
+        }
     }
     emit(used, f.drop_bits);
 }

@@ -91,21 +91,19 @@ struct Finish {
     int drop_bits;   // low bits of the masked half that are not sent; 0 where two primes are kept
 };
 
-// round(q * value / 2^bits) modulo a prime of q: q * value = 2^bits * scaled + rest - half, and p divides q, so that scaled
-// is 1 / 2 - rest / 2^bits mod p.
+// round(q * value / 2^bits) modulo each prime p of q: q * value + half = 2^bits * scaled + rest with half = 2^(bits - 1), and
+// p divides q, so that scaled is 1 / 2 - rest / 2^bits mod p.
 class Scale {
   public:
     // `product`: q modulo 2^64.
-    Scale(u64 product, int bits, u64 p)
-        : product_(product), half_(u64{1} << (bits - 1)), mask_(2 * half_ - 1), prime_(p), middle_((p + 1) / 2),
-          step_(pow_mod(middle_, static_cast<u64>(bits), p), p) {}
-    u64 operator()(u64 value) const {
-        return sub_mod(middle_, step_.times((product_ * value + half_) & mask_, prime_), prime_);
-    }
+    Scale(u64 product, int bits) : product_(product), half_(u64{1} << (bits - 1)), bits_(static_cast<u64>(bits)) {}
+    u64 rest(u64 value) const { return (product_ * value + half_) & (2 * half_ - 1); }
+    // 1 / 2^bits, by which `scaled` multiplies.
+    Factor step(u64 p) const { return {pow_mod((p + 1) / 2, bits_, p), p}; }
+    static u64 scaled(u64 rest, const Factor &step, u64 p) { return sub_mod((p + 1) / 2, step.times(rest, p), p); }
 
   private:
-    u64 product_, half_, mask_, prime_, middle_;
-    Factor step_;
+    u64 product_, half_, bits_;
 };
 
 class Context {
@@ -132,10 +130,9 @@ class Context {
 
     // A client's half. random: n words. -> (primes, n), evaluation domain: a secret of uniform ternary coefficients.
     void secret_key(const u64 *random, u64 *out) const;
-    // first = (q / 2^bits) message + error - second * secret, rounded, (primes, n) coefficients like second; message: n
-    // values below 2^bits; random: n words, of which the errors are made.
-    void encrypt(const u64 *secret, const u64 *second, const u64 *random, const u64 *message, int bits,
-                 u64 *first) const;
+    // half: the second half of a ciphertext, (primes, n) coefficients, in; the first, (q / 2^bits) message + error - second
+    // * secret, rounded, out. message: n values below 2^bits; random: n words, of which the errors are made.
+    void encrypt(const u64 *secret, const u64 *random, const u64 *message, int bits, u64 *half) const;
     // The messages (first + second * secret) 2^bits / q, rounded, at `used` positions; q is the product of the first
     // `kept` primes. first: (kept, used), second: (kept, n).
     void decrypt(const u64 *secret, size_t kept, int bits, const u64 *first, const u64 *second,
@@ -144,8 +141,8 @@ class Context {
   private:
     void rerandomise(u64 *product, const u64 *zero, const u64 *random) const;
     void switch_down(u64 *residues, size_t kept) const;
-    std::vector<Scale> scales_of(size_t kept, int bits) const;
-    void product(size_t q, const u64 *polynomial, const u64 *secret, u64 *out) const;
+    Scale scale_of(size_t kept, int bits) const;
+    void times_secret(size_t q, const u64 *secret, u64 *polynomial) const;
 
     size_t n_;
     std::vector<std::unique_ptr<Engine>> engines_;

@@ -12,17 +12,20 @@ void Context::secret_key(const u64 *random, u64 *out) const {
     }
 }
 
-void Context::encrypt(const u64 *secret, const u64 *second, const u64 *random, const u64 *message, int bits,
-                      u64 *first) const {
-    const std::vector<Scale> scales = scales_of(primes(), bits);
-    for (size_t q = 0; q < primes(); ++q) {
+void Context::encrypt(const u64 *secret, const u64 *random, const u64 *message, int bits, u64 *half) const {
+    const Scale scale = scale_of(primes(), bits);
+    std::vector<u64> rest(n_);
+    std::vector<int64_t> error(n_);
+    for (size_t i = 0; i < n_; ++i) {
+        rest[i] = scale.rest(message[i]);
+        error[i] = noise(random[i]);
+    }
+    for (size_t q = 0; q < primes(); ++q, half += n_) {
         const u64 p = engine(q).prime();
-        u64 *out = first + q * n_;
-        product(q, second + q * n_, secret, out);
-        for (size_t i = 0; i < n_; ++i) {
-            const u64 hidden = scales[q](message[i]) + signed_residue(noise(random[i]), p);
-            out[i] = sub_mod(reduce_once(hidden, p), out[i], p);
-        }
+        const Factor step = scale.step(p);
+        times_secret(q, secret, half);
+        for (size_t i = 0; i < n_; ++i)
+            half[i] = sub_mod(add_mod(Scale::scaled(rest[i], step, p), signed_residue(error[i], p), p), half[i], p);
     }
 }
 
@@ -35,7 +38,8 @@ void Context::decrypt(const u64 *secret, size_t kept, int bits, const u64 *first
     std::vector<u128> fractions(used);
     for (size_t q = 0; q < kept; ++q) {
         const u64 p = engine(q).prime();
-        product(q, second + q * n_, secret, hidden.data());
+        std::memcpy(hidden.data(), second + q * n_, n_ * sizeof(u64));
+        times_secret(q, secret, hidden.data());
         u64 cofactor = 1;
         for (size_t r = 0; r < kept; ++r)
             if (r != q) cofactor = inverse_of_[r][q].times(cofactor, p);
@@ -49,12 +53,11 @@ void Context::decrypt(const u64 *secret, size_t kept, int bits, const u64 *first
     for (size_t i = 0; i < used; ++i) out[i] = static_cast<u64>((fractions[i] + (u128{1} << (127 - bits))) >> (128 - bits));
 }
 
-// polynomial * secret modulo the q-th prime, coefficients.
-void Context::product(size_t q, const u64 *polynomial, const u64 *secret, u64 *out) const {
-    std::memcpy(out, polynomial, n_ * sizeof(u64));
-    engine(q).forward(out);
-    engine(q).scale(out, secret + q * n_);
-    engine(q).inverse(out);
+// Modulo the q-th prime, coefficients.
+void Context::times_secret(size_t q, const u64 *secret, u64 *polynomial) const {
+    engine(q).forward(polynomial);
+    engine(q).scale(polynomial, secret + q * n_);
+    engine(q).inverse(polynomial);
 }
 
 }  // namespace rlwe

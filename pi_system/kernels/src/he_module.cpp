@@ -1,8 +1,8 @@
 // Python bindings of the RLWE arithmetic; pi_system/kernels/he.py is the checked, typed surface.
 #include "he.h"
 
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
+#include "bind.h"
+
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -19,6 +19,7 @@ template <class T> using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 void register_he(nb::module_ &m) {
     m.def("rlwe_ifma", &rlwe::ifma_available);
     m.def("rlwe_expand", [](const nb::bytes &key32, const std::vector<uint64_t> &primes, const Array<uint64_t> &out) {
+        pi::require_size("key bytes", key32.size(), 32);
         const auto *key = static_cast<const uint8_t *>(key32.data());
         nb::gil_scoped_release release;
         rlwe::expand(key, primes, out.shape(1), out.data());
@@ -48,11 +49,10 @@ void register_he(nb::module_ &m) {
                  c.secret_key(random.data(), out.data());
              })
         .def("encrypt",
-             [](const Context &c, const Array<const uint64_t> &secret, const Array<const uint64_t> &second,
-                const Array<const uint64_t> &random, const Array<const uint64_t> &message, int bits,
-                const Array<uint64_t> &first) {
+             [](const Context &c, const Array<const uint64_t> &secret, const Array<const uint64_t> &random,
+                const Array<const uint64_t> &message, int bits, const Array<uint64_t> &half) {
                  nb::gil_scoped_release release;
-                 c.encrypt(secret.data(), second.data(), random.data(), message.data(), bits, first.data());
+                 c.encrypt(secret.data(), random.data(), message.data(), bits, half.data());
              })
         .def("decrypt",
              [](const Context &c, const Array<const uint64_t> &secret, int bits, const Array<const uint64_t> &first,

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pi_system.errors import InputError, LocalProtocolError, RemoteProtocolError
+from pi_system.kernels.he import SEED_BYTES
 from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.half import Half, Readable, Send, receive
 from pi_system.protocols.linear_he.key import SecretKey
@@ -32,9 +33,7 @@ class LinearHeClient:
 
     def hello(self) -> npt.NDArray[np.uint8]:
         """First message of a session: a fresh encryption of zero, (plan.hello_bytes(),)."""
-        out = np.empty(self.plan.hello_bytes(), np.uint8)
-        self._write(*self._key.encrypt_zero(), out)
-        return out
+        return self._encrypted(np.zeros((1, self.plan.params.degree), np.uint64))
 
     def request(self, bundle: int, mask: RingArray) -> npt.NDArray[np.uint8]:
         """The message for a bundle: the encryption of its mask.
@@ -51,18 +50,20 @@ class LinearHeClient:
         if mask.size != np.prod(shape):
             raise InputError(f"mask of {packing.bundle.layers[0].source}: expected {shape}, found {mask.shape}")
         polynomials = packing.encode(self._ring.reduce(mask).astype(np.uint64).reshape(shape))
-        out = np.empty((packing.bands * packing.inputs, self.plan.params.upload_bytes), np.uint8)
-        for row, polynomial in zip(out, polynomials.reshape(-1, self.plan.params.degree), strict=True):
-            self._write(*self._key.encrypt(polynomial), row)
-        return out.reshape(-1)
+        return self._encrypted(polynomials.reshape(-1, self.plan.params.degree))
 
-    def _write(self, seed: npt.NDArray[np.uint8], first: Words, out: npt.NDArray[np.uint8]) -> None:
-        out[: seed.size] = seed
-        at = seed.size
-        for residues, bits in zip(first, self.plan.params.prime_bits, strict=True):
-            end = at + packed_bytes(residues.size, bits)
-            pack_bits(residues, bits, out[at:end])
-            at = end
+    def _encrypted(self, polynomials: Words) -> npt.NDArray[np.uint8]:
+        params = self.plan.params
+        out = np.empty((len(polynomials), params.upload_bytes), np.uint8)
+        first = np.empty((len(params.primes), params.degree), np.uint64)
+        for row, polynomial in zip(out, polynomials, strict=True):
+            row[:SEED_BYTES] = self._key.encrypt(polynomial, first)
+            at = SEED_BYTES
+            for residues, bits in zip(first, params.prime_bits, strict=True):
+                end = at + packed_bytes(residues.size, bits)
+                pack_bits(residues, bits, row[at:end])
+                at = end
+        return out.reshape(-1)
 
     def receive(self, bundle: int, chunk: Chunk, message: Readable, share: RingArray) -> None:
         """Decrypt a message of the server into the client's share c_c of the chunk's layer.

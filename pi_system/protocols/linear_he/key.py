@@ -35,21 +35,22 @@ class SecretKey:
         """Show no secret."""
         return "SecretKey(<secret>)"
 
-    def encrypt(self, polynomial: Words) -> tuple[npt.NDArray[np.uint8], Words]:
-        """Encrypt a polynomial, (n,) values below 2^ring_bits; no two encryptions share a seed or an error.
+    def encrypt(self, polynomial: Words, first: Words) -> npt.NDArray[np.uint8]:
+        """Encrypt a polynomial; no two encryptions share a seed or an error.
+
+        Args:
+            polynomial: (n,) values below 2^ring_bits. An encryption of zero is a public key.
+            first: (primes, n), the ciphertext's first half is written.
 
         Returns:
-            The seed of the second half and the first half, (primes, n) residues.
+            The seed of the second half, (64,).
         """
         seed = np.empty(SEED_BYTES, np.uint8)
         self._seeds.into(seed)
-        second = expand_seed(seed, self._params.degree, self._params.primes)
+        expand_seed(seed, self._params.primes, first)
         error = self._words(self._errors)
-        return seed, self._context.encrypt(self._secret, second, error, polynomial, self._params.ring_bits)
-
-    def encrypt_zero(self) -> tuple[npt.NDArray[np.uint8], Words]:
-        """Encrypt zero: a public key, for the server's re-randomisation."""
-        return self.encrypt(np.zeros(self._params.degree, np.uint64))
+        self._context.encrypt(self._secret, error, polynomial, self._params.ring_bits, first)
+        return seed
 
     def decrypt(self, first: Words, second: Words, positions: npt.NDArray[np.int32]) -> Words:
         """Decrypt an answer.

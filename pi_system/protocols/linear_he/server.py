@@ -202,7 +202,7 @@ class LinearHeSession:
                 end = at + packed_bytes(params.degree, bits)
                 unpack_bits(row[at:end], bits, residues)
                 at = end
-            ciphertext[1] = expand_seed(row[:SEED_BYTES], params.degree, params.primes)
+            expand_seed(row[:SEED_BYTES], params.primes, ciphertext[1])
         if (out >= np.array(params.primes, np.uint64)[:, None]).any():
             raise RemoteProtocolError("ciphertexts: expected residues below the ciphertext modulus")
         return out

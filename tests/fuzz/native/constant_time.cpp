@@ -24,7 +24,7 @@ int main() {
     const std::vector<u64> primes = {1125899906826241, 134111233};  // 1 modulo 2048
     const Context context(N, primes, "portable");
     const size_t k = primes.size();
-    std::vector<u64> random(N), errors(N), message(N), second(k * N), secret(k * N), first(k * N), out(N);
+    std::vector<u64> random(N), errors(N), message(N), second(k * N), secret(k * N), out(N);
     std::vector<int32_t> positions(N);
     for (size_t i = 0; i < k * N; i++) second[i] = i * i * 0x9e3779b97f4a7c15 % primes[i / N];
     for (size_t i = 0; i < N; i++) {
@@ -34,8 +34,9 @@ int main() {
         positions[i] = static_cast<int32_t>(N - 1 - i);
     }
     for (const auto *secrets : {&random, &message, &errors}) hide(*secrets);
+    std::vector<u64> first = second;
     context.secret_key(random.data(), secret.data());
-    context.encrypt(secret.data(), second.data(), errors.data(), message.data(), BITS, first.data());
+    context.encrypt(secret.data(), errors.data(), message.data(), BITS, first.data());
     const bool sees = hidden(secret) && hidden(first);
     VALGRIND_MAKE_MEM_DEFINED(first.data(), k * N * sizeof(u64));  // what is sent is public
     context.decrypt(secret.data(), k, BITS, first.data(), second.data(), positions.data(), N, out.data());

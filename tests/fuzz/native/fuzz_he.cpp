@@ -67,7 +67,8 @@ void receive(const Context *const engines[2], Input &input, const u64 *residues)
         engines[e]->decrypt(secret.get(), kept, bits, first.get(), second.get(), positions.get(), used, out[e].get());
         for (size_t i = 0; i < N; i++) message[i] = out[e][i % used];
         sent[e] = room<u64>(k * N);
-        engines[e]->encrypt(secret.get(), residues, words.get(), message.get(), bits, sent[e].get());
+        std::memcpy(sent[e].get(), residues, k * N * sizeof(u64));
+        engines[e]->encrypt(secret.get(), words.get(), message.get(), bits, sent[e].get());
         for (size_t i = 0; i < used; i++)
             if (bits < 64 && out[e][i] >> bits != 0) abort();
         for (size_t i = 0; i < k * N; i++)

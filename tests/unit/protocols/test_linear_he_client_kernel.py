@@ -20,6 +20,12 @@ LARGEST, LEAST = (1 << 21) - 1, ((1 << 21) - 1) << 21
 """Words of the largest error and of the least."""
 
 
+def second_half(prg: Prg, primes: tuple[int, ...], degree: int = DEGREE) -> Words:
+    out = np.empty((len(primes), degree), np.uint64)
+    expand_seed(np.frombuffer(prg.bytes(64), np.uint8), primes, out)
+    return out
+
+
 def ternary(words: Words) -> list[int]:
     return [(3 * int(word) >> 64) - 1 for word in words]
 
@@ -67,11 +73,12 @@ def test_a_ciphertext_is_what_the_definition_says(case: Case) -> None:
     errors[:3] = 0, LARGEST, LEAST
     message = prg.ring(DEGREE, ring_bits).astype(np.uint64)
     message[:2] = 0, (1 << ring_bits) - 1
-    second = expand_seed(np.frombuffer(prg.bytes(64), np.uint8), DEGREE, primes)
+    second = second_half(prg, primes)
     scaled_message = scaled(message, math.prod(primes), ring_bits)
     for path in rlwe_paths():
         context = RlweContext(DEGREE, primes, path)
-        first = context.encrypt(context.secret_key(secret), second, errors, message, ring_bits)
+        first = second.copy()
+        context.encrypt(context.secret_key(secret), errors, message, ring_bits, first)
         for row, half, prime in zip(first, second, primes, strict=True):
             hidden = negacyclic([int(a) for a in half], ternary(secret))
             parts = zip(scaled_message, noise(errors), hidden, strict=True)
@@ -87,7 +94,7 @@ def test_decryption_rounds_to_the_nearest_message(case: Case) -> None:
     errors = integers(prg, (modulus * ((1 << 11) - 1) >> (ring_bits + 12)) - 1)
     message, secret = prg.ring(DEGREE, ring_bits).astype(np.uint64), prg.ring(DEGREE, 64)
     message[:2] = 0, (1 << ring_bits) - 1
-    second = expand_seed(np.frombuffer(prg.bytes(64), np.uint8), DEGREE, primes[:kept])
+    second = second_half(prg, primes[:kept])
     first = np.empty_like(second)
     for row, half, prime in zip(first, second, primes, strict=False):
         hidden = negacyclic([int(a) for a in half], ternary(secret))
@@ -103,13 +110,13 @@ def test_decryption_rounds_to_the_nearest_message(case: Case) -> None:
 @pytest.mark.parametrize("degree", [4096, 8192, 16384])
 def test_all_paths_give_the_same_ciphertexts_and_messages(degree: int) -> None:
     primes, prg = make_primes(degree, [51, 50, 28, 33]), Prg(bytes(16))
-    seed, secret, errors = np.frombuffer(prg.bytes(64), np.uint8), prg.ring(degree, 64), prg.ring(degree, 64)
-    message, positions = prg.ring(degree, 59), np.arange(degree, dtype=np.int32)
-    second, found = expand_seed(seed, degree, primes), []
+    secret, errors, second = prg.ring(degree, 64), prg.ring(degree, 64), second_half(prg, primes, degree)
+    message, positions, found = prg.ring(degree, 59), np.arange(degree, dtype=np.int32), []
     for path in rlwe_paths():
         context = RlweContext(degree, primes, path)
         key = context.secret_key(secret)
-        first = context.encrypt(key, second, errors, message, 59)
+        first = second.copy()
+        context.encrypt(key, errors, message, 59, first)
         np.testing.assert_array_equal(context.decrypt(key, first, second, positions, 59), message)
         found.append(first.tobytes())
     assert len(set(found)) == 1
@@ -138,12 +145,13 @@ def test_an_expanded_seed_is_aes_in_counter_mode(aes: str, start: int | None) ->
     key = hashlib.blake2b(seed.tobytes(), digest_size=32, person=b"pi-he-second").digest()
     key = key if start is None else key[:16] + start.to_bytes(16, "big")
     stream = Cipher(algorithms.AES(key[:16]), modes.CTR(key[16:])).encryptor().update(bytes(16 * 4000))
+    found = np.empty((len(primes), DEGREE), np.uint64)
     use_aes_backend(aes)
     try:
-        found = np.empty((len(primes), DEGREE), np.uint64)
-        _native.rlwe_expand(key, list(primes), found)
         if start is None:
-            np.testing.assert_array_equal(expand_seed(seed, DEGREE, primes), found)
+            expand_seed(seed, primes, found)
+        else:
+            _native.rlwe_expand(key, list(primes), found)
     finally:
         use_aes_backend("auto")
     assert found.tolist() == uniform(stream, primes, DEGREE)
@@ -155,16 +163,18 @@ def test_bad_arguments_are_refused() -> None:
     both = np.zeros((2, DEGREE), np.uint64)
     with pytest.raises(ValueError, match="contiguous"):
         context.secret_key(row[1:])
+    with pytest.raises(ValueError, match="key bytes"):
+        _native.rlwe_expand(bytes(16), [257], np.empty((1, DEGREE), np.uint64))
     for ring_bits in (0, 65):
         with pytest.raises(ValueError, match="ring_bits"):
-            context.encrypt(both, both, row, row, ring_bits)
+            context.encrypt(both, row, row, ring_bits, both)
         with pytest.raises(ValueError, match="ring_bits"):
             context.decrypt(both, both[:, :3].copy(), both, np.arange(3, dtype=np.int32), ring_bits)
-    for wrong in ((both[:1], both, row, row), (both, both[:1], row, row), (both, both, row[1:], row)):
+    for key, words, message in ((both[:1], row, row), (both, row[1:], row), (both, row, row[1:])):
         with pytest.raises(ValueError, match="contiguous"):
-            context.encrypt(*wrong, 20)  # type: ignore[call-arg]  # mypy cannot count a starred tuple here
+            context.encrypt(key, words, message, 20, both)
     with pytest.raises(ValueError, match="contiguous"):
-        context.encrypt(both, both, row, row[1:], 20)
+        context.encrypt(both, row, row, 20, both[:1])
     with pytest.raises(ValueError, match="positions"):
         context.decrypt(both, both[:, :1].copy(), both, np.array([DEGREE], np.int32), 20)
     with pytest.raises(ValueError, match="contiguous"):

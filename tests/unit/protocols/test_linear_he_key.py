@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from seal import Seal, secret_of
+from seal import Seal, encrypted, secret_of
 
 from pi_system.errors import ConfigError
-from pi_system.kernels.he import Words, expand_seed
+from pi_system.kernels.he import Words
 from pi_system.protocols.linear_he.key import SecretKey
 from pi_system.protocols.linear_he.params import MAX_RING_BITS, MIN_RING_BITS, HeParams, derive_params
 from pi_system.protocols.linear_he.primes import make_primes
@@ -16,17 +16,15 @@ LARGE = derive_params(45, 18, RESNET18)
 FLIPS = 42
 
 
-def whole(params: HeParams, seed: np.ndarray, first: Words) -> Words:
-    return np.stack([first, expand_seed(seed, params.degree, params.primes)])
-
-
 def error_of(key: SecretKey, params: HeParams, ciphertext: Words, message: Words) -> np.ndarray:
     """What a ciphertext has beyond one of the same second half with error zero."""
     return centred(ciphertext[0, 0], without_error(key, params, ciphertext[1], message)[0], params.primes[0])
 
 
 def without_error(key: SecretKey, params: HeParams, second: Words, message: Words) -> Words:
-    return key._context.encrypt(key._secret, second, np.zeros_like(message), message, params.ring_bits)
+    half = second.copy()
+    key._context.encrypt(key._secret, np.zeros_like(message), message, params.ring_bits, half)
+    return half
 
 
 def centred(one: Words, other: Words, prime: int) -> np.ndarray:
@@ -58,19 +56,19 @@ def test_seal_reads_our_ciphertexts_and_we_read_its(ring_bits: int) -> None:
     seal = Seal(params.degree, params.primes, ring_bits, secret_of(params, Prg(prg_seed)))
     message = Prg(fresh_seed()).ring(params.degree, ring_bits).astype(np.uint64)
     message[:2] = 0, (1 << ring_bits) - 1
-    ours, theirs = whole(params, *key.encrypt(message)), seal.encrypt(message)
+    ours, theirs = encrypted(key, params, message), seal.encrypt(message)
     np.testing.assert_array_equal(seal.decrypt(ours), message)
     every = np.arange(params.degree, dtype=np.int32)
     np.testing.assert_array_equal(key.decrypt(theirs[0], theirs[1], every), message)
     assert abs(seal.noise_budget(ours) - seal.noise_budget(theirs)) <= 1
-    assert not seal.decrypt(whole(params, *key.encrypt_zero())).any()
+    assert not seal.decrypt(encrypted(key, params, np.zeros_like(message))).any()
 
 
 def test_errors_are_distributed_as_seals() -> None:
     prg_seed = fresh_seed()
     key, secret = SecretKey(LARGE, Prg(prg_seed)), secret_of(LARGE, Prg(prg_seed))
     seal, message = Seal(LARGE.degree, LARGE.primes, 45, secret), Prg(fresh_seed()).ring(LARGE.degree, 45)
-    ours = error_of(key, LARGE, whole(LARGE, *key.encrypt(message)), message)
+    ours = error_of(key, LARGE, encrypted(key, LARGE, message), message)
     theirs = error_of(key, LARGE, seal.encrypt(message), message)
     for errors in (ours, theirs):
         assert_binomial(errors)
@@ -88,8 +86,8 @@ def test_the_secret_is_uniform_and_ternary() -> None:
 
 
 def test_second_halves_are_uniform() -> None:
-    seed, _ = SecretKey(LARGE, Prg(fresh_seed())).encrypt_zero()
-    for row, prime in zip(expand_seed(seed, LARGE.degree, LARGE.primes), LARGE.primes, strict=True):
+    second = encrypted(SecretKey(LARGE, Prg(fresh_seed())), LARGE, np.zeros(LARGE.degree, np.uint64))[1]
+    for row, prime in zip(second, LARGE.primes, strict=True):
         counts, _ = np.histogram(row.astype(float) / prime, bins=8, range=(0, 1))
         assert (np.abs(counts - LARGE.degree / 8) < 6 * np.sqrt(LARGE.degree / 8)).all()
 
@@ -97,13 +95,11 @@ def test_second_halves_are_uniform() -> None:
 def test_a_key_is_its_prgs_alone_and_no_encryption_repeats_another() -> None:
     prg_seed, message = fresh_seed(), np.zeros(LARGE.degree, np.uint64)
     key, again, other = (SecretKey(LARGE, Prg(s)) for s in (prg_seed, prg_seed, fresh_seed()))
-    first = [key.encrypt(message) for _ in range(3)]
-    for (seed, half), (seed_again, half_again) in zip(first, (again.encrypt(message) for _ in range(3)), strict=True):
-        assert seed.tobytes() == seed_again.tobytes()
-        np.testing.assert_array_equal(half, half_again)
-    different = [*first, other.encrypt(message)]
-    assert len({seed.tobytes() for seed, _ in different}) == len(different)
-    errors = [error_of(key, LARGE, whole(LARGE, *found), message).tobytes() for found in first]
+    first, same = ([encrypted(k, LARGE, message) for _ in range(3)] for k in (key, again))
+    np.testing.assert_array_equal(first, same)
+    different = [*first, encrypted(other, LARGE, message)]
+    assert len({halves[1].tobytes() for halves in different}) == len(different)
+    errors = [error_of(key, LARGE, halves, message).tobytes() for halves in first]
     assert len(set(errors)) == 3
     assert "secret" in repr(key)
     assert len(repr(key)) < 30
