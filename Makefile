@@ -30,7 +30,7 @@ golden: $(READY)
 mutants: $(READY)
 	$(BIN)/python scripts/mutants.py $(if $(RESUME),--resume) $(ONLY)
 
-# Needs clang 16 or newer and its compiler-rt (Debian: apt-get install clang-19 libclang-rt-19-dev); under ten minutes.
+# Needs clang 16 or newer and its compiler-rt (Debian: apt-get install clang-19 libclang-rt-19-dev valgrind); under ten minutes.
 FUZZ_SECONDS ?= 240
 sanitize: $(READY)
 	$(BIN)/python -m pip install -q --group fuzz
