@@ -3,6 +3,7 @@
 Import it as ``from random_networks import random_network``; tests/conftest.py puts its folder on the path.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -127,12 +128,14 @@ def mix_squares(network: nn.Module) -> nn.Module:
     return network
 
 
+@cache
 def random_square_artifact(seed: int, *, blocks: int = 2, options: QuantiseOptions | None = None) -> Artifact:
     """An exported random network with squares among its ReLUs (no pixel masks, so that there are some)."""
     network, shape = random_network(seed, blocks=blocks, masks=False)
     return random_artifact(mix_squares(network), shape, seed, f"squares:{seed}", options)
 
 
+@cache
 def random_small_artifact(
     seed: int,
     *,

@@ -27,7 +27,7 @@ def digits() -> DataSet:
 
 @pytest.fixture(scope="package")
 def few_digits(digits) -> DataSet:
-    return replace(digits, train=digits.train.subset(torch.arange(256)))
+    return replace(digits, train=digits.train.subset(torch.arange(128)))
 
 
 @pytest.fixture(scope="package")
