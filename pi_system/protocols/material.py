@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.errors import CorrelationMismatchError
+from pi_system.kernels import RELU_BLOCK
 
 __all__ = [
     "BLOCK",
@@ -24,8 +25,8 @@ Material = dict[str, NDArray[Any]]
 Shapes = Mapping[str, tuple[tuple[int, ...], type]]
 """Shape and numpy type by name; the names' order is the order of the bytes."""
 
-BLOCK: Final = 32
-"""Elements that offline work and chunks are cut into: whole bytes of planes, whole blocks of keys (RELU_BLOCK)."""
+BLOCK: Final = RELU_BLOCK
+"""Elements that offline work and chunks are cut into: whole bytes of planes, whole blocks of keys."""
 
 
 def padded(count: int) -> int:

@@ -24,7 +24,7 @@ from typing import Any, Final
 import numpy as np
 
 from pi_system.artifact.ring_config import RingConfig
-from pi_system.protocols.relu_gmw.plan import MAX_COMPARISON_BITS
+from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS
 from pi_system.ring.carrier import Ring, RingArray
 
 __all__ = ["FAN_OUT", "Revealer", "group_sizes"]

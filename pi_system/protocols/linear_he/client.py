@@ -11,7 +11,7 @@ from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.half import Half, Readable, Send, receive
 from pi_system.protocols.linear_he.key import SecretKey
 from pi_system.protocols.linear_he.packing import Words
-from pi_system.protocols.linear_he.plan import AHEAD, Chunk, LinearPlan
+from pi_system.protocols.linear_he.plan import AHEAD, AnswerChunk, LinearPlan
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
@@ -65,7 +65,7 @@ class LinearHeClient:
                 at = end
         return out.reshape(-1)
 
-    def receive(self, bundle: int, chunk: Chunk, message: Readable, share: RingArray) -> None:
+    def receive(self, bundle: int, chunk: AnswerChunk, message: Readable, share: RingArray) -> None:
         """Decrypt a message of the server into the client's share c_c of the chunk's layer.
 
         Args:

@@ -23,7 +23,7 @@ from pi_system.errors import ConfigError
 from pi_system.kernels.he import MAX_TERMS
 from pi_system.protocols.linear_he.layer import LinearShape
 
-__all__ = ["Bundle", "Packing", "Tap"]
+__all__ = ["LayerBundle", "Packing", "Tap"]
 
 Words = npt.NDArray[np.uint64]
 
@@ -40,7 +40,7 @@ class Tap:
 
 
 @dataclass(frozen=True)
-class Bundle:
+class LayerBundle:
     """Layers that share their input polynomials: same source, stride and output size."""
 
     layers: tuple[LinearShape, ...]
@@ -87,7 +87,7 @@ class Packing:
         answers: for each layer, answers of a band.
     """
 
-    def __init__(self, bundle: Bundle, degree: int, per_input: int, band_rows: int):
+    def __init__(self, bundle: LayerBundle, degree: int, per_input: int, band_rows: int):
         """Lay out with these sizes; ConfigError if they do not fit."""
         self.bundle, self.degree, self.per_input, self.band_rows = bundle, degree, per_input, band_rows
         first = bundle.layers[0]
@@ -117,7 +117,7 @@ class Packing:
         self.answers = [-(-la.out_channels // p) for la, p in zip(bundle.layers, self.per_output, strict=True)]
 
     @classmethod
-    def cheapest(cls, bundle: Bundle, degree: int, upload_cost: float, answer_cost: float) -> "Packing":
+    def cheapest(cls, bundle: LayerBundle, degree: int, upload_cost: float, answer_cost: float) -> "Packing":
         """The layout of least cost: so much for an input polynomial, so much for an answer.
 
         Raises:

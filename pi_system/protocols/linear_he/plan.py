@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from pi_system.errors import ConfigError
 from pi_system.protocols.linear_he.layer import LinearShape
-from pi_system.protocols.linear_he.packing import Bundle, Packing
+from pi_system.protocols.linear_he.packing import LayerBundle, Packing
 from pi_system.protocols.linear_he.params import HeParams, derive_params, worst_norm_bits
 
-__all__ = ["AHEAD", "Chunk", "LinearPlan", "plan_linear"]
+__all__ = ["AHEAD", "AnswerChunk", "LinearPlan", "plan_linear"]
 
 # Bundles the client sends before it reads the answers to the first: enough that the server never waits, few enough
 # that neither side holds many messages.
@@ -21,7 +21,7 @@ _CHUNK_WEIGHT_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class AnswerChunk:
     """Answers of one layer that go in one message, each for all bands; they need the same input polynomials.
 
     Attributes:
@@ -63,20 +63,20 @@ class LinearPlan:
         packing = self.packings[bundle]
         return packing.bands * packing.inputs * self.params.upload_bytes
 
-    def chunks(self, bundle: int) -> Iterator[Chunk]:
+    def chunks(self, bundle: int) -> Iterator[AnswerChunk]:
         """The server's messages for a bundle, in order."""
         packing = self.packings[bundle]
         for layer, total in enumerate(packing.answers):
             first = 0
             terms = [tuple(packing.terms(layer, a).tolist()) for a in range(total)]
             for end in range(1, total + 1):
-                larger = Chunk(layer, first, end - first + 1)
+                larger = AnswerChunk(layer, first, end - first + 1)
                 full = end < total and self.weight_bytes(bundle, larger) > _CHUNK_WEIGHT_BYTES
                 if end == total or full or terms[end] != terms[first]:
-                    yield Chunk(layer, first, end - first)
+                    yield AnswerChunk(layer, first, end - first)
                     first = end
 
-    def weight_bytes(self, bundle: int, chunk: Chunk) -> int:
+    def weight_bytes(self, bundle: int, chunk: AnswerChunk) -> int:
         """Memory of a chunk's transformed weights."""
         terms = self.packings[bundle].terms(chunk.layer, chunk.first).size
         return chunk.count * terms * 8 * len(self.params.primes) * self.params.degree
@@ -89,7 +89,7 @@ class LinearPlan:
         used = (high - low) * (bottom - top) * packing.out_cols
         return self.params.finish.answer_bytes(self.params.degree, used)
 
-    def chunk_bytes(self, bundle: int, chunk: Chunk) -> int:
+    def chunk_bytes(self, bundle: int, chunk: AnswerChunk) -> int:
         """The server's message for a chunk."""
         return sum(
             self.answer_bytes(bundle, chunk.layer, answer, band)
@@ -122,7 +122,7 @@ def plan_linear(layers: Sequence[LinearShape], ring_bits: int, norm_bits: int | 
         shared.setdefault((layer.source, layer.stride, layer.out_size), []).append(layer)
     answer_cost = params.finish.answer_bytes(params.degree, 0)
     packings = tuple(
-        Packing.cheapest(Bundle(tuple(group)), params.degree, params.upload_bytes, answer_cost)
+        Packing.cheapest(LayerBundle(tuple(group)), params.degree, params.upload_bytes, answer_cost)
         for group in shared.values()
     )
     return LinearPlan(tuple(layers), params, packings)

@@ -23,7 +23,7 @@ from pi_system.kernels.packing import packed_bytes, unpack_bits
 from pi_system.program.encoding import weight_norm_bits
 from pi_system.protocols.half import Half, Readable, Send, receive
 from pi_system.protocols.linear_he.packing import Words
-from pi_system.protocols.linear_he.plan import Chunk, LinearPlan
+from pi_system.protocols.linear_he.plan import AnswerChunk, LinearPlan
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
@@ -76,7 +76,7 @@ class LinearHeServer:
         self.plan, self.threads = plan, threads
         self.context = RlweContext(plan.params.degree, plan.params.primes)
         self._weights = {layer.name: _checked(plan, layer.name, weights) for layer in plan.layers}
-        self._cache: dict[tuple[int, Chunk], Words] = {}
+        self._cache: dict[tuple[int, AnswerChunk], Words] = {}
         room = cache_bytes
         for bundle in range(len(plan.packings)):
             for chunk in plan.chunks(bundle):
@@ -85,7 +85,7 @@ class LinearHeServer:
                     return
                 self._cache[bundle, chunk] = self._kept(kept, bundle, chunk)
 
-    def _kept(self, kept: KeptWeights | None, bundle: int, chunk: Chunk) -> Words:
+    def _kept(self, kept: KeptWeights | None, bundle: int, chunk: AnswerChunk) -> Words:
         if kept is None:
             return self._transform(bundle, chunk)
         name = f"{bundle}-{chunk.layer}-{chunk.first}"
@@ -94,7 +94,7 @@ class LinearHeServer:
             found = kept.put(name, self._transform(bundle, chunk))
         return found
 
-    def weights(self, bundle: int, chunk: Chunk) -> Iterator[tuple[range, Words]]:
+    def weights(self, bundle: int, chunk: AnswerChunk) -> Iterator[tuple[range, Words]]:
         """The weights of a chunk in the evaluation domain, as ranges of answers.
 
         Weights that are not kept come answer by answer: those of one stay in the CPU's cache until they are used.
@@ -104,9 +104,9 @@ class LinearHeServer:
             yield chunk.answers, kept
             return
         for answer in chunk.answers:
-            yield range(answer, answer + 1), self._transform(bundle, Chunk(chunk.layer, answer, 1))
+            yield range(answer, answer + 1), self._transform(bundle, AnswerChunk(chunk.layer, answer, 1))
 
-    def _transform(self, bundle: int, chunk: Chunk) -> Words:
+    def _transform(self, bundle: int, chunk: AnswerChunk) -> Words:
         packing = self.plan.packings[bundle]
         weight = self._weights[packing.bundle.layers[chunk.layer].name]
         polynomials = [packing.weight_polynomials(chunk.layer, answer, weight) for answer in chunk.answers]
@@ -153,7 +153,7 @@ class LinearHeSession:
             for layer in packing.bundle.layers
         ]
 
-        def work(chunk: Chunk) -> memoryview:
+        def work(chunk: AnswerChunk) -> memoryview:
             return self._answer(bundle, chunk, bands, masks[chunk.layer], prg)
 
         chunks = self._plan.chunks(bundle)
@@ -163,7 +163,7 @@ class LinearHeSession:
             with ThreadPoolExecutor(self._server.threads) as pool:
                 yield from pool.map(work, chunks)
 
-    def _answer(self, bundle: int, chunk: Chunk, bands: list[Words], masks: Words, prg: Prg) -> memoryview:
+    def _answer(self, bundle: int, chunk: AnswerChunk, bands: list[Words], masks: Words, prg: Prg) -> memoryview:
         packing, context = self._plan.packings[bundle], self._server.context
         terms = packing.terms(chunk.layer, chunk.first)
         noise = prg.child("linear_he.noise", bundle, chunk.layer, chunk.first)

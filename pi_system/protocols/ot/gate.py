@@ -14,11 +14,11 @@ from pi_system.protocols.ot.party import OtParty
 from pi_system.protocols.record import GateProtocol
 from pi_system.ring.prg import Prg
 
-__all__ = ["OfflineCost", "OtGate"]
+__all__ = ["GateOfflineCost", "OtGate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OfflineCost:
+class GateOfflineCost:
     """What one gate's offline phase costs, its correlated OTs counted apart; tests hold it against the channel.
 
     Attributes:
@@ -54,6 +54,6 @@ class OtGate(GateProtocol):
             mask, are (count,).
     """
 
-    offline_cost: Callable[[GateSpec], OfflineCost]
+    offline_cost: Callable[[GateSpec], GateOfflineCost]
     offline_server: Callable[[GateSpec, OtParty, Prg], Half[Material]]
     offline_client: Callable[[GateSpec, NDArray[Any], NDArray[Any], OtParty, Prg], Half[Material]]

@@ -8,7 +8,7 @@ from pi_system.kernels.garble import garble_rows
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Shapes, padded
-from pi_system.protocols.ot.gate import OfflineCost
+from pi_system.protocols.ot.gate import GateOfflineCost
 from pi_system.protocols.ot.strings import carrier
 
 __all__ = ["client_shapes", "message_bytes", "offline_cost", "reply_bytes", "server_shapes"]
@@ -24,10 +24,10 @@ def reply_bytes(spec: GateSpec, exchange: int, count: int) -> int:
     return packed_bytes(count, spec.ring_bits)
 
 
-def offline_cost(spec: GateSpec) -> OfflineCost:
+def offline_cost(spec: GateSpec) -> GateOfflineCost:
     """Declared offline cost: 32 (k - 1) bytes of tables and the projections' rows an element."""
     k, n = spec.comparison_bits, padded(spec.count)
-    return OfflineCost(
+    return GateOfflineCost(
         round_trips=1,
         server_to_client_bytes=32 * (k - 1) * n + packed_bytes(garble_rows(k, spec.shift) * n, spec.ring_bits),
         client_to_server_bytes=k * n // 8,

@@ -39,10 +39,10 @@ from pi_system.protocols.relu_gmw.cost import (
     reply_bytes,
     server_shapes,
 )
+from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS
 from pi_system.protocols.relu_gmw.offline_client import offline_client
 from pi_system.protocols.relu_gmw.offline_server import offline_server
 from pi_system.protocols.relu_gmw.online import GmwClient, GmwServer
-from pi_system.protocols.relu_gmw.plan import MAX_COMPARISON_BITS
 
 __all__ = ["GMW", "MAX_COMPARISON_BITS", "GmwClient", "GmwServer"]
 

@@ -7,9 +7,9 @@ import numpy as np
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Shapes, padded
-from pi_system.protocols.ot.gate import OfflineCost
+from pi_system.protocols.ot.gate import GateOfflineCost
 from pi_system.protocols.ot.strings import carrier
-from pi_system.protocols.relu_gmw.plan import Plan, plan
+from pi_system.protocols.relu_gmw.cut import Cut, lightest_cut
 from pi_system.protocols.relu_gmw.tree import client_tree_shapes, server_tree_shapes
 
 __all__ = [
@@ -26,9 +26,9 @@ __all__ = [
 ROUND_TRIPS = 2
 
 
-def cut_of(spec: GateSpec) -> Plan:
+def cut_of(spec: GateSpec) -> Cut:
     """The tree of a gate. Raises ConfigError (k is too large)."""
-    return plan(spec.comparison_bits, spec.shift)
+    return lightest_cut(spec.comparison_bits, spec.shift)
 
 
 def message_bytes(spec: GateSpec, exchange: int, count: int) -> int:
@@ -52,11 +52,11 @@ def server_cots(spec: GateSpec) -> int:
     return cut_of(spec).cots + (2 if spec.shift else 1)
 
 
-def offline_cost(spec: GateSpec) -> OfflineCost:
+def offline_cost(spec: GateSpec) -> GateOfflineCost:
     """Declared offline cost."""
     n, truncates = padded(spec.count), int(spec.shift > 0)
     down, up = cut_of(spec).offline_planes
-    return OfflineCost(
+    return GateOfflineCost(
         round_trips=1,
         server_to_client_bytes=down * n // 8,
         client_to_server_bytes=(up + truncates + 2 * truncates * spec.ring_bits) * n // 8,

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from pi_system.kernels.gmw import gmw_select, gmw_tables
 from pi_system.kernels.ot import Bytes
 from pi_system.protocols.material import Material, Shapes
+from pi_system.protocols.relu_gmw.cut import Cut
 from pi_system.protocols.relu_gmw.merge import Merge, Planes, Variable
-from pi_system.protocols.relu_gmw.plan import Plan
 
 __all__ = ["ClientTree", "ServerTree", "client_tree_shapes", "part", "planes_of", "server_tree_shapes"]
 
 
-def server_tree_shapes(cut: Plan, n: int) -> Shapes:
+def server_tree_shapes(cut: Cut, n: int) -> Shapes:
     """The arrays of the server's material for ``n`` elements, whole blocks."""
     planes = {
         "level1_sigma": sum(len(group.coefficients) for group in cut.level1),
@@ -36,7 +36,7 @@ def server_tree_shapes(cut: Plan, n: int) -> Shapes:
     return _plane_shapes(planes, n) | {"pads": ((n * cut.word_bytes,), np.uint8)}
 
 
-def client_tree_shapes(cut: Plan, n: int) -> Shapes:
+def client_tree_shapes(cut: Cut, n: int) -> Shapes:
     """The arrays of the client's material for ``n`` elements, whole blocks."""
     leaves = len(cut.widths)
     planes = {
@@ -78,7 +78,7 @@ def _rows(data: Bytes, count: int) -> Bytes:
 class ServerTree:
     """Party 0's part."""
 
-    def __init__(self, cut: Plan, material: Material):
+    def __init__(self, cut: Cut, material: Material):
         """Take over the material of ``offline_tree_server``."""
         self._cut, self._material = cut, material
 
@@ -110,7 +110,7 @@ class ServerTree:
 class ClientTree:
     """Party 1's part."""
 
-    def __init__(self, cut: Plan, material: Material):
+    def __init__(self, cut: Cut, material: Material):
         """Take over the material of ``offline_tree_client``."""
         self._cut, self._material = cut, material
 

@@ -8,9 +8,9 @@ from pi_system.kernels.ot import Bytes, bit_products_receiver, pads_receiver
 from pi_system.protocols.material import Material
 from pi_system.protocols.ot import Cots
 from pi_system.protocols.ot.strings import RingArray
+from pi_system.protocols.relu_gmw.cut import Cut
 from pi_system.protocols.relu_gmw.early import EarlyPart, early_part, random_planes, stacked
 from pi_system.protocols.relu_gmw.merge import Merge, Slot
-from pi_system.protocols.relu_gmw.plan import Plan
 from pi_system.protocols.relu_gmw.planes import as_plane
 from pi_system.ring.prg import Prg
 
@@ -18,7 +18,7 @@ __all__ = ["begin_client"]
 
 
 def begin_client(
-    cut: Plan, share: RingArray, cots: Cots, corrections: Iterator[Bytes], prg: Prg
+    cut: Cut, share: RingArray, cots: Cots, corrections: Iterator[Bytes], prg: Prg
 ) -> tuple[Material, list[Bytes]]:
     """The material of a chunk and the planes to send.
 
@@ -37,7 +37,7 @@ def begin_client(
     return material, [*message, *early.message]
 
 
-def _leaves(cut: Plan, share: RingArray, cots: Cots) -> tuple[Material, list[Bytes]]:
+def _leaves(cut: Cut, share: RingArray, cots: Cots) -> tuple[Material, list[Bytes]]:
     """Choices of the leaves, their pads, and the shifts to send."""
     size = len(share)
     inverted = ~share & share.dtype.type((1 << cut.bits) - 1)
@@ -58,7 +58,7 @@ def _leaves(cut: Plan, share: RingArray, cots: Cots) -> tuple[Material, list[Byt
 
 
 def _level1(
-    cut: Plan, cots: Cots, size: int, corrections: Iterator[Bytes], prg: Prg
+    cut: Cut, cots: Cots, size: int, corrections: Iterator[Bytes], prg: Prg
 ) -> tuple[EarlyPart, list[Bytes], list[Bytes]]:
     """The late party's masks and offsets of level 1, whose new shares are the early inputs of level 2."""
     masks: list[Bytes] = []

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pi_system.kernels.ot import Blocks, Bytes, bit_products_sender, pads_sender, pads_shift
 from pi_system.protocols.material import Material
 from pi_system.protocols.ot import Cots
+from pi_system.protocols.relu_gmw.cut import Cut
 from pi_system.protocols.relu_gmw.early import EarlyPart, early_part, joined, random_planes, stacked
 from pi_system.protocols.relu_gmw.merge import Merge, Slot
-from pi_system.protocols.relu_gmw.plan import Plan
 from pi_system.protocols.relu_gmw.planes import as_bits
 from pi_system.ring.prg import Prg
 
@@ -34,7 +34,7 @@ class ServerChunk:
     material: Material
 
 
-def begin_server(cut: Plan, cots: Cots, delta: Blocks, size: int, prg: Prg) -> tuple[ServerChunk, list[Bytes]]:
+def begin_server(cut: Cut, cots: Cots, delta: Blocks, size: int, prg: Prg) -> tuple[ServerChunk, list[Bytes]]:
     """Everything that does not depend on the client, and the planes to send; takes ``cut.cots`` COTs an element."""
     pads = [_hash_pads(cots, delta, size, m) for m in cut.widths]
     inputs: list[tuple[Bytes, Bytes | None]] = []
@@ -54,7 +54,7 @@ def begin_server(cut: Plan, cots: Cots, delta: Blocks, size: int, prg: Prg) -> t
     return ServerChunk(pads, [(beta[0], v[0]) for beta, v in level2], material), message
 
 
-def finish_server(cut: Plan, chunk: ServerChunk, message: Bytes, choices: list[Bytes]) -> None:
+def finish_server(cut: Cut, chunk: ServerChunk, message: Bytes, choices: list[Bytes]) -> None:
     """Take the client's planes of a chunk; ``choices`` are the server's shares of the results, planes."""
     size = 8 * message.shape[1]
     at = 0
@@ -71,7 +71,7 @@ def finish_server(cut: Plan, chunk: ServerChunk, message: Bytes, choices: list[B
     chunk.material["choice"] = stacked(choices, size)
 
 
-def join_server(cut: Plan, chunks: list[ServerChunk]) -> Material:
+def join_server(cut: Cut, chunks: list[ServerChunk]) -> Material:
     """The material of all chunks."""
     material = joined([chunk.material for chunk in chunks])
     leaves = (
@@ -82,7 +82,7 @@ def join_server(cut: Plan, chunks: list[ServerChunk]) -> Material:
     return material
 
 
-def _word(cut: Plan, leaf: int) -> type:
+def _word(cut: Cut, leaf: int) -> type:
     """The word in which a leaf's table is sent."""
     bits = (1 << cut.widths[leaf]) * (2 if leaf + 1 < len(cut.widths) else 1)
     return np.uint8 if bits <= 8 else np.uint16 if bits == 16 else np.uint32

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Shapes, padded
-from pi_system.protocols.ot.gate import OfflineCost
+from pi_system.protocols.ot.gate import GateOfflineCost
 from pi_system.protocols.ot.strings import carrier
 
 __all__ = [
@@ -42,10 +42,10 @@ def reply_bytes(spec: GateSpec, exchange: int, count: int) -> int:
     return packed_bytes(count, spec.ring_bits)
 
 
-def offline_cost(spec: GateSpec) -> OfflineCost:
+def offline_cost(spec: GateSpec) -> GateOfflineCost:
     """Declared offline cost without a dealer: m (m + 1) / 2 bits and m COTs an element down, m bits up."""
     n, m = padded(spec.count), product_bits(spec)
-    return OfflineCost(
+    return GateOfflineCost(
         round_trips=1,
         server_to_client_bytes=n * m * (m + 1) // 16,
         client_to_server_bytes=delta_bytes(spec),

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pi_system.errors import ConfigError
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.material import padded
-from pi_system.protocols.ot.gate import OfflineCost
-from pi_system.protocols.relu_gmw.plan import MAX_COMPARISON_BITS, Plan, plan
+from pi_system.protocols.ot.gate import GateOfflineCost
+from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS, Cut, lightest_cut
 
 __all__ = ["TruncationSpec", "client_message_bytes", "cut_of", "offline_cost"]
 
@@ -34,9 +34,9 @@ class TruncationSpec:
             raise ConfigError(f"truncation: expected 1..{most} bits dropped, found {self.shift}")
 
 
-def cut_of(spec: TruncationSpec) -> Plan:
+def cut_of(spec: TruncationSpec) -> Cut:
     """The comparison tree of the low bits: that of t + 1 bits, the highest of which is fixed."""
-    return plan(spec.shift + 1)
+    return lightest_cut(spec.shift + 1)
 
 
 def client_message_bytes(spec: TruncationSpec) -> int:
@@ -44,11 +44,11 @@ def client_message_bytes(spec: TruncationSpec) -> int:
     return packed_bytes(spec.count, spec.ring_bits)
 
 
-def offline_cost(spec: TruncationSpec) -> OfflineCost:
+def offline_cost(spec: TruncationSpec) -> GateOfflineCost:
     """Declared cost between two parties."""
     cut, n = cut_of(spec), padded(spec.count)
     down, up = cut.offline_planes
-    return OfflineCost(
+    return GateOfflineCost(
         round_trips=3 if down else 2,  # coefficients and choices, tables and level 1, level 2 and the result
         server_to_client_bytes=(down + 8 * cut.word_bytes + cut.level2.message_planes) * n // 8,
         client_to_server_bytes=(up + cut.reply_planes + 2 * spec.ring_bits) * n // 8,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pi_system.errors import ConfigError
+from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS, lightest_cut
 from pi_system.protocols.relu_gmw.merge import last_merge, merge
-from pi_system.protocols.relu_gmw.plan import MAX_COMPARISON_BITS, plan
 from pi_system.ring.prg import Prg
 
 PRG = Prg(b"0123456789abcdef")
@@ -71,7 +71,7 @@ def test_the_last_merge_gives_the_result_and_the_carry(size: int, low: int) -> N
 @pytest.mark.parametrize("bits", range(2, MAX_COMPARISON_BITS + 1))
 def test_a_cut_covers_the_comparison(bits: int) -> None:
     for shift in range(bits - 1):
-        cut = plan(bits, shift)
+        cut = lightest_cut(bits, shift)
         assert sum(cut.widths) - cut.widths[0] < bits - 1 <= sum(cut.widths)
         assert sum(cut.groups) == len(cut.widths)
         assert len(cut.groups) <= 4
@@ -81,10 +81,10 @@ def test_a_cut_covers_the_comparison(bits: int) -> None:
 
 
 def test_a_wider_comparison_costs_no_less() -> None:
-    weights = [plan(bits).weight for bits in range(2, MAX_COMPARISON_BITS + 1)]
+    weights = [lightest_cut(bits).weight for bits in range(2, MAX_COMPARISON_BITS + 1)]
     assert weights == sorted(weights)
 
 
 def test_a_comparison_too_wide_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"expected 2\.\.37, found 38"):
-        plan(38)
+        lightest_cut(38)

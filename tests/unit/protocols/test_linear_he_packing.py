@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pi_system.errors import ConfigError
 from pi_system.protocols.linear_he.ideal import ring_product
 from pi_system.protocols.linear_he.layer import LinearShape
-from pi_system.protocols.linear_he.packing import Bundle, Packing
+from pi_system.protocols.linear_he.packing import LayerBundle, Packing
 
 DEGREE = 256
 
@@ -40,7 +40,7 @@ def evaluate(packing: Packing, index: int, mask: np.ndarray, weight: np.ndarray)
 
 
 @st.composite
-def bundles(draw: st.DrawFn) -> Bundle:
+def bundles(draw: st.DrawFn) -> LayerBundle:
     pair = st.tuples(st.integers(1, 4), st.integers(1, 4))
     groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
     sizes: dict[str, Any] = {
@@ -61,12 +61,12 @@ def bundles(draw: st.DrawFn) -> Bundle:
         second = LinearShape(name="shortcut", source="x", out_channels=draw(st.integers(1, 6)), **sizes)
     except ConfigError:
         assume(False)
-    return Bundle((first, second) if first.out_size == second.out_size else (first,))
+    return LayerBundle((first, second) if first.out_size == second.out_size else (first,))
 
 
 @settings(max_examples=150)
 @given(bundles(), st.integers(1, 12), st.integers(1, 15), st.integers(0, 2**32 - 1))
-def test_products_of_polynomials_are_the_convolution(bundle: Bundle, rows: int, channels: int, seed: int) -> None:
+def test_products_of_polynomials_are_the_convolution(bundle: LayerBundle, rows: int, channels: int, seed: int) -> None:
     rows = min(rows, bundle.layers[0].out_size[0])
     try:
         packing = Packing(bundle, DEGREE, min(channels, bundle.channels), rows)
@@ -84,7 +84,7 @@ def test_cheapest_balances_both_directions() -> None:
     layer = LinearShape(
         name="a", source="x", in_channels=64, out_channels=64, in_size=(8, 8), kernel=(3, 3), padding=(1, 1)
     )
-    found = Packing.cheapest(Bundle((layer,)), 4096, 2.0, 1.0)
+    found = Packing.cheapest(LayerBundle((layer,)), 4096, 2.0, 1.0)
     room = 4096 // 81  # channels of 9 x 9 with their shared zeros
     costs = {m: 2 * -(-64 // m) - (-64 // (room // m)) for m in range(1, room + 1)}
     assert 2 * found.inputs + found.answers[0] == min(costs.values()) < min(costs[1], costs[room])
@@ -94,7 +94,7 @@ def test_larger_pictures_are_cut_into_bands() -> None:
     layer = LinearShape(
         name="a", source="x", in_channels=1, out_channels=1, in_size=(40, 30), kernel=(3, 3), padding=(1, 1)
     )
-    packing = Packing.cheapest(Bundle((layer,)), DEGREE, 1.0, 1.0)
+    packing = Packing.cheapest(LayerBundle((layer,)), DEGREE, 1.0, 1.0)
     assert packing.bands > 1
     mask, weight = np.arange(1200).reshape(1, 40, 30), np.arange(9, dtype=np.int32).reshape(1, 1, 3, 3)
     ideal = ring_product(mask.astype(np.uint64), weight, (1, 1), (1, 1), 1, 64)
@@ -112,7 +112,7 @@ def test_depthwise_leaves_out_products_without_weights() -> None:
         padding=(1, 1),
         groups=32,
     )
-    packing = Packing(Bundle((layer,)), DEGREE, 5, 6)
+    packing = Packing(LayerBundle((layer,)), DEGREE, 5, 6)
     assert packing.inputs == 7
     assert [packing.terms(0, answer).size for answer in range(packing.answers[0])] == [1] * 32
 
@@ -120,4 +120,4 @@ def test_depthwise_leaves_out_products_without_weights() -> None:
 def test_a_row_that_does_not_fit_is_refused() -> None:
     layer = LinearShape(name="wide", source="x", in_channels=1, out_channels=1, in_size=(2, 300))
     with pytest.raises(ConfigError, match="wide"):
-        Packing.cheapest(Bundle((layer,)), DEGREE, 1.0, 1.0)
+        Packing.cheapest(LayerBundle((layer,)), DEGREE, 1.0, 1.0)

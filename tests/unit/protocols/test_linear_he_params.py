@@ -12,7 +12,7 @@ from pi_system.errors import ConfigError
 from pi_system.kernels.packing import packed_bytes, unpack_bits
 from pi_system.protocols.linear_he.client import LinearHeClient
 from pi_system.protocols.linear_he.layer import LinearShape
-from pi_system.protocols.linear_he.packing import Bundle, Packing, Words
+from pi_system.protocols.linear_he.packing import LayerBundle, Packing, Words
 from pi_system.protocols.linear_he.params import (
     MAX_RING_BITS,
     MIN_RING_BITS,
@@ -21,7 +21,7 @@ from pi_system.protocols.linear_he.params import (
     derive_params,
     worst_norm_bits,
 )
-from pi_system.protocols.linear_he.plan import Chunk, LinearPlan, plan_linear
+from pi_system.protocols.linear_he.plan import AnswerChunk, LinearPlan, plan_linear
 from pi_system.protocols.linear_he.primes import make_primes
 from pi_system.protocols.linear_he.server import LinearHeServer, LinearHeSession
 from pi_system.ring.prg import Prg, fresh_seed
@@ -172,7 +172,7 @@ def test_real_noise_stays_within_the_budget(ring_bits: int, monkeypatch: pytest.
     norm_bits = 6 + ring_bits % 16
     params, prg_seed = derive_params(ring_bits, norm_bits, RESNET18), fresh_seed()
     layer = LinearShape(name="a", source="x", in_channels=16, out_channels=params.degree)
-    plan = LinearPlan((layer,), params, (Packing(Bundle((layer,)), params.degree, 1, 1),))
+    plan = LinearPlan((layer,), params, (Packing(LayerBundle((layer,)), params.degree, 1, 1),))
     weight = np.full((params.degree, 16), 2 ** (norm_bits - 2), np.int64)
     client, server = LinearHeClient(plan, Prg(prg_seed)), LinearHeServer(plan, {"a": weight})
     session = LinearHeSession(server, client.hello().data)
@@ -190,7 +190,7 @@ def test_real_noise_stays_within_the_budget(ring_bits: int, monkeypatch: pytest.
         return found
 
     monkeypatch.setattr(client._key, "decrypt", both)
-    client.receive(0, Chunk(0, 0, 1), answer, np.empty(layer.share_shape, mask.dtype))
+    client.receive(0, AnswerChunk(0, 0, 1), answer, np.empty(layer.share_shape, mask.dtype))
     assert measured[0] >= math.floor(params.noise_budget)
     assert measured[0] <= params.noise_budget + 3  # the bound is not far from what happens
 

@@ -13,7 +13,7 @@ from pi_system.errors import ConfigError
 from pi_system.kernels.gmw import gmw_word_bytes
 from pi_system.protocols.relu_gmw.merge import Merge, last_merge, merge
 
-__all__ = ["MAX_COMPARISON_BITS", "Plan", "plan"]
+__all__ = ["MAX_COMPARISON_BITS", "Cut", "lightest_cut"]
 
 _GROUP = 3
 _GROUPS = 4
@@ -23,7 +23,7 @@ _SILENT_COT_BITS = 0.75  # what one COT costs by Ferret
 
 
 @dataclass(frozen=True)
-class Plan:
+class Cut:
     """The tree of one comparison; most significant first everywhere.
 
     Attributes:
@@ -86,7 +86,7 @@ class Plan:
 
 
 @lru_cache
-def plan(comparison_bits: int, shift: int = 0) -> Plan:
+def lightest_cut(comparison_bits: int, shift: int = 0) -> Cut:
     """The cut of least weight for k = ``comparison_bits`` and t = ``shift``.
 
     Raises:
@@ -97,14 +97,14 @@ def plan(comparison_bits: int, shift: int = 0) -> Plan:
     return min(_cuts(comparison_bits - 1, shift), key=lambda cut: cut.weight)
 
 
-def _cuts(bits: int, low: int) -> Iterator[Plan]:
+def _cuts(bits: int, low: int) -> Iterator[Cut]:
     """All cuts worth a look."""
     for high_groups in _groupings(_GROUPS - (low > 0)):
         high = _leaves(bits - low, sum(high_groups), exact=False)
         for low_groups in _groupings(_GROUPS - len(high_groups)) if low else [()]:
             below = _leaves(low, sum(low_groups), exact=True) if low else b""
             if high is not None and below is not None:
-                yield Plan(bits, high + below, (*high_groups, *low_groups), len(low_groups))
+                yield Cut(bits, high + below, (*high_groups, *low_groups), len(low_groups))
 
 
 def _groupings(most: int) -> list[tuple[int, ...]]:
