@@ -21,6 +21,7 @@ import select
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from measuring.memory import peak_memory_bytes
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from pi_system.channel.shaped import parse_link, shape
 from pi_system.errors import ConfigError, PiError
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.envelope import ID_BYTES
@@ -43,7 +45,7 @@ class ClientTask(BaseModel):
     """What a measured client is started with, as JSON in its only argument.
 
     ``pictures``: .npy file, float32 (N, C, H, W), preprocessed; ``store``: private folder of offline material;
-    ``client_id``: hexadecimal, shared with the store by processes of one client, empty for a new one.
+    ``link``: that this end imitates, the server is started with its own; ``client_id``: hexadecimal, shared with the store by processes of one client, empty for a new one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -178,10 +180,15 @@ def _serve_lines(task: ClientTask) -> None:
     task.store.mkdir(mode=0o700, parents=True, exist_ok=True)
     identity = Identity.load(task.keys / "client") if task.keys else None
     endpoint = Endpoint(
-        server=task.server, dealer=task.dealer, store_dir=task.store, timeout_s=task.timeout_s, identity=identity
+        server=task.server,
+        dealer=task.dealer,
+        store_dir=task.store,
+        timeout_s=task.timeout_s,
+        identity=identity,
+        wrap=partial(shape, link=parse_link(task.link)),
     )
     client_id = bytes.fromhex(task.client_id) or os.urandom(ID_BYTES)
-    config = SessionConfig(backend=task.backend, artifact_digest="", client_id=client_id, link=task.link)
+    config = SessionConfig(backend=task.backend, artifact_digest="", client_id=client_id)
     with ClientSession(endpoint, config) as session:
         client = Client(session, pictures)
         print(json.dumps({"digest": session.public.public.digest}), flush=True)

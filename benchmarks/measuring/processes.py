@@ -146,7 +146,8 @@ def start_server(
     listen = ["--artifact", str(artifact), "--listen", f"{place.hosts[0]}:0", "--dealer", dealer]
     limits = ["--max-sessions", str(max_sessions), "--timeout", str(TIMEOUT_S), "--reveal", reveal]
     allowed = [word for backend in backends or BACKENDS for word in ("--backend", backend)]
-    arguments = ["pi_server.cli", "serve", *listen, "--store", str(folder / "server-store"), *limits, *allowed]
+    program = ["pi_server.cli"] if place.link == "loopback" else ["measuring.shaped_server", place.link]
+    arguments = [*program, "serve", *listen, "--store", str(folder / "server-store"), *limits, *allowed]
     command = [*place.prefixes[0], *_PYTHON, *arguments, *_keys("server", place)]
     with _program("pi-server", command, folder, place.cores[0], place.threads, STARTUP_TIMEOUT_S) as running:
         yield running

@@ -175,7 +175,7 @@ def in_turn(
         combinations: of each; one that comes several times gets several clients if ``shared``.
         calls: that will be made, each with pictures of its own.
         batch: pictures a call.
-        shared: all combinations of a network have one server, which saves memory; else memory and store are one's own.
+        shared: all combinations of a network at one place have one server, which saves memory; else memory and store are one's own.
     """
     with (
         tempfile.TemporaryDirectory(prefix="pi-measure-") as name,
@@ -200,13 +200,18 @@ def in_turn(
             return stack.enter_context(start_server(network.path, dealer, own, **options))
 
         def connect(index: int) -> Session:
-            (network, backend, place, reveal), server = cells[index], servers[index - index % step]
+            (network, backend, place, reveal), server = cells[index], servers[home(index)]
             dealer = dealers[place.reach]
             opened = Session(network, backend, server, dealer, place=place, reveal=reveal, name=f"client-{index}")
             return stack.enter_context(opened)
 
-        step = len(combinations) if shared else 1
-        firsts = range(0, len(cells), step)
+        def home(index: int) -> int:
+            """The cell whose server this one uses; a server imitates one link."""
+            network, _, place, _ = cells[index]
+            same = (other for other, cell in enumerate(cells) if cell[0] is network and cell[2] == place)
+            return next(same) if shared else index
+
+        firsts = sorted({home(index) for index in range(len(cells))})
         servers = dict(zip(firsts, pool.map(serve, firsts), strict=True))
         sessions = list(pool.map(connect, range(len(cells))))
         yield sessions

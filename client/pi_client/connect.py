@@ -32,7 +32,6 @@ _SESSION = (
     ),
     click.option("--artifact", type=ArtifactPath(), help="Own copy of the model's public part, or builtin:NAME."),
     click.option("--digest", default="", help="Accept only a model whose digest starts with this (hex)."),
-    click.option("--link", default="loopback", show_default=True, help="Imitate a link: lan, wan or MBIT_S,RTT_MS."),
     click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material."),
     click.option("--timeout", default=120.0, show_default=True, help="Seconds a silent peer is waited for."),
     click.option("--connect-timeout", default=10.0, show_default=True, help="Seconds a server is tried."),
@@ -51,7 +50,6 @@ class SessionOptions:
     reveal: Reveal | None
     artifact: Path | None
     digest: str
-    link: str
     store: Path | None
     timeout: float
     connect_timeout: float
@@ -82,7 +80,6 @@ def open_session(common: SessionOptions, store: ClientStore, *, profile: bool = 
         artifact_digest="",
         client_id=store.client_id(),
         reveal=common.reveal or "",
-        link=common.link,
         insecure_provider=common.insecure_provider,
         profile=profile,
     )

@@ -40,7 +40,6 @@ def _metadata(result: Result, profiles: list[PhaseProfile]) -> dict[str, Any]:
     return {
         "schema": 1,
         "backend": config.backend,
-        "link": config.link,
         "reveal": config.revealed,
         "network": result.model.name,
         "pictures": len(result.paths),

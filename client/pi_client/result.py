@@ -53,7 +53,6 @@ class Result:
             "model": self.model.name,
             "artifact_digest": self.model.digest,
             "backend": self.config.backend,
-            "link": self.config.link,
             "reveal": self.config.revealed,
             "score_step": 2.0**self.score_step_log2 if self.config.revealed == "scores" else None,
             "insecure_provider": self.config.insecure_provider,

@@ -26,7 +26,7 @@ class MemoryChannel:
     ):
         """Read from ``inbox``, write to ``outbox``; None in a queue says that the peer closed."""
         self.counters = ChannelCounters()
-        self.arrived_s = 0.0
+        self.arrivals: list[tuple[float, int]] = []
         self._inbox, self._outbox, self._timeout_s = inbox, outbox, timeout_s
 
     def send(self, data: Readable) -> None:
@@ -43,7 +43,8 @@ class MemoryChannel:
             raise PeerTimeoutError(f"expected a message of {nbytes} bytes within {self._timeout_s} s") from None
         if entry is None:
             raise PeerUnavailableError(f"expected a message of {nbytes} bytes, found that the peer closed")
-        message, self.arrived_s = entry
+        message, arrived_s = entry
+        self.arrivals = [(arrived_s, len(message))]
         if len(message) != nbytes:
             raise RemoteProtocolError(f"expected a message of {nbytes} bytes, found {len(message)}")
         self.counters.on_receive(nbytes)

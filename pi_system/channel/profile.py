@@ -20,9 +20,20 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from pi_system.channel.base import Channel, Readable
-from pi_system.channel.shaped import Link
+from pi_system.channel.shaped import LINKS, Link, ShapedChannel
 
-__all__ = ["MAX_PIECES", "OFF", "TRACKS", "LayerWatch", "Piece", "ProfiledChannel", "Profiler", "Track", "profiler_of"]
+__all__ = [
+    "MAX_PIECES",
+    "OFF",
+    "TRACKS",
+    "LayerWatch",
+    "Piece",
+    "ProfiledChannel",
+    "Profiler",
+    "Track",
+    "link_of",
+    "profiler_of",
+]
 
 Track = Literal["compute", "wait", "transfer"]
 TRACKS: Final[tuple[Track, ...]] = ("compute", "wait", "transfer")
@@ -196,6 +207,11 @@ class ProfiledChannel:
     def close(self) -> None:
         """See Channel."""
         self._inner.close()
+
+
+def link_of(channel: Channel) -> Link:
+    """The link that ``channel`` imitates."""
+    return channel.link if isinstance(channel, ShapedChannel) else LINKS["loopback"]
 
 
 def profiler_of(channel: Channel) -> LayerWatch:

@@ -1,19 +1,19 @@
 """A link with limited rate and a delay, imitated inside the channel, for machines without ``tc netem``.
 
-The receiver holds each chunk back: it came in at some time over the real connection, its bytes then take the link for
-size / rate, one chunk after the other, and half a round trip later it is delivered. Nobody is slowed down but the
+The receiver holds each frame back: it came in at some time over the real connection, its bytes then take the link for
+size / rate, one frame after the other, and half a round trip later it is delivered. Nobody is slowed down but the
 receiver, which sleeps; so computing overlaps with the imitated transfer as it would with a real one, and the real
-connection's own cost stays in, as it would. Both ends must use the same link. Bytes are those of IP packets of 1500
+connection's own cost stays in, as it would. Each end is told by
+itself; both should use the same link. Bytes are those of IP packets of 1500
 bytes, headers included. TCP's slow start and pacing are not imitated.
 """
 
 import math
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
-
-import numpy as np
 
 from pi_system.channel.base import Channel, ChannelCounters, Readable
 from pi_system.errors import ConfigError
@@ -53,11 +53,11 @@ _SPIN_S: Final = 80e-6
 
 
 class TimedChannel(Channel, Protocol):
-    """A channel that knows when its last received message had come in."""
+    """A channel that knows when its last received message came in."""
 
     @property
-    def arrived_s(self) -> float:
-        """CLOCK_MONOTONIC seconds, taken when the message arrived, not when it was asked for."""
+    def arrivals(self) -> Sequence[tuple[float, int]]:
+        """Its pieces: CLOCK_MONOTONIC seconds, taken when each arrived, not when it was asked for, and its bytes."""
 
 
 def parse_link(text: str) -> Link:
@@ -77,42 +77,35 @@ def shape(inner: TimedChannel, link: Link) -> Channel:
 
 
 class ShapedChannel:
-    """A Channel behind a Link."""
+    """A Channel behind a Link.
+
+    Attributes:
+        link: it imitates.
+    """
 
     def __init__(self, inner: TimedChannel, link: Link):
         """Send and receive through ``inner``."""
         self.counters = ChannelCounters()
-        self._inner, self._link = inner, link
+        self._inner, self.link = inner, link
         self._free_at_s = 0.0
 
     def send(self, data: Readable) -> None:
-        """Send in chunks; see Channel. Returns at once, whatever the link's rate."""
-        view = memoryview(data).cast("B")
+        """See Channel. Returns at once, whatever the link's rate."""
         framing = self._inner.counters.frame_bytes
-        for start in range(0, max(view.nbytes, 1), CHUNK_BYTES):
-            self._inner.send(view[start : start + CHUNK_BYTES])
-        self.counters.on_send(view.nbytes)
+        self._inner.send(data)
+        self.counters.on_send(memoryview(data).nbytes)
         self.counters.frame_bytes += self._inner.counters.frame_bytes - framing
 
     def recv(self, nbytes: int) -> memoryview:
         """The next message, once its last byte is due; see Channel."""
         framing = self._inner.counters.frame_bytes
-        if nbytes <= CHUNK_BYTES:
-            message = self._chunk(nbytes)
-        else:
-            message = np.empty(nbytes, np.uint8).data
-            for start in range(0, nbytes, CHUNK_BYTES):
-                size = min(CHUNK_BYTES, nbytes - start)
-                message[start : start + size] = self._chunk(size)
+        message = self._inner.recv(nbytes)
+        for arrived_s, size in self._inner.arrivals:
+            self._free_at_s = max(self._free_at_s, arrived_s) + self.link.transfer_s(size)
+        _wait_until(self._free_at_s + self.link.rtt_s / 2)
         self.counters.on_receive(nbytes)
         self.counters.frame_bytes += self._inner.counters.frame_bytes - framing
         return message
-
-    def _chunk(self, nbytes: int) -> memoryview:
-        chunk = self._inner.recv(nbytes)
-        self._free_at_s = max(self._free_at_s, self._inner.arrived_s) + self._link.transfer_s(nbytes)
-        _wait_until(self._free_at_s + self._link.rtt_s / 2)
-        return chunk
 
     def close(self) -> None:
         """End the connection."""

@@ -1,11 +1,12 @@
 """The Channel of every protocol, over one gRPC stream; it counts payload bytes, framing bytes and rounds."""
 
 from collections.abc import Callable
+from typing import Final
 
-from pi_system.channel.base import ChannelCounters, Readable
+from pi_system.channel.base import Channel, ChannelCounters, Readable
 from pi_system.rpc.frames import DATA, FRAME_BYTES, TAG_BYTES, FrameStream
 
-__all__ = ["GrpcChannel"]
+__all__ = ["AS_IT_IS", "GrpcChannel", "Wrap"]
 
 
 class GrpcChannel:
@@ -21,9 +22,9 @@ class GrpcChannel:
         self._on_close = on_close or stream.close
 
     @property
-    def arrived_s(self) -> float:
-        """When the last received frame had come in, CLOCK_MONOTONIC seconds; see TimedChannel."""
-        return self._stream.arrived_s
+    def arrivals(self) -> list[tuple[float, int]]:
+        """When the frames of the last received message came in; see TimedChannel."""
+        return self._stream.arrivals
 
     def send(self, data: Readable) -> None:
         """Queue one message; see Channel."""
@@ -42,6 +43,17 @@ class GrpcChannel:
     def close(self) -> None:
         """Send what is queued, then end this direction."""
         self._on_close()
+
+
+Wrap = Callable[[GrpcChannel], Channel]
+"""What stands between a session's protocols and its channel: benchmarks imitate a link there, each side for itself."""
+
+
+def _as_it_is(channel: GrpcChannel) -> Channel:
+    return channel
+
+
+AS_IT_IS: Final[Wrap] = _as_it_is
 
 
 def frame_overhead(nbytes: int) -> int:

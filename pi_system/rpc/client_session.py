@@ -17,14 +17,13 @@ from pi_system.backends.base import ClientRuntime, PairedClient, PairedRuntime
 from pi_system.backends.registry import BACKENDS, Backends, find_backend
 from pi_system.channel.base import Channel, ChannelCounters
 from pi_system.channel.profile import OFF, LayerWatch, Piece
-from pi_system.channel.shaped import parse_link, shape
 from pi_system.errors import (
     ArtifactDigestError,
     FrameTooLargeError,
     PiError,
     RemoteProtocolError,
 )
-from pi_system.rpc.channel import GrpcChannel
+from pi_system.rpc.channel import AS_IT_IS, GrpcChannel, Wrap
 from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, read_server, write
 from pi_system.rpc.phase_profile import (
@@ -56,6 +55,7 @@ class Endpoint:
         connect_timeout_s: how long a server that refuses or is busy is tried again.
         timeout_s: how long a silent peer is waited for.
         backends: where backends are found.
+        wrap: put around the session's channels; for measurements.
     """
 
     server: str
@@ -65,6 +65,7 @@ class Endpoint:
     timeout_s: float = 120.0
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None
+    wrap: Wrap = AS_IT_IS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +151,7 @@ class ClientSession:
             self.config = replace(asked, artifact_digest=found, reveal=granted(asked, hello.reveal))
             self.server_profiles = hello.profile
             self.profiles: dict[Phase, PhaseProfile] = {}
-            self._channel: Channel = shape(GrpcChannel(self._connection.stream), parse_link(config.link))
+            self._channel: Channel = endpoint.wrap(GrpcChannel(self._connection.stream))
             options = runtime_options(self.config, endpoint.store_dir)
             backend = find_backend(config.backend, endpoint.backends)
             self._runtime: ClientRuntime = backend.make_client(self.public, options)
@@ -267,7 +268,7 @@ class ClientSession:
         write(self._connection.stream, envelope)
 
     def _watch(self, phase: Phase) -> LayerWatch:
-        return start_profiler(phase, self.config.link, self.public.public.graph) if self.config.profile else OFF
+        return start_profiler(phase, self._channel, self.public.public.graph) if self.config.profile else OFF
 
     def _arrived_ns(self) -> int:
         return round(1e9 * self._connection.stream.arrived_s)
@@ -302,7 +303,7 @@ class ClientSession:
             role="client",
             backend=self.config.backend,
             count=count,
-            link=self.config.link,
+            wrap=self._endpoint.wrap,
             connect_timeout_s=self._endpoint.connect_timeout_s,
             timeout_s=self._endpoint.timeout_s,
             identity=self._endpoint.identity,

@@ -5,9 +5,8 @@ from typing import Literal
 
 from pi_system._proto.v1.control_pb2 import DealerAccepted, DealerHello
 from pi_system.channel.base import Channel
-from pi_system.channel.shaped import parse_link, shape
 from pi_system.errors import ConfigError, DealerUnavailableError, PiError
-from pi_system.rpc.channel import GrpcChannel
+from pi_system.rpc.channel import AS_IT_IS, GrpcChannel, Wrap
 from pi_system.rpc.envelope import PROTOCOL_VERSION, read, write
 from pi_system.rpc.frames import DATA
 from pi_system.rpc.tls import Identity
@@ -29,10 +28,10 @@ class DealerDialer:
         role: this party's.
         backend: whose deal function is asked for.
         count: inferences.
-        link: the imitated link of the session.
         connect_timeout_s: how long a dealer that does not answer is tried.
         timeout_s: how long a silent one is waited for.
         identity: this party's; None: plaintext.
+        wrap: put around the channel; for measurements.
     """
 
     address: str | None
@@ -40,10 +39,10 @@ class DealerDialer:
     role: Role
     backend: str
     count: int
-    link: str
     connect_timeout_s: float
     timeout_s: float
     identity: Identity | None = None
+    wrap: Wrap = AS_IT_IS
     _connections: list[Connection] = field(default_factory=list)
     _channels: list[Channel] = field(default_factory=list)
 
@@ -75,7 +74,7 @@ class DealerDialer:
         except PiError as error:
             connection.abort(error)
             raise
-        channel = shape(GrpcChannel(connection.stream, connection.close), parse_link(self.link))
+        channel = self.wrap(GrpcChannel(connection.stream, connection.close))
         self._channels.append(channel)
         return channel
 
@@ -100,6 +99,5 @@ class DealerDialer:
             role=self.role,
             backend=self.backend,
             count=self.count,
-            link=self.link,
             request_bytes=len(request),
         )

@@ -12,7 +12,6 @@ from typing import Final
 from pi_system._proto.v1.control_pb2 import DealerAccepted, DealerHello, Description
 from pi_system.backends.registry import BACKENDS, Backends, find_backend
 from pi_system.channel.base import Channel
-from pi_system.channel.shaped import parse_link, shape
 from pi_system.errors import (
     ConfigError,
     FrameTooLargeError,
@@ -42,9 +41,9 @@ class _Party:
     request: bytes
     settled: threading.Event = field(default_factory=threading.Event)  # paired, or gone
 
-    def terms(self) -> tuple[str, int, str, bytes]:
+    def terms(self) -> tuple[str, int, bytes]:
         """What must be equal for both parties."""
-        return self.hello.backend, self.hello.count, self.hello.link, self.request
+        return self.hello.backend, self.hello.count, self.request
 
 
 class DealerService:
@@ -102,7 +101,6 @@ class DealerService:
         hello = read(stream, DealerHello, self._hello_s)
         check_version(hello.protocol_version)
         find_backend(hello.backend, self._backends)
-        parse_link(hello.link)
         if hello.role not in _ROLES or len(hello.pairing_id) != ID_BYTES or hello.count < 1:
             raise RemoteProtocolError("dealer: expected a role, a pairing id of 16 bytes and a positive count")
         stream.check_role(hello.role)
@@ -159,4 +157,4 @@ class DealerService:
 
     def _open(self, party: _Party) -> Channel:
         write(party.stream, DealerAccepted())
-        return shape(GrpcChannel(party.stream), parse_link(party.hello.link))
+        return GrpcChannel(party.stream)

@@ -72,6 +72,7 @@ class FrameStream:
         self._when_dead: list[Callable[[PiError], None]] = []
         self._inbox: ByteQueue[tuple[bytes, float]] = ByteQueue(QUEUE_BYTES)
         self.arrived_s = 0.0
+        self.arrivals: list[tuple[float, int]] = []
         self._outbox: ByteQueue[tuple[memoryview, int]] = ByteQueue(QUEUE_BYTES)
 
     def check_role(self, expected: str) -> None:
@@ -136,6 +137,7 @@ class FrameStream:
 
     def read_data(self, nbytes: int) -> memoryview:
         """The next message, which must be data of exactly ``nbytes``; a single frame is returned in place."""
+        self.arrivals = []
         frame = self._read_frame(f"{nbytes} bytes of data")
         if nbytes <= FRAME_BYTES and frame[-1] == DATA and len(frame) == nbytes + TAG_BYTES:
             return memoryview(frame)[:-TAG_BYTES]
@@ -161,6 +163,7 @@ class FrameStream:
         if entry is None:
             raise self.gone(f"{self.peer}: expected {expected}, found the connection closed")
         frame, self.arrived_s = entry
+        self.arrivals.append((self.arrived_s, len(frame) - TAG_BYTES))
         if not frame:
             raise RemoteProtocolError(f"{self.peer}: expected a frame with a tag, found an empty one")
         if len(frame) > FRAME_BYTES + TAG_BYTES:

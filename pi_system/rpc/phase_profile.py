@@ -17,8 +17,8 @@ from google.protobuf.message import DecodeError
 
 from pi_system._proto.v1.control_pb2 import Profile
 from pi_system.artifact.graph import Graph
-from pi_system.channel.profile import MAX_PIECES, TRACKS, Piece, Profiler
-from pi_system.channel.shaped import parse_link
+from pi_system.channel.base import Channel
+from pi_system.channel.profile import MAX_PIECES, TRACKS, Piece, Profiler, link_of
 from pi_system.errors import RemoteProtocolError
 
 __all__ = [
@@ -87,11 +87,12 @@ def layer_kinds(graph: Graph) -> dict[str, str]:
     return {name: name for name in _ONLINE_STEPS} | {node.name: node.op for node in graph}
 
 
-def start_profiler(phase: Phase, link: str, graph: Graph) -> Profiler:
-    """A profiler of a phase that starts now."""
+def start_profiler(phase: Phase, channel: Channel, graph: Graph) -> Profiler:
+    """A profiler of a phase on ``channel`` that starts now."""
+    link = link_of(channel)
     if phase == "offline":
-        return Profiler(parse_link(link), OFFLINE_STEPS[0], {})
-    return Profiler(parse_link(link), graph.input.name, layer_kinds(graph))
+        return Profiler(link, OFFLINE_STEPS[0], {})
+    return Profiler(link, graph.input.name, layer_kinds(graph))
 
 
 def half_to_bytes(pieces: tuple[Piece, ...], *, arrived_ns: int, replied_ns: int) -> bytes:

@@ -13,10 +13,9 @@ from pi_system.backends.base import PairedRuntime, ServerRuntime
 from pi_system.backends.registry import BACKENDS, Backends, find_backend
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import OFF, LayerWatch
-from pi_system.channel.shaped import parse_link, shape
 from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolError, RevealError
 from pi_system.program.reveal import Reveal, tells_more
-from pi_system.rpc.channel import GrpcChannel
+from pi_system.rpc.channel import AS_IT_IS, GrpcChannel, Wrap
 from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION, read_client, write
 from pi_system.rpc.frames import DATA, FrameStream
@@ -50,6 +49,7 @@ class SessionHost:
         backends: where backends are found.
         identity: the server's, for the dealer; None: plaintext.
         hello_s: how long a new stream's first message is waited for.
+        wrap: put around the session's channels; for measurements.
     """
 
     artifact: Artifact
@@ -63,6 +63,7 @@ class SessionHost:
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None
     hello_s: float = HELLO_S
+    wrap: Wrap = AS_IT_IS
 
     def agree(self, config: SessionConfig) -> SessionConfig:
         """The session's configuration. Raises ConfigError, RevealError or ArtifactDigestError: not offered."""
@@ -118,7 +119,7 @@ def _greet(stream: FrameStream, host: SessionHost, config: SessionConfig) -> Non
 class _Session:
     def __init__(self, stream: FrameStream, host: SessionHost, config: SessionConfig, runtime: ServerRuntime):
         self._stream, self._host, self._config, self._runtime = stream, host, config, runtime
-        self._channel: Channel = shape(GrpcChannel(stream), parse_link(config.link))
+        self._channel: Channel = host.wrap(GrpcChannel(stream))
         self._profile = config.profile and host.profile
         self._arrived_ns = 0
         if isinstance(runtime, PairedRuntime):
@@ -146,7 +147,7 @@ class _Session:
             role="server",
             backend=self._config.backend,
             count=command.count,
-            link=self._config.link,
+            wrap=self._host.wrap,
             connect_timeout_s=10.0,
             timeout_s=self._host.timeout_s,
             identity=self._host.identity,
@@ -177,7 +178,7 @@ class _Session:
     def _watch(self, phase: Phase) -> LayerWatch:
         if not self._profile:
             return OFF
-        return start_profiler(phase, self._config.link, self._host.artifact.public.graph)
+        return start_profiler(phase, self._channel, self._host.artifact.public.graph)
 
     def _half(self, watch: LayerWatch, replied_ns: int) -> bytes:
         """The message of this side's profile, empty where there is none."""

@@ -6,7 +6,6 @@ from typing import Final, Literal, cast
 
 from pi_system._proto.v1.control_pb2 import ClientHello
 from pi_system.backends.registry import RuntimeOptions
-from pi_system.channel.shaped import parse_link
 from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION
@@ -35,7 +34,6 @@ class SessionConfig:
         artifact_digest: of the client's public model, in hex; empty: it asks the server for the model.
         client_id: 16 random bytes under which the server keeps this client's offline material.
         reveal: what the client asks to learn, and once the server has answered what it learns.
-        link: the imitated link, see channel.shaped.
         insecure_provider: ask for a provider that is not secure; the server must have been started so.
         profile: keep profiles, and ask for the server's half, which a server gives only if started so.
     """
@@ -44,7 +42,6 @@ class SessionConfig:
     artifact_digest: str
     client_id: bytes
     reveal: Asked = ""
-    link: str = "loopback"
     insecure_provider: bool = False
     profile: bool = False
 
@@ -54,7 +51,6 @@ class SessionConfig:
             raise ConfigError(f"client id: expected {ID_BYTES} bytes, found {len(self.client_id)}")
         if self.reveal not in _ASKED:
             raise ConfigError(f"reveal: expected one of {', '.join(REVEALS)}, found {self.reveal[:20]!r}")
-        parse_link(self.link)
 
     @property
     def revealed(self) -> Reveal:
@@ -72,7 +68,6 @@ def config_to_proto(config: SessionConfig) -> ClientHello:
         artifact_digest=config.artifact_digest,
         client_id=config.client_id,
         reveal=config.reveal,
-        link=config.link,
         insecure_provider=config.insecure_provider,
         profile=config.profile,
     )
@@ -86,7 +81,6 @@ def config_from_proto(hello: ClientHello) -> SessionConfig:
         artifact_digest=hello.artifact_digest,
         client_id=hello.client_id,
         reveal=cast(Asked, hello.reveal),  # checked in __post_init__
-        link=hello.link,
         insecure_provider=hello.insecure_provider,
         profile=hello.profile,
     )

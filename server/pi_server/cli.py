@@ -15,6 +15,7 @@ from pi_system.cli.program import program
 from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, show_health
 from pi_system.cli.stores import store_commands
 from pi_system.program.reveal import REVEALS, Reveal
+from pi_system.rpc.channel import AS_IT_IS, Wrap
 from pi_system.rpc.keys import VALID_DAYS, write_keys
 from pi_system.rpc.tls import ROLES
 from pi_system.rpc.transport import check_address
@@ -60,7 +61,9 @@ def main() -> None:
     help="Tell a client that asks how long each layer took here. Timing is a side channel: for measurements.",
 )
 @link_options
+@click.pass_obj
 def serve(
+    wrap: Wrap | None,
     artifact: Path,
     listen: str,
     dealer: str,
@@ -90,6 +93,7 @@ def serve(
         reveal=reveal,
         timeout_s=timeout,
         identity=identity,
+        wrap=wrap or AS_IT_IS,
     )
     supervisor = Supervisor(
         options,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pi_system.backends.registry import BACKENDS, Backends
 from pi_system.program.reveal import Reveal
+from pi_system.rpc.channel import AS_IT_IS, Wrap
 from pi_system.rpc.tls import Identity
 
 __all__ = ["ServerOptions"]
@@ -27,6 +28,7 @@ class ServerOptions:
         timeout_s: how long a silent client or dealer is waited for.
         backends: where backends are found.
         identity: the server's; None: plaintext, on this machine only.
+        wrap: put around the channels of sessions; for measurements.
     """
 
     artifact: Path
@@ -41,3 +43,4 @@ class ServerOptions:
     timeout_s: float = 120.0
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None
+    wrap: Wrap = AS_IT_IS

@@ -46,6 +46,7 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
         timeout_s=options.timeout_s,
         backends=options.backends,
         identity=options.identity,
+        wrap=options.wrap,
     )
     first: queue.SimpleQueue[FrameStream] = queue.SimpleQueue()
     taken = threading.Lock()

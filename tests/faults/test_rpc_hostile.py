@@ -10,16 +10,20 @@ from tiny_artifact import tiny_artifact
 
 from pi_system._proto.v1.control_pb2 import ClientEnvelope, ClientHello, DealerHello, Infer, Prepare
 from pi_system.artifact import save
-from pi_system.errors import ConfigError, FrameTooLargeError, PeerUnavailableError, RemoteProtocolError
+from pi_system.errors import (
+    ConfigError,
+    CorrelationReusedError,
+    FrameTooLargeError,
+    PeerUnavailableError,
+    RemoteProtocolError,
+)
 from pi_system.rpc.dealer_link import DEALER_METHOD
 from pi_system.rpc.envelope import PROTOCOL_VERSION, read_server, write
 from pi_system.rpc.frames import CONTROL, DATA, FRAME_BYTES
 from pi_system.rpc.server_session import SESSION_METHOD
 from pi_system.rpc.transport import client_channel, dial, unary
 
-HELLO = ClientHello(
-    protocol_version=PROTOCOL_VERSION, backend="toy", client_id=bytes(16), reveal="label", link="loopback"
-)
+HELLO = ClientHello(protocol_version=PROTOCOL_VERSION, backend="toy", client_id=bytes(16), reveal="label")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +74,6 @@ def changed(**fields) -> ClientHello:
         ({"reveal": "x" * 70_000}, "reveal"),
         ({"reveal": "scores"}, r"expected at most label, this server's policy \(pi-server serve --reveal\)"),
         ({"reveal": "logits"}, r"expected at most label, this server's policy \(pi-server serve --reveal\)"),
-        ({"link": "1e9,0"}, "link"),
         ({"backend": "../../etc"}, "backend"),
     ],
 )
@@ -160,13 +163,23 @@ def test_dealer_refuses_bad_hellos(dealer, connect, fields, expected):
         "role": "client",
         "backend": "toy",
         "count": 1,
-        "link": "loopback",
         "request_bytes": 4,
     }
     write(stream, DealerHello(**(hello | fields)))
     stream.write(b"four", DATA)
     with pytest.raises(expected):
         stream.read_control()
+
+
+def test_no_client_can_have_the_server_imitate_a_slow_link(server, connect):
+    """Older hellos had a field 6 for it: 1 bit a second, 10 s a round trip."""
+    link = b"0.000001,10000"
+    stream, hello = connect(server), HELLO.SerializeToString() + b"\x32" + bytes([len(link)]) + link
+    stream.write(b"\x0a" + bytes([len(hello)]) + hello, CONTROL)
+    stream.read_data(read_server(stream, "hello").hello.public_model_bytes)
+    write(stream, ClientEnvelope(infer=Infer(ids=["unknown"])))
+    with pytest.raises(CorrelationReusedError):  # at once: the stream itself waits for 10 s
+        read_server(stream, "ready")
 
 
 def test_server_still_serves(server, connect):

@@ -135,7 +135,7 @@ def _client_envelope(data: bytes) -> None:
 
 
 def _client_envelope_seeds() -> list[bytes]:
-    config = SessionConfig(backend="gmw", artifact_digest="00" * 32, client_id=bytes(16), link="wan")
+    config = SessionConfig(backend="gmw", artifact_digest="00" * 32, client_id=bytes(16))
     messages = [
         ClientEnvelope(hello=config_to_proto(config)),
         ClientEnvelope(prepare=Prepare(count=3, pairing_id=bytes(16))),

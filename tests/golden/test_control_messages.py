@@ -5,7 +5,7 @@ import pytest
 from pi_system._proto.v1.control_pb2 import ClientEnvelope, Done, Prepared, ServerEnvelope, ServerHello
 from pi_system.rpc.session_config import SessionConfig, config_to_proto
 
-CONFIG = SessionConfig(backend="gmw", artifact_digest="ab", client_id=bytes(16), reveal="logits", link="lan")
+CONFIG = SessionConfig(backend="gmw", artifact_digest="ab", client_id=bytes(16), reveal="logits")
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ CONFIG = SessionConfig(backend="gmw", artifact_digest="ab", client_id=bytes(16),
     [
         (
             ClientEnvelope(hello=config_to_proto(CONFIG)),
-            "0a2a08031203676d771a0261622210000000000000000000000000000000002a066c6f6769747332036c616e",
+            "0a2508031203676d771a0261622210000000000000000000000000000000002a066c6f67697473",
         ),
         (
             ServerEnvelope(hello=ServerHello(protocol_version=2, artifact_digest="ab", public_model_bytes=300)),

@@ -3,6 +3,7 @@
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tiny_artifact import tiny_artifact
 from toy_backend import ONLINE_ROUNDS
 
 from pi_system.artifact import load_public, save
+from pi_system.channel.shaped import parse_link, shape
 from pi_system.cli.service import describe
 from pi_system.errors import (
     ArtifactDigestError,
@@ -75,8 +77,8 @@ def test_client_without_artifact_gets_the_public_model_and_a_prediction(server, 
 
 @pytest.mark.parametrize("link", ["lan", "1000,1"])
 def test_shaped_session_counts_the_same_payload(server, dealer, link):
-    config = SessionConfig(backend="toy", artifact_digest="", client_id=bytes(16), link=link)
-    with ClientSession(endpoint(server, dealer), config) as session:
+    wrapped = endpoint(server, dealer, wrap=partial(shape, link=parse_link(link)))
+    with ClientSession(wrapped, CONFIG) as session:
         session.prepare(1)
         logits, online = session.infer(PICTURE)
     assert logits.tolist() == [[0.25, 1.0]]

@@ -31,13 +31,12 @@ class ServerEnvelope(_message.Message):
     def __init__(self, hello: _Optional[_Union[ServerHello, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
 
 class ClientHello(_message.Message):
-    __slots__ = ("protocol_version", "backend", "artifact_digest", "client_id", "reveal", "link", "insecure_provider", "profile")
+    __slots__ = ("protocol_version", "backend", "artifact_digest", "client_id", "reveal", "insecure_provider", "profile")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     REVEAL_FIELD_NUMBER: _ClassVar[int]
-    LINK_FIELD_NUMBER: _ClassVar[int]
     INSECURE_PROVIDER_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
@@ -45,10 +44,9 @@ class ClientHello(_message.Message):
     artifact_digest: str
     client_id: bytes
     reveal: str
-    link: str
     insecure_provider: bool
     profile: bool
-    def __init__(self, protocol_version: _Optional[int] = ..., backend: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., client_id: _Optional[bytes] = ..., reveal: _Optional[str] = ..., link: _Optional[str] = ..., insecure_provider: _Optional[bool] = ..., profile: _Optional[bool] = ...) -> None: ...
+    def __init__(self, protocol_version: _Optional[int] = ..., backend: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., client_id: _Optional[bytes] = ..., reveal: _Optional[str] = ..., insecure_provider: _Optional[bool] = ..., profile: _Optional[bool] = ...) -> None: ...
 
 class ServerHello(_message.Message):
     __slots__ = ("protocol_version", "artifact_digest", "public_model_bytes", "profile", "reveal")
@@ -123,22 +121,20 @@ class Bye(_message.Message):
     def __init__(self) -> None: ...
 
 class DealerHello(_message.Message):
-    __slots__ = ("protocol_version", "pairing_id", "role", "backend", "count", "link", "request_bytes")
+    __slots__ = ("protocol_version", "pairing_id", "role", "backend", "count", "request_bytes")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     PAIRING_ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
-    LINK_FIELD_NUMBER: _ClassVar[int]
     REQUEST_BYTES_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     pairing_id: bytes
     role: str
     backend: str
     count: int
-    link: str
     request_bytes: int
-    def __init__(self, protocol_version: _Optional[int] = ..., pairing_id: _Optional[bytes] = ..., role: _Optional[str] = ..., backend: _Optional[str] = ..., count: _Optional[int] = ..., link: _Optional[str] = ..., request_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, protocol_version: _Optional[int] = ..., pairing_id: _Optional[bytes] = ..., role: _Optional[str] = ..., backend: _Optional[str] = ..., count: _Optional[int] = ..., request_bytes: _Optional[int] = ...) -> None: ...
 
 class DealerAccepted(_message.Message):
     __slots__ = ()

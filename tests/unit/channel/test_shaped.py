@@ -93,12 +93,14 @@ class _Arrivals:
 
     def __init__(self, messages):
         self.counters = ChannelCounters()
-        self.arrived_s = 0.0
+        self.arrivals = []
         self._messages = iter(messages)
 
     def recv(self, nbytes):
-        self.arrived_s, size = next(self._messages)
-        return memoryview(bytes(size))
+        self.arrivals = [next(self._messages)]
+        while sum(size for _, size in self.arrivals) < nbytes:
+            self.arrivals.append(next(self._messages))
+        return memoryview(bytes(nbytes))
 
 
 def _delivered(monkeypatch, link, messages):
@@ -124,6 +126,14 @@ def test_messages_queue_for_the_rate_and_not_for_the_delay(monkeypatch):
     link = Link(8e6, 0.2)  # ten packets take 15 ms
     times = _delivered(monkeypatch, link, [(100.0, 14480), (100.0, 14480), (101.0, 14480)])
     assert times == pytest.approx([100.115, 100.130, 101.115], abs=1e-6)
+
+
+def test_the_frames_of_a_message_are_under_way_one_by_one(monkeypatch):
+    clock = _Clock()
+    monkeypatch.setattr("pi_system.channel.shaped.time", clock)
+    channel = ShapedChannel(_Arrivals([(100.0, 14480), (100.01, 14480), (100.5, 14480)]), Link(8e6, 0.2))
+    channel.recv(3 * 14480)
+    assert clock.now_s == pytest.approx(100.5 + 0.015 + 0.1, abs=1e-6)
 
 
 def test_a_message_asked_for_late_is_there_at_once(monkeypatch):

@@ -83,7 +83,7 @@ def test_health_checks_fail_without_a_peer(program, arguments):
         (["infer"], 2),
         (["infer", "x.png", "--backend", "none"], 2),
         (["infer", "x.png", "--server", "nowhere"], 10),
-        (["infer", "x.png", "--link", "dsl"], 10),
+        (["infer", "x.png", "--link", "lan"], 2),
         (["infer", "x.png", "--artifact", "no-such-folder"], 20),
         (["prepare", "--count", "0"], 2),
         (["prepare", "--count", "1", "--backend", "crypten"], 10),

@@ -44,7 +44,7 @@ def test_json_has_every_documented_key():
     assert (data["online_ms"], data["online_rounds"], data["frame_bytes"]) == (4.0, 2, 24)
     assert data["online_bytes"] == {"client_to_server": 70, "server_to_client": 30}
     assert (data["offline_count"], data["offline_ms"], data["offline_bytes"]) == (3, 20.0, 3000)
-    assert (data["artifact_digest"], data["backend"], data["link"]) == (PUBLIC.digest, "fss", "loopback")
+    assert (data["artifact_digest"], data["backend"]) == (PUBLIC.digest, "fss")
 
 
 def test_label_only_has_no_score_and_no_logits():

@@ -37,9 +37,7 @@ def test_a_client_that_says_nothing_is_left(ends):
 
 def test_the_deadline_is_over_once_the_client_has_said_hello(ends):
     """Later commands may take as long as the stream waits: here the peer ends it, which takes no time."""
-    hello = ClientHello(
-        protocol_version=PROTOCOL_VERSION, backend="toy", client_id=bytes(16), reveal="label", link="loopback"
-    )
+    hello = ClientHello(protocol_version=PROTOCOL_VERSION, backend="toy", client_id=bytes(16), reveal="label")
     write(ends[1], ClientEnvelope(hello=hello))
     ends[1].close()
     with pytest.raises(PiError, match="closed"):

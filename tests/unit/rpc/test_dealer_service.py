@@ -2,9 +2,11 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
+from pi_system.channel.shaped import parse_link, shape
 from pi_system.errors import ConfigError, PeerTimeoutError, RemoteProtocolError
 from pi_system.rpc.dealer_link import DEALER_METHOD, DealerDialer
 from pi_system.rpc.dealer_service import DealerService
@@ -28,7 +30,6 @@ def dialer(address, role, pairing_id=bytes(16), **changes):
         "role": role,
         "backend": "toy",
         "count": 1,
-        "link": "loopback",
         "connect_timeout_s": 5.0,
         "timeout_s": 5.0,
     }
@@ -68,11 +69,11 @@ def test_many_pairs_at_once_are_not_mixed_up(address):
 
 def test_large_request_and_shaped_link(address):
     request = os.urandom(3 << 20)
-    parties = [dialer(address, role, link="1000,1") for role in ("server", "client")]
+    parties = [dialer(address, role, wrap=partial(shape, link=parse_link("1000,1"))) for role in ("server", "client")]
     assert both(*(lambda p=p: fetch(p, request) for p in parties)) == [request, request]
 
 
-@pytest.mark.parametrize("change", [{"count": 2}, {"link": "lan"}, {"request": b"other"}])
+@pytest.mark.parametrize("change", [{"count": 2}, {"request": b"other"}])
 def test_differing_parties_are_both_refused(address, change):
     request = change.pop("request", b"request")
     results = both(

@@ -2,6 +2,7 @@ import pytest
 from tiny_artifact import GRAPH
 
 from pi_system._proto.v1.control_pb2 import Profile
+from pi_system.channel.memory import memory_pair
 from pi_system.channel.profile import MAX_PIECES, Piece
 from pi_system.errors import RemoteProtocolError
 from pi_system.rpc.phase_profile import (
@@ -87,8 +88,9 @@ def test_the_largest_honest_half_is_within_its_limit():
 
 
 def test_phases_start_where_they_should_and_know_their_kinds():
-    (online,) = start_profiler("online", "lan", GRAPH).stop()
-    (offline,) = start_profiler("offline", "lan", GRAPH).stop()
+    channel, _ = memory_pair()
+    (online,) = start_profiler("online", channel, GRAPH).stop()
+    (offline,) = start_profiler("offline", channel, GRAPH).stop()
     assert (online.layer, online.kind, offline.layer, offline.kind) == ("input", "input", "setup", "setup")
     assert layer_kinds(GRAPH)["fc"] == "linear"
 

@@ -15,7 +15,6 @@ CONFIG = SessionConfig(
     artifact_digest="ab" * 32,
     client_id=bytes(range(16)),
     reveal="scores",
-    link="wan",
     insecure_provider=True,
 )
 
@@ -26,7 +25,7 @@ def test_configuration_survives_the_wire():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("client_id", b""), ("reveal", "all"), ("reveal", "argmax"), ("link", "dsl"), ("protocol_version", 99)],
+    [("client_id", b""), ("reveal", "all"), ("reveal", "argmax"), ("protocol_version", 99)],
 )
 def test_bad_field_of_a_peer_is_refused(field, value):
     hello = config_to_proto(CONFIG)

@@ -6,6 +6,7 @@ from random_networks import random_small_artifact
 from scaled_artifact import relu_artifact
 
 from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.channel.memory import memory_pair
 from pi_system.export.random import random_pictures
 from pi_system.rpc.phase_profile import OFFLINE_STEPS, layer_kinds, start_profiler
 from pi_system.secure.schedule import plan
@@ -20,7 +21,7 @@ def booked(pieces):
 
 
 def both(graph, phase="online"):
-    return {party: start_profiler(phase, "loopback", graph) for party in ("server", "client")}
+    return {party: start_profiler(phase, memory_pair()[0], graph) for party in ("server", "client")}
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -77,7 +78,7 @@ def test_a_layer_computed_for_a_gate_is_booked_to_itself(tmp_path):
     server, client = make_parties("fss", artifact, tmp_path)
     prepare(server, client, 1)
     pictures, ids = random_pictures(artifact.public.graph.input.shape, 1, 1), reserve(server, client, 1)
-    watch = start_profiler("online", "loopback", artifact.public.graph)
+    watch = start_profiler("online", memory_pair()[0], artifact.public.graph)
     entered, enter = [], watch.enter
     watch.enter = lambda step: entered.append(step) or enter(step)
     run_parties(
