@@ -4,17 +4,31 @@ Written under another name, synced, renamed, and the folder synced: after a powe
 the new one. Everything this package keeps is written here.
 """
 
+import errno
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
-__all__ = ["PART_SUFFIX", "create_file", "draft", "sync_folder", "write_file"]
+from pi_system.errors import StorageError
+
+__all__ = ["PART_SUFFIX", "create_file", "draft", "remove_parts", "storage_error", "sync_folder", "write_file"]
 
 PART_SUFFIX = ".part"
 """Of files that are being written; after a crash they are rubbish."""
+_PART_AGE_S: Final = 600.0
+_STORAGE: Final = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+    errno.EFBIG,
+    errno.EACCES,
+    errno.EPERM,
+}
 
 
 @contextmanager
@@ -52,6 +66,24 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_parts(root: Path) -> None:
+    """Delete what crashes left of files that were being written anywhere under ``root``; young ones may be at work."""
+    eldest_s = time.time() - _PART_AGE_S
+    for part in root.rglob(f".*{PART_SUFFIX}"):
+        try:
+            if part.stat().st_mtime < eldest_s:
+                part.unlink()
+        except OSError:
+            continue  # its writer was faster; a disk that is read-only is told where something is written
+
+
+def storage_error(error: OSError) -> StorageError | None:
+    """``error`` if a disk is full, read-only, broken or not ours to write; None: it is about something else."""
+    if error.errno not in _STORAGE:
+        return None
+    return StorageError(f"storage: {error.strerror}")
 
 
 @contextmanager

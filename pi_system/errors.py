@@ -21,6 +21,8 @@
         PeerTimeoutError              52  the peer was silent for too long
         FrameTooLargeError            53  a frame is over the agreed size
         DealerUnavailableError        54  the dealer cannot be reached or went away
+        BusyError                     55  the server has no place now; says when to ask again
+      StorageError                    60  a disk is full, read-only or broken, or a result could not be written
       InvariantError                  70  a bug in this package
 
 Messages say what was expected and what was found. They never hold secret data: no pixel, weight, share, mask,
@@ -31,6 +33,7 @@ __all__ = [
     "ArtifactDigestError",
     "ArtifactError",
     "ArtifactVersionError",
+    "BusyError",
     "ChannelError",
     "ConfigError",
     "CorrelationError",
@@ -49,6 +52,7 @@ __all__ = [
     "ProtocolError",
     "RemoteProtocolError",
     "RevealError",
+    "StorageError",
     "UnsupportedLayerError",
 ]
 
@@ -177,6 +181,32 @@ class DealerUnavailableError(ChannelError):
     """The dealer cannot be reached, or went away in mid-run."""
 
     exit_code = 54
+
+
+class BusyError(ChannelError):
+    """The server has no place for a session, or for its offline phase, now.
+
+    Attributes:
+        retry_s: when to ask again.
+        ticket: to show then, 32 hexadecimal digits; empty: there is none.
+    """
+
+    exit_code = 55
+
+    def __init__(self, message: str, retry_s: float = 1.0, ticket: str = ""):
+        """All three are arguments, so that a copy has them."""
+        super().__init__(message, retry_s, ticket)
+        self.retry_s, self.ticket = retry_s, ticket
+
+    def __str__(self) -> str:
+        """The message alone."""
+        return str(self.args[0])
+
+
+class StorageError(PiError):
+    """A disk is full, read-only or broken, or a result could not be written."""
+
+    exit_code = 60
 
 
 class InvariantError(PiError):

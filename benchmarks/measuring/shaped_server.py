@@ -7,8 +7,8 @@ is left as it is: but for 32 bytes a preparation it only sends.
 import sys
 from functools import partial
 
-from pi_system.channel.shaped import parse_link, shape
 from pi_server.cli import main
+from pi_system.channel.shaped import parse_link, shape
 
 if __name__ == "__main__":
     main(sys.argv[2:], prog_name="pi-server", obj=partial(shape, link=parse_link(sys.argv[1])))

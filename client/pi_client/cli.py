@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from pi_client.classify import classify
 from pi_client.connect import SessionOptions, open_session, server_option, session_options
-from pi_client.picture import load_pictures
+from pi_client.output import check_output, show
 from pi_client.profile import check_profile_path, save_profile
 from pi_client.progress import shown
-from pi_client.result import Result
 from pi_client.store import ClientStore
 from pi_system.backends.registry import find_backend
 from pi_system.cli.links import link_options, open_identity
@@ -40,28 +40,15 @@ def main() -> None:
 )
 def infer(pictures: tuple[Path, ...], as_json: bool, profile: Path | None, **options: Any) -> None:
     """Classify pictures (PNG or JPEG); prepares offline material first where too little is left."""
-    common, paths = SessionOptions(**options), list(pictures)
+    common = SessionOptions(**options)
     store = ClientStore(common.store)
+    check_output()
     if profile is not None:
         check_profile_path(profile)
-    with open_session(common, store, profile=profile is not None) as session:
-        inputs = load_pictures(paths, session.public.public.preprocess)
-        missing = len(paths) - session.available()
-        if missing > 0:
-            store.note_offline(session.config, session.prepare(missing))
-        outputs, online = session.infer(inputs)
-        result = Result(
-            model=session.public.public,
-            config=session.config,
-            paths=paths,
-            outputs=outputs,
-            online=online,
-            offline=store.noted_offline(session.config),
-            prepared_now=missing > 0,
-        )
-    click.echo(json.dumps(result.as_json()) if as_json else "\n".join(result.lines()))
+    result, profiles = classify(common, store, list(pictures), profile=profile is not None)
+    show(json.dumps(result.as_json()) if as_json else "\n".join(result.lines()))
     if profile is not None:
-        click.echo("\n".join(save_profile(profile, result, session.profiles.values())), err=True)
+        click.echo("\n".join(save_profile(profile, result, profiles)), err=True)
 
 
 @main.command()
@@ -76,7 +63,7 @@ def prepare(count: int, **options: Any) -> None:
     if not find_backend(common.backend).DURABLE:
         raise ConfigError(f"prepare: backend {common.backend} keeps no material between sessions, infer prepares it")
     store = ClientStore(common.store)
-    with open_session(common, store) as session:
+    with open_session(common, store, prepares=True) as session:
         missing = count - session.available()
         if missing <= 0:
             click.echo(f"{session.available()} ready, nothing to prepare")

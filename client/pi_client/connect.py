@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 
 from pi_client.store import ClientStore
+from pi_client.waiting import BusyLines
 from pi_system.artifact.store import load_public
 from pi_system.backends.registry import BACKENDS, DEFAULT_BACKEND
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.links import link_options, open_identity
+from pi_system.cli.seconds import SECONDS
 from pi_system.errors import ArtifactDigestError
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.client_session import ClientSession, Endpoint
@@ -33,8 +35,14 @@ _SESSION = (
     click.option("--artifact", type=ArtifactPath(), help="Own copy of the model's public part, or builtin:NAME."),
     click.option("--digest", default="", help="Accept only a model whose digest starts with this (hex)."),
     click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material."),
-    click.option("--timeout", default=120.0, show_default=True, help="Seconds a silent peer is waited for."),
-    click.option("--connect-timeout", default=10.0, show_default=True, help="Seconds a server is tried."),
+    click.option(
+        "--timeout",
+        default=120.0,
+        show_default=True,
+        type=SECONDS,
+        help="A silent peer or a busy server is waited for.",
+    ),
+    click.option("--connect-timeout", default=10.0, show_default=True, type=SECONDS, help="A server is tried."),
     click.option("--insecure-provider", is_flag=True, help="CrypTen's first-party provider: for comparisons only."),
     link_options,
 )
@@ -65,14 +73,30 @@ def session_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def open_session(common: SessionOptions, store: ClientStore, *, profile: bool = False) -> ClientSession:
-    """Connect to the server that the options name. Raises ConfigError, ArtifactError or ChannelError."""
+def open_session(
+    common: SessionOptions, store: ClientStore, *, profile: bool = False, prepares: bool = False, ticket: str = ""
+) -> ClientSession:
+    """Connect to the server that the options name, and wait for a place there.
+
+    Args:
+        common: the options.
+        store: the client's.
+        profile: keep profiles.
+        prepares: the session starts with an offline phase.
+        ticket: of a refusal.
+
+    Raises:
+        BusyError: there was no place in time.
+        ConfigError, ArtifactError, ChannelError: as ClientSession.
+    """
     endpoint = Endpoint(
         server=common.server,
         dealer=common.dealer,
         store_dir=store.path,
         connect_timeout_s=common.connect_timeout,
         timeout_s=common.timeout,
+        busy_timeout_s=common.timeout,
+        on_busy=BusyLines(),
         identity=open_identity(common.keys, common.insecure, common.server),
     )
     config = SessionConfig(
@@ -84,7 +108,7 @@ def open_session(common: SessionOptions, store: ClientStore, *, profile: bool = 
         profile=profile,
     )
     public = load_public(common.artifact) if common.artifact else None
-    session = ClientSession(endpoint, config, public)
+    session = ClientSession(endpoint, config, public, prepares=prepares, ticket=ticket)
     found = session.public.public.digest
     if not found.startswith(common.digest.lower()):
         session.close()

@@ -7,6 +7,7 @@ from typing import Final
 
 from platformdirs import user_data_path
 
+from pi_system.durable import remove_parts, storage_error
 from pi_system.errors import CorrelationMismatchError, InputError
 from pi_system.rpc.client_session import OfflineCost
 from pi_system.rpc.envelope import ID_BYTES
@@ -30,7 +31,10 @@ class ClientStore:
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=_DIR_MODE)
         except OSError as error:
+            if known := storage_error(error):
+                raise known from None
             raise InputError(f"store {self.path}: cannot be made: {error.strerror}") from None
+        remove_parts(self.path)
 
     def client_id(self) -> bytes:
         """16 random bytes, drawn once: the server keeps this client's material under them. Raises InputError."""
@@ -44,6 +48,8 @@ class ClientStore:
         except CorrelationMismatchError as error:
             raise InputError(f"{file}: {error}; delete it to get a new identity") from None
         except OSError as error:
+            if known := storage_error(error):
+                raise known from None
             raise InputError(f"{file}: cannot be used: {error.strerror}") from None
         if len(found) != ID_BYTES:
             raise InputError(f"{file}: expected {ID_BYTES} bytes, found {len(found)}; delete it to get a new identity")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pi_system.channel.base import Channel
 
-__all__ = ["ClientRuntime", "Deal", "DealerLink", "PairedClient", "PairedRuntime", "ServerRuntime"]
+__all__ = ["ClientRuntime", "Deal", "DealerLink", "PairedClient", "PairedRuntime", "ServerRuntime", "SizedRuntime"]
 
 DealerLink = Callable[[bytes], Channel]
 """Opens this party's stream from the dealer for a request (public bytes, equal for both parties)."""
@@ -68,6 +68,15 @@ class ServerRuntime(Protocol):
 
     def infer(self, ids: tuple[str, ...], peer: Channel) -> None:
         """Online phase for ``len(ids)`` pictures."""
+
+
+@runtime_checkable
+class SizedRuntime(Protocol):
+    """What a client's runtime has, too, if an inference's material is read into memory as a whole."""
+
+    @property
+    def inference_bytes(self) -> int:
+        """Bytes of one inference's material."""
 
 
 @runtime_checkable

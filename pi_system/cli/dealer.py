@@ -7,7 +7,8 @@ import click
 
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.program import program
-from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, show_health
+from pi_system.cli.seconds import SECONDS
+from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, raise_file_limit, show_health
 from pi_system.rpc.dealer_link import DEALER_METHOD
 from pi_system.rpc.dealer_service import DealerService
 from pi_system.rpc.listen import serve_streams
@@ -24,11 +25,12 @@ def main() -> None:
 
 @main.command()
 @click.option("--listen", default="127.0.0.1:7101", show_default=True, help="HOST:PORT; port 0: any free one.")
-@click.option("--patience", default=30.0, show_default=True, help="Seconds a party waits for the other.")
+@click.option("--patience", default=30.0, show_default=True, type=SECONDS, help="A party waits for the other.")
 @link_options
 def serve(listen: str, patience: float, keys: Path | None, insecure: bool) -> None:
     """Serve until stopped; prints one line with the address when ready."""
     log_to_stderr("pi-dealer")
+    raise_file_limit()
     identity = open_identity(keys, insecure, listen)
     stop = threading.Event()
     on_stop_signal(stop.set)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from pi_system.durable import storage_error
 from pi_system.errors import PiError
 
 __all__ = ["INTERRUPTED", "PiCommand", "PiGroup"]
@@ -22,6 +23,11 @@ class _OneLineErrors(click.Command):
             return super().invoke(ctx)
         except PiError as error:
             message, code = str(error), error.exit_code
+        except OSError as error:
+            known = storage_error(error)
+            if known is None:
+                raise
+            message, code = f"{known}: {error.filename}" if error.filename else str(known), known.exit_code
         except KeyboardInterrupt as stopped:
             message, code = str(stopped) or "stopped", INTERRUPTED
         click.echo("error: " + " ".join(message.split()), err=True)

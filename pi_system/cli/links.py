@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from pi_system.errors import ConfigError
+from pi_system.rpc.certificate import warn_of_expiry
 from pi_system.rpc.tls import Identity, check_plaintext
 from pi_system.rpc.transport import check_address
 
@@ -38,7 +39,9 @@ def open_identity(keys: Path | None, insecure: bool, *addresses: str) -> Identit
     if keys is not None and insecure:
         raise ConfigError("keys: expected one of --keys and --insecure, found both")
     if keys is not None:
-        return Identity.load(keys)
+        identity = Identity.load(keys)
+        warn_of_expiry(identity)
+        return identity
     if not insecure:
         raise ConfigError(
             "keys: expected --keys DIR (to make some: pi-server keys DIR), or --insecure for plaintext on this machine"

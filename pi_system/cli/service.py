@@ -1,6 +1,7 @@
 """What the long-running programs share: logging, signals, the health check."""
 
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -8,13 +9,17 @@ from collections.abc import Callable
 import click
 
 from pi_system._proto.v1.control_pb2 import Description
+from pi_system.cli.seconds import SECONDS
 from pi_system.rpc.tls import Identity, Role
 from pi_system.rpc.transport import unary
 
-__all__ = ["describe", "health_timeout", "log_to_stderr", "on_stop_signal", "show_health"]
+__all__ = ["describe", "health_timeout", "log_to_stderr", "on_stop_signal", "raise_file_limit", "show_health"]
 
 
-health_timeout = click.option("--timeout", default=3.0, show_default=True, help="Seconds it is tried.")
+MAX_FILES = 65536
+"""Open files of a process: a connection is one. More: closing all of them in a child takes long."""
+
+health_timeout = click.option("--timeout", default=3.0, show_default=True, type=SECONDS, help="How long it is tried.")
 
 
 def log_to_stderr(name: str, level: int = logging.INFO) -> None:
@@ -28,6 +33,14 @@ def on_stop_signal(stop: Callable[[], None]) -> None:
     """Call ``stop`` at SIGTERM and SIGINT."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
+
+
+def raise_file_limit() -> None:
+    """Let this process and its children have as many open files as the system grants, up to MAX_FILES."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def describe(address: str, role: Role, timeout_s: float, identity: Identity | None = None) -> Description:

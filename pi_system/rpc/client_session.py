@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -13,13 +14,16 @@ from numpy.typing import NDArray
 from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Infer, Prepare, ServerHello
 from pi_system.artifact.model import PublicArtifact
 from pi_system.artifact.store import public_from_bytes
-from pi_system.backends.base import ClientRuntime, PairedClient, PairedRuntime
+from pi_system.backends.base import ClientRuntime, PairedClient, PairedRuntime, SizedRuntime
 from pi_system.backends.registry import BACKENDS, Backends, find_backend
 from pi_system.channel.base import Channel, ChannelCounters
 from pi_system.channel.profile import OFF, LayerWatch, Piece
 from pi_system.errors import (
     ArtifactDigestError,
+    BusyError,
     FrameTooLargeError,
+    InputError,
+    PeerUnavailableError,
     PiError,
     RemoteProtocolError,
 )
@@ -33,14 +37,17 @@ from pi_system.rpc.phase_profile import (
     half_from_bytes,
     start_profiler,
 )
-from pi_system.rpc.server_session import SESSION_METHOD
-from pi_system.rpc.session_config import SessionConfig, check_version, config_to_proto, granted, runtime_options
+from pi_system.rpc.server_session import MAX_BATCH, SESSION_METHOD
+from pi_system.rpc.session_config import Hello, SessionConfig, check_version, granted, hello_to_proto, runtime_options
 from pi_system.rpc.tls import Identity
-from pi_system.rpc.transport import dial
+from pi_system.rpc.transport import Connection, dial
 
 __all__ = ["ClientSession", "Endpoint", "OfflineCost", "OnlineCost"]
 
 MAX_MODEL_BYTES: Final = 512 << 20
+_RETRY_S: Final = 0.1
+BATCH_BYTES: Final = 1 << 30
+"""Material of one batch in memory. Larger: fewer round trips a picture, more memory in a worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +59,9 @@ class Endpoint:
         dealer: HOST:PORT, None for backends without a dealer.
         identity: the client's; None: plaintext, on this machine only.
         store_dir: private folder of offline material.
-        connect_timeout_s: how long a server that refuses or is busy is tried again.
+        connect_timeout_s: how long a server that does not answer is tried again.
+        busy_timeout_s: how long one is asked again that has no place now.
+        on_busy: called at each such answer.
         timeout_s: how long a silent peer is waited for.
         backends: where backends are found.
         wrap: put around the session's channels; for measurements.
@@ -62,6 +71,8 @@ class Endpoint:
     dealer: str | None
     store_dir: Path
     connect_timeout_s: float = 10.0
+    busy_timeout_s: float = 10.0
+    on_busy: Callable[[BusyError], None] = lambda busy: None
     timeout_s: float = 120.0
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None
@@ -117,32 +128,34 @@ class ClientSession:
         profiles: the last call's, by phase; empty unless ``config.profile``.
     """
 
-    def __init__(self, endpoint: Endpoint, config: SessionConfig, public: PublicArtifact | None = None):
-        """Connect and agree.
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        config: SessionConfig,
+        public: PublicArtifact | None = None,
+        *,
+        prepares: bool = False,
+        ticket: str = "",
+    ):
+        """Connect, wait for a place, and agree.
 
         Args:
             endpoint: where to.
             config: the session's configuration. With an empty digest and no ``public``, the server sends its model.
             public: the client's own copy of the public model; its digest is compared with the server's.
+            prepares: it will start with ``prepare``: the server keeps some places for those that will not.
+            ticket: of a BusyError.
 
         Raises:
-            PeerUnavailableError: no server, or all its sessions are taken.
+            PeerUnavailableError: no server.
+            BusyError: no place in time.
             ArtifactDigestError: the server holds another model.
             ConfigError: the server does not offer this configuration.
         """
         self._endpoint = endpoint
         asked = replace(config, artifact_digest=public.public.digest) if public else config
-        self._connection = dial(
-            endpoint.server,
-            SESSION_METHOD,
-            connect_timeout_s=endpoint.connect_timeout_s,
-            timeout_s=endpoint.timeout_s,
-            peer=f"server {endpoint.server}",
-            identity=endpoint.identity,
-        )
+        self._connection, hello = _enter(endpoint, Hello(config=asked, prepares=prepares, ticket=ticket))
         try:
-            write(self._connection.stream, ClientEnvelope(hello=config_to_proto(asked)))
-            hello = read_server(self._connection.stream, "hello").hello
             check_version(hello.protocol_version)
             self.public = public or self._receive_model(hello)
             found = self.public.public.digest
@@ -172,8 +185,19 @@ class ClientSession:
         """How many inferences are prepared."""
         return self._runtime.available()
 
+    @property
+    def batch_limit(self) -> int:
+        """Pictures of one ``infer`` whose material takes a reasonable part of memory, on both sides."""
+        each = self._runtime.inference_bytes if isinstance(self._runtime, SizedRuntime) else 0
+        return max(1, min(MAX_BATCH, BATCH_BYTES // max(each, 1)))
+
     def prepare(self, count: int) -> OfflineCost:
-        """Offline phase for ``count`` inferences. Raises CorrelationError, ChannelError, ConfigError."""
+        """Offline phase for ``count`` inferences.
+
+        Raises:
+            BusyError: the server has no place for one; a new session that ``prepares`` waits for it.
+            CorrelationError, ChannelError, ConfigError: the session is dead.
+        """
         pairing_id = os.urandom(ID_BYTES)
         dealer = self._dealer(count, pairing_id)
         self._connection.stream.when_dead(dealer.abort)
@@ -211,9 +235,12 @@ class ClientSession:
             Logits or scores (N, classes), or class indices (N, 1), by ``config.revealed``; and the cost.
 
         Raises:
+            InputError: more pictures than MAX_BATCH; nothing was spent.
             CorrelationExhaustedError: fewer than N inferences are prepared; the session stays usable.
             ChannelError, ProtocolError: the session is dead.
         """
+        if not 1 <= len(pictures) <= MAX_BATCH:
+            raise InputError(f"batch: expected 1 to {MAX_BATCH} pictures, found {len(pictures)}")
         ids = self._runtime.reserve(len(pictures))
         try:
             asked_ns = time.monotonic_ns()
@@ -317,6 +344,38 @@ class ClientSession:
         runtime = getattr(self, "_runtime", None)  # there is none yet when the handshake fails
         if isinstance(runtime, _Closable):
             runtime.close()
+
+
+def _enter(endpoint: Endpoint, hello: Hello) -> tuple[Connection, ServerHello]:
+    """A connection on which the server has greeted: it has a place. Raises BusyError, or what ``dial`` does."""
+    started_s = time.monotonic()
+    while True:
+        connection = dial(
+            endpoint.server,
+            SESSION_METHOD,
+            connect_timeout_s=endpoint.connect_timeout_s,
+            timeout_s=endpoint.timeout_s,
+            peer=f"server {endpoint.server}",
+            identity=endpoint.identity,
+        )
+        try:
+            write(connection.stream, ClientEnvelope(hello=hello_to_proto(hello)))
+            return connection, read_server(connection.stream, "hello").hello
+        except BusyError as busy:
+            connection.abort(busy)
+            if time.monotonic() + busy.retry_s - started_s > endpoint.busy_timeout_s:
+                raise
+            endpoint.on_busy(busy)
+            hello, pause_s = replace(hello, ticket=busy.ticket), busy.retry_s
+        except PeerUnavailableError as error:  # its worker ended before it said anything: nothing was spent
+            connection.abort(error)
+            if time.monotonic() - started_s > endpoint.connect_timeout_s:
+                raise
+            pause_s = _RETRY_S
+        except BaseException as error:
+            connection.abort(_as_pi_error(error))
+            raise
+        time.sleep(pause_s)
 
 
 def _as_pi_error(error: BaseException) -> PiError:

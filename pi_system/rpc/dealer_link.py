@@ -6,6 +6,7 @@ from typing import Literal
 from pi_system._proto.v1.control_pb2 import DealerAccepted, DealerHello
 from pi_system.channel.base import Channel
 from pi_system.errors import ConfigError, DealerUnavailableError, PiError
+from pi_system.rpc.byte_queue import fresh
 from pi_system.rpc.channel import AS_IT_IS, GrpcChannel, Wrap
 from pi_system.rpc.envelope import PROTOCOL_VERSION, read, write
 from pi_system.rpc.frames import DATA
@@ -45,6 +46,7 @@ class DealerDialer:
     wrap: Wrap = AS_IT_IS
     _connections: list[Connection] = field(default_factory=list)
     _channels: list[Channel] = field(default_factory=list)
+    _failed: PiError | None = None
 
     def __call__(self, request: bytes) -> Channel:
         """Open a stream and wait until the dealer has both parties; see DealerLink.
@@ -68,6 +70,8 @@ class DealerDialer:
         )
         self._connections.append(connection)
         try:
+            if self._failed is not None:  # the session, while the dealer was dialled
+                raise fresh(self._failed)
             write(connection.stream, self._hello(request))
             connection.stream.write(request, DATA)
             read(connection.stream, DealerAccepted)
@@ -84,6 +88,7 @@ class DealerDialer:
 
     def abort(self, error: PiError) -> None:
         """The session failed with ``error``: so does whoever waits for the dealer."""
+        self._failed = error
         for connection in self._connections:
             connection.abort(error)
 

@@ -29,7 +29,7 @@ __all__ = ["DealerService"]
 
 MAX_REQUEST_BYTES: Final = 64 << 20
 """A request is a public graph: kilobytes, with pixel masks megabytes."""
-_HELLO_S: Final = 10.0
+_HELLO_S: Final = 5.0
 _ROLES: Final = ("server", "client")
 _LOG = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import grpc
 
 from pi_system.errors import ConfigError, PeerUnavailableError, PiError
 from pi_system.rpc.frames import OPEN, FrameStream
-from pi_system.rpc.status import ERROR_KEY, error_to_status, rpc_error_to_error
+from pi_system.rpc.status import error_metadata, error_to_status, rpc_error_to_error
 from pi_system.rpc.tls import Identity, Role, caller_role, check_plaintext
-from pi_system.rpc.transport import OPTIONS, SERVICE, check_address
+from pi_system.rpc.transport import LISTEN_OPTIONS, SERVICE, check_address
 
 __all__ = ["serve_streams"]
 
@@ -20,8 +20,8 @@ _LOG = logging.getLogger(__name__)
 
 def _abort(context: grpc.ServicerContext, error: BaseException) -> None:
     """End a call with ``error``'s status; raises what gRPC needs raised."""
-    code, message, name = error_to_status(error)
-    context.set_trailing_metadata(((ERROR_KEY, name),))
+    code, message, _ = error_to_status(error)
+    context.set_trailing_metadata(error_metadata(error))
     context.abort(code, message)
 
 
@@ -88,7 +88,7 @@ def serve_streams(
 
     pool = ThreadPoolExecutor(max_workers=max_streams + 2, thread_name_prefix="grpc")
     server = grpc.server(
-        pool, options=(*OPTIONS, ("grpc.so_reuseport", int(share_port))), maximum_concurrent_rpcs=max_streams + 2
+        pool, options=(*LISTEN_OPTIONS, ("grpc.so_reuseport", int(share_port))), maximum_concurrent_rpcs=max_streams + 2
     )
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     port = _bind(server, check_address(address), identity)

@@ -4,7 +4,7 @@ import logging
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from pi_system._proto.v1.control_pb2 import Done, Infer, Prepare, Prepared, Ready, ServerEnvelope, ServerHello
 from pi_system.artifact.model import Artifact
@@ -20,17 +20,57 @@ from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION, read_client, write
 from pi_system.rpc.frames import DATA, FrameStream
 from pi_system.rpc.phase_profile import Phase, half_to_bytes, start_profiler
-from pi_system.rpc.session_config import SessionConfig, config_from_proto, runtime_options
+from pi_system.rpc.session_config import Hello, SessionConfig, hello_from_proto, runtime_options
 from pi_system.rpc.tls import Identity
+from pi_system.rpc.watchdog import Watchdog
 
-__all__ = ["HELLO_S", "MAX_BATCH", "SESSION_METHOD", "SessionHost", "serve_session"]
+__all__ = ["MAX_BATCH", "SESSION_METHOD", "Desk", "Limits", "SessionHost", "read_hello", "serve_session"]
 
 SESSION_METHOD: Final = "Session"
 MAX_BATCH: Final = 1024
 MAX_COUNT: Final = 1 << 16
-HELLO_S: Final = 10.0
+HELLO_S: Final = 5.0
 """A client that connects says hello at once: one that does not must not keep a session's place."""
 _LOG = logging.getLogger(__name__)
+
+
+class Desk(Protocol):
+    """What gives a session its place; see server/desk.py."""
+
+    def prepare(self) -> None:
+        """The offline phase may start. Raises BusyError."""
+
+    def prepared(self) -> None:
+        """It is over."""
+
+    def watch(self, watchdog: Watchdog) -> None:
+        """Idle phases may be made shorter than they are."""
+
+
+class _FreeDesk:
+    """Places for everybody."""
+
+    def prepare(self) -> None:
+        """See Desk."""
+
+    def prepared(self) -> None:
+        """See Desk."""
+
+    def watch(self, watchdog: Watchdog) -> None:
+        """See Desk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long the phases of a session may take as a whole.
+
+    Attributes:
+        prepare_s: one offline phase; what it finished is kept.
+        infer_s: one online phase.
+    """
+
+    prepare_s: float = 3600.0
+    infer_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +85,8 @@ class SessionHost:
         insecure_provider: sessions may ask for insecure providers.
         profile: a client that asks is told how long every layer took here.
         reveal: the most that a client may learn.
-        timeout_s: how long a silent dealer is waited for.
+        timeout_s: how long a silent dealer is waited for, and a client's next command.
+        limits: how long phases may take.
         backends: where backends are found.
         identity: the server's, for the dealer; None: plaintext.
         hello_s: how long a new stream's first message is waited for.
@@ -63,6 +104,7 @@ class SessionHost:
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None
     hello_s: float = HELLO_S
+    limits: Limits = field(default_factory=Limits)
     wrap: Wrap = AS_IT_IS
 
     def agree(self, config: SessionConfig) -> SessionConfig:
@@ -86,20 +128,38 @@ class SessionHost:
         return replace(config, reveal=config.reveal or self.reveal)
 
 
-def serve_session(stream: FrameStream, host: SessionHost) -> None:
+def read_hello(stream: FrameStream, host: SessionHost) -> Hello:
+    """A client's first message, agreed to. Raises ChannelError, ProtocolError, ConfigError or ArtifactDigestError."""
+    hello = hello_from_proto(read_client(stream, "hello", timeout_s=host.hello_s).hello)
+    return replace(hello, config=host.agree(hello.config))
+
+
+def serve_session(stream: FrameStream, host: SessionHost, hello: Hello | None = None, desk: Desk | None = None) -> None:
     """Run one session to its end.
+
+    Args:
+        stream: to the client.
+        host: what is offered.
+        hello: that was read and agreed to; None: it comes.
+        desk: that gave the place.
 
     Raises:
         PiError: whatever ended it early; the caller fails the stream with it.
     """
-    config = host.agree(config_from_proto(read_client(stream, "hello", timeout_s=host.hello_s).hello))
-    _greet(stream, host, config)
-    backend = find_backend(config.backend, host.backends)
-    runtime = backend.make_server(host.artifact, runtime_options(config, host.store_dir))
-    session = _Session(stream, host, config, runtime)
-    while session.step():
-        pass
-    stream.close()
+    config = (hello or read_hello(stream, host)).config
+    desk, watchdog = desk or _FreeDesk(), Watchdog(stream)
+    desk.watch(watchdog)
+    try:
+        watchdog.expect("the session to be set up", host.timeout_s)
+        _greet(stream, host, config)
+        backend = find_backend(config.backend, host.backends)
+        runtime = backend.make_server(host.artifact, runtime_options(config, host.store_dir))
+        session = _Session(stream, host, config, runtime, desk, watchdog)
+        while session.step():
+            pass
+        stream.close()
+    finally:
+        watchdog.stop()
 
 
 def _greet(stream: FrameStream, host: SessionHost, config: SessionConfig) -> None:
@@ -117,8 +177,17 @@ def _greet(stream: FrameStream, host: SessionHost, config: SessionConfig) -> Non
 
 
 class _Session:
-    def __init__(self, stream: FrameStream, host: SessionHost, config: SessionConfig, runtime: ServerRuntime):
+    def __init__(
+        self,
+        stream: FrameStream,
+        host: SessionHost,
+        config: SessionConfig,
+        runtime: ServerRuntime,
+        desk: Desk,
+        watchdog: Watchdog,
+    ):
         self._stream, self._host, self._config, self._runtime = stream, host, config, runtime
+        self._desk, self._watchdog = desk, watchdog
         self._channel: Channel = host.wrap(GrpcChannel(stream))
         self._profile = config.profile and host.profile
         self._arrived_ns = 0
@@ -127,7 +196,8 @@ class _Session:
 
     def step(self) -> bool:
         """Serve one command; False after the last."""
-        envelope = read_client(self._stream, "prepare", "infer", "bye")
+        self._watchdog.expect("a command", self._host.timeout_s, idle=True)
+        envelope = read_client(self._stream, "prepare", "infer", "bye", timeout_s=self._host.timeout_s)
         self._arrived_ns = round(1e9 * self._stream.arrived_s)
         match envelope.WhichOneof("message"):
             case "prepare":
@@ -141,6 +211,8 @@ class _Session:
     def _prepare(self, command: Prepare) -> None:
         if not 1 <= command.count <= MAX_COUNT or len(command.pairing_id) != ID_BYTES:
             raise RemoteProtocolError(f"prepare: expected a count of 1 to {MAX_COUNT} and a pairing id of 16 bytes")
+        self._desk.prepare()
+        self._watchdog.expect("the offline phase", self._host.limits.prepare_s)
         dealer = DealerDialer(
             address=self._host.dealer,
             pairing_id=command.pairing_id,
@@ -160,12 +232,14 @@ class _Session:
         half = self._half(watch, time.monotonic_ns())
         prepared = Prepared(dealer_bytes=dealer.payload_bytes(), profile_bytes=len(half))
         self._write(ServerEnvelope(prepared=prepared), half)
+        self._desk.prepared()
         _LOG.info("prepared %d inferences", command.count)
 
     def _infer(self, command: Infer) -> None:
         ids = tuple(command.ids)
         if not 1 <= len(ids) <= MAX_BATCH or len(set(ids)) != len(ids):
             raise RemoteProtocolError(f"infer: expected 1 to {MAX_BATCH} different ids, found {len(ids)}")
+        self._watchdog.expect("the online phase", self._host.limits.infer_s)
         self._runtime.reserve(ids)
         replied_ns = time.monotonic_ns()
         write(self._stream, ServerEnvelope(ready=Ready()))

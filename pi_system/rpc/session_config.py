@@ -1,5 +1,6 @@
 """What both parties of a session must agree on, and its form in the client's first message."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast
@@ -12,17 +13,19 @@ from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION
 
 __all__ = [
     "Asked",
+    "Hello",
     "SessionConfig",
     "check_version",
-    "config_from_proto",
-    "config_to_proto",
     "granted",
+    "hello_from_proto",
+    "hello_to_proto",
     "runtime_options",
 ]
 
 Asked = Reveal | Literal[""]
 """What a client asks to learn; empty: whatever the server reveals."""
 _ASKED: Final = ("", *REVEALS)
+_TICKET: Final = re.compile(r"([0-9a-f]{32})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +63,29 @@ class SessionConfig:
         return self.reveal
 
 
-def config_to_proto(config: SessionConfig) -> ClientHello:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """A client's first message.
+
+    Attributes:
+        config: what its session shall be.
+        prepares: it starts with an offline phase.
+        ticket: of an earlier refusal, 32 hexadecimal digits; empty: none.
+    """
+
+    config: SessionConfig
+    prepares: bool = False
+    ticket: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError."""
+        if not _TICKET.fullmatch(self.ticket):
+            raise ConfigError(f"ticket: expected 32 hexadecimal digits or none, found {self.ticket[:40]!r}")
+
+
+def hello_to_proto(hello: Hello) -> ClientHello:
     """The client's first message."""
+    config = hello.config
     return ClientHello(
         protocol_version=PROTOCOL_VERSION,
         backend=config.backend,
@@ -70,13 +94,15 @@ def config_to_proto(config: SessionConfig) -> ClientHello:
         reveal=config.reveal,
         insecure_provider=config.insecure_provider,
         profile=config.profile,
+        prepares=hello.prepares,
+        ticket=hello.ticket,
     )
 
 
-def config_from_proto(hello: ClientHello) -> SessionConfig:
-    """The configuration a client asks for. Raises ConfigError."""
+def hello_from_proto(hello: ClientHello) -> Hello:
+    """What a client asks for. Raises ConfigError."""
     check_version(hello.protocol_version)
-    return SessionConfig(
+    config = SessionConfig(
         backend=hello.backend,
         artifact_digest=hello.artifact_digest,
         client_id=hello.client_id,
@@ -84,6 +110,7 @@ def config_from_proto(hello: ClientHello) -> SessionConfig:
         insecure_provider=hello.insecure_provider,
         profile=hello.profile,
     )
+    return Hello(config=config, prepares=hello.prepares, ticket=hello.ticket)
 
 
 def granted(asked: SessionConfig, found: str) -> Reveal:

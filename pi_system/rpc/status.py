@@ -5,12 +5,14 @@ the status details, so that the client raises what the server raised. What a pee
 control characters before it reaches a terminal.
 """
 
+import re
 from typing import Final
 
 import grpc
 
 from pi_system import errors
 from pi_system.errors import (
+    BusyError,
     ChannelError,
     ConfigError,
     FrameTooLargeError,
@@ -21,9 +23,12 @@ from pi_system.errors import (
     RemoteProtocolError,
 )
 
-__all__ = ["ERROR_KEY", "error_to_status", "rpc_error_to_error"]
+__all__ = ["ERROR_KEY", "error_metadata", "error_to_status", "rpc_error_to_error"]
 
 ERROR_KEY: Final = "pi-error"
+_RETRY_KEY: Final = "pi-retry-ms"
+_TICKET_KEY: Final = "pi-ticket"
+_MAX_RETRY_S: Final = 60.0
 MESSAGE_CHARS: Final = 500
 _CODES: Final[dict[type[PiError], grpc.StatusCode]] = {
     errors.ConfigError: grpc.StatusCode.FAILED_PRECONDITION,
@@ -35,6 +40,8 @@ _CODES: Final[dict[type[PiError], grpc.StatusCode]] = {
     errors.DealerUnavailableError: grpc.StatusCode.UNAVAILABLE,
     errors.PeerTimeoutError: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.FrameTooLargeError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.BusyError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.StorageError: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 _GONE: Final = {
     grpc.StatusCode.UNAVAILABLE,
@@ -57,14 +64,22 @@ def error_to_status(error: BaseException) -> tuple[grpc.StatusCode, str, str]:
     return code, _printable(str(error)), type(error).__name__
 
 
+def error_metadata(error: BaseException) -> tuple[tuple[str, str], ...]:
+    """Trailing metadata of a call that ends with ``error``."""
+    kind = (ERROR_KEY, error_to_status(error)[2])
+    if not isinstance(error, BusyError):
+        return (kind,)
+    return kind, (_RETRY_KEY, str(round(1000 * error.retry_s))), (_TICKET_KEY, error.ticket)
+
+
 def rpc_error_to_error(error: Exception, peer: str, gone: type[ChannelError] = PeerUnavailableError) -> PiError:
     """The error that a failed call stands for: the peer's own, or what the transport saw (``gone``: no peer)."""
     if not isinstance(error, grpc.Call):
         return gone(f"{peer}: went away")
     code, details = error.code(), _printable(error.details() or "")
-    for key, value in error.trailing_metadata() or ():
-        if key == ERROR_KEY and isinstance(value, str) and value in _CLASSES:
-            return _CLASSES[value](details)
+    told = {key: value for key, value in error.trailing_metadata() or () if isinstance(value, str)}
+    if kind := _CLASSES.get(told.get(ERROR_KEY, "")):
+        return _busy(details, told) if kind is BusyError else kind(details)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return PeerTimeoutError(f"{peer}: no answer in time")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
@@ -74,6 +89,13 @@ def rpc_error_to_error(error: Exception, peer: str, gone: type[ChannelError] = P
     if code in _GONE:
         return gone(f"{peer}: {details}")
     return RemoteProtocolError(f"{peer}: expected a pi-system peer, found status {code.name}: {details}")
+
+
+def _busy(details: str, told: dict[str, str]) -> BusyError:
+    """A peer's refusal; what it says beside is checked, or left out."""
+    retry, ticket = told.get(_RETRY_KEY, ""), told.get(_TICKET_KEY, "")
+    retry_s = min(int(retry) / 1000, _MAX_RETRY_S) if re.fullmatch(r"[0-9]{1,9}", retry) else 1.0
+    return BusyError(details, retry_s, ticket if re.fullmatch(r"[0-9a-f]{32}", ticket) else "")
 
 
 def _printable(text: str) -> str:

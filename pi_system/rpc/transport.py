@@ -23,7 +23,7 @@ from pi_system.rpc.frames import FRAME_BYTES, FrameStream
 from pi_system.rpc.status import rpc_error_to_error
 from pi_system.rpc.tls import Identity, Role, check_plaintext, role_name
 
-__all__ = ["OPTIONS", "SERVICE", "Connection", "check_address", "client_channel", "dial", "unary"]
+__all__ = ["LISTEN_OPTIONS", "SERVICE", "Connection", "check_address", "client_channel", "dial", "unary"]
 
 SERVICE: Final = "pi_system.v1.Inference"
 """Name of the gRPC service; it changes with every incompatible protocol."""
@@ -47,6 +47,19 @@ OPTIONS: Final = (
     ("grpc.http2.min_ping_interval_without_data_ms", 1000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_ping_strikes", 0),
+)
+HANDSHAKE_S: Final = 5.0
+"""How long a caller may take to open its connection, TLS and HTTP/2 in all; gRPC's own default is two minutes. Longer:
+who connects and says nothing keeps a file descriptor longer."""
+MAX_CONNECTIONS: Final = 2048
+"""Connections of one listener; more are closed at once. Fewer: a crowd of silent callers keeps others out sooner."""
+UNUSED_S: Final = 60.0
+"""How long a connection without a call is kept."""
+LISTEN_OPTIONS: Final = (
+    *OPTIONS,
+    ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_S * 1000)),
+    ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
+    ("grpc.max_connection_idle_ms", int(UNUSED_S * 1000)),
 )
 _CLIENT_OPTIONS: Final = (
     *OPTIONS,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.channel.base import Channel
-from pi_system.errors import LocalProtocolError
+from pi_system.errors import LocalProtocolError, RemoteProtocolError
 from pi_system.program.encoding import encode_input, quantise_weights
 from pi_system.program.reveal import Reveal, outputs_to_float
 from pi_system.protocols.gate import GateSpec
@@ -32,6 +32,9 @@ __all__ = ["ACK", "DEFAULT_STORE_LIMIT_BYTES", "ClientParty", "ServerParty"]
 
 DEFAULT_STORE_LIMIT_BYTES = 16_000_000_000
 """What a store may hold by default: about 90 inferences of a full ResNet18 under ``fss``."""
+
+MAX_BATCH_BYTES = 4 << 30
+"""Material that a batch may have a server read into memory; clients of this package cut theirs at a quarter of it."""
 
 ACK = b"\1"
 """The server's word that its half of a bundle is on disk; only then the client keeps the other half."""
@@ -115,7 +118,11 @@ class ServerParty(_Party):
         meet_server(self.store, peer)
 
     def reserve(self, ids: tuple[str, ...]) -> None:
-        """Mark the named material used, durably, and load it."""
+        """Mark the named material used, durably, and load it. Raises RemoteProtocolError for more than fits."""
+        if len(ids) > 1 and len(ids) * self.layout.nbytes > MAX_BATCH_BYTES:
+            raise RemoteProtocolError(
+                f"batch: expected at most {MAX_BATCH_BYTES} bytes of material, found {len(ids)} of {self.layout.nbytes}"
+            )
         self.store.reserve_named(ids)
         self._loaded[ids] = self._material([self.store.load(self.store.id_of(name), self.layout) for name in ids])
 
@@ -175,6 +182,11 @@ class ClientParty(_Party):
     def meet(self, peer: Channel) -> None:
         """Compare records of uses with the server; see secure/pairing.py."""
         meet_client(self.store, peer)
+
+    @property
+    def inference_bytes(self) -> int:
+        """Bytes of one inference's material on this side."""
+        return self.layout.nbytes
 
     def available(self) -> int:
         """Prepared, unused inferences on this side."""

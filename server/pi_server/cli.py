@@ -1,10 +1,14 @@
 """``pi-server``: serves one exported model privately; the weights never leave it."""
 
+import logging
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import click
 from platformdirs import user_data_path
 
+from pi_server.monitor import serve_health, serve_metrics
 from pi_server.options import ServerOptions
 from pi_server.supervisor import Supervisor
 from pi_system.artifact.store import load
@@ -12,15 +16,21 @@ from pi_system.backends.registry import BACKENDS, SERVED_BY_DEFAULT
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.program import program
-from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, show_health
+from pi_system.cli.seconds import SECONDS
+from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, raise_file_limit, show_health
 from pi_system.cli.stores import store_commands
+from pi_system.durable import remove_parts
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.channel import AS_IT_IS, Wrap
 from pi_system.rpc.keys import VALID_DAYS, write_keys
+from pi_system.rpc.server_session import Limits
 from pi_system.rpc.tls import ROLES
 from pi_system.rpc.transport import check_address
 
 __all__ = ["main"]
+
+_LIMITS = Limits()
+_LOG = logging.getLogger(__name__)
 
 
 @program("pi-server")
@@ -33,9 +43,11 @@ def main() -> None:
     "--artifact",
     type=ArtifactPath(),
     required=True,
-    help="Folder of the exported model, or builtin:NAME (see pi-train builtin).",
+    help="Folder of the exported model, or builtin:NAME (see pi-train builtin). Read once, and at SIGHUP.",
 )
 @click.option("--listen", default="127.0.0.1:7100", show_default=True, help="HOST:PORT; port 0: any free one.")
+@click.option("--health", help="HOST:PORT for grpc.health.v1, in the clear: services liveness and readiness.")
+@click.option("--metrics", help="HOST:PORT for HTTP, in the clear: /livez, /readyz and /metrics (Prometheus).")
 @click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT")
 @click.option(
     "--backend",
@@ -45,8 +57,22 @@ def main() -> None:
     help="Allow only these (default: all but crypten, the baseline, whose logits tell weights).",
 )
 @click.option("--max-sessions", default=4, show_default=True, type=click.IntRange(1, 256), help="Sessions at once.")
+@click.option(
+    "--reserved",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Of them, places that sessions in their offline phase leave free (one of them may prepare in any case).",
+)
 @click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material.")
-@click.option("--timeout", default=120.0, show_default=True, help="Seconds a silent client is waited for.")
+@click.option("--timeout", default=120.0, show_default=True, type=SECONDS, help="A silent client is waited for.")
+@click.option(
+    "--prepare-limit", default=_LIMITS.prepare_s, show_default=True, type=SECONDS, help="For one offline phase in all."
+)
+@click.option(
+    "--infer-limit", default=_LIMITS.infer_s, show_default=True, type=SECONDS, help="For one online phase in all."
+)
+@click.option("--drain", default=30.0, show_default=True, type=SECONDS, help="Sessions may go on after SIGTERM.")
 @click.option("--insecure-provider", is_flag=True, help="Allow CrypTen's first-party provider: for comparisons only.")
 @click.option(
     "--reveal",
@@ -66,41 +92,65 @@ def serve(
     wrap: Wrap | None,
     artifact: Path,
     listen: str,
+    health: str | None,
+    metrics: str | None,
     dealer: str,
     allowed: tuple[str, ...],
     max_sessions: int,
+    reserved: int,
     store: Path | None,
     timeout: float,
+    prepare_limit: float,
+    infer_limit: float,
+    drain: float,
     insecure_provider: bool,
     reveal: Reveal,
     allow_profile: bool,
     keys: Path | None,
     insecure: bool,
 ) -> None:
-    """Serve until stopped; prints one line with the address when ready."""
+    """Serve until stopped; prints one line with the address when ready.
+
+    SIGTERM: no new session, those that run may end (--drain); a second one ends them. SIGHUP: artifact and keys are
+    read again, for sessions that start from then on.
+    """
     log_to_stderr("pi-server")
-    identity = open_identity(keys, insecure, listen)
-    digest = load(artifact).public.digest
+    raise_file_limit()
     options = ServerOptions(
-        artifact=artifact.absolute(),
+        identity=open_identity(keys, insecure, listen),
+        artifact=load(artifact),
         listen=listen,
         dealer=check_address(dealer),
         store_dir=_store_folder(store),
         allowed=allowed or SERVED_BY_DEFAULT,
         max_sessions=max_sessions,
+        reserved=reserved,
         insecure_provider=insecure_provider,
         profile=allow_profile,
         reveal=reveal,
         timeout_s=timeout,
-        identity=identity,
+        limits=Limits(prepare_s=prepare_limit, infer_s=infer_limit),
+        drain_s=drain,
         wrap=wrap or AS_IT_IS,
     )
-    supervisor = Supervisor(
-        options,
-        lambda address: click.echo(f"pi-server: listening on {address}, artifact {digest[:16]}, reveals {reveal}"),
-    )
+    remove_parts(options.store_dir)
+
+    def reload(now: ServerOptions) -> ServerOptions:
+        return replace(now, artifact=load(artifact), identity=open_identity(keys, insecure, listen))
+
+    supervisor = Supervisor(options, lambda address: _ready(address, options), reload)
     on_stop_signal(supervisor.stop)
-    supervisor.run()
+    signal.signal(signal.SIGHUP, lambda *_: supervisor.reload())
+    with serve_health(health, supervisor.status) as probed, serve_metrics(metrics, supervisor.status) as counted:
+        for what, address in (("health", probed), ("metrics", counted)):
+            if address:
+                _LOG.info("%s at %s", what, address)
+        supervisor.run()
+
+
+def _ready(address: str, options: ServerOptions) -> None:
+    digest = options.artifact.public.digest[:16]
+    click.echo(f"pi-server: listening on {address}, artifact {digest}, reveals {options.reveal}")
 
 
 @main.command()

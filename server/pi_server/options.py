@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pi_system.artifact.model import Artifact
 from pi_system.backends.registry import BACKENDS, Backends
 from pi_system.program.reveal import Reveal
 from pi_system.rpc.channel import AS_IT_IS, Wrap
+from pi_system.rpc.server_session import Limits
 from pi_system.rpc.tls import Identity
 
 __all__ = ["ServerOptions"]
@@ -16,31 +18,42 @@ class ServerOptions:
     """Options of ``pi-server serve``; sent to worker processes.
 
     Attributes:
-        artifact: folder of the exported model.
+        artifact: the exported model, read once: what happens to its folder meanwhile changes nothing.
         listen: HOST:PORT, port 0 for any free one.
         dealer: HOST:PORT of the dealer.
         store_dir: private folder of offline material.
         allowed: backends served.
         max_sessions: sessions at once, each a process.
+        reserved: of them, how many stay free of sessions that prepare.
         insecure_provider: sessions may ask for insecure providers.
         profile: clients that ask are told how long every layer took here.
         reveal: the most that a client may learn.
         timeout_s: how long a silent client or dealer is waited for.
+        limits: how long the phases of a session may take.
+        drain_s: how long sessions may go on once the server was told to stop.
         backends: where backends are found.
         identity: the server's; None: plaintext, on this machine only.
         wrap: put around the channels of sessions; for measurements.
     """
 
-    artifact: Path
+    artifact: Artifact
     listen: str
     dealer: str | None
     store_dir: Path
     allowed: tuple[str, ...]
     max_sessions: int = 4
+    reserved: int = 1
     insecure_provider: bool = False
     profile: bool = False
     reveal: Reveal = "label"
     timeout_s: float = 120.0
+    limits: Limits = field(default_factory=Limits)
+    drain_s: float = 30.0
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None
     wrap: Wrap = AS_IT_IS
+
+    @property
+    def max_preparing(self) -> int:
+        """Sessions that may be in the offline phase at once, at least one."""
+        return max(1, self.max_sessions - self.reserved)

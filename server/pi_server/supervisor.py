@@ -1,29 +1,40 @@
-"""The server's main process: fixes the port and keeps one idle worker listening on it.
+"""The server's main process: fixes the port, keeps idle workers listening on it, and says who gets a place.
 
-Workers share the port by SO_REUSEPORT, but only one listens at a time: when its session starts it stops listening
-and the next one takes over. A client that connects in between finds no listener and tries again. Workers are forked
-from a fork server that has the heavy modules loaded already, so the gap is tens of milliseconds. What a session does,
-even crash, does not reach this process.
+Workers share the port by SO_REUSEPORT. Idle ones listen, at full load, too: they answer health checks and tell clients
+when to come again. A worker whose session starts stops listening and another is started. Workers are forked from a
+fork server that has the heavy modules loaded already. What a session does, even crash, does not reach this process.
 """
 
+import json
 import logging
+import math
 import multiprocessing
-import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
-from typing import Final
+from typing import Any, Final
 
+from pi_server.admission import Admission
 from pi_server.options import ServerOptions
+from pi_server.port import reserve_port
+from pi_server.status import Status
 from pi_server.worker import run_worker
-from pi_system.errors import ConfigError, InvariantError
-from pi_system.rpc.transport import check_address
+from pi_system.errors import InvariantError, PiError
+from pi_system.rpc.certificate import days_left, warn_of_expiry
 
-__all__ = ["Supervisor", "reserve_port"]
+__all__ = ["Supervisor"]
 
 _POLL_S: Final = 0.5
-"""How long a stop may go unnoticed."""
+"""How long a signal may go unnoticed."""
+_IDLE: Final = 2
+"""Workers that listen: when one is taken the other does already."""
+_CROWDED_IDLE_S: Final = 5.0
+"""How long a session may be idle while others wait for its place."""
+_DRAINED_IDLE_S: Final = 2.0
+"""How long it may be while the server stops: from one command of a client to its next."""
+_WARN_S: Final = 12 * 3600.0
 _MAX_FAILED_STARTS: Final = 3
 _LOG = logging.getLogger(__name__)
 
@@ -35,17 +46,40 @@ class _Worker:
     listening: bool = False
     busy: bool = False
 
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send it, if the worker lives; its end is noticed elsewhere."""
+        try:
+            self.pipe.send_bytes(json.dumps(message).encode())
+        except OSError:
+            pass
+
 
 class Supervisor:
-    """Starts workers and replaces them, until stopped."""
+    """Starts workers and replaces them, until stopped.
 
-    def __init__(self, options: ServerOptions, on_ready: Callable[[str], None]):
-        """``on_ready`` is called once, with the bound address, when the first worker listens."""
-        self._options, self._on_ready = options, on_ready
+    Attributes:
+        options: of workers that start from now on.
+    """
+
+    def __init__(
+        self,
+        options: ServerOptions,
+        on_ready: Callable[[str], None],
+        reload: Callable[[ServerOptions], ServerOptions] = lambda options: options,
+    ):
+        """``on_ready`` is called once, with the bound address, when the first worker listens; ``reload`` at SIGHUP."""
+        self.options, self._on_ready, self._reload = options, on_ready, reload
+        self._admission = Admission(options.max_sessions, options.max_preparing)
         self._stopping = False
+        self._crashed = 0
+        self._stops = 0
+        self._reloads = False
+        self._idle_s: float | None = None
+        self._warned_s = -math.inf
         self._workers: list[_Worker] = []
         self._failed_starts = 0
         self._ready = False
+        self._status = self._now()
         self._context = multiprocessing.get_context("forkserver")
         # The backends' modules bring torch and CrypTen: seconds of import, once.
         self._context.set_forkserver_preload(
@@ -53,8 +87,16 @@ class Supervisor:
         )
 
     def stop(self) -> None:
-        """Have ``run`` return; safe in a signal handler."""
-        self._stopping = True
+        """Have ``run`` return when the sessions are done; called again, at once. Safe in a signal handler."""
+        self._stops += 1
+
+    def reload(self) -> None:
+        """Have sessions that start from now on use what is on disk now. Safe in a signal handler."""
+        self._reloads = True
+
+    def status(self) -> Status:
+        """As the loop last saw it; safe in every thread."""
+        return self._status
 
     def run(self) -> None:
         """Serve until ``stop``.
@@ -63,82 +105,131 @@ class Supervisor:
             ConfigError: the address cannot be bound.
             InvariantError: workers cannot be started.
         """
-        reservation, address = reserve_port(self._options.listen)
+        reservation, address = reserve_port(self.options.listen)
         try:
-            while not self._stopping:
+            while not self._stops:
+                if self._reloads:
+                    self._renew()
                 self._fill(address)
                 self._wait(address)
+            self._drain(address)
         finally:
-            self._end_workers()
+            self._end(self._workers)
             reservation.close()
 
     def _fill(self, address: str) -> None:
-        """Start an idle worker if there is none and a session is free."""
-        if any(not worker.busy for worker in self._workers) or len(self._workers) >= self._options.max_sessions:
+        """Start the idle workers that are missing."""
+        for _ in range(_IDLE - sum(not worker.busy for worker in self._workers)):
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(target=run_worker, args=(self.options, address, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            self._workers.append(_Worker(process, ours))
+
+    def _renew(self) -> None:
+        self._reloads = False
+        try:
+            self.options = self._reload(self.options)
+        except PiError as error:
+            _LOG.error("reload failed, everything stays as it was: %s", error)
             return
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=run_worker, args=(self._options, address, theirs), daemon=True)
-        process.start()
-        theirs.close()
-        self._workers.append(_Worker(process, ours))
+        self._warned_s = -math.inf
+        _LOG.info("reloaded: artifact %s", self.options.artifact.public.digest[:16])
+        self._end([worker for worker in self._workers if not worker.busy])
+
+    def _drain(self, address: str) -> None:
+        """Let the sessions end that can in time."""
+        self._stopping = True
+        self._end([worker for worker in self._workers if not worker.busy])
+        _LOG.info("stopping: %d sessions have %g s to end", len(self._workers), self.options.drain_s)
+        self._limit_idle(_DRAINED_IDLE_S)
+        until_s = time.monotonic() + self.options.drain_s
+        while self._workers and self._stops < 2 and time.monotonic() < until_s:
+            self._wait(address)
+        _LOG.info("stopped: %d sessions were cut off", len(self._workers))
 
     def _wait(self, address: str) -> None:
-        """Handle what workers report, or their end."""
+        """Handle what workers say, or their end."""
+        self._status = self._now()
         by_pipe = {worker.pipe: worker for worker in self._workers}
         for pipe in wait(list(by_pipe), _POLL_S):
             worker = by_pipe[pipe]  # type: ignore[index]  # only connections were waited for
             try:
-                report = worker.pipe.recv_bytes()
+                message = json.loads(worker.pipe.recv_bytes())
             except (EOFError, OSError):
                 self._remove(worker)
                 continue
-            worker.listening, worker.busy = True, report == b"busy"
-            self._failed_starts = 0
-            if not self._ready:
-                self._ready = True
-                self._on_ready(address)
+            self._hear(worker, message, address)
+        if not self._stopping:
+            self._limit_idle(_CROWDED_IDLE_S if self._admission.waiting else None)
+            self._warn()
+
+    def _now(self) -> Status:
+        admission = self._admission
+        return Status(
+            ticked_s=time.monotonic(),
+            places=admission.places,
+            taken=admission.taken,
+            preparing=admission.preparing,
+            waiting=admission.waiting,
+            listening=sum(worker.listening and not worker.busy for worker in self._workers),
+            stopping=self._stopping,
+            granted=admission.granted,
+            refused=admission.refused,
+            crashed=self._crashed,
+            certificate_days=None if self.options.identity is None else days_left(self.options.identity),
+            store_dir=self.options.store_dir,
+        )
+
+    def _warn(self) -> None:
+        """Of a certificate that expires, at the start and twice a day."""
+        if self.options.identity is not None and time.monotonic() - self._warned_s > _WARN_S:
+            self._warned_s = time.monotonic()
+            warn_of_expiry(self.options.identity)
+
+    def _hear(self, worker: _Worker, message: dict[str, Any], address: str) -> None:
+        match message["say"]:
+            case "listening":
+                worker.listening, self._failed_starts = True, 0
+                if not self._ready:
+                    self._ready = True
+                    self._on_ready(address)
+            case "enter":
+                busy = self._admission.enter(worker, message["client"], message["ticket"], prepares=message["prepares"])
+                worker.busy = busy is None
+                worker.tell({"idle_s": self._idle_s})
+                worker.tell({"busy": busy and busy.args})
+            case "prepare":
+                busy = self._admission.prepare(worker)
+                worker.tell({"busy": busy and busy.args})
+            case _:
+                self._admission.prepared(worker)
+
+    def _limit_idle(self, idle_s: float | None) -> None:
+        if idle_s != self._idle_s:
+            self._idle_s = idle_s
+            for worker in self._workers:
+                worker.tell({"idle_s": idle_s})
 
     def _remove(self, worker: _Worker) -> None:
         self._workers.remove(worker)
+        self._admission.leave(worker)
         worker.process.join(1.0)
         code = worker.process.exitcode
         worker.pipe.close()
         if code:
+            self._crashed += 1
             _LOG.warning("worker %s ended with code %s", worker.process.pid, code)
         if not worker.listening:
             self._failed_starts += 1
             if self._failed_starts >= _MAX_FAILED_STARTS:
                 raise InvariantError(f"expected workers to start, found {_MAX_FAILED_STARTS} that ended, see the log")
 
-    def _end_workers(self) -> None:
-        for worker in self._workers:
+    def _end(self, workers: list[_Worker]) -> None:
+        for worker in list(workers):
             worker.process.kill()  # they hold nothing that a clean end would save: used material is marked already
-        for worker in self._workers:
+        for worker in list(workers):
             worker.process.join(1.0)
             worker.pipe.close()
-
-
-def reserve_port(listen: str) -> tuple[socket.socket, str]:
-    """Bind without listening, so that the port is ours whichever worker comes and goes.
-
-    Returns:
-        The socket to keep open, and HOST:PORT with the port's number.
-
-    Raises:
-        ConfigError: the address cannot be bound, or another process has it.
-    """
-    host, _, port_text = check_address(listen).rpartition(":")
-    try:
-        family, kind, protocol, _, target = socket.getaddrinfo(
-            host.strip("[]"), int(port_text), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            # Without SO_REUSEPORT: fails if another server, of ours or not, holds the port.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(target)
-        keeper = socket.socket(family, kind, protocol)
-        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        keeper.bind(target)
-    except OSError as error:
-        raise ConfigError(f"listen: expected a free address, found {listen}: {error.strerror}") from None
-    return keeper, f"{host}:{keeper.getsockname()[1]}"
+            self._workers.remove(worker)
+            self._admission.leave(worker)

@@ -1,7 +1,8 @@
 """A worker process: waits for one session on the shared port, serves it, ends.
 
 One process a session, because CrypTen keeps its state in globals, and because whatever goes wrong in a session (even a
-crash) then ends that session only.
+crash, or memory that is not given back) then ends that session only. It is warm: modules, model and listening socket
+are there before its client comes.
 """
 
 import logging
@@ -12,31 +13,69 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Final
 
+from pi_server.desk import SupervisorDesk
 from pi_server.options import ServerOptions
 from pi_system._proto.v1.control_pb2 import Description
-from pi_system.artifact.store import load
 from pi_system.cli.service import log_to_stderr
-from pi_system.errors import InvariantError, PeerUnavailableError, PiError
+from pi_system.durable import storage_error
+from pi_system.errors import InvariantError, PiError
 from pi_system.rpc.envelope import PROTOCOL_VERSION
 from pi_system.rpc.frames import FrameStream
 from pi_system.rpc.listen import serve_streams
-from pi_system.rpc.server_session import SESSION_METHOD, SessionHost, serve_session
+from pi_system.rpc.server_session import SESSION_METHOD, SessionHost, read_hello, serve_session
+from pi_system.rpc.session_config import Hello
 
 __all__ = ["run_worker"]
 
 _SESSION_LIMIT_S: Final = 7 * 86400.0
 _FLUSH_S: Final = 5.0
+_HELLOS: Final = 64
+"""Clients that may say hello at once; more are refused by gRPC and come again."""
 _LOG = logging.getLogger(__name__)
 
 
 def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> None:
     """Serve one session on ``address``; the target of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor ends us
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the supervisor decides when we end
     log_to_stderr("pi-server")
-    threading.Thread(target=_die_with, args=(supervisor,), daemon=True).start()
-    host = SessionHost(
-        artifact=load(options.artifact),
+    host, desk = _host(options), SupervisorDesk(supervisor)
+    first: queue.SimpleQueue[tuple[FrameStream, Hello]] = queue.SimpleQueue()
+
+    def receive(stream: FrameStream) -> None:
+        try:
+            hello = read_hello(stream, host)
+            desk.enter(hello)
+        except Exception as error:
+            _refuse(stream, error)
+        else:
+            first.put((stream, hello))
+
+    def take(stream: FrameStream) -> None:
+        stream.check_role("client")
+        threading.Thread(target=receive, args=(stream,), name="hello", daemon=True).start()
+
+    server, _ = serve_streams(
+        address,
+        {SESSION_METHOD: take},
+        {"Describe": lambda _: _describe(host)},
+        timeout_s=options.timeout_s,
+        max_streams=_HELLOS,
+        share_port=True,
+        identity=options.identity,
+    )
+    desk.listening()
+    stream, hello = first.get()
+    stopped = server.stop(_SESSION_LIMIT_S)  # takes no new connection; the session's call goes on
+    _serve(stream, host, hello, desk)
+    stopped.wait(_FLUSH_S)
+    logging.shutdown()
+    os._exit(0)  # nothing is left to clean up, and gRPC's and torch's exit handlers take their time
+
+
+def _host(options: ServerOptions) -> SessionHost:
+    return SessionHost(
+        artifact=options.artifact,
         store_dir=options.store_dir,
         dealer=options.dealer,
         allowed=options.allowed,
@@ -46,46 +85,28 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
         timeout_s=options.timeout_s,
         backends=options.backends,
         identity=options.identity,
+        limits=options.limits,
         wrap=options.wrap,
     )
-    first: queue.SimpleQueue[FrameStream] = queue.SimpleQueue()
-    taken = threading.Lock()
-
-    def take(stream: FrameStream) -> None:
-        stream.check_role("client")
-        if not taken.acquire(blocking=False):
-            raise PeerUnavailableError("server: this worker is busy, connect again")
-        first.put(stream)
-
-    server, _ = serve_streams(
-        address,
-        {SESSION_METHOD: take},
-        {"Describe": lambda _: _describe(host)},
-        timeout_s=options.timeout_s,
-        max_streams=2,
-        share_port=True,
-        identity=options.identity,
-    )
-    supervisor.send_bytes(b"listening")
-    stream = first.get()
-    stopped = server.stop(_SESSION_LIMIT_S)  # takes no new connection; the session's call goes on
-    supervisor.send_bytes(b"busy")
-    _serve(stream, host)
-    stopped.wait(_FLUSH_S)
-    logging.shutdown()
-    os._exit(0)  # nothing is left to clean up, and gRPC's and torch's exit handlers take their time
 
 
-def _serve(stream: FrameStream, host: SessionHost) -> None:
+def _serve(stream: FrameStream, host: SessionHost, hello: Hello, desk: SupervisorDesk) -> None:
     _LOG.info("session with %s starts", stream.peer)
     try:
-        serve_session(stream, host)
+        serve_session(stream, host, hello, desk)
         _LOG.info("session ends")
-    except PiError as error:
-        _LOG.warning("session ends: %s: %s", type(error).__name__, error)
-        stream.fail(error)
-    except Exception:
-        _LOG.exception("session ends by a bug")
+    except Exception as error:
+        _refuse(stream, error)
+
+
+def _refuse(stream: FrameStream, error: Exception) -> None:
+    """End a stream with what its client may know of ``error``."""
+    known = storage_error(error) if isinstance(error, OSError) else error
+    if isinstance(known, PiError):
+        _LOG.warning("session ends: %s: %s", type(known).__name__, known)
+        stream.fail(known)
+    else:
+        _LOG.error("session ends by a bug", exc_info=error)
         stream.fail(InvariantError("internal error, see the server's log"))
 
 
@@ -100,12 +121,3 @@ def _describe(host: SessionHost) -> bytes:
         reveal=host.reveal,
     )
     return description.SerializeToString()
-
-
-def _die_with(supervisor: Connection) -> None:
-    """End this process when the supervisor is gone: its end of the pipe closes, however it died."""
-    try:
-        supervisor.recv_bytes()
-    except (EOFError, OSError):
-        pass
-    os._exit(1)

@@ -59,7 +59,7 @@ from pi_system.ring.prg import Prg
 from pi_system.rpc import envelope
 from pi_system.rpc.frames import CONTROL, DATA, OPEN, FrameStream
 from pi_system.rpc.phase_profile import half_from_bytes, half_to_bytes
-from pi_system.rpc.session_config import SessionConfig, config_from_proto, config_to_proto
+from pi_system.rpc.session_config import Hello, SessionConfig, hello_from_proto, hello_to_proto
 from pi_system.secure.layout import Bundle, Layout
 from pi_system.secure.pairing import PairedStore, meet_client, meet_server
 from pi_system.secure.schedule import plan
@@ -131,13 +131,13 @@ def _client_envelope(data: bytes) -> None:
     kinds = ("hello", "prepare", "infer", "bye")
     message = envelope.read_client(_stream([data + bytes([CONTROL])]), *kinds)
     if message.WhichOneof("message") == "hello":
-        config_from_proto(message.hello)
+        hello_from_proto(message.hello)
 
 
 def _client_envelope_seeds() -> list[bytes]:
     config = SessionConfig(backend="gmw", artifact_digest="00" * 32, client_id=bytes(16))
     messages = [
-        ClientEnvelope(hello=config_to_proto(config)),
+        ClientEnvelope(hello=hello_to_proto(Hello(config=config))),
         ClientEnvelope(prepare=Prepare(count=3, pairing_id=bytes(16))),
         ClientEnvelope(infer=Infer(ids=["ab" * 16] * 2)),
     ]

@@ -3,7 +3,7 @@
 import pytest
 
 from pi_system._proto.v1.control_pb2 import ClientEnvelope, Done, Prepared, ServerEnvelope, ServerHello
-from pi_system.rpc.session_config import SessionConfig, config_to_proto
+from pi_system.rpc.session_config import Hello, SessionConfig, hello_to_proto
 
 CONFIG = SessionConfig(backend="gmw", artifact_digest="ab", client_id=bytes(16), reveal="logits")
 
@@ -12,7 +12,7 @@ CONFIG = SessionConfig(backend="gmw", artifact_digest="ab", client_id=bytes(16),
     ("envelope", "expected"),
     [
         (
-            ClientEnvelope(hello=config_to_proto(CONFIG)),
+            ClientEnvelope(hello=hello_to_proto(Hello(config=CONFIG))),
             "0a2508031203676d771a0261622210000000000000000000000000000000002a066c6f67697473",
         ),
         (

@@ -17,6 +17,7 @@ from pi_system.channel.shaped import parse_link, shape
 from pi_system.cli.service import describe
 from pi_system.errors import (
     ArtifactDigestError,
+    BusyError,
     ConfigError,
     CorrelationExhaustedError,
     DealerUnavailableError,
@@ -97,7 +98,7 @@ def test_large_messages_cross_in_one_piece(server, dealer):
 def test_sessions_at_once_are_isolated(server, dealer):
     def classify(value: float) -> float:
         config = SessionConfig(backend="toy", artifact_digest="", client_id=os.urandom(16))
-        with ClientSession(endpoint(server, dealer, connect_timeout_s=30.0), config) as session:
+        with ClientSession(endpoint(server, dealer, busy_timeout_s=30.0), config) as session:
             session.prepare(3)
             results = [session.infer(np.full((1, 1, 2, 2), value, np.float32))[0][0, 0] for _ in range(3)]
         assert len(set(results)) == 1
@@ -153,8 +154,10 @@ def test_no_more_than_max_sessions_then_served_again(artifact, dealer):
     with toy_server(artifact, dealer, max_sessions=1) as server:
         with ClientSession(endpoint(server, dealer), CONFIG) as session:
             session.prepare(1)
-            with pytest.raises(PeerUnavailableError):
-                ClientSession(endpoint(server, dealer, connect_timeout_s=0.5), CONFIG)
+            with pytest.raises(BusyError) as caught:
+                ClientSession(endpoint(server, dealer, busy_timeout_s=0.1), CONFIG)
+            assert 0 < caught.value.retry_s <= 5
+            assert len(caught.value.ticket) == 32
             assert session.infer(PICTURE)[0][0, 0] == 0.25
         with ClientSession(endpoint(server, dealer), CONFIG) as session:
             assert session.available() == 0

@@ -108,7 +108,12 @@ def toy_dealer() -> AbstractContextManager[tuple[Process, str]]:
 
 
 def toy_server(
-    artifact: Path, dealer: str, max_sessions: int = 4, reveal: str = "label", keys: Path | None = None
+    artifact: Path,
+    dealer: str,
+    max_sessions: int = 4,
+    reveal: str = "label",
+    keys: Path | None = None,
+    **options: float,
 ) -> AbstractContextManager[tuple[Process, str]]:
-    places = [str(artifact), "127.0.0.1:0", dealer, str(max_sessions), reveal]
-    return started(str(SUPPORT / "toy_server.py"), *places, *([] if keys is None else [str(keys)]))
+    places = [str(artifact), "127.0.0.1:0", dealer, str(max_sessions), reveal, str(keys or "-")]
+    return started(str(SUPPORT / "toy_server.py"), *places, *(f"{name}={value}" for name, value in options.items()))

@@ -1,4 +1,4 @@
-"""``python toy_server.py ARTIFACT LISTEN DEALER MAX_SESSIONS REVEAL [KEYS]``: pi-server with the toy backend."""
+"""``python toy_server.py ARTIFACT LISTEN DEALER MAX_SESSIONS REVEAL KEYS|- [NAME=NUMBER...]``: pi-server's toy."""
 
 import sys
 from pathlib import Path
@@ -7,26 +7,34 @@ import click
 
 from pi_server.options import ServerOptions
 from pi_server.supervisor import Supervisor
+from pi_system.artifact import load
 from pi_system.cli.service import log_to_stderr, on_stop_signal
 from pi_system.program.reveal import Reveal
+from pi_system.rpc.server_session import Limits
 from pi_system.rpc.tls import Identity
 
 BACKENDS = {"toy": "toy_backend", "insecure-ideal": "insecure_ideal"}
 
 
-def main(artifact: str, listen: str, dealer: str, max_sessions: str, reveal: Reveal, keys: str | None = None) -> None:
+def main(
+    artifact: str, listen: str, dealer: str, max_sessions: str, reveal: Reveal, keys: str = "-", *options: str
+) -> None:
+    chosen = {name: float(value) for name, _, value in (option.partition("=") for option in options)}
     log_to_stderr("pi-server")
     options = ServerOptions(
-        artifact=Path(artifact),
+        artifact=load(Path(artifact)),
         listen=listen,
         dealer=dealer,
         store_dir=Path(artifact).parent / "store",
         allowed=tuple(BACKENDS),
         max_sessions=int(max_sessions),
         reveal=reveal,
+        reserved=int(chosen.get("reserved", 0)),
         timeout_s=20.0,
+        drain_s=chosen.get("drain_s", 30.0),
+        limits=Limits(infer_s=chosen.get("infer_s", 600.0), prepare_s=chosen.get("prepare_s", 600.0)),
         backends=BACKENDS,
-        identity=Identity.load(Path(keys)) if keys else None,
+        identity=None if keys == "-" else Identity.load(Path(keys)),
     )
     supervisor = Supervisor(options, lambda address: click.echo(f"listening on {address}"))
     on_stop_signal(supervisor.stop)

@@ -15,7 +15,7 @@ import pi_server.cli
 import pi_system.cli.dealer
 import pi_system.cli.train
 from pi_server.options import ServerOptions
-from pi_server.supervisor import reserve_port
+from pi_server.port import reserve_port
 from pi_system.artifact import save
 from pi_system.errors import ConfigError
 from pi_system.version import PROTOCOL_VERSION

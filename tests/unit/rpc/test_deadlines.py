@@ -56,4 +56,4 @@ def test_a_party_that_says_nothing_to_the_dealer_is_left(ends):
 
 
 def test_nobody_waits_long_for_a_hello_by_default():
-    assert host().hello_s == DealerService()._hello_s == 10.0
+    assert host().hello_s == DealerService()._hello_s == 5.0

@@ -8,7 +8,7 @@ from pi_system.backends.registry import BACKENDS, DEFAULT_BACKEND, find_backend
 from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.program.reveal import REVEALS
 from pi_system.rpc.envelope import PROTOCOL_VERSION, read_client, read_server, write
-from pi_system.rpc.session_config import SessionConfig, check_version, config_from_proto, config_to_proto, granted
+from pi_system.rpc.session_config import Hello, SessionConfig, check_version, granted, hello_from_proto, hello_to_proto
 
 CONFIG = SessionConfig(
     backend="fss",
@@ -20,18 +20,26 @@ CONFIG = SessionConfig(
 
 
 def test_configuration_survives_the_wire():
-    assert config_from_proto(config_to_proto(CONFIG)) == CONFIG
+    hello = Hello(config=CONFIG, prepares=True, ticket="0f" * 16)
+    assert hello_from_proto(hello_to_proto(hello)) == hello
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("client_id", b""), ("reveal", "all"), ("reveal", "argmax"), ("protocol_version", 99)],
+    [
+        ("client_id", b""),
+        ("reveal", "all"),
+        ("reveal", "argmax"),
+        ("ticket", "0" * 31),
+        ("ticket", "F" * 32),
+        ("protocol_version", 99),
+    ],
 )
 def test_bad_field_of_a_peer_is_refused(field, value):
-    hello = config_to_proto(CONFIG)
+    hello = hello_to_proto(Hello(config=CONFIG))
     setattr(hello, field, value)
     with pytest.raises(ConfigError):
-        config_from_proto(hello)
+        hello_from_proto(hello)
 
 
 def test_what_is_revealed_is_known_once_the_server_has_answered():

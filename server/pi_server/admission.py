@@ -1,0 +1,172 @@
+"""Who gets a session's place, and who waits for how long: pure bookkeeping, driven by the supervisor.
+
+A client that finds no place is told when to ask again and gets a ticket, so nobody who waits costs a connection.
+Whoever holds fewest places comes first, then whoever came first. A place is kept a moment for those whose turn it is;
+if they do not come, whoever asks gets it. Sessions that prepare leave some places to those that infer.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Final
+
+from pi_system.errors import BusyError
+
+__all__ = ["Admission"]
+
+_KEPT_S: Final = 0.5
+"""How long a free place waits for those whose turn it is."""
+_FORGOTTEN_S: Final = 5.0
+"""How late a ticket may be: after that its client is taken to be gone."""
+_SHORTEST_S: Final = 0.25
+_LONGEST_S: Final = 5.0
+"""Of what a client is told to wait. Shorter: each time it asks costs a TLS handshake. Longer: places stand free."""
+_SMOOTHED: Final = 0.2
+
+
+@dataclass(slots=True)
+class _Session:
+    client: str
+    preparing: bool
+    since_s: float
+
+
+@dataclass(slots=True)
+class _Ticket:
+    client: str
+    prepares: bool
+    number: int
+    asked_s: float
+    due_s: float
+
+
+class Admission:
+    """Places of one server.
+
+    Attributes:
+        granted: sessions admitted so far.
+        refused: times a client was told to wait or to go.
+    """
+
+    def __init__(
+        self,
+        places: int,
+        preparing: int,
+        *,
+        max_waiting: int = 256,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """``places`` sessions at once, ``preparing`` of them in the offline phase; ``max_waiting`` tickets."""
+        self.places, self._preparing, self._max_waiting, self._clock = places, preparing, max_waiting, clock
+        self._sessions: dict[Hashable, _Session] = {}
+        self._waiting: dict[str, _Ticket] = {}
+        self._freed_s = clock()
+        self._usual_s = 1.0
+        self._numbers = 0
+        self.granted = self.refused = 0
+
+    @property
+    def taken(self) -> int:
+        """Places in use."""
+        return len(self._sessions)
+
+    @property
+    def preparing(self) -> int:
+        """Sessions in the offline phase."""
+        return sum(session.preparing for session in self._sessions.values())
+
+    @property
+    def waiting(self) -> int:
+        """Clients with a ticket that are expected to come."""
+        self._forget()
+        return len(self._waiting)
+
+    def enter(self, session: Hashable, client: str, ticket: str, *, prepares: bool) -> BusyError | None:
+        """A client asks for a session; None: it has a place.
+
+        Args:
+            session: its key in ``leave``.
+            client: who asks.
+            ticket: of an earlier refusal; anything else is no ticket.
+            prepares: its session starts with an offline phase.
+        """
+        name, mine = self._ticket(client, ticket, prepares)
+        if mine is None:
+            self.refused += 1
+            return BusyError(f"server: {len(self._waiting)} clients wait already, come later", _LONGEST_S, "")
+        if self._has_turn(mine):
+            self._waiting.pop(name, None)
+            self._sessions[session] = _Session(client, prepares, self._clock())
+            self.granted += 1
+            return None
+        return self._refuse(name, mine)
+
+    def prepare(self, session: Hashable) -> BusyError | None:
+        """A session's offline phase starts; None: it may."""
+        found = self._sessions[session]
+        if not found.preparing:
+            ahead = self.taken < self.places and any(ticket.prepares for ticket in self._waiting.values())
+            if ahead or self.preparing >= self._preparing:
+                name, mine = self._ticket(found.client, "", prepares=True)
+                return self._refuse(name, mine) if mine else BusyError("server: too many wait", _LONGEST_S, "")
+            found.preparing = True
+        return None
+
+    def prepared(self, session: Hashable) -> None:
+        """A session's offline phase is over; it keeps its place."""
+        self._sessions[session].preparing = False
+        self._freed_s = self._clock()
+
+    def leave(self, session: Hashable) -> None:
+        """A session is over, or its worker; without effect where it had no place."""
+        if found := self._sessions.pop(session, None):
+            self._freed_s = self._clock()
+            self._usual_s += _SMOOTHED * (self._freed_s - found.since_s - self._usual_s)
+
+    def _ticket(self, client: str, ticket: str, prepares: bool) -> tuple[str, _Ticket | None]:
+        """The client's ticket, renewed or new, and its name; None: too many wait."""
+        self._forget()
+        now = self._clock()
+        found = self._waiting.get(ticket)
+        if found is None or found.client != client:
+            if len(self._waiting) >= self._max_waiting:
+                return "", None
+            self._numbers += 1
+            ticket, found = secrets.token_hex(16), _Ticket(client, prepares, self._numbers, now, now)
+        found.prepares, found.asked_s = prepares, now
+        return ticket, found
+
+    def _has_turn(self, mine: _Ticket) -> bool:
+        """Whether the free places go round to ``mine``."""
+        free, preparing = self.places - self.taken, self._preparing - self.preparing
+        late_s = self._freed_s if self._clock() - self._freed_s > _KEPT_S else 0.0
+        for ticket in self._in_turn(mine):
+            if free <= 0:
+                return False
+            takes = (not ticket.prepares or preparing > 0) and ticket.asked_s >= late_s
+            if ticket is mine:
+                return takes
+            free, preparing = free - takes, preparing - (takes and ticket.prepares)
+        return False
+
+    def _in_turn(self, mine: _Ticket) -> list[_Ticket]:
+        held: dict[str, int] = {}
+        for session in self._sessions.values():
+            held[session.client] = held.get(session.client, 0) + 1
+        waiting = [ticket for ticket in self._waiting.values() if ticket is not mine]
+        return sorted([*waiting, mine], key=lambda ticket: (held.get(ticket.client, 0), ticket.number))
+
+    def _refuse(self, name: str, mine: _Ticket) -> BusyError:
+        before = next(i for i, ticket in enumerate(self._in_turn(mine)) if ticket is mine)
+        retry_s = min(_LONGEST_S, max(_SHORTEST_S, (before + 1) * self._usual_s / self.places))
+        mine.due_s = self._clock() + retry_s
+        self._waiting[name] = mine
+        self.refused += 1
+        what = "preparing" if mine.prepares else "inference"
+        return BusyError(f"server: no place for {what} is free, {before} clients are before this one", retry_s, name)
+
+    def _forget(self) -> None:
+        late_s = self._clock() - _FORGOTTEN_S
+        for name in [name for name, ticket in self._waiting.items() if ticket.due_s < late_s]:
+            del self._waiting[name]

@@ -1,0 +1,93 @@
+"""The supervisor's desk, seen from a worker: asks for places, and hears what the supervisor wants.
+
+Messages on the pipe are JSON: a worker parses what strangers send, so the supervisor must not unpickle what it says.
+
+    worker                                      supervisor
+    {"say": "listening"}              -->
+    {"say": "enter", "client", ...}   -->
+                                      <--       {"busy": null} or {"busy": [message, retry_s, ticket]}
+    {"say": "prepare"}                -->       answered as "enter"
+    {"say": "prepared"}               -->
+                                      <--       {"idle_s": seconds}, any time: the longest idle phase; null: no limit
+"""
+
+import json
+import math
+import os
+import queue
+import threading
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from pi_system.errors import BusyError
+from pi_system.rpc.session_config import Hello
+from pi_system.rpc.watchdog import Watchdog
+
+__all__ = ["SupervisorDesk"]
+
+_AGAIN_S: Final = 0.05
+"""After a worker was taken by another client the next one listens already."""
+
+
+class SupervisorDesk:
+    """The worker's end of the pipe; a ``Desk`` of the one session that it admits."""
+
+    def __init__(self, pipe: Connection):
+        """Listen to the supervisor; this process ends when it is gone."""
+        self._pipe = pipe
+        self._lock = threading.Lock()
+        self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._taken = False
+        self._idle_s = math.inf
+        self._watchdog: Watchdog | None = None
+        threading.Thread(target=self._hear, name="supervisor", daemon=True).start()
+
+    def listening(self) -> None:
+        """Clients can connect."""
+        self._say("listening")
+
+    def enter(self, hello: Hello) -> None:
+        """A client wants this worker's session. Raises BusyError."""
+        with self._lock:
+            if self._taken:
+                raise BusyError("server: another client was faster, connect again", _AGAIN_S, hello.ticket)
+            client = hello.config.client_id.hex()
+            self._ask("enter", client=client, ticket=hello.ticket, prepares=hello.prepares)
+            self._taken = True
+
+    def prepare(self) -> None:
+        """The offline phase may start. Raises BusyError."""
+        with self._lock:
+            self._ask("prepare")
+
+    def prepared(self) -> None:
+        """It is over."""
+        self._say("prepared")
+
+    def watch(self, watchdog: Watchdog) -> None:
+        """``watchdog`` keeps the session's idle phases as short as the supervisor wants them."""
+        self._watchdog = watchdog
+        watchdog.limit_idle(self._idle_s)
+
+    def _ask(self, what: str, **fields: Any) -> None:
+        self._say(what, **fields)
+        busy = self._answers.get()["busy"]
+        if busy is not None:
+            raise BusyError(*busy)
+
+    def _say(self, what: str, **fields: Any) -> None:
+        self._pipe.send_bytes(json.dumps({"say": what, **fields}).encode())
+
+    def _hear(self) -> None:
+        try:
+            while True:
+                message = json.loads(self._pipe.recv_bytes())
+                if "busy" in message:
+                    self._answers.put(message)
+                else:
+                    self._idle_s = math.inf if message["idle_s"] is None else message["idle_s"]
+                    if self._watchdog is not None:
+                        self._watchdog.limit_idle(self._idle_s)
+        except (EOFError, OSError):
+            pass
+        os._exit(1)  # the supervisor's end closes, however it died

@@ -1,0 +1,82 @@
+"""What the supervisor tells orchestrators: whether it lives, whether it can serve, and its counts."""
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+__all__ = ["LEAST_ROOM_BYTES", "Status", "store_problem"]
+
+LEAST_ROOM_BYTES: Final = 64 << 20
+"""Less room than this, and a server is not ready: a preparation would fail."""
+_STUCK_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A moment of a server.
+
+    Attributes:
+        ticked_s: CLOCK_MONOTONIC seconds at which it was taken.
+        places: sessions at once.
+        taken: sessions now.
+        preparing: of them in the offline phase.
+        waiting: clients with a ticket.
+        listening: workers that take connections.
+        stopping: no session starts any more.
+        granted: sessions admitted so far.
+        refused: times a client was told to wait.
+        crashed: workers that ended with an error.
+        certificate_days: how long the certificate is valid; None: plaintext.
+        store_dir: where material is kept.
+    """
+
+    ticked_s: float
+    places: int
+    taken: int = 0
+    preparing: int = 0
+    waiting: int = 0
+    listening: int = 0
+    stopping: bool = False
+    granted: int = 0
+    refused: int = 0
+    crashed: int = 0
+    certificate_days: float | None = None
+    store_dir: Path
+
+    @property
+    def alive(self) -> bool:
+        """The supervisor's loop runs."""
+        return time.monotonic() - self.ticked_s < _STUCK_S
+
+    def problems(self) -> list[str]:
+        """Why no session can be served, nothing if one can. A server whose places are all taken has no problem."""
+        found = []
+        if not self.alive:
+            found.append(f"supervisor: no sign of life for {time.monotonic() - self.ticked_s:.0f} s")
+        if self.stopping:
+            found.append("server: stopping")
+        elif not self.listening:
+            found.append("workers: expected one that listens, found none")
+        if self.certificate_days is not None and self.certificate_days <= 0:
+            found.append("certificate: expired")
+        if problem := store_problem(self.store_dir):
+            found.append(problem)
+        return found
+
+
+def store_problem(folder: Path) -> str:
+    """Why material cannot be kept in ``folder``, empty if it can."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
+        try:
+            os.write(probe, bytes(1))
+        finally:
+            os.close(probe)
+    except OSError as error:
+        return f"store: cannot be written: {error.strerror}"
+    room = shutil.disk_usage(folder).free
+    return "" if room >= LEAST_ROOM_BYTES else f"store: expected {LEAST_ROOM_BYTES} bytes of room, found {room}"

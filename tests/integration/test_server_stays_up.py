@@ -1,0 +1,197 @@
+"""Real server processes under clients that crowd, idle, trickle or say nothing, and under signals."""
+
+import signal
+import socket
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import toy_dealer, toy_server
+from tiny_artifact import tiny_artifact
+from toy_backend import SLOW_COUNT
+
+from pi_system._proto.v1.control_pb2 import ClientEnvelope, Infer
+from pi_system.artifact import save
+from pi_system.cli.service import describe
+from pi_system.errors import BusyError, PeerTimeoutError, PeerUnavailableError, PiError
+from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.envelope import read_server, write
+from pi_system.rpc.frames import DATA
+from pi_system.rpc.session_config import SessionConfig
+
+PICTURE = np.full((1, 1, 2, 2), 0.25, np.float32)
+CONFIG = SessionConfig(backend="toy", artifact_digest="", client_id=bytes(16))
+OTHER = SessionConfig(backend="toy", artifact_digest="", client_id=bytes([1]) * 16)
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "artifact"
+    save(tiny_artifact(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dealer():
+    with toy_dealer() as (_, address):
+        yield address
+
+
+@pytest.fixture
+def serve(artifact, dealer):
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(toy_server(artifact, dealer, **options))
+
+
+@pytest.fixture
+def connect(dealer):
+    """Opens sessions; ends them after the test."""
+    sessions = []
+
+    def open_session(server, config=CONFIG, **changes):
+        keywords = {name: changes.pop(name) for name in ("prepares", "ticket") if name in changes}
+        fields = {"server": server[1], "dealer": dealer, "store_dir": Path("unused"), "timeout_s": 20.0}
+        endpoint = Endpoint(**(fields | changes), backends={"toy": "toy_backend"})
+        sessions.append(ClientSession(endpoint, config, **keywords))
+        return sessions[-1]
+
+    yield open_session
+    for session in sessions:
+        session._abort(PiError("the test is over"))
+
+
+def assert_serves(session):
+    session.prepare(1)
+    assert session.infer(PICTURE)[0][0, 0] == 0.25
+
+
+def test_a_crowd_is_served_one_after_the_other_and_told_to_wait(serve, connect):
+    server, told, served = serve(max_sessions=2), [], []
+
+    def classify(index):
+        config = SessionConfig(backend="toy", artifact_digest="", client_id=bytes([index]) * 16)
+        session = connect(server, config, busy_timeout_s=60.0, on_busy=told.append)
+        assert_serves(session)
+        session.close()
+        served.append(index)
+
+    threads = [threading.Thread(target=classify, args=(index,)) for index in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(served) == list(range(12))
+    assert any(busy.ticket for busy in told)
+    assert all(0 < busy.retry_s <= 5 for busy in told)
+
+
+@pytest.mark.slow
+def test_an_idle_session_gives_way_to_who_waits_and_only_then(serve, connect):
+    server = serve(max_sessions=1)
+    idle = connect(server)
+    time.sleep(6.0)
+    idle.prepare(1)  # nobody waited
+    assert_serves(connect(server, OTHER, busy_timeout_s=20.0))
+    with pytest.raises(PeerTimeoutError, match="expected a command within 5 s in all"):
+        idle.infer(PICTURE)
+
+
+def test_a_thousand_silent_connections_do_not_stop_service(serve, connect):
+    server = serve()
+    host, _, port = server[1].rpartition(":")
+    with ExitStack() as stack:
+        for _ in range(1000):
+            stack.enter_context(socket.create_connection((host, int(port))))
+        assert_serves(connect(server))
+        assert describe(server[1], "server", 5.0).role == "server"
+
+
+def test_a_silent_connection_is_closed_within_seconds(serve):
+    host, _, port = serve()[1].rpartition(":")
+    with socket.create_connection((host, int(port))) as silent:
+        silent.settimeout(15.0)
+        while silent.recv(4096):  # the server's greeting, then the end
+            pass
+
+
+def test_a_byte_now_and_then_does_not_keep_a_phase_alive(serve, connect, dealer):
+    server = serve(infer_s=1.0)
+    session = connect(server)
+    session.prepare(1)
+    stream, (name,) = session._connection.stream, session._runtime.reserve(1)
+    write(stream, ClientEnvelope(infer=Infer(ids=[name])))
+    read_server(stream, "ready")
+    stream.write(np.array([1, 1 << 20], np.int64).tobytes(), DATA)
+    stream.read_data(1)
+    with pytest.raises(PeerTimeoutError, match="expected the online phase within 1 s in all"):
+        trickle(stream)
+
+
+def trickle(stream):
+    """Pieces of a message, far from its end, for as long as they are taken."""
+    for _ in range(150):
+        stream.write(b"x", 3)
+        time.sleep(0.1)
+
+
+def test_describe_is_answered_at_full_load(serve, connect):
+    server = serve(max_sessions=1)
+    connect(server)
+    for _ in range(5):
+        assert describe(server[1], "server", 5.0).role == "server"
+
+
+def prepare_slowly(session):
+    """An offline phase that ends with its server, in a thread."""
+
+    def run():
+        with pytest.raises(PiError):
+            session.prepare(SLOW_COUNT)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_offline_phases_leave_a_place_to_inference(serve, connect):
+    server = serve(max_sessions=2, reserved=1)
+    preparing = prepare_slowly(connect(server))
+    server[0].wait_log(f"preparing {SLOW_COUNT}")
+    inferring = connect(server, OTHER)
+    with pytest.raises(BusyError) as caught:
+        inferring.prepare(1)
+    with pytest.raises(BusyError, match="no place for preparing"):
+        connect(server, OTHER, prepares=True, ticket=caught.value.ticket, busy_timeout_s=0.5)
+    connect(server, OTHER)
+    server[0].popen.kill()
+    preparing.join(20)
+
+
+def test_sigterm_lets_a_session_end(serve, connect):
+    server = serve(drain_s=20.0)
+    session = connect(server)
+    server[0].popen.send_signal(signal.SIGTERM)
+    server[0].wait_log("stopping: 1 sessions have 20 s to end")
+    with pytest.raises(PeerUnavailableError):
+        connect(server, OTHER, connect_timeout_s=0.5)
+    assert_serves(session)
+    session.close()
+    assert server[0].popen.wait(10) == 0
+    server[0].wait_log("stopped: 0 sessions were cut off")
+
+
+@pytest.mark.parametrize("twice", [False, True], ids=["after the drain", "at a second signal"])
+def test_sigterm_ends_a_session_that_does_not_end(serve, connect, twice):
+    server = serve(drain_s=60.0 if twice else 1.0)
+    session = connect(server)
+    thread = prepare_slowly(session)
+    server[0].wait_log(f"preparing {SLOW_COUNT}")
+    for _ in range(1 + twice):
+        server[0].popen.send_signal(signal.SIGTERM)
+        server[0].wait_log("stopping: 1 sessions")
+    assert server[0].popen.wait(10) == 0
+    server[0].wait_log("stopped: 1 sessions were cut off")
+    thread.join(20)

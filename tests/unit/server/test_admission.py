@@ -1,0 +1,130 @@
+"""Places, tickets and turns, on a clock of the test's own."""
+
+import pytest
+
+from pi_server.admission import Admission
+from pi_system.errors import BusyError
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def admission(clock, places=2, preparing=1, **options):
+    return Admission(places, preparing, clock=clock, **options)
+
+
+def enter(desk, session, client="a", ticket="", prepares=False):
+    return desk.enter(session, client, ticket, prepares=prepares)
+
+
+def test_places_are_given_until_they_are_taken(clock):
+    desk = admission(clock)
+    assert enter(desk, 1) is None
+    assert enter(desk, 2) is None
+    busy = enter(desk, 3)
+    assert isinstance(busy, BusyError)
+    assert busy.ticket
+    assert 0 < busy.retry_s <= 5
+    assert (desk.taken, desk.waiting, desk.granted, desk.refused) == (2, 1, 2, 1)
+
+
+def test_who_came_first_is_first_whoever_asks_first(clock):
+    desk = admission(clock, places=1)
+    enter(desk, 1)
+    first = enter(desk, 2, "b")
+    clock.now_s += 0.1
+    second = enter(desk, 3, "c")
+    desk.leave(1)
+    assert enter(desk, 3, "c", second.ticket) is not None
+    assert enter(desk, 4, "newcomer") is not None
+    assert enter(desk, 2, "b", first.ticket) is None
+
+
+def test_a_place_is_not_kept_for_long_for_who_does_not_come(clock):
+    desk = admission(clock, places=1)
+    enter(desk, 1)
+    enter(desk, 2, "b")
+    clock.now_s += 0.1
+    second = enter(desk, 3, "c")
+    desk.leave(1)
+    clock.now_s += 1.0
+    assert enter(desk, 3, "c", second.ticket) is None
+
+
+def test_who_holds_places_comes_after_who_holds_none(clock):
+    desk = admission(clock)
+    enter(desk, 1, "greedy")
+    enter(desk, 2, "greedy")
+    greedy = enter(desk, 3, "greedy")
+    clock.now_s += 0.1
+    modest = enter(desk, 4, "modest")
+    desk.leave(1)
+    assert enter(desk, 3, "greedy", greedy.ticket) is not None
+    assert enter(desk, 4, "modest", modest.ticket) is None
+
+
+def test_a_ticket_is_of_one_client(clock):
+    desk = admission(clock, places=1)
+    enter(desk, 1)
+    first = enter(desk, 2, "b")
+    desk.leave(1)
+    assert enter(desk, 3, "thief", first.ticket) is not None
+    assert enter(desk, 2, "b", first.ticket) is None
+
+
+def test_offline_phases_leave_places_to_inference(clock):
+    desk = admission(clock, places=3, preparing=2)
+    assert enter(desk, 1, "a", prepares=True) is None
+    assert enter(desk, 2, "b", prepares=True) is None
+    assert enter(desk, 3, "c", prepares=True) is not None
+    assert enter(desk, 4, "d") is None
+
+
+def test_a_session_that_wants_to_prepare_may_have_to_come_again(clock):
+    desk = admission(clock, places=3, preparing=1)
+    for session, client in ((1, "a"), (2, "b")):
+        assert enter(desk, session, client) is None
+    assert desk.prepare(1) is None
+    assert desk.prepare(1) is None
+    busy = desk.prepare(2)
+    desk.leave(2)
+    assert enter(desk, 3, "b", busy.ticket, prepares=True) is not None
+    desk.prepared(1)
+    assert enter(desk, 3, "b", busy.ticket, prepares=True) is None
+    assert desk.preparing == 1
+    assert desk.taken == 2
+
+
+def test_who_has_a_place_may_prepare_while_others_wait_for_one(clock):
+    desk = admission(clock, places=1, preparing=1)
+    enter(desk, 1, "a")
+    assert enter(desk, 2, "b", prepares=True) is not None
+    assert desk.prepare(1) is None
+
+
+def test_who_waits_is_bounded_and_forgotten(clock):
+    desk = admission(clock, places=1, max_waiting=2)
+    enter(desk, 1)
+    for client in "bc":
+        assert enter(desk, client, client).ticket
+    assert enter(desk, "d", "d").ticket == ""
+    clock.now_s += 60
+    assert desk.waiting == 0
+    assert enter(desk, "d", "d").ticket
+
+
+def test_the_wait_grows_with_those_before_and_the_length_of_sessions(clock):
+    desk = admission(clock, places=1)
+    enter(desk, 0)
+    waits = [enter(desk, client, str(client)).retry_s for client in range(1, 9)]
+    assert waits == sorted(waits)
+    assert waits[-1] == 5.0
