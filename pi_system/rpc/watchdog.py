@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Final
 
-from pi_system.errors import PeerTimeoutError
+from pi_system.errors import PeerTimeoutError, PiError
 from pi_system.rpc.frames import FrameStream
 
 __all__ = ["Watchdog"]
@@ -26,6 +26,7 @@ class Watchdog:
         self._stream = stream
         self._what, self._idle = "", False
         self._since_s, self._limit_s, self._idle_limit_s = time.monotonic(), math.inf, math.inf
+        self._idle_error: PiError = PeerTimeoutError("expected a command, found silence")
         self._ended = threading.Event()
         stream.when_dead(lambda _: self._ended.set())
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
@@ -36,9 +37,9 @@ class Watchdog:
         self._what, self._idle, self._since_s = what, idle, time.monotonic()
         self._limit_s = limit_s
 
-    def limit_idle(self, limit_s: float) -> None:
-        """Idle phases, one that runs included, are not longer than this; infinity: as ``expect`` says."""
-        self._idle_limit_s = limit_s
+    def limit_idle(self, limit_s: float, error: PiError) -> None:
+        """Idle phases, one that runs included, end with ``error`` after this; infinity: as ``expect`` says."""
+        self._idle_limit_s, self._idle_error = limit_s, error
 
     def stop(self) -> None:
         """The session is over."""
@@ -46,8 +47,9 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._ended.wait(_POLL_S):
-            limit_s = min(self._limit_s, self._idle_limit_s) if self._idle else self._limit_s
-            if time.monotonic() - self._since_s > limit_s:
+            passed_s, limit_s = time.monotonic() - self._since_s, self._limit_s
+            if passed_s > limit_s:
                 peer, what = self._stream.peer, self._what
                 self._stream.fail(PeerTimeoutError(f"{peer}: expected {what} within {limit_s:g} s in all, found less"))
-                return
+            elif self._idle and passed_s > self._idle_limit_s:
+                self._stream.fail(self._idle_error)

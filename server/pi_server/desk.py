@@ -8,7 +8,7 @@ Messages on the pipe are JSON: a worker parses what strangers send, so the super
                                       <--       {"busy": null} or {"busy": [message, retry_s, ticket]}
     {"say": "prepare"}                -->       answered as "enter"
     {"say": "prepared"}               -->
-                                      <--       {"idle_s": seconds}, any time: the longest idle phase; null: no limit
+                                      <--       {"idle_s": seconds, "stopping"}, any time: the longest idle phase
 """
 
 import json
@@ -19,7 +19,7 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from pi_system.errors import BusyError
+from pi_system.errors import BusyError, PeerTimeoutError, PeerUnavailableError, PiError
 from pi_system.rpc.session_config import Hello
 from pi_system.rpc.watchdog import Watchdog
 
@@ -38,7 +38,7 @@ class SupervisorDesk:
         self._lock = threading.Lock()
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._taken = False
-        self._idle_s = math.inf
+        self._idle: tuple[float, PiError] = (math.inf, PiError("none"))
         self._watchdog: Watchdog | None = None
         threading.Thread(target=self._hear, name="supervisor", daemon=True).start()
 
@@ -67,7 +67,7 @@ class SupervisorDesk:
     def watch(self, watchdog: Watchdog) -> None:
         """``watchdog`` keeps the session's idle phases as short as the supervisor wants them."""
         self._watchdog = watchdog
-        watchdog.limit_idle(self._idle_s)
+        watchdog.limit_idle(*self._idle)
 
     def _ask(self, what: str, **fields: Any) -> None:
         self._say(what, **fields)
@@ -85,9 +85,17 @@ class SupervisorDesk:
                 if "busy" in message:
                     self._answers.put(message)
                 else:
-                    self._idle_s = math.inf if message["idle_s"] is None else message["idle_s"]
+                    self._idle = _idle_limit(message["idle_s"], message["stopping"])
                     if self._watchdog is not None:
-                        self._watchdog.limit_idle(self._idle_s)
+                        self._watchdog.limit_idle(*self._idle)
         except (EOFError, OSError):
             pass
         os._exit(1)  # the supervisor's end closes, however it died
+
+
+def _idle_limit(idle_s: float | None, stopping: bool) -> tuple[float, PiError]:
+    """The longest idle phase, None: any, and what ends it."""
+    if stopping:
+        return idle_s or 0.0, PeerUnavailableError("server: stopping")
+    error = PeerTimeoutError(f"server: expected a command within {idle_s} s while others wait for a place, found none")
+    return math.inf if idle_s is None else idle_s, error

@@ -197,7 +197,7 @@ class Supervisor:
             case "enter":
                 busy = self._admission.enter(worker, message["client"], message["ticket"], prepares=message["prepares"])
                 worker.busy = busy is None
-                worker.tell({"idle_s": self._idle_s})
+                worker.tell({"idle_s": self._idle_s, "stopping": self._stopping})
                 worker.tell({"busy": busy and busy.args})
             case "prepare":
                 busy = self._admission.prepare(worker)
@@ -209,7 +209,7 @@ class Supervisor:
         if idle_s != self._idle_s:
             self._idle_s = idle_s
             for worker in self._workers:
-                worker.tell({"idle_s": idle_s})
+                worker.tell({"idle_s": idle_s, "stopping": self._stopping})
 
     def _remove(self, worker: _Worker) -> None:
         self._workers.remove(worker)
