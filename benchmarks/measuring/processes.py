@@ -144,7 +144,8 @@ def start_server(
     ``folder`` is for its log and its store; ``backends``: those allowed, none for all. Errors as ``start_dealer``.
     """
     listen = ["--artifact", str(artifact), "--listen", f"{place.hosts[0]}:0", "--dealer", dealer]
-    limits = ["--max-sessions", str(max_sessions), "--timeout", str(TIMEOUT_S), "--reveal", reveal]
+    limits = ["--max-sessions", str(max_sessions), "--reserved", "0", "--drain", "1", "--reveal", reveal]
+    limits += [word for name in ("--timeout", "--infer-limit", "--prepare-limit") for word in (name, str(TIMEOUT_S))]
     allowed = [word for backend in backends or BACKENDS for word in ("--backend", backend)]
     program = ["pi_server.cli"] if place.link == "loopback" else ["measuring.shaped_server", place.link]
     arguments = [*program, "serve", *listen, "--store", str(folder / "server-store"), *limits, *allowed]

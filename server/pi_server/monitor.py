@@ -75,7 +75,7 @@ def serve_metrics(address: str | None, status: Callable[[], Status]) -> Iterator
                     self._answer(200 if now.alive else 503, b"alive\n" if now.alive else b"stuck\n")
                 case "/readyz":
                     problems = now.problems()
-                    self._answer(503 if problems else 200, "\n".join([*problems, ""] or ["ready", ""]).encode())
+                    self._answer(503 if problems else 200, "\n".join([*(problems or ["ready"]), ""]).encode())
                 case "/metrics":
                     self._answer(200, generate_latest(registry))
                 case _:

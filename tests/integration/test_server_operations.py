@@ -1,0 +1,232 @@
+"""pi-server and pi-client as an operator meets them: probes, reload, full disks, closed outputs, many pictures."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+
+import grpc
+import numpy as np
+import pytest
+import yaml
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from PIL import Image
+from processes import ROOT, started
+from scaled_artifact import relu_artifact
+
+from pi_system.artifact import load_public, save
+from pi_system.cli.service import describe
+from pi_system.rpc.keys import write_keys
+from pi_system.rpc.tls import Identity
+
+SMALL = (
+    "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000)); "
+    "from pi_server.cli import main; main(sys.argv[1:])"
+)
+"""A server whose every file of more than 6,000 bytes fails, as on a disk that is full."""
+
+CLIENT_SMALL = (
+    "import resource, sys; from pi_system.secure.store import MaterialStore; put = MaterialStore.put\n"
+    "def small(*values): resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000)); put(*values)\n"
+    "MaterialStore.put = small; from pi_client.cli import main; main(sys.argv[1:])"
+)
+"""A client whose disk is full when its first inference is prepared."""
+CLIENT_BATCHES = (
+    "import sys; from pi_system.rpc import client_session; client_session.MAX_BATCH = 2; "
+    "from pi_client.cli import main; main(sys.argv[1:])"
+)
+"""A client whose batches are of two pictures."""
+
+
+def run_code(code, server, folder, keys, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | {"PI_SERVER": server[1], "PI_KEYS": f"{keys}/client", "PYTHONPATH": str(ROOT)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("operations")
+    save(relu_artifact(0.1), path / "model")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path / "a.png")
+    return path
+
+
+@pytest.fixture(scope="module")
+def serve(folder, link_keys):
+    with ExitStack() as stack:
+
+        def start(name, *arguments, program=("-m", "pi_server.cli"), artifact="model", keys=link_keys):
+            fixed = ["--artifact", f"{folder}/{artifact}", "--listen", "127.0.0.1:0", "--keys", f"{keys}/server"]
+            return stack.enter_context(started(*program, "serve", *fixed, "--store", f"{folder}/{name}", *arguments))
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def server(serve):
+    return serve("store", "--health", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
+
+
+@pytest.fixture
+def client(folder, link_keys):
+    def run(address, *arguments, **options):
+        environment = {"PI_SERVER": address, "PI_KEYS": f"{link_keys}/client", "PYTHONPATH": str(ROOT)}
+        chosen = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        return subprocess.run(
+            [sys.executable, "-m", "pi_client.cli", *arguments],
+            env=os.environ | environment | {"OMP_NUM_THREADS": "1"},
+            cwd=folder,
+            text=True,
+            timeout=120,
+            **chosen,
+        )
+
+    return run
+
+
+def get(server, path):
+    address = server[0].wait_log(r"metrics at (\S+)")[1]
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def health(server, service):
+    with grpc.insecure_channel(server[0].wait_log(r"health at (\S+)")[1]) as channel:
+        request = health_pb2.HealthCheckRequest(service=service)
+        return health_pb2_grpc.HealthStub(channel).Check(request, timeout=10).status
+
+
+def test_probes_and_metrics(server, folder):
+    serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+    assert get(server, "/livez") == (200, "alive\n")
+    assert get(server, "/readyz") == (200, "ready\n")
+    assert [health(server, name) for name in ("", "liveness", "readiness")] == [serving] * 3
+    code, text = get(server, "/metrics")
+    assert code == 200
+    found = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert (found["pi_server_places"], found["pi_server_taken"], found["pi_server_ready"]) == ("4.0", "0.0", "1.0")
+    assert 0 < float(found["pi_server_certificate_days"]) < 10_000
+    assert get(server, "/else")[0] == 404
+
+    store = folder / "store"
+    shutil.rmtree(store)
+    store.write_text("no folder")
+    try:
+        code, text = get(server, "/readyz")
+        assert code == 503
+        assert text.startswith("store: cannot be written: ")
+        assert get(server, "/livez")[0] == 200
+        for _ in range(50):
+            if health(server, "readiness") == not_serving:
+                break
+        else:
+            pytest.fail("readiness is said to be good")
+    finally:
+        store.unlink()
+
+
+def test_a_server_answers_with_the_model_it_read_until_it_is_told_to_read_again(serve, folder, link_keys):
+    save(relu_artifact(0.2), folder / "changing")
+    server, identity = serve("store-changing", artifact="changing"), Identity.load(link_keys / "client")
+
+    def digest():
+        return describe(server[1], "server", 10.0, identity).artifact_digest
+
+    first = load_public(folder / "changing").public.digest
+    (folder / "changing" / "public.json").write_text("damaged")
+    assert digest() == first
+    server[0].popen.send_signal(signal.SIGHUP)
+    server[0].wait_log("reload failed, everything stays as it was")
+    assert digest() == first
+    shutil.rmtree(folder / "changing")
+    save(relu_artifact(0.3), folder / "changing")
+    second = load_public(folder / "changing").public.digest
+    assert first != second
+    server[0].popen.send_signal(signal.SIGHUP)
+    server[0].wait_log(f"reloaded: artifact {second[:16]}")
+    assert digest() == second
+
+
+def test_a_certificate_that_expires_soon_is_warned_of(serve, tmp_path):
+    write_keys(tmp_path / "keys", 5)
+    serve("store-soon", keys=tmp_path / "keys")[0].wait_log(r"certificate: expires in 5\.0 days")
+
+
+def test_a_full_disk_of_the_server_is_typed_and_leaves_no_parts(serve, client, folder):
+    server = serve("store-small", program=("-c", SMALL))
+    completed = client(server[1], "infer", "a.png", "--store", "client-small")
+    assert completed.returncode == 60
+    assert completed.stderr == "error: storage: File too large\n"
+    server[0].wait_log("session ends: StorageError: storage: File too large")
+    assert not list((folder / "store-small").rglob("*.part"))
+    assert not list((folder / "client-small").rglob("*.ready"))
+
+
+def test_a_full_disk_of_the_client_is_typed_and_leaves_no_parts(server, folder, link_keys):
+    completed = run_code(CLIENT_SMALL, server, folder, link_keys, "infer", "a.png", "--store", "client-full")
+    assert completed.returncode == 60
+    assert completed.stderr == "error: storage: File too large\n"
+    assert not list((folder / "client-full").rglob("*.part"))
+
+
+def test_a_result_that_stdout_does_not_take_is_on_stderr(server, client):
+    with open("/dev/full", "w") as full:
+        completed = client(server[1], "infer", "a.png", "--json", "--store", "client-stdout", stdout=full)
+    assert completed.returncode == 60
+    result, error = completed.stderr.splitlines()
+    assert json.loads(result)["predictions"][0]["path"] == "a.png"
+    assert error == "error: stdout: No space left on device; the result is on stderr"
+
+
+def test_nothing_is_spent_where_stdout_is_closed(server, client, folder):
+    completed = client(
+        server[1], "infer", "a.png", "--store", "client-closed", stdout=None, preexec_fn=lambda: os.close(1)
+    )
+    assert completed.returncode == 60
+    assert completed.stderr == "error: stdout: expected one for the result, found it closed\n"
+    assert not list((folder / "client-closed").rglob("*.used"))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "0", "-1", "soon"])
+@pytest.mark.parametrize("option", ["--timeout", "--connect-timeout"])
+def test_a_time_that_is_none_is_a_usage_error(client, option, value):
+    completed = client("127.0.0.1:9", "infer", "a.png", f"{option}={value}")
+    assert completed.returncode == 2
+    assert "Traceback" not in completed.stderr
+
+
+def test_more_pictures_than_a_batch_are_several(server, folder, link_keys):
+    arguments = ("infer", *["a.png"] * 5, "--json", "--store", "client-many")
+    completed = run_code(CLIENT_BATCHES, server, folder, link_keys, *arguments)
+    assert completed.returncode == 0, completed.stderr
+    result = json.loads(completed.stdout)
+    assert len(result["predictions"]) == 5
+    assert len({prediction["class"] for prediction in result["predictions"]}) == 1
+    assert len(list((folder / "client-many").rglob("*.used"))) == 5
+    assert result["prepared_now"]
+
+
+def test_the_probe_of_compose_tells_ready_from_not(server, folder):
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    _, *probe = compose["services"]["server"]["healthcheck"]["test"]
+    port = server[0].wait_log(r"metrics at \S+:(\d+)")[1]
+    here = [word.replace("7180", port) for word in probe]
+    assert "7180" in " ".join(probe)
+    assert "--metrics 127.0.0.1:7180" in compose["services"]["server"]["command"]
+    assert subprocess.run(here, check=False).returncode == 0
+    assert subprocess.run([word.replace("readyz", "else") for word in here], check=False).returncode != 0
