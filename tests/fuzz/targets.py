@@ -153,7 +153,7 @@ def _server_envelope(data: bytes) -> None:
 
 def _server_envelope_seeds() -> list[bytes]:
     hello = ServerHello(protocol_version=1, artifact_digest="00" * 32, public_model_bytes=9, profile=True)
-    dealer = DealerHello(protocol_version=1, pairing_id=bytes(16), role="server", backend="fss", count=2, link="lan")
+    dealer = DealerHello(protocol_version=1, pairing_id=bytes(16), role="server", backend="fss", count=2)
     messages = [ServerEnvelope(hello=hello), ServerEnvelope(ready=Ready()), dealer, DealerAccepted()]
     return [message.SerializeToString() for message in messages]
 

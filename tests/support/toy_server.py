@@ -17,9 +17,9 @@ BACKENDS = {"toy": "toy_backend", "insecure-ideal": "insecure_ideal"}
 
 
 def main(
-    artifact: str, listen: str, dealer: str, max_sessions: str, reveal: Reveal, keys: str = "-", *options: str
+    artifact: str, listen: str, dealer: str, max_sessions: str, reveal: Reveal, keys: str = "-", *numbers: str
 ) -> None:
-    chosen = {name: float(value) for name, _, value in (option.partition("=") for option in options)}
+    chosen = {name: float(value) for name, _, value in (option.partition("=") for option in numbers)}
     log_to_stderr("pi-server")
     options = ServerOptions(
         artifact=load(Path(artifact)),
