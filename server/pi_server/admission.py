@@ -86,16 +86,13 @@ class Admission:
         """A client asks for a session; None: it has a place.
 
         Args:
-            session: its key in ``leave``.
+            session: its key in ``leave``; one that has a place already gets no second.
             client: who asks.
             ticket: of an earlier refusal; anything else is no ticket.
             prepares: its session starts with an offline phase.
         """
         name, mine = self._ticket(client, ticket, prepares)
-        if mine is None:
-            self.refused += 1
-            return BusyError(f"server: {len(self._waiting)} clients wait already, come later", _LONGEST_S, "")
-        if self._has_turn(mine):
+        if mine is not None and session not in self._sessions and self._has_turn(mine):
             self._waiting.pop(name, None)
             self._sessions[session] = _Session(client, prepares, self._clock())
             self.granted += 1
@@ -108,8 +105,7 @@ class Admission:
         if not found.preparing:
             ahead = self.taken < self.places and any(ticket.prepares for ticket in self._waiting.values())
             if ahead or self.preparing >= self._preparing:
-                name, mine = self._ticket(found.client, "", prepares=True)
-                return self._refuse(name, mine) if mine else BusyError("server: too many wait", _LONGEST_S, "")
+                return self._refuse(*self._ticket(found.client, "", prepares=True))
             found.preparing = True
         return None
 
@@ -157,12 +153,14 @@ class Admission:
         waiting = [ticket for ticket in self._waiting.values() if ticket is not mine]
         return sorted([*waiting, mine], key=lambda ticket: (held.get(ticket.client, 0), ticket.number))
 
-    def _refuse(self, name: str, mine: _Ticket) -> BusyError:
+    def _refuse(self, name: str, mine: _Ticket | None) -> BusyError:
+        self.refused += 1
+        if mine is None:
+            return BusyError(f"server: {len(self._waiting)} clients wait already, come later", _LONGEST_S, "")
         before = next(i for i, ticket in enumerate(self._in_turn(mine)) if ticket is mine)
         retry_s = min(_LONGEST_S, max(_SHORTEST_S, (before + 1) * self._usual_s / self.places))
         mine.due_s = self._clock() + retry_s
         self._waiting[name] = mine
-        self.refused += 1
         what = "preparing" if mine.prepares else "inference"
         return BusyError(f"server: no place for {what} is free, {before} clients are before this one", retry_s, name)
 

@@ -17,16 +17,13 @@ import os
 import queue
 import threading
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from typing import Any
 
 from pi_system.errors import BusyError, PeerTimeoutError, PeerUnavailableError, PiError
 from pi_system.rpc.session_config import Hello
 from pi_system.rpc.watchdog import Watchdog
 
 __all__ = ["SupervisorDesk"]
-
-_AGAIN_S: Final = 0.05
-"""After a worker was taken by another client the next one listens already."""
 
 
 class SupervisorDesk:
@@ -37,7 +34,6 @@ class SupervisorDesk:
         self._pipe = pipe
         self._lock = threading.Lock()
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._taken = False
         self._idle: tuple[float, PiError] = (math.inf, PiError("none"))
         self._watchdog: Watchdog | None = None
         threading.Thread(target=self._hear, name="supervisor", daemon=True).start()
@@ -47,13 +43,10 @@ class SupervisorDesk:
         self._say("listening")
 
     def enter(self, hello: Hello) -> None:
-        """A client wants this worker's session. Raises BusyError."""
+        """A client wants this worker's session. Raises BusyError, where another client has it, too."""
         with self._lock:
-            if self._taken:
-                raise BusyError("server: another client was faster, connect again", _AGAIN_S, hello.ticket)
             client = hello.config.client_id.hex()
             self._ask("enter", client=client, ticket=hello.ticket, prepares=hello.prepares)
-            self._taken = True
 
     def prepare(self) -> None:
         """The offline phase may start. Raises BusyError."""

@@ -196,7 +196,7 @@ class Supervisor:
                     self._on_ready(address)
             case "enter":
                 busy = self._admission.enter(worker, message["client"], message["ticket"], prepares=message["prepares"])
-                worker.busy = busy is None
+                worker.busy = worker.busy or busy is None
                 worker.tell({"idle_s": self._idle_s, "stopping": self._stopping})
                 worker.tell({"busy": busy and busy.args})
             case "prepare":

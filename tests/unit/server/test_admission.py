@@ -37,6 +37,13 @@ def test_places_are_given_until_they_are_taken(clock):
     assert (desk.taken, desk.waiting, desk.granted, desk.refused) == (2, 1, 2, 1)
 
 
+def test_a_worker_with_a_session_gets_no_second(clock):
+    desk = admission(clock)
+    assert enter(desk, 1) is None
+    assert enter(desk, 1, "b").ticket
+    assert desk.taken == 1
+
+
 def test_who_came_first_is_first_whoever_asks_first(clock):
     desk = admission(clock, places=1)
     enter(desk, 1)
