@@ -45,7 +45,8 @@ class ClientTask(BaseModel):
     """What a measured client is started with, as JSON in its only argument.
 
     ``pictures``: .npy file, float32 (N, C, H, W), preprocessed; ``store``: private folder of offline material;
-    ``link``: that this end imitates, the server is started with its own; ``client_id``: hexadecimal, shared with the store by processes of one client, empty for a new one.
+    ``link``: that this end imitates, the server is started with its own;
+    ``client_id``: hexadecimal, shared with the store by processes of one client, empty for a new one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
