@@ -175,7 +175,8 @@ def in_turn(
         combinations: of each; one that comes several times gets several clients if ``shared``.
         calls: that will be made, each with pictures of its own.
         batch: pictures a call.
-        shared: combinations of a network at one place have one server, to save memory; else memory and store are their own.
+        shared: combinations of a network at one place have one server, to save memory; else memory and store are their
+            own.
     """
     with (
         tempfile.TemporaryDirectory(prefix="pi-measure-") as name,
