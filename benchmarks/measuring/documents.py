@@ -68,7 +68,7 @@ def show(title: str, rows: Iterable[Mapping[str, Any]], columns: str) -> None:
     for row in rows:
         values = [(reduce(lambda found, name: found[name], path, row), form) for path, form in fields]
         out.add_row(*("" if value is None else format(value, form) for value, form in values))
-    Console(width=max(Console().width, 150)).print(out)
+    Console(width=max(Console().width, 180)).print(out)
 
 
 def write_json(report: Any, *paths: Path | None) -> None:
