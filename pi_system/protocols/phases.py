@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from pi_system.errors import CorrelationReusedError, LocalProtocolError, RemoteProtocolError
+from pi_system.errors import CorrelationReusedError, LocalProtocolError, PiError, RemoteProtocolError
 from pi_system.protocols.gate import GateSpec
 from pi_system.ring.carrier import Ring, RingArray
 
@@ -151,13 +151,16 @@ class _Chunks:
         at = self._behind.get((first, count))
         if at is None:
             raise LocalProtocolError(f"gate: expected a chunk that was begun, found {count} elements from {first}")
-        if (step, exchange) in self._steps[:at]:
-            raise CorrelationReusedError(f"gate: expected {step} once in exchange {exchange}, found it again")
         if at == len(self._steps) or self._steps[at] != (step, exchange):
-            raise LocalProtocolError(f"gate: expected {self._steps[at : at + 1]}, found {step} in exchange {exchange}")
+            raise self._out_of_turn(step, exchange, at)
         self._behind[first, count] = at + 1
         if at + 1 == len(self._steps):
             self._finished += count
+
+    def _out_of_turn(self, step: str, exchange: int, at: int) -> PiError:
+        if (step, exchange) in self._steps[:at]:
+            return CorrelationReusedError(f"gate: expected {step} once in exchange {exchange}, found it again")
+        return LocalProtocolError(f"gate: expected {self._steps[at : at + 1]}, found {step} in exchange {exchange}")
 
     def check_finished(self) -> None:
         """All chunks have every step behind them."""
