@@ -19,16 +19,18 @@ __all__ = ["LinearHeClient"]
 
 
 class LinearHeClient:
-    """One key pair, used for any number of inferences with any number of servers.
+    """One key, used for any number of inferences with any number of servers, by one thread at a time.
 
     Attributes:
         plan: the layers and their messages.
     """
 
     def __init__(self, plan: LinearPlan, prg: Prg):
-        """Make the key pair of ``prg``, which is never used for another."""
+        """Draw the key from ``prg``, which is never used for another."""
         self.plan = plan
         self._key = SecretKey(plan.params, prg)
+        # Fresh pages for every ciphertext would cost as much as its arithmetic.
+        self._halves = np.empty((2, len(plan.params.primes) * plan.params.degree), np.uint64)
         self._ring = Ring(plan.params.ring_bits)
 
     def hello(self) -> npt.NDArray[np.uint8]:
@@ -55,7 +57,7 @@ class LinearHeClient:
     def _encrypted(self, polynomials: Words) -> npt.NDArray[np.uint8]:
         params = self.plan.params
         out = np.empty((len(polynomials), params.upload_bytes), np.uint8)
-        first = np.empty((len(params.primes), params.degree), np.uint64)
+        first = self._halves[0].reshape(-1, params.degree)
         for row, polynomial in zip(out, polynomials, strict=True):
             row[:SEED_BYTES] = self._key.encrypt(polynomial, first)
             at = SEED_BYTES
@@ -95,8 +97,8 @@ class LinearHeClient:
     def _decrypt(self, answer: npt.NDArray[np.uint8], positions: npt.NDArray[np.int32]) -> Words:
         """The values at ``positions``, the only ones of the first half that were sent."""
         params, at = self.plan.params, 0
-        first = np.empty((params.kept, positions.size), np.uint64)
-        second = np.empty((params.kept, params.degree), np.uint64)
+        first = self._halves[0, : params.kept * positions.size].reshape(params.kept, -1)
+        second = self._halves[1, : params.kept * params.degree].reshape(params.kept, -1)
         primes = np.array(params.primes[: params.kept], np.uint64)[:, None]
         for row, bits in zip(second, params.prime_bits, strict=False):
             at += _unpack(answer[at:], bits, row)
@@ -105,8 +107,10 @@ class LinearHeClient:
         first <<= np.uint64(params.drop_bits)
         if (first >= primes).any() or (second >= primes).any():
             raise RemoteProtocolError("answers: expected residues below the ciphertext modulus")
-        first += np.uint64((1 << params.drop_bits) >> 1)  # the middle of what the cut bits can be
-        return self._key.decrypt(np.minimum(first, first - primes), second, positions)
+        for row, prime in zip(first, primes, strict=True):
+            row += np.uint64((1 << params.drop_bits) >> 1)  # the middle of what the cut bits can be
+            np.minimum(row, row - prime, out=row)
+        return self._key.decrypt(first, second, positions)
 
     def setup(self) -> Half[None]:
         """The half that opens a session with a server: once a connection, before any ``run``."""
