@@ -12,21 +12,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from pi_system.cli.train import main
 from pi_system.train import TrainConfig, fit, load_run
 from pi_system.train.parallel import any_of, average_, from_first, is_first, joined, share_of
 
 _RECIPE = ("--epochs", "2", "--batch-size", "64", "--learning-rate", "0.02", "--device", "cpu", "--quiet", "--json")
 # Rounding grows tenfold with a step of so small and deep a network: one step leaves it small.
 _FEW = ("--epochs", "1", "--batch-size", "1024")
-_ONE = (sys.executable, "-m", "pi_system.cli.train")
-_TWO = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", _ONE[2])
+_TWO = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def _start(prefix, *arguments):
+def _start(*arguments):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     return subprocess.Popen(
-        [*prefix, *map(str, arguments)],
+        [*_TWO, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -35,16 +36,23 @@ def _start(prefix, *arguments):
     )
 
 
-def _run(prefix, *arguments):
-    process = _start(prefix, *arguments)
+def _run_two(*arguments):
+    process = _start("-m", "pi_system.cli.train", *arguments)
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     return json.loads(out)
 
 
+def _run_one(*arguments):
+    """In this process: another would import torch again."""
+    done = CliRunner().invoke(main, [*map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
 def test_gradients_and_statistics_are_those_of_one_process():
     worker = Path(__file__).resolve().parents[2] / "support" / "two_ranks.py"
-    process = _start((*_TWO[:-2], worker))
+    process = _start(worker)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
 
@@ -63,8 +71,8 @@ def _close(first, second):
 
 @pytest.mark.slow
 def test_two_processes_train_and_reduce_the_network_of_one(tmp_path):
-    for prefix, name in ((_ONE, "one"), (_TWO, "two")):
-        result = _run(prefix, "train", "--network", "resnet18:m=2", *_RECIPE, *_FEW, "--out", tmp_path / name)
+    for run, name in ((_run_one, "one"), (_run_two, "two")):
+        result = run("train", "--network", "resnet18:m=2", *_RECIPE, *_FEW, "--out", tmp_path / name)
         assert result["relus"] == 1088
     assert _close(_weights(tmp_path / "one"), _weights(tmp_path / "two"))
     histories = [
@@ -74,8 +82,8 @@ def test_two_processes_train_and_reduce_the_network_of_one(tmp_path):
     assert histories[0] == pytest.approx(histories[1], abs=1e-5)
 
     maps = []
-    for prefix, name in ((_ONE, "one-snl"), (_TWO, "two-snl")):
-        result = _run(prefix, "reduce", tmp_path / "one", "--budget", "272", *_RECIPE, *_FEW, "--out", tmp_path / name)
+    for run, name in ((_run_one, "one-snl"), (_run_two, "two-snl")):
+        result = run("reduce", tmp_path / "one", "--budget", "272", *_RECIPE, *_FEW, "--out", tmp_path / name)
         assert result["relus"] == 272
         maps.append(load_run(tmp_path / name).relu_map)
     same = sum(int((mask == maps[1].masks[name]).sum()) for name, mask in maps[0].masks.items())
@@ -86,7 +94,7 @@ def test_two_processes_train_and_reduce_the_network_of_one(tmp_path):
 @pytest.mark.slow
 def test_stopped_run_of_two_goes_on_with_one(tmp_path):
     arguments = ("train", "--network", "resnet18:m=2", *_RECIPE, "--epochs", "8", "--out", tmp_path / "run")
-    stopped = _start(_TWO, *arguments)
+    stopped = _start("-m", "pi_system.cli.train", *arguments)
     metrics = tmp_path / "run" / "metrics.jsonl"
     while stopped.poll() is None and not metrics.is_file():
         time.sleep(0.05)
@@ -95,7 +103,7 @@ def test_stopped_run_of_two_goes_on_with_one(tmp_path):
     assert "saved: the same command goes on" in err
     assert (tmp_path / "run" / "checkpoint.safetensors").is_file()
     assert 1 <= len(metrics.read_text().splitlines()) < 8
-    _run(_ONE, *arguments)
+    _run_one(*arguments)
     assert [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()] == list(range(1, 9))
 
 
