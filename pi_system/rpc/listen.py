@@ -25,6 +25,54 @@ def _abort(context: grpc.ServicerContext, error: BaseException) -> None:
     context.abort(code, message)
 
 
+class _Calls:
+    """What the server does with its calls: each is checked for a certificate, every error becomes a status."""
+
+    def __init__(self, timeout_s: float, identity: Identity | None):
+        self._timeout_s, self._identity = timeout_s, identity
+
+    def handlers(
+        self, methods: dict[str, Callable[[FrameStream], None]], unary: dict[str, Callable[[bytes], bytes]]
+    ) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
+        """One for every name; see serve_streams."""
+        streams = {
+            name: grpc.stream_stream_rpc_method_handler(_with(self._stream, take)) for name, take in methods.items()
+        }
+        replies = {name: grpc.unary_unary_rpc_method_handler(_with(self._answer, f)) for name, f in unary.items()}
+        return streams | replies
+
+    def _certified(self, context: Any) -> Role | None:
+        return None if self._identity is None else caller_role(context.auth_context())
+
+    def _stream(self, take: Callable[[FrameStream], None], requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        try:
+            stream = FrameStream(self._timeout_s, f"peer {context.peer()}", role=self._certified(context))
+        except PiError as error:
+            _abort(context, error)
+            raise
+        gone = PeerUnavailableError(f"{stream.peer}: went away")
+        if not context.add_callback(lambda: stream.fail(gone)):
+            return
+        stream.pump(requests, lambda error: rpc_error_to_error(error, stream.peer), peer_still_reads=True)
+        try:
+            stream.write(b"", OPEN)
+            take(stream)
+            yield from stream.outgoing()
+        except Exception as error:
+            if not isinstance(error, PiError):
+                _LOG.exception("a stream could not be served")
+            if context.is_active():
+                _abort(context, error)
+
+    def _answer(self, reply: Callable[[bytes], bytes], request: bytes, context: Any) -> bytes:
+        try:
+            self._certified(context)
+            return reply(request)
+        except PiError as error:
+            _abort(context, error)
+            raise
+
+
 def serve_streams(
     address: str,
     methods: dict[str, Callable[[FrameStream], None]],
@@ -50,46 +98,11 @@ def serve_streams(
     Raises:
         ConfigError: the address cannot be bound, or plaintext would leave this machine.
     """
-
-    def certified(context: Any) -> Role | None:
-        return None if identity is None else caller_role(context.auth_context())
-
-    def handle(take: Callable[[FrameStream], None], requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
-        try:
-            stream = FrameStream(timeout_s, f"peer {context.peer()}", role=certified(context))
-        except PiError as error:
-            _abort(context, error)
-            raise
-        gone = PeerUnavailableError(f"{stream.peer}: went away")
-        if not context.add_callback(lambda: stream.fail(gone)):
-            return
-        stream.pump(requests, lambda error: rpc_error_to_error(error, stream.peer), peer_still_reads=True)
-        try:
-            stream.write(b"", OPEN)
-            take(stream)
-            yield from stream.outgoing()
-        except Exception as error:
-            if not isinstance(error, PiError):
-                _LOG.exception("a stream could not be served")
-            if context.is_active():
-                _abort(context, error)
-
-    def answer(reply: Callable[[bytes], bytes], request: bytes, context: Any) -> bytes:
-        try:
-            certified(context)
-            return reply(request)
-        except PiError as error:
-            _abort(context, error)
-            raise
-
-    handlers = {name: grpc.stream_stream_rpc_method_handler(_with(handle, take)) for name, take in methods.items()} | {
-        name: grpc.unary_unary_rpc_method_handler(_with(answer, reply)) for name, reply in unary.items()
-    }
-
     pool = ThreadPoolExecutor(max_workers=max_streams + 2, thread_name_prefix="grpc")
     server = grpc.server(
         pool, options=(*LISTEN_OPTIONS, ("grpc.so_reuseport", int(share_port))), maximum_concurrent_rpcs=max_streams + 2
     )
+    handlers = _Calls(timeout_s, identity).handlers(methods, unary)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     port = _bind(server, check_address(address), identity)
     if not port:
