@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from pi_system.artifact.store import load
 from pi_system.errors import ArtifactDigestError
 from pi_system.export.random import random_pictures
-from pi_system.rpc.client_session import OfflineCost, OnlineCost
+from pi_system.rpc.client_session import OnlineCost, PreparationCost
 
 Combination = tuple[str, Place, Revealed]
 """A backend, where it runs and what it reveals."""
@@ -106,7 +106,7 @@ class Session(LineProcess):
             PeerUnavailableError: a process failed; the message has the end of its log.
         """
         self.network, self.backend, self.server, self.place, self.reveal = network, backend, server, place, reveal
-        self.offline, self.online, self.stored = list[OfflineCost](), list[OnlineCost](), list[PartyBytes]()
+        self.offline, self.online, self.stored = list[PreparationCost](), list[OnlineCost](), list[PartyBytes]()
         self.worst, self.peak_memory_bytes = NO_ERROR, 0
         self.store = server.store.parent / (f"client-{client_id}" if client_id else name)
         task = ClientTask(
@@ -135,10 +135,10 @@ class Session(LineProcess):
         self.prepare(count)
         return self.infer(first, count)
 
-    def prepare(self, count: int) -> OfflineCost:
+    def prepare(self, count: int) -> PreparationCost:
         """Offline phase for ``count`` inferences. Raises PeerUnavailableError."""
         before = folder_bytes(self.server.store), folder_bytes(self.store)
-        self.offline.append(OfflineCost(**self._measured({"prepare": count})))
+        self.offline.append(PreparationCost(**self._measured({"prepare": count})))
         server, client = folder_bytes(self.server.store) - before[0], folder_bytes(self.store) - before[1]
         self.stored.append(PartyBytes(server=server, client=client))
         return self.offline[-1]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.artifact.model import PublicModel
-from pi_system.rpc.client_session import OfflineCost, OnlineCost
+from pi_system.rpc.client_session import OnlineCost, PreparationCost
 from pi_system.rpc.session_config import SessionConfig
 
 __all__ = ["Result"]
@@ -33,7 +33,7 @@ class Result:
     paths: list[Path]
     outputs: NDArray[np.float64]
     online: OnlineCost
-    offline: OfflineCost | None
+    offline: PreparationCost | None
     prepared_now: bool
 
     def as_json(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from platformdirs import user_data_path
 
 from pi_system.durable import remove_parts, storage_error
 from pi_system.errors import CorrelationMismatchError, InputError
-from pi_system.rpc.client_session import OfflineCost
+from pi_system.rpc.client_session import PreparationCost
 from pi_system.rpc.envelope import ID_BYTES
 from pi_system.rpc.session_config import SessionConfig
 from pi_system.secure.kept import create_kept, read_kept, write_kept
@@ -55,14 +55,14 @@ class ClientStore:
             raise InputError(f"{file}: expected {ID_BYTES} bytes, found {len(found)}; delete it to get a new identity")
         return found
 
-    def note_offline(self, config: SessionConfig, cost: OfflineCost) -> None:
+    def note_offline(self, config: SessionConfig, cost: PreparationCost) -> None:
         """Remember the cost of material that later runs will use."""
         write_kept(self._cost_file(config), {**_COST, "cost": asdict(cost)})
 
-    def noted_offline(self, config: SessionConfig) -> OfflineCost | None:
+    def noted_offline(self, config: SessionConfig) -> PreparationCost | None:
         """The cost of the last offline phase for this model, backend and result, None if there is no record."""
         try:
-            return OfflineCost(**read_kept(self._cost_file(config), _COST)[0]["cost"])
+            return PreparationCost(**read_kept(self._cost_file(config), _COST)[0]["cost"])
         except (OSError, CorrelationMismatchError):
             return None
 

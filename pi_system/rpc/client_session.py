@@ -42,7 +42,7 @@ from pi_system.rpc.session_config import Hello, SessionConfig, check_version, gr
 from pi_system.rpc.tls import Identity
 from pi_system.rpc.transport import Connection, dial
 
-__all__ = ["ClientSession", "Endpoint", "OfflineCost", "OnlineCost"]
+__all__ = ["ClientSession", "Endpoint", "OnlineCost", "PreparationCost"]
 
 MAX_MODEL_BYTES: Final = 512 << 20
 _RETRY_S: Final = 0.1
@@ -80,7 +80,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OfflineCost:
+class PreparationCost:
     """One offline phase: for ``count`` inferences, wall-clock ms and payload bytes on all three connections.
 
     The last three are ``offline_bytes`` by connection: client and server, client and dealer, server and dealer.
@@ -191,7 +191,7 @@ class ClientSession:
         each = self._runtime.inference_bytes if isinstance(self._runtime, SizedRuntime) else 0
         return max(1, min(MAX_BATCH, BATCH_BYTES // max(each, 1)))
 
-    def prepare(self, count: int) -> OfflineCost:
+    def prepare(self, count: int) -> PreparationCost:
         """Offline phase for ``count`` inferences.
 
         Raises:
@@ -219,7 +219,7 @@ class ClientSession:
             self._abort(error)
             raise
         peer_bytes = self._channel.counters.sent_bytes + self._channel.counters.received_bytes
-        return OfflineCost(
+        return PreparationCost(
             count=count,
             offline_ms=offline_ms,
             offline_bytes=peer_bytes + dealer.payload_bytes() + reply.dealer_bytes,

@@ -7,14 +7,14 @@ from tiny_artifact import tiny_artifact
 from pi_client.result import Result
 from pi_client.store import ClientStore
 from pi_system.errors import InputError
-from pi_system.rpc.client_session import OfflineCost, OnlineCost
+from pi_system.rpc.client_session import OnlineCost, PreparationCost
 from pi_system.rpc.session_config import SessionConfig
 from pi_system.secure.kept import write_kept
 
 PUBLIC = tiny_artifact().public
 CONFIG = SessionConfig(backend="fss", artifact_digest=PUBLIC.digest, client_id=bytes(16), reveal="logits")
 ONLINE = OnlineCost(online_ms=4.0, rounds=2, client_to_server_bytes=70, server_to_client_bytes=30, frame_bytes=24)
-OFFLINE = OfflineCost(count=3, offline_ms=20.0, offline_bytes=3000)
+OFFLINE = PreparationCost(count=3, offline_ms=20.0, offline_bytes=3000)
 
 
 def result(**changes):
