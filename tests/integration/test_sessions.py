@@ -121,7 +121,8 @@ def test_describe_takes_no_worker(server, dealer, artifact):
     digest = load_public(artifact).public.digest
     for _ in range(3):
         found = describe(server[1], "server", 5.0)
-        assert (found.role, found.artifact_digest, list(found.backends)) == ("server", digest, ["toy"])
+        assert (found.role, found.artifact_digest) == ("server", digest)
+        assert list(found.backends) == ["toy", "insecure-ideal"]
     assert describe(dealer, "dealer", 5.0).role == "dealer"
 
 
