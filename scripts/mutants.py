@@ -133,7 +133,7 @@ class Copy:
         report.unlink(missing_ok=True)
         options = ["-q", "-x", "-p", "no:cacheprovider", "--tb=short", f"--timeout={TEST_S}", f"--junitxml={report}"]
         environment = os.environ | {
-            "PYTHONPATH": str(self.folder),
+            "PYTHONPATH": os.pathsep.join(str(self.folder / part) for part in (".", "server", "client")),
             "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
         }

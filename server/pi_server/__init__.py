@@ -1,1 +1,1 @@
-"""``pi-server``: the model owner's program. A supervisor keeps one idle worker process; a worker serves one session."""
+"""``pi-server``: the model owner's program. A supervisor gives places; each worker serves one session."""

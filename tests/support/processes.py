@@ -22,7 +22,8 @@ class Process:
     """A started program: its address, and its log as it grows."""
 
     def __init__(self, arguments: list[str]) -> None:
-        environment = os.environ | {"PYTHONPATH": f"{ROOT}:{SUPPORT}", "OMP_NUM_THREADS": "1"}
+        sources = f"{ROOT}:{ROOT}/server:{ROOT}/client:{SUPPORT}"
+        environment = os.environ | {"PYTHONPATH": sources, "OMP_NUM_THREADS": "1"}
         self.popen: subprocess.Popen[str] = subprocess.Popen(
             [sys.executable, *arguments],
             stdout=subprocess.PIPE,
