@@ -127,7 +127,7 @@ def added(a: Value, shift_a: int, b: Value, shift_b: int) -> Value:
 
 
 def scaled(x: RingArray, shift: int) -> RingArray:
-    """X 2^shift."""
+    """The value ``x 2^shift``."""
     return x if shift == 0 else x << x.dtype.type(shift)
 
 

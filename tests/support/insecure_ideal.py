@@ -16,6 +16,7 @@ from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.base import ClientRuntime, DealerLink, ServerRuntime
 from pi_system.backends.registry import RuntimeOptions
+from pi_system.backends.two_party.backend import deal
 from pi_system.channel.base import Channel
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Material, Shapes
@@ -151,10 +152,6 @@ class _Walk(ClientWalk):
         mask = self.fresh(name, spec.count)
         self.server.send(wire(np.concatenate([x, mask])))
         return mask
-
-
-def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
-    raise NotImplementedError
 
 
 def make_server(artifact: Artifact, options: RuntimeOptions) -> ServerRuntime:

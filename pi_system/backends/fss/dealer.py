@@ -81,8 +81,7 @@ class _Dealing(MaskWalk):
         return Computed(correlation)  # the client's true share is unknown here; not fresh, so never used as a mask
 
     def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
-        seeds = (self._seeds[0].gate_seed(name), self._seeds[1].gate_seed(name))
-        dealt = self._gates[spec.kind].deal(spec, *seeds, gate_salt(self._salt, name))
+        dealt = self._gates[spec.kind].deal(spec, *self._gate_seeds(name), gate_salt(self._salt, name))
         for channel, messages in zip((self._server, self._client), dealt, strict=True):
             for message in messages:
                 channel.send(message)
@@ -90,6 +89,10 @@ class _Dealing(MaskWalk):
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
         mask = self.fresh(name, spec.count)
-        seeds = (self._seeds[0].gate_seed(name), self._seeds[1].gate_seed(name))
-        self._server.send(truncation.deal(spec, *seeds, mask[0]))
+        self._server.send(truncation.deal(spec, *self._gate_seeds(name), mask[0]))
         return mask
+
+    def _gate_seeds(self, name: str) -> tuple[bytes, bytes]:
+        """Both parties' seeds of one step, the server's first."""
+        server, client = self._seeds
+        return server.gate_seed(name), client.gate_seed(name)
