@@ -3,8 +3,8 @@
     python benchmarks/plot_study.py STUDY.json [CLAIMS.json] [--costs COSTS.json] --out docs/img [--into FILE.md]
 
 Pictures: study-relus-{pixel,channel,structure}.svg (mean of seeds, every seed as a small mark, the spread as a bar),
-with costs also study-ms-BACKEND-LINK.svg and study-bytes-BACKEND.svg. Tables and verdicts go to stdout, or, with
---into, between the lines ``<!-- study:begin -->`` and ``<!-- study:end -->`` of that file.
+with costs also study-ms-BACKEND-LINK.svg and study-bytes-BACKEND.svg. Tables and verdicts (study_tables.py) go to
+stdout, or, with --into, between the lines ``<!-- study:begin -->`` and ``<!-- study:end -->`` of that file.
 """
 
 import json
@@ -17,34 +17,35 @@ import click
 from measuring.documents import PATH, between_marks, say
 from measuring.plots import LINK_NAMES, around, figure, save, ticks_at
 from measuring.statistics import Interval
+from measuring.study_runs import Cell, Study
+from measuring.study_tables import claims_markdown, load_study, needed_markdown, results_markdown
 
 from pi_system.cli.errors import PiGroup
-from pi_system.reduce.study_report import Cell, Study, claims_markdown, read_study, results_markdown
 
 # Okabe and Ito's colours, which the colour-blind tell apart; the marker says the same again.
 _STYLE = {
     "random": ("#7f7f7f", "x"),
     "narrower": ("#000000", "s"),
-    "snl": ("#0072b2", "o"),
-    "hrn-snl": ("#d55e00", "^"),
-    "senet": ("#009e73", "D"),
+    "fast": ("#0072b2", "o"),
+    "hrn-fast": ("#d55e00", "^"),
+    "fast-by-layer": ("#009e73", "D"),
     "deepreduce": ("#cc79a7", "v"),
     "deepreshape": ("#e69f00", "P"),
     "shallow": ("#56b4e9", "*"),
     "random-channel": ("#7f7f7f", "x"),
-    "snl-channel": ("#0072b2", "o"),
-    "senet-channel": ("#009e73", "D"),
-    "narrow-snl": ("#56b4e9", "v"),
-    "hrn-5x5x3x-snl": ("#e69f00", "P"),
+    "fast-channel": ("#0072b2", "o"),
+    "fast-by-layer-channel": ("#009e73", "D"),
+    "narrow-fast": ("#56b4e9", "v"),
+    "hrn-5x5x3x-fast": ("#e69f00", "P"),
 }
 _GROUPS = {
-    "pixel": ("snl", "senet", "hrn-snl", "random", "narrower"),
-    "channel": ("snl-channel", "senet-channel", "random-channel", "narrower"),
+    "pixel": ("fast", "fast-by-layer", "hrn-fast", "random", "narrower"),
+    "channel": ("fast-channel", "fast-by-layer-channel", "random-channel", "narrower"),
     "structure": ("deepreduce", "deepreshape", "shallow", "random", "narrower"),
-    "claims": ("snl", "narrow-snl", "hrn-5x5x3x-snl", "hrn-snl"),
+    "claims": ("fast", "narrow-fast", "hrn-5x5x3x-fast", "hrn-fast"),
 }
 _CONTROLS = {"random", "narrower"}
-_MAIN = {"snl", "hrn-snl"}
+_MAIN = {"fast", "hrn-fast"}
 _BEGIN, _END = "<!-- study:begin -->", "<!-- study:end -->"
 _Point = tuple[Cell, float]
 _Curves = dict[str, list[_Point]]
@@ -109,12 +110,12 @@ def draw_costs(study: Study, costs: dict[str, Any], out: Path) -> Iterator[Path]
 
 
 def _measured(cells: Iterable[Cell], found: dict[str, float]) -> list[_Point]:
-    return [(cell, found[run]) for cell in cells for run in cell.runs if run in found]
+    return [(cell, found[run]) for cell in cells for run in cell.runs.values() if run in found]
 
 
 def draw(studies: Sequence[Path], costs: Sequence[Path], out: Path) -> list[Path]:
     """All pictures."""
-    study, held = read_study(*studies), [json.loads(file.read_text()) for file in costs]
+    study, held = load_study(studies), [json.loads(file.read_text()) for file in costs]
     return [*draw_relus(study, out), *(path for each in held for path in draw_costs(study, each, out))]
 
 
@@ -124,9 +125,8 @@ def costs_markdown(study: Study, costs: dict[str, Any]) -> str:
     places = list(dict.fromkeys((entry["link"], entry["backend"]) for entry in results))
     head = [f"`{backend}`, {link}" for link, backend in places]
     lines = [f"| network | ReLUs | accuracy | {' | '.join(head)} |", f"|---|---|---|{'---|' * len(head)}"]
-    cells = [*study.baselines.values(), *(cell for curve in study.curves.values() for cell in curve)]
-    for cell in cells:
-        run = next((run for run in cell.runs if run in costs["networks"]), None)
+    for cell in study.cells:
+        run = next((run for run in cell.runs.values() if run in costs["networks"]), None)
         if run is None:
             continue
         name = cell.label.split(",")[0] if cell.fraction is None else f"{cell.label} {100 * cell.fraction:.4g} %"
@@ -159,7 +159,7 @@ def _shown(pictures: Iterable[Path], beside: Path) -> str:
 @click.option("--into", type=click.Path(exists=True, path_type=Path), help="Markdown file to put the tables into.")
 def main(studies: tuple[Path, ...], costs_file: Path | None, out: Path, into: Path | None) -> None:
     """Draw and tabulate STUDIES, one or more JSON files of study_relu_budgets.py."""
-    study = read_study(*studies)
+    study = load_study(studies)
     pictures = list(draw_relus(study, out))
     beside = into.parent if into else Path()
     parts = [results_markdown(study), _shown(pictures, beside), "### Claims", claims_markdown(study)]
@@ -168,6 +168,7 @@ def main(studies: tuple[Path, ...], costs_file: Path | None, out: Path, into: Pa
         drawn = list(draw_costs(study, costs, out))
         pictures += drawn
         parts += ["### What these networks cost online", _shown(drawn, beside), costs_markdown(study, costs)]
+        parts += ["### At equal accuracy", needed_markdown(study, costs)]
     text = "\n\n".join(parts)
     if into is not None:
         into.write_text(between_marks(into.read_text(), _BEGIN, _END, text))

@@ -1,28 +1,22 @@
-"""q03: architectures at equal ReLUs, and at equal accuracy: which one wins under which protocol and link?
+"""q03: architectures at equal ReLUs: which one wins under which protocol and link?
 
     python benchmarks/q03_architectures.py run [--full]
     python benchmarks/q03_architectures.py plot benchmarks/results/quick/q03.json --out docs/img
 
-Equal ReLUs: networks as the papers build them, of the width that brings them nearest to one budget, the few ReLUs
-above it masked off. Everything is a ratio to the plain answer, a ResNet18 that is narrow enough. Equal accuracy (full
-mode, when results/study holds the accuracy study): of every method the network with the fewest ReLUs that reaches, to
-a point, the accuracy all of them reach, beside the network of the first curve. Weights are random: they do not change
-cost.
+Networks as the papers build them, of the width that brings them nearest to one budget, the few ReLUs above it masked
+off. Everything is a ratio to the plain answer, a ResNet18 that is narrow enough. Weights are random: they do not change
+cost. What they cost at equal accuracy is computed from the accuracy study (plot_study.py).
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from measuring import RESULTS
-from measuring.equal_accuracy import equally_accurate
 from measuring.plots import dots, link_name
 from measuring.question import Answer, Mode, Question, QuestionReport
 from measuring.side_by_side import Block, Sample, by_pair, measure_blocks
 from measuring.statistics import Interval, ratio_interval
 
 BASE = "ResNet18, narrow"
-ACCURATE = "accurate: "
-"""In front of the labels of the second part."""
 EQUAL_RELUS = {
     BASE: "resnet18:m=2/relus=16384",
     "ResNet18, masks": "resnet18:m=8/relus=16384",
@@ -52,26 +46,9 @@ BLOCKS: Mapping[Mode, Sequence[Block]] = {
 }
 
 
-def accurate_block(study: Path) -> Block:
-    """What the file of the accuracy study adds."""
-    target, networks = equally_accurate([study])
-    labels: dict[str, list[str]] = {}
-    for label, name in networks.items():
-        labels.setdefault(name, []).append(label)  # two curves may have come to the same network
-    named = {f"{ACCURATE}{' = '.join(found)} {100 * target:.1f} %": name for name, found in labels.items()}
-    return Block(networks=named, links=("lan",), repeat=5)
-
-
-def parts(networks: Mapping[str, Sample]) -> list[dict[str, Sample]]:
-    """Equal ReLUs, then equal accuracy; in each the first network is what the others are compared with."""
-    accurate = {label: sample for label, sample in networks.items() if label.startswith(ACCURATE)}
-    equal = {label: sample for label, sample in networks.items() if label not in accurate}
-    return [part for part in (equal, accurate) if part]
-
-
-def ratios(part: Mapping[str, Sample]) -> dict[str, Interval]:
+def ratios(networks: Mapping[str, Sample]) -> dict[str, Interval]:
     """Online time of every network but the first / that of the first."""
-    base, *others = part.values()
+    base, *others = networks.values()
     return {s["label"]: ratio_interval(s["online_ms"], base["online_ms"]) for s in others}
 
 
@@ -79,38 +56,30 @@ def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
     """Ratios for every backend and link; the note says the rank."""
     found: list[Answer] = []
     for (backend, link), networks in by_pair(samples).items():
-        for part in parts(networks):
-            base, places = next(iter(part)), ratios(part)
-            order = sorted([base, *places], key=lambda label: places[label].value if label in places else 1.0)
-            for label, interval in places.items():
-                sample = part[label]
-                note = f"{sample['network']}, {sample['relus']:,} ReLUs in {sample['relu_layers']} layers, "
-                note += f"{sample['macs'] / 1e6:.0f} M MACs; place {1 + order.index(label)} of {len(order)}"
-                found.append(Answer.times(f"{backend}/{link}/{label} over {base}", interval, note=note))
+        base, places = next(iter(networks)), ratios(networks)
+        order = sorted([base, *places], key=lambda label: places[label].value if label in places else 1.0)
+        for label, interval in places.items():
+            sample = networks[label]
+            note = f"{sample['network']}, {sample['relus']:,} ReLUs in {sample['relu_layers']} layers, "
+            note += f"{sample['macs'] / 1e6:.0f} M MACs; place {1 + order.index(label)} of {len(order)}"
+            found.append(Answer.times(f"{backend}/{link}/{label} over {base}", interval, note=note))
     return tuple(found)
 
 
 def draw(report: QuestionReport, out: Path) -> list[Path]:
-    """A row a network, a plot a link; equal accuracy apart."""
+    """A row a network, a plot a link."""
     table, paths = by_pair(report.samples), list[Path]()
     for link in dict.fromkeys(link for _, link in table):
-        found = {backend: parts(networks) for (backend, where), networks in table.items() if where == link}
-        for index, part in enumerate(next(iter(found.values()))):
-            base, *labels = (label.removeprefix(ACCURATE) for label in part)
-            shown = {
-                backend: {label.removeprefix(ACCURATE): ratio for label, ratio in ratios(several[index]).items()}
-                for backend, several in found.items()
-            }
-            stem = f"q03-{'accuracy' if next(iter(part)).startswith(ACCURATE) else 'relus'}-{link}"
-            paths += dots(labels, shown, f"online time / {base}\n{link_name(link)}", out, stem, mark=1.0)
+        found = {backend: networks for (backend, where), networks in table.items() if where == link}
+        base, *labels = next(iter(found.values()))
+        shown = {backend: ratios(networks) for backend, networks in found.items()}
+        paths += dots(labels, shown, f"online time / {base}\n{link_name(link)}", out, f"q03-relus-{link}", mark=1.0)
     return paths
 
 
 def measure(mode: Mode, repeat: int | None) -> list[Sample]:
-    """Every sample of the mode; the study is looked for now."""
-    study = RESULTS / "study" / "study.json"
-    more = [accurate_block(study)] if mode == "full" and study.is_file() else []
-    return measure_blocks([*BLOCKS[mode], *more], repeat)
+    """Every sample of the mode."""
+    return measure_blocks(BLOCKS[mode], repeat)
 
 
 QUESTION = Question(script=__file__, measure=measure, answers=answers, draw=draw)

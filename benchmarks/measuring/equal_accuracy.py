@@ -1,59 +1,118 @@
-"""From the accuracy study: of every curve the cheapest network that is accurate enough, by the name of its like.
+"""What a curve of the study needs for one accuracy: ReLUs by interpolation, seed by seed, and what they cost online.
 
-What is measured has random weights, and its ReLUs where the study's JSON says: in as many layers and as many as there.
-Layers that were dropped whole are named exactly; which positions of a layer were kept is not in the JSON and does not
-change cost, so masks are drawn.
+Between budgets accuracy is taken as linear in the logarithm of ReLUs, and so are milliseconds and bytes; a curve ends
+at the network it was reduced from, unless that network computes less than the curve's own (then it is another
+architecture). Nothing is extrapolated: a curve that is above the accuracy with its fewest ReLUs needs at most those,
+one that is nowhere above it has no row. Costs were measured on one seed's networks, once each: the interval is of the
+accuracies alone.
 """
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from pi_system.errors import ConfigError
-from pi_system.reduce.deepreduce import configurations
-from pi_system.reduce.study_report import read_study
-from pi_system.train.networks import build_network
-from pi_system.train.relu import named_relus
-from pi_system.train.spec import NetworkSpec
+import numpy as np
+from measuring.statistics import Interval
+from measuring.study_analysis import effect
+from measuring.study_runs import Cell, Study
 
-CONTROLS = ("random", "narrower")
-TOLERANCE = 0.01
-"""Accuracies that differ by less count as equal: two seeds differ by as much."""
+Place = tuple[str, str]
+"""Link and backend."""
 
 
-def equally_accurate(files: Sequence[Path]) -> tuple[float, dict[str, str]]:
-    """The test accuracy (0 to 1) that every method reaches, and each one's cheapest network that has it, to a point.
+class _Need(NamedTuple):
+    relus: float
+    at_most: bool
 
-    Controls are left out; accuracies are means over seeds. Raises InputError, or ConfigError without a reduced network.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needed:
+    """What one curve needs.
+
+    Attributes:
+        label: the curve.
+        relus: of every seed.
+        at_most: some seed reaches the accuracy with the fewest ReLUs that were tried.
+        ratios: online ms as multiples of the first curve's, a link and backend, with 95 % intervals.
     """
-    study = read_study(*files)
-    curves = {label: cells for label, cells in study.curves.items() if not label.startswith(CONTROLS)}
-    if not curves:
-        raise ConfigError("study: expected a curve that is not a control, found none")
-    target = min(max(cell.mean for cell in cells) for cells in curves.values())
-    runs = {entry["run"]: entry for file in files for entry in json.loads(file.read_text())["runs"]}
+
+    label: str
+    relus: tuple[float, ...]
+    at_most: bool
+    ratios: Mapping[Place, Interval]
+
+
+def at_accuracy(study: Study, costs: Mapping[str, Any], target: float, base: str) -> list[Needed]:
+    """Every curve that reaches ``target`` (0 to 1) with every seed, ``base`` first. Empty if ``base`` does not."""
+    prices = {label: _prices(study, cells, costs) for label, cells in study.curves.items()}
+    found = {label: needs for label in study.curves if (needs := _needs(study, label, target)) and prices[label]}
+    if base not in found:
+        return []
+    return [
+        Needed(
+            label=label,
+            relus=tuple(need.relus for need in needs.values()),
+            at_most=any(need.at_most for need in needs.values()),
+            ratios={
+                place: _ratio(_costs(prices[label][place], needs), _costs(prices[base][place], found[base]))
+                for place in prices[label]
+                if place in prices[base]
+            },
+        )
+        for label, needs in sorted(found.items(), key=lambda item: item[0] != base)
+    ]
+
+
+def _points(study: Study, label: str) -> list[Cell]:
+    """The curve from few ReLUs to many, the network it was reduced from at its end."""
+    cells = list(study.curves[label])
+    whole = study.baselines.get(study.source.get(label, ""))
+    reduced = whole is not None and max(cell.macs for cell in cells) <= whole.macs
+    return sorted([*cells, *([whole] if whole and reduced else [])], key=lambda cell: cell.relus)
+
+
+def _needs(study: Study, label: str, target: float) -> dict[int, _Need] | None:
+    """ReLUs of every seed; None if a seed does not get there or misses a budget."""
+    points = _points(study, label)
     found = {}
-    for label, cells in curves.items():
-        cheapest = min((cell for cell in cells if cell.mean >= target - TOLERANCE), key=lambda cell: cell.relus)
-        found[label] = network_like(runs[cheapest.runs[0]])
-    return target, found
+    for seed in points[0].by_seed:
+        curve = [(cell.relus, cell.by_seed[seed]) for cell in points if seed in cell.by_seed]
+        need = _needed(curve, target) if len(curve) == len(points) else None
+        if need is None:
+            return None
+        found[seed] = need
+    return found
 
 
-def network_like(run: dict[str, Any]) -> str:
-    """A name (networks.py) with the run's ReLUs in as many layers."""
-    network, relus, layers = run["network"], run["relus"], run["relu_layers"]
-    masks = named_relus(build_network(NetworkSpec.parse(network), device="meta"))
-    if relus == sum(relu.size for relu in masks.values()):
-        return str(network)
-    for configuration in configurations((3, 2, 4, 1)):
-        kept = [masks[name].size for name in configuration.layers(masks)]
-        if (sum(kept), len(kept)) == (relus, layers):
-            digits = "".join(map(str, configuration.stages))
-            return f"{network}/keep={digits}{'thin' if configuration.thin else ''}"
-    if layers == len(masks):
-        return f"{network}/relus={relus}"
-    # The largest layers: they have room for all of them.
-    sizes = [relu.size for relu in masks.values()]
-    largest = sorted(sorted(range(len(sizes)), key=lambda place: -sizes[place])[:layers])
-    return f"{network}/layers={','.join(map(str, largest))}/relus={relus}"
+def _needed(curve: Sequence[tuple[float, float]], target: float) -> _Need | None:
+    if curve[0][1] >= target:
+        return _Need(curve[0][0], True)
+    for (few, below), (many, above) in itertools.pairwise(curve):
+        if above >= target:
+            share = (target - below) / (above - below)
+            return _Need(math.exp((1 - share) * math.log(few) + share * math.log(many)), False)
+    return None
+
+
+def _prices(study: Study, cells: Sequence[Cell], costs: Mapping[str, Any]) -> dict[Place, list[tuple[float, float]]]:
+    """(log ReLUs, online ms) of the curve's measured networks, by place."""
+    runs = {run: cell.relus for cell in _points(study, cells[0].label) for run in cell.runs.values()}
+    found: dict[Place, list[tuple[float, float]]] = {}
+    for entry in costs["results"]:
+        if entry["run"] in runs and "error" not in entry:
+            point = (math.log(runs[entry["run"]]), float(entry["online_ms"]["median"]))
+            found.setdefault((entry["link"], entry["backend"]), []).append(point)
+    return {place: sorted(points) for place, points in found.items()}
+
+
+def _costs(points: Sequence[tuple[float, float]], needs: Mapping[int, _Need]) -> dict[int, float]:
+    relus, ms = zip(*points, strict=True)
+    return {seed: float(np.interp(math.log(need.relus), relus, ms)) for seed, need in needs.items()}
+
+
+def _ratio(ours: Mapping[int, float], base: Mapping[int, float]) -> Interval:
+    """Paired within seeds, in logarithms: a ratio's interval is not below 0."""
+    found = effect({seed: math.log(ours[seed] / base[seed]) for seed in ours if seed in base})
+    return Interval(math.exp(found.value), math.exp(found.low), math.exp(found.high))

@@ -9,11 +9,12 @@ In a template: ``a(name)`` value, unit and 95 % interval; ``raw(name)`` and ``lo
 what its star stands for; ``two(pattern)`` those of ``fss`` and ``gmw``, the fastest with a dealer and without;
 ``largest(pattern)`` and ``smallest(pattern)`` what it stands for if that is a number; ``fastest(link, base)`` the
 least of every backend's answers ``backend/link/label over base``; ``spread(backend, link, base)`` how far those are
-apart; ``priced(link, us)`` an assumed cost over the measured ones; ``joined`` an enumeration; ``n(number)`` three
-digits; ``networks`` what was measured; ``given`` what measurements without a question hold.
+apart; ``priced(link, us)`` an assumed cost over the measured ones, ``right(us)`` where it is one of them;
+``linear_share(backend, link, most)`` what multiply-accumulates are of the time; ``joined`` an enumeration;
+``n(number)`` three digits; ``networks`` what was measured; ``given`` what measurements without a question hold.
 """
 
-import re
+import statistics
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,7 +91,8 @@ class _Answers:
             "joined": joined,
             "priced": self._priced,
             "fastest": self._fastest,
-            "ratios": self._ratios,
+            "right": self._right,
+            "linear_share": self._linear_share,
             "spread": self._spread,
             "n": number,
             "networks": self._networks(),
@@ -139,13 +141,9 @@ class _Answers:
         parts = []
         for backend, answers in self._beside(link, base).items():
             label, answer = min(answers.items(), key=lambda entry: entry[1].value)
-            best = f"{_curve(label)}, {_measured(answer)}" if answer.value < 1 else "the measure itself"
+            best = f"{label}, {_measured(answer)}" if answer.value < 1 else "the measure itself"
             parts.append(f"with `{backend}` {best}")
         return "; ".join(parts)
-
-    def _ratios(self, backend: str, link: str, base: str) -> str:
-        answers = self._beside(link, base).get(backend, {})
-        return joined([f"{_measured(answer)} for `{_curve(label)}`" for label, answer in answers.items()])
 
     def _spread(self, backend: str, link: str, base: str) -> float:
         values = [1.0, *(answer.value for answer in self._beside(link, base).get(backend, {}).values())]
@@ -160,6 +158,21 @@ class _Answers:
             if a.low > 0
         ]
 
+    def _right(self, assumed_us: float) -> list[str]:
+        """Where the assumed cost of a ReLU lies within the measured one's interval."""
+        names = [(name.split("/"), answer) for name, answer in self._answers.items() if name.endswith("/us_per_relu")]
+        return [f"with `{path[0]}` over {path[1]}" for path, a in names if a.low <= assumed_us <= a.high]
+
+    def _linear_share(self, backend: str, link: str, most: str) -> str:
+        """Of the network with the most ``relus`` or ``macs``: the part of its online time that its MACs take."""
+        found = [s for s in self._samples if (s["backend"], s["link"]) == (backend, link)]
+        if not found:
+            raise _MissingAnswerError(f"{backend}/{link}")
+        largest = max(found, key=lambda sample: int(sample[most]))
+        ms, cost = statistics.median(largest["online_ms"]), self._get(f"{backend}/{link}/ns_per_mac")
+        value, low, high = (100e-6 * largest["macs"] * ns / ms for ns in (cost.value, cost.low, cost.high))
+        return f"{value:.0f} % ({low:.0f} to {high:.0f}) of the {number(ms)} ms of `{largest['network']}`"
+
     def _networks(self) -> str:
         """Names and ReLU counts of the samples' networks."""
         counts: dict[str, int | None] = {}
@@ -167,11 +180,6 @@ class _Answers:
             if "network" in sample:
                 counts[sample["network"]] = counts.get(sample["network"]) or sample.get("relus")
         return joined([f"`{name}`" + (f" ({count:,} ReLUs)" if count else "") for name, count in counts.items()])
-
-
-def _curve(label: str) -> str:
-    """A label of q03 without ``accurate:`` and the accuracy, which all of them share."""
-    return re.sub(r"^accurate: (.*) [\d.]+ %$", r"\1", label)
 
 
 def joined(parts: list[str]) -> str:

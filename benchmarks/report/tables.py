@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from measuring.question import Answer
+from measuring.study_analysis import effect
+from measuring.study_runs import Study
 from measuring.validation import Point
-from report.stored import interval_points
 from report.wording import interval, number, plain
-
-from pi_system.reduce.study_report import Study
 
 _LISTS: Final = ("samples", "_samples", "_ms")
 _BUSY: Final = 0.5
@@ -55,20 +54,24 @@ def answers_table(answers: Sequence[Answer]) -> Table:
 def study_table(found: Study) -> Table:
     """Every curve and budget of the accuracy study."""
     rows = []
-    for cell in (*found.baselines.values(), *(cell for cells in found.curves.values() for cell in cells)):
-        around = interval_points(found, cell)
+    for cell in found.cells:
+        around = effect(cell.by_seed)
         rows.append(
             (
                 cell.label,
                 "all" if cell.fraction is None else f"{100 * cell.fraction:.3g} %",
                 f"{cell.relus:,.0f}",
                 f"{100 * cell.mean:.1f} %",
-                f"{around[0]:.1f} to {around[1]:.1f}" if around else "one seed",
+                f"{100 * around.low:.1f} to {100 * around.high:.1f}" if len(cell.by_seed) > 1 else "one seed",
                 ", ".join(f"{100 * accuracy:.1f}" for accuracy in cell.accuracies),
             )
         )
     head = ("Method", "Budget", "ReLUs", "Accuracy", "95 % interval", "Each seed")
-    return Table("Test accuracy, mean of the seeds; intervals from the spread between seeds", head, tuple(rows))
+    return Table(
+        "Test accuracy, mean of the seeds; intervals of Student's t over seeds, wide with two of them",
+        head,
+        tuple(rows),
+    )
 
 
 def cost_table(points: Sequence[Point]) -> Table:

@@ -1,6 +1,5 @@
 """q01, q02, q03, q06 and compare_runs: answers and plots from made samples, networks as they are meant."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import q03_architectures as q03
 import q06_quadratic as q06
 from click.testing import CliRunner
 from measuring.environment import environment
-from measuring.equal_accuracy import equally_accurate, network_like
 from measuring.networks import build_named
 from measuring.question import Answer, QuestionReport
 
@@ -71,7 +69,7 @@ def relus_of(name: str) -> list[int]:
 
 Q01 = both(("a", 1000, 5, 10**7), ("b", 30000, 5, 10**7), ("c", 1000, 5, 10**9))
 Q02 = both(("1 layer", 4096, 1, 10**7), ("17 layers", 4096, 17, 10**7), (q02.WHOLE, 4096, 4, 10**7))
-Q03 = both((q03.BASE, 4096, 17, 10**7), ("shallow ResNet", 4096, 5, 10**7), ("accurate: snl 60 %", 9, 17, 10**7))
+Q03 = both((q03.BASE, 4096, 17, 10**7), ("shallow ResNet", 4096, 5, 10**7))
 Q06 = both(("n relu", 10000, 17, 10**7), ("n square", 100, 17, 10**7))
 
 
@@ -111,13 +109,10 @@ def test_q02_places_the_same_budget() -> None:
     assert [layers[label] for label in q02.STAGES] == [4, 4, 4, 4]
 
 
-def test_q03_compares_within_each_part() -> None:
-    found = q03.answers([*Q03, *both(("accurate: senet 60 %", 9, 4, 10**7))])
+def test_q03_compares_with_the_first_network() -> None:
+    found = q03.answers(Q03)
     names = [answer.name for answer in found if answer.name.startswith("fss")]
-    assert names == [
-        f"fss/lan/shallow ResNet over {q03.BASE}",
-        "fss/lan/accurate: senet 60 % over accurate: snl 60 %",
-    ]
+    assert names == [f"fss/lan/shallow ResNet over {q03.BASE}"]
     assert value(found, names[0]) == pytest.approx((2.5 + 2.4096) / (8.5 + 2.4096), rel=0.02)
     assert "place 1 of 2" in found[0].note
 
@@ -135,7 +130,7 @@ def test_q06_divides_relu_by_square() -> None:
 
 @pytest.mark.parametrize(
     ("module", "question", "samples", "plots"),
-    [(q01, "q01", Q01, 3), (q02, "q02", Q02, 1), (q03, "q03", Q03[:4], 1), (q06, "q06", Q06, 1)],
+    [(q01, "q01", Q01, 3), (q02, "q02", Q02, 1), (q03, "q03", Q03, 1), (q06, "q06", Q06, 1)],
 )
 def test_plots_come_from_the_json_alone(
     module: Any, question: str, samples: list[dict[str, Any]], plots: int, tmp_path: Path
@@ -147,53 +142,6 @@ def test_plots_come_from_the_json_alone(
     names = sorted(path.name for path in (tmp_path / "img").iterdir())
     assert len([name for name in names if name.endswith(".svg")]) == plots == len(names)
     assert all(name.startswith(question) for name in names)
-
-
-# ---- equal accuracy
-
-
-def study_run(
-    label: str, fraction: float, relus: int, accuracy: float, network: str = "resnet18:m=4"
-) -> dict[str, Any]:
-    return {
-        "run": f"seed0/{label}@{fraction}",
-        "seed": 0,
-        "label": label,
-        "fraction": fraction,
-        "network": network,
-        "relus": relus,
-        "relu_layers": 17,
-        "macs": 1,
-        "test_accuracy": accuracy,
-    }
-
-
-def test_the_cheapest_network_of_every_curve_that_is_accurate_enough(tmp_path: Path) -> None:
-    runs = [
-        study_run("snl", 0.5, 9000, 0.62),
-        study_run("snl", 0.2, 4000, 0.595),
-        study_run("snl", 0.1, 2000, 0.589),
-        study_run("shallow", 0.5, 8704, 0.60, "resnet18:m=1"),
-        study_run("narrower", 0.5, 8704, 0.30, "resnet18:m=1"),
-        study_run("random", 0.5, 9000, 0.40),
-    ]
-    file = tmp_path / "study.json"
-    file.write_text(json.dumps({"runs": runs}))
-    assert equally_accurate([file]) == (0.60, {"snl": "resnet18:m=4/relus=4000", "shallow": "resnet18:m=1"})
-
-
-@pytest.mark.parametrize(
-    ("relus", "layers", "name"),
-    [
-        (34816, 17, "resnet18:m=4"),
-        (12288, 8, "resnet18:m=4/keep=23"),
-        (6144, 4, "resnet18:m=4/keep=23thin"),
-        (300, 17, "resnet18:m=4/relus=300"),
-        (300, 2, "resnet18:m=4/layers=0,1/relus=300"),
-    ],
-)
-def test_a_run_is_measured_as_a_network_like_it(relus: int, layers: int, name: str) -> None:
-    assert network_like({"network": "resnet18:m=4", "relus": relus, "relu_layers": layers}) == name
 
 
 # ---- compare_runs
