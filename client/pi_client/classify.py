@@ -13,8 +13,6 @@ from pi_system.errors import BusyError
 from pi_system.rpc.client_session import ClientSession, OnlineCost
 from pi_system.rpc.phase_profile import PhaseProfile
 
-__all__ = ["classify", "prepare_missing"]
-
 
 def classify(
     common: SessionOptions, store: ClientStore, paths: list[Path], *, profile: bool = False

@@ -20,8 +20,6 @@ from pi_system.cli.service import health_timeout, log_to_stderr, show_health
 from pi_system.cli.stores import store_commands
 from pi_system.errors import ConfigError
 
-__all__ = ["main"]
-
 
 @program("pi-client")
 def main() -> None:

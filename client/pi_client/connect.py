@@ -18,8 +18,6 @@ from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.session_config import SessionConfig
 
-__all__ = ["SessionOptions", "open_session", "server_option", "session_options"]
-
 server_option = click.option(
     "--server", envvar="PI_SERVER", default="127.0.0.1:7100", show_default=True, help="HOST:PORT of the server."
 )

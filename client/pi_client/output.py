@@ -6,8 +6,6 @@ import click
 
 from pi_system.errors import StorageError
 
-__all__ = ["check_output", "show"]
-
 
 def check_output() -> None:
     """Fail before anything is spent if stdout is closed. Raises StorageError."""

@@ -17,8 +17,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import InputError
 
-__all__ = ["load_picture", "load_pictures"]
-
 MAX_PIXELS: Final = 64_000_000
 """Larger: a decompression bomb costs gigabytes. Smaller: large photographs are refused."""
 _WHITE: Final = (255, 255, 255, 255)

@@ -13,8 +13,6 @@ from pi_system.trace.chrome import write_trace
 from pi_system.trace.spans import LayerSpan, layer_spans
 from pi_system.trace.timeline import timeline
 
-__all__ = ["check_profile_path", "profile_lines", "save_profile"]
-
 _PACKAGES: Final = ("pi-system", "numpy", "grpcio", "protobuf")
 _PHASES: Final[tuple[Phase, ...]] = ("offline", "online")
 _COLUMNS: Final = ("compute", "wait", "transfer")

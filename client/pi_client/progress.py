@@ -8,8 +8,6 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["shown"]
-
 _POLL_S: Final = 0.2
 
 

@@ -11,8 +11,6 @@ from pi_system.artifact.model import PublicModel
 from pi_system.rpc.client_session import OnlineCost, PreparationCost
 from pi_system.rpc.session_config import SessionConfig
 
-__all__ = ["Result"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:

@@ -14,8 +14,6 @@ from pi_system.rpc.envelope import ID_BYTES
 from pi_system.rpc.session_config import SessionConfig
 from pi_system.secure.kept import create_kept, read_kept, write_kept
 
-__all__ = ["ClientStore"]
-
 _DIR_MODE: Final = 0o700
 _IDENTITY: Final = {"what": "client id", "protocol": "any"}
 """Of every protocol version: a client stays the same."""

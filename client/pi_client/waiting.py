@@ -7,8 +7,6 @@ import click
 
 from pi_system.errors import BusyError
 
-__all__ = ["BusyLines"]
-
 _EVERY_S: Final = 5.0
 
 

@@ -11,23 +11,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = [
-    "Add",
-    "AvgPool2d",
-    "Concat",
-    "Conv2d",
-    "Flatten",
-    "Graph",
-    "Input",
-    "Linear",
-    "MaxPool2d",
-    "Node",
-    "Relu",
-    "Shape",
-    "Square",
-    "Truncate",
-]
-
 Shape = tuple[int, ...]
 Pair = tuple[Annotated[int, Field(ge=0, le=4096)], Annotated[int, Field(ge=0, le=4096)]]
 Size = Annotated[int, Field(ge=1, le=1 << 24)]

@@ -20,8 +20,6 @@ from pi_system.artifact.ring_config import RingConfig
 from pi_system.artifact.shapes import check_graph, weight_shapes
 from pi_system.errors import ArtifactError
 
-__all__ = ["FORMAT_VERSION", "Artifact", "Masks", "PublicArtifact", "PublicModel", "Weights"]
-
 FORMAT_VERSION = 1
 
 Masks = Mapping[str, NDArray[np.bool_]]

@@ -7,8 +7,6 @@ A picture is rotated by its EXIF orientation, flattened onto white if it has tra
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-__all__ = ["Preprocess"]
-
 
 class Preprocess(BaseModel):
     """Geometry, normalisation and class names of a network's input.

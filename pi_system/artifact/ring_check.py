@@ -19,8 +19,6 @@ from pi_system.artifact.graph import (
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.errors import ArtifactError
 
-__all__ = ["check_ring", "multiplies", "output_frac_bits"]
-
 
 def multiplies(node: Node) -> bool:
     """Whether ``node`` multiplies by constants and so has weight fraction bits.

@@ -9,8 +9,6 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-__all__ = ["RingConfig"]
-
 _Bits = Annotated[int, Field(ge=0, le=63)]
 _SCORE_BITS: Final = 10
 """Bits of a score with its sign where an artifact does not say. More: closer to the fixed-point noise of a logit;

@@ -20,8 +20,6 @@ from pi_system.artifact.graph import (
 )
 from pi_system.errors import ArtifactError
 
-__all__ = ["check_graph", "infer_shape", "weight_shapes", "window_shape"]
-
 # A cap on every value's size: 64 M elements. Upside: a hostile graph cannot make a party allocate without
 # bound; downside: pictures above roughly 1000 x 1000 with 64 channels are refused.
 _MAX_ELEMENTS = 1 << 26

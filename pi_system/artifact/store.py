@@ -22,8 +22,6 @@ from pi_system.artifact.model import FORMAT_VERSION, Artifact, PublicArtifact, P
 from pi_system.durable import sync_folder, write_file
 from pi_system.errors import ArtifactDigestError, ArtifactError, ArtifactVersionError
 
-__all__ = ["load", "load_public", "public_from_bytes", "public_to_bytes", "save"]
-
 _MAGIC = b"PIARTFCT"
 _LENGTH_BYTES = 8
 # Caps on what a peer may send. Upside: bounded memory before any check; downside: none seen, ResNet18's public

@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 
 from pi_system.channel.base import Channel
 
-__all__ = ["ClientRuntime", "Deal", "DealerLink", "PairedClient", "PairedRuntime", "ServerRuntime", "SizedRuntime"]
-
 DealerLink = Callable[[bytes], Channel]
 """Opens this party's stream from the dealer for a request (public bytes, equal for both parties)."""
 

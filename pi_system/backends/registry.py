@@ -11,8 +11,6 @@ from pi_system.backends.base import ClientRuntime, Deal, ServerRuntime
 from pi_system.errors import ConfigError
 from pi_system.program.reveal import Reveal
 
-__all__ = ["BACKENDS", "DEFAULT_BACKEND", "SERVED_BY_DEFAULT", "Backend", "Backends", "RuntimeOptions", "find_backend"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeOptions:

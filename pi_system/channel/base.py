@@ -5,8 +5,6 @@ from typing import Protocol
 
 from pi_system.protocols.half import Readable
 
-__all__ = ["Channel", "ChannelCounters", "Readable"]
-
 
 @dataclass(slots=True)
 class ChannelCounters:

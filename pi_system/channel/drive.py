@@ -6,8 +6,6 @@ from typing import TypeVar
 from pi_system.channel.base import Channel
 from pi_system.protocols.half import Half, Send
 
-__all__ = ["drive"]
-
 T = TypeVar("T")
 
 

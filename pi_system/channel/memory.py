@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from pi_system.channel.base import Channel, ChannelCounters, Readable
+from pi_system.channel.base import Channel, ChannelCounters
 from pi_system.errors import PeerTimeoutError, PeerUnavailableError, RemoteProtocolError
-
-__all__ = ["MemoryChannel", "memory_pair", "simulate"]
+from pi_system.protocols.half import Readable
 
 A = TypeVar("A")
 B = TypeVar("B")

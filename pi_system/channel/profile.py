@@ -19,21 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pi_system.channel.base import Channel, Readable
+from pi_system.channel.base import Channel
 from pi_system.channel.shaped import LINKS, Link, ShapedChannel
-
-__all__ = [
-    "MAX_PIECES",
-    "OFF",
-    "TRACKS",
-    "LayerWatch",
-    "Piece",
-    "ProfiledChannel",
-    "Profiler",
-    "Track",
-    "link_of",
-    "profiler_of",
-]
+from pi_system.protocols.half import Readable
 
 Track = Literal["compute", "wait", "transfer"]
 TRACKS: Final[tuple[Track, ...]] = ("compute", "wait", "transfer")

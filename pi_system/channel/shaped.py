@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from pi_system.channel.base import Channel, ChannelCounters, Readable
+from pi_system.channel.base import Channel, ChannelCounters
 from pi_system.errors import ConfigError
-
-__all__ = ["LINKS", "Link", "ShapedChannel", "TimedChannel", "parse_link", "shape"]
+from pi_system.protocols.half import Readable
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ import click
 
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder
 
-__all__ = ["ArtifactPath"]
-
 
 class ArtifactPath(click.Path):
     """A click type whose values are folders."""

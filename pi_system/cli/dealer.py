@@ -13,8 +13,6 @@ from pi_system.rpc.dealer_link import DEALER_METHOD
 from pi_system.rpc.dealer_service import DealerService
 from pi_system.rpc.listen import serve_streams
 
-__all__ = ["main"]
-
 MAX_STREAMS = 64
 
 

@@ -11,8 +11,6 @@ import click
 from pi_system.durable import storage_error
 from pi_system.errors import PiError
 
-__all__ = ["INTERRUPTED", "PiCommand", "PiGroup"]
-
 INTERRUPTED = 130
 
 

@@ -13,8 +13,6 @@ from pi_system.export.job import export_run
 from pi_system.export.quantise import QuantiseOptions
 from pi_system.protocols.linear_he.params import MAX_RING_BITS
 
-__all__ = ["export"]
-
 _PATH = click.Path(path_type=Path)
 
 

@@ -10,8 +10,6 @@ from pi_system.rpc.certificate import warn_of_expiry
 from pi_system.rpc.tls import Identity, check_plaintext
 from pi_system.rpc.transport import check_address
 
-__all__ = ["link_options", "open_identity"]
-
 _OPTIONS = (
     click.option(
         "--keys",

@@ -9,8 +9,6 @@ import click
 
 from pi_system.train.parallel import is_first
 
-__all__ = ["json_option", "recipe_options", "show_result"]
-
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")

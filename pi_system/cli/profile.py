@@ -13,8 +13,6 @@ from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.options import json_option, show_result
 from pi_system.cost import BACKENDS, Prediction, default_calibration, load_calibration, predict
 
-__all__ = ["profile"]
-
 _PATH = click.Path(path_type=Path)
 
 

@@ -8,8 +8,6 @@ from pi_system import __version__
 from pi_system.cli.errors import PiGroup
 from pi_system.version import PROTOCOL_VERSION
 
-__all__ = ["program"]
-
 
 def program(name: str, *, show_default: bool | None = None) -> Callable[[Callable[[], None]], PiGroup]:
     """Make the function the group of commands of the program ``name``; ``show_default`` holds for all their options."""

@@ -5,8 +5,6 @@ from typing import Final
 
 import click
 
-__all__ = ["SECONDS", "Seconds"]
-
 _MOST: Final = 1e8
 
 

@@ -13,9 +13,6 @@ from pi_system.cli.seconds import SECONDS
 from pi_system.rpc.tls import Identity, Role
 from pi_system.rpc.transport import unary
 
-__all__ = ["describe", "health_timeout", "log_to_stderr", "on_stop_signal", "raise_file_limit", "show_health"]
-
-
 MAX_FILES = 65536
 """Open files of a process: a connection is one. More: closing all of them in a child takes long."""
 

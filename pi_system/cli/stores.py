@@ -11,8 +11,6 @@ from pi_system.errors import ConfigError, InputError
 from pi_system.rpc.tls import Role
 from pi_system.secure.stores import Stored, all_stores
 
-__all__ = ["store_commands"]
-
 _SHOWN_DIGITS = 16
 
 

@@ -37,8 +37,6 @@ from pi_system.train.parallel import joined
 from pi_system.train.run import RunDirectory
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["main"]
-
 _Number = TypeVar("_Number", int, float)
 _PATH = click.Path(path_type=Path)
 

@@ -10,8 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pi_system.cost.work import Prices
 from pi_system.errors import ConfigError
 
-__all__ = ["Calibration", "default_calibration", "load_calibration"]
-
 _DEFAULT = "default_calibration.json"
 
 

@@ -8,8 +8,6 @@ from pi_system.channel.shaped import Link
 from pi_system.cost.calibration import default_calibration
 from pi_system.cost.predict import online_ms
 
-__all__ = ["TwoPartyGate", "faster_gate"]
-
 TwoPartyGate = Literal["gmw", "gc"]
 
 _Name = TypeVar("_Name", bound=str)

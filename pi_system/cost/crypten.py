@@ -21,8 +21,6 @@ from pi_system.cost.work import Work, work
 from pi_system.errors import ConfigError
 from pi_system.program.counts import count_nodes
 
-__all__ = ["Opening", "openings"]
-
 _WORD = 8
 _RELU_ROUNDS, _RELU_WORDS, _RELU_DEALT = 9, 29, 15
 _FREE = ("input", "add", "concat", "flatten", "avgpool2d", "truncate")

@@ -25,8 +25,6 @@ from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.record import GateProtocol
 from pi_system.secure.schedule import Gates
 
-__all__ = ["GATES", "Phases", "gate_of", "phases_of", "prepared"]
-
 
 @dataclass(frozen=True, slots=True)
 class Phases:

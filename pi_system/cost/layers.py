@@ -24,8 +24,6 @@ from pi_system.protocols.gate import GateSpec
 from pi_system.ring.carrier import Ring
 from pi_system.secure.schedule import Gate, Schedule
 
-__all__ = ["NodeWork", "Share", "node_works"]
-
 _CHANNELS, _TAPS = 16, 64
 """What the convolution kernels round output channels and taps up to."""
 

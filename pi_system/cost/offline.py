@@ -33,10 +33,8 @@ from pi_system.protocols.ot.bytes import SETUP_BYTES, SETUP_ROUNDS, silent_bytes
 from pi_system.protocols.truncation import offline_cost as truncation_cost
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import SEED_BYTES
+from pi_system.secure.kept import HEADER_BYTES
 from pi_system.secure.schedule import Gate, Gates, Remask, Schedule, Truncation
-from pi_system.secure.store import HEADER_BYTES
-
-__all__ = ["OfflinePlan", "plan_offline"]
 
 _ID_BYTES, _ACK_BYTES, _FLAG_BYTES = 16, 1, 1
 _DEALT_ROUNDS: Final = 3

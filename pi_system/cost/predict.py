@@ -18,8 +18,6 @@ from pi_system.errors import ConfigError
 from pi_system.ring.carrier import Ring
 from pi_system.secure.schedule import plan
 
-__all__ = ["BACKENDS", "LayerCost", "Prediction", "Workload", "online_ms", "predict"]
-
 BACKENDS = (*GATES, "crypten")
 """What can be predicted."""
 

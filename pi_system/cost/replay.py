@@ -17,8 +17,6 @@ from pi_system.cost.work import START, Moment, Prices, Work, later, work
 from pi_system.protocols.gate import GateSpec
 from pi_system.secure.turns import chunks, turns
 
-__all__ = ["Replay", "transfer_ns"]
-
 _GATE = work(gate=1)
 
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from pi_system.cost.layers import NodeWork, Share
 from pi_system.cost.work import LINEAR, ROUND_TRIP, TRANSFER, Prices, Work, work
 
-__all__ = ["LayerCost", "Rows", "timed"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerCost:

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from pi_system.errors import InvariantError
 
-__all__ = ["LINEAR", "PRICED", "ROUND_TRIP", "START", "TRANSFER", "UNITS", "Moment", "Prices", "Work", "later", "work"]
-
 Work = NDArray[np.float64]
 """Units of every kind, (len(UNITS),), in the order of UNITS."""
 

@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 import pi_system.kernels._native as _native
 
-__all__ = ["PreparedInput", "RingArray", "RingConv2d", "conv_paths"]
-
 RingArray: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 
 _Plan: TypeAlias = type[_native.ConvPlan32] | type[_native.ConvPlan64]

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 import pi_system.kernels._native as _native
 
-__all__ = ["Garbled", "garble", "garble_evaluate", "garble_inputs", "garble_rows"]
-
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint64]
 Garbled = tuple[Words, Words, Words]

@@ -16,16 +16,6 @@ from numpy.typing import NDArray
 
 import pi_system.kernels._native as _native
 
-__all__ = [
-    "gmw_mask",
-    "gmw_open",
-    "gmw_replies",
-    "gmw_result",
-    "gmw_select",
-    "gmw_tables",
-    "gmw_word_bytes",
-]
-
 Bytes = NDArray[np.uint8]
 Elements = NDArray[Any]
 Pair = tuple[Elements, ...]

@@ -16,8 +16,6 @@ import numpy.typing as npt
 from pi_system.kernels import _native
 from pi_system.kernels.packing import packed_bytes
 
-__all__ = ["MAX_TERMS", "SEED_BYTES", "FinishSpec", "RlweContext", "Words", "expand_seed", "rlwe_paths"]
-
 Words: TypeAlias = npt.NDArray[np.uint64]
 
 SEED_BYTES = 64

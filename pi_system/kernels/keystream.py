@@ -5,8 +5,6 @@ import numpy.typing as npt
 
 import pi_system.kernels._native as _native
 
-__all__ = ["aes_backend", "aes_backends", "aes_ctr", "use_aes_backend"]
-
 
 def aes_ctr(key: bytes, first_block: int, out: npt.NDArray[np.uint8]) -> None:
     """Fill ``out`` with the keystream AES_key(first_block), AES_key(first_block + 1), ...

@@ -10,22 +10,6 @@ from numpy.typing import NDArray
 
 import pi_system.kernels._native as _native
 
-__all__ = [
-    "Blocks",
-    "Bytes",
-    "bit_products_receiver",
-    "bit_products_sender",
-    "cr_hash",
-    "fold_leaves",
-    "lpn_encode",
-    "pads_receiver",
-    "pads_sender",
-    "pads_shift",
-    "transpose_128",
-    "tree_receiver",
-    "tree_sender",
-]
-
 Blocks = NDArray[np.uint64]
 """(n, 2)."""
 Bytes = NDArray[np.uint8]

@@ -5,8 +5,6 @@ import numpy.typing as npt
 
 import pi_system.kernels._native as _native
 
-__all__ = ["pack_bits", "packed_bytes", "unpack_bits"]
-
 
 def packed_bytes(count: int, bits: int) -> int:
     """Return the bytes that ``count`` values of ``bits`` bits take; the last byte is filled with zeros."""

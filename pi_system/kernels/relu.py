@@ -39,8 +39,6 @@ import numpy.typing as npt
 import pi_system.kernels._native as _native
 from pi_system.errors import ConfigError, RemoteProtocolError
 
-__all__ = ["RELU_BLOCK", "ReluGate"]
-
 RELU_BLOCK: int = _native.RELU_BLOCK
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]

@@ -5,17 +5,6 @@ from math import prod
 
 from pi_system.artifact.graph import Conv2d, Graph, Linear, Node, Relu, Square
 
-__all__ = [
-    "NodeCount",
-    "count_nodes",
-    "mac_count",
-    "parameter_count",
-    "relu_count",
-    "relu_layers",
-    "square_count",
-    "square_layers",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeCount:

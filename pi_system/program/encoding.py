@@ -14,18 +14,6 @@ from pi_system.artifact.model import Weights
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.errors import FixedPointRangeError
 
-__all__ = [
-    "WEIGHT_BITS",
-    "IntWeights",
-    "encode",
-    "encode_input",
-    "logits_to_float",
-    "pool_factor",
-    "quantise_weights",
-    "weight_norm_bits",
-    "wrap",
-]
-
 WEIGHT_BITS = 16
 """Weights are signed 16-bit integers, |w| < 2^15: the online kernels multiply int16 by ring elements."""
 

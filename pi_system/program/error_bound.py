@@ -36,8 +36,6 @@ from pi_system.artifact.ring_config import RingConfig
 from pi_system.program.encoding import IntWeights, pool_factor, quantise_weights
 from pi_system.program.interpreter import Interpreter
 
-__all__ = ["ErrorInterval", "artifact_ulp_bound", "ulp_bound"]
-
 # Bounds are float64: exact up to 2^53, and widened by this factor after every sum, which covers its rounding.
 _WIDEN = 1.0 + 2.0**-40
 

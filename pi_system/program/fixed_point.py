@@ -39,8 +39,6 @@ from pi_system.program.encoding import (
 from pi_system.program.interpreter import Interpreter
 from pi_system.ring.prg import Prg
 
-__all__ = ["FixedInterpreter", "fixed_logits", "windows"]
-
 IntArray = NDArray[np.int64]
 
 

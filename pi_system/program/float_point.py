@@ -26,8 +26,6 @@ from pi_system.artifact.graph import (
 from pi_system.artifact.model import Artifact, Masks, Weights
 from pi_system.program.interpreter import Interpreter
 
-__all__ = ["FloatInterpreter", "Observer", "float_logits"]
-
 
 class Observer(Protocol):
     """Sees every node's value (N, *shape) as it is computed; used to calibrate ranges."""

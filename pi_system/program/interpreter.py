@@ -24,8 +24,6 @@ from pi_system.artifact.graph import (
 )
 from pi_system.errors import InvariantError
 
-__all__ = ["Interpreter"]
-
 V = TypeVar("V")
 
 

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from pi_system.artifact.graph import Graph
 from pi_system.artifact.ring_config import RingConfig
 
-__all__ = ["REVEALS", "Reveal", "outputs_to_float", "revealed", "score_shift", "tells_more"]
-
 Reveal = Literal["label", "scores", "logits"]
 REVEALS: Final[tuple[Reveal, ...]] = get_args(Reveal)
 """From least to most."""

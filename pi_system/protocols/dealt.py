@@ -17,8 +17,6 @@ from pi_system.protocols.material import Material
 from pi_system.protocols.record import GateProtocol
 from pi_system.ring.carrier import RingArray
 
-__all__ = ["DealtGate", "Received", "Sent"]
-
 Sent = Sequence[Readable]
 """Messages in the order in which they are sent."""
 Received = Sequence[memoryview]

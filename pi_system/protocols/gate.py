@@ -27,8 +27,6 @@ from numpy.typing import NDArray
 from pi_system.errors import ConfigError, LocalProtocolError
 from pi_system.protocols.material import BLOCK
 
-__all__ = ["GateCost", "GateKind", "GateSpec"]
-
 GateKind = Literal["relu", "square"]
 
 

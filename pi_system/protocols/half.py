@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from pi_system.errors import RemoteProtocolError
 
-__all__ = ["Half", "Readable", "Receive", "Send", "in_turn", "receive", "receive_array"]
-
 T = TypeVar("T")
 
 Readable = bytes | bytearray | memoryview

@@ -10,17 +10,6 @@ from numpy.typing import NDArray
 from pi_system.errors import CorrelationMismatchError
 from pi_system.kernels import RELU_BLOCK
 
-__all__ = [
-    "BLOCK",
-    "Material",
-    "Shapes",
-    "blocks",
-    "check_material",
-    "material_bytes",
-    "padded",
-    "unpack_material",
-]
-
 Material = dict[str, NDArray[Any]]
 Shapes = Mapping[str, tuple[tuple[int, ...], type]]
 """Shape and numpy type by name; the names' order is the order of the bytes."""

@@ -20,8 +20,6 @@ from pi_system.errors import CorrelationReusedError, LocalProtocolError, PiError
 from pi_system.protocols.gate import GateSpec
 from pi_system.ring.carrier import Ring, RingArray
 
-__all__ = ["ClientGate", "ClientSteps", "MessageBytes", "ServerGate", "ServerSteps"]
-
 MessageBytes = Callable[[int, int], int]
 """(exchange, count): size of a message about ``count`` elements."""
 

@@ -8,8 +8,6 @@ from pi_system.protocols.gate import GateCost, GateSpec
 from pi_system.protocols.material import Material, Shapes, check_material
 from pi_system.protocols.phases import ClientGate, ClientSteps, ServerGate, ServerSteps
 
-__all__ = ["GateProtocol"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateProtocol:

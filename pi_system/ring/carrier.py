@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from pi_system.errors import ConfigError
 
-__all__ = ["Ring", "RingArray", "wire"]
-
 RingArray = NDArray[Any]
 """A C-contiguous array of carrier dtype."""
 

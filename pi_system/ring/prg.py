@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 from pi_system.kernels.keystream import aes_ctr
 
-__all__ = ["SEED_BYTES", "Prg", "fresh_seed"]
-
 SEED_BYTES = 16
 
 

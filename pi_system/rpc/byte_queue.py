@@ -6,8 +6,6 @@ from typing import Generic, TypeVar
 
 from pi_system.errors import PeerTimeoutError, PiError
 
-__all__ = ["ByteQueue", "fresh"]
-
 T = TypeVar("T")
 
 

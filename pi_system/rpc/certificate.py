@@ -8,8 +8,6 @@ from cryptography import x509
 
 from pi_system.rpc.tls import Identity
 
-__all__ = ["SOON_DAYS", "days_left", "warn_of_expiry"]
-
 SOON_DAYS: Final = 30.0
 """From then on expiry is warned of."""
 _LOG = logging.getLogger(__name__)

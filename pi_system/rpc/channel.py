@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import Final
 
-from pi_system.channel.base import Channel, ChannelCounters, Readable
+from pi_system.channel.base import Channel, ChannelCounters
+from pi_system.protocols.half import Readable
 from pi_system.rpc.frames import DATA, FRAME_BYTES, TAG_BYTES, FrameStream
-
-__all__ = ["AS_IT_IS", "GrpcChannel", "Wrap"]
 
 
 class GrpcChannel:

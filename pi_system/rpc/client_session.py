@@ -42,8 +42,6 @@ from pi_system.rpc.session_config import Hello, SessionConfig, check_version, gr
 from pi_system.rpc.tls import Identity
 from pi_system.rpc.transport import Connection, dial
 
-__all__ = ["ClientSession", "Endpoint", "OnlineCost", "PreparationCost"]
-
 MAX_MODEL_BYTES: Final = 512 << 20
 _RETRY_S: Final = 0.1
 BATCH_BYTES: Final = 1 << 30

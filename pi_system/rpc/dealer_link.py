@@ -8,12 +8,11 @@ from pi_system.channel.base import Channel
 from pi_system.errors import ConfigError, DealerUnavailableError, PiError
 from pi_system.rpc.byte_queue import fresh
 from pi_system.rpc.channel import AS_IT_IS, GrpcChannel, Wrap
-from pi_system.rpc.envelope import PROTOCOL_VERSION, read, write
+from pi_system.rpc.envelope import read, write
 from pi_system.rpc.frames import DATA
 from pi_system.rpc.tls import Identity
 from pi_system.rpc.transport import Connection, dial
-
-__all__ = ["DEALER_METHOD", "DealerDialer", "Role"]
+from pi_system.version import PROTOCOL_VERSION
 
 DEALER_METHOD = "Deal"
 Role = Literal["server", "client"]

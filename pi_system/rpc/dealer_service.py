@@ -21,11 +21,10 @@ from pi_system.errors import (
     RemoteProtocolError,
 )
 from pi_system.rpc.channel import GrpcChannel
-from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION, read, write
+from pi_system.rpc.envelope import ID_BYTES, read, write
 from pi_system.rpc.frames import FrameStream
 from pi_system.rpc.session_config import check_version
-
-__all__ = ["DealerService"]
+from pi_system.version import PROTOCOL_VERSION
 
 MAX_REQUEST_BYTES: Final = 64 << 20
 """A request is a public graph: kilobytes, with pixel masks megabytes."""

@@ -12,9 +12,6 @@ from pi_system._proto.v1.control_pb2 import (
 )
 from pi_system.errors import RemoteProtocolError
 from pi_system.rpc.frames import CONTROL, FrameStream
-from pi_system.version import PROTOCOL_VERSION
-
-__all__ = ["ID_BYTES", "PROTOCOL_VERSION", "read", "read_client", "read_server", "write"]
 
 ID_BYTES: Final = 16
 """Client and pairing ids are this many random bytes."""

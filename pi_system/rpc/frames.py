@@ -15,7 +15,6 @@ from typing import Final
 
 import numpy as np
 
-from pi_system.channel.base import Readable
 from pi_system.errors import (
     ChannelError,
     ConfigError,
@@ -25,10 +24,9 @@ from pi_system.errors import (
     PiError,
     RemoteProtocolError,
 )
+from pi_system.protocols.half import Readable
 from pi_system.rpc.byte_queue import ByteQueue, fresh
 from pi_system.rpc.tls import Role
-
-__all__ = ["CONTROL", "DATA", "FRAME_BYTES", "OPEN", "TAG_BYTES", "FrameStream"]
 
 FRAME_BYTES: Final = 1 << 20
 """Body bytes of a full frame. Larger: slower copies, a worse overlap. Smaller: 0.07 ms of CPU a frame adds up."""

@@ -22,8 +22,6 @@ from pi_system.durable import create_file
 from pi_system.errors import ConfigError, InputError
 from pi_system.rpc.tls import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, ROLES, Role, role_name
 
-__all__ = ["write_keys"]
-
 VALID_DAYS: Final = 825
 _CLOCK_SKEW: Final = timedelta(days=1)
 _USAGES: Final = {

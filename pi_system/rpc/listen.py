@@ -13,8 +13,6 @@ from pi_system.rpc.status import error_metadata, error_to_status, rpc_error_to_e
 from pi_system.rpc.tls import Identity, Role, caller_role, check_plaintext
 from pi_system.rpc.transport import LISTEN_OPTIONS, SERVICE, check_address
 
-__all__ = ["serve_streams"]
-
 _LOG = logging.getLogger(__name__)
 
 

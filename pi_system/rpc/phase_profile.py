@@ -21,18 +21,6 @@ from pi_system.channel.base import Channel
 from pi_system.channel.profile import MAX_PIECES, TRACKS, Piece, Profiler, link_of
 from pi_system.errors import RemoteProtocolError
 
-__all__ = [
-    "MAX_PROFILE_BYTES",
-    "OFFLINE_STEPS",
-    "Phase",
-    "PhaseProfile",
-    "ServerHalf",
-    "half_from_bytes",
-    "half_to_bytes",
-    "layer_kinds",
-    "start_profiler",
-]
-
 Phase = Literal["offline", "online"]
 OFFLINE_STEPS: Final = ("setup", "linear", "gates", "correlations", "store")
 """What an offline phase is told apart into: once a session or model; masked shares of the weighted layers; keys or

@@ -17,14 +17,13 @@ from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolErr
 from pi_system.program.reveal import Reveal, tells_more
 from pi_system.rpc.channel import AS_IT_IS, GrpcChannel, Wrap
 from pi_system.rpc.dealer_link import DealerDialer
-from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION, read_client, write
+from pi_system.rpc.envelope import ID_BYTES, read_client, write
 from pi_system.rpc.frames import DATA, FrameStream
 from pi_system.rpc.phase_profile import Phase, half_to_bytes, start_profiler
 from pi_system.rpc.session_config import Hello, SessionConfig, hello_from_proto, runtime_options
 from pi_system.rpc.tls import Identity
 from pi_system.rpc.watchdog import Watchdog
-
-__all__ = ["MAX_BATCH", "SESSION_METHOD", "Desk", "Limits", "SessionHost", "read_hello", "serve_session"]
+from pi_system.version import PROTOCOL_VERSION
 
 SESSION_METHOD: Final = "Session"
 MAX_BATCH: Final = 1024

@@ -9,18 +9,8 @@ from pi_system._proto.v1.control_pb2 import ClientHello
 from pi_system.backends.registry import RuntimeOptions
 from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.program.reveal import REVEALS, Reveal
-from pi_system.rpc.envelope import ID_BYTES, PROTOCOL_VERSION
-
-__all__ = [
-    "Asked",
-    "Hello",
-    "SessionConfig",
-    "check_version",
-    "granted",
-    "hello_from_proto",
-    "hello_to_proto",
-    "runtime_options",
-]
+from pi_system.rpc.envelope import ID_BYTES
+from pi_system.version import PROTOCOL_VERSION
 
 Asked = Reveal | Literal[""]
 """What a client asks to learn; empty: whatever the server reveals."""

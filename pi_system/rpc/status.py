@@ -23,8 +23,6 @@ from pi_system.errors import (
     RemoteProtocolError,
 )
 
-__all__ = ["ERROR_KEY", "error_metadata", "error_to_status", "rpc_error_to_error"]
-
 ERROR_KEY: Final = "pi-error"
 _RETRY_KEY: Final = "pi-retry-ms"
 _TICKET_KEY: Final = "pi-ticket"

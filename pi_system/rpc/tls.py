@@ -19,8 +19,6 @@ from pi_system.errors import ConfigError
 from pi_system.rpc import GRPC_CAME_FIRST
 from pi_system.rpc.tls_probe import check_tls_13_only
 
-__all__ = ["AUTHORITY_FILE", "CERTIFICATE_FILE", "KEY_FILE", "ROLES", "Identity", "Role", "caller_role", "role_name"]
-
 Role = Literal["server", "client", "dealer"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 AUTHORITY_FILE: Final = "authority.pem"

@@ -14,8 +14,6 @@ import grpc
 
 from pi_system.errors import ConfigError
 
-__all__ = ["check_tls_13_only"]
-
 _TIMEOUT_S: Final = 5.0
 
 

@@ -23,8 +23,6 @@ from pi_system.rpc.frames import FRAME_BYTES, FrameStream
 from pi_system.rpc.status import rpc_error_to_error
 from pi_system.rpc.tls import Identity, Role, check_plaintext, role_name
 
-__all__ = ["LISTEN_OPTIONS", "SERVICE", "Connection", "check_address", "client_channel", "dial", "unary"]
-
 SERVICE: Final = "pi_system.v1.Inference"
 """Name of the gRPC service; it changes with every incompatible protocol."""
 KEEPALIVE_S: Final = 2.0

@@ -12,8 +12,6 @@ from typing import Final
 from pi_system.errors import PeerTimeoutError, PiError
 from pi_system.rpc.frames import FrameStream
 
-__all__ = ["Watchdog"]
-
 _POLL_S: Final = 0.2
 """How late a deadline may be noticed; setting one costs nothing."""
 

@@ -12,8 +12,6 @@ from pi_system.durable import draft, sync_folder
 from pi_system.secure.kept import HEADER_BYTES, check_header, kept_header
 from pi_system.secure.place import place_of
 
-__all__ = ["Chain", "Uses", "forget", "locked"]
-
 _FILE: Final = "uses"
 _LOCK: Final = "lock"
 

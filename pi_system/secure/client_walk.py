@@ -13,8 +13,6 @@ from pi_system.secure.seeds import PartySeed
 from pi_system.secure.values import Computed, Value
 from pi_system.secure.walk import Positions, SecureWalk, Share
 
-__all__ = ["ClientWalk", "MaskWalk"]
-
 
 class MaskWalk(SecureWalk):
     """Follows the client's fresh masks, all from its seed; what is not fresh a subclass may leave unknown."""

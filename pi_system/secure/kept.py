@@ -20,8 +20,6 @@ from pi_system.durable import create_file, draft
 from pi_system.errors import CorrelationMismatchError
 from pi_system.version import PROTOCOL_VERSION
 
-__all__ = ["HEADER_BYTES", "check_header", "create_kept", "kept_header", "map_kept", "read_kept", "write_kept"]
-
 HEADER_BYTES: Final = 4096
 """A page, so that a body can be mapped and is aligned."""
 _MAGIC: Final = b"PIKEPT\x00\x02"

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from pi_system.errors import CorrelationMismatchError, CorrelationReusedError
 from pi_system.protocols.material import Material, Shapes, check_material, unpack_material
 
-__all__ = ["Bundle", "Layout"]
-
 _ALIGN = 64
 """Cache line and 512-bit vector: kernels stream keys with aligned loads."""
 

@@ -32,8 +32,6 @@ from pi_system.secure.turns import answer, serve
 from pi_system.secure.values import Computed, Gather, Value, Watched
 from pi_system.secure.walk import Positions, SecureWalk, Share
 
-__all__ = ["ClientMaterial", "ServerMaterial", "ServerOnline", "infer_client"]
-
 
 @dataclass(frozen=True, slots=True)
 class ServerMaterial:

@@ -37,8 +37,6 @@ from pi_system.secure.chain import Chain, Uses, forget, locked
 from pi_system.secure.layout import Bundle
 from pi_system.secure.store import MaterialStore
 
-__all__ = ["PairedStore", "meet_client", "meet_server"]
-
 _EPOCH_BYTES: Final = 16
 _ANNOUNCED: Final = struct.Struct("<16sQ")
 _ANSWER: Final = struct.Struct("<?QQ")

@@ -28,8 +28,6 @@ from pi_system.secure.ring_layer import RingLayer
 from pi_system.secure.schedule import Gates, plan
 from pi_system.secure.seeds import PartySeed
 
-__all__ = ["ACK", "DEFAULT_STORE_LIMIT_BYTES", "ClientParty", "ServerParty"]
-
 DEFAULT_STORE_LIMIT_BYTES = 16_000_000_000
 """What a store may hold by default: about 90 inferences of a full ResNet18 under ``fss``."""
 

@@ -16,8 +16,6 @@ import struct
 from pathlib import Path
 from typing import Final
 
-__all__ = ["place_of"]
-
 _AT_EMPTY_PATH: Final = 0x1000
 _STATX_BTIME: Final = 0x800
 _STATX_BYTES: Final = 256

@@ -27,8 +27,6 @@ from pi_system.artifact.ring_config import RingConfig
 from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS
 from pi_system.ring.carrier import Ring, RingArray
 
-__all__ = ["FAN_OUT", "Revealer", "group_sizes"]
-
 FAN_OUT: Final = 16
 """Classes compared all with all. More: fewer rounds; gates grow with the square."""
 

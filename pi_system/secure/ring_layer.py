@@ -8,8 +8,6 @@ from pi_system.kernels.conv import RingConv2d
 from pi_system.ring.carrier import RingArray
 from pi_system.secure.values import Lazy
 
-__all__ = ["LazyLayer", "RingLayer", "available_threads"]
-
 
 def available_threads() -> int:
     """Cores this process may run on."""

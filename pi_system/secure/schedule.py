@@ -23,8 +23,6 @@ from pi_system.secure.layout import Layout
 from pi_system.secure.values import Computed, Value
 from pi_system.secure.walk import Positions, SecureWalk, Share
 
-__all__ = ["Gate", "Gates", "Output", "Remask", "Schedule", "Step", "Truncation", "Weighted", "plan"]
-
 Gates = Mapping[GateKind, GateProtocol]
 """Which protocol serves a backend's gates of a kind."""
 Sections = list[tuple[str, int]]

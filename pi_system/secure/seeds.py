@@ -10,8 +10,6 @@ from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.ring.carrier import RingArray
 from pi_system.ring.prg import Prg
 
-__all__ = ["PartySeed", "fixed_mask", "gate_salt"]
-
 
 @dataclass(frozen=True, slots=True)
 class PartySeed:

@@ -24,8 +24,6 @@ from pi_system.errors import (
 from pi_system.secure.kept import HEADER_BYTES, check_header, kept_header
 from pi_system.secure.layout import Bundle, Layout
 
-__all__ = ["HEADER_BYTES", "MaterialStore", "burn_folder", "unused_in"]
-
 _ID = re.compile(r"[0-9a-f]{32}")
 
 

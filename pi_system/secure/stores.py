@@ -7,8 +7,6 @@ from pathlib import Path
 from pi_system.secure.chain import forget, locked
 from pi_system.secure.store import burn_folder, unused_in
 
-__all__ = ["Stored", "all_stores"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:

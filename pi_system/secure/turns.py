@@ -18,8 +18,6 @@ from pi_system.channel.base import Channel
 from pi_system.protocols.phases import ClientGate, ServerGate
 from pi_system.ring.carrier import RingArray
 
-__all__ = ["CHUNK", "Turn", "answer", "chunks", "serve", "turns"]
-
 CHUNK = 1 << 14
 """Elements a message. Smaller: more overlap of computing and sending, more messages (0.1 ms each in gRPC).
 A multiple of every gate's block, so that chunked keys read aligned."""

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from pi_system.channel.profile import LayerWatch
 from pi_system.ring.carrier import RingArray
 
-__all__ = ["Computed", "Gather", "Kept", "Lazy", "Value", "Watched", "added", "scaled"]
-
 _CHANNEL_STEP = 16
 """Output channels a convolution call computes without waste."""
 

@@ -51,8 +51,6 @@ from pi_system.ring.carrier import Ring, RingArray
 from pi_system.secure.reveal import Revealer
 from pi_system.secure.values import Computed, Kept, Value, added, scaled
 
-__all__ = ["Positions", "SecureWalk", "Share", "active"]
-
 Positions = NDArray[np.int64] | None
 
 

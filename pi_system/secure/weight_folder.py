@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from pi_system.errors import CorrelationMismatchError
 from pi_system.secure.kept import map_kept, write_kept
 
-__all__ = ["WeightFolder"]
-
 
 class WeightFolder:
     """Arrays by name; see KeptWeights of protocols/linear_he."""

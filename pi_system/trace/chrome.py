@@ -17,8 +17,6 @@ from pi_system.channel.profile import TRACKS, Piece, Track
 from pi_system.errors import InputError
 from pi_system.trace.timeline import Party, Timed
 
-__all__ = ["read_trace", "trace_of", "write_trace"]
-
 _PIDS: Final[dict[Party, int]] = {"client": 1, "server": 2}
 _FIRST_TID: Final = 11  # a thread numbered as its process would be taken for its main thread
 _TIDS: Final[dict[Track, int]] = {track: _FIRST_TID + i for i, track in enumerate(TRACKS)}

@@ -19,8 +19,6 @@ from pi_system.rpc.phase_profile import Phase, PhaseProfile
 from pi_system.trace.chrome import read_trace
 from pi_system.trace.timeline import Party, Timed, timeline
 
-__all__ = ["LayerSpan", "layer_spans", "profile_of", "spans_of"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSpan:

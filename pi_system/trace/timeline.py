@@ -7,8 +7,6 @@ from typing import Literal, NamedTuple
 from pi_system.channel.profile import Piece
 from pi_system.rpc.phase_profile import Phase, PhaseProfile
 
-__all__ = ["Party", "Timed", "timeline"]
-
 Party = Literal["client", "server"]
 
 

@@ -19,11 +19,11 @@ from pi_system._proto.v1.control_pb2 import Description
 from pi_system.cli.service import log_to_stderr
 from pi_system.durable import storage_error
 from pi_system.errors import InvariantError, PiError
-from pi_system.rpc.envelope import PROTOCOL_VERSION
 from pi_system.rpc.frames import FrameStream
 from pi_system.rpc.listen import serve_streams
 from pi_system.rpc.server_session import SESSION_METHOD, SessionHost, read_hello, serve_session
 from pi_system.rpc.session_config import Hello
+from pi_system.version import PROTOCOL_VERSION
 
 __all__ = ["run_worker"]
 

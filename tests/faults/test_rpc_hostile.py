@@ -18,10 +18,11 @@ from pi_system.errors import (
     RemoteProtocolError,
 )
 from pi_system.rpc.dealer_link import DEALER_METHOD
-from pi_system.rpc.envelope import PROTOCOL_VERSION, read_server, write
+from pi_system.rpc.envelope import read_server, write
 from pi_system.rpc.frames import CONTROL, DATA, FRAME_BYTES
 from pi_system.rpc.server_session import SESSION_METHOD
 from pi_system.rpc.transport import client_channel, dial, unary
+from pi_system.version import PROTOCOL_VERSION
 
 HELLO = ClientHello(protocol_version=PROTOCOL_VERSION, backend="toy", client_id=bytes(16), reveal="label")
 

@@ -30,8 +30,9 @@ from pi_system.artifact.graph import (
     Relu,
     Truncate,
 )
-from pi_system.channel.base import ChannelCounters, Readable
+from pi_system.channel.base import ChannelCounters
 from pi_system.errors import PeerUnavailableError, PiError, RemoteProtocolError
+from pi_system.protocols.half import Readable
 
 ROOT = Path(pi_system.__file__).parents[1]
 

@@ -1,6 +1,7 @@
 """A channel that remembers what it received."""
 
-from pi_system.channel.base import Channel, Readable
+from pi_system.channel.base import Channel
+from pi_system.protocols.half import Readable
 
 
 class RecordingChannel:

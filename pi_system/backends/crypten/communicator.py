@@ -17,8 +17,6 @@ from pi_system.backends.crypten.library import crypten
 from pi_system.channel.base import Channel
 from pi_system.errors import LocalProtocolError
 
-__all__ = ["ChannelCommunicator", "DryRunCommunicator"]
-
 _Combine = Callable[..., NDArray[np.int64]]
 _COMBINE: dict[Any, _Combine] = {ReduceOp.SUM: np.add, ReduceOp.BXOR: np.bitwise_xor}
 

@@ -21,8 +21,6 @@ from pi_system.channel.base import Channel
 from pi_system.errors import RemoteProtocolError
 from pi_system.ring.prg import Prg, fresh_seed
 
-__all__ = ["SEED_BYTES", "correction", "deal", "draw_operands", "draw_result", "inference_stream"]
-
 SEED_BYTES = 16
 MAX_COUNT = 1 << 16
 

@@ -16,8 +16,6 @@ import torch
 from pi_system.backends.crypten.library import crypten
 from pi_system.errors import InvariantError, LocalProtocolError
 
-__all__ = ["SessionStreams", "TensorStream", "ZeroStream", "claim_process", "crypten_session", "release_process"]
-
 
 class TensorStream(Protocol):
     """Where CrypTen's random tensors come from: a RingStream, or zeros in a dry run."""

@@ -43,8 +43,6 @@ from pi_system.channel.profile import OFF, LayerWatch
 from pi_system.errors import ConfigError
 from pi_system.program.interpreter import Interpreter
 
-__all__ = ["CryptenInterpreter", "active_indices", "share_weights", "to_grid"]
-
 FRAC_BITS = 16
 """CrypTen's default precision."""
 

@@ -22,7 +22,7 @@ from pi_system.artifact.model import Masks, Weights
 from pi_system.artifact.shapes import weight_shapes
 from pi_system.backends.base import DealerLink
 from pi_system.backends.crypten.communicator import ChannelCommunicator, DryRunCommunicator
-from pi_system.backends.crypten.dealer import SEED_BYTES, deal
+from pi_system.backends.crypten.dealer import SEED_BYTES
 from pi_system.backends.crypten.environment import (
     SessionStreams,
     ZeroStream,
@@ -42,8 +42,6 @@ from pi_system.channel.profile import profiler_of
 from pi_system.errors import ConfigError, InputError, InvariantError, LocalProtocolError
 from pi_system.program.reveal import Reveal
 from pi_system.ring.prg import Prg, fresh_seed
-
-__all__ = ["CryptenClient", "CryptenServer", "correlation_plan", "deal"]
 
 
 def correlation_plan(graph: Graph, masks: Masks, reveal: Reveal = "logits") -> Plan:

@@ -12,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pi_system.errors import RemoteProtocolError
 
-__all__ = ["AdditiveTriple", "BinaryTriple", "Item", "Plan", "SharedBit", "SquarePair", "decode_plan", "encode_plan"]
-
 MAX_REQUEST_BYTES = 16 << 20
 MAX_ELEMENTS = 1 << 28
 """Largest tensor of an item, 2 GiB: no network that CrypTen finishes needs more; a larger one is a forgery."""

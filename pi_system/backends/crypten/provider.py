@@ -11,8 +11,6 @@ from pi_system.backends.crypten.plan import AdditiveTriple, BinaryTriple, Item, 
 from pi_system.backends.crypten.store import Material, Shares
 from pi_system.errors import CorrelationExhaustedError, CorrelationMismatchError, LocalProtocolError
 
-__all__ = ["RecordingProvider", "StoredProvider"]
-
 
 class _Provider(ABC):
     """CrypTen's requests as items of a plan; subclasses say where the shares come from."""

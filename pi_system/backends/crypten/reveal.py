@@ -17,8 +17,6 @@ from pi_system.backends.crypten.library import crypten
 from pi_system.errors import ConfigError
 from pi_system.program.reveal import Reveal
 
-__all__ = ["check_step", "opened"]
-
 
 def check_step(step_log2: int) -> int:
     """Bits that scores drop of CrypTen's logits. Raises ConfigError where its 16 fraction bits are too few."""

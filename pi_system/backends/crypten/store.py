@@ -22,8 +22,6 @@ from pi_system.errors import (
     CorrelationReusedError,
 )
 
-__all__ = ["CorrelationStore", "Material", "Shares"]
-
 
 @dataclass(frozen=True, slots=True)
 class Shares:

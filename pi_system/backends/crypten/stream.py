@@ -7,8 +7,6 @@ import torch
 
 from pi_system.ring.prg import Prg
 
-__all__ = ["RingStream"]
-
 
 class RingStream:
     """A sequence of uniform tensors; two streams of one generator seed and one order of calls agree."""

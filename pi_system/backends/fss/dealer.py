@@ -34,8 +34,6 @@ from pi_system.secure.seeds import PartySeed, fixed_mask, gate_salt
 from pi_system.secure.values import Computed, Value
 from pi_system.secure.walk import Positions
 
-__all__ = ["deal"]
-
 
 def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
     """Deal the material of ``count`` pictures for the model in ``request`` to both parties."""

@@ -16,8 +16,6 @@ from pi_system.secure.layout import Bundle
 from pi_system.secure.schedule import Gate, Remask, Step, Truncation, Weighted
 from pi_system.secure.seeds import PartySeed, gate_salt
 
-__all__ = ["SEEDS", "DealtGates", "Sizes", "fss_gates", "gate_seeds", "sizes"]
-
 DealtGates = Mapping[GateKind, DealtGate]
 """Which protocol serves a backend's gates of a kind."""
 

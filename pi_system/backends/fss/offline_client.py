@@ -21,8 +21,6 @@ from pi_system.secure.seeds import PartySeed, gate_salt
 from pi_system.secure.values import Computed, Value
 from pi_system.secure.walk import Positions, active
 
-__all__ = ["prepare_picture"]
-
 
 def prepare_picture(
     public: PublicArtifact,

@@ -11,8 +11,6 @@ from pi_system.secure.layout import Bundle
 from pi_system.secure.schedule import Gate, Remask, Schedule, Truncation
 from pi_system.secure.seeds import PartySeed, fixed_mask, gate_salt
 
-__all__ = ["masked_weights", "receive_picture"]
-
 
 def masked_weights(graph: Graph, weights: IntWeights, weight_seed: bytes, ring: Ring) -> dict[str, RingArray]:
     """E = W - B of every weighted node: what the client needs once a model; uniform without the seed of B."""

@@ -22,8 +22,6 @@ from pi_system.secure.party import ACK, ClientParty, ServerParty
 from pi_system.secure.ring_layer import RingLayer, available_threads
 from pi_system.secure.seeds import PartySeed
 
-__all__ = ["FssClient", "FssServer"]
-
 
 class FssServer(ServerParty):
     """Party 0 of backend ``fss``; a ServerRuntime. One instance a session."""

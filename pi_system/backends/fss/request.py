@@ -5,8 +5,6 @@ from pi_system.artifact.store import public_from_bytes, public_to_bytes
 from pi_system.errors import RemoteProtocolError
 from pi_system.program.reveal import REVEALS, Reveal
 
-__all__ = ["make_request", "parse_request"]
-
 
 def make_request(public: PublicArtifact, reveal: Reveal) -> bytes:
     """A byte for what is revealed, then the public model."""

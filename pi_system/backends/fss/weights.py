@@ -26,8 +26,6 @@ from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.ring.prg import SEED_BYTES, fresh_seed
 from pi_system.secure.kept import create_kept, read_kept, write_kept
 
-__all__ = ["fetch_weights", "offer_weights", "weight_seed"]
-
 _LOG = logging.getLogger(__name__)
 _SEED: Final = {"what": "weight seed"}
 

@@ -9,8 +9,6 @@ from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.square import SQUARE
 
-__all__ = ["TWO_PARTY_GATES", "OtGates"]
-
 OtGates = Mapping[GateKind, OtGate]
 """Which protocol serves a backend's gates of a kind."""
 

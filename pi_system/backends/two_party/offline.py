@@ -38,8 +38,6 @@ from pi_system.secure.seeds import PartySeed
 from pi_system.secure.values import Computed, Value
 from pi_system.secure.walk import Positions, active
 
-__all__ = ["linear_plan", "prepare_client", "prepare_server"]
-
 
 def linear_plan(public: PublicArtifact) -> LinearPlan:
     """The plan of all weighted layers, from public data. Raises ConfigError for rings that encryption cannot hold."""

@@ -22,8 +22,6 @@ from pi_system.secure.ring_layer import available_threads
 from pi_system.secure.seeds import PartySeed
 from pi_system.secure.weight_folder import WeightFolder
 
-__all__ = ["TwoPartyClient", "TwoPartyServer"]
-
 
 class TwoPartyServer(ServerParty):
     """Party 0 of a backend without a dealer; a ServerRuntime. One instance a session."""

@@ -15,8 +15,6 @@ from pi_system.protocols.linear_he.plan import AHEAD, AnswerChunk, LinearPlan
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
-__all__ = ["LinearHeClient"]
-
 
 class LinearHeClient:
     """One key, used for any number of inferences with any number of servers, by one thread at a time.

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from pi_system.protocols.linear_he.plan import AHEAD, LinearPlan
 
-__all__ = ["BundleCost", "LinearHeCost", "linear_he_cost"]
-
 
 @dataclass(frozen=True, slots=True)
 class BundleCost:

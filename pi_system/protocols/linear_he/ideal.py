@@ -9,8 +9,6 @@ import numpy.typing as npt
 from pi_system.protocols.linear_he.plan import LinearPlan
 from pi_system.ring.carrier import Ring, RingArray
 
-__all__ = ["ideal_linear", "ring_product"]
-
 
 def ring_product(
     mask: RingArray,

@@ -13,8 +13,6 @@ from pi_system.kernels.he import SEED_BYTES, RlweContext, Words, expand_seed
 from pi_system.protocols.linear_he.params import HeParams
 from pi_system.ring.prg import Prg
 
-__all__ = ["SecretKey"]
-
 
 class SecretKey:
     """A secret key, encryption and decryption. Not for use by several threads at once."""

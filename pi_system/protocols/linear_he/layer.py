@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pi_system.artifact.graph import Conv2d, Graph, Linear
 from pi_system.errors import ConfigError
 
-__all__ = ["LinearShape", "linear_shapes"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinearShape:

@@ -23,8 +23,6 @@ from pi_system.errors import ConfigError
 from pi_system.kernels.he import MAX_TERMS
 from pi_system.protocols.linear_he.layer import LinearShape
 
-__all__ = ["LayerBundle", "Packing", "Tap"]
-
 Words = npt.NDArray[np.uint64]
 
 

@@ -35,8 +35,6 @@ from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.linear_he.layer import LinearShape
 from pi_system.protocols.linear_he.primes import make_primes
 
-__all__ = ["MAX_RING_BITS", "MIN_RING_BITS", "STATISTICAL_BITS", "HeParams", "derive_params", "worst_norm_bits"]
-
 STATISTICAL_BITS = 40
 MIN_RING_BITS = 16  # smaller primes are too rare to fit the budget's margin
 MAX_RING_BITS = 59  # of what is exported, tested and documented; the kernels take 64

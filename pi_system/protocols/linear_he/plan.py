@@ -9,8 +9,6 @@ from pi_system.protocols.linear_he.layer import LinearShape
 from pi_system.protocols.linear_he.packing import LayerBundle, Packing
 from pi_system.protocols.linear_he.params import HeParams, derive_params, worst_norm_bits
 
-__all__ = ["AHEAD", "AnswerChunk", "LinearPlan", "plan_linear"]
-
 # Bundles the client sends before it reads the answers to the first: enough that the server never waits, few enough
 # that neither side holds many messages.
 AHEAD = 2

@@ -5,8 +5,6 @@ from functools import cache
 
 from pi_system.errors import ConfigError
 
-__all__ = ["make_primes"]
-
 _WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
 
 

@@ -27,8 +27,6 @@ from pi_system.protocols.linear_he.plan import AnswerChunk, LinearPlan
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
-__all__ = ["KeptWeights", "LinearHeServer", "LinearHeSession", "linear_share"]
-
 # Transformed weights kept in memory; layers beyond it are transformed again for every inference, which costs about
 # four times as much as the products themselves.
 _CACHE_BYTES = 4 << 30

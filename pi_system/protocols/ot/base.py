@@ -9,8 +9,6 @@ from pi_system.errors import LocalProtocolError
 from pi_system.kernels.ot import Blocks
 from pi_system.protocols.half import Half
 
-__all__ = ["CotReceiver", "CotSender", "Cots", "blocks_from"]
-
 
 class Cots:
     """Correlated OTs of one party, each to be used once."""

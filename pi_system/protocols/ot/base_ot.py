@@ -24,8 +24,6 @@ from pi_system.protocols.half import Half, Send, receive
 from pi_system.protocols.ot.base import blocks_from
 from pi_system.ring.prg import Prg
 
-__all__ = ["BaseOtReceiver", "BaseOtSender"]
-
 _POINT_BYTES = 32
 
 

@@ -3,8 +3,6 @@
 from pi_system.protocols.ot.ferret import LARGE, SMALL, LpnParameters
 from pi_system.protocols.ot.softspoken import softspoken_bytes
 
-__all__ = ["SETUP_BYTES", "SETUP_ROUNDS", "silent_bytes"]
-
 SETUP_BYTES = 8240
 """Each way, of ``ot_setup``, whatever is extended later."""
 SETUP_ROUNDS = 3

@@ -19,8 +19,6 @@ from pi_system.protocols.half import Half, Send, receive_array
 from pi_system.protocols.ot.base import CotReceiver, Cots, CotSender, Position
 from pi_system.ring.prg import Prg
 
-__all__ = ["LARGE", "SMALL", "FerretReceiver", "FerretSender", "LpnParameters"]
-
 _STEP_BLOCKS = 1 << 14  # leaves expanded at a time: 256 KB stay in the second-level cache beside the code's base
 
 

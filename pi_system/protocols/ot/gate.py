@@ -14,8 +14,6 @@ from pi_system.protocols.ot.party import OtParty
 from pi_system.protocols.record import GateProtocol
 from pi_system.ring.prg import Prg
 
-__all__ = ["GateOfflineCost", "OtGate"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateOfflineCost:

@@ -11,8 +11,6 @@ from pi_system.protocols.ot.base import Cots, Position
 from pi_system.protocols.ot.party import OtParty
 from pi_system.ring.prg import Prg
 
-__all__ = ["InsecureCotReceiver", "InsecureCotSender", "insecure_parties"]
-
 
 class _Dealer:
     """The same sequence of q, u and Delta at both ends."""

@@ -12,8 +12,6 @@ from pi_system.protocols.ot.ferret import LARGE, SMALL, FerretReceiver, FerretSe
 from pi_system.protocols.ot.softspoken import BASE_OTS, CORRECTION_SHAPE, SoftSpokenReceiver, SoftSpokenSender
 from pi_system.ring.prg import Prg
 
-__all__ = ["OtParty", "ot_setup"]
-
 _NONCE_BYTES = 16
 
 

@@ -16,8 +16,6 @@ from pi_system.kernels.ot import Blocks, Bytes, cr_hash, fold_leaves, transpose_
 from pi_system.protocols.half import Half, Send, receive_array
 from pi_system.protocols.ot.base import Cots, Position
 
-__all__ = ["BASE_OTS", "CORRECTION_SHAPE", "SoftSpokenReceiver", "SoftSpokenSender", "softspoken_bytes"]
-
 _TREES, _DEPTH = 16, 8
 BASE_OTS = _TREES * _DEPTH
 CORRECTION_SHAPE = (_DEPTH, _TREES, 2, 2)

@@ -20,17 +20,6 @@ from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.half import Half, receive_array
 from pi_system.protocols.ot.base import Cots
 
-__all__ = [
-    "carrier",
-    "pack_ring",
-    "random_receive",
-    "random_receive_pairs",
-    "random_send",
-    "random_send_pairs",
-    "receive_ring",
-    "unpack_ring",
-]
-
 RingArray = NDArray[Any]
 
 

@@ -14,17 +14,6 @@ from pi_system.protocols.material import Material, Shapes
 from pi_system.protocols.phases import ServerSteps
 from pi_system.ring.carrier import RingArray
 
-__all__ = [
-    "DcfClient",
-    "DcfRelu",
-    "DcfServer",
-    "client_shapes",
-    "masked_message_bytes",
-    "message_bytes",
-    "reply_bytes",
-    "server_shapes",
-]
-
 Bytes = NDArray[np.uint8]
 
 

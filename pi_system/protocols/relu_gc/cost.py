@@ -11,8 +11,6 @@ from pi_system.protocols.material import Shapes, padded
 from pi_system.protocols.ot.gate import GateOfflineCost
 from pi_system.protocols.ot.strings import carrier
 
-__all__ = ["client_shapes", "message_bytes", "offline_cost", "reply_bytes", "server_shapes"]
-
 
 def message_bytes(spec: GateSpec, exchange: int, count: int) -> int:
     """Bytes of the server's message for ``count`` elements."""

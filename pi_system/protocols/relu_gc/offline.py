@@ -15,8 +15,6 @@ from pi_system.protocols.ot.strings import pack_ring, receive_ring
 from pi_system.protocols.relu_gc.cost import client_shapes, server_shapes
 from pi_system.ring.prg import Prg
 
-__all__ = ["offline_client", "offline_server"]
-
 _CHUNK = 1024  # elements; their tables, about 750 KB, make one message
 
 

@@ -11,8 +11,6 @@ from pi_system.protocols.material import Material, padded
 from pi_system.protocols.ot.strings import pack_ring, unpack_ring
 from pi_system.protocols.phases import ServerSteps
 
-__all__ = ["GcClient", "GcServer"]
-
 RingArray = NDArray[Any]
 
 

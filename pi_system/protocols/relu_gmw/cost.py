@@ -12,17 +12,6 @@ from pi_system.protocols.ot.strings import carrier
 from pi_system.protocols.relu_gmw.cut import Cut, lightest_cut
 from pi_system.protocols.relu_gmw.tree import client_tree_shapes, server_tree_shapes
 
-__all__ = [
-    "ROUND_TRIPS",
-    "client_shapes",
-    "cut_of",
-    "message_bytes",
-    "offline_cost",
-    "reply_bytes",
-    "server_cots",
-    "server_shapes",
-]
-
 ROUND_TRIPS = 2
 
 

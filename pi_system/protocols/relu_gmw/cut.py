@@ -13,8 +13,6 @@ from pi_system.errors import ConfigError
 from pi_system.kernels.gmw import gmw_word_bytes
 from pi_system.protocols.relu_gmw.merge import Merge, last_merge, merge
 
-__all__ = ["MAX_COMPARISON_BITS", "Cut", "lightest_cut"]
-
 _GROUP = 3
 _GROUPS = 4
 MAX_COMPARISON_BITS = 37

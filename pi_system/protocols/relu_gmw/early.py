@@ -11,17 +11,6 @@ from pi_system.protocols.material import Material, blocks
 from pi_system.protocols.relu_gmw.merge import Merge, Slot
 from pi_system.ring.prg import Prg
 
-__all__ = [
-    "EarlyPart",
-    "chunks",
-    "early_part",
-    "joined",
-    "random_planes",
-    "receive_planes",
-    "send_planes",
-    "stacked",
-]
-
 _CHUNK = 4096  # elements; their COTs, about 3 MB, mostly stay in the second-level cache
 
 

@@ -26,8 +26,6 @@ import numpy as np
 from pi_system.errors import InvariantError
 from pi_system.kernels.ot import Bytes
 
-__all__ = ["Merge", "Opening", "Planes", "Slot", "Variable", "last_merge", "merge"]
-
 Planes = Sequence[Bytes] | Bytes
 """Planes one by one, or as the rows of an array."""
 Variable = tuple[str, int]

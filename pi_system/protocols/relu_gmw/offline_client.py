@@ -13,8 +13,6 @@ from pi_system.protocols.relu_gmw.planes import as_plane, shifted_down, sign_bit
 from pi_system.protocols.relu_gmw.tree_client import begin_client
 from pi_system.ring.prg import Prg
 
-__all__ = ["offline_client"]
-
 
 def offline_client(spec: GateSpec, y_share: RingArray, fresh_mask: RingArray, ots: OtParty, prg: Prg) -> Half[Material]:
     """The client's material; see protocols/relu_gmw. Raises RemoteProtocolError, ConfigError (k is too large)."""

@@ -32,8 +32,6 @@ from pi_system.protocols.relu_gmw.planes import as_bits, as_plane, negated_where
 from pi_system.protocols.relu_gmw.tree_server import ServerChunk, begin_server, finish_server, join_server
 from pi_system.ring.prg import Prg
 
-__all__ = ["offline_server"]
-
 
 @dataclass(slots=True)
 class _Chunk:

@@ -16,8 +16,6 @@ from pi_system.protocols.relu_gmw.cost import cut_of
 from pi_system.protocols.relu_gmw.merge import Variable
 from pi_system.protocols.relu_gmw.tree import ClientTree, ServerTree, part, planes_of
 
-__all__ = ["GmwClient", "GmwServer"]
-
 RingArray = NDArray[Any]
 
 

@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from pi_system.kernels.ot import Bytes
 
-__all__ = ["as_bits", "as_plane", "negated_where", "shifted_down", "sign_bits", "where_bit"]
-
 
 def as_plane(bits: NDArray[Any]) -> Bytes:
     """(n,) bits to (n + 7) / 8 bytes."""

@@ -21,8 +21,6 @@ from pi_system.protocols.material import Material, Shapes
 from pi_system.protocols.relu_gmw.cut import Cut
 from pi_system.protocols.relu_gmw.merge import Merge, Planes, Variable
 
-__all__ = ["ClientTree", "ServerTree", "client_tree_shapes", "part", "planes_of", "server_tree_shapes"]
-
 
 def server_tree_shapes(cut: Cut, n: int) -> Shapes:
     """The arrays of the server's material for ``n`` elements, whole blocks."""

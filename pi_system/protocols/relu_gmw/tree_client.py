@@ -14,8 +14,6 @@ from pi_system.protocols.relu_gmw.merge import Merge, Slot
 from pi_system.protocols.relu_gmw.planes import as_plane
 from pi_system.ring.prg import Prg
 
-__all__ = ["begin_client"]
-
 
 def begin_client(
     cut: Cut, share: RingArray, cots: Cots, corrections: Iterator[Bytes], prg: Prg

@@ -22,8 +22,6 @@ from pi_system.protocols.relu_gmw.merge import Merge, Slot
 from pi_system.protocols.relu_gmw.planes import as_bits
 from pi_system.ring.prg import Prg
 
-__all__ = ["ServerChunk", "begin_server", "finish_server", "join_server"]
-
 
 @dataclass(slots=True)
 class ServerChunk:

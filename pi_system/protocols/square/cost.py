@@ -9,18 +9,6 @@ from pi_system.protocols.material import Shapes, padded
 from pi_system.protocols.ot.gate import GateOfflineCost
 from pi_system.protocols.ot.strings import carrier
 
-__all__ = [
-    "client_shapes",
-    "client_stored",
-    "delta_bytes",
-    "message_bytes",
-    "offline_cost",
-    "product_bits",
-    "reply_bytes",
-    "server_shapes",
-    "server_stored",
-]
-
 
 def product_bits(spec: GateSpec) -> int:
     """Bits m of the product y_0 y_1: it is doubled, so its top bit leaves the ring."""

@@ -21,8 +21,6 @@ from pi_system.protocols.square.gates import SquareClient, SquareServer
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
-__all__ = ["client_offline", "client_steps", "deal", "server_offline", "server_steps"]
-
 
 def deal(spec: GateSpec, seed0: bytes, seed1: bytes, salt: bytes) -> tuple[Sent, Sent]:
     """The dealer's correction for the client, z_1 packed to m bits, from both parties' gate seeds."""

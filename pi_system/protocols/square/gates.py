@@ -9,8 +9,6 @@ from pi_system.protocols.phases import ServerSteps
 from pi_system.protocols.square.cost import product_bits
 from pi_system.ring.carrier import Ring, RingArray
 
-__all__ = ["SquareClient", "SquareServer"]
-
 
 class SquareServer(ServerSteps):
     """Party 0. Material: see ``server_shapes``."""

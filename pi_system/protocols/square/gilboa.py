@@ -26,8 +26,6 @@ from pi_system.protocols.square.cost import product_bits
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
-__all__ = ["offline_client", "offline_server"]
-
 _CHUNK = 2048  # elements; their OT messages, up to 512 KB, are sent as one
 
 

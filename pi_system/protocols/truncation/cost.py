@@ -8,8 +8,6 @@ from pi_system.protocols.material import padded
 from pi_system.protocols.ot.gate import GateOfflineCost
 from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS, Cut, lightest_cut
 
-__all__ = ["TruncationSpec", "client_message_bytes", "cut_of", "offline_cost"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TruncationSpec:

@@ -14,8 +14,6 @@ from pi_system.protocols.truncation.cost import TruncationSpec, client_message_b
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
-__all__ = ["deal", "mask_share", "receive_correction", "receive_masked"]
-
 
 def deal(spec: TruncationSpec, seed0: bytes, seed1: bytes, fresh_mask: RingArray) -> memoryview:
     """The dealer's correction for the server, packed, from both parties' gate seeds and the client's r (n,)."""

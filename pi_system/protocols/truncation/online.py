@@ -3,8 +3,6 @@
 from pi_system.protocols.truncation.cost import TruncationSpec
 from pi_system.ring.carrier import Ring, RingArray
 
-__all__ = ["truncate"]
-
 
 def truncate(spec: TruncationSpec, share: RingArray, offset: RingArray, correction: RingArray) -> RingArray:
     """D of all elements: ``share`` is y_0, ``offset`` and ``correction`` the server's material, (N, n) each."""

@@ -33,8 +33,6 @@ from pi_system.protocols.truncation.cost import TruncationSpec, cut_of
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
-__all__ = ["offline_client", "offline_server"]
-
 
 def offline_server(spec: TruncationSpec, ots: OtParty, prg: Prg) -> Half[tuple[RingArray, RingArray]]:
     """The server's offset and correction, (n,) each. Raises RemoteProtocolError."""

@@ -10,8 +10,9 @@ from tiny_artifact import tiny_artifact
 from pi_system._proto.v1.control_pb2 import ClientEnvelope, ClientHello, DealerHello
 from pi_system.errors import PeerTimeoutError, PiError
 from pi_system.rpc.dealer_service import DealerService
-from pi_system.rpc.envelope import PROTOCOL_VERSION, read, write
+from pi_system.rpc.envelope import read, write
 from pi_system.rpc.server_session import SessionHost, serve_session
+from pi_system.version import PROTOCOL_VERSION
 
 STREAM_S = 20.0  # as long as a hello without a deadline of its own would be waited for
 SHORT_S = 0.1

@@ -7,8 +7,9 @@ from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Ready, ServerEn
 from pi_system.backends.registry import BACKENDS, DEFAULT_BACKEND, find_backend
 from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.program.reveal import REVEALS
-from pi_system.rpc.envelope import PROTOCOL_VERSION, read_client, read_server, write
+from pi_system.rpc.envelope import read_client, read_server, write
 from pi_system.rpc.session_config import Hello, SessionConfig, check_version, granted, hello_from_proto, hello_to_proto
+from pi_system.version import PROTOCOL_VERSION
 
 CONFIG = SessionConfig(
     backend="fss",

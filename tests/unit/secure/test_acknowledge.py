@@ -4,7 +4,7 @@ import pytest
 from parties import BACKENDS, make_parties, prepare
 from scaled_artifact import relu_artifact
 
-from pi_system.channel.base import Readable
+from pi_system.protocols.half import Readable
 from pi_system.secure.party import ACK
 from pi_system.secure.store import MaterialStore
 
