@@ -31,15 +31,23 @@ class Input(_NodeBase):
     op: Literal["input"] = "input"
 
 
-class Conv2d(_NodeBase):
+class _Windowed(_NodeBase):
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+
+
+class Conv2d(_Windowed):
     """Convolution with folded batch normalisation: weight (out, in / groups, kh, kw), bias (out,)."""
 
     op: Literal["conv2d"] = "conv2d"
     in_channels: Size
-    kernel: Pair
-    stride: Pair
-    padding: Pair
     groups: Size = 1
+
+    @property
+    def weight_shape(self) -> Shape:
+        """(out, in / groups, kh, kw)."""
+        return self.shape[0], self.in_channels // self.groups, *self.kernel
 
 
 class Linear(_NodeBase):
@@ -47,6 +55,11 @@ class Linear(_NodeBase):
 
     op: Literal["linear"] = "linear"
     in_features: Size
+
+    @property
+    def weight_shape(self) -> Shape:
+        """(out, in)."""
+        return self.shape[0], self.in_features
 
 
 class Relu(_NodeBase):
@@ -82,22 +95,16 @@ class Flatten(_NodeBase):
     op: Literal["flatten"] = "flatten"
 
 
-class AvgPool2d(_NodeBase):
+class AvgPool2d(_Windowed):
     """Average over windows, zero padding counted (global pooling has kernel = the input's size)."""
 
     op: Literal["avgpool2d"] = "avgpool2d"
-    kernel: Pair
-    stride: Pair
-    padding: Pair
 
 
-class MaxPool2d(_NodeBase):
+class MaxPool2d(_Windowed):
     """Maximum over windows; padding never wins."""
 
     op: Literal["maxpool2d"] = "maxpool2d"
-    kernel: Pair
-    stride: Pair
-    padding: Pair
 
 
 class Truncate(_NodeBase):
@@ -110,6 +117,9 @@ Node = Annotated[
     Input | Conv2d | Linear | Relu | Square | Add | Concat | Flatten | AvgPool2d | MaxPool2d | Truncate,
     Field(discriminator="op"),
 ]
+
+WeightedNode = Conv2d | Linear
+PoolNode = AvgPool2d | MaxPool2d
 
 _ARITY = {"input": 0, "add": 2}
 
@@ -160,6 +170,11 @@ class Graph(BaseModel):
     def relus(self) -> list[Relu]:
         """The ReLU nodes in execution order."""
         return [node for node in self.nodes if isinstance(node, Relu)]
+
+    @property
+    def weighted(self) -> list[WeightedNode]:
+        """The nodes with weights, in execution order."""
+        return [node for node in self.nodes if isinstance(node, WeightedNode)]
 
     def squares(self) -> list[Square]:
         """The square activations in execution order."""

@@ -2,53 +2,40 @@
 
 from math import prod
 
-from pi_system.artifact.graph import (
-    Add,
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    Graph,
-    Input,
-    Linear,
-    MaxPool2d,
-    Node,
-    Relu,
-    Square,
-    Truncate,
-)
+from pi_system.artifact import graph as ops
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.errors import ArtifactError
 
 
-def multiplies(node: Node) -> bool:
+def multiplies(node: ops.Node) -> bool:
     """Whether ``node`` multiplies by constants and so has weight fraction bits.
 
     An average pool whose window has a power of two of elements only sums: its division is a change of scale.
     """
-    if isinstance(node, AvgPool2d):
+    if isinstance(node, ops.AvgPool2d):
         return prod(node.kernel).bit_count() != 1
-    return isinstance(node, Conv2d | Linear)
+    return isinstance(node, ops.WeightedNode)
 
 
-def output_frac_bits(node: Node, operands: list[int], weight_frac_bits: int) -> int | None:
+def output_frac_bits(node: ops.Node, operands: list[int], weight_frac_bits: int) -> int | None:
     """Fraction bits of ``node``'s output, given its inputs'; None where they are free to choose (see check_ring)."""
     match node:
-        case Conv2d() | Linear():
+        case ops.Conv2d() | ops.Linear():
             return operands[0] + weight_frac_bits
-        case AvgPool2d():
+        case ops.AvgPool2d():
             area = prod(node.kernel)
             return operands[0] + (weight_frac_bits if multiplies(node) else area.bit_length() - 1)
-        case Square():
+        case ops.Square():
             return 2 * operands[0] + node.halvings
-        case Add() | Concat():
+        case ops.Add() | ops.Concat():
             return max(operands)
-        case Input() | Relu() | Truncate():
+        case ops.Input() | ops.Relu() | ops.Truncate():
             return None
         case _:
             return operands[0]
 
 
-def check_ring(graph: Graph, ring: RingConfig) -> None:
+def check_ring(graph: ops.Graph, ring: RingConfig) -> None:
     """Check ``ring`` against ``graph``. Raises ArtifactError, naming the node.
 
     Every node has fraction bits that follow from its inputs' (``output_frac_bits``); a ReLU or a truncation never
@@ -58,7 +45,7 @@ def check_ring(graph: Graph, ring: RingConfig) -> None:
     """
     _check_names("frac_bits", [node.name for node in graph], ring.frac_bits)
     _check_names("weight_frac_bits", [n.name for n in graph if multiplies(n)], ring.weight_frac_bits)
-    compared = [node.name for node in graph if isinstance(node, Relu | MaxPool2d | Square)]
+    compared = [node.name for node in graph if isinstance(node, ops.Relu | ops.MaxPool2d | ops.Square)]
     _check_names("comparison_bits", compared, ring.comparison_bits)
     for node in graph:
         operands = [ring.frac_bits[name] for name in node.inputs]
@@ -80,11 +67,10 @@ def check_ring(graph: Graph, ring: RingConfig) -> None:
         raise ArtifactError(f"score_step_log2: expected a step that drops 1..{most} bits of a logit, found {dropped}")
 
 
-def _check_comparison(graph: Graph, ring: RingConfig, name: str) -> None:
+def _check_comparison(graph: ops.Graph, ring: RingConfig, name: str) -> None:
     node = next(node for node in graph if node.name == name)
-    shift = ring.frac_bits[node.inputs[0]] - ring.frac_bits[name]
-    bits = ring.comparison_bits[name]
-    if isinstance(node, Square):
+    shift, bits = ring.shift(node), ring.comparison_bits[name]
+    if isinstance(node, ops.Square):
         if not 2 <= bits <= (ring.ring_bits + 1) // 2:
             raise ArtifactError(
                 f"node {name}: expected 2..{(ring.ring_bits + 1) // 2} comparison bits, so that the square of such "

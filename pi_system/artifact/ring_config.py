@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+from pi_system.artifact.graph import Node
+
 _Bits = Annotated[int, Field(ge=0, le=63)]
 _SCORE_BITS: Final = 10
 """Bits of a score with its sign where an artifact does not say. More: closer to the fixed-point noise of a logit;
@@ -51,6 +53,14 @@ class RingConfig(BaseModel):
     score_step_log2: Annotated[int, Field(ge=-63, le=63)] | None = None
     overflow_log2: float = 0.0
     truncation_log2: float = -1000.0
+
+    def shift(self, node: Node) -> int:
+        """Fraction bits that ``node`` drops of its first input; negative where it adds some."""
+        return self.frac_bits[node.inputs[0]] - self.frac_bits[node.name]
+
+    def alignments(self, node: Node) -> list[int]:
+        """For each input of ``node`` the bits that it is shifted up by, to the scale of the output."""
+        return [self.frac_bits[node.name] - self.frac_bits[name] for name in node.inputs]
 
     def score_step(self, output: str) -> int:
         """Base-2 logarithm of the step of scores; ``output`` names the output node."""

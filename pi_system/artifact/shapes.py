@@ -5,19 +5,7 @@ A graph may come from a peer, so nothing of it is believed before ``check_graph`
 
 from math import prod
 
-from pi_system.artifact.graph import (
-    Add,
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    Flatten,
-    Graph,
-    Linear,
-    MaxPool2d,
-    Node,
-    Relu,
-    Shape,
-)
+from pi_system.artifact import graph as ops
 from pi_system.errors import ArtifactError
 
 # A cap on every value's size: 64 M elements. Upside: a hostile graph cannot make a party allocate without
@@ -28,7 +16,7 @@ _MAX_WEIGHT_ELEMENTS = 1 << 28
 
 
 def window_shape(
-    shape: Shape, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
+    shape: ops.Shape, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
 ) -> tuple[int, int]:
     """(H, W) after sliding a window over a value of ``shape`` (C, H, W)."""
     if min(stride) < 1 or min(kernel) < 1:
@@ -43,35 +31,35 @@ def window_shape(
     return height, width
 
 
-def infer_shape(node: Node, operands: list[Shape]) -> Shape:
+def infer_shape(node: ops.Node, operands: list[ops.Shape]) -> ops.Shape:
     """Output shape of ``node`` for inputs of these shapes; ArtifactError if they do not fit it."""
     match node:
-        case Conv2d():
+        case ops.Conv2d():
             return _conv_shape(node, operands[0])
-        case Linear():
+        case ops.Linear():
             if operands[0] != (node.in_features,):
                 raise _mismatch(node, (node.in_features,), operands[0])
             return (node.shape[0],)
-        case AvgPool2d() | MaxPool2d():
+        case ops.AvgPool2d() | ops.MaxPool2d():
             if len(operands[0]) != 3 or any(2 * p > k for p, k in zip(node.padding, node.kernel, strict=True)):
                 raise ArtifactError(f"node {node.name}: expected (C, H, W) and padding of at most half a window")
             window = window_shape(operands[0], node.kernel, node.stride, node.padding)
             return (operands[0][0], *window)
-        case Add():
+        case ops.Add():
             if operands[0] != operands[1]:
                 raise _mismatch(node, operands[0], operands[1])
             return operands[0]
-        case Concat():
+        case ops.Concat():
             if any(shape[1:] != operands[0][1:] for shape in operands):
                 raise _mismatch(node, operands[0], operands[-1])
             return (sum(shape[0] for shape in operands), *operands[0][1:])
-        case Flatten():
+        case ops.Flatten():
             return (prod(operands[0]),)
         case _:
             return operands[0] if operands else node.shape
 
 
-def _conv_shape(node: Conv2d, operand: Shape) -> Shape:
+def _conv_shape(node: ops.Conv2d, operand: ops.Shape) -> ops.Shape:
     if len(operand) != 3 or operand[0] != node.in_channels:
         raise _mismatch(node, (node.in_channels, 0, 0), operand)
     channels = node.shape[0]
@@ -80,26 +68,22 @@ def _conv_shape(node: Conv2d, operand: Shape) -> Shape:
     return (channels, *window_shape(operand, node.kernel, node.stride, node.padding))
 
 
-def _mismatch(node: Node, expected: Shape, found: Shape) -> ArtifactError:
+def _mismatch(node: ops.Node, expected: ops.Shape, found: ops.Shape) -> ArtifactError:
     return ArtifactError(f"node {node.name}: expected an input of shape {expected}, found {found}")
 
 
-def weight_shapes(graph: Graph) -> dict[str, Shape]:
+def weight_shapes(graph: ops.Graph) -> dict[str, ops.Shape]:
     """Shape of every weight tensor by its name: ``n.weight`` and ``n.bias`` of every weighted node ``n``."""
-    shapes: dict[str, Shape] = {}
-    for node in graph:
-        if isinstance(node, Conv2d):
-            shapes[f"{node.name}.weight"] = (node.shape[0], node.in_channels // node.groups, *node.kernel)
-        elif isinstance(node, Linear):
-            shapes[f"{node.name}.weight"] = (node.shape[0], node.in_features)
-        if isinstance(node, Conv2d | Linear):
-            shapes[f"{node.name}.bias"] = (node.shape[0],)
+    shapes: dict[str, ops.Shape] = {}
+    for node in graph.weighted:
+        shapes[f"{node.name}.weight"] = node.weight_shape
+        shapes[f"{node.name}.bias"] = (node.shape[0],)
     return shapes
 
 
-def check_graph(graph: Graph) -> None:
+def check_graph(graph: ops.Graph) -> None:
     """Check every node's shape and ReLU count against its inputs. Raises ArtifactError, naming the node."""
-    shapes: dict[str, Shape] = {}
+    shapes: dict[str, ops.Shape] = {}
     for node in graph:
         if len(node.shape) not in (1, 3) or prod(node.shape) > _MAX_ELEMENTS:
             raise ArtifactError(
@@ -108,19 +92,14 @@ def check_graph(graph: Graph) -> None:
         expected = infer_shape(node, [shapes[name] for name in node.inputs])
         if node.shape != expected:
             raise ArtifactError(f"node {node.name}: expected shape {expected}, found {node.shape}")
-        if isinstance(node, Relu):
+        if isinstance(node, ops.Relu):
             _check_active(node)
-        if isinstance(node, Conv2d | Linear) and _weight_elements(node) > _MAX_WEIGHT_ELEMENTS:
+        if isinstance(node, ops.WeightedNode) and prod(node.weight_shape) > _MAX_WEIGHT_ELEMENTS:
             raise ArtifactError(f"node {node.name}: expected at most {_MAX_WEIGHT_ELEMENTS} weights")
         shapes[node.name] = node.shape
 
 
-def _weight_elements(node: Conv2d | Linear) -> int:
-    taps = node.in_features if isinstance(node, Linear) else node.in_channels // node.groups * prod(node.kernel)
-    return node.shape[0] * taps
-
-
-def _check_active(node: Relu) -> None:
+def _check_active(node: ops.Relu) -> None:
     size = prod(node.shape)
     if node.active > size or (not node.masked and node.active != size):
         raise ArtifactError(f"node {node.name}: expected {size} active positions, found {node.active}")

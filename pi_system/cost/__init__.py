@@ -15,16 +15,13 @@ predictions compared with measurements, in benchmarks/measuring.
 """
 
 from pi_system.cost.calibration import Calibration, default_calibration, load_calibration
-from pi_system.cost.choice import TwoPartyGate, faster_gate
+from pi_system.cost.choice import faster_gate
 from pi_system.cost.predict import BACKENDS, Prediction, predict
-from pi_system.cost.rows import LayerCost
 
 __all__ = [
     "BACKENDS",
     "Calibration",
-    "LayerCost",
     "Prediction",
-    "TwoPartyGate",
     "default_calibration",
     "faster_gate",
     "load_calibration",

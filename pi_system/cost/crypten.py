@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from pi_system.artifact.graph import Conv2d, Graph, Linear, MaxPool2d, Node, Relu
+from pi_system.artifact.graph import Graph, MaxPool2d, Node, Relu, WeightedNode
 from pi_system.artifact.shapes import weight_shapes
 from pi_system.channel.shaped import Link
 from pi_system.cost.work import Work, work
@@ -76,7 +76,7 @@ def _openings(graph: Graph) -> Iterator[Opening]:
     macs = {count.name: count.macs for count in count_nodes(graph)}
     for node in graph:
         size = elements[node.name]
-        if isinstance(node, Conv2d | Linear):
+        if isinstance(node, WeightedNode):
             weights = prod(shapes[f"{node.name}.weight"])
             yield Opening(node, 1, elements[node.inputs[0]] + weights, size, macs[node.name])
         elif isinstance(node, Relu):

@@ -16,7 +16,7 @@ from math import prod
 
 import numpy as np
 
-from pi_system.artifact.graph import Add, Conv2d, Input, Linear, MaxPool2d, Node, Relu
+from pi_system.artifact.graph import Add, Input, MaxPool2d, Node, Relu, WeightedNode
 from pi_system.artifact.model import PublicArtifact
 from pi_system.cost.work import UNITS, Work, work
 from pi_system.program.counts import count_nodes
@@ -87,7 +87,7 @@ class _Walk:
     def _node(self, node: Node, read: tuple[Share, ...], own: tuple[Share, ...]) -> tuple[NodeWork, tuple[Share, ...]]:
         """The node's work and what waits for its value's readers."""
         found = NodeWork(node, self._macs[node.name], gates=tuple(self._gates.get(node.name, ())))
-        if isinstance(node, Conv2d | Linear):
+        if isinstance(node, WeightedNode):
             seen = node.inputs[0] in self._remasked  # a value that is not fresh is made once for all its layers
             self._remasked.add(node.inputs[0])
             return replace(found, at_once=() if seen else read), own
@@ -100,12 +100,12 @@ class _Walk:
     def _own(self, node: Node) -> tuple[Share, ...]:
         if isinstance(node, Input):
             return ()
-        if isinstance(node, Conv2d | Linear):
+        if isinstance(node, WeightedNode):
             return (Share(node.name, self._weighted(node)),)
         masked = self._elements[node.name] if isinstance(node, Relu) and node.masked else 0
         return (Share(node.name, work(swept=self._moved(node), masked=masked)),)
 
-    def _weighted(self, node: Conv2d | Linear) -> Work:
+    def _weighted(self, node: WeightedNode) -> Work:
         outputs = self._elements[node.name]
         taps, channels = self._macs[node.name] // outputs, node.shape[0]
         padded = -(-taps // _TAPS) * _TAPS * (-(-channels // _CHANNELS) * _CHANNELS) * (outputs // channels)

@@ -13,14 +13,11 @@ from pi_system.program.counts import (
     square_count,
     square_layers,
 )
-from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
-from pi_system.program.interpreter import Interpreter
+from pi_system.program.encoding import encode_input, quantise_weights
 
 __all__ = [
-    "Interpreter",
     "count_nodes",
     "encode_input",
-    "logits_to_float",
     "mac_count",
     "parameter_count",
     "quantise_weights",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 
-from pi_system.artifact.graph import Conv2d, Graph, Linear, Node, Relu, Square
+from pi_system.artifact.graph import Graph, Node, Relu, Square, WeightedNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +35,7 @@ def count_nodes(graph: Graph) -> list[NodeCount]:
 
 
 def _count(node: Node) -> NodeCount:
-    taps = 0
-    if isinstance(node, Conv2d):
-        taps = node.in_channels // node.groups * prod(node.kernel)
-    elif isinstance(node, Linear):
-        taps = node.in_features
+    taps = prod(node.weight_shape[1:]) if isinstance(node, WeightedNode) else 0
     return NodeCount(
         name=node.name,
         op=node.op,

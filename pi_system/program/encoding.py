@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import AvgPool2d, Conv2d, Graph, Linear
+from pi_system.artifact.graph import AvgPool2d, Graph
 from pi_system.artifact.model import Weights
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.errors import FixedPointRangeError
@@ -61,9 +61,7 @@ def quantise_weights(graph: Graph, ring: RingConfig, weights: Weights) -> dict[s
         FixedPointRangeError: a weight does not fit 16 signed bits, or a bias the ring.
     """
     integers: dict[str, NDArray[np.int64]] = {}
-    for node in graph:
-        if not isinstance(node, Conv2d | Linear):
-            continue
+    for node in graph.weighted:
         weight, bias = f"{node.name}.weight", f"{node.name}.bias"
         frac_bits = ring.weight_frac_bits[node.name]
         integers[weight] = encode(weights[weight], frac_bits, WEIGHT_BITS, f"weight {weight}")

@@ -17,20 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pi_system.artifact.graph import (
-    Add,
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    Flatten,
-    Graph,
-    Input,
-    Linear,
-    MaxPool2d,
-    Relu,
-    Square,
-    Truncate,
-)
+from pi_system.artifact import graph as ops
 from pi_system.artifact.model import Artifact, Masks
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.program.encoding import IntWeights, pool_factor, quantise_weights
@@ -55,15 +42,15 @@ class _ErrorInterpreter(Interpreter[ErrorInterval]):
         self._masks = masks
         self._weights = weights
 
-    def input(self, node: Input, value: ErrorInterval) -> ErrorInterval:
+    def input(self, node: ops.Input, value: ErrorInterval) -> ErrorInterval:
         return value
 
-    def weighted(self, node: Conv2d | Linear, x: ErrorInterval) -> ErrorInterval:
+    def weighted(self, node: ops.WeightedNode, x: ErrorInterval) -> ErrorInterval:
         weight = torch.from_numpy(self._weights[f"{node.name}.weight"]).double()
         plus, minus = weight.clamp(min=0), weight.clamp(max=0)
 
         def apply(kernel: Tensor, value: Tensor) -> Tensor:
-            if isinstance(node, Linear):
+            if isinstance(node, ops.Linear):
                 return value @ kernel.T
             return F.conv2d(value, kernel, None, node.stride, node.padding, groups=node.groups)
 
@@ -71,8 +58,8 @@ class _ErrorInterpreter(Interpreter[ErrorInterval]):
         high = apply(plus, x.high) + apply(minus, x.low)
         return ErrorInterval(low * _WIDEN, high * _WIDEN)
 
-    def relu(self, node: Relu, x: ErrorInterval) -> ErrorInterval:
-        shift = self._shift(node)
+    def relu(self, node: ops.Relu, x: ErrorInterval) -> ErrorInterval:
+        shift = self._ring.shift(node)
         clamped = ErrorInterval(x.low.clamp(max=0), x.high.clamp(min=0))
         active = _shifted(clamped, shift)
         mask = self._masks.get(node.name)
@@ -81,24 +68,24 @@ class _ErrorInterpreter(Interpreter[ErrorInterval]):
         passed, where = _shifted(x, shift), torch.from_numpy(mask)
         return ErrorInterval(torch.where(where, active.low, passed.low), torch.where(where, active.high, passed.high))
 
-    def square(self, node: Square, x: ErrorInterval) -> ErrorInterval:
+    def square(self, node: ops.Square, x: ErrorInterval) -> ErrorInterval:
         error = torch.maximum(-x.low, x.high)
         bound = error * (error + 2.0 ** self._ring.comparison_bits[node.name]) * _WIDEN
         bound = bound.clamp(max=2.0**self._ring.ring_bits)  # representatives mod 2^l are never further apart
         return ErrorInterval(-bound, bound)
 
-    def add(self, node: Add, a: ErrorInterval, b: ErrorInterval) -> ErrorInterval:
+    def add(self, node: ops.Add, a: ErrorInterval, b: ErrorInterval) -> ErrorInterval:
         left, right = self._aligned(node, [a, b])
         return ErrorInterval((left.low + right.low) * _WIDEN, (left.high + right.high) * _WIDEN)
 
-    def concat(self, node: Concat, xs: list[ErrorInterval]) -> ErrorInterval:
+    def concat(self, node: ops.Concat, xs: list[ErrorInterval]) -> ErrorInterval:
         aligned = self._aligned(node, xs)
         return ErrorInterval(torch.cat([x.low for x in aligned], 1), torch.cat([x.high for x in aligned], 1))
 
-    def flatten(self, node: Flatten, x: ErrorInterval) -> ErrorInterval:
+    def flatten(self, node: ops.Flatten, x: ErrorInterval) -> ErrorInterval:
         return ErrorInterval(x.low.flatten(1), x.high.flatten(1))
 
-    def avgpool(self, node: AvgPool2d, x: ErrorInterval) -> ErrorInterval:
+    def avgpool(self, node: ops.AvgPool2d, x: ErrorInterval) -> ErrorInterval:
         factor = pool_factor(node, self._ring) * _WIDEN
 
         def sums(value: Tensor) -> Tensor:
@@ -106,21 +93,17 @@ class _ErrorInterpreter(Interpreter[ErrorInterval]):
 
         return ErrorInterval(sums(x.low), sums(x.high))
 
-    def maxpool(self, node: MaxPool2d, x: ErrorInterval) -> ErrorInterval:
+    def maxpool(self, node: ops.MaxPool2d, x: ErrorInterval) -> ErrorInterval:
         def largest(value: Tensor) -> Tensor:
             return F.max_pool2d(value, node.kernel, node.stride, node.padding)
 
         return ErrorInterval(-largest(-x.low), largest(x.high))
 
-    def truncate(self, node: Truncate, x: ErrorInterval) -> ErrorInterval:
-        return _shifted(x, self._shift(node))
+    def truncate(self, node: ops.Truncate, x: ErrorInterval) -> ErrorInterval:
+        return _shifted(x, self._ring.shift(node))
 
-    def _shift(self, node: Relu | Truncate) -> int:
-        return self._ring.frac_bits[node.inputs[0]] - self._ring.frac_bits[node.name]
-
-    def _aligned(self, node: Add | Concat, xs: list[ErrorInterval]) -> list[ErrorInterval]:
-        frac_bits = self._ring.frac_bits
-        factors = [2.0 ** (frac_bits[node.name] - frac_bits[name]) for name in node.inputs]
+    def _aligned(self, node: ops.Add | ops.Concat, xs: list[ErrorInterval]) -> list[ErrorInterval]:
+        factors = (2.0**shift for shift in self._ring.alignments(node))
         return [ErrorInterval(x.low * k, x.high * k) for x, k in zip(xs, factors, strict=True)]
 
 
@@ -136,7 +119,7 @@ def _shifted(x: ErrorInterval, shift: int) -> ErrorInterval:
     return ErrorInterval(torch.floor(x.low * scale) - 1, torch.ceil(x.high * scale) + 1)
 
 
-def ulp_bound(graph: Graph, ring: RingConfig, masks: Masks, weights: IntWeights) -> NDArray[np.float64]:
+def ulp_bound(graph: ops.Graph, ring: RingConfig, masks: Masks, weights: IntWeights) -> NDArray[np.float64]:
     """Bound of |secure - fixed| of each logit, (classes,), in ulps of the logits; see the module's text.
 
     Args:

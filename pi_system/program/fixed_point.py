@@ -11,20 +11,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import (
-    Add,
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    Flatten,
-    Input,
-    Linear,
-    MaxPool2d,
-    Node,
-    Relu,
-    Square,
-    Truncate,
-)
+from pi_system.artifact import graph as ops
 from pi_system.artifact.model import Artifact, Masks
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.errors import FixedPointRangeError
@@ -42,7 +29,7 @@ from pi_system.ring.prg import Prg
 IntArray = NDArray[np.int64]
 
 
-def windows(x: NDArray[np.generic], node: AvgPool2d | MaxPool2d, fill: int) -> NDArray[np.generic]:
+def windows(x: NDArray[np.generic], node: ops.PoolNode, fill: int) -> NDArray[np.generic]:
     """The pooling windows of ``x`` (N, C, H, W) as (N, C, H', W', kh, kw); padding holds ``fill``."""
     (ph, pw), (sh, sw) = node.padding, node.stride
     padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
@@ -77,22 +64,22 @@ class FixedInterpreter(Interpreter[IntArray]):
         self._check_range = check_range
         self._coins = coins
 
-    def input(self, node: Input, value: IntArray) -> IntArray:
+    def input(self, node: ops.Input, value: IntArray) -> IntArray:
         """The pictures, encoded."""
         return value
 
-    def weighted(self, node: Conv2d | Linear, x: IntArray) -> IntArray:
+    def weighted(self, node: ops.WeightedNode, x: IntArray) -> IntArray:
         """Integer convolution or product, bias added."""
         weight = torch.from_numpy(self._weights[f"{node.name}.weight"])
         bias = torch.from_numpy(self._weights[f"{node.name}.bias"])
         operand = torch.from_numpy(x)
-        if isinstance(node, Linear):
+        if isinstance(node, ops.Linear):
             out = operand @ weight.T + bias
         else:
             out = F.conv2d(operand, weight, bias, node.stride, node.padding, groups=node.groups)
         return self._wrap(out.numpy())
 
-    def relu(self, node: Relu, x: IntArray) -> IntArray:
+    def relu(self, node: ops.Relu, x: IntArray) -> IntArray:
         """The shift on all positions, then max(x, 0) on the active ones."""
         mask = self._masks.get(node.name)
         self._check(node, x if mask is None else x[:, mask])
@@ -100,40 +87,40 @@ class FixedInterpreter(Interpreter[IntArray]):
         positive = np.maximum(rounded, 0)
         return positive if mask is None else np.where(mask, positive, rounded)
 
-    def square(self, node: Square, x: IntArray) -> IntArray:
+    def square(self, node: ops.Square, x: IntArray) -> IntArray:
         """x * x, exactly; the fraction bits of the result say the rest."""
         self._check(node, x)
         return self._wrap(x * x)
 
-    def add(self, node: Add, a: IntArray, b: IntArray) -> IntArray:
+    def add(self, node: ops.Add, a: IntArray, b: IntArray) -> IntArray:
         """Sum at the finer of the two scales."""
         left, right = self._aligned(node, [a, b])
         return self._wrap(left + right)
 
-    def concat(self, node: Concat, xs: list[IntArray]) -> IntArray:
+    def concat(self, node: ops.Concat, xs: list[IntArray]) -> IntArray:
         """Concatenation at the finest scale."""
         return np.concatenate(self._aligned(node, xs), axis=1)
 
-    def flatten(self, node: Flatten, x: IntArray) -> IntArray:
+    def flatten(self, node: ops.Flatten, x: IntArray) -> IntArray:
         """(N, C, H, W) to (N, C * H * W)."""
         return x.reshape(len(x), -1)
 
-    def avgpool(self, node: AvgPool2d, x: IntArray) -> IntArray:
+    def avgpool(self, node: ops.AvgPool2d, x: IntArray) -> IntArray:
         """Window sums, times the reciprocal where the window is no power of two."""
         sums = windows(x, node, 0).sum(axis=(-1, -2), dtype=np.int64)
         return self._wrap(sums * pool_factor(node, self._ring))
 
-    def maxpool(self, node: MaxPool2d, x: IntArray) -> IntArray:
+    def maxpool(self, node: ops.MaxPool2d, x: IntArray) -> IntArray:
         """Maximum over windows; padding never wins."""
         self._check(node, x)
         return np.asarray(windows(x, node, np.iinfo(np.int64).min).max(axis=(-1, -2)), dtype=np.int64)
 
-    def truncate(self, node: Truncate, x: IntArray) -> IntArray:
+    def truncate(self, node: ops.Truncate, x: IntArray) -> IntArray:
         """The shift."""
         return self._rounded(node, x)
 
-    def _rounded(self, node: Relu | Truncate, x: IntArray) -> IntArray:
-        shift = self._shift(node)
+    def _rounded(self, node: ops.Relu | ops.Truncate, x: IntArray) -> IntArray:
+        shift = self._ring.shift(node)
         if self._coins is None or shift == 0:
             return (x + (1 << shift >> 1)) >> shift
         return (x + self._coins.ring(x.shape, shift).astype(np.int64)) >> shift
@@ -141,18 +128,13 @@ class FixedInterpreter(Interpreter[IntArray]):
     def _wrap(self, values: IntArray) -> IntArray:
         return wrap(values, self._ring.ring_bits)
 
-    def _shift(self, node: Relu | Truncate) -> int:
-        return self._ring.frac_bits[node.inputs[0]] - self._ring.frac_bits[node.name]
+    def _aligned(self, node: ops.Add | ops.Concat, xs: list[IntArray]) -> list[IntArray]:
+        return [self._wrap(x << shift) for x, shift in zip(xs, self._ring.alignments(node), strict=True)]
 
-    def _aligned(self, node: Add | Concat, xs: list[IntArray]) -> list[IntArray]:
-        frac_bits = self._ring.frac_bits
-        target = frac_bits[node.name]
-        return [self._wrap(x << (target - frac_bits[name])) for name, x in zip(node.inputs, xs, strict=True)]
-
-    def _check(self, node: Node, values: IntArray) -> None:
+    def _check(self, node: ops.Node, values: IntArray) -> None:
         bound = 1 << (self._ring.comparison_bits[node.name] - 1)
-        if isinstance(node, Relu) and self._shift(node):
-            bound -= 1 << self._shift(node)
+        if isinstance(node, ops.Relu) and self._ring.shift(node):
+            bound -= 1 << self._ring.shift(node)
         if self._check_range and values.size and not (-bound < values.min() and values.max() < bound):
             raise FixedPointRangeError(f"node {node.name}: expected values below {bound} in magnitude")
 

@@ -8,21 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pi_system.artifact.graph import (
-    Add,
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    Flatten,
-    Graph,
-    Input,
-    Linear,
-    MaxPool2d,
-    Node,
-    Relu,
-    Square,
-    Truncate,
-)
+from pi_system.artifact import graph as ops
 from pi_system.artifact.model import Artifact, Masks, Weights
 from pi_system.program.interpreter import Interpreter
 
@@ -30,7 +16,7 @@ from pi_system.program.interpreter import Interpreter
 class Observer(Protocol):
     """Sees every node's value (N, *shape) as it is computed; used to calibrate ranges."""
 
-    def __call__(self, node: Node, value: Tensor) -> None:
+    def __call__(self, node: ops.Node, value: Tensor) -> None:
         """Look at ``value``; it must not be changed."""
 
 
@@ -50,60 +36,62 @@ class FloatInterpreter(Interpreter[Tensor]):
         self._observe = observe
         self._dtype = dtype
 
-    def run(self, graph: Graph, value: Tensor) -> Tensor:
+    def run(self, graph: ops.Graph, value: Tensor) -> Tensor:
         """Logits (N, classes) of pictures (N, C, H, W)."""
         with torch.no_grad():
             return super().run(graph, value.to(self._dtype))
 
-    def _seen(self, node: Node, value: Tensor) -> Tensor:
+    def _step(self, node: ops.Node, operands: list[Tensor]) -> Tensor:
+        return self._seen(node, super()._step(node, operands))
+
+    def _seen(self, node: ops.Node, value: Tensor) -> Tensor:
         if self._observe is not None:
             self._observe(node, value)
         return value
 
-    def input(self, node: Input, value: Tensor) -> Tensor:
+    def input(self, node: ops.Input, value: Tensor) -> Tensor:
         """The pictures."""
         return self._seen(node, value)
 
-    def weighted(self, node: Conv2d | Linear, x: Tensor) -> Tensor:
+    def weighted(self, node: ops.WeightedNode, x: Tensor) -> Tensor:
         """Convolution or fully connected layer."""
         weight, bias = self._weights[f"{node.name}.weight"], self._weights[f"{node.name}.bias"]
-        if isinstance(node, Linear):
-            return self._seen(node, F.linear(x, weight, bias))
-        out = F.conv2d(x, weight, bias, node.stride, node.padding, groups=node.groups)
-        return self._seen(node, out)
+        if isinstance(node, ops.Linear):
+            return F.linear(x, weight, bias)
+        return F.conv2d(x, weight, bias, node.stride, node.padding, groups=node.groups)
 
-    def relu(self, node: Relu, x: Tensor) -> Tensor:
+    def relu(self, node: ops.Relu, x: Tensor) -> Tensor:
         """ReLU on the active positions."""
         mask = self._masks.get(node.name)
-        return self._seen(node, torch.relu(x) if mask is None else torch.where(mask, torch.relu(x), x))
+        return torch.relu(x) if mask is None else torch.where(mask, torch.relu(x), x)
 
-    def square(self, node: Square, x: Tensor) -> Tensor:
+    def square(self, node: ops.Square, x: Tensor) -> Tensor:
         """x * x / 2^halvings."""
-        return self._seen(node, x * x * 2.0**-node.halvings)
+        return x * x * 2.0**-node.halvings
 
-    def add(self, node: Add, a: Tensor, b: Tensor) -> Tensor:
+    def add(self, node: ops.Add, a: Tensor, b: Tensor) -> Tensor:
         """Sum."""
-        return self._seen(node, a + b)
+        return a + b
 
-    def concat(self, node: Concat, xs: list[Tensor]) -> Tensor:
+    def concat(self, node: ops.Concat, xs: list[Tensor]) -> Tensor:
         """Concatenation along channels."""
-        return self._seen(node, torch.cat(xs, dim=1))
+        return torch.cat(xs, dim=1)
 
-    def flatten(self, node: Flatten, x: Tensor) -> Tensor:
+    def flatten(self, node: ops.Flatten, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C * H * W)."""
-        return self._seen(node, x.flatten(1))
+        return x.flatten(1)
 
-    def avgpool(self, node: AvgPool2d, x: Tensor) -> Tensor:
+    def avgpool(self, node: ops.AvgPool2d, x: Tensor) -> Tensor:
         """Average over windows, padding counted."""
-        return self._seen(node, F.avg_pool2d(x, node.kernel, node.stride, node.padding))
+        return F.avg_pool2d(x, node.kernel, node.stride, node.padding)
 
-    def maxpool(self, node: MaxPool2d, x: Tensor) -> Tensor:
+    def maxpool(self, node: ops.MaxPool2d, x: Tensor) -> Tensor:
         """Maximum over windows."""
-        return self._seen(node, F.max_pool2d(x, node.kernel, node.stride, node.padding))
+        return F.max_pool2d(x, node.kernel, node.stride, node.padding)
 
-    def truncate(self, node: Truncate, x: Tensor) -> Tensor:
+    def truncate(self, node: ops.Truncate, x: Tensor) -> Tensor:
         """Identity on real numbers."""
-        return self._seen(node, x)
+        return x
 
 
 def float_logits(artifact: Artifact, pictures: NDArray[np.float32]) -> NDArray[np.float32]:

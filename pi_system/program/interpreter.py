@@ -7,21 +7,7 @@ It defines a method an operation; this module calls them in order and frees each
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
-from pi_system.artifact.graph import (
-    Add,
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    Flatten,
-    Graph,
-    Input,
-    Linear,
-    MaxPool2d,
-    Node,
-    Relu,
-    Square,
-    Truncate,
-)
+from pi_system.artifact import graph as ops
 from pi_system.errors import InvariantError
 
 V = TypeVar("V")
@@ -30,76 +16,76 @@ V = TypeVar("V")
 class Interpreter(ABC, Generic[V]):
     """Runs a graph with values of type ``V``; subclasses say what each operation means."""
 
-    def run(self, graph: Graph, value: V) -> V:
+    def run(self, graph: ops.Graph, value: V) -> V:
         """Evaluate ``graph`` on the input ``value`` and return the value of its last node."""
         last_use = graph.last_use()
         values: dict[str, V] = {}
         for node in graph:
             operands = [values[name] for name in node.inputs]
-            values[node.name] = self.input(node, value) if isinstance(node, Input) else self._step(node, operands)
+            values[node.name] = self.input(node, value) if isinstance(node, ops.Input) else self._step(node, operands)
             for name in set(node.inputs):
                 if last_use[name] == node.name:
                     del values[name]
         return values[graph.output]
 
-    def _step(self, node: Node, operands: list[V]) -> V:
+    def _step(self, node: ops.Node, operands: list[V]) -> V:
         match node:
-            case Conv2d() | Linear():
+            case ops.Conv2d() | ops.Linear():
                 return self.weighted(node, operands[0])
-            case Relu():
+            case ops.Relu():
                 return self.relu(node, operands[0])
-            case Square():
+            case ops.Square():
                 return self.square(node, operands[0])
-            case Add():
+            case ops.Add():
                 return self.add(node, operands[0], operands[1])
-            case Concat():
+            case ops.Concat():
                 return self.concat(node, operands)
-            case Flatten():
+            case ops.Flatten():
                 return self.flatten(node, operands[0])
-            case AvgPool2d():
+            case ops.AvgPool2d():
                 return self.avgpool(node, operands[0])
-            case MaxPool2d():
+            case ops.MaxPool2d():
                 return self.maxpool(node, operands[0])
-            case Truncate():
+            case ops.Truncate():
                 return self.truncate(node, operands[0])
         raise InvariantError(f"node {node.name}: no interpreter step for op {node.op}")
 
     @abstractmethod
-    def input(self, node: Input, value: V) -> V:
+    def input(self, node: ops.Input, value: V) -> V:
         """The value of the input node."""
 
     @abstractmethod
-    def weighted(self, node: Conv2d | Linear, x: V) -> V:
+    def weighted(self, node: ops.WeightedNode, x: V) -> V:
         """Convolution or fully connected layer, bias included."""
 
     @abstractmethod
-    def relu(self, node: Relu, x: V) -> V:
+    def relu(self, node: ops.Relu, x: V) -> V:
         """ReLU on the active positions, identity elsewhere."""
 
     @abstractmethod
-    def square(self, node: Square, x: V) -> V:
+    def square(self, node: ops.Square, x: V) -> V:
         """x * x / 2^halvings."""
 
     @abstractmethod
-    def add(self, node: Add, a: V, b: V) -> V:
+    def add(self, node: ops.Add, a: V, b: V) -> V:
         """Sum."""
 
     @abstractmethod
-    def concat(self, node: Concat, xs: list[V]) -> V:
+    def concat(self, node: ops.Concat, xs: list[V]) -> V:
         """Concatenation along channels."""
 
     @abstractmethod
-    def flatten(self, node: Flatten, x: V) -> V:
+    def flatten(self, node: ops.Flatten, x: V) -> V:
         """Flatten all axes but the batch's."""
 
     @abstractmethod
-    def avgpool(self, node: AvgPool2d, x: V) -> V:
+    def avgpool(self, node: ops.AvgPool2d, x: V) -> V:
         """Average over windows."""
 
     @abstractmethod
-    def maxpool(self, node: MaxPool2d, x: V) -> V:
+    def maxpool(self, node: ops.MaxPool2d, x: V) -> V:
         """Maximum over windows."""
 
     @abstractmethod
-    def truncate(self, node: Truncate, x: V) -> V:
+    def truncate(self, node: ops.Truncate, x: V) -> V:
         """Drop fraction bits."""

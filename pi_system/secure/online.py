@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import Conv2d, Linear, Node
+from pi_system.artifact.graph import Node, WeightedNode
 from pi_system.artifact.model import PublicArtifact
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import profiler_of
@@ -103,7 +103,7 @@ class ServerOnline(SecureWalk):
             return out
         return Share(Watched(out.data, node.name, self._watch), out.fresh)
 
-    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
+    def _weighted(self, node: WeightedNode, x: RingArray) -> Value:
         return self._layers[node.name].start(x, self._material.offsets[node.name])
 
     def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:

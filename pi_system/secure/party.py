@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.channel.base import Channel
 from pi_system.errors import LocalProtocolError, RemoteProtocolError
@@ -51,7 +51,7 @@ class _Party(ABC):
         self.graph, self.config = public.public.graph, public.public.ring
         self.ring = Ring(self.config.ring_bits)
         self.schedule = plan(self.graph, self.config, public.masks, reveal)
-        self.weighted = [node for node in self.graph if isinstance(node, Conv2d | Linear)]
+        self.weighted = self.graph.weighted
 
     @cached_property
     def layout(self) -> Layout:
@@ -102,7 +102,7 @@ class ServerParty(_Party):
         self._loaded: dict[tuple[str, ...], ServerMaterial] = {}
 
     @abstractmethod
-    def linear_share(self, bundle: Bundle, node: Conv2d | Linear) -> RingArray:
+    def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:
         """c_s of one layer for the picture of ``bundle``, (1, *node.shape)."""
 
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ServerGate:

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.graph import Conv2d, WeightedNode
 from pi_system.kernels.conv import RingConv2d
 from pi_system.ring.carrier import RingArray
 from pi_system.secure.values import Lazy
@@ -17,7 +17,7 @@ def available_threads() -> int:
 class RingLayer:
     """Convolution or fully connected layer with fixed ring weights; no bias."""
 
-    def __init__(self, node: Conv2d | Linear, weight: RingArray):
+    def __init__(self, node: WeightedNode, weight: RingArray):
         """``weight``: (out, in / groups, kh, kw) or (out, in), of carrier dtype; packed once here."""
         self.node = node
         if isinstance(node, Conv2d):

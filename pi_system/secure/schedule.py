@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import Conv2d, Graph, Linear
+from pi_system.artifact.graph import Graph, WeightedNode
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateKind, GateSpec
@@ -51,7 +51,7 @@ class Step:
 class Weighted(Step):
     """A weighted layer with ``outputs`` output elements a picture."""
 
-    node: Conv2d | Linear
+    node: WeightedNode
     outputs: int
 
 
@@ -139,7 +139,7 @@ class _Dry(SecureWalk):
     def zeros(self, *shape: int) -> RingArray:
         return np.broadcast_to(self.ring.element(0), shape)
 
-    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
+    def _weighted(self, node: WeightedNode, x: RingArray) -> Value:
         self.steps.append(Weighted(node, int(np.prod(node.shape))))
         return Computed(self.zeros(x.shape[0], *node.shape))
 

@@ -6,7 +6,7 @@ position is used twice; dealer and party derive the same stream from the same se
 
 from dataclasses import dataclass
 
-from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.graph import WeightedNode
 from pi_system.ring.carrier import RingArray
 from pi_system.ring.prg import Prg
 
@@ -25,7 +25,7 @@ class PartySeed:
         """The client's fresh mask r of a value, ``count`` ring elements."""
         return Prg(self.seed).child("mask", name).ring((count,), ring_bits)
 
-    def linear_share(self, node: Conv2d | Linear, ring_bits: int) -> RingArray:
+    def linear_share(self, node: WeightedNode, ring_bits: int) -> RingArray:
         """The server's share c_s of a weighted layer's correlation, (1, *node.shape)."""
         return Prg(self.seed).child("linear", node.name).ring((1, *node.shape), ring_bits)
 
@@ -34,9 +34,9 @@ class PartySeed:
         return Prg(self.seed).child_seed("gate", name)
 
 
-def fixed_mask(weight_seed: bytes, name: str, shape: tuple[int, ...], ring_bits: int) -> RingArray:
-    """The fixed weight mask B of one layer, the same for every inference of a model."""
-    return Prg(weight_seed).child("weight", name).ring(shape, ring_bits)
+def fixed_mask(weight_seed: bytes, node: WeightedNode, ring_bits: int) -> RingArray:
+    """The fixed weight mask B of one layer, of the weights' shape, the same for every inference of a model."""
+    return Prg(weight_seed).child("weight", node.name).ring(node.weight_shape, ring_bits)
 
 
 def gate_salt(salt: bytes, name: str) -> bytes:

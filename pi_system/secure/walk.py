@@ -21,31 +21,18 @@ A subclass says what its role does at a weighted layer, at a gate, at a truncati
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import (
-    Add,
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    Flatten,
-    Graph,
-    Input,
-    Linear,
-    MaxPool2d,
-    Relu,
-    Square,
-    Truncate,
-)
+from pi_system.artifact import graph as ops
 from pi_system.artifact.ring_config import RingConfig
-from pi_system.errors import InvariantError
 from pi_system.program.encoding import pool_factor
 from pi_system.program.interpreter import Interpreter
 from pi_system.program.reveal import Reveal, score_shift
-from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.gate import GateKind, GateSpec
 from pi_system.protocols.truncation import TruncationSpec
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.secure.reveal import Revealer
@@ -68,14 +55,14 @@ class SecureWalk(Interpreter[Share]):
     party: int
     """0: the server's share, 1: the client's (the dealer follows the client's masks)."""
 
-    def __init__(self, graph: Graph, ring: RingConfig, masks: Mapping[str, NDArray[np.bool_]]):
+    def __init__(self, graph: ops.Graph, ring: RingConfig, masks: Mapping[str, NDArray[np.bool_]]):
         """``masks``: the ReLU map, (C, H, W) booleans for every masked ReLU node."""
         self.graph, self.config, self.masks = graph, ring, masks
         self.ring = Ring(ring.ring_bits)
         self._refreshed: dict[str, RingArray] = {}
 
     @abstractmethod
-    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
+    def _weighted(self, node: ops.WeightedNode, x: RingArray) -> Value:
         """This role's share of the layer's output, bias included, (N, *node.shape)."""
 
     @abstractmethod
@@ -90,11 +77,11 @@ class SecureWalk(Interpreter[Share]):
     def _remask(self, name: str, x: RingArray) -> RingArray:
         """Replace the client's share of ``x`` (N, n) by a fresh mask."""
 
-    def input(self, node: Input, value: Share) -> Share:
+    def input(self, node: ops.Input, value: Share) -> Share:
         """The picture minus its mask at the server, the mask at the client."""
         return value
 
-    def weighted(self, node: Conv2d | Linear, x: Share) -> Share:
+    def weighted(self, node: ops.WeightedNode, x: Share) -> Share:
         """Linear layer on a fresh value; layers that read the same value read it under the same mask."""
         source = node.inputs[0]
         if x.fresh:
@@ -105,9 +92,9 @@ class SecureWalk(Interpreter[Share]):
             self._refreshed[source] = flat.reshape(data.shape)
         return Share(self._weighted(node, self._refreshed[source]), False)
 
-    def relu(self, node: Relu, x: Share) -> Share:
+    def relu(self, node: ops.Relu, x: Share) -> Share:
         """The gate on active positions; truncation and a fresh mask on the others."""
-        shift = self._frac(node.inputs[0]) - self._frac(node.name)
+        shift = self.config.shift(node)
         spec = self._spec(node.active, self.config.comparison_bits[node.name], shift)
         if not node.masked:
             out = self._gate(node.name, spec, x.data, None)
@@ -122,27 +109,28 @@ class SecureWalk(Interpreter[Share]):
         merged[:, passive] = self._shifted(f"{node.name}/passive", flat[:, passive], shift)
         return Share(Computed(merged.reshape(-1, *node.shape)), True)
 
-    def square(self, node: Square, x: Share) -> Share:
+    def square(self, node: ops.Square, x: Share) -> Share:
         """The square gate on every position; ``halvings`` is in the fraction bits."""
-        out = self._gate(node.name, self._square_spec(node), x.data, None)
+        spec = self._spec(prod(node.shape), self.config.comparison_bits[node.name], 0, "square")
+        out = self._gate(node.name, spec, x.data, None)
         return Share(Computed(out.reshape(-1, *node.shape)), True)
 
-    def add(self, node: Add, a: Share, b: Share) -> Share:
+    def add(self, node: ops.Add, a: Share, b: Share) -> Share:
         """Sum at the larger of the two scales."""
-        shift_a, shift_b = (self._align(node.name, name) for name in node.inputs)
+        shift_a, shift_b = self.config.alignments(node)
         return Share(added(a.data, shift_a, b.data, shift_b), a.fresh and b.fresh)
 
-    def concat(self, node: Concat, xs: list[Share]) -> Share:
+    def concat(self, node: ops.Concat, xs: list[Share]) -> Share:
         """Concatenation at the largest scale."""
-        parts = [scaled(x.data.full(), self._align(node.name, name)) for x, name in zip(xs, node.inputs, strict=True)]
+        parts = [scaled(x.data.full(), up) for x, up in zip(xs, self.config.alignments(node), strict=True)]
         return Share(Computed(np.concatenate(parts, axis=1)), all(x.fresh for x in xs))
 
-    def flatten(self, node: Flatten, x: Share) -> Share:
+    def flatten(self, node: ops.Flatten, x: Share) -> Share:
         """One row a picture."""
         data = x.data.full()
         return Share(Computed(np.ascontiguousarray(data.reshape(data.shape[0], -1))), x.fresh)
 
-    def avgpool(self, node: AvgPool2d, x: Share) -> Share:
+    def avgpool(self, node: ops.AvgPool2d, x: Share) -> Share:
         """Window sums; a window that is no power of two also multiplies by its fixed-point reciprocal."""
         ph, pw = node.padding
         padded = np.pad(x.data.full(), ((0, 0), (0, 0), (ph, ph), (pw, pw)))
@@ -150,7 +138,7 @@ class SecureWalk(Interpreter[Share]):
         factor = self.ring.element(pool_factor(node, self.config))
         return Share(Computed(np.ascontiguousarray(total * factor)), x.fresh)
 
-    def maxpool(self, node: MaxPool2d, x: Share) -> Share:
+    def maxpool(self, node: ops.MaxPool2d, x: Share) -> Share:
         """Tournament over the window; padding is the smallest value of the range."""
         bits = self.config.comparison_bits[node.name]
         (ph, pw), data = node.padding, x.data.full()
@@ -161,11 +149,10 @@ class SecureWalk(Interpreter[Share]):
         winner = self._tournament(node.name, views.reshape(batch, views.shape[1], -1), bits)
         return Share(Computed(winner.reshape(batch, *node.shape)), x.fresh)
 
-    def truncate(self, node: Truncate, x: Share) -> Share:
+    def truncate(self, node: ops.Truncate, x: Share) -> Share:
         """A truncation pair on every position."""
-        shift = self._frac(node.inputs[0]) - self._frac(node.name)
         data = x.data.full()
-        out = self._shifted(node.name, data.reshape(data.shape[0], -1), shift)
+        out = self._shifted(node.name, data.reshape(data.shape[0], -1), self.config.shift(node))
         return Share(Computed(out.reshape(data.shape)), True)
 
     def _shifted(self, name: str, x: RingArray, shift: int) -> RingArray:
@@ -205,26 +192,8 @@ class SecureWalk(Interpreter[Share]):
         """A public constant: the server's share holds it, the client's is zero."""
         return self.ring.element(value if self.party == 0 else 0)
 
-    def _frac(self, name: str) -> int:
-        return self.config.frac_bits[name]
-
-    def _align(self, target: str, source: str) -> int:
-        shift = self._frac(target) - self._frac(source)
-        if shift < 0:
-            raise InvariantError(f"node {target}: expected at least the fraction bits of {source}")
-        return shift
-
-    def _spec(self, count: int, bits: int, shift: int) -> GateSpec:
-        return GateSpec(count=count, ring_bits=self.config.ring_bits, comparison_bits=bits, shift=shift)
-
-    def _square_spec(self, node: Square) -> GateSpec:
-        return GateSpec(
-            kind="square",
-            count=int(np.prod(node.shape)),
-            ring_bits=self.config.ring_bits,
-            comparison_bits=self.config.comparison_bits[node.name],
-            shift=0,
-        )
+    def _spec(self, count: int, bits: int, shift: int, kind: GateKind = "relu") -> GateSpec:
+        return GateSpec(kind=kind, count=count, ring_bits=self.config.ring_bits, comparison_bits=bits, shift=shift)
 
 
 def active(x: Value, positions: Positions) -> RingArray:
@@ -233,7 +202,7 @@ def active(x: Value, positions: Positions) -> RingArray:
     return np.ascontiguousarray(flat if positions is None else flat[positions])
 
 
-def _windows(padded: RingArray, node: AvgPool2d | MaxPool2d) -> Any:
+def _windows(padded: RingArray, node: ops.PoolNode) -> Any:
     """One strided view (N, C, OH, OW) for every offset in the window."""
     (kh, kw), (sh, sw), (_, oh, ow) = node.kernel, node.stride, node.shape
     for i in range(kh):

@@ -20,7 +20,7 @@ class _Noisy(FixedInterpreter):
 
     def relu(self, node: Relu, x: NDArray[np.int64]) -> NDArray[np.int64]:
         exact = super().relu(node, x)
-        if self._shift(node) == 0:
+        if self._ring.shift(node) == 0:
             return exact
         mask = self._masks.get(node.name, np.ones(node.shape, dtype=bool))
         noisy = exact + self._draw(-1, x.shape)
@@ -28,7 +28,7 @@ class _Noisy(FixedInterpreter):
 
     def truncate(self, node: Truncate, x: NDArray[np.int64]) -> NDArray[np.int64]:
         exact = super().truncate(node, x)
-        return exact + self._draw(-1, x.shape) if self._shift(node) else exact
+        return exact + self._draw(-1, x.shape) if self._ring.shift(node) else exact
 
 
 def noisy_logits(artifact: Artifact, pictures: NDArray[np.float32], seed: int, extreme: int = 0) -> NDArray[np.int64]:

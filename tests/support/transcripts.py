@@ -214,7 +214,7 @@ def seeds() -> Transcript:
         "fresh mask": digest(seed.fresh_mask("relu1", 50, 37)),
         "linear share": digest(seed.linear_share(node, 37)),
         "gate seed": digest(seed.gate_seed("relu1")),
-        "fixed mask": digest(fixed_mask(SEED, "fc", (5, 7), 37)),
+        "fixed mask": digest(fixed_mask(SEED, node, 37)),
     }
 
 

@@ -21,21 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import (
-    Add,
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    Flatten,
-    Graph,
-    Input,
-    Linear,
-    MaxPool2d,
-    Node,
-    Relu,
-    Square,
-    Truncate,
-)
+from pi_system.artifact import graph as ops
 from pi_system.artifact.model import Masks
 from pi_system.artifact.shapes import weight_shapes
 from pi_system.backends.crypten.library import crypten
@@ -47,13 +33,13 @@ FRAC_BITS = 16
 """CrypTen's default precision."""
 
 
-def share_weights(graph: Graph, weights: dict[str, torch.Tensor] | None, device: str = "cpu") -> dict[str, Any]:
+def share_weights(graph: ops.Graph, weights: dict[str, torch.Tensor] | None, device: str = "cpu") -> dict[str, Any]:
     """Secret-share the weights from rank 0; the other rank passes None. No message: CrypTen shares by PRZS.
 
     Returns MPCTensors in the shapes the layers use: a linear weight transposed, a convolution's bias (out, 1, 1).
     """
     shared: dict[str, Any] = {}
-    linear = {node.name for node in graph if isinstance(node, Linear)}
+    linear = {node.name for node in graph if isinstance(node, ops.Linear)}
     for name, shape in weight_shapes(graph).items():
         node, part = name.rsplit(".", 1)
         value = torch.zeros(shape, device=device) if weights is None else to_grid(weights[name])
@@ -71,7 +57,7 @@ def to_grid(value: torch.Tensor) -> torch.Tensor:
     return torch.round(value * scale) / scale
 
 
-def active_indices(graph: Graph, masks: Masks) -> dict[str, NDArray[np.int64]]:
+def active_indices(graph: ops.Graph, masks: Masks) -> dict[str, NDArray[np.int64]]:
     """Flat positions of every masked ReLU's active elements.
 
     Raises:
@@ -101,24 +87,24 @@ class CryptenInterpreter(Interpreter[Any]):
         self._active = active
         self.watch: LayerWatch = OFF
 
-    def _step(self, node: Node, operands: list[Any]) -> Any:
+    def _step(self, node: ops.Node, operands: list[Any]) -> Any:
         self.watch.enter(node.name)
         return super()._step(node, operands)
 
-    def input(self, node: Input, value: Any) -> Any:
+    def input(self, node: ops.Input, value: Any) -> Any:
         """The shared picture."""
         self.watch.enter(node.name)
         return value
 
-    def weighted(self, node: Conv2d | Linear, x: Any) -> Any:
+    def weighted(self, node: ops.WeightedNode, x: Any) -> Any:
         """One Beaver product, then the shared bias."""
         weight, bias = self._weights[f"{node.name}.weight"], self._weights[f"{node.name}.bias"]
-        if isinstance(node, Linear):
+        if isinstance(node, ops.Linear):
             return x.matmul(weight) + bias
         y = x.conv2d(weight, stride=node.stride, padding=node.padding, groups=node.groups)
         return y + bias
 
-    def relu(self, node: Relu, x: Any) -> Any:
+    def relu(self, node: ops.Relu, x: Any) -> Any:
         """CrypTen's ReLU on the active positions, gathered; the others pass."""
         if not node.masked:
             return x.relu()
@@ -127,28 +113,28 @@ class CryptenInterpreter(Interpreter[Any]):
         gathered = _from_share(flat.index_select(1, index)).relu()
         return _from_share(flat.index_copy_(1, index, gathered.share).reshape(x.share.shape))
 
-    def square(self, node: Square, x: Any) -> Any:
+    def square(self, node: ops.Square, x: Any) -> Any:
         """CrypTen's square from a shared r and r * r, then a local division."""
         squared = x.square()
         return squared.div(1 << node.halvings) if node.halvings else squared
 
-    def add(self, node: Add, a: Any, b: Any) -> Any:
+    def add(self, node: ops.Add, a: Any, b: Any) -> Any:
         """Local sum."""
         return a + b
 
-    def concat(self, node: Concat, xs: list[Any]) -> Any:
+    def concat(self, node: ops.Concat, xs: list[Any]) -> Any:
         """Local concatenation along channels."""
         return crypten.cat(xs, dim=1)
 
-    def flatten(self, node: Flatten, x: Any) -> Any:
+    def flatten(self, node: ops.Flatten, x: Any) -> Any:
         """Local reshape to (N, C * H * W)."""
         return x.flatten(start_dim=1)
 
-    def avgpool(self, node: AvgPool2d, x: Any) -> Any:
+    def avgpool(self, node: ops.AvgPool2d, x: Any) -> Any:
         """Local sum over windows and division by their size."""
         return x.avg_pool2d(node.kernel, stride=node.stride, padding=node.padding)
 
-    def maxpool(self, node: MaxPool2d, x: Any) -> Any:
+    def maxpool(self, node: ops.MaxPool2d, x: Any) -> Any:
         """A tournament of max(a, b) = b + ReLU(a - b) over each window."""
         flat = x.share.flatten(2)  # (N, C, H W)
         index = torch.from_numpy(_window_positions(node, tuple(x.share.shape[2:]))).to(flat.device)
@@ -159,7 +145,7 @@ class CryptenInterpreter(Interpreter[Any]):
             windows = crypten.cat([b + (a - b).relu(), rest], dim=0)
         return _from_share(windows.share[0].reshape(-1, *node.shape))
 
-    def truncate(self, node: Truncate, x: Any) -> Any:
+    def truncate(self, node: ops.Truncate, x: Any) -> Any:
         """Nothing to do: CrypTen truncates after every product."""
         return x
 
@@ -168,7 +154,7 @@ def _from_share(share: torch.Tensor) -> Any:
     return crypten.mpc.MPCTensor.from_shares(share)
 
 
-def _window_positions(node: MaxPool2d, size: tuple[int, ...]) -> NDArray[np.int64]:
+def _window_positions(node: ops.MaxPool2d, size: tuple[int, ...]) -> NDArray[np.int64]:
     """Flat input position of every window element, (window, H' W').
 
     A padded position repeats the window's nearest real one, so that padding never wins.

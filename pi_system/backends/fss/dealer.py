@@ -16,9 +16,8 @@ the dealer never sees (DESIGN.md, weighted layers). Security: semi-honest; a dea
 the other's privacy. Nothing is kept: a dealer that restarts has forgotten everything it dealt.
 """
 
-from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import PublicArtifact
-from pi_system.artifact.shapes import weight_shapes
 from pi_system.backends.fss.gates import DealtGates, fss_gates
 from pi_system.backends.fss.request import parse_request
 from pi_system.channel.base import Channel
@@ -38,14 +37,9 @@ from pi_system.secure.walk import Positions
 def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
     """Deal the material of ``count`` pictures for the model in ``request`` to both parties."""
     (public, reveal), gates = parse_request(request), fss_gates()
-    weight_seed = bytes(server.recv(SEED_BYTES))
-    shapes = weight_shapes(public.public.graph)
+    weight_seed, ring_bits = bytes(server.recv(SEED_BYTES)), public.public.ring.ring_bits
     layers = {
-        node.name: RingLayer(
-            node, fixed_mask(weight_seed, node.name, shapes[f"{node.name}.weight"], public.public.ring.ring_bits)
-        )
-        for node in public.public.graph
-        if isinstance(node, Conv2d | Linear)
+        node.name: RingLayer(node, fixed_mask(weight_seed, node, ring_bits)) for node in public.public.graph.weighted
     }
     for _ in range(count):
         _Dealing(public, gates, layers, server, client).picture(reveal)
@@ -73,7 +67,7 @@ class _Dealing(MaskWalk):
             channel.send(party.seed + self._salt)
         self.reveal(self.walk(), reveal)
 
-    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
+    def _weighted(self, node: WeightedNode, x: RingArray) -> Value:
         correlation: RingArray = self._layers[node.name](x) - self._seeds[0].linear_share(node, self.ring.bits)
         self._client.send(wire(self.ring.reduce(correlation)))
         return Computed(correlation)  # the client's true share is unknown here; not fresh, so never used as a mask

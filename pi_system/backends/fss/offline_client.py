@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.fss.gates import SEEDS, DealtGates, sizes
 from pi_system.channel.base import Channel
@@ -56,7 +56,7 @@ class _ClientWalk(ClientWalk):
         self._gates, self._layers, self._dealer = gates, layers, dealer
         self._watch = profiler_of(server)
 
-    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
+    def _weighted(self, node: WeightedNode, x: RingArray) -> Value:
         self._watch.enter("linear")
         (dealt,) = self._dealt(Weighted(node, int(np.prod(node.shape))))
         correlation = np.frombuffer(dealt, self.ring.dtype).reshape(1, *node.shape)

@@ -1,6 +1,6 @@
 """The server's side of the offline phase with a dealer: it stores keys, corrections and the client's messages."""
 
-from pi_system.artifact.graph import Conv2d, Graph, Linear
+from pi_system.artifact.graph import Graph
 from pi_system.backends.fss.gates import DealtGates, sizes
 from pi_system.channel.base import Channel
 from pi_system.program.encoding import IntWeights
@@ -15,11 +15,9 @@ from pi_system.secure.seeds import PartySeed, fixed_mask, gate_salt
 def masked_weights(graph: Graph, weights: IntWeights, weight_seed: bytes, ring: Ring) -> dict[str, RingArray]:
     """E = W - B of every weighted node: what the client needs once a model; uniform without the seed of B."""
     masked = {}
-    for node in graph:
-        if isinstance(node, Conv2d | Linear):
-            weight = weights[f"{node.name}.weight"]
-            mask = fixed_mask(weight_seed, node.name, weight.shape, ring.bits)
-            masked[node.name] = ring.reduce(ring.from_signed(weight) - mask)
+    for node in graph.weighted:
+        mask = fixed_mask(weight_seed, node, ring.bits)
+        masked[node.name] = ring.reduce(ring.from_signed(weights[f"{node.name}.weight"]) - mask)
     return masked
 
 

@@ -4,7 +4,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.base import DealerLink
 from pi_system.backends.fss.gates import SEEDS, DealtGates, fss_gates, gate_seeds
@@ -52,7 +52,7 @@ class FssServer(ServerParty):
         finally:
             channel.close()
 
-    def linear_share(self, bundle: Bundle, node: Conv2d | Linear) -> RingArray:
+    def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:
         """From the server's seed."""
         return PartySeed(bundle.section("seed").tobytes()).linear_share(node, self.ring.bits)
 

@@ -18,8 +18,7 @@ from typing import Final
 import numpy as np
 import safetensors.numpy
 
-from pi_system.artifact.graph import Conv2d, Graph, Linear
-from pi_system.artifact.shapes import weight_shapes
+from pi_system.artifact.graph import Graph
 from pi_system.channel.base import Channel
 from pi_system.errors import CorrelationMismatchError
 from pi_system.ring.carrier import Ring, RingArray, wire
@@ -63,9 +62,7 @@ def fetch_weights(folder: Path, graph: Graph, ring: Ring, server: Channel) -> di
     """The client's side: E of every weighted node, from disk or from the server."""
     mask_id = bytes(server.recv(SEED_BYTES)).hex()
     path, fields = folder / f"weights-{mask_id}", {"what": "masked weights", "mask": mask_id}
-    shapes = {
-        node.name: weight_shapes(graph)[f"{node.name}.weight"] for node in graph if isinstance(node, Conv2d | Linear)
-    }
+    shapes = {node.name: node.weight_shape for node in graph.weighted}
     held = _read(path, fields, shapes, ring)
     server.send(b"\0" if held else b"\1")
     if held:

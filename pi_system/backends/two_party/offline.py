@@ -18,7 +18,7 @@ corrupted; see docs/threat-model.md for the parameters.
 
 import numpy as np
 
-from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.two_party.gates import OtGates
 from pi_system.channel.base import Channel
@@ -91,7 +91,7 @@ class _MaskWalk(MaskWalk):
         self.walk()
         return self._masks
 
-    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
+    def _weighted(self, node: WeightedNode, x: RingArray) -> Value:
         mask = self.ring.reduce(x[0])
         self._masks[node.inputs[0]] = mask if mask.ndim == 3 else mask.reshape(-1, 1, 1)
         return Computed(np.zeros((1, *node.shape), self.ring.dtype))
@@ -114,7 +114,7 @@ class _ClientWalk(ClientWalk):
         self._gates, self._ots, self._shares = gates, ots, shares
         self._prg = Prg(seed.seed)
 
-    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
+    def _weighted(self, node: WeightedNode, x: RingArray) -> Value:
         return Computed(self._shares[node.name].reshape(1, *node.shape))
 
     def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:

@@ -4,7 +4,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.base import DealerLink
 from pi_system.backends.two_party.gates import OtGates
@@ -52,7 +52,7 @@ class TwoPartyServer(ServerParty):
             self.store.put(material_id, bundle)
             peer.send(ACK)
 
-    def linear_share(self, bundle: Bundle, node: Conv2d | Linear) -> RingArray:
+    def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:
         """From the server's seed, as the encryption's answer had it."""
         prg = _linear_prg(PartySeed(bundle.section("seed").tobytes()))
         return linear_share(self._plan, node.name, prg).reshape(1, *node.shape)

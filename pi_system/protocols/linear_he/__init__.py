@@ -25,25 +25,19 @@ Source:   packing: Huang et al., Cheetah, eprint 2022/207, section 3, changed as
 """
 
 from pi_system.protocols.linear_he.client import LinearHeClient
-from pi_system.protocols.linear_he.cost import LinearHeCost, linear_he_cost
+from pi_system.protocols.linear_he.cost import linear_he_cost
 from pi_system.protocols.linear_he.layer import LinearShape, linear_shapes
-from pi_system.protocols.linear_he.params import HeParams, derive_params, worst_norm_bits
 from pi_system.protocols.linear_he.plan import LinearPlan, plan_linear
-from pi_system.protocols.linear_he.server import KeptWeights, LinearHeServer, LinearHeSession, linear_share
+from pi_system.protocols.linear_he.server import LinearHeServer, LinearHeSession, linear_share
 
 __all__ = [
-    "HeParams",
-    "KeptWeights",
     "LinearHeClient",
-    "LinearHeCost",
     "LinearHeServer",
     "LinearHeSession",
     "LinearPlan",
     "LinearShape",
-    "derive_params",
     "linear_he_cost",
     "linear_shapes",
     "linear_share",
     "plan_linear",
-    "worst_norm_bits",
 ]

@@ -1,8 +1,9 @@
 """The public shape of one linear layer."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from pi_system.artifact.graph import Conv2d, Graph, Linear
+from pi_system.artifact.graph import Conv2d, Graph
 from pi_system.errors import ConfigError
 
 
@@ -76,29 +77,14 @@ def linear_shapes(graph: Graph) -> list[LinearShape]:
     """The linear layers of a graph in execution order; ``source`` is the name of the node read."""
     shapes = {node.name: node.shape for node in graph}
     layers = []
-    for node in graph:
+    for node in graph.weighted:
+        window: dict[str, Any] = {}
+        channels, *size = shapes[node.inputs[0]]
         if isinstance(node, Conv2d):
-            _, height, width = shapes[node.inputs[0]]
-            layers.append(
-                LinearShape(
-                    name=node.name,
-                    source=node.inputs[0],
-                    in_channels=node.in_channels,
-                    out_channels=node.shape[0],
-                    in_size=(height, width),
-                    kernel=node.kernel,
-                    stride=node.stride,
-                    padding=node.padding,
-                    groups=node.groups,
-                )
-            )
-        elif isinstance(node, Linear):
-            layers.append(
-                LinearShape(
-                    name=node.name,
-                    source=node.inputs[0],
-                    in_channels=node.in_features,
-                    out_channels=node.shape[0],
-                )
-            )
+            window = {"in_size": tuple(size), "kernel": node.kernel, "stride": node.stride, "padding": node.padding}
+            window["groups"] = node.groups
+        shape = LinearShape(
+            name=node.name, source=node.inputs[0], in_channels=channels, out_channels=node.shape[0], **window
+        )
+        layers.append(shape)
     return layers

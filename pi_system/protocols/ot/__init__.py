@@ -27,7 +27,7 @@ Source:   Chou and Orlandi 2015/267; Roy 2022/192; Yang et al. 2020/924 (Ferret)
     ideal.py       the functionality by a dealer in the clear, for tests
 """
 
-from pi_system.protocols.ot.base import CotReceiver, Cots, CotSender
+from pi_system.protocols.ot.base import Cots
 from pi_system.protocols.ot.party import OtParty, ot_setup
 
-__all__ = ["CotReceiver", "CotSender", "Cots", "OtParty", "ot_setup"]
+__all__ = ["Cots", "OtParty", "ot_setup"]

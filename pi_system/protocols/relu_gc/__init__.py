@@ -27,7 +27,7 @@ from pi_system.protocols.relu_gc.cost import client_shapes, message_bytes, offli
 from pi_system.protocols.relu_gc.offline import offline_client, offline_server
 from pi_system.protocols.relu_gc.online import GcClient, GcServer
 
-__all__ = ["GC", "GcClient", "GcServer"]
+__all__ = ["GC"]
 
 GC = OtGate(
     name="gc",

@@ -31,31 +31,23 @@ Source:   CrypTFlow2 (2020/1002) for the comparison tree, of 1-of-2^m OTs by Nao
 """
 
 from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.relu_gmw.cost import (
-    ROUND_TRIPS,
-    client_shapes,
-    message_bytes,
-    offline_cost,
-    reply_bytes,
-    server_shapes,
-)
-from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS
+from pi_system.protocols.relu_gmw import cost
 from pi_system.protocols.relu_gmw.offline_client import offline_client
 from pi_system.protocols.relu_gmw.offline_server import offline_server
 from pi_system.protocols.relu_gmw.online import GmwClient, GmwServer
 
-__all__ = ["GMW", "MAX_COMPARISON_BITS", "GmwClient", "GmwServer"]
+__all__ = ["GMW"]
 
 GMW = OtGate(
     name="gmw",
-    round_trips=ROUND_TRIPS,
-    message_bytes=message_bytes,
-    reply_bytes=reply_bytes,
-    offline_cost=offline_cost,
+    round_trips=cost.ROUND_TRIPS,
+    message_bytes=cost.message_bytes,
+    reply_bytes=cost.reply_bytes,
+    offline_cost=cost.offline_cost,
     offline_server=offline_server,
     offline_client=offline_client,
     server_steps=GmwServer,
     client_steps=GmwClient,
-    server_shapes=server_shapes,
-    client_shapes=client_shapes,
+    server_shapes=cost.server_shapes,
+    client_shapes=cost.client_shapes,
 )

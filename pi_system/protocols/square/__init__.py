@@ -25,17 +25,7 @@ Source:   Beaver, CRYPTO 1991 (precomputed products); Gilboa, CRYPTO 1999, secti
 
 from pi_system.protocols.dealt import DealtGate
 from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.square import dealt
-from pi_system.protocols.square.cost import (
-    client_shapes,
-    client_stored,
-    delta_bytes,
-    message_bytes,
-    offline_cost,
-    reply_bytes,
-    server_shapes,
-    server_stored,
-)
+from pi_system.protocols.square import cost, dealt
 from pi_system.protocols.square.gates import SquareClient, SquareServer
 from pi_system.protocols.square.gilboa import offline_client, offline_server
 
@@ -44,13 +34,13 @@ __all__ = ["DEALT_SQUARE", "SQUARE"]
 SQUARE = OtGate(
     name="square",
     round_trips=1,
-    message_bytes=message_bytes,
-    reply_bytes=reply_bytes,
-    server_shapes=server_shapes,
-    client_shapes=client_shapes,
+    message_bytes=cost.message_bytes,
+    reply_bytes=cost.reply_bytes,
+    server_shapes=cost.server_shapes,
+    client_shapes=cost.client_shapes,
     server_steps=SquareServer,
     client_steps=SquareClient,
-    offline_cost=offline_cost,
+    offline_cost=cost.offline_cost,
     offline_server=offline_server,
     offline_client=offline_client,
 )
@@ -59,17 +49,17 @@ SQUARE = OtGate(
 DEALT_SQUARE = DealtGate(
     name="square",
     round_trips=1,
-    message_bytes=message_bytes,
-    reply_bytes=reply_bytes,
-    server_shapes=server_stored,
-    client_shapes=client_stored,
+    message_bytes=cost.message_bytes,
+    reply_bytes=cost.reply_bytes,
+    server_shapes=cost.server_stored,
+    client_shapes=cost.client_stored,
     server_steps=dealt.server_steps,
     client_steps=dealt.client_steps,
     client_takes_mask=False,
     deal=dealt.deal,
-    dealt_bytes=lambda spec: ((), (delta_bytes(spec),)),
+    dealt_bytes=lambda spec: ((), (cost.delta_bytes(spec),)),
     client_offline=dealt.client_offline,
-    client_message_bytes=delta_bytes,
+    client_message_bytes=cost.delta_bytes,
     server_offline=dealt.server_offline,
 )
 """The square from a dealer."""

@@ -16,7 +16,7 @@ def streams(name):
     return {
         "mask": seed.fresh_mask(name, 64, 64),
         "share": seed.linear_share(node, 64)[0],
-        "weights": fixed_mask(SEED, name, (64,), 64),
+        "weights": fixed_mask(SEED, node, 64)[:, 0],
         "gate": Prg(seed.gate_seed(name)).ring(64, 64),
         "salt": Prg(gate_salt(SEED, name)).ring(64, 64),
     }
