@@ -141,15 +141,14 @@ class RingConv2d:
     def __call__(
         self,
         x: RingArray | PreparedInput,
-        out: RingArray | None = None,
-        channels: slice | tuple[int, int] | None = None,
+        *,
+        channels: tuple[int, int] | None = None,
         threads: int = 1,
     ) -> RingArray:
         """Convolve.
 
         Args:
             x: (N, in_channels, H, W), or what `prepare` made of it.
-            out: C-contiguous array for the result; a new one if omitted.
             channels: output channels [c0, c1) to compute; a multiple of 16 wastes nothing. All if omitted.
             threads: threads to use.
 
@@ -157,31 +156,17 @@ class RingConv2d:
             (N, c1 - c0, OH, OW) of the carrier, every word modulo 2^32 or 2^64.
 
         Raises:
-            ValueError: an input, output, channel range or number of threads that does not fit.
+            ValueError: an input, channel range or number of threads that does not fit.
         """
         prepared = x if isinstance(x, PreparedInput) else self.prepare(x)
         if prepared.owner is not self:
             raise ValueError("prepared input: expected one made by this convolution, found another's")
-        c0, c1 = self._channel_range(channels)
+        c0, c1 = channels or (0, self.out_channels)
+        if not 0 <= c0 <= c1 <= self.out_channels:
+            raise ValueError(f"channels: expected a range within 0..{self.out_channels}, found {channels}")
         if threads < 1:
             raise ValueError(f"threads: expected at least 1, found {threads}")
         shape = (prepared.shape[0], c1 - c0, *self.output_size(*prepared.shape[2:]))
-        result = np.empty(shape, self.dtype) if out is None else out
-        if result.dtype != self.dtype or result.shape != shape or not result.flags.c_contiguous:
-            raise ValueError(
-                f"out: expected C-contiguous {self.dtype} {shape}, found {result.dtype} {result.shape}"
-                f" with strides {result.strides}"
-            )
-        self._plan.run(prepared.planes, result, c0, c1, threads)
-        return result
-
-    def _channel_range(self, channels: slice | tuple[int, int] | None) -> tuple[int, int]:
-        if channels is None:
-            return 0, self.out_channels
-        if isinstance(channels, slice):
-            c0, c1, step = channels.indices(self.out_channels)
-        else:
-            c0, c1, step = *channels, 1
-        if step != 1 or not 0 <= c0 <= c1 <= self.out_channels:
-            raise ValueError(f"channels: expected a range within 0..{self.out_channels}, found {channels}")
-        return c0, c1
+        out: RingArray = np.empty(shape, self.dtype)
+        self._plan.run(prepared.planes, out, c0, c1, threads)
+        return out

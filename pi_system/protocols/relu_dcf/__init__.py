@@ -9,11 +9,15 @@ Online:   1. server -> client: the high K = k - t bits of y + r' mod 2^k, and th
           2. client -> server: its output share minus r, and the client's masked comparison bit.
 Cost:     1 round trip; online bits an element: K + l + 2; declared by ``message_bytes`` and ``reply_bytes``.
 Error:    below one ulp, unbiased (none for t = 0), for |y| < 2^(k-1) - 2^t; undefined outside, not detected.
-Security: semi-honest, one corrupted party, trusted dealer; AES-128. The rounding coin is (r' mod 2^t), uniform given
-          the view of either party, and the client never sees the low bits of y + r' (see docs/threat-model.md).
+Security: semi-honest, one corrupted party, trusted dealer. The rounding coin is (r' mod 2^t), uniform given the view of
+          either party, and the client never sees the low bits of y + r' (see docs/threat-model.md). Seeds of the key's
+          nodes have 125 bits, and AES under a public key is taken for a random permutation (Guo et al., eprint
+          2019/074). A fresh public key for each 32 instances keeps attacks on many seeds at once (eprint 2019/1168)
+          at about 2^115 AES calls. A (seed, salt) pair serves one ``deal`` only.
 Source:   Boyle et al., EUROCRYPT 2021 (eprint 2020/1392); LLAMA (2022/793) and Orca (2023/206) for the truncation; ABY3
           (2018/403) for truncation pairs. Deviation: the server evaluates before it sends, which saves half a round
-          trip; the comparison sees the truncated value, K bits instead of k.
+          trip; the comparison sees the truncated value, K bits instead of k; one AES call a level, flags inside the
+          node's block, a 256-bit leaf table, roots and masks from a seed.
 """
 
 from functools import partial

@@ -137,15 +137,6 @@ def test_channel_ranges_of_a_prepared_input(dtype: Carrier, bits: int | None) ->
             for threads in (1, 2):
                 got = conv(prepared, channels=(c0, c1), threads=threads)
                 np.testing.assert_array_equal(got, expected[:, c0:c1], err_msg=f"{path} {c0}:{c1} {threads}")
-        np.testing.assert_array_equal(conv(prepared, channels=slice(100, None)), expected[:, 100:])
-
-
-def test_out_is_filled_and_returned() -> None:
-    rng = np.random.default_rng(4)
-    w, x = draw(rng, (8, 4, 1, 1), np.uint32), draw(rng, (1, 4, 3, 3), np.uint32)
-    out = np.zeros((1, 8, 3, 3), np.uint32)
-    assert RingConv2d(w)(x, out=out) is out
-    np.testing.assert_array_equal(out, naive(x, w, (1, 1), (0, 0), 1))
 
 
 def test_inputs_and_weights_that_are_not_contiguous() -> None:
@@ -188,11 +179,7 @@ def test_bad_constructions(arguments: dict[str, object], message: str) -> None:
         (np.zeros((1, 2, 2, 4), np.uint32), {}, r"at least kernel \(3, 3\)"),
         (np.zeros((1, 2, 4, 4), np.uint32), {"channels": (0, 5)}, "within 0..4"),
         (np.zeros((1, 2, 4, 4), np.uint32), {"channels": (3, 2)}, "within 0..4"),
-        (np.zeros((1, 2, 4, 4), np.uint32), {"channels": slice(0, 4, 2)}, "within 0..4"),
         (np.zeros((1, 2, 4, 4), np.uint32), {"threads": 0}, "at least 1, found 0"),
-        (np.zeros((1, 2, 4, 4), np.uint32), {"out": np.zeros((1, 4, 2, 3), np.uint32)}, "C-contiguous"),
-        (np.zeros((1, 2, 4, 4), np.uint32), {"out": np.zeros((1, 4, 2, 2), np.uint64)}, "found uint64"),
-        (np.zeros((1, 2, 4, 4), np.uint32), {"out": np.zeros((1, 4, 2, 4), np.uint32)[..., ::2]}, "strides"),
     ],
 )
 def test_bad_calls(x: npt.NDArray[np.uint32], arguments: dict[str, object], message: str) -> None:
