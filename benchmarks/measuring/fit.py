@@ -74,7 +74,7 @@ def fit_prices(samples: Sequence[Sample], networks: Mapping[str, PublicArtifact]
     for _ in range(_ROUNDS):
         prices = Prices.of(found)
         online = [work.online(link, prices)[0].path for work, link in zip(ours, links, strict=True)]
-        offline = [work.offline.over(link, prices).path for work, link in zip(ours, links, strict=True)]
+        offline = [work.prepared(link, prices).path for work, link in zip(ours, links, strict=True)]
         for paths, ns in zip((online, offline), measured, strict=True):
             found |= _solve(np.array(paths), ns)
     seen = np.any([*online, *offline], axis=0)

@@ -18,10 +18,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.channel.base import Channel
-
-DealerLink = Callable[[bytes], Channel]
-"""Opens this party's stream from the dealer for a request (public bytes, equal for both parties)."""
+from pi_system.channel.base import Channel, DealerLink
 
 Deal = Callable[[bytes, int, Channel, Channel], None]
 """``deal(request, count, server, client)``: the dealer's side, both parties' channels in hand."""

@@ -1,35 +1,13 @@
 """The backends by name, imported only when one is used: a client of one backend never loads another's libraries."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Final, Protocol, cast
 
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.base import ClientRuntime, Deal, ServerRuntime
 from pi_system.errors import ConfigError
-from pi_system.program.reveal import Reveal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeOptions:
-    """What a runtime may need besides the model: of the session's configuration what both parties agreed on.
-
-    Attributes:
-        backend: its name in the registry.
-        client_id: 16 bytes under which the server keeps this client's offline material, in hex.
-        reveal: what the client learns.
-        insecure_provider: use a provider that is not secure; both parties said so.
-        store_dir: private folder for offline material of all sessions; what belongs to this one is kept apart by
-            the client's id and the model's digest.
-    """
-
-    backend: str
-    client_id: str
-    reveal: Reveal
-    insecure_provider: bool
-    store_dir: Path
+from pi_system.secure.options import RuntimeOptions
 
 
 class Backend(Protocol):

@@ -1,5 +1,6 @@
 """What a protocol needs of a connection: ordered messages of known size, and honest counters."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,3 +70,7 @@ class Channel(Protocol):
 
     def close(self) -> None:
         """End the connection; safe to call twice."""
+
+
+DealerLink = Callable[[bytes], Channel]
+"""Opens this party's stream from the dealer for a request (public bytes, equal for both parties)."""

@@ -31,9 +31,9 @@ MAX_PIECES: Final = 1 << 16
 drawing gets coarse. Larger: memory, and a trace that viewers choke on. Smaller: large batches are drawn coarse."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Piece:
-    """One stretch of one party's time.
+    """One stretch of one party's time; grows until the profiler stops.
 
     Attributes:
         layer: name of the graph's node, or of a step that has none (``output``, ``label``, ``setup``, ...).
@@ -50,7 +50,7 @@ class Piece:
     kind: str
     track: Track
     start_ns: int
-    duration_ns: int
+    duration_ns: int = 0
     sent_bytes: int = 0
     received_bytes: int = 0
     rounds: int = 0
@@ -77,19 +77,6 @@ class LayerWatch:
 OFF: Final = LayerWatch()
 
 
-@dataclass(slots=True)
-class _Stretch:
-    """A piece that may still grow."""
-
-    layer: str
-    track: Track
-    start_ns: int
-    duration_ns: int
-    sent_bytes: int
-    received_bytes: int
-    rounds: int
-
-
 class Profiler(LayerWatch):
     """Books one party's time in one phase; used by one thread."""
 
@@ -104,8 +91,8 @@ class Profiler(LayerWatch):
             kinds: operation by layer; a layer without is its own kind.
         """
         self._link, self._layer, self._kinds = link, first, kinds
-        self._stretches: list[_Stretch] = []
-        self._last: dict[tuple[str, Track], _Stretch] = {}
+        self._pieces: list[Piece] = []
+        self._last: dict[tuple[str, Track], Piece] = {}
         self._since_ns = time.monotonic_ns()
 
     def enter(self, step: str) -> str:
@@ -121,19 +108,7 @@ class Profiler(LayerWatch):
     def stop(self) -> tuple[Piece, ...]:
         """See LayerWatch."""
         self._compute()
-        return tuple(
-            Piece(
-                layer=s.layer,
-                kind=self._kinds.get(s.layer, s.layer),
-                track=s.track,
-                start_ns=s.start_ns,
-                duration_ns=s.duration_ns,
-                sent_bytes=s.sent_bytes,
-                received_bytes=s.received_bytes,
-                rounds=s.rounds,
-            )
-            for s in self._stretches
-        )
+        return tuple(self._pieces)
 
     def send(self, channel: Channel, data: Readable) -> None:
         """Send through ``channel`` and book it."""
@@ -166,9 +141,10 @@ class Profiler(LayerWatch):
             return
         key = self._layer, track
         last = self._last.get(key)
-        if last is None or len(self._stretches) < MAX_PIECES:
-            last = self._last[key] = _Stretch(self._layer, track, start_ns, 0, 0, 0, 0)
-            self._stretches.append(last)
+        if last is None or len(self._pieces) < MAX_PIECES:
+            kind = self._kinds.get(self._layer, self._layer)
+            last = self._last[key] = Piece(layer=self._layer, kind=kind, track=track, start_ns=start_ns)
+            self._pieces.append(last)
         last.duration_ns += end_ns - start_ns
         last.sent_bytes += sent_bytes
         last.received_bytes += received_bytes

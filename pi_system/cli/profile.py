@@ -8,17 +8,18 @@ from rich.console import Console
 from rich.table import Table
 
 from pi_system.artifact.store import load_public
+from pi_system.backends.registry import BACKENDS
 from pi_system.channel.shaped import parse_link
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.options import json_option, show_result
-from pi_system.cost import BACKENDS, Prediction, default_calibration, load_calibration, predict
+from pi_system.cost import Prediction, default_calibration, load_calibration, predict
 
 _PATH = click.Path(path_type=Path)
 
 
 @click.command()
 @click.argument("artifact", type=ArtifactPath())
-@click.option("--backend", type=click.Choice(BACKENDS), default="gmw", show_default=True)
+@click.option("--backend", type=click.Choice(list(BACKENDS)), default="gmw", show_default=True)
 @click.option("--link", default="lan", show_default=True, help="loopback, lan, wan or MBIT_S,RTT_MS.")
 @click.option("--calibration", type=_PATH, help="Of benchmarks/calibrate.py; default: the one that ships.")
 @json_option

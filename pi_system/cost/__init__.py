@@ -2,24 +2,21 @@
 
 work.py         units of work, prices, moments on a critical path
 layers.py       what the server computes between gates
-gates.py        what each ReLU protocol sends and computes, from its own declarations
-replay.py       the online phase of the fast runtime on a clock
-crypten.py      the same for CrypTen, in closed form
-offline.py      bytes, storage and work of the offline phase
+replay.py       the online phase of the fast runtime on a clock, from the gates' own records
 predict.py      one inference; rows.py gives its work to layers
 calibration.py  prices of a machine as a file; the one that ships
 choice.py       the faster of two protocols
 
-Counted exactly: bytes each way, rounds, storage, offline bytes. Predicted: milliseconds. Prices are fitted, and
-predictions compared with measurements, in benchmarks/measuring.
+What a backend costs it says itself (``backends/costs.py``): no backend is named here. Counted exactly: bytes each way,
+rounds, storage, offline bytes. Predicted: milliseconds. Prices are fitted, and predictions compared with measurements,
+in benchmarks/measuring.
 """
 
 from pi_system.cost.calibration import Calibration, default_calibration, load_calibration
 from pi_system.cost.choice import faster_gate
-from pi_system.cost.predict import BACKENDS, Prediction, predict
+from pi_system.cost.predict import Prediction, predict
 
 __all__ = [
-    "BACKENDS",
     "Calibration",
     "Prediction",
     "default_calibration",

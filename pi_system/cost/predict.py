@@ -5,21 +5,17 @@ from functools import cached_property, lru_cache
 from math import prod
 
 from pi_system.artifact.model import PublicArtifact
+from pi_system.backends.costs import Lockstep, OfflineCost, Opening, find_cost
+from pi_system.backends.registry import BACKENDS
 from pi_system.channel.shaped import Link, parse_link
 from pi_system.cost.calibration import Calibration
-from pi_system.cost.crypten import Opening, openings
-from pi_system.cost.gates import GATES, gate_of
 from pi_system.cost.layers import NodeWork, node_works
-from pi_system.cost.offline import OfflinePlan, plan_offline
 from pi_system.cost.replay import Replay, transfer_ns
 from pi_system.cost.rows import LayerCost, Rows, timed
-from pi_system.cost.work import START, Moment, Prices, work
+from pi_system.cost.work import START, Moment, Prices, Work, later, work
 from pi_system.errors import ConfigError
 from pi_system.ring.carrier import Ring
-from pi_system.secure.schedule import plan
-
-BACKENDS = (*GATES, "crypten")
-"""What can be predicted."""
+from pi_system.secure.schedule import Gates, plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,27 +60,34 @@ class Workload:
         self._schedule = plan(public.public.graph, public.public.ring, public.masks, "logits")
 
     @cached_property
-    def offline(self) -> OfflinePlan:
+    def offline(self) -> OfflineCost:
         """Its offline phase. Raises ConfigError where the backend cannot run this network."""
-        return plan_offline(self.public, self._schedule, self.backend)
+        return find_cost(self.backend).offline(self.backend, self.public, self._schedule)
+
+    @cached_property
+    def _online(self) -> Gates | Lockstep:
+        return find_cost(self.backend).online(self.backend, self.public)
 
     @cached_property
     def _nodes(self) -> list[NodeWork]:
         return node_works(self.public, self._schedule)
 
-    @cached_property
-    def _opened(self) -> list[Opening]:
-        return openings(self.public.public.graph)
+    def prepared(self, link: Link, prices: Prices) -> Moment:
+        """The end of the offline phase: work and link side by side, then the slower file and what is waited for."""
+        cost = self.offline
+        sent = prices.after(START, work(transfer=transfer_ns(link, cost.busiest)))
+        done = later(prices.after(START, work(**cost.units)), sent)
+        return prices.after(done, work(stored_byte=max(cost.stored), round_trip=1e9 * cost.rounds * link.rtt_s))
 
     def online(self, link: Link, prices: Prices) -> tuple[Moment, list[LayerCost]]:
         """The end of the online phase and its rows."""
-        if self.backend == "crypten":
-            return self._crypten(link, prices)
-        return self._replayed(link, prices)
+        if isinstance(self._online, Lockstep):
+            return _in_lockstep(self._online, link, prices)
+        return self._replayed(self._online, link, prices)
 
-    def _replayed(self, link: Link, prices: Prices) -> tuple[Moment, list[LayerCost]]:
+    def _replayed(self, gates: Gates, link: Link, prices: Prices) -> tuple[Moment, list[LayerCost]]:
         graph, itemsize = self.public.public.graph, Ring(self.public.public.ring.ring_bits).itemsize
-        replay, rows = Replay(self.backend, link, prices), Rows(prices)
+        replay, rows = Replay(gates, link, prices), Rows(prices)
         before = START
         for node in self._nodes:
             if node.node.op == "input":
@@ -92,7 +95,7 @@ class Workload:
                 rows.add(node, replay.server.path, 1, prod(node.node.shape) * itemsize, 0)
             else:
                 replay.node(node)
-                costs = [gate_of(self.backend, spec).cost(spec) for _, spec in node.gates]
+                costs = [gates[spec.kind].cost(spec) for _, spec in node.gates]
                 up = sum(cost.client_to_server_bytes for cost in costs)
                 down = sum(cost.server_to_client_bytes for cost in costs)
                 rows.add(node, replay.server.path - before.path, sum(c.round_trips for c in costs), up, down)
@@ -102,26 +105,33 @@ class Workload:
         rows.reveal(end.path - before.path, nbytes)
         return end, rows.costs()
 
-    def _crypten(self, link: Link, prices: Prices) -> tuple[Moment, list[LayerCost]]:
-        nbytes = 8 * prod(self.public.public.graph.nodes[-1].shape)
-        moment, rows = prices.after(START, work(crypten_start=1)), []
-        first = moment.path
-        for opening in self._opened:
-            units = opening.units(link) + first
-            moment, first = prices.after(moment, opening.units(link)), work()
-            row = LayerCost(
-                name=opening.node.name,
-                kind=opening.node.op,
-                macs=opening.macs,
-                relus=opening.relus,
-                rounds=opening.rounds,
-                up_bytes=opening.nbytes,
-                down_bytes=opening.nbytes,
-            )
-            rows.append(timed(row, prices, units))
-        last = work(transfer=transfer_ns(link, nbytes), round_trip=1e9 * link.rtt_s / 2)
-        rows.append(timed(LayerCost(name="logits", kind="reveal", down_bytes=nbytes), prices, last))
-        return prices.after(moment, last), rows
+
+def _in_lockstep(found: Lockstep, link: Link, prices: Prices) -> tuple[Moment, list[LayerCost]]:
+    moment, rows = START, []
+    for opening in found.openings:
+        units = work(**opening.units) + _exchanges(opening, link)
+        moment = prices.after(moment, units)
+        row = LayerCost(
+            name=opening.node.name,
+            kind=opening.node.op,
+            macs=opening.macs,
+            relus=opening.relus,
+            rounds=opening.rounds,
+            up_bytes=opening.nbytes,
+            down_bytes=opening.nbytes,
+        )
+        rows.append(timed(row, prices, units))
+    last = work(transfer=transfer_ns(link, found.result_bytes), round_trip=1e9 * link.rtt_s / 2)
+    rows.append(timed(LayerCost(name="logits", kind="reveal", down_bytes=found.result_bytes), prices, last))
+    return prices.after(moment, last), rows
+
+
+def _exchanges(opening: Opening, link: Link) -> Work:
+    """The link's part: half a round trip a message."""
+    if not opening.rounds:
+        return work()
+    transfer = opening.rounds * transfer_ns(link, opening.nbytes // opening.rounds)
+    return work(transfer=transfer, round_trip=1e9 * opening.rounds * link.rtt_s / 2)
 
 
 def predict(public: PublicArtifact, backend: str, link: str | Link, calibration: Calibration) -> Prediction:
@@ -148,7 +158,7 @@ def predict(public: PublicArtifact, backend: str, link: str | Link, calibration:
         online_rounds=sum(row.rounds for row in layers),
         client_to_server_bytes=sum(row.up_bytes for row in layers),
         server_to_client_bytes=sum(row.down_bytes for row in layers),
-        offline_ms=offline.over(shaped, prices).ns / 1e6,
+        offline_ms=workload.prepared(shaped, prices).ns / 1e6,
         offline_bytes=offline.nbytes,
         setup_bytes=offline.setup_bytes,
         stored_bytes_server=offline.stored[0],

@@ -8,16 +8,21 @@ Units: ``start``: an inference; ``gate``: setting up one gate at one party; ``ho
 other, beside the link; ``byte``: a payload byte handed to or taken from the transport by one party.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pi_system.channel.shaped import CHUNK_BYTES, Link
-from pi_system.cost.gates import Phases, gate_of, phases_of
 from pi_system.cost.layers import NodeWork, Share, total
 from pi_system.cost.work import START, Moment, Prices, Work, later, work
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.record import GateProtocol
+from pi_system.secure.schedule import Gates
 from pi_system.secure.turns import chunks, turns
 
 _GATE = work(gate=1)
+
+Phases = Mapping[str, Work]
+"""Work of a chunk in one exchange, by phase."""
 
 
 def transfer_ns(link: Link, nbytes: int) -> float:
@@ -48,7 +53,7 @@ class _Direction:
 class Replay:
     """One inference; call ``begin``, ``node`` for every node in order, ``end``."""
 
-    backend: str
+    gates: Gates
     link: Link
     prices: Prices
     server: Moment = START
@@ -84,31 +89,36 @@ class Replay:
         self.server = self.prices.after(self.server, total(shares))
 
     def _gate(self, spec: GateSpec, drawn: tuple[Share, ...]) -> None:
-        gate, feed = gate_of(self.backend, spec), total(drawn) / spec.count
+        gate, feed = self.gates[spec.kind], total(drawn) / spec.count
         self.server = self.prices.after(self.server, _GATE)
         self.client = self.prices.after(self.client, _GATE)
         lengths = {length for _, length in chunks(spec.count)}
-        pieces = {length: (phases_of(gate, spec, length), gate.exchanges(spec, length)) for length in lengths}
+        pieces = {length: (_phases(gate, spec, length), gate.exchanges(spec, length)) for length in lengths}
         arrived: dict[int, Moment] = {}
         for step, exchange, _, first, length in turns(spec.count, gate.round_trips):
-            phases, nbytes = pieces[length][0], pieces[length][1][exchange]
+            phases, (down, up) = pieces[length][0], pieces[length][1][exchange]
             if step == "send":
-                arrived[first] = self._send(phases, nbytes[0], work() if exchange else feed * length)
+                fed = work() if exchange else feed * length
+                arrived[first] = self._send(phases, down, fed)
             elif step == "reply":
-                arrived[first] = self._reply(phases, nbytes, arrived[first])
+                arrived[first] = self._reply(phases, (down, up), arrived[first])
             else:
-                taken = phases.receive + work(byte=nbytes[1])
+                taken = phases["receive"] + work(byte=up)
                 self.server = self.prices.after(later(self.server, arrived[first]), taken)
 
     def _send(self, phases: Phases, nbytes: int, feed: Work) -> Moment:
         """The server makes a chunk's message and sends it; when it arrives."""
-        self.server = self.prices.after(self.server, feed + phases.send + work(byte=nbytes))
+        self.server = self.prices.after(self.server, feed + phases["send"] + work(byte=nbytes))
         arrived = self.down.carry(self.server, nbytes)
-        self.server = self.prices.after(self.server, phases.work)
+        self.server = self.prices.after(self.server, phases["work"])
         return arrived
 
     def _reply(self, phases: Phases, nbytes: tuple[int, int], arrived: Moment) -> Moment:
         """The client answers a chunk's message; when the answer arrives."""
-        answer = phases.reply + work(byte=sum(nbytes))
+        answer = phases["reply"] + work(byte=sum(nbytes))
         self.client = self.prices.after(later(self.client, arrived), answer)
         return self.up.carry(self.client, nbytes[1])
+
+
+def _phases(gate: GateProtocol, spec: GateSpec, count: int) -> Phases:
+    return {name: work(**units) for name, units in gate.work(spec, count).items()}

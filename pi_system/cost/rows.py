@@ -35,35 +35,13 @@ class LayerCost:
     round_trip_ms: float = 0.0
 
 
-@dataclass(slots=True)
-class _Row:
-    node: NodeWork
-    rounds: int
-    up_bytes: int
-    down_bytes: int
-    units: Work
-
-    def as_cost(self) -> LayerCost:
-        """What is counted."""
-        node = self.node.node
-        return LayerCost(
-            name=node.name,
-            kind=node.op,
-            macs=self.node.macs,
-            relus=sum(spec.count for _, spec in self.node.gates),
-            rounds=self.rounds,
-            up_bytes=self.up_bytes,
-            down_bytes=self.down_bytes,
-        )
-
-
 class Rows:
     """Gives the work on the critical path to the rows that it belongs to."""
 
     def __init__(self, prices: Prices):
         """No rows yet."""
         self._prices = prices
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, tuple[LayerCost, Work]] = {}
         self._reveal: tuple[Work, int] = (work(), 0)
 
     def add(self, node: NodeWork, path: Work, rounds: int, up: int, down: int) -> None:
@@ -71,17 +49,26 @@ class Rows:
         own, shares = path.copy(), (*node.at_once, *node.drawn, *node.after)
         for name in (*LINEAR, "masked"):
             self._give(own, shares, name)
-        self._rows[node.node.name] = _Row(node, rounds, up, down, own)
+        cost = LayerCost(
+            name=node.node.name,
+            kind=node.node.op,
+            macs=node.macs,
+            relus=sum(spec.count for _, spec in node.gates),
+            rounds=rounds,
+            up_bytes=up,
+            down_bytes=down,
+        )
+        self._rows[cost.name] = (cost, own)
 
     def _give(self, own: Work, shares: tuple[Share, ...], name: str) -> None:
         mask = work(**{name: 1.0})
         asked = sum(float(share.units @ mask) for share in shares)
         on_path = float(own @ mask)
         for share in shares:
-            row = self._rows.get(share.name)
-            if row is not None and asked:
+            if asked and share.name in self._rows:
                 part = mask * (on_path * float(share.units @ mask) / asked)
-                row.units += part
+                units = self._rows[share.name][1]
+                units += part
                 own -= part
 
     def reveal(self, path: Work, nbytes: int) -> None:
@@ -90,7 +77,7 @@ class Rows:
 
     def costs(self) -> list[LayerCost]:
         """All rows, the last message's at the end."""
-        rows = [timed(row.as_cost(), self._prices, row.units) for row in self._rows.values()]
+        rows = [timed(cost, self._prices, units) for cost, units in self._rows.values()]
         path, nbytes = self._reveal
         return [*rows, timed(LayerCost(name="logits", kind="reveal", down_bytes=nbytes), self._prices, path)]
 

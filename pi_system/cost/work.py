@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pi_system.backends.costs import find_cost
+from pi_system.backends.registry import BACKENDS
 from pi_system.errors import InvariantError
 
 Work = NDArray[np.float64]
@@ -19,26 +21,14 @@ Work = NDArray[np.float64]
 
 LINEAR: Final = ("mac32", "mac64", "moved", "swept", "layer")
 """Weighted layers and local operations at the server; see layers.py."""
-_ONLINE: Final = (
-    *LINEAR,
-    "masked",
-    "start",
-    "gate",
-    "hop",
-    "byte",
-    *("fss_call", "fss_level", "fss_element"),
-    *("gmw_call", "gmw_element"),
-    *("gc_call", "gc_wire"),
-    *("square_call", "square_element"),
-    *("crypten_start", "crypten_round", "crypten_word", "crypten_relu", "crypten_mac"),
+PRICED: Final = tuple(
+    dict.fromkeys(
+        (
+            *(*LINEAR, "masked", "start", "gate", "hop", "byte", "stored_byte"),
+            *(unit for name in BACKENDS for unit in find_cost(name).UNITS),
+        )
+    )
 )
-_OFFLINE: Final = (
-    *("dealt_start", "dealt_level", "dealt_mac", "dealt_weight", "dealt_byte"),
-    *("ot_start", "ot_product", "ot_ciphertext", "ot_cot", "ot_byte", "gmw_prepared", "gc_prepared", "pair_prepared"),
-    "stored_byte",
-    *("crypten_offline_start", "crypten_offline_byte", "crypten_offline_mac"),
-)
-PRICED: Final = (*_ONLINE, *_OFFLINE)
 """Kinds of work that calibration prices, in nanoseconds a unit; what a unit is, is said where it is counted."""
 TRANSFER: Final = "transfer"
 """Nanoseconds that bytes keep a link of limited rate busy; the price is 1."""

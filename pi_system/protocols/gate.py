@@ -19,6 +19,7 @@ phases.py checks that order, secure/turns.py has that of all chunks, record.py s
 multiples of ``spec.block`` elements except the last. Gates do no IO: pure state and messages.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -85,6 +86,14 @@ class GateSpec:
     def block(self) -> int:
         """Chunk granularity in elements."""
         return BLOCK
+
+
+Units = Mapping[str, float]
+"""Work: kinds, and how many units of each. What a unit takes is measured; what it is, is said where it is counted."""
+
+
+GateWork = Mapping[Literal["send", "work", "reply", "receive"], Units]
+"""Work of one chunk in one exchange, by the steps of ``phases.py``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from pi_system.protocols.gate import GateCost, GateSpec
+from pi_system.protocols.gate import GateCost, GateSpec, GateWork, Units
 from pi_system.protocols.material import Material, Shapes, check_material
 from pi_system.protocols.phases import ClientGate, ClientSteps, ServerGate, ServerSteps
 
@@ -22,6 +22,9 @@ class GateProtocol:
         client_shapes: of the client's.
         server_steps: (spec, material) to party 0's steps.
         client_steps: to party 1's.
+        work: (spec, count) to the work of a chunk of ``count`` elements in each exchange; of its kinds ``NAME_call`` is
+            one call of a phase and what it costs in Python, whatever the size of the chunk.
+        prepared: (spec) to the work of preparing a gate offline, beside its bytes and OTs.
     """
 
     name: str
@@ -32,6 +35,8 @@ class GateProtocol:
     client_shapes: Callable[[GateSpec], Shapes]
     server_steps: Callable[[GateSpec, Material], ServerSteps]
     client_steps: Callable[[GateSpec, Material], ClientSteps]
+    work: Callable[[GateSpec, int], GateWork]
+    prepared: Callable[[GateSpec], Units]
 
     def server_gate(self, spec: GateSpec, material: Material) -> ServerGate:
         """Party 0's gate. Raises CorrelationMismatchError."""

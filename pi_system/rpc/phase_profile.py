@@ -29,6 +29,8 @@ _ONLINE_STEPS: Final = ("label", "scores", "output")
 MAX_LAYERS: Final = 4096 + len(_ONLINE_STEPS)
 MAX_PROFILE_BYTES: Final = 4 << 20
 """Holds MAX_PIECES pieces of a phase of days. Larger: a hostile server's costs more memory."""
+_NUMBERS: Final = ("start_ns", "duration_ns", "sent_bytes", "received_bytes", "rounds")
+"""Fields of a piece that travel as they are."""
 _MAX_NUMBER: Final = 1 << 50
 """Nanoseconds (13 days) or bytes: sums of MAX_PIECES of them, in microseconds, are exact in a double."""
 
@@ -93,10 +95,7 @@ def half_to_bytes(pieces: tuple[Piece, ...], *, arrived_ns: int, replied_ns: int
         layer=[index[p.layer] for p in pieces],
         track=[TRACKS.index(p.track) for p in pieces],
         start_ns=[max(0, p.start_ns - arrived_ns) for p in pieces],
-        duration_ns=[p.duration_ns for p in pieces],
-        sent_bytes=[p.sent_bytes for p in pieces],
-        received_bytes=[p.received_bytes for p in pieces],
-        rounds=[p.rounds for p in pieces],
+        **{name: [getattr(p, name) for p in pieces] for name in _NUMBERS[1:]},
     ).SerializeToString()
 
 
@@ -116,24 +115,19 @@ def half_from_bytes(data: bytes, phase: Phase, graph: Graph) -> ServerHalf:
 
 
 def _pieces(message: Profile, kinds: Mapping[str, str]) -> tuple[Piece, ...]:
-    columns = (message.layer, message.track, *_numbers(message))
     return tuple(
         Piece(
             layer=message.layers[layer],
             kind=kinds[message.layers[layer]],
             track=TRACKS[track],
-            start_ns=start,
-            duration_ns=duration,
-            sent_bytes=sent,
-            received_bytes=received,
-            rounds=rounds,
+            **dict(zip(_NUMBERS, numbers, strict=True)),
         )
-        for layer, track, start, duration, sent, received, rounds in zip(*columns, strict=True)
+        for layer, track, *numbers in zip(message.layer, message.track, *_numbers(message), strict=True)
     )
 
 
-def _numbers(message: Profile) -> tuple[Collection[int], ...]:
-    return message.start_ns, message.duration_ns, message.sent_bytes, message.received_bytes, message.rounds
+def _numbers(message: Profile) -> list[Collection[int]]:
+    return [getattr(message, name) for name in _NUMBERS]
 
 
 def _check(message: Profile, kinds: Mapping[str, str]) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from pi_system._proto.v1.control_pb2 import ClientHello
-from pi_system.backends.registry import RuntimeOptions
 from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.envelope import ID_BYTES
+from pi_system.secure.options import RuntimeOptions
 from pi_system.version import PROTOCOL_VERSION
 
 Asked = Reveal | Literal[""]

@@ -1,105 +1,125 @@
 """What every backend of the fast runtime shares: material at rest, its reservation, and the online phase.
 
-A backend adds where its correlations come from (``prepare``), which seeds it keeps and which protocols serve its gates.
+A backend adds where its correlations come from (``filling``), which seeds it keeps and which protocols serve its gates.
 """
 
+import secrets
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
-from pathlib import Path
-from typing import ClassVar
+from math import prod
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import Artifact, PublicArtifact
-from pi_system.channel.base import Channel
-from pi_system.errors import LocalProtocolError, RemoteProtocolError
+from pi_system.channel.base import Channel, DealerLink
+from pi_system.channel.profile import profiler_of
+from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.program.encoding import encode_input, quantise_weights
-from pi_system.program.reveal import Reveal, outputs_to_float
+from pi_system.program.reveal import outputs_to_float
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Material
 from pi_system.protocols.phases import ClientGate, ServerGate
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.secure.layout import Bundle, Layout
 from pi_system.secure.online import ClientMaterial, ServerMaterial, ServerOnline, infer_client
+from pi_system.secure.options import RuntimeOptions
 from pi_system.secure.pairing import PairedStore, meet_client, meet_server
 from pi_system.secure.ring_layer import RingLayer
 from pi_system.secure.schedule import Gates, plan
-from pi_system.secure.seeds import PartySeed
+from pi_system.secure.seeds import party_seed
 
-DEFAULT_STORE_LIMIT_BYTES = 16_000_000_000
-"""What a store may hold by default: about 90 inferences of a full ResNet18 under ``fss``."""
+STORE_LIMIT_BYTES: Final = 16_000_000_000
+"""What a store may hold: about 90 inferences of a full ResNet18 under ``fss``."""
 
-MAX_BATCH_BYTES = 4 << 30
+MAX_BATCH_BYTES: Final = 4 << 30
 """Material that a batch may have a server read into memory; clients of this package cut theirs at a quarter of it."""
 
-ACK = b"\1"
+_ID_BYTES: Final = 16
+ACK: Final = b"\1"
 """The server's word that its half of a bundle is on disk; only then the client keeps the other half."""
+
+Fill = Callable[[Bundle], None]
+"""One party's offline phase of one picture, everything around it prepared."""
 
 
 class _Party(ABC):
-    """What both parties derive from the public model."""
+    """What both parties derive from the public model.
+
+    server                      client
+    setup                 <->   setup              once a call: ``filling``
+                          <--   material id        for every picture
+    fill a bundle         <->   fill a bundle
+    written               -->   written            ACK: the server's half is on its disk
+    """
 
     role: ClassVar[int]
     """0: the server, 1: the client."""
     seeds: ClassVar[tuple[str, ...]] = ("seed",)
     """What a bundle holds of each picture besides its steps' sections."""
 
-    def __init__(self, public: PublicArtifact, backend: str, gates: Gates, reveal: Reveal):
-        self.public, self.backend, self.gates, self.reveal = public, backend, gates, reveal
+    def __init__(self, public: PublicArtifact, gates: Gates, options: RuntimeOptions):
+        """``gates``: the protocols. Raises ConfigError for an insecure provider, which only the baseline has."""
+        if options.insecure_provider:
+            raise ConfigError(f"insecure provider: expected backend crypten, found {options.backend}")
+        self.public, self.gates, self.reveal = public, gates, options.reveal
         self.graph, self.config = public.public.graph, public.public.ring
         self.ring = Ring(self.config.ring_bits)
-        self.schedule = plan(self.graph, self.config, public.masks, reveal)
-        self.weighted = self.graph.weighted
+        self.schedule = plan(self.graph, self.config, public.masks, self.reveal)
+        role = ("server", "client")[self.role]
+        self.model_folder = options.store_dir / role / public.public.digest[:32]
+        self.store = PairedStore(
+            options.store_dir,
+            role=role,
+            digest=public.public.digest,
+            backend=f"{options.backend}-{self.reveal}",
+            pairing_id=options.client_id,
+            limit_bytes=STORE_LIMIT_BYTES,
+        )
 
     @cached_property
     def layout(self) -> Layout:
         """Layout of this party's bundles."""
         return self.schedule.layouts(self.gates, self.ring, self.seeds)[self.role]
 
+    @abstractmethod
+    def filling(self, peer: Channel, dealer: DealerLink) -> AbstractContextManager[Fill]:
+        """Set an offline phase up and clean up after it; between them what fills a bundle."""
+
     def derived(self, bundle: Bundle, name: str, spec: GateSpec) -> Material:
         """What a gate takes besides its stored material."""
         return {}
 
-    def open_store(self, store: Path, role: str, pairing_id: str, limit_bytes: int) -> PairedStore:
-        """This party's material for this model, backend, peer and what is revealed."""
-        return PairedStore(
-            store,
-            role=role,
-            digest=self.public.public.digest,
-            backend=f"{self.backend}-{self.reveal}",
-            pairing_id=pairing_id,
-            limit_bytes=limit_bytes,
-        )
-
 
 class ServerParty(_Party):
-    """Party 0; with ``prepare`` a ServerRuntime. One instance a session."""
+    """Party 0; with ``filling`` a ServerRuntime. One instance a session."""
 
     role = 0
 
-    def __init__(
-        self,
-        artifact: Artifact,
-        backend: str,
-        gates: Gates,
-        store: Path,
-        pairing_id: str,
-        *,
-        reveal: Reveal = "label",
-        limit_bytes: int = DEFAULT_STORE_LIMIT_BYTES,
-    ):
-        """``store``: root folder of offline material; ``pairing_id``: the client's, 32 hex digits."""
-        super().__init__(artifact, backend, gates, reveal)
+    def __init__(self, artifact: Artifact, gates: Gates, options: RuntimeOptions):
+        """Errors as for any party."""
+        super().__init__(artifact, gates, options)
         self.weights = quantise_weights(self.graph, self.config, artifact.weights)
         self._layers = {
             node.name: RingLayer(node, self.ring.from_signed(self.weights[f"{node.name}.weight"]))
-            for node in self.weighted
+            for node in self.graph.weighted
         }
-        self.model_folder = store / "server" / artifact.public.digest[:32]
-        self.store = self.open_store(store, "server", pairing_id, limit_bytes)
         self._loaded: dict[tuple[str, ...], ServerMaterial] = {}
+
+    def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
+        """Offline phase for ``count`` pictures."""
+        self.store.check_room(count * self.layout.nbytes)
+        with self.filling(peer, dealer) as fill:
+            for _ in range(count):
+                material_id, bundle = bytes(peer.recv(_ID_BYTES)).hex(), Bundle(self.layout)
+                fill(bundle)
+                profiler_of(peer).enter("store")
+                self.store.put(material_id, bundle)
+                peer.send(ACK)
 
     @abstractmethod
     def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:
@@ -133,7 +153,7 @@ class ServerParty(_Party):
 
     def _material(self, bundles: list[Bundle]) -> ServerMaterial:
         offsets = {}
-        for node in self.weighted:
+        for node in self.graph.weighted:
             bias = self.ring.from_signed(self.weights[f"{node.name}.bias"])
             bias = bias.reshape(1, -1, *(1,) * (len(node.shape) - 1))
             offsets[node.name] = np.concatenate([self.linear_share(bundle, node) for bundle in bundles]) + bias
@@ -150,26 +170,26 @@ class ServerParty(_Party):
 
 
 class ClientParty(_Party):
-    """Party 1; with ``prepare`` a ClientRuntime. One instance a session."""
+    """Party 1; with ``filling`` a ClientRuntime. One instance a session."""
 
     role = 1
 
-    def __init__(
-        self,
-        public: PublicArtifact,
-        backend: str,
-        gates: Gates,
-        store: Path,
-        pairing_id: str,
-        *,
-        reveal: Reveal = "label",
-        limit_bytes: int = DEFAULT_STORE_LIMIT_BYTES,
-    ):
-        """``store``: root folder of offline material; ``pairing_id``: this client's, 32 hex digits."""
-        super().__init__(public, backend, gates, reveal)
-        self.model_folder = store / "client" / public.public.digest[:32]
-        self.store = self.open_store(store, "client", pairing_id, limit_bytes)
+    def __init__(self, public: PublicArtifact, gates: Gates, options: RuntimeOptions):
+        """Errors as for any party."""
+        super().__init__(public, gates, options)
         self._loaded: dict[tuple[str, ...], ClientMaterial] = {}
+
+    def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
+        """Offline phase for ``count`` pictures."""
+        self.store.check_room(count * self.layout.nbytes)
+        with self.filling(peer, dealer) as fill:
+            for _ in range(count):
+                material_id, bundle = secrets.token_bytes(_ID_BYTES), Bundle(self.layout)
+                peer.send(material_id)
+                fill(bundle)
+                profiler_of(peer).enter("store")
+                peer.recv(len(ACK))
+                self.store.put(material_id.hex(), bundle)
 
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ClientGate:
         """Party 1's gate with the material in ``bundle``."""
@@ -211,8 +231,7 @@ class ClientParty(_Party):
 
     def _material(self, bundles: list[Bundle]) -> ClientMaterial:
         node, dtype = self.graph.input, self.ring.dtype
-        seeds = [PartySeed(bundle.section("seed").tobytes()) for bundle in bundles]
-        size = int(np.prod(node.shape))
+        seeds, size = [party_seed(bundle) for bundle in bundles], prod(node.shape)
         return ClientMaterial(
             input_mask=np.stack([seed.fresh_mask(node.name, size, self.ring.bits) for seed in seeds]),
             output_share=np.stack([bundle.section("output").view(dtype) for bundle in bundles]),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pi_system.artifact.graph import WeightedNode
 from pi_system.ring.carrier import RingArray
 from pi_system.ring.prg import Prg
+from pi_system.secure.layout import Bundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class PartySeed:
     def gate_seed(self, name: str) -> bytes:
         """This party's seed of one gate's key."""
         return Prg(self.seed).child_seed("gate", name)
+
+
+def party_seed(bundle: Bundle) -> PartySeed:
+    """The seed that a bundle holds."""
+    return PartySeed(bundle.section("seed").tobytes())
 
 
 def fixed_mask(weight_seed: bytes, node: WeightedNode, ring_bits: int) -> RingArray:

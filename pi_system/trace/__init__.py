@@ -2,5 +2,5 @@
 
 timeline.py  both parties' pieces on one clock
 spans.py     the sums of each layer
-chrome.py    the file that trace viewers show, written and read
+chrome.py    the file that trace viewers show, written
 """

@@ -9,19 +9,15 @@ Source: Trace Event Format, "JSON Object Format" and "Complete Events".
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from pi_system.channel.profile import TRACKS, Piece, Track
+from pi_system.channel.profile import TRACKS, Track
 from pi_system.errors import InputError
 from pi_system.trace.timeline import Party, Timed
 
 _PIDS: Final[dict[Party, int]] = {"client": 1, "server": 2}
 _FIRST_TID: Final = 11  # a thread numbered as its process would be taken for its main thread
 _TIDS: Final[dict[Track, int]] = {track: _FIRST_TID + i for i, track in enumerate(TRACKS)}
-_Count = Annotated[int, Field(ge=0)]
-_Microseconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 
 
 def trace_of(pieces: Iterable[Timed], metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,19 +35,6 @@ def write_trace(path: Path, pieces: Iterable[Timed], metadata: Mapping[str, Any]
         path.write_text(json.dumps(trace_of(pieces, metadata), separators=(",", ":")) + "\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def read_trace(path: Path) -> tuple[Timed, ...]:
-    """The pieces of a trace. Raises InputError if it is none of ours."""
-    try:
-        trace = _Trace.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: expected a trace of pi-client: {where}: {first['msg']}") from None
-    return tuple(_timed(event) for event in trace.trace_events if isinstance(event, _Complete))
 
 
 def _names() -> list[dict[str, Any]]:
@@ -83,48 +66,3 @@ def _event(timed: Timed) -> dict[str, Any]:
             "rounds": piece.rounds,
         },
     }
-
-
-class _Arguments(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    kind: str
-    sent_bytes: _Count
-    received_bytes: _Count
-    rounds: _Count
-
-
-class _Complete(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    ph: Literal["X"]
-    name: str
-    cat: Literal["offline", "online"]
-    pid: Literal[1, 2]
-    tid: Literal[11, 12, 13]
-    ts: _Microseconds
-    dur: _Microseconds
-    args: _Arguments
-
-
-class _Named(BaseModel):
-    ph: Literal["M"]
-
-
-class _Trace(BaseModel):
-    trace_events: list[Annotated[_Complete | _Named, Field(discriminator="ph")]] = Field(alias="traceEvents")
-
-
-def _timed(event: _Complete) -> Timed:
-    party: Party = "client" if event.pid == _PIDS["client"] else "server"
-    piece = Piece(
-        layer=event.name,
-        kind=event.args.kind,
-        track=TRACKS[event.tid - _FIRST_TID],
-        start_ns=round(1e3 * event.ts),
-        duration_ns=round(1e3 * event.dur),
-        sent_bytes=event.args.sent_bytes,
-        received_bytes=event.args.received_bytes,
-        rounds=event.args.rounds,
-    )
-    return Timed(party, event.cat, piece)

@@ -12,11 +12,9 @@ server's times come onto the client's clock. What to know when reading:
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from pi_system.channel.profile import TRACKS, Piece
 from pi_system.rpc.phase_profile import Phase, PhaseProfile
-from pi_system.trace.chrome import read_trace
 from pi_system.trace.timeline import Party, Timed, timeline
 
 
@@ -83,8 +81,3 @@ def _span(party: Party, phase: Phase, pieces: list[Piece]) -> LayerSpan:
         received_bytes=sum(piece.received_bytes for piece in pieces),
         rounds=sum(piece.rounds for piece in pieces),
     )
-
-
-def profile_of(trace: Path) -> tuple[LayerSpan, ...]:
-    """The spans of a trace written by ``pi-client infer --profile``. Raises InputError if it is none."""
-    return layer_spans(read_trace(trace))

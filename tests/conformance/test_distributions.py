@@ -16,7 +16,7 @@ from parties import prepare as prepare_parties
 from recording import RecordingChannel
 from scaled_artifact import relu_artifact
 
-from pi_system.backends.fss.offline_server import masked_weights
+from pi_system.backends.fss.offline import masked_weights
 from pi_system.program.encoding import quantise_weights
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.relu_gmw import GMW

@@ -10,7 +10,7 @@ from parties import BACKENDS, make_parties, prepare, reserve, run_parties
 from torch import nn
 
 from pi_system.backends.fss import dealer as offline_dealer
-from pi_system.backends.fss import offline_client, offline_server
+from pi_system.backends.fss import offline as fss_offline
 from pi_system.backends.fss.dealer import deal
 from pi_system.export import QuantiseOptions
 from pi_system.export.random import random_artifact, random_pictures
@@ -175,7 +175,7 @@ def _same_gate_seed(monkeypatch):
 
 
 def _same_salt(monkeypatch):
-    for module in (offline_dealer, offline_client, offline_server):
+    for module in (offline_dealer, fss_offline):
         monkeypatch.setattr(module, "gate_salt", lambda salt, name: salt)
     monkeypatch.setattr("pi_system.backends.fss.gates.gate_salt", lambda salt, name: salt)
 

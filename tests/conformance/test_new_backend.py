@@ -8,11 +8,12 @@ from parties import PAIRING, prepare, reserve, run_parties
 from random_networks import random_small_artifact, random_square_artifact
 
 from pi_system.backends.base import PairedRuntime
-from pi_system.backends.registry import RuntimeOptions, find_backend
+from pi_system.backends.registry import find_backend
 from pi_system.export import QuantiseOptions
 from pi_system.export.random import random_pictures
 from pi_system.program.error_bound import artifact_ulp_bound
 from pi_system.program.fixed_point import fixed_logits
+from pi_system.secure.options import RuntimeOptions
 from pi_system.secure.schedule import plan
 
 BACKENDS = MappingProxyType({"insecure-ideal": "insecure_ideal"})

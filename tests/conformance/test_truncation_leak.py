@@ -18,7 +18,7 @@ from parties import make_parties, prepare, reserve, run_parties
 from scipy import stats
 
 from pi_system.artifact import Artifact
-from pi_system.backends.fss import offline_client as fss_client
+from pi_system.backends.fss import offline as fss_offline
 from pi_system.backends.two_party import offline as two_party
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.program.fixed_point import fixed_logits
@@ -57,7 +57,7 @@ class _View:
         return replace(gate, offline_client=offline_client)
 
     def _watch_truncations(self, monkeypatch):
-        dealt, pairs = fss_client.truncation, two_party.pairs  # type: ignore[attr-defined]
+        dealt, pairs = fss_offline.truncation, two_party.pairs  # type: ignore[attr-defined]
         mask_share, offline_client = dealt.mask_share, pairs.offline_client
 
         def watched(spec, seed1, share):

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from processes import ALL_BACKENDS, ROOT, started
 from scaled_artifact import relu_artifact
+from trace_reader import profile_of
 
 from pi_system.artifact import save
-from pi_system.trace.spans import profile_of
 
 LAYERS = {"input", "conv1", "relu1", "conv2", "relu2", "flatten", "fc", "output"}
 TALKING = {"fss": {"input", "relu1", "relu2", "output"}, "gmw": {"input", "relu1", "relu2", "output"}}

@@ -7,17 +7,15 @@ What a new backend has to say, and no more; docs/add-a-backend.md goes through i
     D                             <--
 """
 
-import secrets
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
-from pi_system.artifact.graph import Conv2d, Linear
+from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import Artifact, PublicArtifact
-from pi_system.backends.base import ClientRuntime, DealerLink, ServerRuntime
-from pi_system.backends.registry import RuntimeOptions
 from pi_system.backends.two_party.backend import deal
-from pi_system.channel.base import Channel
+from pi_system.channel.base import Channel, DealerLink
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Material, Shapes
 from pi_system.protocols.phases import ServerSteps
@@ -25,13 +23,13 @@ from pi_system.protocols.record import GateProtocol
 from pi_system.protocols.truncation import TruncationSpec
 from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.ring.prg import fresh_seed
-from pi_system.secure.client_walk import ClientWalk
 from pi_system.secure.layout import Bundle
-from pi_system.secure.party import ACK, ClientParty, ServerParty
-from pi_system.secure.schedule import Gates, Remask, Truncation, Weighted
-from pi_system.secure.seeds import PartySeed
+from pi_system.secure.offline import ClientWalk, ServerFill
+from pi_system.secure.options import RuntimeOptions
+from pi_system.secure.party import ClientParty, Fill, ServerParty
+from pi_system.secure.schedule import Gate, Gates, Truncation, Weighted
+from pi_system.secure.seeds import party_seed
 from pi_system.secure.values import Computed, Value
-from pi_system.secure.walk import Positions, active
 
 __all__ = ["DEALT", "DURABLE", "deal", "make_client", "make_server"]
 
@@ -83,6 +81,8 @@ IDEAL = GateProtocol(
     client_shapes=_client_shapes,
     server_steps=IdealServer,
     client_steps=IdealClient,
+    work=lambda spec, count: {"send": {}, "work": {}, "reply": {}, "receive": {}},
+    prepared=lambda spec: {},
 )
 GATES: Gates = {"relu": IDEAL, "square": IDEAL}
 
@@ -90,77 +90,71 @@ GATES: Gates = {"relu": IDEAL, "square": IDEAL}
 class InsecureServer(ServerParty):
     """Party 0: its offline phase, and where its shares of weighted layers come from."""
 
-    def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
-        self._shapes = {node.name: node.shape for node in self.graph}
-        for _ in range(count):
-            material_id, bundle = bytes(peer.recv(16)).hex(), Bundle(self.layout)
-            bundle.fill("seed", fresh_seed())
-            for step in self.schedule.steps:
-                match step:
-                    case Weighted():
-                        self._answer(bundle, step.node, peer)
-                    case Truncation():
-                        y_1, mask = self._receive(2 * step.spec.count, peer).reshape(2, -1)
-                        above = self.ring.element(1 << (self.ring.bits - 1))  # makes a negative y positive
-                        correction = (above >> self.ring.dtype.type(step.spec.shift)) + mask
-                        bundle.fill(f"{step.name}/offset", wire(y_1 + above))
-                        bundle.fill(f"{step.name}/correction", wire(correction))
-                    case Remask():
-                        bundle.fill(f"{step.name}/difference", wire(self._receive(step.count, peer)))
-            self.store.put(material_id, bundle)
-            peer.send(ACK)
+    def __init__(self, artifact: Artifact, options: RuntimeOptions):
+        super().__init__(artifact, GATES, options)
 
-    def linear_share(self, bundle: Bundle, node: Conv2d | Linear) -> RingArray:
-        return PartySeed(bundle.section("seed").tobytes()).linear_share(node, self.ring.bits)
+    @contextmanager
+    def filling(self, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
+        yield lambda bundle: _Fill(self, bundle, peer).fill()
 
-    def _answer(self, bundle: Bundle, node: Conv2d | Linear, client: Channel) -> None:
-        shape = self._shapes[node.inputs[0]]
-        mask = self._receive(int(np.prod(shape)), client).reshape(1, *shape)
-        client.send(wire(self.ring.reduce(self._layers[node.name](mask) - self.linear_share(bundle, node))))
+    def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:
+        return party_seed(bundle).linear_share(node, self.ring.bits)
 
-    def _receive(self, count: int, client: Channel) -> RingArray:
-        return np.frombuffer(client.recv(count * self.ring.itemsize), self.ring.dtype)
+    def layer(self, bundle: Bundle, node: WeightedNode, mask: RingArray) -> RingArray:
+        return self.ring.reduce(self._layers[node.name](mask) - self.linear_share(bundle, node))
+
+
+class _Fill(ServerFill):
+    def __init__(self, party: InsecureServer, bundle: Bundle, client: Channel):
+        bundle.fill("seed", fresh_seed())
+        super().__init__(party.schedule, GATES, bundle, client)
+        self._party, self._ring = party, party.ring
+        self._shapes = {node.name: node.shape for node in party.graph}
+
+    def _weighted(self, step: Weighted) -> None:
+        shape = self._shapes[step.node.inputs[0]]
+        mask = self._receive(int(np.prod(shape))).reshape(1, *shape)
+        self.client.send(wire(self._party.layer(self.bundle, step.node, mask)))
+
+    def _material(self, step: Gate) -> Material:
+        return {}
+
+    def _pair(self, step: Truncation) -> tuple[RingArray, RingArray]:
+        y_1, mask = self._receive(2 * step.spec.count).reshape(2, -1)
+        above = self._ring.element(1 << (self._ring.bits - 1))  # makes a negative y positive
+        return y_1 + above, (above >> self._ring.dtype.type(step.spec.shift)) + mask
+
+    def _receive(self, count: int) -> RingArray:
+        return np.frombuffer(self.client.recv(count * self._ring.itemsize), self._ring.dtype)
 
 
 class InsecureClient(ClientParty):
     """Party 1."""
 
-    def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
-        for _ in range(count):
-            material_id, bundle = secrets.token_bytes(16), Bundle(self.layout)
-            peer.send(material_id)
-            seed = fresh_seed()
-            bundle.fill("seed", seed)
-            _Walk(self.public, PartySeed(seed), bundle, peer).fill(self.reveal)
-            peer.recv(len(ACK))
-            self.store.put(material_id.hex(), bundle)
+    def __init__(self, public: PublicArtifact, options: RuntimeOptions):
+        super().__init__(public, GATES, options)
+
+    @contextmanager
+    def filling(self, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
+        def fill(bundle: Bundle) -> None:
+            bundle.fill("seed", fresh_seed())
+            _Walk(self.public, GATES, bundle, peer).fill(self.reveal)
+
+        yield fill
 
 
 class _Walk(ClientWalk):
-    def _weighted(self, node: Conv2d | Linear, x: RingArray) -> Value:
+    def _weighted(self, node: WeightedNode, x: RingArray) -> Value:
         self.server.send(wire(x))
         size = int(np.prod(node.shape)) * self.ring.itemsize
         return Computed(np.frombuffer(self.server.recv(size), self.ring.dtype).reshape(1, *node.shape))
 
-    def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
-        mask = self.fresh(name, spec.count)
-        material = {"share": active(x, positions), "mask": mask.reshape(-1)}
-        self.bundle.keep(name, material, IDEAL.client_shapes(spec))
-        return mask
+    def _material(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> Material:
+        return {"share": share, "mask": mask}
 
-    def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
-        mask = self.fresh(name, spec.count)
-        self.server.send(wire(np.concatenate([x, mask])))
-        return mask
+    def _pair(self, name: str, spec: TruncationSpec, share: RingArray, mask: RingArray) -> None:
+        self.server.send(wire(np.concatenate([share, mask])))
 
 
-def make_server(artifact: Artifact, options: RuntimeOptions) -> ServerRuntime:
-    return InsecureServer(artifact, *_arguments(options), reveal=options.reveal)
-
-
-def make_client(public: PublicArtifact, options: RuntimeOptions) -> ClientRuntime:
-    return InsecureClient(public, *_arguments(options), reveal=options.reveal)
-
-
-def _arguments(options: RuntimeOptions) -> tuple[Any, ...]:
-    return NAME, GATES, options.store_dir, options.client_id
+make_server = InsecureServer
+make_client = InsecureClient

@@ -247,7 +247,7 @@ def _purposes(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
     _around(monkeypatch, linear_he, "linear_share", lambda plan, name, prg: ledger.purpose("share", name))
     _around(monkeypatch, dealt, "_stream", lambda spec, seed, name: ledger.purpose("square", name))
     _around(monkeypatch, truncation, "_summand", lambda spec, seed: ledger.purpose("truncation", seed))
-    _around(monkeypatch, two_party._MaskWalk, "collect", lambda walk: ledger.within("masks to encrypt"))
+    _around(monkeypatch, two_party.EncryptedMasks, "collect", lambda walk: ledger.within("masks to encrypt"))
     _around(monkeypatch, linear_he.LinearHeServer, "shares", lambda server, prg: ledger.within("shares to keep"))
 
 

@@ -9,10 +9,10 @@ from pi_system.artifact import Artifact
 from pi_system.backends.base import Deal
 from pi_system.backends.fss.dealer import deal
 from pi_system.backends.fss.gates import fss_gates
-from pi_system.backends.fss.party import FssClient, FssServer
+from pi_system.backends.registry import find_backend
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
-from pi_system.backends.two_party.party import TwoPartyClient, TwoPartyServer
 from pi_system.channel.memory import MemoryChannel, memory_pair
+from pi_system.secure.options import RuntimeOptions
 
 
 class Dealer:
@@ -79,19 +79,15 @@ def run_parties(
 PAIRING = "ab" * 16
 GATES: dict[str, Any] = {"fss": fss_gates(), **TWO_PARTY_GATES}
 BACKENDS = tuple(GATES)
+_FOUND = {name: find_backend(name) for name in BACKENDS}  # imported now: transcripts.py patches what is there
 
 
 def make_parties(backend: str, artifact: Artifact, store: Path, *, met: bool = True, **options: Any) -> tuple[Any, Any]:
     """Both runtimes of a backend on one store folder, after their meeting; they reveal logits unless told otherwise."""
-    options = {"reveal": "logits", **options}
-    server: Any
-    client: Any
-    if backend == "fss":
-        server, client = FssServer(artifact, store, PAIRING, **options), FssClient(artifact, store, PAIRING, **options)
-    else:
-        gates = TWO_PARTY_GATES[backend]
-        server = TwoPartyServer(artifact, backend, gates, store, PAIRING, **options)
-        client = TwoPartyClient(artifact, backend, gates, store, PAIRING, **options)
+    fields = {"client_id": PAIRING, "reveal": "logits", "insecure_provider": False, **options}
+    chosen, found = RuntimeOptions(backend=backend, store_dir=store, **fields), _FOUND[backend]
+    server: Any = found.make_server(artifact, chosen)
+    client: Any = found.make_client(artifact, chosen)
     if met:
         run_parties(server.meet, client.meet)
     return server, client

@@ -6,7 +6,7 @@ from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.base import ClientRuntime, ServerRuntime
 from pi_system.backends.crypten.dealer import deal
 from pi_system.backends.crypten.party import CryptenClient, CryptenServer
-from pi_system.backends.registry import RuntimeOptions
+from pi_system.secure.options import RuntimeOptions
 
 __all__ = ["DEALT", "DURABLE", "deal", "make_client", "make_server"]
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from pi_system.artifact.graph import Graph
 from pi_system.artifact.model import Masks, Weights
 from pi_system.artifact.shapes import weight_shapes
-from pi_system.backends.base import DealerLink
 from pi_system.backends.crypten.communicator import ChannelCommunicator, DryRunCommunicator
 from pi_system.backends.crypten.dealer import SEED_BYTES
 from pi_system.backends.crypten.environment import (
@@ -37,7 +36,7 @@ from pi_system.backends.crypten.provider import RecordingProvider, StoredProvide
 from pi_system.backends.crypten.reveal import check_step, opened
 from pi_system.backends.crypten.store import CorrelationStore
 from pi_system.backends.crypten.stream import RingStream
-from pi_system.channel.base import Channel
+from pi_system.channel.base import Channel, DealerLink
 from pi_system.channel.profile import profiler_of
 from pi_system.errors import ConfigError, InputError, InvariantError, LocalProtocolError
 from pi_system.program.reveal import Reveal

@@ -27,7 +27,7 @@ from pi_system.protocols.truncation import TruncationSpec
 from pi_system.protocols.truncation import dealt as truncation
 from pi_system.ring.carrier import RingArray, wire
 from pi_system.ring.prg import SEED_BYTES, fresh_seed
-from pi_system.secure.client_walk import MaskWalk
+from pi_system.secure.offline import MaskWalk
 from pi_system.secure.ring_layer import RingLayer
 from pi_system.secure.seeds import PartySeed, fixed_mask, gate_salt
 from pi_system.secure.values import Computed, Value

@@ -14,7 +14,7 @@ from pi_system.protocols.truncation import client_message_bytes
 from pi_system.ring.carrier import Ring
 from pi_system.secure.layout import Bundle
 from pi_system.secure.schedule import Gate, Remask, Step, Truncation, Weighted
-from pi_system.secure.seeds import PartySeed, gate_salt
+from pi_system.secure.seeds import gate_salt, party_seed
 
 DealtGates = Mapping[GateKind, DealtGate]
 """Which protocol serves a backend's gates of a kind."""
@@ -30,8 +30,8 @@ def fss_gates(*, threads: int = 1) -> DealtGates:
 
 def gate_seeds(bundle: Bundle, name: str) -> Material:
     """Seed and salt of one gate, for its online phase."""
-    seed, salt = (bundle.section(part).tobytes() for part in SEEDS)
-    seeds = {"seed": PartySeed(seed).gate_seed(name), "salt": gate_salt(salt, name)}
+    salt = bundle.section("salt").tobytes()
+    seeds = {"seed": party_seed(bundle).gate_seed(name), "salt": gate_salt(salt, name)}
     return {part: np.frombuffer(data, np.uint8) for part, data in seeds.items()}
 
 

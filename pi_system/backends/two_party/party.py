@@ -1,15 +1,13 @@
 """Backends ``gmw`` and ``gc``: the fast runtime without a third party (homomorphic encryption, oblivious transfer)."""
 
-import secrets
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import Artifact, PublicArtifact
-from pi_system.backends.base import DealerLink
-from pi_system.backends.two_party.gates import OtGates
-from pi_system.backends.two_party.offline import linear_plan, prepare_client, prepare_server
-from pi_system.channel.base import Channel
+from pi_system.backends.two_party.gates import TWO_PARTY_GATES, OtGates
+from pi_system.backends.two_party.offline import EncryptedMasks, TwoPartyFill, TwoPartyWalk, linear_plan
+from pi_system.channel.base import Channel, DealerLink
 from pi_system.channel.drive import drive
 from pi_system.channel.profile import profiler_of
 from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, linear_share
@@ -17,9 +15,10 @@ from pi_system.protocols.ot.party import ot_setup
 from pi_system.ring.carrier import RingArray
 from pi_system.ring.prg import Prg, fresh_seed
 from pi_system.secure.layout import Bundle
-from pi_system.secure.party import ACK, ClientParty, ServerParty
+from pi_system.secure.options import RuntimeOptions
+from pi_system.secure.party import ClientParty, Fill, ServerParty
 from pi_system.secure.ring_layer import available_threads
-from pi_system.secure.seeds import PartySeed
+from pi_system.secure.seeds import party_seed
 from pi_system.secure.weight_folder import WeightFolder
 
 
@@ -28,34 +27,32 @@ class TwoPartyServer(ServerParty):
 
     gates: OtGates
 
-    def __init__(self, artifact: Artifact, backend: str, gates: OtGates, store: Path, pairing_id: str, **options: Any):
+    def __init__(self, artifact: Artifact, options: RuntimeOptions):
         """See ServerParty. Raises ConfigError for a ring of more than 59 bits."""
-        super().__init__(artifact, backend, gates, store, pairing_id, **options)
+        super().__init__(artifact, TWO_PARTY_GATES[options.backend], options)
         self._plan = linear_plan(artifact)
 
-    def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
-        """Offline phase for ``count`` pictures; see backends/two_party/offline.py for the messages."""
-        self.store.check_room(count * self.layout.nbytes)
-        weights = {node.name: self.weights[f"{node.name}.weight"] for node in self.weighted}
+    @contextmanager
+    def filling(self, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
+        """See backends/two_party/offline.py for the messages."""
+        weights = {node.name: self.weights[f"{node.name}.weight"] for node in self.graph.weighted}
         kept = WeightFolder(self.model_folder / "transformed")
         linear = drive(LinearHeServer(self._plan, weights, kept=kept, threads=available_threads()).setup(), peer)
         ots, watch = drive(ot_setup(Prg(fresh_seed())), peer), profiler_of(peer)
-        for _ in range(count):
+        watch.enter("linear")
+
+        def fill(bundle: Bundle) -> None:
+            bundle.fill("seed", fresh_seed())
             watch.enter("linear")
-            material_id = bytes(peer.recv(16)).hex()
-            bundle, seed = Bundle(self.layout), PartySeed(fresh_seed())
-            bundle.fill("seed", seed.seed)
-            drive(linear.run(_linear_prg(seed)), peer)
+            drive(linear.run(_linear_prg(bundle)), peer)
             watch.enter("gates")
-            prepare_server(self.schedule, self.gates, bundle, peer, ots, seed)
-            watch.enter("store")
-            self.store.put(material_id, bundle)
-            peer.send(ACK)
+            TwoPartyFill(self.schedule, self.gates, bundle, peer, ots).fill()
+
+        yield fill
 
     def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:
         """From the server's seed, as the encryption's answer had it."""
-        prg = _linear_prg(PartySeed(bundle.section("seed").tobytes()))
-        return linear_share(self._plan, node.name, prg).reshape(1, *node.shape)
+        return linear_share(self._plan, node.name, _linear_prg(bundle)).reshape(1, *node.shape)
 
 
 class TwoPartyClient(ClientParty):
@@ -63,31 +60,28 @@ class TwoPartyClient(ClientParty):
 
     gates: OtGates
 
-    def __init__(
-        self, public: PublicArtifact, backend: str, gates: OtGates, store: Path, pairing_id: str, **options: Any
-    ):
+    def __init__(self, public: PublicArtifact, options: RuntimeOptions):
         """See ClientParty. Raises ConfigError for a ring of more than 59 bits."""
-        super().__init__(public, backend, gates, store, pairing_id, **options)
+        super().__init__(public, TWO_PARTY_GATES[options.backend], options)
         self._plan = linear_plan(public)
 
-    def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
-        """Offline phase for ``count`` pictures; see backends/two_party/offline.py for the messages."""
-        self.store.check_room(count * self.layout.nbytes)
+    @contextmanager
+    def filling(self, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
+        """See backends/two_party/offline.py for the messages."""
         call = Prg(fresh_seed())
         linear = LinearHeClient(self._plan, call.child("linear"))
         drive(linear.setup(), peer)
         ots, watch = drive(ot_setup(call), peer), profiler_of(peer)
-        for _ in range(count):
+
+        def fill(bundle: Bundle) -> None:
+            bundle.fill("seed", fresh_seed())
             watch.enter("linear")
-            material_id = secrets.token_bytes(16)
-            peer.send(material_id)
-            bundle, seed = Bundle(self.layout), PartySeed(fresh_seed())
-            bundle.fill("seed", seed.seed)
-            prepare_client(self.public, self.gates, bundle, peer, linear, ots, seed, self.reveal)
-            watch.enter("store")
-            peer.recv(len(ACK))
-            self.store.put(material_id.hex(), bundle)
+            shares = drive(linear.run(EncryptedMasks(self.public, party_seed(bundle)).collect()), peer)
+            watch.enter("gates")
+            TwoPartyWalk(self.public, self.gates, shares, bundle, peer, ots).fill(self.reveal)
+
+        yield fill
 
 
-def _linear_prg(seed: PartySeed) -> Prg:
-    return Prg(seed.seed).child("linear")
+def _linear_prg(bundle: Bundle) -> Prg:
+    return Prg(party_seed(bundle).seed).child("linear")

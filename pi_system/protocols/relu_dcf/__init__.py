@@ -23,36 +23,29 @@ Source:   Boyle et al., EUROCRYPT 2021 (eprint 2020/1392); LLAMA (2022/793) and 
 from functools import partial
 
 from pi_system.protocols.dealt import DealtGate
-from pi_system.protocols.relu_dcf.gates import (
-    DcfClient,
-    DcfRelu,
-    DcfServer,
-    client_shapes,
-    masked_message_bytes,
-    message_bytes,
-    reply_bytes,
-    server_shapes,
-)
+from pi_system.protocols.relu_dcf import gates
 
 __all__ = ["dcf_gate"]
 
 
 def dcf_gate(*, threads: int = 1) -> DealtGate:
     """The protocol; ``threads``: cores its kernels use."""
-    relu = DcfRelu(threads)
+    relu = gates.DcfRelu(threads)
     return DealtGate(
         name="dcf",
         round_trips=1,
-        message_bytes=message_bytes,
-        reply_bytes=reply_bytes,
-        server_shapes=server_shapes,
-        client_shapes=client_shapes,
-        server_steps=partial(DcfServer, threads=threads),
-        client_steps=partial(DcfClient, threads=threads),
+        message_bytes=gates.message_bytes,
+        reply_bytes=gates.reply_bytes,
+        server_shapes=gates.server_shapes,
+        client_shapes=gates.client_shapes,
+        server_steps=partial(gates.DcfServer, threads=threads),
+        client_steps=partial(gates.DcfClient, threads=threads),
+        work=gates.work,
+        prepared=gates.prepared,
         client_takes_mask=True,
         deal=relu.deal,
         dealt_bytes=relu.dealt_bytes,
         client_offline=relu.client_offline,
-        client_message_bytes=masked_message_bytes,
+        client_message_bytes=gates.masked_message_bytes,
         server_offline=relu.server_offline,
     )

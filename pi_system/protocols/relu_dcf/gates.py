@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pi_system.kernels import ReluGate, pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.dealt import Received, Sent
-from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.gate import GateSpec, GateWork, Units
 from pi_system.protocols.half import Readable
 from pi_system.protocols.material import Material, Shapes
 from pi_system.protocols.phases import ServerSteps
@@ -161,3 +161,15 @@ class DcfClient:
             threads=self._threads,
         )
         return answer.data
+
+
+def work(spec: GateSpec, count: int) -> GateWork:
+    """Both evaluate the key, level by level (``fss_level``: bits compared), and touch every element once."""
+    level = {"fss_call": 1, "fss_level": spec.opened_bits * count}
+    reply, receive = {**level, "fss_element": count}, {"fss_call": 1, "fss_element": count}
+    return {"send": level, "work": {}, "reply": reply, "receive": receive}
+
+
+def prepared(spec: GateSpec) -> Units:
+    """Elements times the bits a key compares."""
+    return {"dealt_level": spec.opened_bits * spec.count}

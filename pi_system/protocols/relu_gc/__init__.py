@@ -23,7 +23,7 @@ Source:   Zahur, Rosulek, Evans 2014/756 (half-gates); Guo et al. 2019/074 (hash
 """
 
 from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.relu_gc.cost import client_shapes, message_bytes, offline_cost, reply_bytes, server_shapes
+from pi_system.protocols.relu_gc import cost
 from pi_system.protocols.relu_gc.offline import offline_client, offline_server
 from pi_system.protocols.relu_gc.online import GcClient, GcServer
 
@@ -32,13 +32,15 @@ __all__ = ["GC"]
 GC = OtGate(
     name="gc",
     round_trips=1,
-    message_bytes=message_bytes,
-    reply_bytes=reply_bytes,
-    offline_cost=offline_cost,
+    message_bytes=cost.message_bytes,
+    reply_bytes=cost.reply_bytes,
+    offline_cost=cost.offline_cost,
     offline_server=offline_server,
     offline_client=offline_client,
     server_steps=GcServer,
     client_steps=GcClient,
-    server_shapes=server_shapes,
-    client_shapes=client_shapes,
+    server_shapes=cost.server_shapes,
+    client_shapes=cost.client_shapes,
+    work=cost.work,
+    prepared=cost.prepared,
 )

@@ -6,7 +6,7 @@ import numpy as np
 
 from pi_system.kernels.garble import garble_rows
 from pi_system.kernels.packing import packed_bytes
-from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.gate import GateSpec, GateWork, Units
 from pi_system.protocols.material import Shapes, padded
 from pi_system.protocols.ot.gate import GateOfflineCost
 from pi_system.protocols.ot.strings import carrier
@@ -55,3 +55,15 @@ def client_shapes(spec: GateSpec) -> Shapes:
         "rows": ((garble_rows(k, spec.shift), n), ring),
         "mask": ((n,), ring),
     }
+
+
+def work(spec: GateSpec, count: int) -> GateWork:
+    """By wires (``gc_wire``): choosing labels is a sixteenth of evaluating them."""
+    call, wires = {"gc_call": 1}, spec.comparison_bits * count
+    send, reply = {**call, "gc_wire": wires / 16}, {**call, "gc_wire": wires}
+    return {"send": send, "work": {}, "reply": reply, "receive": call}
+
+
+def prepared(spec: GateSpec) -> Units:
+    """Elements times comparison bits."""
+    return {"gc_prepared": spec.comparison_bits * spec.count}

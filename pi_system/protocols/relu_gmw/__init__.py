@@ -50,4 +50,6 @@ GMW = OtGate(
     client_steps=GmwClient,
     server_shapes=cost.server_shapes,
     client_shapes=cost.client_shapes,
+    work=cost.work,
+    prepared=cost.prepared,
 )

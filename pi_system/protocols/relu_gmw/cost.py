@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from pi_system.kernels.packing import packed_bytes
-from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.gate import GateSpec, GateWork, Units
 from pi_system.protocols.material import Shapes, padded
 from pi_system.protocols.ot.gate import GateOfflineCost
 from pi_system.protocols.ot.strings import carrier
@@ -74,3 +74,14 @@ def client_shapes(spec: GateSpec) -> Shapes:
     if spec.shift:
         shapes |= {"sign": ((1, n // 8), np.uint8), "sign_word": ((n,), carrier(spec.shift))}
     return shapes
+
+
+def work(spec: GateSpec, count: int) -> GateWork:
+    """A quarter of an element (``gmw_element``) a message, in both exchanges."""
+    part = {"gmw_call": 1, "gmw_element": count / 4}
+    return {"send": part, "work": {}, "reply": part, "receive": part}
+
+
+def prepared(spec: GateSpec) -> Units:
+    """Elements."""
+    return {"gmw_prepared": spec.count}

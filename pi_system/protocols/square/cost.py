@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from pi_system.kernels.packing import packed_bytes
-from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.gate import GateSpec, GateWork, Units
 from pi_system.protocols.material import Shapes, padded
 from pi_system.protocols.ot.gate import GateOfflineCost
 from pi_system.protocols.ot.strings import carrier
@@ -60,3 +60,14 @@ server_stored = _elements("delta")
 """What the server keeps of a dealer's; the rest comes from its seed."""
 client_stored = _elements("offset")
 """What the client keeps of a dealer's."""
+
+
+def work(spec: GateSpec, count: int) -> GateWork:
+    """By elements, once the difference is sent."""
+    call, element = {"square_call": 1}, {"square_call": 1, "square_element": count}
+    return {"send": call, "work": element, "reply": element, "receive": element}
+
+
+def prepared(spec: GateSpec) -> Units:
+    """Nothing beside bytes and OTs."""
+    return {}

@@ -6,10 +6,10 @@ import pytest
 from parties import PAIRING, Dealer, make_parties, reserve, run_parties
 from random_networks import random_small_artifact, random_square_artifact
 
+from pi_system.backends.crypten.cost import online
 from pi_system.backends.crypten.party import correlation_plan
 from pi_system.backends.fss.dealer import deal
 from pi_system.cost import default_calibration, predict
-from pi_system.cost.crypten import openings
 from pi_system.export.random import random_pictures
 
 ARTIFACTS = {
@@ -56,7 +56,7 @@ def _opened(item):
 def test_crypten_opens_and_is_dealt_what_its_plan_says(network):
     artifact = ARTIFACTS[network]()
     graph = artifact.public.graph
-    plan, found = correlation_plan(graph, artifact.masks), openings(graph)
-    assert sum(opening.dealt for opening in found) * 8 == plan.correction_bytes()
-    assert sum(opening.words for opening in found) == sum(_opened(item) for item in plan.items)
+    plan, found = correlation_plan(graph, artifact.masks), online("crypten", artifact).openings
+    assert sum(opening.dealt_bytes for opening in found) == plan.correction_bytes()
+    assert sum(opening.nbytes for opening in found) == 8 * sum(_opened(item) for item in plan.items)
     assert sum(opening.rounds for opening in found) == len(plan.items)

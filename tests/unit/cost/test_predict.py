@@ -6,9 +6,11 @@ from measuring.samples import Sample
 from random_networks import random_small_artifact
 from scaled_artifact import relu_artifact
 
+from pi_system.backends.costs import find_cost
+from pi_system.backends.fss.gates import fss_gates
+from pi_system.backends.registry import BACKENDS
 from pi_system.channel.shaped import Link
-from pi_system.cost import BACKENDS, default_calibration, predict
-from pi_system.cost.gates import gate_of
+from pi_system.cost import default_calibration, predict
 from pi_system.cost.predict import Workload
 from pi_system.cost.replay import Replay
 from pi_system.cost.work import Prices, work
@@ -20,7 +22,7 @@ ARTIFACT = relu_artifact(weight_scale=1.0)
 PRICES = default_calibration()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", list(BACKENDS))
 @pytest.mark.parametrize("link", ["loopback", "lan", "10,100"])
 def test_rows_add_up_to_the_total_and_none_is_negative(backend, link):
     found = predict(random_small_artifact(3), backend, link, PRICES)
@@ -45,8 +47,9 @@ def test_exchanges_of_crypten_cost_half_a_round_trip():
 @pytest.mark.parametrize("backend", ["fss", "gmw", "gc"])
 def test_transfers_of_chunks_overlap_with_each_other(backend):
     spec = GateSpec(count=1 << 18, ring_bits=32, comparison_bits=24, shift=10)
-    cost, link = gate_of(backend, spec).cost(spec), Link(1e6, 0.0)
-    replay = Replay(backend, link, Prices.of({}))
+    gates, link = find_cost(backend).online(backend, ARTIFACT), Link(1e6, 0.0)
+    cost = gates["relu"].cost(spec)
+    replay = Replay(gates, link, Prices.of({}))
     replay._gate(spec, ())
     down_s, up_s = (8 * n / 1e6 for n in (cost.server_to_client_bytes, cost.client_to_server_bytes))
     busiest, both = max(down_s, up_s), down_s + up_s
@@ -57,13 +60,13 @@ def test_transfers_of_chunks_overlap_with_each_other(backend):
 
 def test_key_evaluation_of_both_parties_overlaps_but_for_a_chunk():
     spec = GateSpec(count=16 << 14, ring_bits=32, comparison_bits=24, shift=10)
-    replay = Replay("fss", Link(float("inf"), 0.0), Prices.of({"fss_level": 1.0}))
+    replay = Replay(fss_gates(), Link(float("inf"), 0.0), Prices.of({"fss_level": 1.0}))
     replay._gate(spec, ())
     assert replay.server.ns == pytest.approx(14 * spec.count * 17 / 16)
 
 
 def test_what_is_not_known_is_refused():
-    with pytest.raises(ConfigError, match="expected one of fss, gmw"):
+    with pytest.raises(ConfigError, match="expected one of gmw, gc, fss"):
         Workload(ARTIFACT, "tin can")
     part = PRICES.model_copy(update={"backends": ("gmw",)})
     with pytest.raises(ConfigError, match="found no prices of gc"):

@@ -1,0 +1,102 @@
+"""What a backend says of its costs: the module ``cost`` of its folder, so that cost/ predicts it and names none.
+
+UNITS                               kinds of work that it and its gates count
+online(backend, public)             the records of its gates; or, where nothing overlaps, what every node opens
+offline(backend, public, schedule)  one preparation of one inference
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol, cast
+
+from pi_system.artifact.graph import Node
+from pi_system.artifact.model import PublicArtifact
+from pi_system.backends.registry import BACKENDS
+from pi_system.protocols.gate import Units
+from pi_system.ring.carrier import Ring
+from pi_system.secure.kept import HEADER_BYTES
+from pi_system.secure.schedule import Gates, Schedule
+
+ID_BYTES, ACK_BYTES = 16, 1
+"""Of a bundle, from the client; and the server's word that it is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What a node of the graph opens, where parties take turns in lockstep.
+
+    Attributes:
+        node: it.
+        rounds: exchanges: both parties compute, send at once and wait for the other's message, half a round trip.
+        nbytes: opened in each direction.
+        dealt_bytes: corrections from a dealer.
+        macs: multiply-accumulates.
+        relus: elements compared with zero.
+        units: online work but the link's.
+    """
+
+    node: Node
+    rounds: int = 0
+    nbytes: int = 0
+    dealt_bytes: int = 0
+    macs: int = 0
+    relus: int = 0
+    units: Units
+
+
+@dataclass(frozen=True, slots=True)
+class Lockstep:
+    """An online phase in which nothing overlaps: its nodes in execution order, then the message with the result."""
+
+    openings: tuple[Opening, ...]
+    result_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineCost:
+    """One preparation of one inference in a call of its own; several in one call share what is once a call.
+
+    Attributes:
+        nbytes: payload on all connections.
+        setup_bytes: payload once a model and client, beyond ``nbytes``.
+        stored: bytes on disk of the server and of the client.
+        busiest: payload of the direction of a connection that carries most.
+        rounds: round trips one after the other.
+        units: work but the link's and the files'.
+    """
+
+    nbytes: int
+    setup_bytes: int
+    stored: tuple[int, int]
+    busiest: int
+    rounds: int
+    units: Units
+
+
+class BackendCost(Protocol):
+    """A module with these names; see above."""
+
+    UNITS: tuple[str, ...]
+
+    def online(self, backend: str, public: PublicArtifact) -> Gates | Lockstep:
+        """Raises ConfigError for a network that the backend cannot run."""
+
+    def offline(self, backend: str, public: PublicArtifact, schedule: Schedule) -> OfflineCost:
+        """Raises ConfigError for a network that the backend cannot run."""
+
+
+def find_cost(backend: str) -> BackendCost:
+    """The costs of a backend of the registry."""
+    return cast(BackendCost, import_module(BACKENDS[backend].rpartition(".")[0] + ".cost"))
+
+
+def stored_bytes(schedule: Schedule, gates: Gates, ring: Ring, seeds: Sequence[str]) -> tuple[int, int]:
+    """Bytes of both parties' files of material."""
+    server, client = (layout.nbytes + HEADER_BYTES for layout in schedule.layouts(gates, ring, seeds))
+    return server, client
+
+
+def total_units(*parts: Units) -> Units:
+    """The work of all of them."""
+    return {name: sum(part.get(name, 0) for part in parts) for name in {key: None for part in parts for key in part}}

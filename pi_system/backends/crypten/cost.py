@@ -1,0 +1,74 @@
+"""Backend ``crypten``: what it opens, in closed form, and how long that takes; held against its plan by a test.
+
+A weighted layer opens input and weights in one exchange; a ReLU takes nine and 29 words of 8 bytes an element each way
+(the conversion to binary shares: 1 + 6 levels of an adder, 26 words; back: 1; the product: 2); a max-pool is such
+ReLUs. The dealer's corrections are 8 bytes an element of every correlation's result, 15 words a ReLU.
+
+Units: ``crypten_start``: an inference; ``crypten_round``: an exchange; ``crypten_word``: 8 bytes opened;
+``crypten_relu``: an element compared; ``crypten_mac``: multiply-accumulates in int64. Offline:
+``crypten_offline_start``: a preparation, ``crypten_offline_byte``: dealt, ``crypten_offline_mac``.
+"""
+
+from math import prod
+from typing import Final
+
+from pi_system.artifact.graph import Input, MaxPool2d, Node, Relu, Square, WeightedNode
+from pi_system.artifact.model import PublicArtifact
+from pi_system.backends.costs import Lockstep, OfflineCost, Opening
+from pi_system.program.counts import count_nodes, mac_count
+from pi_system.ring.prg import SEED_BYTES
+from pi_system.secure.schedule import Schedule
+
+UNITS = (
+    *("crypten_start", "crypten_round", "crypten_word", "crypten_relu", "crypten_mac"),
+    *("crypten_offline_start", "crypten_offline_byte", "crypten_offline_mac"),
+)
+_WORD: Final = 8
+_RELU_ROUNDS, _RELU_WORDS, _RELU_DEALT = 9, 29, 15
+
+
+def online(backend: str, public: PublicArtifact) -> Lockstep:
+    """See BackendCost."""
+    graph = public.public.graph
+    elements = {node.name: prod(node.shape) for node in graph}
+    macs = {count.name: count.macs for count in count_nodes(graph)}
+    opened = tuple(_opening(node, elements, macs[node.name]) for node in graph)
+    return Lockstep(opened, _WORD * elements[graph.output])
+
+
+def _opening(node: Node, elements: dict[str, int], macs: int) -> Opening:
+    size, relus, rounds, words, dealt = elements[node.name], 0, 0, 0, 0
+    if isinstance(node, WeightedNode):
+        rounds, words, dealt = 1, elements[node.inputs[0]] + prod(node.weight_shape), size
+    elif isinstance(node, Square):
+        rounds, words, dealt = 1, size, size
+    elif isinstance(node, Relu | MaxPool2d):
+        window = 2 if isinstance(node, Relu) else prod(node.kernel)
+        relus = node.active if isinstance(node, Relu) else size * (window - 1)
+        rounds, words, dealt = _RELU_ROUNDS * (window - 1).bit_length(), _RELU_WORDS * relus, _RELU_DEALT * relus
+    units = {"crypten_round": rounds, "crypten_word": words, "crypten_relu": relus, "crypten_mac": macs}
+    if isinstance(node, Input):
+        units["crypten_start"] = 1
+    return Opening(
+        node=node,
+        rounds=rounds,
+        nbytes=_WORD * words,
+        dealt_bytes=_WORD * dealt,
+        macs=macs,
+        relus=relus,
+        units=units,
+    )
+
+
+def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> OfflineCost:
+    """See BackendCost."""
+    dealt = sum(opening.dealt_bytes for opening in online(backend, public).openings)
+    nbytes, macs = dealt + 2 * SEED_BYTES, mac_count(public.public.graph)
+    return OfflineCost(
+        nbytes=nbytes,
+        setup_bytes=2 * SEED_BYTES,
+        stored=(0, 0),
+        busiest=dealt + SEED_BYTES,
+        rounds=1,
+        units={"crypten_offline_start": 1, "crypten_offline_byte": nbytes, "crypten_offline_mac": macs},
+    )
