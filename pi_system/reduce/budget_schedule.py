@@ -1,7 +1,7 @@
 """Mask search in the discrete domain: the budget falls step by step, and the least important ReLUs go.
 
 From N ReLUs at the start the count at share s of the search is B + (N - B) (1 - s / 0.9)^3, and B from there on.
-Every few steps the entries with the highest importance (``HardGate``) are the mask, so one that was dropped too
+Every few steps the entries with the highest importance (``HardIndicator``) are the mask, so one that was dropped too
 early comes back. The network is trained all the while at the recipe's learning rate, with distillation.
 
 Sources: cubic schedule: Zhu and Gupta, 2017, arXiv 1710.01878; the squared effect of a switch on the loss:
@@ -15,10 +15,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from pi_system.reduce.gates import HardGate
+from pi_system.reduce.indicators import HardIndicator
 from pi_system.reduce.method import ReductionTask
 from pi_system.reduce.selection import select_best, select_in_layers
-from pi_system.reduce.training import insert_gates, remove_gates, train_student
+from pi_system.reduce.training import insert_indicators, remove_indicators, train_student
 from pi_system.train.config import TrainConfig
 from pi_system.train.networks import Classifier
 from pi_system.train.parallel import average_
@@ -46,7 +46,7 @@ def search_masks(
         task: with the overall budget.
         student: the network, changed in place.
         config: recipe of the search; its learning rate is held constant.
-        granularity: see ``gates``.
+        granularity: see ``indicators``.
         budgets: a budget for each layer; None lets the layers compete for the task's.
 
     Returns:
@@ -55,23 +55,23 @@ def search_masks(
     Raises:
         Interrupted: stopped; the same call resumes.
     """
-    gates = insert_gates(student, HardGate, granularity, _DECAY)
-    start = {name: int(gate.allowed.sum()) for name, gate in gates.items()}
+    indicators = insert_indicators(student, HardIndicator, granularity, _DECAY)
+    start = {name: int(indicator.allowed.sum()) for name, indicator in indicators.items()}
 
     def select(left: float) -> dict[str, Tensor]:
-        scores = {name: gate.scores() for name, gate in gates.items()}
-        allowed = {name: gate.allowed for name, gate in gates.items()}
+        scores = {name: indicator.scores() for name, indicator in indicators.items()}
+        allowed = {name: indicator.allowed for name, indicator in indicators.items()}
         if budgets is not None:
             return select_in_layers(scores, allowed, {n: _between(b, start[n], left) for n, b in budgets.items()})
         return select_best(scores, allowed, _between(task.budget, sum(start.values()), left))
 
-    shrinking = _Shrinking(gates, select)
+    shrinking = _Shrinking(indicators, select)
     config = replace(config, schedule="constant")
     fitted = train_student(task, student, config, "search", companion=shrinking, keep="last")
     if not config.epochs:  # nothing was trained: all entries are worth the same
         shrinking.update(0.0)
-    masks = {name: gate.kept.cpu() for name, gate in gates.items()}
-    remove_gates(student, gates, masks)
+    masks = {name: indicator.kept.cpu() for name, indicator in indicators.items()}
+    remove_indicators(student, indicators, masks)
     return {"search_epochs": len(fitted.history), "search_accuracy": fitted.validation.accuracy}
 
 
@@ -80,17 +80,17 @@ def _between(budget: int, start: int, left: float) -> int:
 
 
 class _Shrinking:
-    """The companion of the search. Its state is in the gates' buffers; when it acts follows from the share done."""
+    """The companion of the search. Its state is in the indicators' buffers; when it acts follows from what is done."""
 
-    def __init__(self, gates: Mapping[str, HardGate], select: Callable[[float], dict[str, Tensor]]) -> None:
-        self._gates, self._select = gates, select
+    def __init__(self, indicators: Mapping[str, HardIndicator], select: Callable[[float], dict[str, Tensor]]) -> None:
+        self._indicators, self._select = indicators, select
 
     def extra_loss(self) -> None:
         """Nothing is added to the loss."""
 
     def after_step(self, done: int, steps: int) -> None:
         """Every few steps, and with the last one, let the mask follow the schedule."""
-        average_(gate.importance for gate in self._gates.values())
+        average_(indicator.importance for indicator in self._indicators.values())
         if done == steps or done % max(1, min(_INTERVAL, steps // _UPDATES)) == 0:
             self.update(max(0.0, 1 - done / (_SETTLED * steps)) ** _POWER)
 
@@ -102,5 +102,5 @@ class _Shrinking:
         """Take the best entries as the mask when this share of the surplus ReLUs is left."""
         with torch.no_grad():
             masks = self._select(left)
-        for name, gate in self._gates.items():
-            gate.set_mask(masks[name])
+        for name, indicator in self._indicators.items():
+            indicator.set_mask(masks[name])

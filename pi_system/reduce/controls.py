@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from pi_system.errors import ConfigError
-from pi_system.reduce.gates import gate_shape
+from pi_system.reduce.indicators import indicator_shape
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.selection import check_reachable, select_best
 from pi_system.reduce.training import apply_masks, relus_of, train_new, train_student
@@ -32,7 +32,7 @@ class RandomMask:
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``."""
         relus = named_relus(task.network)
-        shapes = {name: gate_shape(relu, self.granularity) for name, relu in relus.items()}
+        shapes = {name: indicator_shape(relu, self.granularity) for name, relu in relus.items()}
         allowed = {name: relu.mask.cpu() for name, relu in relus.items()}
         check_reachable(allowed, shapes, task.budget)
         generator = torch.Generator().manual_seed(task.finetune.seed)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from pi_system.errors import ConfigError
 from pi_system.reduce.budget_schedule import search_masks
-from pi_system.reduce.gates import gate_shape
+from pi_system.reduce.indicators import indicator_shape
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.selection import check_reachable
 from pi_system.reduce.sensitivity import loss_of_layers, pruning_density
@@ -60,7 +60,7 @@ class SeNet:
             Interrupted: stopped; the same task resumes.
         """
         relus = named_relus(task.network)
-        shapes = {name: gate_shape(relu, self.granularity) for name, relu in relus.items()}
+        shapes = {name: indicator_shape(relu, self.granularity) for name, relu in relus.items()}
         check_reachable({name: relu.mask for name, relu in relus.items()}, shapes, task.budget)
         search, finetune = split_epochs(task, self.search)
         sensitivity = self._sensitivity(task)

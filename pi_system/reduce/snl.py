@@ -25,10 +25,10 @@ from torch import Tensor, nn
 
 from pi_system.errors import ConfigError
 from pi_system.reduce.budget_schedule import search_masks
-from pi_system.reduce.gates import SoftGate, gate_shape
+from pi_system.reduce.indicators import SoftIndicator, indicator_shape
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.selection import check_reachable, select_best
-from pi_system.reduce.training import insert_gates, remove_gates, split_epochs, train_student
+from pi_system.reduce.training import insert_indicators, remove_indicators, split_epochs, train_student
 from pi_system.train.networks import Classifier
 from pi_system.train.relu import named_relus
 from pi_system.train.relu_map import ReluMap
@@ -71,7 +71,7 @@ class Snl:
         if self.schedule not in ("fast", "lasso"):
             raise ConfigError(f"schedule: expected fast or lasso; found {self.schedule!r}")
         relus = named_relus(task.network)
-        shapes = {name: gate_shape(relu, self.granularity) for name, relu in relus.items()}
+        shapes = {name: indicator_shape(relu, self.granularity) for name, relu in relus.items()}
         check_reachable({name: relu.mask for name, relu in relus.items()}, shapes, task.budget)
         student = copy.deepcopy(task.network)
         if self.schedule == "fast":
@@ -93,13 +93,15 @@ class Snl:
             learning_rate=self.search_rate,
             weight_decay=0.0,
         )
-        gates = insert_gates(student, SoftGate, self.granularity)
-        student.lasso = _Lasso(gates, task.budget, self.lasso_start, self.lasso_growth)
+        indicators = insert_indicators(student, SoftIndicator, self.granularity)
+        student.lasso = _Lasso(indicators, task.budget, self.lasso_start, self.lasso_growth)
         fitted = train_student(task, student, config, "search", companion=student.lasso, keep="last")
         found = student.lasso.count()
         del student.lasso
-        scores = {name: gate.scores() for name, gate in gates.items()}
-        remove_gates(student, gates, select_best(scores, {n: g.allowed for n, g in gates.items()}, task.budget))
+        scores = {name: indicator.scores() for name, indicator in indicators.items()}
+        remove_indicators(
+            student, indicators, select_best(scores, {n: g.allowed for n, g in indicators.items()}, task.budget)
+        )
         return {
             "search_epochs": len(fitted.history),
             "search_accuracy": fitted.validation.accuracy,
@@ -114,10 +116,10 @@ class _Lasso(nn.Module):
     least: Tensor
     epochs: Tensor
 
-    def __init__(self, gates: Mapping[str, SoftGate], budget: int, start: float, growth: float) -> None:
+    def __init__(self, indicators: Mapping[str, SoftIndicator], budget: int, start: float, growth: float) -> None:
         super().__init__()
-        self._gates = tuple(gates.values())
-        self._costs = [gate.allowed.float().sum_to_size(gate.shape) for gate in self._gates]
+        self._indicators = tuple(indicators.values())
+        self._costs = [indicator.allowed.float().sum_to_size(indicator.shape) for indicator in self._indicators]
         self._budget, self._growth = budget, growth
         self.register_buffer("weight", torch.tensor(start, dtype=torch.float64))
         self.register_buffer("least", torch.tensor(self.count()))
@@ -126,16 +128,16 @@ class _Lasso(nn.Module):
     def count(self) -> int:
         """ReLUs whose alpha is above the threshold."""
         counts = [
-            (cost.to(gate.alpha.device) * (gate.alpha[0] > _ALIVE)).sum()
-            for gate, cost in zip(self._gates, self._costs, strict=True)
+            (cost.to(indicator.alpha.device) * (indicator.alpha[0] > _ALIVE)).sum()
+            for indicator, cost in zip(self._indicators, self._costs, strict=True)
         ]
         return int(torch.stack(counts).sum())
 
     def extra_loss(self) -> Tensor:
         """Lambda times the alphas' absolute values."""
         sums = [
-            (cost.to(gate.alpha.device) * gate.alpha[0].abs()).sum()
-            for gate, cost in zip(self._gates, self._costs, strict=True)
+            (cost.to(indicator.alpha.device) * indicator.alpha[0].abs()).sum()
+            for indicator, cost in zip(self._indicators, self._costs, strict=True)
         ]
         return self.weight.float() * torch.stack(sums).sum()
 

@@ -1,4 +1,4 @@
-"""The two trainings most methods consist of: a search with gates, and the finetuning of what it found."""
+"""The two trainings most methods consist of: a search with indicators, and the finetuning of what it found."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from torch import Tensor, nn
 
 from pi_system.errors import ConfigError
-from pi_system.reduce.gates import Gate
+from pi_system.reduce.indicators import Indicator
 from pi_system.reduce.method import ReductionTask
 from pi_system.train.config import TrainConfig
 from pi_system.train.loop import Companion, FitResult, fit
@@ -16,9 +16,17 @@ from pi_system.train.networks import Classifier, build_network
 from pi_system.train.relu import MaskedReLU, named_relus
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["apply_masks", "insert_gates", "relus_of", "remove_gates", "split_epochs", "train_new", "train_student"]
+__all__ = [
+    "apply_masks",
+    "insert_indicators",
+    "relus_of",
+    "remove_indicators",
+    "split_epochs",
+    "train_new",
+    "train_student",
+]
 
-_Gate = TypeVar("_Gate", bound=Gate)
+_Indicator = TypeVar("_Indicator", bound=Indicator)
 
 
 def split_epochs(task: ReductionTask, share: float) -> tuple[TrainConfig, TrainConfig]:
@@ -65,20 +73,20 @@ def train_student(
     )
 
 
-def insert_gates(network: nn.Module, make: Callable[..., _Gate], *settings: Any) -> dict[str, _Gate]:
-    """Put a gate in the place of every ReLU, by module path in the order of execution."""
-    gates: dict[str, _Gate] = {}
+def insert_indicators(network: nn.Module, make: Callable[..., _Indicator], *settings: Any) -> dict[str, _Indicator]:
+    """Put an indicator in the place of every ReLU, by module path in the order of execution."""
+    indicators: dict[str, _Indicator] = {}
     for name, relu in named_relus(network).items():
-        gates[name] = make(relu, *settings)
-        network.set_submodule(name, gates[name])
-    return gates
+        indicators[name] = make(relu, *settings)
+        network.set_submodule(name, indicators[name])
+    return indicators
 
 
-def remove_gates(network: nn.Module, gates: Mapping[str, Gate], masks: Mapping[str, Tensor]) -> None:
+def remove_indicators(network: nn.Module, indicators: Mapping[str, Indicator], masks: Mapping[str, Tensor]) -> None:
     """Put the ReLUs back, with these masks."""
-    for name, gate in gates.items():
-        network.set_submodule(name, gate.relu)
-    apply_masks({name: gate.relu for name, gate in gates.items()}, masks)
+    for name, indicator in indicators.items():
+        network.set_submodule(name, indicator.relu)
+    apply_masks({name: indicator.relu for name, indicator in indicators.items()}, masks)
 
 
 def apply_masks(relus: Mapping[str, MaskedReLU], masks: Mapping[str, Tensor]) -> None:

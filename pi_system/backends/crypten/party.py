@@ -31,7 +31,7 @@ from pi_system.backends.crypten.environment import (
 )
 from pi_system.backends.crypten.interpreter import CryptenInterpreter, active_indices, share_weights, to_grid
 from pi_system.backends.crypten.library import crypten
-from pi_system.backends.crypten.plan import Plan, encode_plan
+from pi_system.backends.crypten.plan import CorrelationPlan, encode_plan
 from pi_system.backends.crypten.provider import RecordingProvider, StoredProvider
 from pi_system.backends.crypten.reveal import check_step, opened
 from pi_system.backends.crypten.store import CorrelationStore
@@ -43,7 +43,7 @@ from pi_system.program.reveal import Reveal
 from pi_system.ring.prg import Prg, fresh_seed
 
 
-def correlation_plan(graph: Graph, masks: Masks, reveal: Reveal = "logits") -> Plan:
+def correlation_plan(graph: Graph, masks: Masks, reveal: Reveal = "logits") -> CorrelationPlan:
     """What one inference takes from the dealer, by a dry run on shapes without data; the same for both parties.
 
     Raises:
@@ -57,7 +57,7 @@ def correlation_plan(graph: Graph, masks: Masks, reveal: Reveal = "logits") -> P
         picture = torch.empty((1, *graph.input.shape), device="meta")
         logits = interpreter.run(graph, crypten.cryptensor(picture, src=1))
         opened(logits, reveal, 0, 0)  # the step changes no shape
-    return Plan(items=tuple(provider.items))
+    return CorrelationPlan(items=tuple(provider.items))
 
 
 class _Party:
@@ -83,7 +83,7 @@ class _Party:
             self._rank, self._graph, self._weights = rank, graph, weights
             self._active = active_indices(graph, masks)
             self._insecure, self._reveal, self._step_log2 = insecure_provider, reveal, score_step_log2
-            plan = Plan(items=()) if insecure_provider else correlation_plan(graph, masks, reveal)
+            plan = CorrelationPlan(items=()) if insecure_provider else correlation_plan(graph, masks, reveal)
             self._request = encode_plan(plan)
             self._store = CorrelationStore(plan, is_server=rank == 0)
             self._streams: SessionStreams | None = None

@@ -94,7 +94,7 @@ class SquarePair(_ItemBase):
 Item = AdditiveTriple | BinaryTriple | SharedBit | SquarePair
 
 
-class Plan(BaseModel):
+class CorrelationPlan(BaseModel):
     """The correlations of one inference, in order."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,12 +109,12 @@ class Plan(BaseModel):
         return sum(8 * math.prod(item.result_shape()) for item in self.items)
 
 
-def encode_plan(plan: Plan) -> bytes:
+def encode_plan(plan: CorrelationPlan) -> bytes:
     """The dealer request of a plan; equal plans give equal bytes."""
     return plan.model_dump_json(exclude_none=True).encode("ascii")
 
 
-def decode_plan(request: bytes) -> Plan:
+def decode_plan(request: bytes) -> CorrelationPlan:
     """The plan of a dealer request.
 
     Raises:
@@ -123,7 +123,7 @@ def decode_plan(request: bytes) -> Plan:
     if len(request) > MAX_REQUEST_BYTES:
         raise RemoteProtocolError(f"dealer request: expected at most {MAX_REQUEST_BYTES} bytes, found {len(request)}")
     try:
-        plan = Plan.model_validate_json(request)
+        plan = CorrelationPlan.model_validate_json(request)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])

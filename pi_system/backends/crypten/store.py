@@ -14,7 +14,7 @@ from pi_system.backends.crypten.dealer import (
     draw_result,
     inference_stream,
 )
-from pi_system.backends.crypten.plan import Item, Plan
+from pi_system.backends.crypten.plan import CorrelationPlan, Item
 from pi_system.channel.base import Channel
 from pi_system.errors import (
     CorrelationExhaustedError,
@@ -52,7 +52,7 @@ class CorrelationStore:
     expanding stays out of the online phase.
     """
 
-    def __init__(self, plan: Plan, *, is_server: bool) -> None:
+    def __init__(self, plan: CorrelationPlan, *, is_server: bool) -> None:
         """An empty store of the server (which receives corrections) or of the client."""
         self._plan, self._is_server = plan, is_server
         self._sealed: dict[str, _Sealed] = {}

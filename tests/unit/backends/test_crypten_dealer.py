@@ -5,13 +5,20 @@ import pytest
 import torch
 
 from pi_system.backends.crypten.dealer import deal
-from pi_system.backends.crypten.plan import AdditiveTriple, BinaryTriple, Plan, SharedBit, SquarePair, encode_plan
+from pi_system.backends.crypten.plan import (
+    AdditiveTriple,
+    BinaryTriple,
+    CorrelationPlan,
+    SharedBit,
+    SquarePair,
+    encode_plan,
+)
 from pi_system.backends.crypten.store import CorrelationStore, Material
 from pi_system.channel.base import Channel
 from pi_system.channel.memory import memory_pair
 from pi_system.errors import RemoteProtocolError
 
-PLAN = Plan(
+PLAN = CorrelationPlan(
     items=(
         AdditiveTriple(op="conv2d", left=(1, 4, 6, 5), right=(6, 2, 3, 3), stride=(2, 1), padding=(1, 0), groups=2),
         AdditiveTriple(op="matmul", left=(2, 7), right=(7, 3)),

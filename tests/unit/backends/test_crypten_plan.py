@@ -5,7 +5,7 @@ import pytest
 from pi_system.backends.crypten.plan import (
     AdditiveTriple,
     BinaryTriple,
-    Plan,
+    CorrelationPlan,
     SharedBit,
     SquarePair,
     decode_plan,
@@ -13,7 +13,7 @@ from pi_system.backends.crypten.plan import (
 )
 from pi_system.errors import RemoteProtocolError
 
-PLAN = Plan(
+PLAN = CorrelationPlan(
     items=(
         AdditiveTriple(
             op="conv2d", left=(1, 4, 5, 5), right=(6, 2, 3, 3), stride=(2, 2), padding=(1, 0), groups=2

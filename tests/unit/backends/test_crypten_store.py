@@ -1,12 +1,12 @@
 import pytest
 
 from pi_system.backends.crypten.dealer import deal
-from pi_system.backends.crypten.plan import BinaryTriple, Plan, encode_plan
+from pi_system.backends.crypten.plan import BinaryTriple, CorrelationPlan, encode_plan
 from pi_system.backends.crypten.store import CorrelationStore
 from pi_system.channel.memory import memory_pair
 from pi_system.errors import CorrelationExhaustedError, CorrelationMismatchError, CorrelationReusedError
 
-PLAN = Plan(items=(BinaryTriple(shape=(5,)),))
+PLAN = CorrelationPlan(items=(BinaryTriple(shape=(5,)),))
 
 
 @pytest.fixture

@@ -5,22 +5,22 @@ import torch
 
 from pi_system.errors import ConfigError
 from pi_system.reduce import Snl
-from pi_system.reduce.gates import SoftGate
+from pi_system.reduce.indicators import SoftIndicator
 from pi_system.reduce.snl import _Lasso
 from pi_system.train import MaskedReLU
 
 
-def _gate():
-    return SoftGate(MaskedReLU((2, 2, 2), stage=1, block=0), "pixel")
+def _indicator():
+    return SoftIndicator(MaskedReLU((2, 2, 2), stage=1, block=0), "pixel")
 
 
 def test_lambda_grows_only_when_the_count_stops_falling():
-    gate = _gate()
-    lasso = _Lasso({"a": gate}, budget=2, start=1.0, growth=1.1)
+    indicator = _indicator()
+    lasso = _Lasso({"a": indicator}, budget=2, start=1.0, growth=1.1)
     weights = []
     for alive in (8, 8, 8, 8, 8, 7, 7, 2):
         with torch.no_grad():
-            gate.alpha.view(-1)[:] = torch.where(torch.arange(8) < alive, 0.5, 0.005)
+            indicator.alpha.view(-1)[:] = torch.where(torch.arange(8) < alive, 0.5, 0.005)
         ended = lasso.after_epoch()
         weights.append(round(float(lasso.weight), 3))
         assert ended == (alive <= 2)
@@ -28,10 +28,10 @@ def test_lambda_grows_only_when_the_count_stops_falling():
 
 
 def test_penalty_is_lambda_times_the_sum_of_alphas():
-    gate = _gate()
+    indicator = _indicator()
     with torch.no_grad():
-        gate.alpha[:] = -0.5
-    assert float(_Lasso({"a": gate}, budget=2, start=0.1, growth=1.1).extra_loss().detach()) == pytest.approx(0.4)
+        indicator.alpha[:] = -0.5
+    assert float(_Lasso({"a": indicator}, budget=2, start=0.1, growth=1.1).extra_loss().detach()) == pytest.approx(0.4)
 
 
 def test_lasso_stops_within_its_budget_and_fills_it_exactly(make_task):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pi_system.errors import ConfigError
-from pi_system.reduce.gates import HardGate, SoftGate, gate_shape
+from pi_system.reduce.indicators import HardIndicator, SoftIndicator, indicator_shape
 from pi_system.train import MaskedReLU
 
 
@@ -14,44 +14,44 @@ def relu():
 
 
 def test_granularities(relu):
-    assert [gate_shape(relu, g) for g in ("pixel", "channel", "layer")] == [(3, 4, 4), (3, 1, 1), (1, 1, 1)]
+    assert [indicator_shape(relu, g) for g in ("pixel", "channel", "layer")] == [(3, 4, 4), (3, 1, 1), (1, 1, 1)]
     with pytest.raises(ConfigError, match="granularity: expected one of pixel"):
-        gate_shape(relu, "row")
+        indicator_shape(relu, "row")
 
 
 @pytest.mark.parametrize("granularity", ["pixel", "channel"])
-def test_soft_gate_mixes_relu_and_identity_where_it_may(relu, granularity):
-    gate = SoftGate(relu, granularity)
+def test_soft_indicator_mixes_relu_and_identity_where_it_may(relu, granularity):
+    indicator = SoftIndicator(relu, granularity)
     x = torch.randn(5, 3, 4, 4)
-    assert torch.allclose(gate(x), relu(x))
+    assert torch.allclose(indicator(x), relu(x))
     with torch.no_grad():
-        gate.alpha.uniform_()
-    alpha = gate.alpha.detach().expand(1, 3, 4, 4)
+        indicator.alpha.uniform_()
+    alpha = indicator.alpha.detach().expand(1, 3, 4, 4)
     expected = torch.where(relu.mask, alpha * x.relu() + (1 - alpha) * x, x)
-    assert torch.allclose(gate(x), expected, atol=1e-6)
+    assert torch.allclose(indicator(x), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("granularity", ["pixel", "channel"])
-def test_hard_gate_is_the_relu_and_measures_the_effect_of_every_switch(relu, granularity):
-    gate = HardGate(relu, granularity, decay=0.5)
+def test_hard_indicator_is_the_relu_and_measures_the_effect_of_every_switch(relu, granularity):
+    indicator = HardIndicator(relu, granularity, decay=0.5)
     x = torch.randn(5, 3, 4, 4, requires_grad=True)
     weight = torch.randn(5, 3, 4, 4)
-    (gate(x) * weight).sum().backward()
-    assert torch.equal(gate(x), relu(x))
+    (indicator(x) * weight).sum().backward()
+    assert torch.equal(indicator(x), relu(x))
     assert torch.allclose(x.grad, torch.where(relu.mask & (x < 0), 0.0, weight))
     # A switch of position p changes a picture's output by min(x, 0), so its loss by weight * min(x, 0).
     # A quarter of the batch of 5, rounded up, is looked at.
     effect = (weight * x.detach().clamp(max=0))[:2].square().sum(0)
-    expected = 0.5 * effect.sum_to_size(gate.shape) / gate.cost
-    assert torch.allclose(gate.scores(), expected, atol=1e-6)
+    expected = 0.5 * effect.sum_to_size(indicator.shape) / indicator.cost
+    assert torch.allclose(indicator.scores(), expected, atol=1e-6)
 
 
-def test_hard_gate_gets_its_mask_back_with_its_state(relu):
-    gate = HardGate(relu, "pixel", decay=0.5)
+def test_hard_indicator_gets_its_mask_back_with_its_state(relu):
+    indicator = HardIndicator(relu, "pixel", decay=0.5)
     mask = relu.mask & (torch.arange(4) < 2)
-    gate.set_mask(mask)
+    indicator.set_mask(mask)
     fresh = MaskedReLU((3, 4, 4), stage=1, block=0)
-    other = HardGate(fresh, "pixel", decay=0.5)
-    other.load_state_dict(gate.state_dict())
+    other = HardIndicator(fresh, "pixel", decay=0.5)
+    other.load_state_dict(indicator.state_dict())
     assert torch.equal(fresh.mask, mask)
     assert fresh.active == int(mask.sum())

@@ -1,6 +1,6 @@
-"""Gates in the place of a network's ReLUs while a method looks for the positions to keep.
+"""Indicators in the place of a network's ReLUs while a method looks for the positions to keep.
 
-A gate's granularity says what one entry of it decides on: a ``pixel`` (channel, row, column), a whole
+An indicator's granularity says what one entry of it decides on: a ``pixel`` (channel, row, column), a whole
 ``channel``, or a whole ``layer``. Positions that are inactive already stay so.
 """
 
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from pi_system.errors import ConfigError
 from pi_system.train.relu import MaskedReLU
 
-__all__ = ["Gate", "HardGate", "SoftGate", "gate_shape"]
+__all__ = ["HardIndicator", "Indicator", "SoftIndicator", "indicator_shape"]
 
 # One in so many pictures of a batch is looked at for importance: all of them make a step a third slower.
 _SAMPLED = 4
 
 
-def gate_shape(relu: MaskedReLU, granularity: str) -> tuple[int, int, int]:
-    """Shape of a gate's entries, which broadcasts to the ReLU's (C, H, W).
+def indicator_shape(relu: MaskedReLU, granularity: str) -> tuple[int, int, int]:
+    """Shape of an indicator's entries, which broadcasts to the ReLU's (C, H, W).
 
     Raises:
         ConfigError: unknown granularity.
@@ -31,7 +31,7 @@ def gate_shape(relu: MaskedReLU, granularity: str) -> tuple[int, int, int]:
     return shapes[granularity]
 
 
-class Gate(nn.Module):
+class Indicator(nn.Module):
     """A stand-in for ``relu``; ``allowed`` holds the positions that were active, bool (C, H, W)."""
 
     allowed: Tensor
@@ -40,7 +40,7 @@ class Gate(nn.Module):
         """Remember the ReLU and its present mask."""
         super().__init__()
         self.relu = relu
-        self.shape = gate_shape(relu, granularity)
+        self.shape = indicator_shape(relu, granularity)
         self.register_buffer("allowed", relu.mask.clone(), persistent=False)
 
     def scores(self) -> Tensor:
@@ -48,7 +48,7 @@ class Gate(nn.Module):
         raise TypeError(f"{type(self).__name__} has no scores")
 
 
-class SoftGate(Gate):
+class SoftIndicator(Indicator):
     """alpha ReLU(x) + (1 - alpha) x with a trained alpha that starts at 1, as in SNL."""
 
     def __init__(self, relu: MaskedReLU, granularity: str) -> None:
@@ -68,7 +68,7 @@ class SoftGate(Gate):
         return self.alpha.detach()[0]
 
 
-class HardGate(Gate):
+class HardIndicator(Indicator):
     """The ReLU with its present mask; every backward pass updates what each entry is worth.
 
     ``importance`` is the running mean, over steps, of the sum over some pictures of (dL/dy min(x, 0))^2: what a switch
@@ -107,9 +107,9 @@ class HardGate(Gate):
         return self.importance[0] / self.cost
 
 
-def _restore(gate: HardGate, _keys: object) -> None:
+def _restore(indicator: HardIndicator, _keys: object) -> None:
     """After loading a checkpoint the ReLU has the mask it had when that was saved."""
-    gate.relu.set_mask(gate.kept)
+    indicator.relu.set_mask(indicator.kept)
 
 
 class _HardReLU(torch.autograd.Function):
