@@ -37,9 +37,9 @@ sanitize: $(READY)
 	scripts/sanitize $(BIN) $(FUZZ_SECONDS)
 
 # Every question on its own: one that fails does not stop the others, and fails the whole. The first run exports its
-# networks (cached), which takes minutes of its own.
+# networks (cached), which takes minutes of its own. On a machine that has other work: `make bench OPTIONS=--busy`.
 run_questions = @failed=; for question in $(QUESTIONS); do \
-	$(BIN)/python benchmarks/$$question.py run $(1) || { test $$? -ne 130 || exit 130; failed="$$failed $$question"; }; \
+	$(BIN)/python benchmarks/$$question.py run $(1) $(OPTIONS) || { test $$? -ne 130 || exit 130; failed="$$failed $$question"; }; \
 	done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 bench: $(READY)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import click
 from measuring import ROOT
-from measuring.documents import between_marks
+from measuring.documents import between_marks, markdown
 
 from pi_system.cli.errors import PiCommand
 from pi_system.errors import InputError
@@ -25,6 +25,11 @@ from pi_system.errors import InputError
 DOCUMENT: Final = ROOT / "docs" / "results.md"
 GOAL: Final = 1.05
 BEGIN, END = "<!-- benchmarks/before_after.py: begin -->", "<!-- end -->"
+COLUMNS: Final = (
+    "network|ReLUs=relus:,|link|backend=`{backend}`|rounds|online ms before=before:.1f|after=after:.1f|"
+    "ratio (lowest, highest round)={ratio:.2f} ({least:.2f}, {most:.2f})|at most 5 % slower=verdict|"
+    "bytes a ReLU before=bytes_before:.2f|after=bytes_after:.2f|ratio=bytes_ratio:.3f"
+)
 Key = tuple[str, int, str, str]
 Report = dict[str, Any]
 
@@ -50,23 +55,22 @@ def table(pairs: list[tuple[Report, Report]]) -> str:
         f"inferences, {after['date'][:10]}. Load average at the start of a run: {min(loads):.1f} to {max(loads):.1f}, "
         f"that of the run before it included. {dirty} of {len(found)} runs had uncommitted files in their tree.",
         "",
-        "| network | ReLUs | link | backend | rounds | online ms before | after | ratio (lowest, highest round) "
-        "| at most 5 % slower | bytes a ReLU before | after | ratio |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
+    rows = []
     for key in sides[0][0]:
         name, relus, link, backend = key
         old, new = ([side[i][key] for side in sides if key in side[0]] for i in (0, 1))
-        ms = [[row["online_ms"]["median"] for row in rows] for rows in (old, new)]
+        ms = [[row["online_ms"]["median"] for row in runs] for runs in (old, new)]
         ratios = [a / b for b, a in zip(*ms, strict=True)]
-        nbytes = [rows[0]["bytes_per_relu"] for rows in (old, new)]
+        nbytes = [runs[0]["bytes_per_relu"] for runs in (old, new)]
         verdict = "contradicted" if min(ratios) > GOAL else "supported" if max(ratios) <= GOAL else "undecided"
-        lines.append(
-            f"| {name} | {relus:,} | {link} | `{backend}` | {len(old)} | {median(ms[0]):.1f} | {median(ms[1]):.1f} "
-            f"| {median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f}) | {verdict} "
-            f"| {nbytes[0]:.2f} | {nbytes[1]:.2f} | {nbytes[1] / nbytes[0]:.3f} |"
+        rows.append(
+            {"network": name, "relus": relus, "link": link, "backend": backend, "rounds": len(old), "verdict": verdict}
+            | {"before": median(ms[0]), "after": median(ms[1])}
+            | {"ratio": median(ratios), "least": min(ratios), "most": max(ratios)}
+            | {"bytes_before": nbytes[0], "bytes_after": nbytes[1], "bytes_ratio": nbytes[1] / nbytes[0]}
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, markdown(rows, COLUMNS)])
 
 
 def _by_key(report: Report) -> dict[Key, Report]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import click
 from measuring import RESULTS, ROOT, documents
-from measuring.environment import environment, load_average
 from measuring.fit import Fitted, fit_calibration
+from measuring.machine import Measurement, measures
 from measuring.samples import Group, measure_groups
 
 from pi_system.cli.errors import PiCommand
@@ -33,18 +33,20 @@ NETWORKS = (
 )
 
 
-def calibrate(backends: tuple[str, ...], links: tuple[str, ...], repeat: int, cache: Path, machine: str) -> Fitted:
+def calibrate(
+    run: Measurement, backends: tuple[str, ...], links: tuple[str, ...], repeat: int, cache: Path, machine: str
+) -> Fitted:
     """Measure and fit."""
-    before = load_average()
     groups = [Group(name, links[0], backends) for name in NETWORKS]
     groups += [Group(LINKED, link, backends) for link in links[1:]]
     samples, artifacts = measure_groups(groups, repeat, cache, PART)
-    found = environment(load_before=before)
+    found = run.environment()
     words = machine or f"{found.cpu}, {found.cores} cores, one a party, kernels {found.kernels}"
     return fit_calibration(samples, artifacts, words, found.model_dump(mode="json"))
 
 
 @click.command(cls=PiCommand)
+@measures
 @documents.backend_option(BACKENDS)
 @documents.link_option("loopback", "lan", "wan")
 @documents.repeat_option(5)
@@ -54,6 +56,7 @@ def calibrate(backends: tuple[str, ...], links: tuple[str, ...], repeat: int, ca
 @click.option("--fresh", is_flag=True, help="Forget what a stopped run measured.")
 @documents.cache_option
 def main(
+    run: Measurement,
     backends: tuple[str, ...],
     links: tuple[str, ...],
     repeat: int,
@@ -67,7 +70,7 @@ def main(
     if fresh:
         PART.unlink(missing_ok=True)
     try:
-        found = calibrate(documents.unique(backends, BACKENDS), documents.unique(links), repeat, cache, machine)
+        found = calibrate(run, documents.unique(backends, BACKENDS), documents.unique(links), repeat, cache, machine)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; the same command goes on") from None
     prices = [{"work": name, "price": price} for name, price in found.prices.items()]
@@ -75,8 +78,7 @@ def main(
     columns = "network|backend|link|online=online:+.1%|offline=offline:+.1%"
     documents.show("Fit", [row.model_dump() for row in found.residuals], columns)
     for path in filter(None, (json_out, SHIPPED if keep else None)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(found.to_json())
+        found.write(path)
         documents.say(f"wrote {path.name}")
     PART.unlink(missing_ok=True)
 

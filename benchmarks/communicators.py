@@ -8,40 +8,37 @@ one JSON object with every sample and the ratio of the medians (goal: at most 1.
     python benchmarks/communicators.py --network resnet18:m=16 --repeat 7
 """
 
-import json
 import os
-import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import click
-import numpy as np
 from measuring.documents import default_cache, publish, repeat_option
-from measuring.environment import environment, load_average
-from measuring.line_process import LineProcess, answers
+from measuring.line_process import Message, run_parties
+from measuring.machine import Measurement, measures
 from measuring.networks import cached_artifact
-from measuring.party_channel import connect
-from measuring.processes import free_port, party_cores
+from measuring.party_channel import connect, traffic
+from measuring.processes import HERE, free_port
+from measuring.reference import Reference
 
-from pi_system.artifact.graph import Graph
+from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
 from pi_system.cli.errors import PiCommand
+from pi_system.export.random import random_pictures
+from pi_system.program import relu_count
 
 METHOD = "communicators"
 WARMUP = 1
 PICTURES_SEED = 11
-Message = dict[str, Any]
 
 
-def build(name: str) -> tuple[Graph, Message]:
-    """Graph and random weights of a network."""
-    artifact = load(cached_artifact(name, default_cache()))
-    return artifact.public.graph, dict(artifact.weights)
+def build(name: str) -> Artifact:
+    """A network of random weights."""
+    return load(cached_artifact(name, default_cache()))
 
 
 class _Borrowed:
@@ -85,16 +82,19 @@ def party(role: str, network: str, repeat: int, ports: tuple[int, int]) -> Messa
     from pi_system.backends.crypten.party import CryptenClient, CryptenServer
 
     torch.set_num_threads(1)
-    graph, weights = build(network)
+    artifact, serves = build(network), role == "server"
+    graph = artifact.public.graph
     peer, disconnect = connect(role, f"127.0.0.1:{ports[0]}", METHOD)
-    other, serves = gloo(role, ports[1]), role == "server"
-    runtime: Any = CryptenServer(graph, weights, {}) if serves else CryptenClient(graph, {})
+    other = gloo(role, ports[1])
+    runtime: Any = CryptenServer(graph, dict(artifact.weights), {}) if serves else CryptenClient(graph, {})
     ours = runtime.communicator
     rounds = [name for _ in range(WARMUP + repeat) for name in ("gloo", "grpc")]
     runtime.prepare(
         len(rounds), peer, lambda wish: deal_in_process(wish, len(rounds), peer) if serves else _Borrowed(peer)
     )
-    pictures = np.random.default_rng(PICTURES_SEED).normal(0, 1, (1, *graph.input.shape)).astype(np.float32)
+    channels, height, width = graph.input.shape
+    pictures = random_pictures((channels, height, width), 1, PICTURES_SEED)
+    reference = Reference(artifact, pictures)
     result: Message = {"samples": {"gloo": [], "grpc": []}, "max_abs_error": 0.0}
     for index, name in enumerate(rounds):
         runtime.communicator = ours if name == "grpc" else lambda channel: other
@@ -105,73 +105,39 @@ def party(role: str, network: str, repeat: int, ports: tuple[int, int]) -> Messa
         if serves:
             runtime.infer(ids, peer)
             continue
-        before, start_s = _traffic(peer), time.perf_counter()
+        before, start_s = traffic(peer), time.perf_counter()
         logits = runtime.infer(pictures, reserved, peer)
         if index >= 2 * WARMUP:
             result["samples"][name].append(1000 * (time.perf_counter() - start_s))
         if name == "grpc":
-            result["counters"] = [now - then for now, then in zip(_traffic(peer), before, strict=True)]
-        result["max_abs_error"] = max(result["max_abs_error"], _error(graph, weights, pictures, logits))
+            result["counters"] = [now - then for now, then in zip(traffic(peer), before, strict=True)]
+        result["max_abs_error"] = max(result["max_abs_error"], reference.error(0, logits).absolute)
     disconnect()
     return result
 
 
-def _traffic(channel: Any) -> tuple[int, int, int]:
-    return channel.counters.sent_bytes, channel.counters.received_bytes, channel.counters.rounds
-
-
-def _error(graph: Graph, weights: Message, pictures: Any, logits: Any) -> float:
-    import torch
-
-    from pi_system.program.float_point import FloatInterpreter
-
-    with torch.no_grad():
-        expected = FloatInterpreter({}, weights).run(graph, torch.from_numpy(pictures))
-    return float(np.abs(expected.numpy() - logits).max())
-
-
-def run_pair(network: str, repeat: int) -> Message:
-    """Start both parties and return the client's result. Raises PeerUnavailableError: whichever failed first."""
-    options = ["--network", network, "--repeat", str(repeat), "--ports", str(free_port()), str(free_port())]
-    with tempfile.TemporaryDirectory(prefix="pi-gloo-") as folder, ExitStack() as stack:
-        parties = []
-        for role, core in party_cores().items():
-            command, log = [sys.executable, __file__, "--role", role, *options], Path(folder) / f"{role}.log"
-            parties.append(stack.enter_context(LineProcess(role, command, log=log, core=core)))
-        return answers(parties, None)[1]
-
-
-def report(network: str, result: Message, about: Message) -> Message:
-    """The JSON object this benchmark prints."""
-    medians = {name: median(samples) for name, samples in result["samples"].items()}
-    sent, received, rounds = result["counters"]
-    return {
-        "schema": 1,
-        "question": "communicators",
-        "network": network,
-        "relus": sum(node.active for node in build(network)[0].relus()),
-        "online_ms": {name: {"median": medians[name], "samples": result["samples"][name]} for name in medians},
-        "ratio": medians["grpc"] / medians["gloo"],
-        "online_rounds": rounds,
-        "online_bytes": {"client_to_server": sent, "server_to_client": received},
-        "max_abs_error": result["max_abs_error"],
-        "environment": about,
-    }
-
-
 @click.command(cls=PiCommand)
+@measures
 @click.option("--network", default="resnet18:m=16", show_default=True, help="Specification, e.g. resnet18:m=16.")
 @repeat_option(7)
-@click.option("--role", type=click.Choice(["server", "client"]), hidden=True)
-@click.option("--ports", type=(int, int), hidden=True)
-def main(network: str, repeat: int, role: str | None, ports: tuple[int, int]) -> None:
+def main(run: Measurement, network: str, repeat: int) -> None:
     """Compare both communicators on one network."""
-    if role:
-        print(json.dumps(party(role, network, repeat, ports)), flush=True)
-        return
-    before = load_average()
-    result = run_pair(network, repeat)
-    publish(report(network, result, environment(load_before=before).model_dump(mode="json")))
+    relus, ports = relu_count(build(network).public.graph), (free_port(), free_port())
+    with tempfile.TemporaryDirectory(prefix="pi-gloo-") as folder:
+        found = run_parties(party, HERE, Path(folder), network=network, repeat=repeat, ports=ports)
+    medians = {name: median(samples) for name, samples in found["samples"].items()}
+    sent, received, rounds = found["counters"]
+    report = run.report(
+        "communicators",
+        network=network,
+        relus=relus,
+        online_ms={name: {"median": medians[name], "samples": found["samples"][name]} for name in medians},
+        ratio=medians["grpc"] / medians["gloo"],
+        online_rounds=rounds,
+        online_bytes={"client_to_server": sent, "server_to_client": received},
+        max_abs_error=found["max_abs_error"],
+    )
+    publish(report)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import get_args
 
 import click
-from measuring import RESULTS, documents
-from measuring.environment import environment, load_average
-from measuring.latency import WARMUP, run_all
+from measuring import documents
+from measuring.latency import run_all
+from measuring.machine import Measurement, measures
 from measuring.networks import cached_artifact, counts
 from measuring.schema import LatencyReport, Revealed, latency_ratios
+from measuring.sessions import WARMUP
 
 from pi_system.artifact.store import load
 from pi_system.backends.registry import BACKENDS, find_backend
@@ -49,6 +50,7 @@ def show(report: LatencyReport) -> None:
 
 
 def measure(
+    run: Measurement,
     paths: Sequence[Path],
     backends: tuple[str, ...],
     links: tuple[str, ...],
@@ -57,7 +59,6 @@ def measure(
     reveals: Sequence[Revealed],
 ) -> LatencyReport:
     """Run everything on the artifacts in ``paths``."""
-    before = load_average()
     results = run_all(paths, backends, links, repeat, batch, reveals)
     counted = tuple(counts(load(path)) for path in paths)
     return LatencyReport(
@@ -67,11 +68,12 @@ def measure(
         warmup=WARMUP,
         results=results,
         ratios=latency_ratios(results),
-        environment=environment(load_before=before),
+        environment=run.environment(),
     )
 
 
 @click.command(cls=PiCommand)
+@measures
 @click.option("--network", "networks", multiple=True, help="Such as resnet18:m=16; random weights. Repeatable.")
 @click.option("--artifact", "folders", multiple=True, type=documents.PATH, help="Model. Repeatable.")
 @documents.backend_option(BACKENDS)
@@ -90,6 +92,7 @@ def measure(
 @documents.keep_option
 @documents.cache_option
 def main(
+    run: Measurement,
     networks: tuple[str, ...],
     folders: tuple[Path, ...],
     backends: tuple[str, ...],
@@ -110,10 +113,11 @@ def main(
         find_backend(backend)
     paths = [*(cached_artifact(name, cache) for name in networks), *(folder.absolute() for folder in folders)]
     chosen: tuple[Revealed, ...] = tuple(dict.fromkeys(reveals))
-    report = measure(paths, documents.unique(backends, tuple(BACKENDS)), documents.unique(links), repeat, batch, chosen)
+    backends, links = documents.unique(backends, tuple(BACKENDS)), documents.unique(links)
+    report = measure(run, paths, backends, links, repeat, batch, chosen)
     show(report)
-    kept = RESULTS / "latency" / f"{report.environment.file_stem()}.json" if keep else None
-    documents.publish(report.model_dump(mode="json", by_alias=True), json_out, kept)
+    kept = keep and "latency/{date}_{machine}-{cores}-cores_{sha}"
+    documents.publish(report.model_dump(mode="json", by_alias=True), json_out, keep=kept)
 
 
 if __name__ == "__main__":

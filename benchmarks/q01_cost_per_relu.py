@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 from measuring.plots import dots, lines, link_name
-from measuring.question import Answer, Mode, Question, QuestionReport
-from measuring.side_by_side import Block, Sample, by_pair, measure_blocks, online_bytes
+from measuring.question import Answer, Mode, Question, QuestionReport, Sample
+from measuring.side_by_side import Block, by_pair, measure_blocks, online_bytes
 from measuring.statistics import Interval, quotient, ratio_interval, slope_interval
 
 BASE = "fss"

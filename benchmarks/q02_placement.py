@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from measuring.plots import dots, lines, link_name
-from measuring.question import Answer, Mode, Question, QuestionReport
-from measuring.side_by_side import Block, Sample, by_pair, measure_blocks
+from measuring.question import Answer, Mode, Question, QuestionReport, Sample
+from measuring.side_by_side import Block, by_pair, measure_blocks
 from measuring.statistics import Interval, ratio_interval, slope_interval
 
 SPREAD = ("1 layer", "4 layers", "8 layers", "17 layers")

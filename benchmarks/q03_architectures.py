@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from measuring.plots import dots, link_name
-from measuring.question import Answer, Mode, Question, QuestionReport
-from measuring.side_by_side import Block, Sample, by_pair, measure_blocks
+from measuring.question import Answer, Mode, Question, QuestionReport, Sample
+from measuring.side_by_side import Block, by_pair, measure_blocks
 from measuring.statistics import Interval, ratio_interval
 
 BASE = "ResNet18, narrow"

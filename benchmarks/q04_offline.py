@@ -22,7 +22,7 @@ from measuring.networks import cached_artifact
 from measuring.plots import COLOURS, around, figure, plain_ticks, save
 from measuring.processes import Place
 from measuring.question import Answer, Mode, Question, QuestionReport, Sample
-from measuring.sessions import Network, Session, in_turn
+from measuring.sessions import WARMUP, Network, Session, call_in_turn
 from measuring.statistics import Interval, median_interval, ratio_interval
 
 CONNECTIONS = {
@@ -31,7 +31,6 @@ CONNECTIONS = {
     "server_dealer": ("server - dealer", "#56b4e9", ".."),
 }
 """How each is drawn."""
-WARMUP = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +69,9 @@ CHOICES: dict[Mode, Choice] = {"quick": QUICK, "full": FULL}
 
 def offline_samples(path: Path, choice: Choice, link: str) -> list[Sample]:
     """Every backend over one link, in turn within each repetition; one sample a backend."""
-    place, calls = Place(name=link, link=link), WARMUP + choice.repeat
-    with in_turn([path], [(backend, place, "logits") for backend in choice.backends], calls) as running:
-        for index in range(calls):
-            for one in running:
-                one.call(index)
-                say(f"q04 {link} {one.backend}: offline {one.offline[-1].offline_ms:.0f} ms")
-        return [_cost_sample(one) for one in running]
+    place = Place(name=link, link=link)
+    called = call_in_turn(path, [(backend, place, "logits") for backend in choice.backends], choice.repeat)
+    return [_cost_sample(one) for one in called]
 
 
 def _cost_sample(found: Session) -> Sample:
@@ -86,8 +81,8 @@ def _cost_sample(found: Session) -> Sample:
         **found.network.counts.model_dump(),
         "backend": found.backend,
         "link": found.place.link,
-        "online_ms": [cost.online_ms for cost in found.online[WARMUP:]],
-        "offline_ms": [cost.offline_ms for cost in found.offline[WARMUP:]],
+        "online_ms": found.online_ms,
+        "offline_ms": found.offline_ms,
         "first_offline_ms": found.offline[0].offline_ms,
         "bytes": moved[-1],
         "bytes_samples": moved[WARMUP:],

@@ -21,8 +21,8 @@ import click
 import numpy as np
 from measuring import RESULTS, ROOT
 from measuring.documents import backend_option, between_marks, keep_option, publish, say, show
-from measuring.environment import environment, load_average
-from measuring.processes import Place, orderly_stop, start_dealer, start_server
+from measuring.machine import Measurement, measures
+from measuring.processes import Place, start_dealer, start_server
 from measuring.sessions import Network, Session
 from numpy.typing import NDArray
 
@@ -92,46 +92,37 @@ def answers(artifact: Path, backend: str, pictures: int, repeat: int, folder: Pa
     return np.concatenate(found).reshape(pictures, repeat, -1)
 
 
-def measure(path: Path, backends: tuple[str, ...], pictures: int, repeat: int) -> dict[str, Any]:
+def measure(run: Measurement, path: Path, backends: tuple[str, ...], pictures: int, repeat: int) -> dict[str, Any]:
     """The JSON object."""
     public = load(path).public
     step = 2.0 ** public.ring.score_step(public.graph.output)
-    rows, before = [], load_average()
+    rows = []
     for backend in backends:
-        with tempfile.TemporaryDirectory(prefix="pi-repetition-") as folder, orderly_stop():
+        with tempfile.TemporaryDirectory(prefix="pi-repetition-") as folder:
             logits = answers(path, backend, pictures, repeat, Path(folder))
         rows.append({"backend": backend, "precision": precision(logits, step)})
-    return {
-        "schema": 1,
-        "question": "repetition",
-        "network": public.name,
-        "score_step": step,
-        "pictures": pictures,
-        "repeat": repeat,
-        "rows": rows,
-        "environment": environment(pinned_cores={}, load_before=before).model_dump(mode="json"),
-    }
+    about = {"network": public.name, "score_step": step, "pictures": pictures, "repeat": repeat}
+    return run.report("repetition", **about, rows=rows, parties={"pinned_cores": {}})
 
 
 @click.command(cls=PiCommand)
+@measures
 @click.option("--artifact", type=ArtifactPath(), default="builtin:cifar10", show_default=True)
 @backend_option(BACKENDS, ("fss", "gmw"))
 @click.option("--pictures", default=4, show_default=True, type=click.IntRange(1, 1000), help="Random ones.")
 @click.option("--repeat", default=256, show_default=True, type=click.IntRange(4, 65536), help="Answers a picture.")
 @keep_option
-def main(artifact: Path, backends: tuple[str, ...], pictures: int, repeat: int, keep: bool) -> None:
+def main(run: Measurement, artifact: Path, backends: tuple[str, ...], pictures: int, repeat: int, keep: bool) -> None:
     """Measure what repeated answers tell of a logit."""
-    report, path = measure(artifact, backends, pictures, repeat), None
+    report = measure(run, artifact, backends, pictures, repeat)
     rows = [{"backend": row["backend"], **found} for row in report["rows"] for found in row["precision"]]
     columns = "backend|answers=repeats:d|logits=logits_error:.2e|scores=scores_error:.2e|two scores=scores_moved:.1%"
     show(f"{report['network']}, scores in steps of {report['score_step']:g}: error of a logit", rows, columns)
     if keep:
         for old in (RESULTS / "repetition").glob("*.json"):
             old.unlink()  # the document states one run
-        about = report["environment"]
-        path = RESULTS / "repetition" / f"{about['date'][:10]}_{about['git_sha']}.json"
         DOCUMENT.write_text(between_marks(DOCUMENT.read_text(), BEGIN, END, statement(report)))
-    publish(report, path)
+    publish(report, keep=keep and "repetition/{date}_{sha}")
 
 
 if __name__ == "__main__":

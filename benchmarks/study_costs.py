@@ -14,8 +14,8 @@ from typing import Any
 
 import click
 from measuring.documents import PATH, backend_option, link_option, repeat_option, say
-from measuring.environment import environment, load_average
 from measuring.latency import run_all
+from measuring.machine import Measurement, measures
 from measuring.networks import counts
 
 from pi_system.artifact.store import load
@@ -32,9 +32,9 @@ _DEALERLESS = ("gmw", "gc")
 class Costs:
     """The JSON: ``networks`` by run of the study, ``results`` a combination each, written after every change."""
 
-    def __init__(self, file: Path, settings: dict[str, Any]):
+    def __init__(self, run: Measurement, file: Path, settings: dict[str, Any]):
         """Read what is there. Raises ConfigError: it was measured with other settings."""
-        self._file, self._load = file, load_average()
+        self._measurement, self._file = run, file
         self.content: dict[str, Any] = {"schema": 1, **settings, "networks": {}, "results": []}
         if file.is_file():
             found = json.loads(file.read_text())
@@ -51,7 +51,7 @@ class Costs:
     def add(self, run: str, link: str, backend: str, entry: dict[str, Any]) -> None:
         """Record a combination."""
         self.content["results"].append({"run": run, "link": link, "backend": backend, **entry})
-        self.content["environment"] = environment(load_before=self._load).model_dump(mode="json")
+        self.content["environment"] = self._measurement.environment().model_dump(mode="json")
         write_atomic(self._file, json.dumps(self.content, indent=1) + "\n")
 
 
@@ -91,6 +91,7 @@ def measure(
 
 
 @click.command(cls=PiCommand)
+@measures
 @click.argument("study", type=PATH)
 @click.option("--out", type=PATH, required=True, help="JSON to write, or to go on with.")
 @click.option("--seed", default=0, help="Whose networks.")
@@ -99,6 +100,7 @@ def measure(
 @repeat_option(5)
 @click.option("--only", multiple=True, help="Runs whose name contains this; repeatable.")
 def main(
+    measurement: Measurement,
     study: Path,
     out: Path,
     seed: int,
@@ -108,7 +110,7 @@ def main(
     only: tuple[str, ...],
 ) -> None:
     """Measure the networks of STUDY, a folder of study_relu_budgets.py, or go on with it."""
-    costs = Costs(out, {"seed": seed, "repeat": repeat})
+    costs = Costs(measurement, out, {"seed": seed, "repeat": repeat})
     for run in finished_runs(study, seed):
         if not only or any(part in run for part in only):
             measure(study, run, costs, backends, links, repeat)

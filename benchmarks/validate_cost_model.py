@@ -14,10 +14,10 @@ from pathlib import Path
 import click
 from measuring import RESULTS
 from measuring.documents import PATH, cache_option, repeat_option, say, show
-from measuring.environment import environment, load_average
+from measuring.machine import Measurement, measures
 from measuring.plots import COLOURS, figure, save
 from measuring.samples import Group, measure_groups
-from measuring.validation import Validation, load_validation
+from measuring.validation import Validation
 
 from pi_system.cli.errors import PiGroup
 from pi_system.cost import Calibration, default_calibration, load_calibration
@@ -52,20 +52,21 @@ def main() -> None:
 
 
 @main.command()
+@measures
 @calibration_option
 @repeat_option(5)
 @click.option("--json-out", type=PATH, default=RESULT, help="File to write.")
 @click.option("--fresh", is_flag=True, help="Forget what a stopped run measured.")
 @cache_option
-def run(calibration: Path | None, repeat: int, json_out: Path, fresh: bool, cache: Path) -> None:
+def run(run: Measurement, calibration: Path | None, repeat: int, json_out: Path, fresh: bool, cache: Path) -> None:
     """Measure, predict, compare."""
-    before, prices = load_average(), _prices(calibration)
+    prices = _prices(calibration)
     groups = [Group(g.network, g.link, tuple(b for b in g.backends if b in prices.backends)) for g in GROUPS]
     part = json_out.with_suffix(".part.json")
     if fresh:
         part.unlink(missing_ok=True)
     samples, artifacts = measure_groups(groups, repeat, cache, part)
-    found = environment(load_before=before).model_dump(mode="json")
+    found = run.environment().model_dump(mode="json")
     networks = {name: artifact.public for name, artifact in artifacts.items()}
     write(Validation.of(samples, networks, prices, found), json_out)
     part.unlink(missing_ok=True)
@@ -76,7 +77,7 @@ def run(calibration: Path | None, repeat: int, json_out: Path, fresh: bool, cach
 @click.option("--json-out", type=PATH, default=RESULT, help="File to read and write.")
 def again(calibration: Path | None, json_out: Path) -> None:
     """Predict the measurements of an earlier run again."""
-    write(load_validation(json_out).again(_prices(calibration)), json_out)
+    write(Validation.read(json_out).again(_prices(calibration)), json_out)
 
 
 def _prices(calibration: Path | None) -> Calibration:
@@ -85,13 +86,10 @@ def _prices(calibration: Path | None) -> Calibration:
 
 def write(validation: Validation, path: Path) -> None:
     """Write the JSON and print the comparison."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(validation.model_dump_json(by_alias=True) + "\n")
-    rows = [{**p.model_dump(), "error": p.error, "offline_error": p.offline_error} for p in validation.points]
+    validation.write(path)
+    rows = [p.model_dump() | p.errors() for p in validation.points]
     columns = "network|backend|link|online=measured_ms:.1f|predicted=predicted_ms:.1f|error=error:+.1%|"
-    columns += (
-        "offline=offline_measured_ms:.0f|predicted=offline_predicted_ms:.0f|error=offline_error:+.1%|exact=exact:"
-    )
+    columns += "offline=offline_measured_ms:.0f|predicted=offline_predicted_ms:.0f|error=offline_error:+.1%|exact=exact"
     show("Measured and predicted, ms", rows, columns)
     click.echo(f"online error: median {validation.median_error:.1%}, worst {validation.worst_error:.1%}")
 
@@ -107,7 +105,7 @@ def plot(result: Path, out: Path) -> None:
 
 def draw(result: Path, out: Path) -> list[Path]:
     """Every point, in front of the errors that are aimed at."""
-    points = load_validation(result).points
+    points = Validation.read(result).points
     drawn, (axes,) = figure(size=(6, 5))
     measured = [point.measured_ms for point in points]
     ends = [min(measured) / 1.5, max(measured) * 1.5]

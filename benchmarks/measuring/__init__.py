@@ -6,6 +6,7 @@ client_process.py  the program of a measured client: one session, driven by line
 sessions.py        networks, servers and measured clients, ready to be called
 party_channel.py   our channel between two processes without a session
 memory.py          peak memory of a process, size of a folder
+machine.py         one measurement at a time, on an idle machine
 environment.py     what the numbers were measured on
 statistics.py      95 % intervals
 reference.py       plaintext oracles and times

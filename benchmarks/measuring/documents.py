@@ -1,12 +1,17 @@
 """What benchmarks have in common beside the measuring: options, tables for people, JSON, text within documents."""
 
 import json
+import math
+import re
+import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
+from operator import getitem
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
+from measuring import RESULTS
 from platformdirs import user_cache_path
 from rich.console import Console
 from rich.table import Table
@@ -57,31 +62,77 @@ def say(line: str) -> None:
     click.echo(line, err=True)
 
 
+_SIGNIFICANT = 3
+
+
+def number(value: float, places: int | None = None) -> str:
+    """``value`` with thousands separators and three significant digits, all of them left of the point."""
+    if not math.isfinite(value):
+        return "no number"
+    text = f"{value:,.{decimals(value) if places is None else places}f}"
+    return text.removeprefix("-") if not text.strip("-0.,") else text
+
+
+def decimals(value: float) -> int:
+    """Digits behind the point so that there are three significant ones."""
+    return 0 if value == 0 else max(0, _SIGNIFICANT - 1 - math.floor(math.log10(abs(value))))
+
+
+class _Filler(string.Formatter):
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
+        return reduce(getitem, field_name.split("."), kwargs), field_name
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if value is None:
+            return ""
+        if format_spec.startswith("/"):
+            size, _, format_spec = format_spec[1:].partition(",")
+            value, format_spec = value / float(size), format_spec or "n"
+        return number(value) if format_spec == "n" else format(value, format_spec)
+
+
+def filled(template: str, row: Mapping[str, Any]) -> str:
+    """``template`` with {FIELD.FIELD:FORMAT} of ``row``; None is empty, FORMAT n is ``number``, /SIZE divides first."""
+    return _Filler().vformat(template, (), row)
+
+
+def cells(rows: Iterable[Mapping[str, Any]], columns: str) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Head and rows of a table; columns are FIELD, HEAD=FIELD:FORMAT or HEAD=TEMPLATE, with | between."""
+    heads, _, templates = zip(*(column.partition("=") for column in columns.split("|")), strict=True)
+    wanted = [template or head for head, template in zip(heads, templates, strict=True)]
+    filling = [template if "{" in template else f"{{{template}}}" for template in wanted]
+    return heads, tuple(tuple(filled(template, row) for template in filling) for row in rows)
+
+
+def markdown(rows: Iterable[Mapping[str, Any]], columns: str) -> str:
+    """The table of ``cells`` in Markdown."""
+    head, body = cells(rows, columns)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, *body)).replace("\n", f"\n|{'---|' * len(head)}\n", 1)
+
+
 def show(title: str, rows: Iterable[Mapping[str, Any]], columns: str) -> None:
-    """Print a table: of each row the columns FIELD, HEAD=FIELD or HEAD=FIELD.FIELD:FORMAT, with | between."""
-    out, fields = Table(title=title, title_justify="left"), []
-    for column in columns.split("|"):
-        head, _, field = column.partition("=")
-        path, _, form = (field or head).partition(":")
-        out.add_column(head, justify="right" if form else "left", no_wrap=True)
-        fields.append((path.split("."), form))
-    for row in rows:
-        values = [(reduce(lambda found, name: found[name], path, row), form) for path, form in fields]
-        out.add_row(*("" if value is None else format(value, form) for value, form in values))
+    """Print the table of ``cells``; columns with a format are to the right."""
+    out, (head, body) = Table(title=title, title_justify="left"), cells(rows, columns)
+    for name, column in zip(head, columns.split("|"), strict=True):
+        out.add_column(name, justify="right" if ":" in column else "left", no_wrap=True)
+    for line in body:
+        out.add_row(*line)
     Console(width=max(Console().width, 180)).print(out)
 
 
-def write_json(report: Any, *paths: Path | None) -> None:
-    """Write a JSON object where it is wanted."""
-    for path in filter(None, paths):
+def publish(report: Mapping[str, Any], json_out: Path | None = None, *, keep: str | Literal[False] = False) -> None:
+    """Print the JSON object as the last line of stdout, and write it to ``json_out``, and to results/``keep``.json.
+
+    {date}, {machine}, {cores} and {sha} in ``keep`` are those of the report's environment.
+    """
+    about = report["environment"]
+    model = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", about["cpu"].lower())).strip("-")
+    stem = {"date": about["date"][:10], "machine": model, "cores": about["cores"], "sha": about["git_sha"]}
+    kept = RESULTS / f"{keep.format_map(stem)}.json" if keep else None
+    for path in filter(None, (json_out, kept)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(report, indent=1) + "\n")
         say(f"wrote {path}")
-
-
-def publish(report: Any, *paths: Path | None) -> None:
-    """Write the JSON object where it is wanted, and as the last line of stdout."""
-    write_json(report, *paths)
     click.echo(json.dumps(report))
 
 

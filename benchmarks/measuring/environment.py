@@ -22,13 +22,16 @@ _PACKAGES: Final = ("torch", "numpy", "grpcio", "protobuf", "crypten", "pi-syste
 
 Load = tuple[float, float, float]
 """Load averages of 1, 5 and 15 minutes."""
+Others = dict[str, float]
+"""Other processes by name, each with the share of a core that it used."""
 
 
 class Environment(BaseModel):
     """Where, when (UTC, ISO 8601) and with what; ``threads`` are those of each party.
 
     ``git_sha`` is ``unknown`` outside a checkout; ``kernels`` has the instruction path in use; load averages are those
-    when the run began (a busy machine shows here) and when it ended (its own load is part of it).
+    when the run began (a busy machine shows here) and when it ended (its own load is part of it). Others are what
+    machine.py saw in the seconds before the run and during it, None in files that are older than this record.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,14 +52,18 @@ class Environment(BaseModel):
     kernels: dict[str, str]
     load_before: Load
     load_after: Load
-
-    def file_stem(self) -> str:
-        """``<date>_<machine without its name>_<commit>`` for a file of results."""
-        model = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", self.cpu.lower())).strip("-")
-        return f"{self.date[:10]}_{model}-{self.cores}-cores_{self.git_sha}"
+    others_before: Others | None = None
+    others_during: Others | None = None
 
 
-def environment(*, load_before: Load, pinned_cores: dict[str, int] | None = None, threads: int = 1) -> Environment:
+def environment(
+    *,
+    load_before: Load,
+    pinned_cores: dict[str, int] | None = None,
+    threads: int = 1,
+    others_before: Others | None = None,
+    others_during: Others | None = None,
+) -> Environment:
     """Describe this machine now; ``load_before``: when the run began; without ``pinned_cores`` each is on its own."""
     sha = _git("rev-parse", "--short=10", "HEAD")
     return Environment(
@@ -79,13 +86,10 @@ def environment(*, load_before: Load, pinned_cores: dict[str, int] | None = None
             "conv_64": conv_paths(np.uint64, small=True)[0],
         },
         load_before=load_before,
-        load_after=load_average(),
+        load_after=os.getloadavg(),
+        others_before=others_before,
+        others_during=others_during,
     )
-
-
-def load_average() -> Load:
-    """Load averages of 1, 5 and 15 minutes."""
-    return os.getloadavg()
 
 
 def _version(package: str) -> str | None:

@@ -32,15 +32,11 @@ class Residual(Strict):
     offline: float
 
 
-class Fitted(Calibration):
+class Fitted(Calibration, Strict):
     """A calibration with what it was fitted to, and how far the fit is from every sample."""
 
     samples: tuple[Sample, ...]
     residuals: tuple[Residual, ...]
-
-    def to_json(self) -> str:
-        """The JSON text, indented."""
-        return self.model_dump_json(by_alias=True, indent=1) + "\n"
 
 
 _ROUNDS: Final = 8

@@ -11,17 +11,16 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from measuring.processes import Place, orderly_stop, party_cores
+from measuring.processes import Place, party_cores
 from measuring.reference import PlaintextTime, floor_ms
 from measuring.schema import LatencyResult, OnlineBytes, PartyBytes, Revealed, Timing
-from measuring.sessions import Session, in_turn
+from measuring.sessions import WARMUP, Session, in_turn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pi_system.channel.shaped import parse_link
 from pi_system.errors import InvariantError
 
-WARMUP: Final = 1
 _BASELINE: Final = "crypten"
 """CrypTen's backend differs from ours in two ways that matter here: its last place is not the fixed-point
 interpreter's, and its rounds are exchanges in which both parties send at once, half a round trip each."""
@@ -48,7 +47,7 @@ def run_all(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     calls, results, core = WARMUP + repeat, list[LatencyResult](), party_cores()["client"]
     total = len(paths) * len(links) * len(backends) * len(reveals) * calls
-    with Progress(*columns, console=Console(stderr=True)) as bar, orderly_stop():
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         line = bar.add_task("starting", total=total)
         for path, place in ((path, Place(name=link, link=link)) for path in paths for link in links):
             combinations = [(backend, place, reveal) for backend in backends for reveal in reveals]
@@ -64,9 +63,7 @@ def run_all(
 
 
 def _result(found: Session, batch: int, plain: list[PlaintextTime]) -> LatencyResult:
-    online, offline = found.online[WARMUP:], found.offline[WARMUP:]
-    last, comparable = online[-1], found.backend != _BASELINE
-    timing = Timing.of([cost.online_ms for cost in online])
+    last, comparable, timing = found.online[-1], found.backend != _BASELINE, Timing.of(found.online_ms)
     conv_ms = median(run.conv_ms for run in plain)
     floor = floor_ms(
         conv_ms,
@@ -76,7 +73,7 @@ def _result(found: Session, batch: int, plain: list[PlaintextTime]) -> LatencyRe
         link=parse_link(found.place.link),
     )
     relus, storage = found.network.counts.relus, found.stored[-1]
-    offline_ms = [cost.offline_ms / batch for cost in offline]
+    offline_ms, moved = [ms / batch for ms in found.offline_ms], found.offline[-1].offline_bytes
     peak = found.peak()
     if peak.server == 0:
         raise InvariantError(f"backend {found.backend}: expected a server process with a session, found none")
@@ -96,8 +93,8 @@ def _result(found: Session, batch: int, plain: list[PlaintextTime]) -> LatencyRe
         bytes_per_relu=_ratio(last.client_to_server_bytes + last.server_to_client_bytes, relus * batch),
         offline_ms=median(offline_ms),
         offline_ms_samples=tuple(offline_ms),
-        offline_bytes=offline[-1].offline_bytes // batch,
-        setup_bytes=max(0, found.offline[0].offline_bytes - offline[-1].offline_bytes),
+        offline_bytes=moved // batch,
+        setup_bytes=max(0, found.offline[0].offline_bytes - moved),
         storage_bytes=PartyBytes(server=storage.server // batch, client=storage.client // batch),
         stored_bytes_per_relu=_ratio(max(storage.server, storage.client) // batch, relus),
         peak_memory_bytes=peak,

@@ -3,16 +3,18 @@
 At most one answer may be outstanding: a second one that arrived with the first would be in a buffer, unseen.
 """
 
+import inspect
 import json
 import select
 import subprocess
-from collections.abc import Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
-from measuring.processes import end_group, start
+from measuring.processes import Place, end_group, start
 
 from pi_system.errors import PeerUnavailableError
 
@@ -111,3 +113,28 @@ def answers(processes: Sequence[LineProcess], timeout_s: float | None = 600.0) -
             raise PeerUnavailableError(f"{waiting[0].name}: expected an answer, found silence for {timeout_s:g} s")
         found |= {process: process.read() for process in ready}
     return [found[process] for process in processes]
+
+
+ROLES = ("server", "client")
+
+
+@contextmanager
+def party_pair(name: str, commands: Sequence[Sequence[str]], place: Place, folder: Path) -> Iterator[list[LineProcess]]:
+    """Server and client where ``place`` has them, logs in ``folder``; both end with the block."""
+    with ExitStack() as stack:
+        pair = []
+        for role, command, prefix, core in zip(ROLES, commands, place.prefixes, place.cores, strict=True):
+            log = folder / f"{name}-{role}.log".replace(":", "-")
+            party = LineProcess(f"{name} {role}", [*prefix, *command], log=log, core=core, threads=place.threads)
+            pair.append(stack.enter_context(party))
+        yield pair
+
+
+def run_parties(function: Callable[..., Message], place: Place, folder: Path, **task: Any) -> Message:
+    """``function(role, **task)`` of a benchmark in a process of each role; what it returns at the client."""
+    module = Path(inspect.getfile(function)).stem
+    script = f"import json, sys, {module} as program; task = json.loads(sys.argv[1]); "
+    script += f"print(json.dumps(program.{function.__name__}(**task)), flush=True)"
+    commands = [[sys.executable, "-c", script, json.dumps({"role": role, **task})] for role in ROLES]
+    with party_pair(place.name, commands, place, folder) as pair:
+        return answers(pair, None)[1]

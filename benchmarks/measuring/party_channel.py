@@ -4,6 +4,7 @@ import queue
 from collections.abc import Callable
 from pathlib import Path
 
+from pi_system.channel.base import Channel
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.frames import FrameStream
 from pi_system.rpc.listen import serve_streams
@@ -35,3 +36,8 @@ def connect(role: str, address: str, method: str, keys: Path | None = None) -> t
         listener.stop(1).wait()
 
     return GrpcChannel(stream), end
+
+
+def traffic(channel: Channel) -> tuple[int, int, int]:
+    """Bytes sent, bytes received and rounds so far."""
+    return channel.counters.sent_bytes, channel.counters.received_bytes, channel.counters.rounds

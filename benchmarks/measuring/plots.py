@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import matplotlib
-from measuring.side_by_side import Sample
+from measuring.question import Sample
 from measuring.statistics import Interval, median_interval
 
 matplotlib.use("Agg")

@@ -13,14 +13,13 @@ from typing import Any, Literal
 import click
 from measuring import RESULTS
 from measuring.documents import PATH, say
-from measuring.environment import Environment, environment, load_average
-from measuring.processes import orderly_stop
+from measuring.environment import Environment
+from measuring.machine import Measurement, measures
 from measuring.schema import Strict
 from measuring.statistics import Interval
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from pi_system.cli.errors import PiGroup
-from pi_system.errors import InputError
 
 Mode = Literal["quick", "full"]
 Sample = dict[str, Any]
@@ -101,19 +100,6 @@ class QuestionReport(Strict):
         """The answer of that name."""
         return next((answer for answer in self.answers if answer.name == name), None)
 
-    def write(self, path: Path) -> None:
-        """Write the JSON text, making the folder."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.model_dump_json(by_alias=True, indent=1) + "\n")
-
-    @classmethod
-    def read(cls, path: Path) -> "QuestionReport":
-        """Read what ``write`` wrote. Raises InputError: the file is missing or not such a report."""
-        try:
-            return cls.model_validate_json(path.read_text())
-        except (OSError, ValidationError) as error:
-            raise InputError(f"{path}: expected the JSON of a question; {error}") from error
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
@@ -133,16 +119,15 @@ class Question:
         """Such as q01."""
         return Path(self.script).stem[:3]
 
-    def report(self, mode: Mode, repeat: int | None) -> QuestionReport:
+    def report(self, run: Measurement, mode: Mode, repeat: int | None) -> QuestionReport:
         """Measure and answer."""
-        before = load_average()
         samples = self.measure(mode, repeat)
         return QuestionReport(
             question=self.name,
             title=QUESTIONS[self.name],
             mode=mode,
             command=self._command(mode, repeat),
-            environment=environment(load_before=before),
+            environment=run.environment(),
             samples=tuple(samples),
             answers=tuple(self.answers(samples)),
         )
@@ -160,14 +145,14 @@ class Question:
             pass
 
         @main.command()
+        @measures
         @click.option("--full", is_flag=True, help="Minutes instead of one.")
         @click.option("--repeat", type=click.IntRange(1, 1000), help="Repetitions counted; none: the mode's own.")
         @click.option("--json-out", type=PATH, help=f"Default: results/MODE/{self.name}.json.")
-        def run(full: bool, repeat: int | None, json_out: Path | None) -> None:
+        def run(run: Measurement, full: bool, repeat: int | None, json_out: Path | None) -> None:
             """Measure and write the report."""
             mode: Mode = "full" if full else "quick"
-            with orderly_stop():
-                report = self.report(mode, repeat)
+            report = self.report(run, mode, repeat)
             out = json_out or RESULTS / mode / f"{self.name}.json"
             report.write(out)
             for answer in report.answers:

@@ -4,10 +4,13 @@ Plots and tables read nothing but this. A later field is added with a default, n
 """
 
 import statistics
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
 from measuring.environment import Environment
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pi_system.errors import InputError
 
 Revealed = Literal["logits", "label"]
 """What a measured server reveals."""
@@ -17,6 +20,19 @@ class Strict(BaseModel):
     """What all models of results have in common."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    def write(self, path: Path) -> None:
+        """Write the JSON text, making the folder."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.model_dump_json(by_alias=True, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what ``write`` wrote. Raises InputError: the file is missing or something else."""
+        try:
+            return cls.model_validate_json(path.read_text())
+        except (OSError, ValidationError) as error:
+            raise InputError(f"{path}: expected the JSON of a {cls.__name__}; {error}") from error
 
 
 class Timing(Strict):
@@ -131,10 +147,6 @@ class LatencyReport(Strict):
     results: tuple[LatencyResult, ...]
     ratios: tuple[Ratio, ...]
     environment: Environment
-
-    def to_json(self, indent: int | None = None) -> str:
-        """The JSON text; one line without ``indent``."""
-        return self.model_dump_json(by_alias=True, indent=indent)
 
 
 def latency_ratios(results: tuple[LatencyResult, ...], baseline: str = "crypten") -> tuple[Ratio, ...]:

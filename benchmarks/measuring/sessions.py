@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from measuring.client_process import ClientTask, Message
+from measuring.documents import say
 from measuring.line_process import LineProcess
 from measuring.memory import folder_bytes
 from measuring.networks import SEED, counts
@@ -36,6 +37,8 @@ from pi_system.rpc.client_session import OnlineCost, PreparationCost
 
 Combination = tuple[str, Place, Revealed]
 """A backend, where it runs and what it reveals."""
+WARMUP: Final = 1
+"""Calls of each session that are not counted; the first offline phase includes what is sent once a model."""
 _GOODBYE_S: Final = 5.0
 _AT_ONCE: Final = 4
 """Processes that start at the same time: more would only wait for the cores."""
@@ -130,6 +133,16 @@ class Session(LineProcess):
             self.close()
             raise
 
+    @property
+    def online_ms(self) -> list[float]:
+        """Of every call that counts, in order."""
+        return [cost.online_ms for cost in self.online[WARMUP:]]
+
+    @property
+    def offline_ms(self) -> list[float]:
+        """Likewise."""
+        return [cost.offline_ms for cost in self.offline[WARMUP:]]
+
     def call(self, first: int, count: int = 1) -> Inference:
         """Prepare and infer the pictures [first, first + count)."""
         self.prepare(count)
@@ -217,3 +230,17 @@ def in_turn(
         sessions = list(pool.map(connect, range(len(cells))))
         yield sessions
         list(pool.map(Session.close, sessions))
+
+
+def call_in_turn(path: Path, combinations: Sequence[Combination], repeat: int) -> list[Session]:
+    """A session of each, closed, after ``repeat`` counted calls, in turn within each repetition.
+
+    What slows the machine down for a while slows all of them, and who goes first takes turns, too.
+    """
+    with in_turn([path], combinations, WARMUP + repeat) as running:
+        for index in range(WARMUP + repeat):
+            for one in running if index % 2 else reversed(running):
+                cost = one.call(index).cost
+                offline_ms = one.offline[-1].offline_ms
+                say(f"{one.backend} {one.place.name}: offline {offline_ms:.0f} ms, online {cost.online_ms:.1f} ms")
+        return running

@@ -10,22 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from measuring.documents import default_cache, say
-from measuring.latency import WARMUP
 from measuring.networks import cached_artifact
 from measuring.processes import Place
-from measuring.sessions import Combination, Session, in_turn
+from measuring.question import Sample
+from measuring.sessions import WARMUP, Combination, Session, in_turn
 
 from pi_system.backends.registry import find_backend
 from pi_system.channel.shaped import parse_link
 
-Sample = dict[str, Any]
-"""One measured pair of backend and link as it stands in a question's JSON: ``network``, its counts ``relus``,
-``relu_layers`` and ``macs``, ``backend``, ``link``, ``online_ms`` (one a repetition, in order), ``rounds``,
-``sent_bytes`` and ``received_bytes`` (of the client, one inference), ``offline_bytes`` (one inference, with what is
-sent once a model spread over all) and ``max_abs_error`` of the logits."""
 BACKENDS: Final = ("fss", "gmw", "gc", "crypten")
 Pair = tuple[str, str]
 """A backend and a link."""
@@ -55,12 +50,13 @@ def measure_side_by_side(
 
 
 def _sample(session: Session, calls: int) -> Sample:
+    """``sent_bytes`` and ``received_bytes`` are the client's, ``offline_bytes`` have a share of what is sent once."""
     last = session.online[-1]
     return {
         **session.network.counts.model_dump(include={"network", "relus", "relu_layers", "macs"}),
         "backend": session.backend,
         "link": session.place.link,
-        "online_ms": [cost.online_ms for cost in session.online[WARMUP:]],
+        "online_ms": session.online_ms,
         "rounds": last.rounds,
         "sent_bytes": last.client_to_server_bytes,
         "received_bytes": last.server_to_client_bytes,

@@ -1,19 +1,17 @@
 """Predictions beside measurements of networks that the calibration has not seen; benchmarks/validate_cost_model.py."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
 import numpy as np
 from measuring.samples import Sample, exact_fields
 from measuring.schema import Strict
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from pi_system.artifact.model import PublicArtifact, PublicModel
 from pi_system.cost.calibration import Calibration
 from pi_system.cost.predict import predict
-from pi_system.errors import ConfigError
 
 
 class Point(Strict):
@@ -37,6 +35,10 @@ class Point(Strict):
     def offline_error(self) -> float:
         """Of the offline prediction."""
         return self.offline_predicted_ms / self.offline_measured_ms - 1
+
+    def errors(self) -> dict[str, float]:
+        """Both, by name."""
+        return {"error": self.error, "offline_error": self.offline_error}
 
 
 class Validation(Strict):
@@ -77,14 +79,6 @@ class Validation(Strict):
     def again(self, calibration: Calibration) -> "Validation":
         """The same samples, predicted now."""
         return Validation.of(self.samples, self.networks, calibration, self.environment)
-
-
-def load_validation(path: Path) -> Validation:
-    """Read a validation. Raises ConfigError."""
-    try:
-        return Validation.model_validate_json(path.read_text())
-    except (OSError, ValidationError) as error:
-        raise ConfigError(f"validation {path.name}: expected one of validate_cost_model.py; {error}") from None
 
 
 def public_of(model: PublicModel) -> PublicArtifact:

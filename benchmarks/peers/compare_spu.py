@@ -25,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import click
 import numpy as np
 import safetensors.numpy
-from measuring import RESULTS, documents
-from measuring.environment import environment, load_average
+from measuring import documents
+from measuring.machine import Measurement, measures
 from measuring.networks import SEED, cached_artifact
-from measuring.processes import Place, free_port, orderly_stop, party_cores
+from measuring.processes import Place, free_port, party_cores
 from measuring.sessions import in_turn
 from numpy.typing import NDArray
 from peers.relu_party import expected
@@ -102,9 +102,9 @@ def hardest_relu(artifact: Artifact, count: int) -> GateSpec:
     return replace(max(relus, key=lambda spec: spec.comparison_bits), count=count)
 
 
-def compare(options: Options, places: tuple[Place, ...]) -> Options:
+def compare(run: Measurement, options: Options, places: tuple[Place, ...]) -> Options:
     """Measure everything and return the JSON object."""
-    before, versions = load_average(), spu_versions(options["spu_python"]) if options["protocols"] else {}
+    versions = spu_versions(options["spu_python"]) if options["protocols"] else {}
     paths = [cached_artifact(name, options["cache"]) for name in documents.unique(options["networks"])]
     gates = [hardest_relu(load(paths[0]), int(count)) for count in documents.unique(options["relus"])]
     rows: list[Row] = []
@@ -115,19 +115,17 @@ def compare(options: Options, places: tuple[Place, ...]) -> Options:
             rows += compare_network(options, place, path)
     show_rows(rows)
     cores = {} if options["unpinned"] else party_cores()
-    about = environment(pinned_cores=cores, threads=1 if cores else len(party_cores()), load_before=before)
-    return {
-        "schema": 1,
-        "question": "peers_spu",
-        "relu_gates": [asdict(gate) for gate in gates],
-        "tls": {place.name: place.keys is not None for place in places},
-        "repeat": options["repeat"],
-        "first_runs_apart": FIRST,
-        "rows": rows,
-        "ratios": ratios(rows),
-        "spu": versions,
-        "environment": about.model_dump(),
-    }
+    return run.report(
+        "peers_spu",
+        relu_gates=[asdict(gate) for gate in gates],
+        tls={place.name: place.keys is not None for place in places},
+        repeat=options["repeat"],
+        first_runs_apart=FIRST,
+        rows=rows,
+        ratios=ratios(rows),
+        spu=versions,
+        parties={"pinned_cores": cores, "threads": 1 if cores else len(party_cores())},
+    )
 
 
 def places_of(options: Options, keys: Path) -> tuple[Place, ...]:
@@ -148,6 +146,7 @@ def places_of(options: Options, keys: Path) -> tuple[Place, ...]:
 
 
 @click.command(cls=PiCommand)
+@measures
 @click.option("--spu-python", required=True, help="Interpreter of the environment that spu/setup.sh made.")
 @click.option("--network", "networks", multiple=True, default=("resnet18:m=16",), help="Random weights. Repeatable.")
 @click.option("--relu", "relus", multiple=True, type=click.IntRange(1), help="ReLU alone on N elements. Repeatable.")
@@ -168,16 +167,14 @@ def places_of(options: Options, keys: Path) -> tuple[Place, ...]:
 @documents.json_out_option
 @documents.keep_option
 @documents.cache_option
-def main(**options: Any) -> None:
+def main(run: Measurement, **options: Any) -> None:
     """Compare with SPU."""
     for protocol in options["protocols"]:
         if protocol.partition(":")[0] not in PROTOCOLS:
             raise click.UsageError(f"--protocol: expected one of {', '.join(PROTOCOLS)}, found {protocol}")
-    with orderly_stop(), tempfile.TemporaryDirectory(prefix="pi-keys-") as keys:
-        report = compare(options, places_of(options, Path(keys)))
-    about = report["environment"]
-    stem = f"{about['date'][:10]}_{about['cores']}-cores_{about['git_sha']}"
-    documents.publish(report, options["json_out"], RESULTS / "peers_spu" / f"{stem}.json" if options["keep"] else None)
+    with tempfile.TemporaryDirectory(prefix="pi-keys-") as keys:
+        report = compare(run, options, places_of(options, Path(keys)))
+    documents.publish(report, options["json_out"], keep=options["keep"] and "peers_spu/{date}_{cores}-cores_{sha}")
 
 
 if __name__ == "__main__":

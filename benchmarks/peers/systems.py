@@ -6,13 +6,13 @@ OurPair  pi-server and a client's session, as benchmarks/latency.py runs them
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from measuring.line_process import LineProcess, answers
+from measuring.line_process import LineProcess, answers, party_pair
 from measuring.processes import TIMEOUT_S, Place
 from measuring.schema import PartyBytes
 from measuring.sessions import Session
@@ -85,15 +85,8 @@ class Lines:
 @contextmanager
 def line_pair(name: str, commands: Sequence[Sequence[str]], place: Place, folder: Path) -> Iterator[Lines]:
     """Server and client, which end with the block."""
-    with ExitStack() as stack:
-        parties = []
-        for role, command, prefix, core in zip(
-            ("server", "client"), commands, place.prefixes, place.cores, strict=True
-        ):
-            log = folder / f"{name}-{role}.stderr".replace(":", "-")
-            process = LineProcess(name, [*prefix, *command], log=log, core=core, threads=place.threads)
-            parties.append(stack.enter_context(process))
-        yield Lines(name, parties)
+    with party_pair(name, commands, place, folder) as pair:
+        yield Lines(name, pair)
 
 
 @contextmanager

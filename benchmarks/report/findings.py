@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined, Template
+from measuring.documents import number
 from measuring.question import Answer, QuestionReport
 from report.sources import Question, Sources
 from report.stored import cost_model, study_facts
-from report.wording import interval, number, plain
+from report.wording import interval, plain
 
 PROSE: Final = Path(__file__).resolve().parent / "prose"
 _HEAD: Final = """# Findings

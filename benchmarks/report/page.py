@@ -12,7 +12,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
-from measuring.validation import load_validation
+from measuring.validation import Validation
 from report.drawings import Drawing
 from report.findings import Finding
 from report.sources import Question, Sources
@@ -83,7 +83,7 @@ def _evidence(
     if finding.key == "study":
         found = study(sources)
         return [study_table(found)] if found else [], origins, ""
-    return [cost_table(load_validation(sources.files("cost_model", "points")[-1]).points)], origins, ""
+    return [cost_table(Validation.read(sources.files("cost_model", "points")[-1]).points)], origins, ""
 
 
 def _study_command(content: Mapping[str, Any]) -> str:

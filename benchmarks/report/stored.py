@@ -6,7 +6,7 @@ from measuring.statistics import median_interval
 from measuring.study_analysis import at_budgets, effect
 from measuring.study_runs import Cell, Study
 from measuring.study_tables import claims_markdown, control, load_analysis, load_study, needed, points
-from measuring.validation import load_validation
+from measuring.validation import Validation
 from report.sources import Sources
 
 
@@ -89,7 +89,7 @@ def cost_model(sources: Sources) -> dict[str, Any] | None:
     stored = sources.holding("cost_model", "points")
     if not stored:
         return None
-    found = load_validation(sources.results / stored[-1].file).points
+    found = Validation.read(sources.results / stored[-1].file).points
     errors = {
         "online": [abs(point.error) for point in found],
         "offline": [abs(point.offline_error) for point in found],

@@ -1,13 +1,14 @@
 """Tables of the page, and where each comes from: environment, command, number of raw samples."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Self
 
+from measuring.documents import cells, number
 from measuring.question import Answer
-from measuring.study_analysis import effect
+from measuring.study_analysis import Effect, effect
 from measuring.study_runs import Study
 from measuring.validation import Point
-from report.wording import interval, number, plain
+from report.wording import interval, plain
 
 _LISTS: Final = ("samples", "_samples", "_ms")
 _BUSY: Final = 0.5
@@ -20,6 +21,11 @@ class Table(NamedTuple):
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, caption: str, rows: Iterable[Mapping[str, Any]], columns: str) -> Self:
+        """See documents.cells."""
+        return cls(caption, *cells(rows, columns))
 
 
 class Provenance(NamedTuple):
@@ -38,57 +44,45 @@ class Provenance(NamedTuple):
 def answers_table(answers: Sequence[Answer]) -> Table:
     """Every answer of a measured question; notes where there are any."""
     noted = any(answer.note for answer in answers)
-    rows = tuple(
-        (
-            answer.name,
-            plain(answer) + (" x" if answer.unit == "x" else ""),
-            interval(answer),
-            *([answer.note] if noted else []),
-        )
-        for answer in answers
-    )
-    head = ("Answer", "Value", "95 % interval", *(["Note"] if noted else []))
-    return Table("All answers, with 95 % intervals", head, rows)
+    rows = [{**a.model_dump(), "x": " x" * (a.unit == "x"), "text": plain(a), "interval": interval(a)} for a in answers]
+    columns = "Answer=name|Value={text}{x}|95 % interval=interval" + "|Note=note" * noted
+    return Table.of("All answers, with 95 % intervals", rows, columns)
 
 
 def study_table(found: Study) -> Table:
     """Every curve and budget of the accuracy study."""
-    rows = []
-    for cell in found.cells:
-        around = effect(cell.by_seed)
-        rows.append(
-            (
-                cell.label,
-                "all" if cell.fraction is None else f"{100 * cell.fraction:.3g} %",
-                f"{cell.relus:,.0f}",
-                f"{100 * cell.mean:.1f} %",
-                f"{100 * around.low:.1f} to {100 * around.high:.1f}" if len(cell.by_seed) > 1 else "one seed",
-                ", ".join(f"{100 * accuracy:.1f}" for accuracy in cell.accuracies),
-            )
-        )
-    head = ("Method", "Budget", "ReLUs", "Accuracy", "95 % interval", "Each seed")
-    return Table(
-        "Test accuracy, mean of the seeds; intervals of Student's t over seeds, wide with two of them",
-        head,
-        tuple(rows),
+    rows = [
+        {
+            "label": cell.label,
+            "budget": "all" if cell.fraction is None else f"{100 * cell.fraction:.3g} %",
+            "relus": cell.relus,
+            "accuracy": 100 * cell.mean,
+            "interval": _range(effect(cell.by_seed)),
+            "seeds": ", ".join(f"{100 * accuracy:.1f}" for accuracy in cell.accuracies),
+        }
+        for cell in found.cells
+    ]
+    columns = (
+        "Method=label|Budget=budget|ReLUs=relus:,.0f|Accuracy={accuracy:.1f} %|95 % interval=interval|Each seed=seeds"
     )
+    caption = "Test accuracy, mean of the seeds; intervals of Student's t over seeds, wide with two of them"
+    return Table.of(caption, rows, columns)
+
+
+def _range(found: Effect) -> str:
+    return f"{100 * found.low:.1f} to {100 * found.high:.1f}" if len(found.by_seed) > 1 else "one seed"
 
 
 def cost_table(points: Sequence[Point]) -> Table:
     """Every prediction beside its measurement."""
-    rows = tuple(
-        (
-            f"{point.network}, {point.backend}, {point.link}",
-            number(point.measured_ms),
-            number(point.predicted_ms),
-            f"{100 * point.error:+.1f} %",
-            f"{100 * point.offline_error:+.1f} %",
-            "exact" if point.exact else "differ",
-        )
-        for point in points
+    columns = (
+        "Network, backend, link={network}, {backend}, {link}|Measured ms=measured_ms:n|Predicted ms=predicted_ms:n|"
     )
-    head = ("Network, backend, link", "Measured ms", "Predicted ms", "Error", "Offline error", "Bytes and rounds")
-    return Table("Predicted beside measured, networks that the calibration has not seen", head, rows)
+    columns += "Error={error:/.01,+.1f} %|Offline error={offline_error:/.01,+.1f} %|Bytes and rounds=counted"
+    rows = [
+        {**point.model_dump(), **point.errors(), "counted": "exact" if point.exact else "differ"} for point in points
+    ]
+    return Table.of("Predicted beside measured, networks that the calibration has not seen", rows, columns)
 
 
 def provenance(file: str, command: str, environment: Mapping[str, Any], samples: Any) -> Provenance:
@@ -127,6 +121,7 @@ def _environment(about: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         "Kernels": _pairs(about.get("kernels")),
         "Versions": _pairs({"python": about.get("python"), **(about.get("packages") or {"torch": about.get("torch")})}),
         "Load before, after": " / ".join(" ".join(f"{load:.2f}" for load in found) for found in loads),
+        "Other work, cores": _pairs(_others(about)),
     }
     return tuple((name, str(text)) for name, text in rows.items() if text)
 
@@ -135,7 +130,14 @@ def _pairs(values: Mapping[str, Any] | None) -> str:
     return ", ".join(f"{name} {value}" for name, value in (values or {}).items() if value is not None)
 
 
+def _others(about: Mapping[str, Any]) -> Mapping[str, float]:
+    """Other processes before and during the run; none in files that are older than this record."""
+    return {**(about.get("others_before") or {}), **(about.get("others_during") or {})}
+
+
 def _warning(about: Mapping[str, Any]) -> str:
+    if others := _others(about):
+        return f"Beside {', '.join(others)}, which ran on this machine: quote ratios only."
     load, cores = about.get("load_before", (0.0,))[0], about.get("cores", 1)
     if load > _BUSY * cores:
         return f"Load of {load:.1f} on {cores} cores when the run began: other work ran, quote ratios only."

@@ -1,21 +1,12 @@
 """Numbers as text: three significant digits, an interval with the digits of its value, MB = 1e6 bytes."""
 
-import math
 from typing import Final
 
+from measuring.documents import decimals, number
 from measuring.question import Answer
 
-_SIGNIFICANT: Final = 3
 _MEGABYTE: Final = 1e6
 _UNITLESS: Final = ("", "ratio", "x", "1")
-
-
-def number(value: float, places: int | None = None) -> str:
-    """``value`` with thousands separators and three significant digits, all of them left of the point."""
-    if not math.isfinite(value):
-        return "no number"
-    text = f"{value:,.{_places(value) if places is None else places}f}"
-    return text.removeprefix("-") if not text.strip("-0.,") else text
 
 
 def plain(answer: Answer) -> str:
@@ -31,7 +22,7 @@ def interval(answer: Answer) -> str:
     if answer.low == answer.high:
         return "exact"
     value, low, high, _ = _scaled(answer)
-    places = _places(value)
+    places = decimals(value)
     while places < 6 and number(low, places) == number(high, places):
         places += 1
     return f"{number(low, places)} to {number(high, places)}"
@@ -42,12 +33,6 @@ def quantity(text: str, unit: str) -> str:
     if unit in _UNITLESS:
         return text
     return f"{text} %" if unit in ("%", "percent") else f"{text} {unit}"
-
-
-def _places(value: float) -> int:
-    if value == 0:
-        return 0
-    return max(0, _SIGNIFICANT - 1 - math.floor(math.log10(abs(value))))
 
 
 def _scaled(answer: Answer) -> tuple[float, float, float, str]:

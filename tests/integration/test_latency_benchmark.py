@@ -26,7 +26,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(cache: Path, *options: str) -> list[str]:
-    return [sys.executable, str(SCRIPT), "--network", NETWORK, "--cache", str(cache), *options]
+    return [sys.executable, str(SCRIPT), "--network", NETWORK, "--cache", str(cache), "--busy", *options]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ def test_a_question_from_run_to_plot(tmp_path: Path, monkeypatch: pytest.MonkeyP
     block = Block(networks=networks, links=("1000,2",), repeat=3, backends=("fss",))
     monkeypatch.setitem(q06.BLOCKS, "quick", (block,))
     out = tmp_path / "q06.json"
-    done = CliRunner().invoke(q06.main, ["run", "--repeat", "2", "--json-out", str(out)])
+    done = CliRunner().invoke(q06.main, ["run", "--busy", "--repeat", "2", "--json-out", str(out)])
     assert done.exit_code == 0, done.output
 
     report = QuestionReport.read(out)

@@ -1,6 +1,9 @@
 import platform
 import socket
+from pathlib import Path
 
+import pytest
+from measuring import documents
 from measuring.environment import Environment, environment
 
 
@@ -20,11 +23,15 @@ def test_names_versions_and_instruction_paths() -> None:
 
 def test_tells_neither_host_nor_path() -> None:
     found = measured()
-    text = found.model_dump_json() + found.file_stem()
+    text = found.model_dump_json()
     assert f'"{socket.gethostname()}"' not in text
     assert '"/' not in text
 
 
-def test_file_stem_is_a_plain_file_name() -> None:
-    found = measured().model_copy(update={"cpu": "Intel(R) Xeon(R) CPU @ 2.60GHz", "cores": 2, "git_sha": "abc"})
-    assert found.file_stem() == f"{found.date[:10]}_intel-xeon-cpu-2-60ghz-2-cores_abc"
+def test_a_kept_file_is_named_after_when_where_and_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "RESULTS", tmp_path)
+    change = {"cpu": "Intel(R) Xeon(R) CPU @ 2.60GHz", "cores": 2, "git_sha": "abc", "date": "2026-01-02T03:04"}
+    report = {"environment": measured().model_copy(update=change).model_dump()}
+    documents.publish(report, keep="tls/{date}_{machine}-{cores}-cores_{sha}")
+    (path,) = tmp_path.rglob("*.json")
+    assert path.relative_to(tmp_path) == Path("tls/2026-01-02_intel-xeon-cpu-2-60ghz-2-cores_abc.json")

@@ -57,7 +57,7 @@ def test_a_name_may_come_once() -> None:
 @pytest.mark.parametrize("text", ["", "{}", '{"schema": 2}'])
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "q01.json").write_text(text)
-    with pytest.raises(InputError, match="expected the JSON of a question"):
+    with pytest.raises(InputError, match="expected the JSON of a QuestionReport"):
         QuestionReport.read(tmp_path / "q01.json")
 
 

@@ -293,6 +293,9 @@ def test_a_busy_machine_is_told_and_samples_are_counted() -> None:
     assert found.samples == "2 measured runs, 3 timed samples"
     assert found.warning.startswith("Load of 3.0 on 2 cores")
     assert not provenance("f.json", "c", _environment().model_dump(), []).warning
+    beside = _environment().model_copy(update={"others_before": {}, "others_during": {"cc1plus": 0.97}}).model_dump()
+    assert provenance("f.json", "c", beside, []).warning.startswith("Beside cc1plus")
+    assert ("Other work, cores", "cc1plus 0.97") in provenance("f.json", "c", beside, []).environment
 
 
 def test_the_committed_findings_are_those_of_the_committed_results() -> None:

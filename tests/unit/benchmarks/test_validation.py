@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from measuring.fit import Fitted
-from measuring.validation import load_validation
+from measuring.validation import Validation
 
 import pi_system
 from pi_system.cost import default_calibration
-from pi_system.errors import ConfigError
+from pi_system.errors import InputError
 
 SHIPPED = Path(pi_system.__file__).parent / "cost" / "default_calibration.json"
 RESULT = Path(pi_system.__file__).parents[1] / "benchmarks" / "results" / "cost_model" / "validation.json"
@@ -20,7 +20,7 @@ RESULT = Path(pi_system.__file__).parents[1] / "benchmarks" / "results" / "cost_
 
 @pytest.fixture(scope="module")
 def validation():
-    return load_validation(RESULT).again(default_calibration())
+    return Validation.read(RESULT).again(default_calibration())
 
 
 def test_no_network_was_fitted_on(validation):
@@ -49,5 +49,5 @@ def test_links_and_backends_are_covered(validation):
 
 def test_a_file_that_is_none_is_refused(tmp_path):
     (tmp_path / "bad.json").write_text("{}")
-    with pytest.raises(ConfigError, match=r"validation bad\.json"):
-        load_validation(tmp_path / "bad.json")
+    with pytest.raises(InputError, match=r"bad\.json: expected the JSON of a Validation"):
+        Validation.read(tmp_path / "bad.json")
