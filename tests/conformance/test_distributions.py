@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from gates import exchange
 from ot_gates import SEED, prepare
-from parties import make_parties, reserve, run_parties
-from parties import prepare as prepare_parties
-from recording import RecordingChannel
+from parties import infer, prepared
+from recording import Recorder
 from scaled_artifact import relu_artifact
 
 from pi_system.backends.fss.offline import masked_weights
@@ -106,26 +105,13 @@ def test_masked_weights_hide_the_difference_of_two_layers():
     assert uniform(ring.reduce(flat[0] - flat[1]), config.ring_bits)
 
 
-def first_message(backend, artifact, pictures, store):
-    """What the server gets first, by picture."""
-    server, client = make_parties(backend, artifact, store)
-    prepare_parties(server, client, len(pictures))
-    ids = reserve(server, client, len(pictures))
-    logs = []
-
-    def serve(channel):
-        logs.append(RecordingChannel(channel))
-        server.infer(ids, logs[0])
-
-    run_parties(serve, lambda channel: client.infer(pictures, ids, channel))
-    return np.frombuffer(logs[0].received[0], np.uint32).reshape(len(pictures), -1)
-
-
 @pytest.mark.parametrize("backend", ["fss", "gmw"])
 def test_masked_pictures_hide_the_difference_of_two(backend, tmp_path):
     artifact = relu_artifact(0.1)
     pictures = np.zeros((12, *artifact.public.graph.input.shape), np.float32)
-    found = first_message(backend, artifact, pictures, tmp_path)
+    received = Recorder()
+    infer(*prepared(backend, artifact, tmp_path, len(pictures)), pictures, wrap=received)
+    found = np.frombuffer(received["server"][0], np.uint32).reshape(len(pictures), -1)
     differences = np.concatenate([a - b for a, b in combinations(found, 2)])
     assert uniform(found, 32)
     assert uniform(differences[: 12 * 64], 32)

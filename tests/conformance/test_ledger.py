@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from ledger import Ledger, instrument
-from parties import BACKENDS, make_parties, prepare, reserve, run_parties
+from parties import BACKENDS, infer, make_parties, prepare
 from torch import nn
 
 from pi_system.backends.fss import dealer as offline_dealer
@@ -106,20 +106,16 @@ def run(ledger, backend, artifact, store, monkeypatch):
 
     server, client = make_parties(backend, artifact, store, reveal="label")
     phases = []
+
+    def acting(phase):
+        return _Acting(ledger, "server", phase, server), _Acting(ledger, "client", phase, client)
+
     for count in (2, 1):
         phases.append(count)
-        name = f"offline {len(phases)}"
-        prepare(_Acting(ledger, "server", name, server), _Acting(ledger, "client", name, client), count, by_dealer)
+        prepare(*acting(f"offline {len(phases)}"), count, by_dealer)
     pictures = random_pictures(artifact.public.graph.input.shape, 3, 1)
     for number, batch in enumerate((pictures[:2], pictures[2:])):
-        name = f"online {number}"
-        ids = reserve(_Acting(ledger, "server", name, server), _Acting(ledger, "client", name, client), len(batch))
-        run_parties(
-            lambda channel, ids=ids, name=name: _Acting(ledger, "server", name, server).infer(ids, channel),
-            lambda channel, ids=ids, name=name, batch=batch: _Acting(ledger, "client", name, client).infer(
-                batch, ids, channel
-            ),
-        )
+        infer(*acting(f"online {number}"), batch)
 
 
 class _Acting:

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from mlp_artifact import CLASSES, HIDDEN, SHIFT, mlp_artifact
-from parties import make_parties, prepare, reserve, run_parties
+from parties import infer, prepared
 from scipy import stats
 
 from pi_system.artifact import Artifact
@@ -89,17 +89,10 @@ class _View:
 
 def _repeat(backend, artifact, runs, store):
     """Logits (runs, classes) of one picture, over and over, in ulps."""
-    server, client = make_parties(backend, artifact, store)
-    prepare(server, client, runs)
+    server, client = prepared(backend, artifact, store, runs)
     found = []
     for first in range(0, runs, 50):
-        count = min(50, runs - first)
-        ids = reserve(server, client, count)
-        pictures = np.repeat(PICTURE, count, axis=0)
-        _, logits, *_ = run_parties(
-            lambda channel, ids=ids: server.infer(ids, channel),
-            lambda channel, ids=ids, pictures=pictures: client.infer(pictures, ids, channel),
-        )
+        logits, _, _ = infer(server, client, np.repeat(PICTURE, min(50, runs - first), axis=0))
         found.append(logits)
     return np.concatenate(found) * 2.0 ** artifact.public.ring.frac_bits["fc"]
 

@@ -6,53 +6,38 @@ and the two worlds must look alike. Thresholds make a false alarm rarer than one
 
 import numpy as np
 import pytest
-from parties import make_parties, prepare, reserve, run_parties
-from recording import RecordingChannel
+from parties import infer, make_parties, prepare
+from recording import Recorder
 from scaled_artifact import relu_artifact
 from scipy import stats
 
 PICTURES = {"fss": 48, "gmw": 40, "gc": 40}
 ALARM = 1e-8
-VIEWS = [
-    ("fss", "server offline"),
-    ("fss", "server online"),
-    ("fss", "client from dealer"),
-    ("fss", "client online"),
-    ("gmw", "server online"),
-    ("gmw", "client online"),
-    ("gc", "server online"),
-    ("gc", "client online"),
-]
+VIEWS = {
+    "fss": ("offline server", "online server", "offline client from dealer", "online client"),
+    "gmw": ("online server", "online client"),
+    "gc": ("online server", "online client"),
+}
 """Ciphertexts, curve points and OT messages of the other offline phases are not uniform byte by byte by design."""
 
 
 def _views(backend, artifact, pictures, store):
     """All bytes that server and client receive, but for the last message (the result)."""
     server, client = make_parties(backend, artifact, store)
-    logs = {}
-
-    def record(name, channel):
-        logs[name] = RecordingChannel(channel)
-        return logs[name]
-
-    prepare(server, client, len(pictures), wrap=lambda role, channel: record(f"{role} offline", channel))
-    ids = reserve(server, client, len(pictures))
-    run_parties(
-        lambda channel: server.infer(ids, record("server online", channel)),
-        lambda channel: client.infer(pictures, ids, record("client online", channel)),
-    )
-    if backend == "fss":
-        logs["client from dealer"] = logs.pop("client from dealer offline")
-    logs["client online"].received.pop()
-    keep = {name: [m for m in log.received if len(m) >= 64] for name, log in logs.items()}
-    return {name: np.frombuffer(b"".join(messages), np.uint8) for name, messages in keep.items()}
+    offline, online = Recorder(), Recorder()
+    prepare(server, client, len(pictures), wrap=offline)
+    infer(server, client, pictures, wrap=online)
+    online["client"].pop()
+    every = {f"{phase} {role}": log[role] for phase, log in (("offline", offline), ("online", online)) for role in log}
+    keep = {name: b"".join(m for m in received if len(m) >= 64) for name, received in every.items()}
+    return {name: np.frombuffer(messages, np.uint8) for name, messages in keep.items()}
 
 
 def _uniform(view):
     return stats.chisquare(np.bincount(view, minlength=256)).pvalue
 
 
-@pytest.fixture(scope="module", params=["fss", "gmw", "gc"])
+@pytest.fixture(scope="module", params=VIEWS)
 def worlds(request, tmp_path_factory):
     count, shape = PICTURES[request.param], relu_artifact(weight_scale=1.0).public.graph.input.shape
     dark = np.full((count, *shape), -2.0, np.float32)
@@ -66,7 +51,7 @@ def worlds(request, tmp_path_factory):
 
 def test_received_bytes_are_uniform_and_alike_in_both_worlds(worlds):
     backend, views = worlds
-    for name in [view for owner, view in VIEWS if owner == backend]:
+    for name in VIEWS[backend]:
         fixed, varied = (world[name] for world in views)
         assert min(len(fixed), len(varied)) > 20_000, name
         assert _uniform(fixed) > ALARM, name
@@ -77,5 +62,5 @@ def test_received_bytes_are_uniform_and_alike_in_both_worlds(worlds):
 
 def test_the_test_would_notice_a_missing_mask(worlds):
     _, views = worlds
-    leaking = np.concatenate([views[0]["server online"], np.zeros(1000, np.uint8)])
+    leaking = np.concatenate([views[0]["online server"], np.zeros(1000, np.uint8)])
     assert _uniform(leaking) < ALARM

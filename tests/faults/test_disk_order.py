@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from disk_log import DiskLog
 from parties import BACKENDS, make_parties, prepare
+from recording import Relay
 from scaled_artifact import relu_artifact
 
 from pi_system import durable
@@ -62,26 +63,33 @@ def test_a_failed_write_leaves_nothing(write, tmp_path, monkeypatch):
 def test_the_acknowledgement_leaves_after_the_half_is_on_disk(backend, log, tmp_path):
     acknowledged = []
 
-    class Watched:
-        def __init__(self, inner):
-            self.inner, self.counters = inner, inner.counters
-
+    class Watched(Relay):
         def send(self, data):
             if bytes(data) == ACK:
                 acknowledged.append(True)
                 log.check(tmp_path / "server", len(acknowledged), ".ready")
                 log.check(tmp_path / "client", len(acknowledged) - 1, ".ready")
-            self.inner.send(data)
-
-        def recv(self, nbytes):
-            return self.inner.recv(nbytes)
-
-        def close(self):
-            self.inner.close()
+            super().send(data)
 
     server, client = make_parties(backend, ARTIFACT, tmp_path)
     prepare(server, client, 2, wrap=lambda role, channel: Watched(channel) if role == "server" else channel)
     assert len(acknowledged) == 2
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_server_that_cannot_store_leaves_the_client_without_its_half(backend, tmp_path, monkeypatch):
+    put = MaterialStore.put
+
+    def full(store, material_id, bundle):
+        if store._binding["role"] == "server":
+            raise OSError("no space left on device")
+        put(store, material_id, bundle)
+
+    monkeypatch.setattr(MaterialStore, "put", full)
+    server, client = make_parties(backend, ARTIFACT, tmp_path)
+    with pytest.raises(OSError, match="no space"):
+        prepare(server, client, 1)
+    assert client.available() == 0
 
 
 def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(log, monkeypatch, tmp_path):

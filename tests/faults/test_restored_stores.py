@@ -6,8 +6,8 @@ import threading
 
 import numpy as np
 import pytest
-from parties import BACKENDS, PAIRING, make_parties, prepare, reserve, run_parties
-from recording import RecordingChannel
+from parties import BACKENDS, PAIRING, infer, make_parties, prepare, prepared, reserve, run_parties
+from recording import Recorder
 from scaled_artifact import relu_artifact
 
 from pi_system.errors import (
@@ -27,26 +27,18 @@ PICTURES = random_pictures((1, 8, 8), 2, 0)
 ROLES = ("client", "server")
 
 
-def infer(server, client, picture):
+def masked(server, client, picture):
     """One inference; what the server received first: the masked picture."""
-    ids = reserve(server, client, 1)
-    received = []
-
-    def serve(channel):
-        recording = RecordingChannel(channel)
-        server.infer(ids, recording)
-        received.extend(recording.received)
-
-    run_parties(serve, lambda channel: client.infer(picture, ids, channel))
-    return np.frombuffer(received[0], np.uint32)
+    received = Recorder()
+    infer(server, client, picture, wrap=received)
+    return np.frombuffer(received["server"][0], np.uint32)
 
 
 def after_one_of_two(backend, root):
     """Two inferences prepared, a copy of both stores taken, one inference run; what the server received."""
-    server, client = make_parties(backend, ARTIFACT, root / "store")
-    prepare(server, client, 2)
+    server, client = prepared(backend, ARTIFACT, root / "store", 2)
     shutil.copytree(root / "store", root / "backup")
-    return infer(server, client, PICTURES[:1])
+    return masked(server, client, PICTURES[:1])
 
 
 def replaced(store, backup):
@@ -111,7 +103,7 @@ def test_only_what_is_missing_put_back_is_refused_by_its_mark(tmp_path):
 def test_documented_limit_blocks_of_both_sides_put_back_at_once_give_the_difference_away(blocks, tmp_path):
     first = after_one_of_two("gmw", tmp_path)
     replaced(tmp_path / "store", tmp_path / "backup")
-    second = infer(*make_parties("gmw", ARTIFACT, tmp_path / "store"), PICTURES[1:])
+    second = masked(*make_parties("gmw", ARTIFACT, tmp_path / "store"), PICTURES[1:])
     x1, x2 = (encode_input(PICTURES[i : i + 1], ARTIFACT.public.graph, ARTIFACT.public.ring) for i in range(2))
     assert (first - second == Ring(32).from_signed((x1 - x2).reshape(-1))).all()
 
@@ -131,8 +123,7 @@ def test_one_side_put_back_is_found_by_the_other(blocks, role, tmp_path, caplog)
 @pytest.mark.parametrize("older", ROLES)
 def test_both_put_back_to_different_moments_are_found(blocks, older, tmp_path):
     store = tmp_path / "store"
-    server, client = make_parties("gmw", ARTIFACT, store)
-    prepare(server, client, 3)
+    server, client = prepared("gmw", ARTIFACT, store, 3)
     shutil.copytree(store / older, tmp_path / "older")
     infer(server, client, PICTURES[:1])
     (younger,) = set(ROLES) - {older}
@@ -146,7 +137,7 @@ def test_both_put_back_to_different_moments_are_found(blocks, older, tmp_path):
 
 def test_records_of_two_epochs_do_not_fit_whatever_their_numbers(blocks, tmp_path):
     for root in ("store", "other"):
-        prepare(*make_parties("gmw", ARTIFACT, tmp_path / root), 1)
+        prepared("gmw", ARTIFACT, tmp_path / root, 1)
     replaced(tmp_path / "store" / "client", tmp_path / "other" / "client")
     server, client = make_parties("gmw", ARTIFACT, tmp_path / "store")
     assert not list((tmp_path / "store").rglob("*.ready"))
@@ -156,8 +147,7 @@ def test_records_of_two_epochs_do_not_fit_whatever_their_numbers(blocks, tmp_pat
 
 @pytest.mark.parametrize("lost", ROLES)
 def test_a_store_that_is_lost_costs_the_others_half_and_no_more(lost, tmp_path):
-    server, client = make_parties("gmw", ARTIFACT, tmp_path)
-    prepare(server, client, 1)
+    server, client = prepared("gmw", ARTIFACT, tmp_path, 1)
     shutil.rmtree(tmp_path / lost)
     server, client = make_parties("gmw", ARTIFACT, tmp_path)
     assert not list(tmp_path.rglob("*.ready"))
@@ -166,8 +156,7 @@ def test_a_store_that_is_lost_costs_the_others_half_and_no_more(lost, tmp_path):
 
 
 def test_a_store_put_back_under_an_open_session_ends_it(tmp_path):
-    server, client = make_parties("gmw", ARTIFACT, tmp_path / "store")
-    prepare(server, client, 2)
+    server, client = prepared("gmw", ARTIFACT, tmp_path / "store", 2)
     shutil.copytree(tmp_path / "store", tmp_path / "backup")
     infer(server, client, PICTURES[:1])
     replaced(tmp_path / "store", tmp_path / "backup")
@@ -176,8 +165,7 @@ def test_a_store_put_back_under_an_open_session_ends_it(tmp_path):
 
 
 def test_a_new_epoch_ends_sessions_of_the_old_one(tmp_path):
-    server, client = make_parties("gmw", ARTIFACT, tmp_path)
-    prepare(server, client, 1)
+    server, client = prepared("gmw", ARTIFACT, tmp_path, 1)
     shutil.rmtree(tmp_path / "client")
     make_parties("gmw", ARTIFACT, tmp_path)
     with pytest.raises(CorrelationMismatchError, match="connect again"):
@@ -190,7 +178,7 @@ def test_a_new_epoch_ends_sessions_of_the_old_one(tmp_path):
 
 @pytest.mark.parametrize("cheater", ROLES)
 def test_a_meeting_with_garbage_is_the_peers_fault_and_burns_nothing(cheater, tmp_path):
-    prepare(*make_parties("gmw", ARTIFACT, tmp_path), 1)
+    prepared("gmw", ARTIFACT, tmp_path, 1)
     server, client = make_parties("gmw", ARTIFACT, tmp_path, met=False)
     bodies = {"server": server.meet, "client": client.meet, cheater: lambda channel: channel.send(b"short")}
     with pytest.raises(RemoteProtocolError):
@@ -208,8 +196,7 @@ def test_nothing_is_given_out_without_a_meeting(tmp_path):
 
 @pytest.mark.parametrize("stage", ["client reserved", "server reserved", "confirmed"])
 def test_a_process_killed_between_the_two_sides_records_costs_one_bundle(stage, tmp_path, caplog):
-    server, client = make_parties("gmw", ARTIFACT, tmp_path)
-    prepare(server, client, 3)
+    server, client = prepared("gmw", ARTIFACT, tmp_path, 3)
     for _ in range(2):  # twice: what a crash leaves open must not add up
         names = client.reserve(1)
         if stage != "client reserved":
@@ -224,8 +211,7 @@ def test_a_process_killed_between_the_two_sides_records_costs_one_bundle(stage, 
 
 def test_after_a_crash_the_next_meeting_closes_the_gap(blocks, tmp_path):
     """Else one crash would hide a later restore of one step."""
-    server, client = make_parties("gmw", ARTIFACT, tmp_path / "store")
-    prepare(server, client, 3)
+    server, client = prepared("gmw", ARTIFACT, tmp_path / "store", 3)
     client.reserve(1)  # a use that the server never hears of
     server, client = make_parties("gmw", ARTIFACT, tmp_path / "store")
     shutil.copytree(tmp_path / "store" / "client", tmp_path / "client")
@@ -268,8 +254,7 @@ def test_first_meetings_at_once_agree_on_one_epoch(tmp_path, caplog):
 
 
 def test_an_answer_that_the_server_did_not_note_confirms_nothing(tmp_path):
-    server, client = make_parties("gmw", ARTIFACT, tmp_path)
-    prepare(server, client, 1)
+    _, client = prepared("gmw", ARTIFACT, tmp_path, 1)
     client.reserve(1)
     epoch, told = client.store.epoch, client.store.recorded()
     client.store.adopt(epoch, False, told)
@@ -280,7 +265,7 @@ def test_an_answer_that_the_server_did_not_note_confirms_nothing(tmp_path):
 
 
 def test_many_sessions_of_one_client_at_once_share_the_material(tmp_path, caplog):
-    prepare(*make_parties("gmw", ARTIFACT, tmp_path), 6)
+    prepared("gmw", ARTIFACT, tmp_path, 6)
     names, errors = [], []
 
     def run():
@@ -303,7 +288,7 @@ def test_many_sessions_of_one_client_at_once_share_the_material(tmp_path, caplog
 def test_records_of_another_protocol_version_burn_what_lies_beside_them(monkeypatch, tmp_path, caplog):
     with monkeypatch.context() as older:
         older.setattr("pi_system.secure.kept.PROTOCOL_VERSION", 1)
-        prepare(*make_parties("gmw", ARTIFACT, tmp_path), 1)
+        prepared("gmw", ARTIFACT, tmp_path, 1)
     _, client = make_parties("gmw", ARTIFACT, tmp_path)
     assert client.available() == 0
     assert "expected protocol version" in caplog.text
@@ -312,8 +297,7 @@ def test_records_of_another_protocol_version_burn_what_lies_beside_them(monkeypa
 
 def test_logs_name_no_pairing_id_and_no_epoch(tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
-    server, client = make_parties("gmw", ARTIFACT, tmp_path)
-    prepare(server, client, 1)
+    server, _ = prepared("gmw", ARTIFACT, tmp_path, 1)
     shutil.rmtree(tmp_path / "server")
     make_parties("gmw", ARTIFACT, tmp_path)
     assert "burned" in caplog.text

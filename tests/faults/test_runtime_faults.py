@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from parties import BACKENDS, make_parties, prepare, run_parties
+from parties import BACKENDS, infer, make_parties, prepare, prepared, reserve, run_parties
+from recording import Relay
 from scaled_artifact import relu_artifact
 
 from pi_system.backends.fss.dealer import deal
@@ -23,9 +24,7 @@ PICTURE = random_pictures((1, 8, 8), 1, 0)
 
 @pytest.fixture(params=BACKENDS)
 def parties(request, tmp_path):
-    server, client = make_parties(request.param, ARTIFACT, tmp_path)
-    prepare(server, client, 1)
-    return server, client
+    return prepared(request.param, ARTIFACT, tmp_path, 1)
 
 
 def test_the_server_refuses_material_named_twice(parties):
@@ -43,9 +42,8 @@ def test_the_server_refuses_material_it_never_had(parties):
 
 def test_infer_needs_a_reservation_and_uses_it_up(parties):
     server, client = parties
-    ids = client.reserve(1)
-    server.reserve(ids)
-    run_parties(lambda channel: server.infer(ids, channel), lambda channel: client.infer(PICTURE, ids, channel))
+    ids = reserve(server, client, 1)
+    infer(server, client, PICTURE, ids=ids)
     with pytest.raises(LocalProtocolError):
         server.infer(ids, memory_pair(1.0)[0])
     with pytest.raises(LocalProtocolError):
@@ -100,19 +98,12 @@ def test_a_client_that_goes_away_ends_the_server_with_a_typed_error(parties):
 def test_garbage_in_the_offline_phase_is_the_peers_fault_and_leaves_no_material(backend, cheater, tmp_path):
     server, client = make_parties(backend, ARTIFACT, tmp_path)
 
-    class Garbling:
-        def __init__(self, inner):
-            self.inner, self.counters, self.sent = inner, inner.counters, 0
+    class Garbling(Relay):
+        sent = 0
 
         def send(self, data):
             self.sent += 1
-            self.inner.send(b"\xff" * (memoryview(data).nbytes if self.sent > 1 else 7))
-
-        def recv(self, nbytes):
-            return self.inner.recv(nbytes)
-
-        def close(self):
-            self.inner.close()
+            super().send(b"\xff" * (memoryview(data).nbytes if self.sent > 1 else 7))
 
     with pytest.raises((RemoteProtocolError, PeerUnavailableError)):
         prepare(server, client, 1, wrap=lambda role, channel: Garbling(channel) if role == cheater else channel)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from parties import make_parties, prepare, reserve, run_parties
+from parties import infer, make_parties, prepare
 
 from pi_system.artifact import Artifact, Graph, Preprocess, RingConfig
 from pi_system.artifact.graph import Conv2d, Flatten, Input, Linear, Relu
@@ -78,11 +78,7 @@ def test_limit_shifted_shares_read_the_last_layer_where_logits_are_revealed(tmp_
         shift[:] = 0
         if probe:
             shift[probe - 1] = 1 << SHIFT_BITS
-        ids = reserve(server, client, 1)
-        _, logits, _, _ = run_parties(
-            lambda channel, ids=ids: server.infer(ids, channel),
-            lambda channel, ids=ids: client.infer(picture, ids, channel),
-        )
+        logits, _, _ = infer(server, client, picture)
         answers.append(logits[0] * 2.0 ** artifact.public.ring.frac_bits["fc"])
     found = np.rint((np.array(answers[1:]) - answers[0]).T / 2.0**SHIFT_BITS)
     np.testing.assert_array_equal(found, server.weights["fc.weight"])

@@ -76,6 +76,14 @@ def run_parties(
     return results["server"], results["client"], left, right
 
 
+Wrap = Callable[[str, Any], Any]
+"""From a role and its channel end to the end that it shall have."""
+
+
+def _bare(role: str, channel: Any) -> Any:
+    return channel
+
+
 PAIRING = "ab" * 16
 GATES: dict[str, Any] = {"fss": fss_gates(), **TWO_PARTY_GATES}
 BACKENDS = tuple(GATES)
@@ -93,13 +101,7 @@ def make_parties(backend: str, artifact: Artifact, store: Path, *, met: bool = T
     return server, client
 
 
-def prepare(
-    server: Any,
-    client: Any,
-    count: int,
-    deal: Deal = deal,
-    wrap: Callable[[str, Any], Any] = lambda _, channel: channel,
-) -> None:
+def prepare(server: Any, client: Any, count: int, deal: Deal = deal, wrap: Wrap = _bare) -> None:
     """The offline phase of both for ``count`` pictures; ``wrap`` may replace a channel end by role."""
     dealer = Dealer(deal, count)
     run_parties(
@@ -112,6 +114,13 @@ def prepare(
     )
 
 
+def prepared(backend: str, artifact: Artifact, store: Path, count: int, **options: Any) -> tuple[Any, Any]:
+    """Both runtimes, with material for ``count`` pictures."""
+    server, client = make_parties(backend, artifact, store, **options)
+    prepare(server, client, count)
+    return server, client
+
+
 def reserve(server: Any, client: Any, count: int) -> tuple[str, ...]:
     """Take material for ``count`` pictures on both sides."""
     ids: tuple[str, ...] = client.reserve(count)
@@ -120,14 +129,20 @@ def reserve(server: Any, client: Any, count: int) -> tuple[str, ...]:
     return ids
 
 
+def infer(
+    server: Any, client: Any, pictures: Any, *, ids: tuple[str, ...] = (), wrap: Wrap = _bare
+) -> tuple[Any, MemoryChannel, MemoryChannel]:
+    """Infer one batch with the material ``ids``, or reserve it: (what the client gets, server end, client end)."""
+    ids = ids or reserve(server, client, len(pictures))
+    _, found, left, right = run_parties(
+        lambda channel: server.infer(ids, wrap("server", channel)),
+        lambda channel: client.infer(pictures, ids, wrap("client", channel)),
+    )
+    return found, left, right
+
+
 def secure_logits(
     backend: str, artifact: Artifact, pictures: Any, store: Path, **options: Any
 ) -> tuple[Any, MemoryChannel, MemoryChannel]:
     """Prepare, reserve and infer one batch: (logits, or what ``reveal`` says; server end, client end)."""
-    server, client = make_parties(backend, artifact, store, **options)
-    prepare(server, client, len(pictures))
-    ids = reserve(server, client, len(pictures))
-    _, logits, left, right = run_parties(
-        lambda channel: server.infer(ids, channel), lambda channel: client.infer(pictures, ids, channel)
-    )
-    return logits, left, right
+    return infer(*prepared(backend, artifact, store, len(pictures), **options), pictures)

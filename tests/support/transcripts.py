@@ -11,7 +11,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from gates import dealt_material, exchange
+from halves import run_halves
 from ot_gates import SEED, share
-from parties import make_parties, prepare, reserve, run_parties
-from recording import RecordingChannel
+from parties import infer, make_parties, prepare, run_parties
+from recording import Recorder
 from scaled_artifact import relu_artifact
 from tiny_artifact import tiny_artifact
 
 from pi_system.artifact.graph import Linear
 from pi_system.backends.fss.dealer import deal
-from pi_system.channel.drive import drive
-from pi_system.channel.memory import simulate
 from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half, Send, in_turn
@@ -49,6 +47,7 @@ from pi_system.secure.seeds import PartySeed, fixed_mask
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "transcripts.json"
 SERVER, CLIENT = b"seed of a server", b"seed of a client"
+PARTIES = ("server", "client")
 Transcript = dict[str, str]
 
 
@@ -61,23 +60,11 @@ def digest(*parts: Any) -> str:
     return found.hexdigest()[:16]
 
 
-def _two(server: Callable[[Any], Any], client: Callable[[Any], Any]) -> tuple[Transcript, Any, Any]:
-    """Run two parties; what each received, and their results."""
-    logs: dict[str, RecordingChannel] = {}
-
-    def recorded(name: str, body: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def run(channel: Any) -> Any:
-            logs[name] = RecordingChannel(channel)
-            return body(logs[name])
-
-        return run
-
-    results = simulate(recorded("server receives", server), recorded("client receives", client))
-    return {name: digest(*logs[name].received) for name in sorted(logs)}, *results
-
-
 def _halves(server: Half[Any], client: Half[Any]) -> tuple[Transcript, Any, Any]:
-    return _two(partial(drive, server), partial(drive, client))
+    """What each half received, and their results."""
+    ran = run_halves(server, client)
+    views = {f"{party} receives": digest(*received) for party, received in zip(PARTIES, ran.received, strict=True)}
+    return dict(sorted(views.items())), ran.server, ran.client
 
 
 def base_ots() -> Transcript:
@@ -220,30 +207,17 @@ def seeds() -> Transcript:
 
 def session(backend: str, artifact: Any, reveal: Reveal) -> Transcript:
     """Preparation and inference of a batch of two, everything a party receives."""
-    logs: dict[str, RecordingChannel] = {}
-
-    def record(name: str, channel: Any) -> RecordingChannel:
-        logs[name] = RecordingChannel(channel)
-        return logs[name]
-
+    offline, online = Recorder(), Recorder()
     shape = artifact.public.graph.input.shape
     pictures = (np.arange(2 * np.prod(shape)).reshape(2, *shape) % 17 / 8 - 1).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder, _fixed_randomness():
         server, client = make_parties(backend, artifact, Path(folder), reveal=reveal, met=False)
         run_parties(_named("server meets", server.meet), _named("client meets", client.meet))
-        prepare(
-            _Named("server", server),
-            _Named("client", client),
-            2,
-            _named("dealer", deal),
-            lambda role, channel: record(f"offline, {role}", channel),
-        )
-        ids = reserve(server, client, 2)
-        _, result, _, _ = run_parties(
-            lambda channel: server.infer(ids, record("online, server", channel)),
-            lambda channel: client.infer(pictures, ids, record("online, client", channel)),
-        )
-    return {name: digest(*logs[name].received) for name in sorted(logs)} | {"result": digest(result)}
+        prepare(_Named("server", server), _Named("client", client), 2, _named("dealer", deal), offline)
+        result, _, _ = infer(server, client, pictures, wrap=online)
+    received = {f"offline, {role}": log for role, log in offline.items()}
+    received |= {f"online, {role}": log for role, log in online.items()}
+    return {name: digest(*received[name]) for name in sorted(received)} | {"result": digest(result)}
 
 
 _LOCAL = threading.local()

@@ -2,7 +2,7 @@
 
 import pytest
 from click.testing import CliRunner
-from parties import PAIRING, make_parties, prepare
+from parties import PAIRING, make_parties, prepared
 from scaled_artifact import relu_artifact
 
 from pi_client.cli import main as client_main
@@ -17,7 +17,7 @@ MAINS = {"client": client_main, "server": server_main}
 @pytest.fixture
 def store(tmp_path):
     for backend, count in (("gmw", 2), ("fss", 1)):
-        prepare(*make_parties(backend, ARTIFACT, tmp_path), count)
+        prepared(backend, ARTIFACT, tmp_path, count)
     return tmp_path
 
 
@@ -57,7 +57,7 @@ def test_burn_all_deletes_this_side_and_the_next_meeting_the_other(role, store):
     for backend in ("gmw", "fss"):
         make_parties(backend, ARTIFACT, store)
     assert unused(store) == {}
-    prepare(*make_parties("gmw", ARTIFACT, store), 1)
+    prepared("gmw", ARTIFACT, store, 1)
     assert unused(store) == {("client", "gmw"): 1, ("server", "gmw"): 1}
 
 

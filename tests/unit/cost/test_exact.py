@@ -3,12 +3,11 @@
 from math import prod
 
 import pytest
-from parties import PAIRING, Dealer, make_parties, reserve, run_parties
+from parties import PAIRING, infer, make_parties, prepare
 from random_networks import random_small_artifact, random_square_artifact
 
 from pi_system.backends.crypten.cost import online
 from pi_system.backends.crypten.party import correlation_plan
-from pi_system.backends.fss.dealer import deal
 from pi_system.cost import default_calibration, predict
 from pi_system.export.random import random_pictures
 
@@ -25,23 +24,15 @@ def test_a_run_counts_what_was_predicted(backend, network, tmp_path):
     artifact = ARTIFACTS[network]()
     found = predict(artifact, backend, "lan", default_calibration())
     server, client = make_parties(backend, artifact, tmp_path)
-    dealer = Dealer(deal, 1)
-
-    *_, mine = run_parties(
-        lambda channel: server.prepare(1, channel, dealer.server_link),
-        lambda channel: client.prepare(1, channel, dealer.client_link),
-    )
-    channels = (mine, dealer._server[0], dealer._client[0])
-    offline = sum(channel.counters.sent_bytes + channel.counters.received_bytes for channel in channels)
+    channels = {}
+    prepare(server, client, 1, wrap=lambda role, channel: channels.setdefault(role, channel))
+    counters = [channel.counters for role, channel in channels.items() if role != "server"]  # the client counts theirs
+    offline = sum(each.sent_bytes + each.received_bytes for each in counters)
     assert offline == found.offline_bytes + found.setup_bytes
     stored = {path.parts[-5]: path.stat().st_size for path in tmp_path.glob(f"*/*/*/{PAIRING}/*.ready")}
     assert stored == {"server": found.stored_bytes_server, "client": found.stored_bytes_client}
 
-    ids = reserve(server, client, 1)
-    pictures = random_pictures(artifact.public.graph.input.shape, 1, 7)
-    *_, mine = run_parties(
-        lambda channel: server.infer(ids, channel), lambda channel: client.infer(pictures, ids, channel)
-    )
+    _, _, mine = infer(server, client, random_pictures(artifact.public.graph.input.shape, 1, 7))
     assert mine.counters.rounds == found.online_rounds
     assert mine.counters.sent_bytes == found.client_to_server_bytes
     assert mine.counters.received_bytes == found.server_to_client_bytes

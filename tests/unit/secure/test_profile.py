@@ -1,7 +1,7 @@
 """Both online walks under a profiler, over memory channels: every byte and round has its layer."""
 
 import pytest
-from parties import BACKENDS, make_parties, prepare, reserve, run_parties
+from parties import BACKENDS, infer, make_parties, prepare, prepared
 from random_networks import random_small_artifact
 from scaled_artifact import relu_artifact
 
@@ -29,14 +29,9 @@ def both(graph, phase="online"):
 def test_bytes_and_rounds_of_layers_are_the_channels(backend, seed, reveal, tmp_path):
     artifact = random_small_artifact(seed)
     graph = artifact.public.graph
-    server, client = make_parties(backend, artifact, tmp_path, reveal=reveal)
-    prepare(server, client, 2)
-    pictures, ids = random_pictures(graph.input.shape, 2, 1), reserve(server, client, 2)
-    watch = both(graph)
-    _, _, left, right = run_parties(
-        lambda channel: server.infer(ids, watch["server"].watch(channel)),
-        lambda channel: client.infer(pictures, ids, watch["client"].watch(channel)),
-    )
+    server, client = prepared(backend, artifact, tmp_path, 2, reveal=reveal)
+    pictures, watch = random_pictures(graph.input.shape, 2, 1), both(graph)
+    _, left, right = infer(server, client, pictures, wrap=lambda role, channel: watch[role].watch(channel))
     pieces = {party: profiler.stop() for party, profiler in watch.items()}
     assert booked(pieces["server"]) == counted(left.counters)
     assert booked(pieces["client"]) == counted(right.counters)
@@ -75,16 +70,12 @@ def test_the_offline_phase_is_told_apart_and_complete(backend, tmp_path):
 def test_a_layer_computed_for_a_gate_is_booked_to_itself(tmp_path):
     """The convolution before a ReLU is computed inside of the ReLU's gate."""
     artifact = relu_artifact(0.1)
-    server, client = make_parties("fss", artifact, tmp_path)
-    prepare(server, client, 1)
-    pictures, ids = random_pictures(artifact.public.graph.input.shape, 1, 1), reserve(server, client, 1)
+    server, client = prepared("fss", artifact, tmp_path, 1)
+    pictures = random_pictures(artifact.public.graph.input.shape, 1, 1)
     watch = start_profiler("online", memory_pair()[0], artifact.public.graph)
     entered, enter = [], watch.enter
     watch.enter = lambda step: entered.append(step) or enter(step)
-    run_parties(
-        lambda channel: server.infer(ids, watch.watch(channel)),
-        lambda channel: client.infer(pictures, ids, channel),
-    )
+    infer(server, client, pictures, wrap=lambda role, channel: watch.watch(channel) if role == "server" else channel)
     assert entered == [
         *("conv1", "relu1", "conv1", "relu1"),
         *("conv2", "relu2", "conv2", "relu2"),

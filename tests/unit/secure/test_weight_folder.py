@@ -2,12 +2,11 @@ import stat
 
 import numpy as np
 import pytest
-from parties import make_parties, prepare, reserve, run_parties
+from oracle import assert_within_ulps
+from parties import prepared, secure_logits
 from scaled_artifact import relu_artifact
 
 from pi_system.export.random import random_pictures
-from pi_system.program.error_bound import artifact_ulp_bound
-from pi_system.program.fixed_point import fixed_logits
 from pi_system.secure.weight_folder import WeightFolder
 
 WORDS = np.arange(100, dtype=np.uint64)
@@ -47,18 +46,10 @@ def test_a_damaged_file_counts_as_missing(tmp_path, content):
 
 def test_a_second_session_takes_the_weights_that_the_first_transformed(tmp_path):
     artifact, picture = relu_artifact(weight_scale=0.3), random_pictures((1, 8, 8), 1, 0)
-    expected, _ = fixed_logits(artifact, picture)
     for _ in range(2):
-        server, client = make_parties("gmw", artifact, tmp_path)
-        prepare(server, client, 1)
-        ids = reserve(server, client, 1)
-        _, logits, _, _ = run_parties(
-            lambda channel, server=server, ids=ids: server.infer(ids, channel),
-            lambda channel, client=client, ids=ids: client.infer(picture, ids, channel),
-        )
-        assert (np.abs(logits * 2**14 - expected) <= artifact_ulp_bound(artifact)).all()
+        logits, _, _ = secure_logits("gmw", artifact, picture, tmp_path)
+        assert_within_ulps(artifact, picture, logits)
     times = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.words")}
-    server, client = make_parties("gmw", artifact, tmp_path)
-    prepare(server, client, 1)
+    prepared("gmw", artifact, tmp_path, 1)
     assert times == {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.words")}
     assert times

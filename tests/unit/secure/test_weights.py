@@ -3,15 +3,13 @@
 import logging
 import threading
 
-import numpy as np
 import pytest
-from parties import make_parties, prepare, reserve, run_parties
+from oracle import assert_within_ulps
+from parties import secure_logits
 from scaled_artifact import relu_artifact
 
 from pi_system.backends.fss.weights import weight_seed
 from pi_system.export.random import random_pictures
-from pi_system.program.error_bound import artifact_ulp_bound
-from pi_system.program.fixed_point import fixed_logits
 from pi_system.secure.kept import HEADER_BYTES
 
 ARTIFACT = relu_artifact(weight_scale=0.3)
@@ -19,14 +17,8 @@ PICTURE = random_pictures((1, 8, 8), 1, 0)
 
 
 def check_logits(backend, store):
-    server, client = make_parties(backend, ARTIFACT, store)
-    prepare(server, client, 1)
-    ids = reserve(server, client, 1)
-    _, logits, _, _ = run_parties(
-        lambda channel: server.infer(ids, channel), lambda channel: client.infer(PICTURE, ids, channel)
-    )
-    expected, _ = fixed_logits(ARTIFACT, PICTURE)
-    assert (np.abs(logits * 2**14 - expected) <= artifact_ulp_bound(ARTIFACT)).all()
+    logits, _, _ = secure_logits(backend, ARTIFACT, PICTURE, store)
+    assert_within_ulps(ARTIFACT, PICTURE, logits)
 
 
 def flip(path, *positions):
