@@ -9,8 +9,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from gates import exchange
-from ot_gates import SEED, prepare
+from gates import SEED, exchange, prepare
 from parties import infer, prepared
 from recording import Recorder
 from scaled_artifact import relu_artifact
@@ -54,8 +53,7 @@ def test_gmw_shows_nothing_of_the_bits_that_a_party_holds_shares_of(secret, monk
     monkeypatch.setattr(Merge, "late_message", noted_late)
     monkeypatch.setattr(Merge, "early_inputs", noted_early)
     prepared = prepare(GMW, SPEC, np.full(COUNT, secret))
-    server, client = GMW.server_gate(SPEC, prepared.material[0]), GMW.client_gate(SPEC, prepared.material[1])
-    exchange(server, client, prepared.y_server)
+    exchange(*prepared.gates(), prepared.y_server)
     cut = cut_of(SPEC)
     assert len(late) == len(cut.level1) + 1
     for planes in late:

@@ -5,22 +5,20 @@ A new protocol registers in tests/support/gates.py and writes no new tests here.
 
 import numpy as np
 import pytest
-from gates import RELUS, SQUARES, exchange, make
+from gates import PROTOCOLS, SQUARES, exchange, prepare
 
 from pi_system.errors import CorrelationReusedError, LocalProtocolError, RemoteProtocolError
 from pi_system.protocols.gate import GateSpec
 from pi_system.ring.prg import Prg
 
 COUNT, CHUNK = 100, 64
-PROTOCOLS = {name: (gate, "relu") for name, gate in RELUS.items()}
-PROTOCOLS |= {f"square {name}": (gate, "square") for name, gate in SQUARES.items()}
 
 
 @pytest.fixture(params=PROTOCOLS)
 def gates(request):
-    gate, kind = PROTOCOLS[request.param]
-    spec = GateSpec(kind=kind, count=COUNT, ring_bits=59, comparison_bits=24, shift=10 if kind == "relu" else 0)
-    return make(gate, spec, Prg(b"y" * 16).ring(COUNT, 59), Prg(b"r" * 16).ring(COUNT, 59))
+    kind, shift = ("square", 0) if request.param in SQUARES else ("relu", 10)
+    spec = GateSpec(kind=kind, count=COUNT, ring_bits=59, comparison_bits=24, shift=shift)
+    return prepare(PROTOCOLS[request.param], spec, np.zeros(COUNT, np.int64)).gates()
 
 
 @pytest.fixture

@@ -45,11 +45,10 @@ from pi_system.protocols.linear_he import (
     LinearShape,
     plan_linear,
 )
-from pi_system.protocols.material import Material, unpack_material
+from pi_system.protocols.material import unpack_material
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.ideal import insecure_parties
-from pi_system.protocols.phases import ClientGate, ServerGate
 from pi_system.protocols.relu_dcf import dcf_gate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
@@ -67,8 +66,8 @@ from pi_system.secure.store import MaterialStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-from gates import dealt_material
-from halves import run_alone, run_halves
+from gates import Prepared, prepare
+from halves import run_alone
 from tiny_artifact import tiny_artifact
 
 SEED = b"0123456789abcdef"
@@ -319,6 +318,7 @@ _GATE = GateSpec(count=45, ring_bits=59, comparison_bits=24, shift=10)
 _SQUARE_GATE = GateSpec(kind="square", count=45, ring_bits=59, comparison_bits=24, shift=0)
 _TRUNCATED = TruncationSpec(count=45, ring_bits=59, shift=12)
 _GATES = (GMW, GC, SQUARE)
+_ALL = (*_GATES, dcf_gate())
 
 
 def _spec(gate: OtGate) -> GateSpec:
@@ -343,19 +343,15 @@ def _gate_offline(data: bytes) -> None:
 
 
 @cache
-def _material(index: int) -> tuple[Material, Material]:
-    gate, share, ends = _GATES[index], Prg(SEED).ring(_GATE.count, 59), insecure_parties(SEED)
-    ran = run_halves(
-        gate.offline_server(_spec(gate), ends[0], Prg(SEED)),
-        gate.offline_client(_spec(gate), share, share, ends[1], Prg(SEED)),
-    )
-    return ran.server, ran.client
+def _prepared(index: int) -> Prepared:
+    spec = _SQUARE_GATE if _ALL[index] is SQUARE else _GATE
+    return prepare(_ALL[index], spec, np.zeros(spec.count, np.int64), seed=SEED)
 
 
 def _gate_online(data: bytes) -> None:
     """Both parties' gates, each with whatever its peer sends."""
     choice, peer = data[0] if data else 0, _Peer(data[1:])
-    server, client = _dealt() if choice % 4 == 3 else _from_ots(choice % 4)
+    server, client = _prepared(choice % 4).gates()
     excess, share, count = choice >> 7, Prg(SEED).ring(_GATE.count, 59), _GATE.count
     server.load(0, share)
     for exchange in range(server.round_trips):
@@ -364,17 +360,6 @@ def _gate_online(data: bytes) -> None:
         client.reply(exchange, 0, count, peer.recv(client.message_bytes(exchange, count) + excess))
         server.receive(exchange, 0, count, peer.recv(server.reply_bytes(exchange, count) + excess))
     server.result()
-
-
-def _from_ots(index: int) -> tuple[ServerGate, ClientGate]:
-    gate, (mine, theirs) = _GATES[index], _material(index)
-    return gate.server_gate(_spec(gate), mine), gate.client_gate(_spec(gate), theirs)
-
-
-def _dealt() -> tuple[ServerGate, ClientGate]:
-    relu, share = dcf_gate(), Prg(SEED).ring(_GATE.count, 59)
-    mine, theirs = dealt_material(relu, _GATE, share, share, SEED, SEED, SEED)
-    return relu.server_gate(_GATE, mine), relu.client_gate(_GATE, theirs)
 
 
 def _truncation(data: bytes) -> None:

@@ -1,14 +1,19 @@
-"""Every protocol of a gate behind one function: material made for given client shares, then the two gates."""
+"""Every protocol of a gate behind one function: its offline phase for given inputs, then both parties' gates."""
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from halves import run_halves
+from numpy.typing import NDArray
 
+from pi_system.channel.base import ChannelCounters
 from pi_system.channel.memory import simulate
 from pi_system.protocols.dealt import DealtGate
-from pi_system.protocols.gate import GateCost, GateSpec
+from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.half import Half
 from pi_system.protocols.material import Material
+from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.phases import ClientGate, ServerGate
@@ -21,24 +26,63 @@ from pi_system.secure.turns import CHUNK, answer, serve, turns
 
 RELUS: dict[str, OtGate | DealtGate] = {"dcf": dcf_gate(), "gmw": GMW, "gc": GC}
 SQUARES: dict[str, OtGate | DealtGate] = {"dealt": DEALT_SQUARE, "gilboa": SQUARE}
+PROTOCOLS = RELUS | SQUARES
 STOCHASTIC = {"dcf"}
 """Protocols that round to either neighbour; the others round to the nearest."""
 MAX_COMPARISON_BITS = {"gmw": 37}
+SEED = b"0123456789abcdef"
 
 
 class Gates(NamedTuple):
     server: ServerGate
     client: ClientGate
-    cost: GateCost
 
 
-def make(gate: OtGate | DealtGate, spec: GateSpec, client_share: Any, fresh_mask: Any) -> Gates:
-    """Both gates after an offline phase of fresh randomness."""
+@dataclass
+class Prepared:
+    """A gate's inputs, both parties' material, and their counters in the phase that made it (none: a dealer did)."""
+
+    gate: OtGate | DealtGate
+    spec: GateSpec
+    y: NDArray[np.int64]
+    y_server: NDArray[Any]
+    y_client: NDArray[Any]
+    fresh_mask: NDArray[Any]
+    material: tuple[Material, Material]
+    counters: tuple[ChannelCounters, ChannelCounters] | None = None
+
+    def gates(self) -> Gates:
+        mine, theirs = self.material
+        return Gates(self.gate.server_gate(self.spec, mine), self.gate.client_gate(self.spec, theirs))
+
+
+def share(spec: GateSpec, y: NDArray[np.int64], prg: Prg) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """The server's share of y, with bits above l, which must not count; the client's; the client's new mask."""
+    y_client, fresh_mask = prg.ring(spec.count, spec.ring_bits), prg.ring(spec.count, spec.ring_bits)
+    return y.astype(np.uint64).astype(y_client.dtype) - y_client, y_client, fresh_mask
+
+
+def prepare(
+    gate: OtGate | DealtGate, spec: GateSpec, y: NDArray[np.int64], *, silent: bool = False, seed: bytes = b""
+) -> Prepared:
+    """Offline phase: a dealer's, or over ideal OTs, or over real ones when ``silent``; drawn from ``seed``."""
+    prg = Prg(seed or fresh_seed())
+    shares = share(spec, y, prg)
     if isinstance(gate, DealtGate):
-        mine, theirs = dealt_material(gate, spec, client_share, fresh_mask, *(fresh_seed() for _ in range(3)))
-    else:
-        mine, theirs = ot_material(gate, spec, client_share, fresh_mask)
-    return Gates(gate.server_gate(spec, mine), gate.client_gate(spec, theirs), gate.cost(spec))
+        seeds = [prg.child_seed(name) for name in ("seed0", "seed1", "salt")]
+        return Prepared(gate, spec, y, *shares, dealt_material(gate, spec, *shares[1:], *seeds))
+    ends = insecure_parties(prg.child_seed("ideal OTs"))
+
+    def server() -> Half[Material]:
+        ots = (yield from ot_setup(prg.child("server's OTs"))) if silent else ends[0]
+        return (yield from gate.offline_server(spec, ots, prg.child("server")))
+
+    def client() -> Half[Material]:
+        ots = (yield from ot_setup(prg.child("client's OTs"))) if silent else ends[1]
+        return (yield from gate.offline_client(spec, *shares[1:], ots, prg.child("client")))
+
+    ran = run_halves(server(), client())
+    return Prepared(gate, spec, y, *shares, (ran.server, ran.client), (ran.at_server, ran.at_client))
 
 
 def dealt_material(
@@ -60,26 +104,17 @@ def _seeds(seed: bytes, salt: bytes) -> Material:
     return {"seed": np.frombuffer(seed, np.uint8), "salt": np.frombuffer(salt, np.uint8)}
 
 
-def ot_material(gate: OtGate, spec: GateSpec, client_share: Any, fresh_mask: Any) -> tuple[Material, Material]:
-    """Both parties' material over ideal OTs."""
-    server_ots, client_ots = insecure_parties(fresh_seed())
-    ran = run_halves(
-        gate.offline_server(spec, server_ots, Prg(fresh_seed())),
-        gate.offline_client(spec, client_share, fresh_mask, client_ots, Prg(fresh_seed())),
-    )
-    return ran.server, ran.client
-
-
-def drive(gates: Gates, spec: GateSpec, server_share: Any) -> tuple[Any, Any, Any]:
+def drive(prepared: Prepared) -> tuple[Any, ChannelCounters, ChannelCounters]:
     """Run both gates over a memory pair as the executor does: (D, server counters, client counters)."""
+    gates, count = prepared.gates(), prepared.spec.count
 
     def server(channel: Any) -> Any:
-        shares = server_share[None]
-        found = serve([gates.server], spec.count, lambda first, length: shares[:, first : first + length], channel)
+        shares = prepared.y_server[None]
+        found = serve([gates.server], count, lambda first, length: shares[:, first : first + length], channel)
         return found[0], channel.counters
 
     def client(channel: Any) -> Any:
-        answer([gates.client], spec.count, channel)
+        answer([gates.client], count, channel)
         return channel.counters
 
     (result, server_counters), client_counters = simulate(server, client)

@@ -19,9 +19,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from gates import dealt_material, exchange
+from gates import SEED, dealt_material, exchange, share
 from halves import run_halves
-from ot_gates import SEED, share
 from parties import infer, make_parties, prepare, run_parties
 from recording import Recorder
 from scaled_artifact import relu_artifact
@@ -123,7 +122,7 @@ def _inputs(spec: GateSpec) -> Any:
 
 def gate(protocol: OtGate, spec: GateSpec) -> Transcript:
     """Offline over ideal OTs, then online."""
-    y_server, y_client, fresh = share(spec, _inputs(spec))
+    y_server, y_client, fresh = share(spec, _inputs(spec), Prg(SEED))
     ends = insecure_parties(SEED)
     offline, mine, theirs = _halves(
         protocol.offline_server(spec, ends[0], Prg(SERVER)),
@@ -141,7 +140,7 @@ def gate(protocol: OtGate, spec: GateSpec) -> Transcript:
 
 
 def dealt_square(spec: GateSpec) -> Transcript:
-    y_server, y_client, fresh = share(spec, _inputs(spec))
+    y_server, y_client, fresh = share(spec, _inputs(spec), Prg(SEED))
     salt = bytes(16)  # of no use to a square
     _, (correction,) = DEALT_SQUARE.deal(spec, SERVER, CLIENT, salt)
     kept, delta = DEALT_SQUARE.client_offline(spec, CLIENT, salt, y_client, fresh, [memoryview(correction)])
@@ -259,8 +258,8 @@ def _relu(count: int = 45, ring_bits: int = 32, comparison_bits: int = 24, shift
     return GateSpec(count=count, ring_bits=ring_bits, comparison_bits=comparison_bits, shift=shift)
 
 
-def _square(count: int = 45) -> GateSpec:
-    return GateSpec(kind="square", count=count, ring_bits=59, comparison_bits=24, shift=0)
+def _square(ring_bits: int = 59, comparison_bits: int = 24) -> GateSpec:
+    return GateSpec(kind="square", count=45, ring_bits=ring_bits, comparison_bits=comparison_bits, shift=0)
 
 
 def _masked() -> Any:
@@ -279,6 +278,8 @@ CASES: dict[str, Callable[[], Transcript]] = {
     "gc, no shift": lambda: gate(GC, _relu(ring_bits=59, comparison_bits=17, shift=0)),
     "square by OTs": lambda: gate(SQUARE, _square()),
     "square by a dealer": lambda: dealt_square(_square()),
+    "square by OTs, 32 bits": lambda: gate(SQUARE, _square(32, 16)),
+    "square by a dealer, 32 bits": lambda: dealt_square(_square(32, 16)),
     "truncation by OTs": truncation_by_ots,
     "truncation by a dealer": dealt_truncation,
     "seeds": seeds,
