@@ -2,6 +2,7 @@
 
     PiError                            1
       ConfigError                     10  bad or mismatching parameters (names field, value, allowed)
+        BudgetError                   10  a method cannot reach a ReLU budget; says the least it can
         RevealError                   12  a client asks for more than the server reveals
       InputError                      11  a user's input (picture, path, data set) cannot be used
       ArtifactError                   20  an exported model cannot be read
@@ -33,6 +34,7 @@ __all__ = [
     "ArtifactDigestError",
     "ArtifactError",
     "ArtifactVersionError",
+    "BudgetError",
     "BusyError",
     "ChannelError",
     "ConfigError",
@@ -67,6 +69,25 @@ class ConfigError(PiError):
     """A parameter is bad, or the two parties' parameters differ."""
 
     exit_code = 10
+
+
+class BudgetError(ConfigError):
+    """A reduction method cannot reach a ReLU budget.
+
+    Attributes:
+        least: the smallest budget it can reach.
+        what: what has so many ReLUs.
+        budget: the one asked for.
+    """
+
+    def __init__(self, least: int, what: str, budget: int):
+        """All three are arguments, so that a copy has them."""
+        super().__init__(least, what, budget)
+        self.least, self.what, self.budget = least, what, budget
+
+    def __str__(self) -> str:
+        """Expected and found."""
+        return f"budget: expected at least {self.least} ReLUs, {self.what}; found {self.budget}"
 
 
 class RevealError(ConfigError):

@@ -1,6 +1,7 @@
 """``pi-train``: train a network, reduce its ReLUs, evaluate and count it.
 
     pi-train train --network resnet18:m=16 --data digits --epochs 12 --out runs/digits
+    pi-train methods
     pi-train reduce runs/digits --method snl --fraction 0.25 --epochs 8 --out runs/digits-quarter
     pi-train pareto runs/digits --epochs 4 --out runs/digits-pareto
     pi-train export runs/digits-half model
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 import click
 
 from pi_system.cli.export import export
+from pi_system.cli.methods import MethodCommand, method_option, methods, pairs
 from pi_system.cli.options import json_option, recipe_options, show_result
 from pi_system.cli.profile import profile
 from pi_system.cli.program import program
@@ -26,7 +28,6 @@ from pi_system.networks import BUILTIN_PREFIX, artifact_folder, builtin_names, r
 from pi_system.reduce.equalization import CRITICALITY_ORDER, equalized_multipliers, multiplier_name
 from pi_system.reduce.job import reduce_run
 from pi_system.reduce.pareto import criticality_run, pareto_run
-from pi_system.reduce.registry import METHODS
 from pi_system.reduce.study import StudyConfig, run_study
 from pi_system.train.config import TrainConfig
 from pi_system.train.counting import count_network
@@ -68,12 +69,12 @@ def train(
     show_result(train_run(out, network, source, TrainConfig(**recipe), progress=not quiet), as_json)
 
 
-@main.command()
+@main.command(cls=MethodCommand)
 @click.argument("source", type=_PATH)
-@click.option("--method", type=click.Choice(list(METHODS)), default="snl")
+@method_option
 @click.option("--budget", type=int, help="Largest number of ReLUs.")
 @click.option("--fraction", type=float, help="The same as a share of SOURCE's ReLUs.")
-@click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="Option of the method.")
+@click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="Option of the method; see below.")
 @recipe_options(epochs=10, learning_rate=0.05, batch_size=64)
 def reduce(
     source: Path,
@@ -91,7 +92,7 @@ def reduce(
         source,
         out,
         method,
-        _pairs(options),
+        pairs(options),
         TrainConfig(**recipe),
         budget=budget,
         fraction=fraction,
@@ -225,15 +226,9 @@ def builtin(name: str | None, as_json: bool) -> None:
     show_result({**read_card(name).model_dump(), "artifact": str(artifact_folder(name))}, as_json)
 
 
+main.add_command(methods)
 main.add_command(export)
 main.add_command(profile)
-
-
-def _pairs(options: tuple[str, ...]) -> dict[str, str]:
-    for option in options:
-        if "=" not in option:
-            raise ConfigError(f"--set: expected KEY=VALUE; found {option!r}")
-    return {key: value for key, _, value in (option.partition("=") for option in options)}
 
 
 def _numbers(name: str, text: str, kind: Callable[[str], _Number]) -> tuple[_Number, ...]:

@@ -2,12 +2,14 @@
 
 import copy
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
-from pi_system.errors import ConfigError
+from pi_system.errors import BudgetError
 from pi_system.reduce.indicators import indicator_shape
 from pi_system.reduce.method import ReductionResult, ReductionTask
+from pi_system.reduce.options import option
 from pi_system.reduce.selection import check_reachable, select_best
 from pi_system.reduce.training import apply_masks, relus_of, train_new, train_student
 from pi_system.train.relu import named_relus
@@ -21,13 +23,13 @@ __all__ = ["Narrower", "RandomMask", "widest"]
 class RandomMask:
     """Keep positions, or whole channels, drawn uniformly from the active ones, and finetune.
 
-    Attributes:
-        granularity: ``pixel`` or ``channel``.
-
     The draw is seeded by the recipe's seed.
     """
 
-    granularity: str = "pixel"
+    REDUCES: ClassVar[str] = "ReLUs, by pixel or channel"
+    SOURCE: ClassVar[str] = "none: a control"
+
+    granularity: str = option("pixel", "What is drawn.", choices=("pixel", "channel"))
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``."""
@@ -46,21 +48,19 @@ class RandomMask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrower:
-    """The same network with the largest base width m whose ReLUs, all kept, are within the budget.
+    """The same network with the largest base width m whose ReLUs, all kept, are within the budget."""
 
-    Attributes:
-        extra_epochs: trained from new weights, it needs more than a finetuning: so many epochs more.
-        learning_rate: of that training.
-    """
+    REDUCES: ClassVar[str] = "channels of the whole network"
+    SOURCE: ClassVar[str] = "none: a control"
 
-    extra_epochs: int = 0
-    learning_rate: float = 0.1
+    extra_epochs: int = option(0, "Trained from new weights, it needs more than a finetuning: so many epochs more.")
+    learning_rate: float = option(0.1, "Of that training.")
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.
 
         Raises:
-            ConfigError: even m = 1 is over the budget.
+            BudgetError: even m = 1 is over the budget.
             Interrupted: stopped; the same task resumes.
         """
         spec = widest(task.spec, task.budget)
@@ -72,9 +72,9 @@ def widest(spec: NetworkSpec, budget: int) -> NetworkSpec:
     """The network of the largest m within a budget: ReLU counts are proportional to m.
 
     Raises:
-        ConfigError: even m = 1 is over the budget.
+        BudgetError: even m = 1 is over the budget.
     """
     least = relus_of(replace(spec, m=1))
     if least > budget:
-        raise ConfigError(f"budget: expected at least {least} ReLUs, those of {spec.base} with m=1; found {budget}")
+        raise BudgetError(least, f"those of {spec.base} with m=1", budget)
     return replace(spec, m=budget // least)

@@ -5,17 +5,19 @@ a block, the last one (after the addition). Reshaping scales channels or feature
 from new weights. Of all combinations within a budget the one with the most ReLUs is taken, with less thinning on
 a tie, and trained with distillation from the network it came from. ``pareto`` tries all combinations.
 
-Source: Jha, Ghodsi, Garg, Reagen, ICML 2021, arXiv 2103.01396. Taking the most ReLUs that fit is our choice: the
+Source: ``DeepReduce.SOURCE``. Taking the most ReLUs that fit is our choice: the
 paper returns a Pareto set and leaves the budget to its reader.
 """
 
 import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import ClassVar
 
-from pi_system.errors import ConfigError
+from pi_system.errors import BudgetError, ConfigError
 from pi_system.reduce.criticality import StageCriticality, measure_criticality
 from pi_system.reduce.method import ReductionResult, ReductionTask
+from pi_system.reduce.options import option
 from pi_system.reduce.training import train_new, train_student
 from pi_system.train.loop import FitResult
 from pi_system.train.networks import Classifier, build_network
@@ -62,33 +64,26 @@ def configurations(order: tuple[int, ...]) -> list[Configuration]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeepReduce:
-    """Culling, thinning and reshaping.
+    """Culling, thinning and reshaping: whole stages, then every second ReLU layer, then channels or feature maps."""
 
-    Attributes:
-        order: the stages, most critical first, as ``3,2,4,1``; left empty, criticality is measured.
-        criticality_epochs: epochs of finetuning for each stage that is measured.
-        keep: name the stages to keep, as ``3,2``, instead of choosing by the budget.
-        thin: with ``keep``: one ReLU layer a block.
-        channels: reshape the widths: m becomes this share of it, and the network is trained from new weights.
-        stride: reshape the feature maps: the stem's stride; 2 makes every one half as high and wide.
-        extra_epochs: of a reshaped network, which needs more than a finetuning: so many epochs more.
-        learning_rate: of the training of a reshaped network.
-    """
+    REDUCES: ClassVar[str] = "ReLU layers, by stage and block; channels and feature maps"
+    SOURCE: ClassVar[str] = "Jha, Ghodsi, Garg, Reagen, ICML 2021, arXiv 2103.01396"
 
-    order: str = ""
-    criticality_epochs: int = 2
-    keep: str = ""
-    thin: bool = False
-    channels: float = 1.0
-    stride: int = 1
-    extra_epochs: int = 0
-    learning_rate: float = 0.1
+    order: str = option("", "The stages, most critical first, as 3,2,4,1; left empty, criticality is measured.")
+    criticality_epochs: int = option(2, "Epochs of finetuning for each stage measured.", unless=("order", "keep"))
+    keep: str = option("", "Stages to keep, as 3,2, instead of choosing by the budget.", unless=("order",))
+    thin: bool = option(False, "One ReLU layer a block.", needs=("keep",))
+    channels: float = option(1.0, "Reshape the widths: m becomes this share; trained from new weights.")
+    stride: int = option(1, "Reshape the feature maps: the stem's stride; 2 halves height and width.")
+    extra_epochs: int = option(0, "Epochs more, of a reshaped network.", needs=("channels", "stride"))
+    learning_rate: float = option(0.1, "Of the training of a reshaped network.", needs=("channels", "stride"))
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``. An impossible budget is refused before anything is trained, if it can be.
 
         Raises:
-            ConfigError: the stages named are not the network's, or even one thinned stage is over budget.
+            BudgetError: even one thinned stage is over the budget.
+            ConfigError: the stages named are not the network's.
             Interrupted: stopped; the same task resumes.
         """
         spec = self._reshaped(task.spec)
@@ -137,9 +132,7 @@ def _choose(network: Classifier, budget: int, candidates: list[Configuration]) -
     fitting = [candidate for candidate in candidates if 0 < counts[candidate] <= budget]
     if not fitting:
         least = min((count for count in counts.values() if count), default=0)
-        raise ConfigError(
-            f"budget: expected at least {least} ReLUs, the least that culling and thinning reach here; found {budget}"
-        )
+        raise BudgetError(least, "the least that culling and thinning reach here", budget)
     return max(fitting, key=counts.__getitem__)
 
 

@@ -6,7 +6,7 @@ a block left (thinning). ReLU counts are proportional to m, so m follows from th
 trained from new weights with distillation. Options replace any of these choices; ``stride`` 2 halves the feature
 maps, and ``reuse`` N keeps the ReLUs of one of N contiguous channel groups.
 
-Source: Jha and Reagen, TMLR 2024, arXiv 2304.10593. Verified: equalization (see ``equalization``), the two
+Source: ``DeepReShape.SOURCE``. Verified: equalization (see ``equalization``), the two
 tendencies, the combination with DeepReDuce's steps and ReLU reuse. Not verified, our choice: the switch at a half,
 which HybReNet stands for which regime, and the wiring of ReLU reuse. Here the groups without ReLU pass on what
 they have: adding the ReLU'd group to them is a linear map, which the next convolution can learn by itself.
@@ -14,12 +14,14 @@ they have: adding the ReLU'd group to them is a linear map, which the next convo
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
-from pi_system.errors import ConfigError
+from pi_system.errors import BudgetError, ConfigError
 from pi_system.reduce.deepreduce import Configuration
 from pi_system.reduce.method import ReductionResult, ReductionTask
+from pi_system.reduce.options import option
 from pi_system.reduce.training import apply_masks, train_new
 from pi_system.train.networks import Classifier, build_network
 from pi_system.train.relu import MaskedReLU, named_relus
@@ -34,29 +36,24 @@ _REFERENCE_M = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeepReShape:
-    """Closed-form design for a budget.
+    """A HybReNet whose ReLUs lie where they matter, designed for the budget in closed form."""
 
-    Attributes:
-        base: network without m, such as ``hrn-6x6x2x``; empty chooses by the budget.
-        steps: ``cull`` (stage 1), ``thin``, ``cull+thin`` or ``none``; empty chooses by the budget.
-        stride: of the stem; 2 halves height and width of every feature map.
-        reuse: number of channel groups of which one keeps its ReLUs.
-        extra_epochs: trained from new weights, it needs more than a finetuning: so many epochs more.
-        learning_rate: of that training.
-    """
+    REDUCES: ClassVar[str] = "ReLUs, by architecture: widths of stages, culling, thinning, reuse"
+    SOURCE: ClassVar[str] = "Jha and Reagen, TMLR 2024, arXiv 2304.10593"
 
-    base: str = ""
-    steps: str = ""
-    stride: int = 1
-    reuse: int = 1
-    extra_epochs: int = 0
-    learning_rate: float = 0.1
+    base: str = option("", "Network without m, such as hrn-6x6x2x; empty chooses by the budget.")
+    steps: str = option("", "cull (stage 1), thin, cull+thin or none; empty chooses by the budget.")
+    stride: int = option(1, "Of the stem; 2 halves height and width of every feature map.")
+    reuse: int = option(1, "Number of channel groups of which one keeps its ReLUs.")
+    extra_epochs: int = option(0, "Trained from new weights, it needs more than a finetuning: so many epochs more.")
+    learning_rate: float = option(0.1, "Of that training.")
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.
 
         Raises:
-            ConfigError: an unknown network or step, or even m = 1 is over the budget.
+            BudgetError: even m = 1 is over the budget.
+            ConfigError: an unknown network or step.
             Interrupted: stopped; the same task resumes.
         """
         spec, steps = self.design(task)
@@ -85,7 +82,7 @@ class DeepReShape:
         spec = replace(base, m=m)
         least = self._count(spec, steps)
         if least > task.budget:
-            raise ConfigError(f"budget: expected at least {least} ReLUs, those of {spec} after {steps}; found less")
+            raise BudgetError(least, f"those of {spec} after {steps}", task.budget)
         return spec, steps
 
     def _count(self, spec: NetworkSpec, steps: str) -> int:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pi_system.errors import ConfigError, InputError, InvariantError
+from pi_system.errors import BudgetError, ConfigError, InputError, InvariantError
 from pi_system.reduce.method import ReductionTask, ignore_history
-from pi_system.reduce.registry import make_method
+from pi_system.reduce.registry import make_method, reaching
 from pi_system.train.config import TrainConfig
 from pi_system.train.data import load_data
 from pi_system.train.loop import History
@@ -104,7 +104,10 @@ def reduce_run(
     run.claim(origin.data_config(), network=str(task.spec), train=config.recorded(), reduction=reduction)
     if run.finished:
         return run.result()
-    result = reducer.reduce(task)
+    try:
+        result = reducer.reduce(task)
+    except BudgetError as error:
+        raise ConfigError(f"{error}; {reaching(relus, method, options)}") from error
     if result.relu_map.count > relus:
         raise InvariantError(f"{method}: expected at most {relus} ReLUs; found {result.relu_map.count}")
     written = run.finish(

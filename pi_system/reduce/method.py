@@ -1,13 +1,13 @@
 """What every reduction method takes and gives: a trained network and a ReLU budget, for a ReLU map.
 
-Methods are frozen dataclasses whose fields are their own options, so that the command line can name any of
-them; what all share is in the task.
+Methods are frozen dataclasses whose fields are their own options (``options``), so that the command line can name
+and explain any of them; what all share is in the task.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pi_system.errors import ConfigError
 from pi_system.train.config import TrainConfig
@@ -49,7 +49,10 @@ class ReductionTask:
         """Check the budget."""
         present = ReluMap.of(self.network).count
         if not 0 <= self.budget < present:
-            raise ConfigError(f"budget: expected from 0 to below the network's {present} ReLUs; found {self.budget}")
+            raise ConfigError(
+                f"budget: expected from 0 to below the network's {present} ReLUs; found {self.budget}"
+                + (" (the network is within it as it is)" if self.budget >= present else "")
+            )
 
     def checkpoint(self, name: str) -> Path | None:
         """File for one training of the method to resume from."""
@@ -75,13 +78,21 @@ class ReductionResult:
 
 
 class ReductionMethod(Protocol):
-    """Network and budget in, ReLU map (and, for some methods, a new architecture) out."""
+    """Network and budget in, ReLU map (and, for some methods, a new architecture) out.
+
+    The first line of the class's docstring is its summary, ``REDUCES`` says what gets less, and by which unit,
+    ``SOURCE`` the paper: authors, venue, identifier, section.
+    """
+
+    REDUCES: ClassVar[str]
+    SOURCE: ClassVar[str]
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """Reduce the ReLUs to at most the task's budget; the task's network is not changed.
 
         Raises:
-            ConfigError: the method cannot reach the budget; the message says what it can reach.
+            BudgetError: the method cannot reach the budget; it says the least it can.
+            ConfigError: an option does not fit the network.
             Interrupted: stopped; the same task resumes from its work directory.
         """
         ...

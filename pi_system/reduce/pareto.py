@@ -110,7 +110,7 @@ def _points(
                 name = f"s{kept.replace(',', '')}{'-thin' if one.thin else ''}-c{share:g}-f{stride}"
                 options = {"keep": kept, "thin": str(one.thin).lower(), "channels": f"{share:g}", "stride": str(stride)}
                 if 0 < relus < present:
-                    yield name, relus, options | {"extra_epochs": str(extra)}
+                    yield name, relus, options | ({} if spec == task.spec else {"extra_epochs": str(extra)})
 
 
 def pareto_set(points: Iterable[tuple[int, float]]) -> set[int]:

@@ -1,7 +1,8 @@
-"""Reduction methods by name, with their options read from text."""
+"""Reduction methods by name: made from options in text, and described by what their classes say."""
 
+import inspect
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass
 from typing import Any
 
 from pi_system.errors import ConfigError
@@ -9,11 +10,12 @@ from pi_system.reduce.controls import Narrower, RandomMask
 from pi_system.reduce.deepreduce import DeepReduce
 from pi_system.reduce.deepreshape import DeepReShape
 from pi_system.reduce.method import ReductionMethod
+from pi_system.reduce.options import Option, options_of, read_options
 from pi_system.reduce.senet import SeNet
 from pi_system.reduce.shallow import Shallow
 from pi_system.reduce.snl import Snl
 
-__all__ = ["METHODS", "make_method"]
+__all__ = ["METHODS", "MethodCard", "describe", "make_method", "reaching"]
 
 METHODS: dict[str, type[Any]] = {
     "deepreshape": DeepReShape,
@@ -25,7 +27,16 @@ METHODS: dict[str, type[Any]] = {
     "narrower": Narrower,
 }
 
-_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodCard:
+    """A method as the command line lists it; ``summary`` is the first line of its class's docstring."""
+
+    name: str
+    summary: str
+    reduces: str
+    source: str
+    options: tuple[Option, ...]
 
 
 def make_method(name: str, options: Mapping[str, str]) -> ReductionMethod:
@@ -36,18 +47,39 @@ def make_method(name: str, options: Mapping[str, str]) -> ReductionMethod:
         options: fields of the method by name; each value is read as the type of the field's default.
 
     Raises:
-        ConfigError: unknown method or option, or a value that cannot be read.
+        ConfigError: unknown method or option, a value that cannot be read, or an option without effect.
     """
     if name not in METHODS:
         raise ConfigError(f"method: expected one of {', '.join(METHODS)}; found {name!r}")
-    kinds: dict[str, type[Any]] = {field.name: type(field.default) for field in fields(METHODS[name])}
-    values: dict[str, Any] = {}
-    for key, text in options.items():
-        if key not in kinds:
-            raise ConfigError(f"method {name}: expected options {', '.join(kinds)}; found {key!r}")
-        try:
-            values[key] = _TRUTH[text.lower()] if kinds[key] is bool else kinds[key](text)
-        except (ValueError, KeyError) as error:
-            raise ConfigError(f"method {name}, {key}: expected {kinds[key].__name__}; found {text!r}") from error
-    method: ReductionMethod = METHODS[name](**values)
+    try:
+        method: ReductionMethod = METHODS[name](**read_options(METHODS[name], options))
+    except ConfigError as error:
+        raise ConfigError(f"method {name}, {error}") from error
     return method
+
+
+def describe(name: str) -> MethodCard:
+    """What the method ``name`` says about itself."""
+    kind = METHODS[name]
+    return MethodCard(
+        name=name,
+        summary=(inspect.getdoc(kind) or "").split("\n", 1)[0],
+        reduces=kind.REDUCES,
+        source=kind.SOURCE,
+        options=tuple(options_of(kind).values()),
+    )
+
+
+def reaching(budget: int, name: str, options: Mapping[str, str]) -> str:
+    """What reaches a budget that the method ``name`` with these options does not: methods that decide by pixel."""
+    if budget < 1:
+        return "set a budget of at least 1: without any ReLU a network is linear"
+    if options.get("granularity", "pixel") != "pixel":
+        return "--set granularity=pixel keeps any number"
+    others = [other for other, kind in METHODS.items() if other != name and _by_pixel(kind)]
+    return f"methods that keep any number of ReLUs from 1: {', '.join(others)}"
+
+
+def _by_pixel(kind: type[Any]) -> bool:
+    granularity = options_of(kind).get("granularity")
+    return granularity is not None and granularity.default == "pixel"

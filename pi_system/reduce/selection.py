@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pi_system.errors import ConfigError
+from pi_system.errors import BudgetError
 
 __all__ = ["check_reachable", "select_best", "select_in_layers"]
 
@@ -65,13 +65,11 @@ def check_reachable(allowed: Mapping[str, Tensor], shapes: Mapping[str, tuple[in
     """Refuse a budget that not even the cheapest entry fits, so that a network without any ReLU is not an accident.
 
     Raises:
-        ConfigError: naming the least budget.
+        BudgetError: naming the least budget.
     """
     cheapest = []
     for name, mask in allowed.items():
         cost = mask.float().sum_to_size(shapes[name])
         cheapest += [int(cost[cost > 0].min())] if mask.any() else []
     if min(cheapest) > budget:
-        raise ConfigError(
-            f"budget: expected at least {min(cheapest)} ReLUs, the smallest unit of this granularity; found {budget}"
-        )
+        raise BudgetError(min(cheapest), "the smallest unit of this granularity", budget)

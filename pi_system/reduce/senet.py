@@ -8,7 +8,7 @@ within each layer (see ``budget_schedule``), with distillation. 4. Finetuning wi
 matching: ``matching`` / 2 times the squared distance between the two networks' activations, each scaled to length
 one, summed over layers and averaged over pictures.
 
-Source: Kundu, Lu, Zhang, Liu, Beerel, ICLR 2023, arXiv 2301.09254; no public code. Verified: the three stages,
+Source: ``SeNet.SOURCE``; no public code. Verified: the three stages,
 sensitivity being inverse to pruning sensitivity, distillation from the network with all ReLUs. Not verified, our
 choice: pruning by |w dL/dw| in one shot (the paper prunes while it trains), the measure by loss, the proportional
 budgets, the form and weight of the matching, and matching only the last ReLU layer of each stage, for speed.
@@ -18,6 +18,7 @@ import copy
 from dataclasses import dataclass
 from functools import partial
 from math import prod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from pi_system.errors import ConfigError
 from pi_system.reduce.budget_schedule import search_masks
 from pi_system.reduce.indicators import indicator_shape
 from pi_system.reduce.method import ReductionResult, ReductionTask
+from pi_system.reduce.options import option
 from pi_system.reduce.selection import check_reachable
 from pi_system.reduce.sensitivity import loss_of_layers, pruning_density
 from pi_system.reduce.training import split_epochs, train_student
@@ -36,27 +38,23 @@ __all__ = ["SeNet", "share_budget"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeNet:
-    """Sensitivity-based ReLU allocation.
+    """Sensitivity-based allocation: every layer gets a budget of its own and seeks its mask within it."""
 
-    Attributes:
-        granularity: ``pixel`` or ``channel``.
-        search: share of the recipe's epochs that the mask search takes.
-        sensitivity: how it is measured, ``loss`` or ``pruning``.
-        density: of the pruning that sensitivity is read from.
-        matching: weight of the activation matching.
-    """
+    REDUCES: ClassVar[str] = "ReLUs, by pixel or channel, with a budget a layer"
+    SOURCE: ClassVar[str] = "Kundu, Lu, Zhang, Liu, Beerel, ICLR 2023, arXiv 2301.09254"
 
-    granularity: str = "pixel"
-    search: float = 0.5
-    sensitivity: str = "loss"
-    density: float = 0.1
-    matching: float = 1.0
+    granularity: str = option("pixel", "What one decision is about.", choices=("pixel", "channel"))
+    search: float = option(0.5, "Share of the recipe's epochs that the mask search takes.")
+    sensitivity: str = option("loss", "How a layer's sensitivity is measured.", choices=("loss", "pruning"))
+    density: float = option(0.1, "Of the pruning that sensitivity is read from.", needs=("sensitivity=pruning",))
+    matching: float = option(1.0, "Weight of the activation matching.")
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.
 
         Raises:
-            ConfigError: unknown granularity or measure, or not one channel is within the budget.
+            BudgetError: not one channel is within the budget.
+            ConfigError: unknown granularity or measure.
             Interrupted: stopped; the same task resumes.
         """
         relus = named_relus(task.network)

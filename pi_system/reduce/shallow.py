@@ -10,7 +10,7 @@ layers a stage, the choice within the budget with the highest summed sensitivity
 ones). 3. k ReLU layers in a stage of n blocks become k blocks of one convolution, or, where k > n, k - n whole
 blocks and 2n - k of one. A stage without any ReLU, unless the first, keeps one linear block for its new size.
 
-Source: "Making Models Shallow Again", Kundu et al., CVPRW 2023, arXiv 2304.13274; no public code. Verified: layers
+Source: "Making Models Shallow Again" (``Shallow.SOURCE``); no public code. Verified: layers
 chosen by ReLU sensitivity, the convolutions around a dropped ReLU merged, joint gain in ReLUs and linear
 operations. Not verified, our choice: the sensitivity measure, the choice by summed sensitivity, leaving out whole
 blocks, and training the shallow network directly, where the paper trains a gate between two branches.
@@ -20,12 +20,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
+from typing import ClassVar
 
 import torch
 from torch import nn
 
-from pi_system.errors import ConfigError
+from pi_system.errors import BudgetError, ConfigError
 from pi_system.reduce.method import ReductionResult, ReductionTask
+from pi_system.reduce.options import option
 from pi_system.reduce.sensitivity import loss_of_layers
 from pi_system.reduce.shallow_weights import inherit_weights
 from pi_system.reduce.training import apply_masks, train_student
@@ -38,20 +40,19 @@ __all__ = ["Shallow", "stage_digits"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shallow:
-    """ReLUs and depth together.
+    """ReLUs and depth together: the convolutions around a dropped ReLU become one."""
 
-    Attributes:
-        extra_epochs: epochs beyond the recipe's, for the new convolutions.
-    """
+    REDUCES: ClassVar[str] = "ReLU layers, convolutions and multiply-accumulates"
+    SOURCE: ClassVar[str] = "Kundu et al., CVPRW 2023, arXiv 2304.13274"
 
-    extra_epochs: int = 0
+    extra_epochs: int = option(0, "Epochs beyond the recipe's, for the new convolutions.")
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.
 
         Raises:
-            ConfigError: the network is of bottleneck blocks, has no blocks or ReLUs left to take, or its smallest
-                ReLU layer is over the budget.
+            BudgetError: its smallest ReLU layer is over the budget.
+            ConfigError: the network is of bottleneck blocks, or has no blocks or ReLUs left to take.
             Interrupted: stopped; the same task resumes.
         """
         _check(task)
@@ -110,7 +111,7 @@ def _choose(task: ReductionTask, sensitivity: Mapping[str, float]) -> dict[int, 
     fitting = [choice for choice, total in zip(choices, totals, strict=True) if 0 < total <= task.budget]
     if not fitting:
         least = min(total for total in totals if total)
-        raise ConfigError(f"budget: expected at least {least} ReLUs, the smallest ReLU layer; found {task.budget}")
+        raise BudgetError(least, "the smallest ReLU layer", task.budget)
     return max(fitting, key=lambda choice: sum(worth[place] for place in choice.items()))
 
 

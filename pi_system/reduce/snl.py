@@ -13,12 +13,13 @@ finetuning together take the epochs of the recipe. Measured on 30 classes of CIF
 its ReLUs, 6 epochs of finetuning, one seed, 3,000 test pictures: 64.7 % after 2 epochs of search against 65.5 % after
 20 of ``lasso``; 64.4 % with all ReLUs. So a tenth of the search costs at most about a point; more was not resolved.
 
-Source: Cho, Joshi, Reagen, Garg, Hegde, ICML 2022, arXiv 2202.02340, Algorithm 1; NYU-DICE-Lab's code.
+Source: ``Snl.SOURCE``; NYU-DICE-Lab's code.
 """
 
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from pi_system.errors import ConfigError
 from pi_system.reduce.budget_schedule import search_masks
 from pi_system.reduce.indicators import SoftIndicator, indicator_shape
 from pi_system.reduce.method import ReductionResult, ReductionTask
+from pi_system.reduce.options import option
 from pi_system.reduce.selection import check_reachable, select_best
 from pi_system.reduce.training import insert_indicators, remove_indicators, split_epochs, train_student
 from pi_system.train.networks import Classifier
@@ -41,31 +43,27 @@ _PATIENT_EPOCHS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snl:
-    """Selective network linearization.
+    """Selective network linearization: ReLUs become identities while the network learns to do without."""
 
-    Attributes:
-        granularity: ``pixel`` or ``channel``.
-        schedule: ``fast`` or ``lasso``.
-        search: share of the recipe's epochs that ``fast`` searches in.
-        lasso_start: lambda at first, for ``lasso``.
-        lasso_growth: what lambda is multiplied with.
-        search_epochs: the most epochs ``lasso`` searches in, before the recipe's epochs of finetuning.
-        search_rate: Adam's learning rate for ``lasso``.
-    """
+    REDUCES: ClassVar[str] = "ReLUs, by pixel or channel"
+    SOURCE: ClassVar[str] = "Cho, Joshi, Reagen, Garg, Hegde, ICML 2022, arXiv 2202.02340, Algorithm 1"
 
-    granularity: str = "pixel"
-    schedule: str = "fast"
-    search: float = 0.5
-    lasso_start: float = 1e-5
-    lasso_growth: float = 1.1
-    search_epochs: int = 2000
-    search_rate: float = 1e-3
+    granularity: str = option("pixel", "What one decision is about.", choices=("pixel", "channel"))
+    schedule: str = option("fast", "How the budget is reached.", choices=("fast", "lasso"))
+    search: float = option(0.5, "Share of the recipe's epochs that fast searches in.", unless=("schedule",))
+    lasso_start: float = option(1e-5, "Lambda at first.", needs=("schedule=lasso",))
+    lasso_growth: float = option(1.1, "What lambda is multiplied with.", needs=("schedule=lasso",))
+    search_epochs: int = option(
+        2000, "The most epochs of the search, before the recipe's epochs of finetuning.", needs=("schedule=lasso",)
+    )
+    search_rate: float = option(1e-3, "Adam's learning rate.", needs=("schedule=lasso",))
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.
 
         Raises:
-            ConfigError: unknown schedule or granularity, or not one channel is within the budget.
+            BudgetError: not one channel is within the budget.
+            ConfigError: unknown schedule or granularity.
             Interrupted: stopped; the same task resumes.
         """
         if self.schedule not in ("fast", "lasso"):

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 
 import pytest
 from click.testing import CliRunner
 
 from pi_system.cli.train import main
+from pi_system.reduce import METHODS
 from pi_system.train import load_run
 
 
@@ -72,6 +74,25 @@ def test_count():
     assert "557,056" in _run("count", "resnet18").stdout
 
 
+def test_methods_lists_all_with_their_options():
+    found = {entry["name"]: entry for entry in json.loads(_run("methods", "--json").stdout)["methods"]}
+    assert set(found) == set(METHODS)
+    shown = _run("methods").stdout
+    for name, entry in found.items():
+        assert f"{name}\n  {entry['summary']}\n" in shown
+        assert entry["source"] in shown
+        assert {option["name"] for option in entry["options"]} == {one.name for one in fields(METHODS[name])}
+        assert all(f"{option['name']}={option['default']}" in shown for option in entry["options"])
+
+
+@pytest.mark.parametrize("arguments", [("--method", "deepreduce", "--help"), ("--help", "--method", "deepreduce")])
+def test_help_explains_the_options_of_the_method_named(arguments):
+    shown = " ".join(_run("reduce", *arguments).stdout.split())
+    for text in ("criticality_epochs int", "default: 2; not with order or keep", "thin bool One ReLU layer a block."):
+        assert text in shown
+    assert "--set KEY=VALUE of snl" in _run("reduce", "-h").stdout
+
+
 def test_design():
     result = _run("design", "--json")
     assert json.loads(result.stdout) == {"multipliers": ["5x5x3x", "5x7x2x", "6x6x2x", "7x5x2x"]}
@@ -115,12 +136,18 @@ def test_sample(tmp_path):
         (
             ("reduce", "{run}", "--method", "deepreduce", "--budget", "2", "--out", "{tmp}/x"),
             10,
-            "expected at least 32 ReLUs",
+            "expected at least 32 ReLUs, the least that culling and thinning reach here; found 2; "
+            "methods that keep any number of ReLUs from 1: snl",
+        ),
+        (
+            ("reduce", "{run}", "--method", "deepreduce", "--budget", "99", "--set", "thin=true", "--out", "{tmp}/x"),
+            10,
+            "method deepreduce, thin: has an effect only with keep",
         ),
         (("pareto", "{run}", "--order", "3,x", "--out", "{tmp}/x"), 10, "--order: expected numbers"),
         (("design", "--blocks", "2,2"), 10, "--blocks: expected four numbers"),
         (("sweep", "{tmp}/none.json", "--out", "{tmp}/x"), 11, "expected a study in JSON"),
-        (("reduce", "{run}", "--budget", "9999", "--out", "{tmp}/x"), 10, "below the network's 1088"),
+        (("reduce", "{run}", "--budget", "9999", "--out", "{tmp}/x"), 10, "(the network is within it as it is)"),
         (("reduce", "{run}", "--budget", "99", "--set", "a", "--out", "{tmp}/x"), 10, "KEY=VALUE"),
         (("evaluate", "{tmp}"), 11, "expected a run directory"),
         (("train", "--epochs", "two", "--out", "{tmp}/x"), 2, "Invalid value"),

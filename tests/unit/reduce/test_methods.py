@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from pi_system.errors import ConfigError
+from pi_system.errors import BudgetError, ConfigError
 from pi_system.export import export_network
 from pi_system.program import relu_count
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.program.float_point import float_logits
 from pi_system.reduce import METHODS, make_method
+from pi_system.reduce.registry import reaching
 from pi_system.train import Interrupted, ReluMap, build_network, evaluate, named_relus
 from pi_system.train.data.augment import Normalisation
 
@@ -95,8 +96,16 @@ def _check_export(network, data, relus):
 @pytest.mark.parametrize(("name", "options"), [case[:2] for case in CASES], ids=_IDS)
 def test_impossible_budget_is_refused_before_any_training(make_task, name, options):
     task = make_task(0, epochs=10_000)
-    with pytest.raises(ConfigError, match=r"budget: expected at least \d+ ReLUs"):
+    with pytest.raises(BudgetError, match=r"budget: expected at least \d+ ReLUs") as refused:
         make_method(name, options).reduce(task)
+    assert 1 <= refused.value.least < _RELUS
+    task = replace(task, budget=refused.value.least, finetune=replace(task.finetune, epochs=0))
+    assert make_method(name, options).reduce(task).relu_map.count == refused.value.least
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name in reaching(1, "", {})])
+def test_methods_named_for_any_budget_reach_a_single_relu(make_task, name):
+    assert make_method(name, {}).reduce(make_task(1, epochs=0)).relu_map.count == 1
 
 
 @pytest.mark.parametrize("network", ["resnet34:m=1", "resnet50:m=1", "wrn-16-1:m=2", "vgg16:m=2", "hrn-5x5x3x:m=1"])

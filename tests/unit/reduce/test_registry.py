@@ -6,9 +6,8 @@ from pi_system.reduce.job import budget_of
 
 
 def test_options_are_read_as_their_types():
-    assert make_method("deepreduce", {"order": "3,2,4,1", "criticality_epochs": "5"}) == DeepReduce(
-        order="3,2,4,1", criticality_epochs=5
-    )
+    assert make_method("deepreduce", {"order": "3,2,4,1"}) == DeepReduce(order="3,2,4,1")
+    assert make_method("deepreduce", {"criticality_epochs": "5"}) == DeepReduce(criticality_epochs=5)
 
 
 def test_truth_is_read_from_words():

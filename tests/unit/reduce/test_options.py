@@ -1,0 +1,73 @@
+"""Options that explain themselves: every registered method's, and the rules on a small one."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from pi_system.errors import BudgetError, ConfigError
+from pi_system.reduce import METHODS
+from pi_system.reduce.options import option, options_of, read_options
+from pi_system.reduce.registry import describe, reaching
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Small:
+    unit: str = option("pixel", "The unit.", choices=("pixel", "channel"))
+    rate: float = option(0.5, "The rate.", needs=("unit=channel", "deep"))
+    deep: bool = option(False, "Whether.")
+    order: str = option("", "The order.", unless=("deep",))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_says_what_it_is(name):
+    card = describe(name)
+    for text in (card.summary, card.reduces, card.source, *(one.text for one in card.options)):
+        assert len(text) > 3
+        assert text.isascii()
+    assert card.summary.endswith(".")
+    known = options_of(METHODS[name])
+    for one in card.options:
+        assert one.text.endswith((".", "?")), one.name
+        assert not one.choices or one.default in one.choices
+        assert {part.partition("=")[0] for part in (*one.needs, *one.unless)} <= set(known)
+
+
+def test_values_are_read_as_the_defaults_types():
+    given = {"unit": "channel", "rate": "2", "deep": "yes"}
+    assert _Small(**read_options(_Small, given)) == _Small(unit="channel", rate=2.0, deep=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"size": "1"}, "expected options unit, rate, deep, order; found 'size'"),
+        ({"unit": "row"}, "unit: expected one of pixel, channel; found 'row'"),
+        ({"unit": "channel", "rate": "fast"}, "rate: expected float; found 'fast'"),
+        ({"rate": "2"}, "rate: has an effect only with unit=channel or deep; set that or leave it out"),
+        ({"deep": "true", "order": "1"}, "order: has no effect with deep; leave one of the two out"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(given, message):
+    with pytest.raises(ConfigError, match=message):
+        read_options(_Small, given)
+
+
+def test_an_option_at_its_default_is_never_unused():
+    assert read_options(_Small, {"rate": "0.5", "deep": "no"}) == {"rate": 0.5, "deep": False}
+
+
+def test_a_field_without_a_text_is_a_mistake():
+    @dataclass
+    class Silent:
+        size: int = 1
+
+    with pytest.raises(TypeError, match="expected a field made by option"):
+        options_of(Silent)
+
+
+def test_a_budget_out_of_reach_names_what_reaches_it():
+    error = BudgetError(32, "one stage", 7)
+    assert (error.least, str(error)) == (32, "budget: expected at least 32 ReLUs, one stage; found 7")
+    assert "snl" in reaching(7, "deepreduce", {})
+    assert reaching(7, "senet", {"granularity": "channel"}) == "--set granularity=pixel keeps any number"
+    assert "at least 1" in reaching(0, "snl", {})
