@@ -57,7 +57,7 @@ def start(stack: ExitStack, program: str, *arguments: str) -> str:
 def build(folder: Path) -> None:
     """Train, reduce and export into ``folder``; finished steps are kept."""
     full, reduced, artifact = folder / "full", folder / "reduced", folder / "artifact"
-    run("pi-train", "train", "--network", "resnet18:m=16", "--data", "digits", "--out", str(full))
+    run("pi-train", "train", "--network", "resnet18:m=16", "--data", "digits", "--preset", "small", "--out", str(full))
     print(run("pi-train", "reduce", str(full), "--fraction", "0.5", "--out", str(reduced)), end="")
     if not artifact.exists():
         print(run("pi-train", "export", str(reduced), str(artifact)), end="")

@@ -1,16 +1,30 @@
 """Methods of reduction at the command line: the list, and the options of one under ``reduce --method X --help``."""
 
+from collections.abc import Mapping
+
 import click
 
-from pi_system.cli.options import json_option, show_result
+from pi_system.cli.options import given_of, json_option, preset_lines, show_result
 from pi_system.errors import ConfigError
 from pi_system.reduce.options import Option
+from pi_system.reduce.presets import preset_of, presets_of
 from pi_system.reduce.registry import METHODS, MethodCard, describe
+from pi_system.train.config import TrainConfig
 from pi_system.train.parallel import is_first
+from pi_system.train.presets import PLAIN_PRESETS, Recipe
 
-__all__ = ["MethodCommand", "method_option", "methods", "pairs"]
+__all__ = ["MethodCommand", "PresetCommand", "finetuning", "method_option", "methods", "pairs"]
 
 method_option = click.option("--method", type=click.Choice(list(METHODS)), default="snl")
+
+
+class PresetCommand(click.Command):
+    """A command with the presets of plain training, which its help lists."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the command's options, then the presets."""
+        super().format_options(ctx, formatter)
+        _write_presets(formatter, PLAIN_PRESETS)
 
 
 class MethodCommand(click.Command):
@@ -33,6 +47,9 @@ class MethodCommand(click.Command):
         if named not in METHODS:
             return
         card = describe(named)
+        _write_presets(
+            formatter, {key: {**one.recipe, **one.options} for key, one in presets_of(METHODS[named]).items()}
+        )
         with formatter.section(f"--set KEY=VALUE of {named}"):
             formatter.write_dl([(f"{one.name} {one.kind}", _explained(one)) for one in card.options] or [("none", "")])
         formatter.write_paragraph()
@@ -51,6 +68,16 @@ def methods(as_json: bool) -> None:
         click.echo("\n\n".join(map(_lines, cards)))
 
 
+def finetuning(method: str, preset: str, options: Recipe) -> tuple[TrainConfig, dict[str, str]]:
+    """Recipe and the method's options by a preset of its, where the command's options say nothing else.
+
+    Raises:
+        ConfigError: the method has no such preset, or a field is outside its limits.
+    """
+    found = preset_of(METHODS[method], preset)
+    return TrainConfig(**{**found.recipe, **given_of(options)}), dict(found.options)
+
+
 def pairs(options: tuple[str, ...]) -> dict[str, str]:
     """Read ``--set KEY=VALUE``, given any number of times.
 
@@ -61,6 +88,11 @@ def pairs(options: tuple[str, ...]) -> dict[str, str]:
         if "=" not in option:
             raise ConfigError(f"--set: expected KEY=VALUE; found {option!r}")
     return {key: value for key, _, value in (option.partition("=") for option in options)}
+
+
+def _write_presets(formatter: click.HelpFormatter, presets: Mapping[str, Recipe]) -> None:
+    with formatter.section("--preset"):
+        formatter.write_dl(list(preset_lines(presets)))
 
 
 def _explained(one: Option) -> str:

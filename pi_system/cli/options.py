@@ -1,33 +1,46 @@
 """Options and output that several ``pi-train`` commands share."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pi_system.train.parallel import is_first
+from pi_system.train.presets import Recipe
 
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 
 
-def recipe_options(epochs: int, learning_rate: float, batch_size: int) -> _Decorator:
-    """Options of a training recipe, with the defaults given."""
+def recipe_options(**defaults: Any) -> _Decorator:
+    """Options of a training recipe: what is not given is the preset's, or one of ``defaults``."""
+
+    def one(name: str, text: str, **settings: Any) -> _Decorator:
+        field = name.partition("/")[0].removeprefix("--").replace("-", "_")
+        return click.option(name, default=defaults.get(field), help=text, **settings)
+
     options = [
         click.option("--out", type=click.Path(path_type=Path), required=True, help="Run directory to write."),
-        click.option("--epochs", default=epochs),
-        click.option("--batch-size", default=batch_size),
-        click.option("--learning-rate", default=learning_rate),
-        click.option("--weight-decay", default=5e-4),
-        click.option("--label-smoothing", default=0.0),
-        click.option("--augment/--no-augment", default=True, help="Random crop and flip."),
-        click.option("--seed", default=0),
-        click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32"),
-        click.option("--compile", is_flag=True, help="Use torch.compile: for long runs."),
-        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto"),
+        click.option("--preset", default="fast", help="Recipe that holds where no option says otherwise; see below."),
+        one("--epochs", "Passes over the training pictures.", type=int),
+        one("--batch-size", "Pictures a step.", type=int),
+        one("--learning-rate", "The highest of the schedule.", type=float),
+        one("--schedule", "How the rate goes.", type=click.Choice(["cosine", "constant", "onecycle", "multistep"])),
+        one("--warmup", "Share of the steps in which the rate rises.", type=float),
+        one("--nesterov/--no-nesterov", "Nesterov's momentum.", is_flag=True),
+        one("--weight-decay", "Of SGD.", type=float),
+        one("--decay", "weights: none on biases and batch normalisation.", type=click.Choice(["all", "weights"])),
+        one("--label-smoothing", "Share of the target that goes to all classes.", type=float),
+        one("--ema", "Decay of the average of the weights that is kept; 0 keeps the weights.", type=float),
+        one("--augment/--no-augment", "Random crop and flip.", is_flag=True),
+        one("--crop", "What comes in at the picture's border.", type=click.Choice(["zeros", "reflect"])),
+        one("--seed", "Of weights, order and augmentation.", type=int),
+        one("--precision", "Of the passes; weights are float32.", type=click.Choice(["float32", "bfloat16"])),
+        one("--compile", "Use torch.compile: for long runs.", is_flag=True),
+        one("--device", "auto takes CUDA where torch has it.", type=click.Choice(["auto", "cpu", "cuda"])),
         click.option("--quiet", is_flag=True, help="No progress bar."),
         json_option,
     ]
@@ -38,6 +51,16 @@ def recipe_options(epochs: int, learning_rate: float, batch_size: int) -> _Decor
         return command
 
     return decorate
+
+
+def given_of(recipe: Mapping[str, Any]) -> Recipe:
+    """What was given of a recipe's options."""
+    return {name: value for name, value in recipe.items() if value is not None}
+
+
+def preset_lines(presets: Mapping[str, Recipe]) -> Iterable[tuple[str, str]]:
+    """Name and content of each preset, for a help text."""
+    return ((name, " ".join(f"{key}={value}" for key, value in recipe.items())) for name, recipe in presets.items())
 
 
 def show_result(result: dict[str, Any], as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """``pi-train``: train a network, reduce its ReLUs, evaluate and count it.
 
-    pi-train train --network resnet18:m=16 --data digits --epochs 12 --out runs/digits
+    pi-train train --network resnet18:m=16 --data digits --preset small --out runs/digits
     pi-train methods
     pi-train reduce runs/digits --method snl --fraction 0.25 --epochs 8 --out runs/digits-quarter
     pi-train pareto runs/digits --epochs 4 --out runs/digits-pareto
@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 import click
 
 from pi_system.cli.export import export
-from pi_system.cli.methods import MethodCommand, method_option, methods, pairs
-from pi_system.cli.options import json_option, recipe_options, show_result
+from pi_system.cli.methods import MethodCommand, PresetCommand, finetuning, method_option, methods, pairs
+from pi_system.cli.options import given_of, json_option, recipe_options, show_result
 from pi_system.cli.profile import profile
 from pi_system.cli.program import program
 from pi_system.errors import ConfigError
@@ -29,12 +29,12 @@ from pi_system.reduce.equalization import CRITICALITY_ORDER, equalized_multiplie
 from pi_system.reduce.job import reduce_run
 from pi_system.reduce.pareto import criticality_run, pareto_run
 from pi_system.reduce.study import StudyConfig, run_study
-from pi_system.train.config import TrainConfig
 from pi_system.train.counting import count_network
 from pi_system.train.data import DataConfig, load_data, write_sample
 from pi_system.train.job import train_run
 from pi_system.train.networks import build_network
 from pi_system.train.parallel import joined
+from pi_system.train.presets import PLAIN_PRESETS, recipe_of
 from pi_system.train.run import RunDirectory
 from pi_system.train.spec import NetworkSpec
 
@@ -48,12 +48,12 @@ def main() -> None:
     click.get_current_context().with_resource(joined())
 
 
-@main.command()
+@main.command(cls=PresetCommand)
 @click.option("--network", default="resnet18:m=16", help="Such as resnet18:m=16 or hrn-5x5x3x:m=16.")
 @click.option("--data", default="digits", help="digits, cifar10:PATH, cifar100:PATH or folder:PATH.")
 @click.option("--image-size", type=int, help="Size that pictures of folder:PATH are brought to.")
 @click.option("--split-seed", default=0, help="Which training pictures become the validation split.")
-@recipe_options(epochs=15, learning_rate=0.1, batch_size=64)
+@recipe_options()
 def train(
     network: str,
     data: str,
@@ -62,11 +62,13 @@ def train(
     out: Path,
     quiet: bool,
     as_json: bool,
+    preset: str,
     **recipe: Any,
 ) -> None:
     """Train a network with all its ReLUs."""
     source = DataConfig.parse(data, size=image_size, split_seed=split_seed)
-    show_result(train_run(out, network, source, TrainConfig(**recipe), progress=not quiet), as_json)
+    config = recipe_of(PLAIN_PRESETS, preset, given_of(recipe))
+    show_result(train_run(out, network, source, config, progress=not quiet), as_json)
 
 
 @main.command(cls=MethodCommand)
@@ -75,7 +77,7 @@ def train(
 @click.option("--budget", type=int, help="Largest number of ReLUs.")
 @click.option("--fraction", type=float, help="The same as a share of SOURCE's ReLUs.")
 @click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="Option of the method; see below.")
-@recipe_options(epochs=10, learning_rate=0.05, batch_size=64)
+@recipe_options()
 def reduce(
     source: Path,
     method: str,
@@ -85,15 +87,17 @@ def reduce(
     out: Path,
     quiet: bool,
     as_json: bool,
+    preset: str,
     **recipe: Any,
 ) -> None:
     """Reduce the ReLUs of the finished run SOURCE."""
+    config, preset_options = finetuning(method, preset, recipe)
     result = reduce_run(
         source,
         out,
         method,
-        pairs(options),
-        TrainConfig(**recipe),
+        {**preset_options, **pairs(options)},
+        config,
         budget=budget,
         fraction=fraction,
         progress=not quiet,
@@ -108,7 +112,7 @@ def reduce(
 @click.option("--channels", default="1,0.5,0.25", help="Shares of the width to try.")
 @click.option("--strides", default="1,2", help="Strides of the stem to try: 2 halves feature maps.")
 @click.option("--extra-epochs", default=10, help="Epochs more for points that start from new weights.")
-@recipe_options(epochs=10, learning_rate=0.05, batch_size=64)
+@recipe_options()
 def pareto(
     source: Path,
     order: str | None,
@@ -119,13 +123,14 @@ def pareto(
     out: Path,
     quiet: bool,
     as_json: bool,
+    preset: str,
     **recipe: Any,
 ) -> None:
     """Try every DeepReDuce configuration of the run SOURCE and mark the Pareto set."""
     found = pareto_run(
         source,
         out,
-        TrainConfig(**recipe),
+        finetuning("deepreduce", preset, recipe)[0],
         order=_numbers("order", order, int) if order else None,
         criticality_epochs=criticality_epochs,
         channels=_numbers("channels", channels, float),
@@ -139,10 +144,10 @@ def pareto(
 
 @main.command()
 @click.argument("source", type=_PATH)
-@recipe_options(epochs=2, learning_rate=0.05, batch_size=64)
-def criticality(source: Path, out: Path, quiet: bool, as_json: bool, **recipe: Any) -> None:
+@recipe_options(epochs=2)
+def criticality(source: Path, out: Path, quiet: bool, as_json: bool, preset: str, **recipe: Any) -> None:
     """Measure how critical each stage's ReLUs are in the run SOURCE."""
-    config = TrainConfig(**recipe)
+    config, _ = finetuning("deepreduce", preset, recipe)
     entries = criticality_run(source, out, config, epochs=config.epochs, progress=not quiet)
     lines = {f"stage {e.stage}": f"C = {e.criticality:.4f}, {e.relus:,} ReLUs, {e.accuracy:.2%}" for e in entries}
     show_result({"criticality": [asdict(e) for e in entries]} if as_json else lines, as_json)

@@ -25,15 +25,16 @@ class Checkpoint:
     """Where a run stands: at step ``step`` of epoch ``epoch``, both from 0.
 
     ``model`` and ``best`` are tensors by parameter or buffer name, ``optimizer`` by parameter name and the
-    optimizer's own key, as ``fc.weight|exp_avg``; ``best`` is the model of the best epoch
-    so far by validation. ``loss_sum`` runs over the steps of the unfinished epoch. ``history`` has one entry a
-    finished epoch.
+    optimizer's own key, as ``fc.weight|exp_avg``; ``best`` is the model of the best epoch so far by validation,
+    ``average`` the moving average of the weights, where there is one. ``loss_sum`` runs over the steps of the
+    unfinished epoch. ``history`` has one entry a finished epoch.
     """
 
     identity: dict[str, Any]
     model: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     best: dict[str, Tensor]
+    average: dict[str, Tensor] = field(default_factory=dict)
     epoch: int = 0
     step: int = 0
     loss_sum: float = 0.0
@@ -41,7 +42,7 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the state; ``identity`` says whose it is."""
-        groups = {"model": self.model, "optimizer": self.optimizer, "best": self.best}
+        groups = {"model": self.model, "optimizer": self.optimizer, "best": self.best, "average": self.average}
         tensors = {
             f"{group}.{name}": tensor.detach().cpu().contiguous()
             for group, named in groups.items()
@@ -76,7 +77,7 @@ class Checkpoint:
         for key, value in json.loads(json.dumps(identity)).items():
             if header["identity"].get(key) != value:
                 raise ConfigError(f"{path}: expected a run with {key}={value}; found {header['identity'].get(key)}")
-        groups: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "best": {}}
+        groups: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "best": {}, "average": {}}
         for name, tensor in tensors.items():
             group, _, key = name.partition(".")
             groups[group][key] = tensor

@@ -1,7 +1,7 @@
 """The training loop: resumable at any step, the same on every run, best epoch chosen by validation.
 
 Randomness is drawn from generators seeded by (seed, epoch, step), and the learning rate is a function of the
-step, so a checkpoint needs counters only and a resumed run continues bit by bit (on a CPU, with the same
+step, so beside tensors a checkpoint needs counters only and a resumed run continues bit by bit (on a CPU, with the same
 number of threads). Under torchrun several processes share every step's pictures (see ``parallel``).
 """
 
@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pi_system.errors import ConfigError
+from pi_system.train.average import WeightAverage
 from pi_system.train.checkpoint import Checkpoint
 from pi_system.train.config import TrainConfig
 from pi_system.train.data.augment import Normalisation, augment
@@ -28,6 +30,7 @@ from pi_system.train.data.dataset import DataSet
 from pi_system.train.evaluate import Score, evaluate
 from pi_system.train.interrupt import stop_requests
 from pi_system.train.parallel import any_of, average_, from_first, replicate, share_of, shared_statistics
+from pi_system.train.schedule import learning_rates, make_optimizer
 
 __all__ = ["Companion", "FitResult", "History", "Interrupted", "fit"]
 
@@ -121,12 +124,14 @@ class _Run:
             self.teacher = teacher.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.train = data.train.to(self.device)
         self.validation = data.validation.to(self.device)
-        self.preprocess, self.augmentation = data.preprocess, data.augmentation
+        self.preprocess, self.augmentation = data.preprocess, data.augmentation.with_border(config.crop)
         self.normalise = Normalisation.of(data.preprocess, self.device)
         self.autocast = torch.bfloat16 if config.precision == "bfloat16" else None
         self.batch = min(config.batch_size, len(self.train))
         self.steps = len(self.train) // self.batch
-        self.optimizer = _optimizer(self.network, config)
+        self.optimizer = make_optimizer(self.network, config)
+        self.rates = learning_rates(config, config.epochs * self.steps)
+        self.average = WeightAverage(self.network, config.ema) if config.ema else None
         self.state = from_first(self._stored())
         self._start()
         self.forward: Any = replicate(self.network)
@@ -154,6 +159,8 @@ class _Run:
             # Adam's step count stays a scalar; everything else has the parameter's layout in memory.
             like = parameters[name] if tensor.dim() else tensor
             self.optimizer.state[parameters[name]][key] = torch.empty_like(like).copy_(tensor)
+        if self.average is not None:
+            self.average.restore(self.state.average)
 
     def run(self, progress: bool) -> FitResult:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -198,15 +205,16 @@ class _Run:
         if self.config.augment:
             images = augment(images, self.augmentation, self._generator(self.state.epoch, step))
         x, labels = self.normalise(share_of(images)), share_of(labels)
-        rate = self._learning_rate(step)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.rates[self._done_steps(step)]
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             logits = self.forward(x)
             loss = self._loss(logits.float(), labels, x)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self._done_steps(step + 1))
         if self.companion is not None:
             self.companion.after_step(self._done_steps(step + 1), self.config.epochs * self.steps)
         return loss.detach()
@@ -231,9 +239,10 @@ class _Run:
                 f"(learning_rate {self.config.learning_rate} may be too high)"
             )
         ended = self.companion is not None and self.companion.after_epoch()
-        score = from_first(evaluate(self.network, self.validation, self.preprocess, autocast=self.autocast))
-        if self.keep == "last" or not state.history or score >= max(map(_score, state.history)):
-            state.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        with nullcontext() if self.average is None else self.average.applied():
+            score = from_first(evaluate(self.network, self.validation, self.preprocess, autocast=self.autocast))
+            if self.keep == "last" or not state.history or score >= max(map(_score, state.history)):
+                state.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         state.history.append(
             {
                 "phase": self.label,
@@ -266,6 +275,7 @@ class _Run:
         if self.path is None:
             return
         self.state.model = self.network.state_dict()
+        self.state.average = {} if self.average is None else self.average.values
         self.state.optimizer = {
             f"{name}|{key}": value
             for name, parameter in self.network.named_parameters()
@@ -281,27 +291,6 @@ class _Run:
 
     def _done_steps(self, step: int) -> int:
         return self.state.epoch * self.steps + step
-
-    def _learning_rate(self, step: int) -> float:
-        if self.config.schedule == "constant":
-            return self.config.learning_rate
-        share = self._done_steps(step) / (self.config.epochs * self.steps)
-        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
-
-
-def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    if config.optimizer == "adam":
-        return torch.optim.Adam(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, foreach=True
-        )
-    return torch.optim.SGD(
-        network.parameters(),
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        nesterov=config.momentum > 0,
-        foreach=True,
-    )
 
 
 def _score(entry: dict[str, Any]) -> Score:

@@ -4,7 +4,8 @@ Crop and flip are one gather of whole pixels over the batch, on the device of th
 comes from a generator the caller seeds, so a batch is the same on every run.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,10 +17,19 @@ __all__ = ["Augmentation", "Normalisation", "augment"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """Shift by up to ``pad`` pixels each way (zeros come in from outside), and mirror half of the pictures."""
+    """Shift by up to ``pad`` pixels each way, and mirror half of the pictures.
+
+    From outside come in zeros, or with ``border`` reflect the picture's mirror image, without its edge twice.
+    """
 
     pad: int
     flip: bool
+    border: Literal["zeros", "reflect"] = "zeros"
+
+    def with_border(self, border: Literal["zeros", "reflect"]) -> "Augmentation":
+        """With zeros as it is; with reflect half as far, rounded up: what comes in is no longer empty."""
+        pad = self.pad if border == "zeros" else -(-self.pad // 2)
+        return replace(self, pad=pad, border=border)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +66,14 @@ def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Te
     if how.flip:
         mirror = torch.randint(0, 2, (count, 1), generator=generator).to(device).bool()
         columns = torch.where(mirror, columns.flip(1), columns)
-    padded = torch.nn.functional.pad(images, (0, 0, how.pad, how.pad, how.pad, how.pad))
+    if how.border == "reflect":
+        rows, columns = _reflected(rows - how.pad, height), _reflected(columns - how.pad, width)
+        padded = images
+    else:
+        padded = torch.nn.functional.pad(images, (0, 0, how.pad, how.pad, how.pad, how.pad))
     return padded[torch.arange(count, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _reflected(position: Tensor, size: int) -> Tensor:
+    """Positions outside 0 to size - 1, by less than size, mirrored into it."""
+    return (size - 1) - ((size - 1) - position.abs()).abs()

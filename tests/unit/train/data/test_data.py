@@ -71,6 +71,20 @@ def test_augmentation_is_a_shifted_and_mirrored_copy():
     assert torch.equal(augment(images, Augmentation(pad=0, flip=False), torch.Generator()), images)
 
 
+def test_reflected_border_is_the_pictures_mirror_image():
+    images = torch.randint(1, 256, (64, 6, 6, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    how = Augmentation(pad=4, flip=False).with_border("reflect")
+    assert how.pad == 2
+    found = augment(images, how, torch.Generator().manual_seed(7))
+    padded = torch.nn.functional.pad(images.permute(0, 3, 1, 2).float(), (2, 2, 2, 2), mode="reflect")
+    padded = padded.permute(0, 2, 3, 1).to(torch.uint8)
+    shifts = {
+        [torch.equal(found[k], padded[k, r : r + 6, c : c + 6]) for r in range(5) for c in range(5)].index(True)
+        for k in range(64)
+    }
+    assert len(shifts) > 15
+
+
 def _write_cifar(root, layout):
     """Write a set of the layout; return the training pixels (N, 32, 32, 3) and labels."""
     root.mkdir()
