@@ -22,7 +22,7 @@ def recipe_options(**defaults: Any) -> _Decorator:
         field = name.partition("/")[0].removeprefix("--").replace("-", "_")
         return click.option(name, default=defaults.get(field), help=text, **settings)
 
-    options = [
+    options: list[_Decorator] = [
         click.option("--out", type=click.Path(path_type=Path), required=True, help="Run directory to write."),
         click.option("--preset", default="fast", help="Recipe that holds where no option says otherwise; see below."),
         one("--epochs", "Passes over the training pictures.", type=int),

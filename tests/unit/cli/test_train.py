@@ -63,6 +63,18 @@ def test_train_then_reduce_then_evaluate(trained, tmp_path):
     assert (checked["accuracy"], checked["part"]) == (reduced["test_accuracy"], "test")
 
 
+def test_a_preset_is_a_recipe_that_other_options_change(trained, tmp_path):
+    config = json.loads((trained[0] / "config.json").read_text())["train"]
+    assert (config["schedule"], config["learning_rate"], config["epochs"]) == ("onecycle", 0.3, 1)
+    changed = ("--preset", "small", "--epochs", 1, "--learning-rate", 0.01, "--ema", 0.9, "--no-nesterov")
+    run = ("train", "--network", "resnet18:m=1", *changed, "--quiet", "--out", tmp_path / "x")
+    assert _run(*run).exit_code == 0
+    config = json.loads((tmp_path / "x" / "config.json").read_text())["train"]
+    assert (config["batch_size"], config["learning_rate"], config["ema"], config["nesterov"]) == (64, 0.01, 0.9, False)
+    shown = " ".join(_run("train", "--help").stdout.split())
+    assert "paper epochs=160 batch_size=256" in shown
+
+
 def test_count():
     assert json.loads(_run("count", "hrn-5x5x3x", "--json").stdout) == {
         "network": "hrn-5x5x3x:m=16",
@@ -145,6 +157,8 @@ def test_sample(tmp_path):
             "method deepreduce, thin: has an effect only with keep",
         ),
         (("pareto", "{run}", "--order", "3,x", "--out", "{tmp}/x"), 10, "--order: expected numbers"),
+        (("train", "--preset", "slow", "--out", "{tmp}/x"), 10, "preset: expected one of fast, small, paper"),
+        (("reduce", "{run}", "--preset", "slow", "--budget", "9", "--out", "{tmp}/x"), 10, "preset: expected one of"),
         (("design", "--blocks", "2,2"), 10, "--blocks: expected four numbers"),
         (("sweep", "{tmp}/none.json", "--out", "{tmp}/x"), 11, "expected a study in JSON"),
         (("reduce", "{run}", "--budget", "9999", "--out", "{tmp}/x"), 10, "(the network is within it as it is)"),
