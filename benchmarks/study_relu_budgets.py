@@ -40,7 +40,7 @@ def entries(scratch_epochs: int) -> tuple[Entry, ...]:
     return (
         Entry(label="random", method="random"),
         Entry(label="snl", method="snl"),
-        Entry(label="deepreduce", method="deepreduce", options={"order": "3,2,4,1"}),
+        Entry(label="deepreduce", method="deepreduce", options={"reshape": "true"} | extra),
         Entry(label="narrower", method="narrower", options=extra),
         Entry(label="deepreshape", method="deepreshape", options=extra),
         Entry(label="hrn-snl", method="snl", network=1),

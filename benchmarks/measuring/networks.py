@@ -29,7 +29,7 @@ from pi_system.artifact.store import save
 from pi_system.errors import ConfigError
 from pi_system.export.random import random_artifact
 from pi_system.program import mac_count, parameter_count, relu_count, relu_layers, square_count, square_layers
-from pi_system.reduce.deepreduce import Configuration
+from pi_system.reduce.configurations import Configuration
 from pi_system.train.networks import Classifier, build_network, use_squares
 from pi_system.train.relu import named_relus
 from pi_system.train.relu_map import ReluMap

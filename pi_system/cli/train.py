@@ -111,6 +111,7 @@ def reduce(
 @click.option("--criticality-epochs", default=2, help="Epochs of each measurement.")
 @click.option("--channels", default="1,0.5,0.25", help="Shares of the width to try.")
 @click.option("--strides", default="1,2", help="Strides of the stem to try: 2 halves feature maps.")
+@click.option("--start", type=click.Choice(["inherited", "new"]), default="inherited", help="Of points not reshaped.")
 @click.option("--extra-epochs", default=10, help="Epochs more for points that start from new weights.")
 @recipe_options()
 def pareto(
@@ -119,6 +120,7 @@ def pareto(
     criticality_epochs: int,
     channels: str,
     strides: str,
+    start: str,
     extra_epochs: int,
     out: Path,
     quiet: bool,
@@ -135,6 +137,7 @@ def pareto(
         criticality_epochs=criticality_epochs,
         channels=_numbers("channels", channels, float),
         strides=_numbers("strides", strides, int),
+        start=start,
         extra_epochs=extra_epochs,
         progress=not quiet,
     )

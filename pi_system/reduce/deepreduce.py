@@ -1,65 +1,44 @@
 """DeepReDuce: drop the ReLUs of the least critical stages (culling), then every second ReLU layer (thinning).
 
 Culling removes whole stages, least critical first; the stem goes with stage 1. Thinning keeps one ReLU layer
-a block, the last one (after the addition). Reshaping scales channels or feature maps; the new network is trained
-from new weights. Of all combinations within a budget the one with the most ReLUs is taken, with less thinning on
-a tie, and trained with distillation from the network it came from. ``pareto`` tries all combinations.
+a block, the last one (after the addition). Reshaping, the third step, scales channels or feature maps. Criticality is
+measured on the network that is reduced (see ``criticality``). Of all combinations within a budget the one with the
+most ReLUs is taken, with less reshaping, then less thinning, on a tie, and trained with distillation from the network
+it came from. ``pareto`` trains all combinations.
 
 Source: ``DeepReduce.SOURCE``. Taking the most ReLUs that fit is our choice: the
-paper returns a Pareto set and leaves the budget to its reader.
+paper returns a Pareto set and leaves the budget to its reader. Not verified: that the paper trains every chosen
+network from new weights (``start=new``; a reshaped one always is), and the measure of criticality.
 """
 
 import copy
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
-from pi_system.errors import BudgetError, ConfigError
+from pi_system.reduce.configurations import (
+    Candidate,
+    Configuration,
+    Reshaping,
+    candidates,
+    choose,
+    configurations,
+    parse_stages,
+    reshapings,
+)
 from pi_system.reduce.criticality import StageCriticality, measure_criticality
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
 from pi_system.reduce.training import train_new, train_student
 from pi_system.train.loop import FitResult
-from pi_system.train.networks import Classifier, build_network
-from pi_system.train.relu import MaskedReLU, named_relus
-from pi_system.train.relu_map import ReluMap
+from pi_system.train.networks import Classifier
+from pi_system.train.relu import named_relus
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["Configuration", "DeepReduce", "configurations"]
+__all__ = ["DeepReduce"]
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """Stages whose ReLUs are kept, and whether only one ReLU layer a block is."""
-
-    stages: tuple[int, ...]
-    thin: bool
-
-    def layers(self, relus: Mapping[str, MaskedReLU]) -> list[str]:
-        """Names of the ReLU layers that are kept."""
-        last = {(relu.stage, relu.block): name for name, relu in relus.items()}
-        return [
-            name
-            for name, relu in relus.items()
-            if relu.stage in self.stages and not (self.thin and last[relu.stage, relu.block] != name)
-        ]
-
-    def relu_map(self, network: Classifier) -> ReluMap:
-        """The map of this configuration, within the positions the network has active now."""
-        relus = named_relus(network)
-        kept = set(self.layers(relus))
-        return ReluMap({name: relu.mask.cpu() & (name in kept) for name, relu in relus.items()})
-
-
-def configurations(order: tuple[int, ...]) -> list[Configuration]:
-    """All combinations of culling and thinning, from the most ReLU layers down.
-
-    Args:
-        order: stages, most critical first.
-    """
-    return [
-        Configuration(tuple(sorted(order[:kept])), thin) for kept in range(len(order), 0, -1) for thin in (False, True)
-    ]
+_NEW = ("channels", "stride", "reshape", "start=new")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +52,14 @@ class DeepReduce:
     criticality_epochs: int = option(2, "Epochs of finetuning for each stage measured.", unless=("order", "keep"))
     keep: str = option("", "Stages to keep, as 3,2, instead of choosing by the budget.", unless=("order",))
     thin: bool = option(False, "One ReLU layer a block.", needs=("keep",))
+    reshape: bool = option(
+        False, "Choose by the budget among narrower and coarser networks, too.", unless=("channels", "stride")
+    )
     channels: float = option(1.0, "Reshape the widths: m becomes this share; trained from new weights.")
     stride: int = option(1, "Reshape the feature maps: the stem's stride; 2 halves height and width.")
-    extra_epochs: int = option(0, "Epochs more, of a reshaped network.", needs=("channels", "stride"))
-    learning_rate: float = option(0.1, "Of the training of a reshaped network.", needs=("channels", "stride"))
+    start: str = option("inherited", "Weights of a network that is not reshaped.", choices=("inherited", "new"))
+    extra_epochs: int = option(0, "Epochs more, of a network with new weights.", needs=_NEW)
+    learning_rate: float = option(0.1, "Of the training of a network with new weights.", needs=_NEW)
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``. An impossible budget is refused before anything is trained, if it can be.
@@ -86,65 +69,45 @@ class DeepReduce:
             ConfigError: the stages named are not the network's.
             Interrupted: stopped; the same task resumes.
         """
-        spec = self._reshaped(task.spec)
-        network = copy.deepcopy(task.network) if spec == task.spec else build_network(spec, device="cpu", seed=0)
-        stages = tuple(sorted({relu.stage for relu in named_relus(network).values() if relu.active}))
-        measured: list[StageCriticality] = []
-        if self.keep:
-            order = _parse_stages(self.keep, stages)
-            candidates = [Configuration(tuple(sorted(order)), self.thin)]
-        else:
-            given = _parse_order(self.order, stages) if self.order else None
-            _choose(
-                network, task.budget, [Configuration((s,), True) for s in (given or stages)[: 1 if given else None]]
-            )
-            measured = [] if given else measure_criticality(task, self.criticality_epochs)
-            order = given or tuple(entry.stage for entry in measured)
-            candidates = configurations(order)
-        chosen = _choose(network, task.budget, candidates)
-        network, fitted = self._train(task, spec, network, chosen)
+        shapes = self._shapes(task.spec)
+        order, measured = self._order(task, shapes)
+        steps = [Configuration(tuple(sorted(order)), self.thin)] if self.keep else configurations(order)
+        chosen = choose(candidates(task.spec, task.network, shapes, steps), task.budget)
+        spec = chosen.reshaping.of(task.spec)
+        network, fitted = self._train(task, spec, chosen)
         report = {
-            "stages_kept": list(chosen.stages),
-            "thinned": chosen.thin,
+            "stages_kept": list(chosen.configuration.stages),
+            "thinned": chosen.configuration.thin,
+            **asdict(chosen.reshaping),
             "criticality_order": list(order),
             "criticality": [asdict(entry) for entry in measured],
         }
         return ReductionResult(spec=spec, network=network, fitted=fitted, report=report)
 
-    def _reshaped(self, spec: NetworkSpec) -> NetworkSpec:
-        if not 0 < self.channels <= 1:
-            raise ConfigError(f"channels: expected above 0 and at most 1; found {self.channels}")
-        return replace(spec, m=max(1, round(spec.m * self.channels)), stride=spec.stride * self.stride)
+    def _shapes(self, spec: NetworkSpec) -> Sequence[Reshaping]:
+        return reshapings(spec) if self.reshape else (Reshaping(self.channels, self.stride),)
 
-    def _train(
-        self, task: ReductionTask, spec: NetworkSpec, network: Classifier, chosen: Configuration
-    ) -> tuple[Classifier, FitResult]:
-        relu_map = chosen.relu_map(network)
-        if spec != task.spec:
-            return train_new(task, spec, relu_map.apply, self.extra_epochs, self.learning_rate)
-        relu_map.apply(network)
-        return network, train_student(task, network, task.finetune, "finetune")
+    def _order(
+        self, task: ReductionTask, shapes: Sequence[Reshaping]
+    ) -> tuple[tuple[int, ...], list[StageCriticality]]:
+        """Stages to keep, most critical first, and the measurements that the order comes from."""
+        stages = tuple(sorted({relu.stage for relu in named_relus(task.network).values() if relu.active}))
+        if self.keep:
+            return parse_stages("keep", self.keep, stages, all_of_them=False), []
+        given = parse_stages("order", self.order, stages, all_of_them=True) if self.order else None
+        last = [Configuration((stage,), True) for stage in (given[:1] if given else stages)]
+        choose(candidates(task.spec, task.network, shapes, last), task.budget)  # refuses before it measures
+        measured = [] if given else measure_criticality(task, self.criticality_epochs)
+        return given or tuple(entry.stage for entry in measured), measured
 
+    def _train(self, task: ReductionTask, spec: NetworkSpec, chosen: Candidate) -> tuple[Classifier, FitResult]:
+        same = chosen.configuration.relu_map(task.network) if spec == task.spec else None
+        if same is not None and self.start == "inherited":
+            network = copy.deepcopy(task.network)
+            same.apply(network)
+            return network, train_student(task, network, task.finetune, "finetune")
 
-def _choose(network: Classifier, budget: int, candidates: list[Configuration]) -> Configuration:
-    """The candidate with the most ReLUs within the budget; the earlier one on a tie."""
-    counts = {candidate: candidate.relu_map(network).count for candidate in candidates}
-    fitting = [candidate for candidate in candidates if 0 < counts[candidate] <= budget]
-    if not fitting:
-        least = min((count for count in counts.values() if count), default=0)
-        raise BudgetError(least, "the least that culling and thinning reach here", budget)
-    return max(fitting, key=counts.__getitem__)
+        def prepare(built: Classifier) -> None:
+            (same or chosen.configuration.relu_map(built)).apply(built)
 
-
-def _parse_order(text: str, stages: tuple[int, ...]) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if sorted(parts) != sorted(str(stage) for stage in stages):
-        raise ConfigError(f"order: expected each stage of {stages} once, as '3,2,4,1'; found {text!r}")
-    return tuple(int(part) for part in parts)
-
-
-def _parse_stages(text: str, stages: tuple[int, ...]) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if len(set(parts)) != len(parts) or not set(parts) <= {str(stage) for stage in stages}:
-        raise ConfigError(f"keep: expected some of the stages {stages}, as '3,2'; found {text!r}")
-    return tuple(int(part) for part in parts)
+        return train_new(task, spec, prepare, self.extra_epochs, self.learning_rate)

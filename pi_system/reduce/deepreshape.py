@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 
 from pi_system.errors import BudgetError, ConfigError
-from pi_system.reduce.deepreduce import Configuration
+from pi_system.reduce.configurations import Configuration
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
 from pi_system.reduce.training import apply_masks, train_new

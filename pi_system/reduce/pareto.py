@@ -6,17 +6,16 @@ ICML 2021, arXiv 2103.01396; see ``deepreduce``.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pi_system.reduce.configurations import Configuration, Reshaping, candidates, configurations
 from pi_system.reduce.criticality import StageCriticality, measure_criticality
-from pi_system.reduce.deepreduce import Configuration, configurations
 from pi_system.reduce.job import reduce_run, task_of
 from pi_system.reduce.method import ReductionTask
 from pi_system.train.config import TrainConfig
 from pi_system.train.files import write_atomic
-from pi_system.train.networks import build_network
 from pi_system.train.run import RunDirectory
 
 __all__ = ["criticality_run", "pareto_run", "pareto_set"]
@@ -44,6 +43,7 @@ def pareto_run(
     criticality_epochs: int = 2,
     channels: tuple[float, ...] = (1.0, 0.5, 0.25),
     strides: tuple[int, ...] = (1, 2),
+    start: str = "inherited",
     extra_epochs: int = 0,
     progress: bool = False,
 ) -> dict[str, Any]:
@@ -57,6 +57,7 @@ def pareto_run(
         criticality_epochs: epochs of each measurement.
         channels: shares of the width to try.
         strides: of the stem: 2 halves the feature maps.
+        start: ``new`` trains every point from new weights, as the paper; ``inherited`` only reshaped ones.
         extra_epochs: epochs more for points that start from new weights.
         progress: show progress bars on stderr.
 
@@ -70,8 +71,9 @@ def pareto_run(
     measured = [] if order else criticality_run(source, out, config, epochs=criticality_epochs, progress=progress)
     order = order or tuple(entry.stage for entry in measured)
     task = task_of(RunDirectory(source), 0, config)
+    shapes = [Reshaping(share, stride) for share in channels for stride in strides]
     points = []
-    for name, relus, options in _points(task, order, channels, strides, extra_epochs):
+    for name, relus, options in _points(task, order, shapes, start, extra_epochs):
         path = out / "points" / name
         result = reduce_run(source, path, "deepreduce", options, config, budget=relus, progress=progress)
         points.append({"run": f"points/{name}", "options": options, **_figures(result)})
@@ -96,21 +98,20 @@ def _figures(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _points(
-    task: ReductionTask, order: tuple[int, ...], channels: tuple[float, ...], strides: tuple[int, ...], extra: int
+    task: ReductionTask, order: tuple[int, ...], shapes: list[Reshaping], start: str, extra: int
 ) -> Iterable[tuple[str, int, dict[str, str]]]:
     """Name, ReLU count and options of every point with fewer ReLUs than the source."""
     present = Configuration(order, False).relu_map(task.network).count
-    for share in channels:
-        for stride in strides:
-            spec = replace(task.spec, m=max(1, round(task.spec.m * share)), stride=task.spec.stride * stride)
-            network = task.network if spec == task.spec else build_network(spec, seed=0)
-            for one in configurations(order):
-                relus = one.relu_map(network).count
-                kept = ",".join(map(str, one.stages))
-                name = f"s{kept.replace(',', '')}{'-thin' if one.thin else ''}-c{share:g}-f{stride}"
-                options = {"keep": kept, "thin": str(one.thin).lower(), "channels": f"{share:g}", "stride": str(stride)}
-                if 0 < relus < present:
-                    yield name, relus, options | ({} if spec == task.spec else {"extra_epochs": str(extra)})
+    for found in candidates(task.spec, task.network, shapes, configurations(order)):
+        one, shape = found.configuration, found.reshaping
+        kept = ",".join(map(str, one.stages))
+        name = f"s{kept.replace(',', '')}{'-thin' if one.thin else ''}-c{shape.channels:g}-f{shape.stride}"
+        options = {"keep": kept, "thin": str(one.thin).lower()}
+        options |= {"channels": f"{shape.channels:g}", "stride": str(shape.stride)}
+        if start == "new" or shape.of(task.spec) != task.spec:
+            options |= {"start": start, "extra_epochs": str(extra)}
+        if 0 < found.relus < present:
+            yield name, found.relus, options
 
 
 def pareto_set(points: Iterable[tuple[int, float]]) -> set[int]:

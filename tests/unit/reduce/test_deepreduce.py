@@ -7,7 +7,7 @@ import torch
 
 from pi_system.errors import ConfigError
 from pi_system.reduce import DeepReduce, ReductionTask
-from pi_system.reduce.deepreduce import Configuration, configurations
+from pi_system.reduce.configurations import Configuration, candidates, choose, configurations, reshapings
 from pi_system.train import (
     Interrupted,
     NetworkSpec,
@@ -35,6 +35,26 @@ from pi_system.train import (
 def test_counts_of_the_papers_configurations(relus, network, stages, thin):
     built = build_network(NetworkSpec.parse(network), seed=0)
     assert Configuration(stages, thin).relu_map(built).count == relus
+
+
+@pytest.mark.parametrize(
+    ("budget", "network", "stages", "thin"),
+    [
+        (229_376, "resnet18:m=64", [2, 3, 4], False),
+        (114_688, "resnet18:m=64", [2, 3, 4], True),
+        (57_344, "resnet18:m=32", [2, 3, 4], True),
+        (49_152, "resnet18:m=32", [2, 3], True),
+        (28_672, "resnet18:m=16", [2, 3, 4], True),
+        (12_288, "resnet18:m=32,stride=2", [2, 3], True),
+    ],
+)
+def test_the_three_steps_reach_the_published_counts(budget, network, stages, thin):
+    spec = NetworkSpec.parse("resnet18:m=64")
+    source = build_network(spec, device="meta")
+    chosen = choose(candidates(spec, source, reshapings(spec), configurations((3, 2, 4, 1))), budget)
+    assert chosen.relus == budget
+    assert str(chosen.reshaping.of(spec)) == network
+    assert (list(chosen.configuration.stages), chosen.configuration.thin) == (stages, thin)
 
 
 def test_thinning_keeps_the_last_relu_of_each_block():
@@ -129,6 +149,24 @@ def test_digits_keep_their_accuracy_with_less_than_half_of_the_relus(digits, tra
     result = DeepReduce(order="1,2,3,4").reduce(task)
     assert result.relu_map.count <= full // 2
     assert evaluate(result.network, digits.test, digits.preprocess).accuracy >= 0.9
+
+
+def test_reshaping_reaches_what_culling_and_thinning_do_not(digits):
+    with pytest.raises(ConfigError, match="expected at least 128 ReLUs"):
+        DeepReduce(order="3,2,4,1").reduce(_task(digits, 90))
+    result = DeepReduce(order="3,2,4,1", reshape=True).reduce(_task(digits, 90))
+    # m = 2 on 4 x 4: stages 2, 3, 4 thinned have 2 * (4 * 2 * 2 + 8 + 16); a side of 1 is not halved again.
+    assert result.relu_map.count == 80
+    assert str(result.spec) == "resnet18:m=2,classes=10,size=8,channels=1,stride=2"
+
+
+def test_new_weights_instead_of_inherited_ones(digits):
+    task = _task(digits, 448)
+    inherited, new = (DeepReduce(order="3,2,4,1", start=start).reduce(task) for start in ("inherited", "new"))
+    assert inherited.relu_map == new.relu_map
+    assert torch.equal(inherited.network.fc.weight, task.network.fc.weight)
+    drawn = build_network(task.spec, seed=task.finetune.seed).fc.weight
+    assert torch.equal(new.network.fc.weight, drawn)
 
 
 def test_named_stages_and_reshaping(digits):

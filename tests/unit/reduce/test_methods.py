@@ -33,6 +33,7 @@ CASES = [
     ("shallow", {}, False),
     ("deepreduce", {"order": "3,2,4,1"}, False),
     ("deepreduce", {"order": "3,2,4,1", "channels": "0.5"}, False),
+    ("deepreduce", {"order": "3,2,4,1", "reshape": "true", "start": "new"}, False),
     ("deepreshape", {}, False),
     ("random", {}, True),
     ("random", _CHANNEL, False),
