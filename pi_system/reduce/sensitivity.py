@@ -17,7 +17,7 @@ from pi_system.train.data.augment import Normalisation
 from pi_system.train.parallel import from_first
 from pi_system.train.relu import MaskedReLU, named_relus
 
-__all__ = ["feeding_convolutions", "loss_of_layers", "pruning_density"]
+__all__ = ["feeding_convolutions", "loss_of_layers", "pruning_density", "sample_batches"]
 
 _PICTURES = 512
 _BATCH = 128
@@ -27,7 +27,7 @@ def loss_of_layers(task: ReductionTask) -> dict[str, float]:
     """Rise of the mean cross-entropy on some training pictures when a layer's ReLUs become identities, by name.
 
     Batch normalisation takes each batch's statistics, as it would after a moment of training; layers without
-    active ReLUs have no rise.
+    active ReLUs have no rise. A rise may be negative: some layers are better off without their ReLUs.
     """
     network = copy.deepcopy(task.network).to(task.finetune.torch_device()).train()
     relus = named_relus(network)
@@ -37,17 +37,17 @@ def loss_of_layers(task: ReductionTask) -> dict[str, float]:
         for name, relu in relus.items():
             mask = relu.mask.clone()
             relu.set_mask(mask & False)
-            rise[name] = max(_mean_loss(network, task) - whole, 0.0) if mask.any() else 0.0
+            rise[name] = _mean_loss(network, task) - whole if mask.any() else 0.0
             relu.set_mask(mask)
     return from_first(rise)
 
 
 def _mean_loss(network: nn.Module, task: ReductionTask) -> float:
-    losses = [float(functional.cross_entropy(network(x), labels)) for x, labels in _batches(network, task)]
+    losses = [float(functional.cross_entropy(network(x), labels)) for x, labels in sample_batches(network, task)]
     return sum(losses) / len(losses)
 
 
-def _batches(network: nn.Module, task: ReductionTask) -> Iterator[tuple[Tensor, Tensor]]:
+def sample_batches(network: nn.Module, task: ReductionTask) -> Iterator[tuple[Tensor, Tensor]]:
     """A fixed selection of training pictures, normalised, in batches."""
     device = next(network.parameters()).device
     normalise = Normalisation.of(task.data.preprocess, device)
@@ -66,7 +66,7 @@ def pruning_density(task: ReductionTask, density: float) -> dict[str, float]:
     """
     network = copy.deepcopy(task.network).to(task.finetune.torch_device()).train()
     network.zero_grad()
-    for x, labels in _batches(network, task):
+    for x, labels in sample_batches(network, task):
         functional.cross_entropy(network(x), labels).backward()  # type: ignore[no-untyped-call]
     feeding = feeding_convolutions(network)
     worth = {name: torch.cat([_worth(conv) for conv in convs]) for name, convs in feeding.items()}

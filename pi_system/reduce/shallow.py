@@ -1,41 +1,42 @@
 """Shallow networks: a ReLU goes together with a convolution, so ReLUs, rounds and multiply-accumulates all fall.
 
-Where the ReLU between two convolutions goes, the two are one linear map, and one convolution of the size of the
-first takes their place: the exact product of two 3x3 kernels is a 5x5 one with more multiply-accumulates, so the
-3x3 kernel is learned. It starts as the middle of the exact product (batch normalisation folded in), and the new
-network is trained with distillation from the old one. A block whose ReLUs are all gone is left out.
-
-1. Sensitivity of each ReLU layer: rise of the loss when the trained network loses it. 2. Of all numbers of ReLU
-layers a stage, the choice within the budget with the highest summed sensitivity (a stage keeps its most sensitive
-ones). 3. k ReLU layers in a stage of n blocks become k blocks of one convolution, or, where k > n, k - n whole
-blocks and 2n - k of one. A stage without any ReLU, unless the first, keeps one linear block for its new size.
+1. Sensitivity of each ReLU layer: rise of the loss when the trained network loses it, with its sign. 2. The layers
+with the highest summed sensitivity within the budget are kept (``shallow_form``). 3. Where the ReLU inside a block
+goes, the convolutions around it are one linear map, and one convolution takes their place: of their exact product's
+size where that costs no more multiply-accumulates than the two (``exact``), else 3x3. A block whose ReLUs are all gone
+is left out; where it changes the width or size it is one convolution. A ReLU after an addition goes alone: nothing
+merges over it. 4. First weights: the old network's normalisations are measured again without the ReLUs that go; merged
+kernels are exact products, the normalisation's shift included, or their middle in 3x3, brought nearer by least squares
+on the inputs' covariance (``shallow_fit``). 5. Training with distillation from the old network, if asked for with gates
+between the deep and the shallow blocks first (``shallow_gate``).
 
 Source: "Making Models Shallow Again" (``Shallow.SOURCE``); no public code. Verified: layers
 chosen by ReLU sensitivity, the convolutions around a dropped ReLU merged, joint gain in ReLUs and linear
-operations. Not verified, our choice: the sensitivity measure, the choice by summed sensitivity, leaving out whole
-blocks, and training the shallow network directly, where the paper trains a gate between two branches.
+operations. Not verified, our choice: the sensitivity measure, leaving out whole blocks, exact products, the fit, how
+the gate is trained, and training the shallow network at once by default, where the paper trains a gate.
 """
 
-from collections.abc import Mapping
+import copy
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import product
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch.optim.swa_utils import update_bn
 
-from pi_system.errors import BudgetError, ConfigError
+from pi_system.errors import ConfigError
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
-from pi_system.reduce.sensitivity import loss_of_layers
+from pi_system.reduce.sensitivity import loss_of_layers, sample_batches
+from pi_system.reduce.shallow_fit import fit_merged
+from pi_system.reduce.shallow_form import depth_of, most_sensitive
+from pi_system.reduce.shallow_gate import GateTraining, gated
 from pi_system.reduce.shallow_weights import inherit_weights
-from pi_system.reduce.training import apply_masks, train_student
-from pi_system.train.networks import build_network
-from pi_system.train.relu import MaskedReLU, named_relus
+from pi_system.reduce.training import split_epochs, train_student
+from pi_system.train.networks import Classifier, build_network
+from pi_system.train.relu import named_relus
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["Shallow", "stage_digits"]
+__all__ = ["Shallow"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,10 @@ class Shallow:
     SOURCE: ClassVar[str] = "Kundu et al., CVPRW 2023, arXiv 2304.13274"
 
     extra_epochs: int = option(0, "Epochs beyond the recipe's, for the new convolutions.")
+    exact: bool = option(True, "Merge two convolutions into one of their product's size where that is no dearer.")
+    fit: bool = option(True, "Fit merged 3x3 kernels to their inputs; else they start as the middle of the product.")
+    gate: float = option(0.0, "Share of the epochs with gates between the deep and the shallow blocks.")
+    pressure: float = option(0.1, "Weight of the gates in the loss.", needs=("gate",))
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.
@@ -55,85 +60,43 @@ class Shallow:
             ConfigError: the network is of bottleneck blocks, or has no blocks or ReLUs left to take.
             Interrupted: stopped; the same task resumes.
         """
-        _check(task)
+        self._check(task)
+        relus = named_relus(task.network)
+        most_sensitive(dict.fromkeys(relus, 0.0), relus, task.budget)  # refuses before it measures
         sensitivity = loss_of_layers(task)
-        kept = _choose(task, sensitivity)
-        spec = _shallow_spec(task.spec, kept)
-        network = build_network(spec, seed=task.finetune.seed)
-        _drop_relus(network, kept)
-        inherit_weights(task.network, network)
-        config = replace(task.finetune, epochs=task.finetune.epochs + self.extra_epochs)
-        fitted = train_student(task, network, config, "finetune")
-        report = {"sensitivity": sensitivity, "relu_layers_kept": {str(stage): count for stage, count in kept.items()}}
+        kept = most_sensitive(sensitivity, relus, task.budget)
+        spec = replace(task.spec, depth=depth_of(task.spec, task.network, kept, exact=self.exact))
+        network = self._start(task, spec, kept)
+        training = replace(task.finetune, epochs=task.finetune.epochs + self.extra_epochs)
+        if self.gate:
+            first, rest = split_epochs(replace(task, finetune=training), self.gate)
+            both = gated(task.network, network, spec.full_depth, spec.stage_depth)
+            companion = GateTraining(both, self.pressure)
+            train_student(task, both, first, "gates", companion=companion, keep="last")
+            training = rest
+        fitted = train_student(task, network, training, "finetune")
+        report = {"sensitivity": sensitivity, "relu_layers_kept": sorted(kept), "depth": "-".join(spec.stage_depth)}
         return ReductionResult(spec=spec, network=network, fitted=fitted, report=report)
 
+    def _check(self, task: ReductionTask) -> None:
+        whole = all(relu.active == relu.size for relu in named_relus(task.network).values())
+        if task.spec.kind not in ("basic", "preactivation", "vgg") or task.spec.depth or not whole:
+            raise ConfigError(
+                "shallow: expected a network of basic blocks or VGG's convolutions, with all its blocks and ReLUs; "
+                f"found {task.spec}" + ("" if whole else " with a reduced ReLU map")
+            )
+        if self.gate and task.spec.kind == "vgg":
+            raise ConfigError(f"gate: expected 0 for a network without blocks; found {self.gate}")
 
-def _check(task: ReductionTask) -> None:
-    relus = named_relus(task.network).values()
-    whole = all(relu.active == relu.size for relu in relus)
-    if task.spec.kind == "bottleneck" or task.spec.depth or not whole:
-        raise ConfigError(
-            "shallow: expected a network of basic blocks or VGG's convolutions, with all its blocks and ReLUs; "
-            f"found {task.spec}" + ("" if whole else " with a reduced ReLU map")
-        )
-
-
-def stage_digits(kind: str, blocks: int, relu_layers: int, stage: int) -> str:
-    """Digits of a stage (see ``NetworkSpec``) of so many blocks when so many of its ReLU layers are kept."""
-    if relu_layers == 0:
-        return "0" * blocks if stage == 1 else "1" + "0" * (blocks - 1)
-    whole = max(relu_layers - blocks, 0) if kind != "vgg" else 0
-    single = relu_layers - 2 * whole
-    return "2" * whole + "1" * single + "0" * (blocks - whole - single)
-
-
-def _layers(network: nn.Module) -> dict[int, list[tuple[str, MaskedReLU]]]:
-    """ReLU layers by stage; the stem is stage 0."""
-    found: dict[int, list[tuple[str, MaskedReLU]]] = {}
-    for name, relu in named_relus(network).items():
-        found.setdefault(0 if relu.block < 0 else relu.stage, []).append((name, relu))
-    return found
-
-
-def _choose(task: ReductionTask, sensitivity: Mapping[str, float]) -> dict[int, int]:
-    """ReLU layers to keep in each stage; stage 0 is the stem."""
-    layers = _layers(task.network)
-    worth, cost = {}, {}
-    for stage, entries in layers.items():
-        ranked = sorted((sensitivity[name] for name, _ in entries), reverse=True)
-        for count in range(len(entries) + 1):
-            worth[stage, count] = sum(ranked[:count])
-            cost[stage, count] = _stage_relus(task.spec, stage, count)
-    choices = [
-        dict(zip(layers, counts, strict=True)) for counts in product(*(range(len(e) + 1) for e in layers.values()))
-    ]
-    totals = [sum(cost[place] for place in choice.items()) for choice in choices]
-    fitting = [choice for choice, total in zip(choices, totals, strict=True) if 0 < total <= task.budget]
-    if not fitting:
-        least = min(total for total in totals if total)
-        raise BudgetError(least, "the smallest ReLU layer", task.budget)
-    return max(fitting, key=lambda choice: sum(worth[place] for place in choice.items()))
-
-
-@lru_cache(maxsize=1024)
-def _stage_relus(spec: NetworkSpec, stage: int, count: int) -> int:
-    """ReLUs of a stage with ``count`` ReLU layers, the other stages being whole."""
-    if count == 0:
-        return 0
-    if stage > 0:
-        digits = list(spec.full_depth)
-        digits[stage - 1] = stage_digits(spec.kind, spec.blocks[stage - 1], count, stage)
-        spec = replace(spec, depth="-".join(digits))
-    return sum(relu.size for _, relu in _layers(build_network(spec, device="meta"))[stage])
-
-
-def _shallow_spec(spec: NetworkSpec, kept: Mapping[int, int]) -> NetworkSpec:
-    digits = [stage_digits(spec.kind, n, kept[stage], stage) for stage, n in enumerate(spec.blocks, start=1)]
-    return replace(spec, depth="-".join(digits))
-
-
-def _drop_relus(network: nn.Module, kept: Mapping[int, int]) -> None:
-    """Turn off the ReLUs of stages (and a stem) that keep none but are still there for their shape."""
-    relus = {name: (stage, relu) for stage, entries in _layers(network).items() for name, relu in entries}
-    masks = {name: torch.full(relu.shape, kept[stage] > 0) for name, (stage, relu) in relus.items()}
-    apply_masks({name: relu for name, (_, relu) in relus.items()}, masks)
+    def _start(self, task: ReductionTask, spec: NetworkSpec, kept: set[str]) -> Classifier:
+        deep = copy.deepcopy(task.network).cpu()
+        for name, relu in named_relus(deep).items():
+            relu.set_mask(torch.full(relu.shape, name in kept))
+        batches = [x for x, _ in sample_batches(deep, task)]
+        update_bn(batches, deep)
+        deep.eval()
+        network = build_network(spec, seed=task.finetune.seed)
+        merged = inherit_weights(deep, network, spec.full_depth, spec.stage_depth)
+        if self.fit:
+            fit_merged(network, deep, merged, batches)
+        return network.train()

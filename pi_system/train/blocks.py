@@ -1,7 +1,8 @@
 """Blocks of the networks: (N, C_in, H, W) -> (N, C_out, ceil(H / stride), ceil(W / stride)).
 
-ReLUs are declared in the order of execution, on which ``named_relus`` relies. ``convolutions`` 1 builds the
-shallow form of a block: its inner ReLU is gone and one convolution stands for the two around it.
+ReLUs are declared in the order of execution, on which ``named_relus`` relies. ``form`` 1 builds the shallow form of a
+block: its inner ReLU is gone and one convolution stands for the two around it, of 3x3, or, as form 3, of the size of
+their exact product: 5x5, with stride 2 7x7.
 
 Sources: He et al., CVPR 2016, arXiv 1512.03385 (basic, bottleneck; the stride is on the 3x3 convolution, as in
 later code); Zagoruyko and Komodakis, BMVC 2016, arXiv 1605.07146 (pre-activation).
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from pi_system.train.relu import MaskedReLU
 
-__all__ = ["BasicBlock", "Bottleneck", "Place", "PreActivationBlock", "conv_bn"]
+__all__ = ["BasicBlock", "Bottleneck", "Place", "PreActivationBlock", "conv_bn", "merged_kernel"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,11 @@ def conv_bn(c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Sequentia
     return nn.Sequential(conv, nn.BatchNorm2d(c_out))
 
 
+def merged_kernel(form: int, stride: int) -> int:
+    """Side of the first convolution's kernel in a block of this form."""
+    return 2 * stride + 3 if form == 3 else 3
+
+
 def _shortcut(c_in: int, c_out: int, stride: int) -> nn.Module:
     return nn.Identity() if stride == 1 and c_in == c_out else conv_bn(c_in, c_out, 1, stride)
 
@@ -49,12 +55,13 @@ def _shortcut(c_in: int, c_out: int, stride: int) -> nn.Module:
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions, or one, with a shortcut; a ReLU between them and one after the addition."""
 
-    def __init__(self, c_in: int, c_out: int, place: Place, convolutions: int = 2) -> None:
+    def __init__(self, c_in: int, c_out: int, place: Place, form: int = 2) -> None:
         """Build the block."""
         super().__init__()
-        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride=place.stride, padding=1, bias=False)
+        kernel = merged_kernel(form, place.stride)
+        self.conv1 = nn.Conv2d(c_in, c_out, kernel, stride=place.stride, padding=kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(c_out)
-        deep = convolutions == 2
+        deep = form == 2
         self.relu1 = place.relu(c_out) if deep else nn.Identity()
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1, bias=False) if deep else nn.Identity()
         self.bn2 = nn.BatchNorm2d(c_out) if deep else nn.Identity()
@@ -99,13 +106,14 @@ class PreActivationBlock(nn.Module):
     Where the width or size changes, the shortcut starts after the first ReLU.
     """
 
-    def __init__(self, c_in: int, c_out: int, place: Place, convolutions: int = 2) -> None:
+    def __init__(self, c_in: int, c_out: int, place: Place, form: int = 2) -> None:
         """Build the block."""
         super().__init__()
         self.bn1 = nn.BatchNorm2d(c_in)
         self.relu1 = place.relu(c_in, place.size)
-        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride=place.stride, padding=1, bias=False)
-        deep = convolutions == 2
+        kernel, deep = merged_kernel(form, place.stride), form == 2
+        # The shallow form has a bias: no normalisation follows that could carry the shift of the one it had inside.
+        self.conv1 = nn.Conv2d(c_in, c_out, kernel, stride=place.stride, padding=kernel // 2, bias=not deep)
         self.bn2 = nn.BatchNorm2d(c_out) if deep else nn.Identity()
         self.relu2 = place.relu(c_out) if deep else nn.Identity()
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1, bias=False) if deep else nn.Identity()

@@ -83,10 +83,10 @@ class ResNet(Classifier):
         depth = tuple(digits if isinstance(digits, str) else "2" * digits for digits in blocks)
         expansion = Bottleneck.EXPANSION if bottleneck else 1
 
-        def make(c_in: int, width: int, place: Place, convolutions: int) -> nn.Module:
+        def make(c_in: int, width: int, place: Place, form: int) -> nn.Module:
             if bottleneck:
                 return Bottleneck(c_in, width, place)
-            return BasicBlock(c_in, width, place, convolutions)
+            return BasicBlock(c_in, width, place, form)
 
         self.stages = _stages(make, widths[0], widths, depth, size, expansion)
         self._finish(_last_width(widths, depth, expansion))
@@ -127,14 +127,14 @@ class Vgg(Classifier):
     def __init__(
         self, widths: tuple[int, ...], depth: tuple[str, ...], *, in_channels: int, classes: int, size: int, stride: int
     ) -> None:
-        """Build with He initialisation; ``depth`` says 1 or 0 for each convolution of a stage."""
+        """Build with He initialisation; ``depth`` says 1, 3 (5x5) or 0 for each convolution of a stage."""
         super().__init__(classes)
         layers: list[nn.Module] = []
         c_in = in_channels
         for stage, (width, digits) in enumerate(zip(widths, depth, strict=True), start=1):
-            for block in range(digits.count("1")):
+            for block, form in enumerate(digit for digit in digits if digit != "0"):
                 place = Place(stage=stage, block=block // 2, size=size, stride=stride)
-                layers += [*conv_bn(c_in, width, 3, stride), place.relu(width)]
+                layers += [*conv_bn(c_in, width, 5 if form == "3" else 3, stride), place.relu(width)]
                 c_in, size, stride = width, place.out_size, 1
             if size > 1:
                 layers.append(nn.AvgPool2d(2))
@@ -154,9 +154,9 @@ def _stages(
     stages = []
     for stage, (width, digits) in enumerate(zip(widths, depth, strict=True), start=1):
         blocks = []
-        for block, convolutions in enumerate(digit for digit in digits if digit != "0"):
+        for block, form in enumerate(digit for digit in digits if digit != "0"):
             place = Place(stage=stage, block=block, size=size, stride=2 if stage > 1 and block == 0 else 1)
-            blocks.append(make(c_in, width, place, int(convolutions)))
+            blocks.append(make(c_in, width, place, int(form)))
             c_in, size = expansion * width, place.out_size
         stages.append(nn.Sequential(*blocks))
     return nn.Sequential(*stages)

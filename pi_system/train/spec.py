@@ -11,7 +11,8 @@ Every command and benchmark names its network in this one form, and a run direct
 | vgg16 | single convolutions | m, 2m, 4m, 8m, 8m |
 
 ``depth`` names a network with fewer convolutions: a digit a block, stages apart by dashes, such as
-``22-12-11-01``. 2 is the block as it is, 1 has one convolution in the place of two, 0 is no block.
+``22-12-13-10``. 2 is the block as it is, 1 has one 3x3 convolution in the place of two, 3 one with a kernel of the size
+of the two's exact product (5x5; 7x7 with stride 2), 0 is no block.
 ``activation=square`` has the quadratic activation (train/square.py) in the place of every ReLU.
 
 Source: stage widths of HRN-AxBxCx: Jha and Reagen, TMLR 2024, arXiv 2304.10593.
@@ -82,12 +83,12 @@ class NetworkSpec:
         highest = self.full_depth[0][0]
         stages = self.depth.split("-")
         lengths = [len(stage) for stage in stages]
-        legal = all(digit in "012" and digit <= highest for digit in "".join(stages))
+        legal = all(digit in f"01{highest}3" for digit in "".join(stages))
         # The first stage may vanish into the stem; later ones change the width and the size.
         if self.kind == "bottleneck" or lengths != list(self.blocks) or not legal or "0" in map(max, stages[1:]):
             expected = "-".join(self.full_depth)
             raise ConfigError(
-                f"network {self.base}: expected a depth like {expected}, digits up to {highest}, "
+                f"network {self.base}: expected a depth like {expected}, digits up to {highest} or 3, "
                 f"no stage but the first all 0, no bottleneck blocks; found {self.depth!r}"
             )
 

@@ -31,6 +31,7 @@ CASES = [
     ("senet", {}, True),
     ("senet", {"sensitivity": "loss", **_CHANNEL}, False),
     ("shallow", {}, False),
+    ("shallow", {"gate": "0.5", "exact": "false"}, False),
     ("deepreduce", {"order": "3,2,4,1"}, False),
     ("deepreduce", {"order": "3,2,4,1", "channels": "0.5"}, False),
     ("deepreduce", {"order": "3,2,4,1", "reshape": "true", "start": "new"}, False),
