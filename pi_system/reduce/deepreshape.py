@@ -3,35 +3,40 @@
 By the budget's share of the source's ReLUs: above a half the network is the HybReNet ``5x5x3x`` with all its
 ReLUs (wide networks do best at high counts); up to a half it is ``2x5x3x`` with stage 1 culled and one ReLU layer
 a block left (thinning). ReLU counts are proportional to m, so m follows from the budget by a division; it is
-trained from new weights with distillation. Options replace any of these choices; ``stride`` 2 halves the feature
-maps, and ``reuse`` N keeps the ReLUs of one of N contiguous channel groups.
+trained from new weights with distillation. A budget that would need a width below ``least_width``, too
+narrow to be of use, is refused with the least that the family reaches. Options replace any of these choices;
+``stride`` 2 halves the feature maps, and ``reuse`` N keeps the ReLUs of one of N groups of channels, by ``wiring``:
 
-Source: ``DeepReShape.SOURCE``. Verified: equalization (see ``equalization``), the two
-tendencies, the combination with DeepReDuce's steps and ReLU reuse. Not verified, our choice: the switch at a half,
-which HybReNet stands for which regime, and the wiring of ReLU reuse. Here the groups without ReLU pass on what
-they have: adding the ReLU'd group to them is a linear map, which the next convolution can learn by itself.
+- ``add``: the other groups reuse what that group gives (``train/reuse``);
+- ``pass``: the other groups pass on what they have, a mask and nothing more.
+
+The control, a network from which the other groups' channels are dropped, is ``reuse`` 1: at the same budget its m is an
+Nth.
+
+Source: ``DeepReShape.SOURCE``. Verified: equalization (see ``equalization``), the two tendencies, the combination with
+DeepReDuce's steps and ReLU reuse. Not verified, our choice: the switch at a half, which HybReNet stands for which
+regime, and how exactly groups reuse the activated one.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
-
 from pi_system.errors import BudgetError, ConfigError
 from pi_system.reduce.configurations import Configuration
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
-from pi_system.reduce.training import apply_masks, train_new
+from pi_system.reduce.training import train_new
 from pi_system.train.networks import Classifier, build_network
 from pi_system.train.relu import MaskedReLU, named_relus
 from pi_system.train.relu_map import ReluMap
+from pi_system.train.reuse import group_mask
 from pi_system.train.spec import NetworkSpec
 
 __all__ = ["DeepReShape"]
 
 _HIGH, _LOW = "hrn-5x5x3x", "hrn-2x5x3x"
-_REFERENCE_M = 32
+_REFERENCE_M = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,10 @@ class DeepReShape:
     steps: str = option("", "cull (stage 1), thin, cull+thin or none; empty chooses by the budget.")
     stride: int = option(1, "Of the stem; 2 halves height and width of every feature map.")
     reuse: int = option(1, "Number of channel groups of which one keeps its ReLUs.")
+    wiring: str = option(
+        "add", "What the other groups do: reuse that one, or pass on.", choices=("add", "pass"), needs=("reuse",)
+    )
+    least_width: int = option(4, "Narrowest m that is a useful network.")
     extra_epochs: int = option(0, "Trained from new weights, it needs more than a finetuning: so many epochs more.")
     learning_rate: float = option(0.1, "Of that training.")
 
@@ -52,54 +61,57 @@ class DeepReShape:
         """See ``ReductionMethod``.
 
         Raises:
-            BudgetError: even m = 1 is over the budget.
+            BudgetError: even m = ``least_width`` is over the budget.
             ConfigError: an unknown network or step.
             Interrupted: stopped; the same task resumes.
         """
         spec, steps = self.design(task)
         network, fitted = train_new(
-            task, spec, lambda built: self._prepare(built, steps), self.extra_epochs, self.learning_rate
+            task, spec, lambda built: self._map(built, steps).apply(built), self.extra_epochs, self.learning_rate
         )
-        report = {"base": spec.base, "m": spec.m, "steps": steps, "reuse": self.reuse, "stride": self.stride}
+        report = {"base": spec.base, "m": spec.m, "steps": steps, "stride": self.stride}
+        report |= {"reuse": self.reuse, "wiring": self.wiring}
         return ReductionResult(spec=spec, network=network, fitted=fitted, report=report)
 
     def design(self, task: ReductionTask) -> tuple[NetworkSpec, str]:
         """Network and steps for the task's budget.
 
         Raises:
-            ConfigError: see ``reduce``.
+            BudgetError, ConfigError: see ``reduce``.
         """
         high = task.budget > ReluMap.of(task.network).size // 2
         steps = self.steps or ("none" if high else "cull+thin")
-        if steps not in ("none", "cull", "thin", "cull+thin") or self.reuse < 1:
+        if steps not in ("none", "cull", "thin", "cull+thin") or self.reuse < 1 or self.least_width < 1:
             raise ConfigError(
-                f"steps, reuse: expected none, cull, thin or cull+thin, and at least 1; found {steps}, {self.reuse}"
+                "steps, reuse, least_width: expected none, cull, thin or cull+thin, and at least 1; "
+                f"found {steps}, {self.reuse}, {self.least_width}"
             )
+        groups = self.reuse if self.wiring == "add" else 1
         base = replace(task.spec, base=self.base or (_HIGH if high else _LOW), depth="", stride=self.stride)
-        m = task.budget * _REFERENCE_M // max(self._count(replace(base, m=_REFERENCE_M), steps), 1) + 1
-        while m > 1 and self._count(replace(base, m=m), steps) > task.budget:
+        base = replace(base, reuse=groups)
+        m = task.budget * _REFERENCE_M // max(self._count(replace(base, m=_REFERENCE_M), steps), 1) + self.reuse
+        while m > self.least_width and self._count(replace(base, m=m), steps) > task.budget:
             m -= 1
-        spec = replace(base, m=m)
+        spec = replace(base, m=max(m, self.least_width))
         least = self._count(spec, steps)
         if least > task.budget:
-            raise BudgetError(least, f"those of {spec} after {steps}", task.budget)
+            how = f"those of {spec} after {steps}, the narrowest useful one (stride=2 or reuse=2 have fewer)"
+            raise BudgetError(least, how, task.budget)
         return spec, steps
 
     def _count(self, spec: NetworkSpec, steps: str) -> int:
         relus = named_relus(build_network(spec, device="meta"))
         kept = [relus[name] for name in _configuration(relus, steps).layers(relus)]
-        return sum(relu.size // relu.shape[0] * self._group(relu.shape[0]) for relu in kept)
+        if self.wiring == "pass":
+            return sum(int(group_mask(relu.shape, self.reuse).sum()) for relu in kept)
+        return sum(relu.active for relu in kept)
 
-    def _group(self, channels: int) -> int:
-        return max(channels // self.reuse, 1)
-
-    def _prepare(self, network: Classifier, steps: str) -> None:
+    def _map(self, network: Classifier, steps: str) -> ReluMap:
         relus = named_relus(network)
-        masks = {}
-        for name, mask in _configuration(relus, steps).relu_map(network):
-            last_group = torch.arange(mask.shape[0]) >= mask.shape[0] - self._group(mask.shape[0])
-            masks[name] = mask & last_group[:, None, None]
-        apply_masks(relus, masks)
+        found = _configuration(relus, steps).relu_map(network)
+        if self.wiring != "pass":
+            return found
+        return ReluMap({name: mask & group_mask(relus[name].shape, self.reuse) for name, mask in found})
 
 
 def _configuration(relus: Mapping[str, MaskedReLU], steps: str) -> Configuration:

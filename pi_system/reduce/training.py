@@ -97,7 +97,7 @@ def apply_masks(relus: Mapping[str, MaskedReLU], masks: Mapping[str, Tensor]) ->
 
 def relus_of(spec: NetworkSpec) -> int:
     """ReLUs of the network a spec names, without building its weights."""
-    return sum(relu.size for relu in named_relus(build_network(spec, device="meta")).values())
+    return sum(relu.active for relu in named_relus(build_network(spec, device="meta")).values())
 
 
 def train_new(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pi_system.errors import ConfigError
 from pi_system.train.blocks import BasicBlock, Bottleneck, Place, PreActivationBlock, conv_bn
 from pi_system.train.relu import MaskedReLU, named_relus
+from pi_system.train.reuse import use_reuse
 from pi_system.train.spec import NetworkSpec
 from pi_system.train.square import START_SCALE, START_SHIFT, Square
 
@@ -168,7 +169,7 @@ def _last_width(widths: tuple[int, ...], depth: tuple[str, ...], expansion: int,
 
 
 def build_network(spec: NetworkSpec, *, seed: int | None = None, device: str = "cpu") -> Classifier:
-    """Build the network a spec names, with all ReLUs active, or squares in their places.
+    """Build the network a spec names, with all its ReLUs active, or squares in their places.
 
     Args:
         spec: what to build.
@@ -179,6 +180,8 @@ def build_network(spec: NetworkSpec, *, seed: int | None = None, device: str = "
         if seed is not None:
             torch.manual_seed(seed)
         network = _build(spec)
+        if spec.reuse > 1:
+            use_reuse(network, spec.reuse)
     if spec.activation == "square":
         use_squares(network)
     return network

@@ -51,10 +51,10 @@ class MaskedReLU(nn.Module):
         """
         if mask.dtype != torch.bool or tuple(mask.shape) != self.shape:
             raise ConfigError(f"ReLU mask: expected bool {self.shape}; found {mask.dtype} {tuple(mask.shape)}")
-        self.mask = mask.to(self.mask.device, copy=True)
         self.active = int(mask.sum())
+        self.mask = mask.to(self.mask.device, copy=True)
         self.floor = torch.full((), 0.0 if self.active else -torch.inf, device=self.mask.device)
-        if 0 < self.active < self.size:
+        if 0 < self.active < self.size and not self.mask.is_meta:
             floor = torch.full((1, *self.shape), -torch.inf, device=self.mask.device)
             floor[:, self.mask] = 0.0
             # In the memory layout of activations in training: in the other one the forward pass takes 3 to 5 times

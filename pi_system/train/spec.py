@@ -5,6 +5,8 @@ Every command and benchmark names its network in this one form, and a run direct
 | base | blocks | stage widths |
 |---|---|---|
 | resnet18, resnet34 | basic | m, 2m, 4m, 8m |
+| basech | as resnet18: DeepReShape's family of different m | |
+| stagech-A, A from 2 to 9 | as hrn-AxAxAx: its family of uniform multipliers | |
 | hrn-AxBxCx, hrn34-AxBxCx | basic, as in ResNet18, ResNet34 | m, Am, ABm, ABCm |
 | resnet50 | bottleneck | m, 2m, 4m, 8m inside, four times that between blocks |
 | wrn-D-K | pre-activation basic, (D - 4) / 6 in each of 3 stages | Km, 2Km, 4Km; the stem has m |
@@ -13,6 +15,7 @@ Every command and benchmark names its network in this one form, and a run direct
 ``depth`` names a network with fewer convolutions: a digit a block, stages apart by dashes, such as
 ``22-12-13-10``. 2 is the block as it is, 1 has one 3x3 convolution in the place of two, 3 one with a kernel of the size
 of the two's exact product (5x5; 7x7 with stride 2), 0 is no block.
+``reuse=N`` has ReLUs on one of N groups of channels, which the others reuse (train/reuse.py).
 ``activation=square`` has the quadratic activation (train/square.py) in the place of every ReLU.
 
 Source: stage widths of HRN-AxBxCx: Jha and Reagen, TMLR 2024, arXiv 2304.10593.
@@ -29,14 +32,23 @@ __all__ = ["NetworkSpec"]
 _RESNET_BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}
 _HRN_BLOCKS = {"hrn": _RESNET_BLOCKS["resnet18"], "hrn34": _RESNET_BLOCKS["resnet34"]}
 _HRN_NAME = re.compile(r"(hrn|hrn34)-([1-9]\d?)x([1-9]\d?)x([1-9]\d?)x")
+_ALIAS = re.compile(r"^stagech-([2-9])$")
 _WRN_NAME = re.compile(r"wrn-([1-9]\d{1,2})-([1-9]\d?)")
-_KNOWN = (*_RESNET_BLOCKS, "vgg16", "wrn-22-8", "hrn-AxBxCx", "hrn34-AxBxCx")
-_LIMITS = {"m": (1, 4096), "classes": (2, 100_000), "size": (4, 1024), "channels": (1, 3), "stride": (1, 4)}
+_KNOWN = (*_RESNET_BLOCKS, "vgg16", "wrn-22-8", "hrn-AxBxCx", "hrn34-AxBxCx", "basech", "stagech-A")
+_LIMITS = {
+    "m": (1, 4096),
+    "classes": (2, 100_000),
+    "size": (4, 1024),
+    "channels": (1, 3),
+    "stride": (1, 4),
+    "reuse": (1, 64),
+}
 _DEFAULTS: dict[str, Any] = {
     "classes": 100,
     "size": 32,
     "channels": 3,
     "stride": 1,
+    "reuse": 1,
     "depth": "",
     "activation": "relu",
 }
@@ -49,7 +61,8 @@ class NetworkSpec:
     """What is needed to build a network.
 
     ``m`` is the base width (see the table above); ``size`` the height and width of the input in pixels;
-    ``channels`` the input's channels; ``stride`` that of the stem: 2 halves every feature map.
+    ``channels`` the input's channels; ``stride`` that of the stem: 2 halves every feature map; ``reuse`` the number of
+    groups of channels of which one has ReLUs.
 
     Raises:
         ConfigError: a value is outside its limits, or the base is unknown.
@@ -61,6 +74,7 @@ class NetworkSpec:
     size: int = 32
     channels: int = 3
     stride: int = 1
+    reuse: int = 1
     depth: str = ""
     activation: str = "relu"
 
@@ -76,6 +90,8 @@ class NetworkSpec:
             raise ConfigError(f"network {self.base}: expected channels=1 or channels=3; found 2")
         if self.activation not in _ACTIVATIONS:
             raise ConfigError(f"network {self.base}: expected activation relu or square; found {self.activation!r}")
+        if self.activation == "square" and self.reuse > 1:
+            raise ConfigError(f"network {self.base}: expected reuse=1 with activation=square; found {self.reuse}")
         if self.depth:
             self._check_depth()
 
@@ -94,7 +110,7 @@ class NetworkSpec:
 
     @classmethod
     def parse(cls, text: str, **context: int) -> "NetworkSpec":
-        """Read ``BASE[:key=value,...]``; keys: m, classes, size, channels, stride, depth, activation.
+        """Read ``BASE[:key=value,...]``; keys: m, classes, size, channels, stride, reuse, depth, activation.
 
         Args:
             text: the name, in any letter case.
@@ -104,6 +120,7 @@ class NetworkSpec:
             ConfigError: the text cannot be read, or says something else than the context.
         """
         base, _, options = text.strip().lower().partition(":")
+        base = _ALIAS.sub(r"hrn-\1x\1x\1x", "resnet18" if base == "basech" else base)
         values = {"m": 16 if base.startswith(("hrn", "wrn")) else 64, **_DEFAULTS, **context}
         given = _parse_options(text, options)
         for key, value in given.items():

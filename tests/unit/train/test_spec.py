@@ -1,7 +1,7 @@
 import pytest
 
 from pi_system.errors import ConfigError
-from pi_system.train import NetworkSpec
+from pi_system.train import NetworkSpec, build_network, named_relus
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,19 @@ def test_name_round_trips(text, canonical, widths, blocks):
     assert NetworkSpec.parse(canonical) == spec
     if widths is not None:
         assert (spec.widths, spec.blocks) == (widths, blocks)
+
+
+@pytest.mark.parametrize("uniform", range(2, 8))
+def test_families_of_base_and_stage_channels(uniform):
+    """DeepReShape's families: counts by formula, on pictures of 32 x 32."""
+    stage = NetworkSpec.parse(f"stagech-{uniform}")
+    assert str(stage) == f"hrn-{uniform}x{uniform}x{uniform}x:m=16"
+    per_m = 1024 * (1 + 4 + uniform + uniform**2 / 4 + uniform**3 / 16)
+    assert sum(relu.size for relu in named_relus(build_network(stage, device="meta")).values()) == 16 * per_m
+    base = NetworkSpec.parse(f"basech:m={8 * uniform}")
+    assert str(base) == f"resnet18:m={8 * uniform}"
+    relus = sum(relu.size for relu in named_relus(build_network(base, device="meta")).values())
+    assert relus == 8 * uniform * 8704  # 557,056 for m = 64
 
 
 def test_data_set_fills_what_the_name_leaves_out():
