@@ -23,6 +23,7 @@ from pi_system.cli.methods import MethodCommand, PresetCommand, finetuning, meth
 from pi_system.cli.options import given_of, json_option, recipe_options, show_result
 from pi_system.cli.profile import profile
 from pi_system.cli.program import program
+from pi_system.cli.sensitivity import sensitivity
 from pi_system.errors import ConfigError
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder, builtin_names, read_card
 from pi_system.reduce.equalization import CRITICALITY_ORDER, equalized_multipliers, multiplier_name
@@ -237,6 +238,7 @@ def builtin(name: str | None, as_json: bool) -> None:
 main.add_command(methods)
 main.add_command(export)
 main.add_command(profile)
+main.add_command(sensitivity)
 
 
 def _numbers(name: str, text: str, kind: Callable[[str], _Number]) -> tuple[_Number, ...]:

@@ -7,6 +7,7 @@ weights survive are sensitive to pruning, and, as SENet observes, insensitive to
 
 import copy
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,9 @@ from pi_system.train.data.augment import Normalisation
 from pi_system.train.parallel import from_first
 from pi_system.train.relu import MaskedReLU, named_relus
 
-__all__ = ["feeding_convolutions", "loss_of_layers", "pruning_density", "sample_batches"]
+__all__ = ["feeding_convolutions", "loss_of_layers", "loss_of_stages", "pruning_density", "sample_batches"]
 
+_Key = TypeVar("_Key", str, int)
 _PICTURES = 512
 _BATCH = 128
 
@@ -29,16 +31,31 @@ def loss_of_layers(task: ReductionTask) -> dict[str, float]:
     Batch normalisation takes each batch's statistics, as it would after a moment of training; layers without
     active ReLUs have no rise. A rise may be negative: some layers are better off without their ReLUs.
     """
+    return _rises(task, {name: [name] for name in named_relus(task.network)})
+
+
+def loss_of_stages(task: ReductionTask) -> dict[int, float]:
+    """The same for all ReLUs of a stage at once, by stage; the stem belongs to stage 1."""
+    stages: dict[int, list[str]] = {}
+    for name, relu in named_relus(task.network).items():
+        stages.setdefault(relu.stage, []).append(name)
+    return _rises(task, stages)
+
+
+def _rises(task: ReductionTask, groups: Mapping[_Key, list[str]]) -> dict[_Key, float]:
     network = copy.deepcopy(task.network).to(task.finetune.torch_device()).train()
     relus = named_relus(network)
     with torch.no_grad():
         whole = _mean_loss(network, task)
         rise = {}
-        for name, relu in relus.items():
-            mask = relu.mask.clone()
-            relu.set_mask(mask & False)
-            rise[name] = _mean_loss(network, task) - whole if mask.any() else 0.0
-            relu.set_mask(mask)
+        for key, names in groups.items():
+            masks = {name: relus[name].mask.clone() for name in names}
+            for name, mask in masks.items():
+                relus[name].set_mask(mask & False)
+            active = any(bool(mask.any()) for mask in masks.values())
+            rise[key] = _mean_loss(network, task) - whole if active else 0.0
+            for name, mask in masks.items():
+                relus[name].set_mask(mask)
     return from_first(rise)
 
 

@@ -111,6 +111,15 @@ def test_design():
     assert "2x5x3x" in _run("design", "--order", "3,2,4", "--alpha", 2).stdout
 
 
+def test_sensitivity_of_layers_and_stages(trained):
+    found = json.loads(_run("sensitivity", trained[0], "--json").stdout)
+    assert {layer["stage"] for layer in found["layers"]} == {int(stage) for stage in found["stages"]} == {1, 2, 3, 4}
+    assert -1 <= found["by_layer"] <= 1
+    text = _run("sensitivity", trained[0]).stdout
+    assert "loss without its" in text
+    assert "by layer" in text
+
+
 def test_criticality_pareto_and_sweep(trained, tmp_path):
     recipe = ("--epochs", 1, "--batch-size", 256, "--quiet", "--json")
     found = _run("criticality", trained[0], *recipe, "--out", tmp_path / "c")
