@@ -1,6 +1,7 @@
 """``pi-client infer``: pictures to predictions, in batches whose material fits into memory on both sides."""
 
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +46,7 @@ def classify(
 
 
 def _sum(costs: list[OnlineCost]) -> OnlineCost:
-    return OnlineCost(
-        online_ms=sum(cost.online_ms for cost in costs),
-        rounds=sum(cost.rounds for cost in costs),
-        client_to_server_bytes=sum(cost.client_to_server_bytes for cost in costs),
-        server_to_client_bytes=sum(cost.server_to_client_bytes for cost in costs),
-        frame_bytes=sum(cost.frame_bytes for cost in costs),
-    )
+    return OnlineCost(**{field.name: sum(getattr(cost, field.name) for cost in costs) for field in fields(OnlineCost)})
 
 
 def prepare_missing(

@@ -1,6 +1,5 @@
 """The options of a session, and opening one."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from pi_system.artifact.store import load_public
 from pi_system.backends.registry import BACKENDS, DEFAULT_BACKEND
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.links import link_options, open_identity
+from pi_system.cli.program import with_options
 from pi_system.cli.seconds import SECONDS
 from pi_system.errors import ArtifactDigestError
 from pi_system.program.reveal import REVEALS, Reveal
@@ -21,7 +21,7 @@ from pi_system.rpc.session_config import SessionConfig
 server_option = click.option(
     "--server", envvar="PI_SERVER", default="127.0.0.1:7100", show_default=True, help="HOST:PORT of the server."
 )
-_SESSION = (
+session_options = with_options(
     server_option,
     click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT"),
     click.option("--backend", type=click.Choice(list(BACKENDS)), default=DEFAULT_BACKEND, show_default=True),
@@ -48,7 +48,7 @@ _SESSION = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOptions:
-    """The values of the options that ``infer`` and ``prepare`` share; their help texts say what they are."""
+    """The values of ``session_options``; their help texts say what they are."""
 
     server: str
     dealer: str
@@ -62,13 +62,6 @@ class SessionOptions:
     insecure_provider: bool
     keys: Path | None
     insecure: bool
-
-
-def session_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of ``SessionOptions``."""
-    for option in reversed(_SESSION):
-        command = option(command)
-    return command
 
 
 def open_session(

@@ -93,7 +93,7 @@ def find_cost(backend: str) -> BackendCost:
 
 def stored_bytes(schedule: Schedule, gates: Gates, ring: Ring, seeds: Sequence[str]) -> tuple[int, int]:
     """Bytes of both parties' files of material."""
-    server, client = (layout.nbytes + HEADER_BYTES for layout in schedule.layouts(gates, ring, seeds))
+    server, client = (schedule.layout(role, gates, ring, seeds).nbytes + HEADER_BYTES for role in (0, 1))
     return server, client
 
 

@@ -1,16 +1,16 @@
 """Options of every program that connects or listens: whose keys it uses, or that it does without TLS."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from pi_system.cli.program import with_options
 from pi_system.errors import ConfigError
 from pi_system.rpc.certificate import warn_of_expiry
 from pi_system.rpc.tls import Identity, check_plaintext
 from pi_system.rpc.transport import check_address
 
-_OPTIONS = (
+link_options = with_options(
     click.option(
         "--keys",
         envvar="PI_KEYS",
@@ -19,13 +19,6 @@ _OPTIONS = (
     ),
     click.option("--insecure", is_flag=True, help="No TLS; on this machine only."),
 )
-
-
-def link_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add --keys and --insecure."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def open_identity(keys: Path | None, insecure: bool, *addresses: str) -> Identity | None:

@@ -1,28 +1,27 @@
 """Options and output that several ``pi-train`` commands share."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pi_system.cli.program import Decorator, with_options
 from pi_system.train.parallel import is_first
 from pi_system.train.presets import Recipe
-
-_Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 
 
-def recipe_options(**defaults: Any) -> _Decorator:
+def recipe_options(**defaults: Any) -> Decorator:
     """Options of a training recipe: what is not given is the preset's, or one of ``defaults``."""
 
-    def one(name: str, text: str, **settings: Any) -> _Decorator:
+    def one(name: str, text: str, **settings: Any) -> Decorator:
         field = name.partition("/")[0].removeprefix("--").replace("-", "_")
         return click.option(name, default=defaults.get(field), help=text, **settings)
 
-    options: list[_Decorator] = [
+    return with_options(
         click.option("--out", type=click.Path(path_type=Path), required=True, help="Run directory to write."),
         click.option("--preset", default="fast", help="Recipe that holds where no option says otherwise; see below."),
         one("--epochs", "Passes over the training pictures.", type=int),
@@ -43,14 +42,7 @@ def recipe_options(**defaults: Any) -> _Decorator:
         one("--device", "auto takes CUDA where torch has it.", type=click.Choice(["auto", "cpu", "cuda"])),
         click.option("--quiet", is_flag=True, help="No progress bar."),
         json_option,
-    ]
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+    )
 
 
 def given_of(recipe: Mapping[str, Any]) -> Recipe:

@@ -8,6 +8,19 @@ from pi_system import __version__
 from pi_system.cli.errors import PiGroup
 from pi_system.version import PROTOCOL_VERSION
 
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def with_options(*options: Decorator) -> Decorator:
+    """A decorator that adds options, in this order, to a command."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
 
 def program(name: str, *, show_default: bool | None = None) -> Callable[[Callable[[], None]], PiGroup]:
     """Make the function the group of commands of the program ``name``; ``show_default`` holds for all their options."""

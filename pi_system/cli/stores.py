@@ -7,6 +7,7 @@ import click
 
 from pi_system.backends.registry import BACKENDS
 from pi_system.cli.errors import PiGroup
+from pi_system.cli.program import with_options
 from pi_system.errors import ConfigError, InputError
 from pi_system.rpc.tls import Role
 from pi_system.secure.stores import Stored, all_stores
@@ -26,7 +27,7 @@ class Hexadecimal(click.ParamType[str]):
         return value.lower()
 
 
-_OPTIONS = (
+_options = with_options(
     click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material."),
     click.option("--digest", default="", type=Hexadecimal(), help="Only models whose digest starts with this (hex)."),
     click.option(
@@ -34,12 +35,6 @@ _OPTIONS = (
     ),
     click.option("--client", default="", type=Hexadecimal(), help="Only clients whose id starts with this (hex)."),
 )
-
-
-def _options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> click.Group:

@@ -34,6 +34,7 @@ class ReluGate:
         ring_bits: l, 2 to 64.
         compare_bits: k, 2 to l; inputs satisfy |x| < 2^(k-1) - 2^t (2^(k-1) for t = 0).
         shift: t, 0 to k - 2, the bits that the output is truncated by.
+        threads: cores to use.
 
     Raises:
         ConfigError: a parameter is out of range.
@@ -42,6 +43,7 @@ class ReluGate:
     ring_bits: int
     compare_bits: int
     shift: int
+    threads: int = 1
     _kernel: _native.ReluGate = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -70,9 +72,7 @@ class ReluGate:
         """Size of the server blob of ``count`` instances."""
         return self._kernel.server_bytes(count)
 
-    def deal(
-        self, count: int, seed0: bytes, seed1: bytes, salt: bytes, *, first: int = 0, threads: int = 1
-    ) -> tuple[Bytes, Bytes]:
+    def deal(self, count: int, seed0: bytes, seed1: bytes, salt: bytes, *, first: int = 0) -> tuple[Bytes, Bytes]:
         """Make the key and the server blob of instances ``first`` .. ``first + count - 1`` (dealer).
 
         Args:
@@ -81,20 +81,19 @@ class ReluGate:
             seed1: the client's 16 secret bytes.
             salt: 16 public bytes; with a fresh salt a party's seed may serve another layer.
             first: where this part starts in the layer, a multiple of 32; parts are concatenated by the caller.
-            threads: cores to use.
 
         Returns:
             The key (for both) and the server blob (for the server only).
         """
         key = np.empty(self.key_bytes(count), np.uint8)
         server = np.empty(self.server_bytes(count), np.uint8)
-        self._kernel.deal(first, count, seed0, seed1, salt, key, server, threads)
+        self._kernel.deal(first, count, seed0, seed1, salt, key, server, self.threads)
         return key, server
 
-    def masks(self, count: int, seed: bytes, salt: bytes, *, first: int = 0, threads: int = 1) -> Elements:
+    def masks(self, count: int, seed: bytes, salt: bytes, *, first: int = 0) -> Elements:
         """Return a party's summand r'_b of the mask r', (count,), in Z_2^k, carrier ``mask_dtype``."""
         out: Elements = np.empty(count, self.mask_dtype)
-        self._kernel.masks(seed, salt, first, out, threads)
+        self._kernel.masks(seed, salt, first, out, self.threads)
         return out
 
     def server_send(
@@ -106,7 +105,6 @@ class ReluGate:
         masked: Elements,
         *,
         first: int = 0,
-        threads: int = 1,
     ) -> tuple[Bytes, Bytes]:
         """Step 1 of the server: X and e_0 of instances ``first`` .. ``first + share.size - 1``.
 
@@ -117,14 +115,13 @@ class ReluGate:
             share: y_0, (count,), carrier ``ring_dtype``.
             masked: y_1 + r'_1 + r'_0 mod 2^k (higher bits are ignored), (count,), carrier ``mask_dtype``.
             first: start of the sub-range, a multiple of 32.
-            threads: cores to use.
 
         Returns:
             The message to the client, and the state for ``server_finish``.
         """
         message = np.empty(self._kernel.server_message_bytes(share.size), np.uint8)
         state = np.empty(self._kernel.state_bytes(share.size), np.uint8)
-        self._kernel.server_send(_view(key), seed0, salt, share, masked, first, message, state, threads)
+        self._kernel.server_send(_view(key), seed0, salt, share, masked, first, message, state, self.threads)
         return message, state
 
     def client_reply(
@@ -136,7 +133,6 @@ class ReluGate:
         next_mask: Elements,
         *,
         first: int = 0,
-        threads: int = 1,
     ) -> Bytes:
         """Step 2, the client's: evaluate its key and answer.
 
@@ -147,13 +143,12 @@ class ReluGate:
             message: from the server, about ``next_mask.size`` instances.
             next_mask: r_next, (count,), carrier ``ring_dtype``; its size says how many instances there are.
             first: start of the sub-range, a multiple of 32.
-            threads: cores to use.
 
         Returns:
             The message to the server.
         """
         reply = np.empty(self._kernel.client_message_bytes(next_mask.size), np.uint8)
-        self._kernel.client_reply(_view(key), seed1, salt, _view(message), next_mask, first, reply, threads)
+        self._kernel.client_reply(_view(key), seed1, salt, _view(message), next_mask, first, reply, self.threads)
         return reply
 
     def server_finish(
@@ -164,7 +159,6 @@ class ReluGate:
         out: Elements,
         *,
         first: int = 0,
-        threads: int = 1,
     ) -> None:
         """Last step of the server: write D' mod 2^l.
 
@@ -174,9 +168,8 @@ class ReluGate:
             reply: from the client, about ``out.size`` instances.
             out: (count,), carrier ``ring_dtype``, written.
             first: start of the sub-range, a multiple of 32.
-            threads: cores to use.
         """
-        self._kernel.server_finish(_view(server), state, _view(reply), first, out, threads)
+        self._kernel.server_finish(_view(server), state, _view(reply), first, out, self.threads)
 
 
 def _view(data: BytesLike) -> Bytes:

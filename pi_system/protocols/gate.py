@@ -21,11 +21,9 @@ multiples of ``spec.block`` elements except the last. Gates do no IO: pure state
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from numpy.typing import NDArray
-
-from pi_system.errors import ConfigError, LocalProtocolError
+from pi_system.errors import ConfigError
 from pi_system.protocols.material import BLOCK
 
 GateKind = Literal["relu", "square"]
@@ -65,12 +63,6 @@ class GateSpec:
                 f"square: expected no shift and 2 * comparison bits - 1 <= {self.ring_bits}, "
                 f"found {self.shift}, {self.comparison_bits}"
             )
-
-    def check_shares(self, y_share: NDArray[Any], fresh_mask: NDArray[Any]) -> None:
-        """Check that the client's y_1 and r are (count,) each. Raises LocalProtocolError."""
-        found = (y_share.shape, fresh_mask.shape)
-        if found != ((self.count,), (self.count,)):
-            raise LocalProtocolError(f"gate: expected shares of {self.count}, found {found[0]}, {found[1]}")
 
     @property
     def opened_bits(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.errors import CorrelationMismatchError
+from pi_system.errors import CorrelationMismatchError, LocalProtocolError
 from pi_system.kernels import RELU_BLOCK
 
 Material = dict[str, NDArray[Any]]
@@ -21,6 +21,13 @@ BLOCK: Final = RELU_BLOCK
 def padded(count: int) -> int:
     """``count`` rounded up to whole blocks: offline work is done for that many."""
     return -(-count // BLOCK) * BLOCK
+
+
+def padded_shares(count: int, *shares: NDArray[Any]) -> list[NDArray[Any]]:
+    """A client's y_1 and r, (count,) each, filled up with zeros to whole blocks. Raises LocalProtocolError."""
+    if any(share.shape != (count,) for share in shares):
+        raise LocalProtocolError(f"gate: expected shares of {count}, found {[share.shape for share in shares]}")
+    return [np.pad(share, (0, padded(count) - count)) for share in shares]
 
 
 def blocks(count: int, size: int) -> Iterator[tuple[int, int]]:

@@ -28,7 +28,7 @@ import re
 import secrets
 import struct
 from dataclasses import replace
-from pathlib import Path
+from functools import cached_property
 from typing import Final
 
 from pi_system.channel.base import Channel
@@ -51,12 +51,9 @@ class PairedStore(MaterialStore):
     A use has a number, and a name for every bundle: the number, 16 hexadecimal digits, then the bundle's id.
     """
 
-    def __init__(self, root: Path, *, role: str, digest: str, backend: str, pairing_id: str, limit_bytes: int):
-        """See MaterialStore."""
-        super().__init__(
-            root, role=role, digest=digest, backend=backend, pairing_id=pairing_id, limit_bytes=limit_bytes
-        )
-        self._chain = Chain(self._folder, self._binding)
+    @cached_property
+    def _chain(self) -> Chain:
+        return Chain(self._folder, self._binding)
 
     def recorded(self) -> Uses:
         """The record of uses; without a good one everything is burned and the record is empty."""

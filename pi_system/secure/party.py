@@ -84,7 +84,7 @@ class _Party(ABC):
     @cached_property
     def layout(self) -> Layout:
         """Layout of this party's bundles."""
-        return self.schedule.layouts(self.gates, self.ring, self.seeds)[self.role]
+        return self.schedule.layout(self.role, self.gates, self.ring, self.seeds)
 
     @abstractmethod
     def filling(self, peer: Channel, dealer: DealerLink) -> AbstractContextManager[Fill]:

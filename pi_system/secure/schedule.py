@@ -38,13 +38,10 @@ class Step:
         """Arrays of ring elements that the server keeps, by the names of their sections."""
         return {}
 
-    def server_sections(self, gates: Gates, ring: Ring) -> Sections:
-        """What the server keeps: names and bytes."""
-        return [(name, count * ring.itemsize) for name, count in self.server_elements.items()]
-
-    def client_sections(self, gates: Gates, ring: Ring) -> Sections:
-        """What the client keeps."""
-        return []
+    def sections(self, role: int, gates: Gates, ring: Ring) -> Sections:
+        """What a party keeps, 0 the server and 1 the client: names and bytes."""
+        elements = self.server_elements if role == 0 else {}
+        return [(name, count * ring.itemsize) for name, count in elements.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +59,11 @@ class Gate(Step):
     name: str
     spec: GateSpec
 
-    def server_sections(self, gates: Gates, ring: Ring) -> Sections:
+    def sections(self, role: int, gates: Gates, ring: Ring) -> Sections:
         """See Step."""
-        return [(f"{self.name}/material", material_bytes(gates[self.spec.kind].server_shapes(self.spec)))]
-
-    def client_sections(self, gates: Gates, ring: Ring) -> Sections:
-        """See Step."""
-        return [(f"{self.name}/material", material_bytes(gates[self.spec.kind].client_shapes(self.spec)))]
+        gate = gates[self.spec.kind]
+        shapes = (gate.client_shapes if role else gate.server_shapes)(self.spec)
+        return [(f"{self.name}/material", material_bytes(shapes))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +98,9 @@ class Output(Step):
 
     count: int
 
-    def client_sections(self, gates: Gates, ring: Ring) -> Sections:
+    def sections(self, role: int, gates: Gates, ring: Ring) -> Sections:
         """See Step."""
-        return [("output", self.count * ring.itemsize)]
+        return [("output", self.count * ring.itemsize)] if role else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +114,10 @@ class Schedule:
         """The gates among them."""
         return [step for step in self.steps if isinstance(step, Gate)]
 
-    def layouts(self, gates: Gates, ring: Ring, seeds: Sequence[str]) -> tuple[Layout, Layout]:
-        """The server's and the client's bundle: ``seeds`` by name, then the steps' sections."""
-        first = [(name, SEED_BYTES) for name in seeds]
-        server = [section for step in self.steps for section in step.server_sections(gates, ring)]
-        client = [section for step in self.steps for section in step.client_sections(gates, ring)]
-        return Layout.of(first + server), Layout.of(first + client)
+    def layout(self, role: int, gates: Gates, ring: Ring, seeds: Sequence[str]) -> Layout:
+        """A party's bundle: ``seeds`` by name, then the steps' sections."""
+        kept = [section for step in self.steps for section in step.sections(role, gates, ring)]
+        return Layout.of([*((name, SEED_BYTES) for name in seeds), *kept])
 
 
 class _Dry(SecureWalk):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.errors import CorrelationMismatchError
-from pi_system.secure.kept import map_kept, write_kept
+from pi_system.secure.kept import HEADER_BYTES, map_kept, write_kept
 
 
 class WeightFolder:
@@ -38,8 +38,7 @@ class WeightFolder:
         whole = np.ascontiguousarray(words)
         fields = {**_fields(name), "dtype": whole.dtype.str, "shape": whole.shape}
         write_kept(self._path(name), fields, whole.data.cast("B"))
-        kept = self.get(name)
-        return words if kept is None else kept
+        return np.memmap(self._path(name), whole.dtype, "r", HEADER_BYTES, whole.shape)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.words"

@@ -285,9 +285,9 @@ def test_shares_of_another_size_are_refused(protocol, count):
 def test_dealt_messages_of_wrong_length_are_remote_errors(change):
     spec, share = gate("dealt", 64, 59), np.zeros(64, np.uint64)
     wrong = memoryview(bytes(delta_bytes(spec) + change))
-    with pytest.raises(RemoteProtocolError, match="square: expected"):
+    with pytest.raises(RemoteProtocolError, match="elements: expected"):
         DEALT_SQUARE.client_offline(spec, SEED, SEED, share, share, [wrong])
-    with pytest.raises(RemoteProtocolError, match="square: expected"):
+    with pytest.raises(RemoteProtocolError, match="elements: expected"):
         DEALT_SQUARE.server_offline(spec, SEED, SEED, [], wrong)
 
 

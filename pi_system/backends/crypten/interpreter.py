@@ -26,7 +26,6 @@ from pi_system.artifact.model import Masks
 from pi_system.artifact.shapes import weight_shapes
 from pi_system.backends.crypten.library import crypten
 from pi_system.channel.profile import OFF, LayerWatch
-from pi_system.errors import ConfigError
 from pi_system.program.interpreter import Interpreter
 
 FRAC_BITS = 16
@@ -58,24 +57,8 @@ def to_grid(value: torch.Tensor) -> torch.Tensor:
 
 
 def active_indices(graph: ops.Graph, masks: Masks) -> dict[str, NDArray[np.int64]]:
-    """Flat positions of every masked ReLU's active elements.
-
-    Raises:
-        ConfigError: a mask is missing, of another shape, or has another number of active positions than its node.
-    """
-    indices: dict[str, NDArray[np.int64]] = {}
-    for node in graph.relus():
-        if not node.masked:
-            continue
-        if node.name not in masks or masks[node.name].shape != node.shape:
-            found = masks[node.name].shape if node.name in masks else "none"
-            raise ConfigError(f"relu {node.name}: expected a mask of shape {node.shape}, found {found}")
-        indices[node.name] = np.flatnonzero(masks[node.name])
-        if len(indices[node.name]) != node.active:
-            raise ConfigError(
-                f"relu {node.name}: expected {node.active} active positions, found {len(indices[node.name])}"
-            )
-    return indices
+    """Flat positions of every masked ReLU's active elements."""
+    return {node.name: np.flatnonzero(masks[node.name]) for node in graph.relus() if node.masked}
 
 
 class CryptenInterpreter(Interpreter[Any]):

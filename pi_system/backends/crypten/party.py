@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from pi_system.artifact.graph import Graph
 from pi_system.artifact.model import Masks, Weights
-from pi_system.artifact.shapes import weight_shapes
 from pi_system.backends.crypten.communicator import ChannelCommunicator, DryRunCommunicator
 from pi_system.backends.crypten.dealer import SEED_BYTES
 from pi_system.backends.crypten.environment import (
@@ -46,9 +45,7 @@ from pi_system.ring.prg import Prg, fresh_seed
 def correlation_plan(graph: Graph, masks: Masks, reveal: Reveal = "logits") -> CorrelationPlan:
     """What one inference takes from the dealer, by a dry run on shapes without data; the same for both parties.
 
-    Raises:
-        ConfigError: a mask does not fit its ReLU.
-        LocalProtocolError: CrypTen is at work in this process.
+    Raises LocalProtocolError if CrypTen is at work in this process.
     """
     provider, zeros = RecordingProvider(), ZeroStream()
     streams = SessionStreams(zeros, zeros, zeros)
@@ -179,17 +176,18 @@ class CryptenServer(_Party):
         masks: Masks,
         **options: Any,
     ) -> None:
-        """Check the weights (``<node>.weight``, ``<node>.bias``) and find the plan.
+        """Find the plan; weights (``<node>.weight``, ``<node>.bias``) and masks are those of a checked artifact.
 
         ``insecure_provider`` takes CrypTen's first-party provider instead of the dealer: the server then draws
         every mask and can read the picture. ``reveal`` is what the client learns; ``score_step_log2`` that of the
         artifact. Both parties must choose alike.
 
         Raises:
-            ConfigError: weights or masks do not fit the graph.
+            ConfigError: scores are asked for whose step CrypTen's precision does not have.
             LocalProtocolError: this process holds a runtime already.
         """
-        super().__init__(0, graph, _checked_weights(graph, weights), masks, **options)
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
+        super().__init__(0, graph, tensors, masks, **options)
 
     def reserve(self, ids: tuple[str, ...]) -> None:
         """Take the material the client named: marked used, then expanded; see ServerRuntime."""
@@ -227,13 +225,3 @@ class CryptenClient(_Party):
             parts = [self._classify(inputs[i : i + 1], name, peer) for i, name in enumerate(ids)]
             values = np.concatenate([part.numpy() for part in parts]).astype(np.float64)
             return values * 2.0**self._step_log2 if self._reveal == "scores" else values
-
-
-def _checked_weights(graph: Graph, weights: Weights) -> dict[str, torch.Tensor]:
-    checked: dict[str, torch.Tensor] = {}
-    for name, shape in weight_shapes(graph).items():
-        if name not in weights or weights[name].shape != shape:
-            found = weights[name].shape if name in weights else "none"
-            raise ConfigError(f"weights {name}: expected shape {shape}, found {found}")
-        checked[name] = torch.from_numpy(np.array(weights[name], dtype=np.float32))
-    return checked

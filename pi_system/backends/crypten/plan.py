@@ -58,37 +58,31 @@ class AdditiveTriple(_ItemBase):
             ) from None
 
 
-class BinaryTriple(_ItemBase):
+class _Elementwise(_ItemBase):
+    kind: str
+    shape: _Shape
+
+    def result_shape(self) -> tuple[int, ...]:
+        """That of every share."""
+        return self.shape
+
+
+class BinaryTriple(_Elementwise):
     """XOR shares of 64-bit words a, b and c = a & b of one shape."""
 
     kind: Literal["binary"] = "binary"
-    shape: _Shape
-
-    def result_shape(self) -> tuple[int, ...]:
-        """Shape of c."""
-        return self.shape
 
 
-class SharedBit(_ItemBase):
-    """A uniform bit, XOR-shared and, the same bit, additively shared in Z_{2^64}."""
+class SharedBit(_Elementwise):
+    """A uniform bit, XOR-shared and, the same bit, additively shared in Z_{2^64}: the result."""
 
     kind: Literal["bit"] = "bit"
-    shape: _Shape
-
-    def result_shape(self) -> tuple[int, ...]:
-        """Shape of the additive share."""
-        return self.shape
 
 
-class SquarePair(_ItemBase):
+class SquarePair(_Elementwise):
     """Shares of a uniform r and of r * r, in Z_{2^64}."""
 
     kind: Literal["square"] = "square"
-    shape: _Shape
-
-    def result_shape(self) -> tuple[int, ...]:
-        """Shape of r * r."""
-        return self.shape
 
 
 Item = AdditiveTriple | BinaryTriple | SharedBit | SquarePair

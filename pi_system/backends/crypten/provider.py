@@ -76,10 +76,6 @@ class StoredProvider(_Provider):
         """Consume ``material``."""
         self._material = material
 
-    def finished(self) -> bool:
-        """Whether all material was used, as it is after an inference."""
-        return not self._material
-
     def _shares(self, item: Item) -> Shares:
         if not self._material:
             raise CorrelationExhaustedError(f"expected a {item.kind} correlation, found the material used up")

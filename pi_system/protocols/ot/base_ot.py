@@ -6,6 +6,7 @@ Source: Chou and Orlandi, The simplest protocol for oblivious transfer, eprint 2
 """
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 from nacl.bindings import (
@@ -40,9 +41,9 @@ class BaseOtSender:
         points = _points(bytes((yield from receive(count * _POINT_BYTES))))
         zero, one = [], []
         for index, point in enumerate(points):
-            other = _subtract(point, self.point)
-            zero.append(_seed(self.point, point, index, _multiply(self._scalar, point)))
-            one.append(_seed(self.point, point, index, _multiply(self._scalar, other)))
+            other = _point(crypto_core_ed25519_sub, point, self.point)
+            zero.append(_seed(self.point, point, index, _point(crypto_scalarmult_ed25519_noclamp, self._scalar, point)))
+            one.append(_seed(self.point, point, index, _point(crypto_scalarmult_ed25519_noclamp, self._scalar, other)))
         return blocks_from(b"".join(zero)), blocks_from(b"".join(one))
 
 
@@ -60,9 +61,10 @@ class BaseOtReceiver:
         for index, choice in enumerate(self._choices):
             scalar = _scalar(self._prg)
             mine = crypto_scalarmult_ed25519_base_noclamp(scalar)
-            point = (mine, _add(mine, peer))[int(choice)]  # both are computed: the time does not tell the choice
+            other = _point(crypto_core_ed25519_add, mine, peer)  # computed in any case: the time tells no choice
+            point = (mine, other)[int(choice)]
             points.append(point)
-            seeds.append(_seed(peer, point, index, _multiply(scalar, peer)))
+            seeds.append(_seed(peer, point, index, _point(crypto_scalarmult_ed25519_noclamp, scalar, peer)))
         yield Send(b"".join(points))
         return blocks_from(b"".join(seeds))
 
@@ -82,22 +84,9 @@ def _seed(sender_point: bytes, receiver_point: bytes, index: int, shared: bytes)
     return hashlib.sha256(text).digest()[:16]
 
 
-def _multiply(scalar: bytes, point: bytes) -> bytes:
+def _point(operation: Callable[[bytes, bytes], bytes], left: bytes, right: bytes) -> bytes:
+    """The result of a group operation on what a peer sent."""
     try:
-        return bytes(crypto_scalarmult_ed25519_noclamp(scalar, point))
+        return bytes(operation(left, right))
     except CryptoError:
         raise RemoteProtocolError("base OT: expected a point of the prime-order group, found another") from None
-
-
-def _add(left: bytes, right: bytes) -> bytes:
-    try:
-        return bytes(crypto_core_ed25519_add(left, right))
-    except CryptoError:
-        raise RemoteProtocolError("base OT: expected a point on the curve, found another") from None
-
-
-def _subtract(left: bytes, right: bytes) -> bytes:
-    try:
-        return bytes(crypto_core_ed25519_sub(left, right))
-    except CryptoError:
-        raise RemoteProtocolError("base OT: expected a point on the curve, found another") from None

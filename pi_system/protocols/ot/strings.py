@@ -10,17 +10,14 @@ Security: semi-honest; the correlation robustness of the hash in ot_hash.cpp.
 Source:   Beaver 1995 (precomputed OT); Asharov, Lindell, Schneider, Zohner, eprint 2013/552 (from correlated OTs).
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from pi_system.errors import RemoteProtocolError
 from pi_system.kernels.ot import Blocks, Bytes, cr_hash
 from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.half import Half, receive_array
 from pi_system.protocols.ot.base import Cots
-
-RingArray = NDArray[Any]
+from pi_system.ring.carrier import RingArray
 
 
 def pack_ring(values: RingArray, ring_bits: int) -> Bytes:
@@ -35,6 +32,13 @@ def unpack_ring(packed: Bytes, count: int, bits: int, ring_bits: int | None = No
     out: RingArray = np.empty(count, carrier(ring_bits or bits))
     unpack_bits(packed, bits, out)
     return out
+
+
+def unpack_message(message: memoryview, count: int, bits: int, ring_bits: int) -> RingArray:
+    """``unpack_ring`` of a message that came. Raises RemoteProtocolError for one of another size."""
+    if message.nbytes != packed_bytes(count, bits):
+        raise RemoteProtocolError(f"elements: expected {packed_bytes(count, bits)} bytes, found {message.nbytes}")
+    return unpack_ring(np.frombuffer(message, np.uint8), count, bits, ring_bits)
 
 
 def receive_ring(count: int, bits: int, ring_bits: int | None = None) -> Half[RingArray]:

@@ -18,8 +18,9 @@ Bytes = NDArray[np.uint8]
 
 
 @lru_cache(maxsize=256)
-def _kernel(spec: GateSpec) -> ReluGate:
-    return ReluGate(ring_bits=spec.ring_bits, compare_bits=spec.comparison_bits, shift=spec.shift)
+def _kernel(spec: GateSpec, threads: int = 1) -> ReluGate:
+    bits, compared = spec.ring_bits, spec.comparison_bits
+    return ReluGate(ring_bits=bits, compare_bits=compared, shift=spec.shift, threads=threads)
 
 
 def message_bytes(spec: GateSpec, exchange: int, count: int) -> int:
@@ -69,7 +70,7 @@ class DcfRelu:
 
     def deal(self, spec: GateSpec, seed0: bytes, seed1: bytes, salt: bytes) -> tuple[Sent, Sent]:
         """The dealer, from both parties' gate seeds."""
-        key, corrections = _kernel(spec).deal(spec.count, seed0, seed1, salt, threads=self.threads)
+        key, corrections = _kernel(spec, self.threads).deal(spec.count, seed0, seed1, salt)
         return (key.data, corrections.data), (key.data,)
 
     def client_offline(
@@ -91,18 +92,18 @@ class DcfRelu:
 
     def mask_share(self, spec: GateSpec, seed1: bytes, salt: bytes, share: RingArray) -> Bytes:
         """The client's message: y_1 + r'_1 mod 2^k, packed, from its share (count,)."""
-        kernel = _kernel(spec)
-        masked = share.astype(kernel.mask_dtype) + kernel.masks(spec.count, seed1, salt, threads=self.threads)
+        kernel = _kernel(spec, self.threads)
+        masked = share.astype(kernel.mask_dtype) + kernel.masks(spec.count, seed1, salt)
         packed = np.empty(masked_message_bytes(spec), np.uint8)
         pack_bits(masked, spec.comparison_bits, packed)
         return packed
 
     def receive_masked(self, spec: GateSpec, seed0: bytes, salt: bytes, packed: memoryview) -> RingArray:
         """Of that message y_1 + r' mod 2^k, ready for the online phase."""
-        kernel = _kernel(spec)
+        kernel = _kernel(spec, self.threads)
         masked = np.empty(spec.count, kernel.mask_dtype)
         unpack_bits(np.frombuffer(packed, np.uint8), spec.comparison_bits, masked)
-        masked += kernel.masks(spec.count, seed0, salt, threads=self.threads)
+        masked += kernel.masks(spec.count, seed0, salt)
         return masked
 
 
@@ -112,33 +113,22 @@ class DcfServer(ServerSteps):
     def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1):
         """``threads``: cores the kernels use."""
         super().__init__(spec)
-        self._kernel, self._threads, self._material = _kernel(spec), threads, material
+        self._kernel, self._material = _kernel(spec, threads), material
         self._seed, self._salt = material["seed"].tobytes(), material["salt"].tobytes()
         self._states: dict[int, Bytes] = {}
 
     def send(self, exchange: int, first: int, count: int) -> memoryview:
         """X, the high bits of y + r' mod 2^k, and the masked bit of a loaded chunk."""
+        key, masked, share = self._material["key"], self._material["masked"], self._shares.pop(first)
         message, self._states[first] = self._kernel.server_send(
-            self._material["key"],
-            self._seed,
-            self._salt,
-            self._shares.pop(first),
-            self._material["masked"][first : first + count],
-            first=first,
-            threads=self._threads,
+            key, self._seed, self._salt, share, masked[first : first + count], first=first
         )
         return message.data
 
     def receive(self, exchange: int, first: int, count: int, reply: memoryview) -> None:
         """Finish a chunk."""
-        self._kernel.server_finish(
-            self._material["corrections"],
-            self._states.pop(first),
-            reply,
-            self._out[first : first + count],
-            first=first,
-            threads=self._threads,
-        )
+        state, out = self._states.pop(first), self._out[first : first + count]
+        self._kernel.server_finish(self._material["corrections"], state, reply, out, first=first)
 
 
 class DcfClient:
@@ -146,21 +136,13 @@ class DcfClient:
 
     def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1):
         """``threads``: cores the kernels use."""
-        self._kernel, self._threads, self._material = _kernel(spec), threads, material
+        self._kernel, self._material = _kernel(spec, threads), material
         self._seed, self._salt = material["seed"].tobytes(), material["salt"].tobytes()
 
     def reply(self, exchange: int, first: int, count: int, message: memoryview) -> memoryview:
         """Evaluate the key on a chunk and answer."""
-        answer = self._kernel.client_reply(
-            self._material["key"],
-            self._seed,
-            self._salt,
-            message,
-            self._material["mask"][first : first + count],
-            first=first,
-            threads=self._threads,
-        )
-        return answer.data
+        key, mask = self._material["key"], self._material["mask"][first : first + count]
+        return self._kernel.client_reply(key, self._seed, self._salt, message, mask, first=first).data
 
 
 def work(spec: GateSpec, count: int) -> GateWork:

@@ -9,7 +9,7 @@ from pi_system.kernels.garble import garble, garble_rows
 from pi_system.kernels.ot import Bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half, Send, in_turn, receive_array
-from pi_system.protocols.material import Material, Shapes, blocks, padded
+from pi_system.protocols.material import Material, Shapes, blocks, padded, padded_shares
 from pi_system.protocols.ot import OtParty
 from pi_system.protocols.ot.strings import pack_ring, receive_ring
 from pi_system.protocols.relu_gc.cost import client_shapes, server_shapes
@@ -55,11 +55,9 @@ def offline_client(
     spec: GateSpec, y_share: NDArray[Any], fresh_mask: NDArray[Any], ots: OtParty, prg: Prg
 ) -> Half[Material]:
     """The client's material; its randomness is in its OTs. See protocols/relu_gc. Raises RemoteProtocolError."""
-    spec.check_shares(y_share, fresh_mask)
-    k, room = spec.comparison_bits, padded(spec.count) - spec.count
-    share = np.pad(y_share, (0, room))
-    material = _empty(client_shapes(spec))
-    material["mask"][:] = np.pad(fresh_mask, (0, room))
+    share, mask = padded_shares(spec.count, y_share, fresh_mask)
+    k, material = spec.comparison_bits, _empty(client_shapes(spec))
+    material["mask"][:] = mask
     for first, size in blocks(spec.count, _CHUNK):
         cots = yield from ots.receiver.extend(k * size)
         labels, tweak = cots.take(k * size)

@@ -1,17 +1,13 @@
 """Both parties' steps of the ReLU ``gc`` online: pure state and messages; see protocols/relu_gc."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from pi_system.kernels.garble import garble_evaluate, garble_inputs
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Material, padded
 from pi_system.protocols.ot.strings import pack_ring, unpack_ring
 from pi_system.protocols.phases import ServerSteps
-
-RingArray = NDArray[Any]
+from pi_system.ring.carrier import RingArray
 
 
 class GcServer(ServerSteps):

@@ -4,21 +4,20 @@ import numpy as np
 
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half, Send, in_turn
-from pi_system.protocols.material import Material, padded
+from pi_system.protocols.material import Material, padded_shares
 from pi_system.protocols.ot import OtParty
-from pi_system.protocols.ot.strings import RingArray, pack_ring, random_receive, random_send, random_send_pairs
+from pi_system.protocols.ot.strings import pack_ring, random_receive, random_send, random_send_pairs
 from pi_system.protocols.relu_gmw.cost import cut_of, server_cots
 from pi_system.protocols.relu_gmw.early import chunks, joined, receive_planes, stacked
 from pi_system.protocols.relu_gmw.planes import as_plane, shifted_down, sign_bits
 from pi_system.protocols.relu_gmw.tree_client import begin_client
+from pi_system.ring.carrier import RingArray
 from pi_system.ring.prg import Prg
 
 
 def offline_client(spec: GateSpec, y_share: RingArray, fresh_mask: RingArray, ots: OtParty, prg: Prg) -> Half[Material]:
     """The client's material; see protocols/relu_gmw. Raises RemoteProtocolError, ConfigError (k is too large)."""
-    spec.check_shares(y_share, fresh_mask)
-    room = padded(spec.count) - spec.count
-    share, mask = np.pad(y_share, (0, room)), np.pad(fresh_mask, (0, room))
+    share, mask = padded_shares(spec.count, y_share, fresh_mask)
     pieces = list(chunks(spec.count))
     parts = yield from in_turn(_begin(spec, share[at : at + size], ots, prg) for at, size in pieces)
     for (at, size), part in zip(pieces, parts, strict=True):

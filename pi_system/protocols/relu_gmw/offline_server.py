@@ -19,17 +19,12 @@ from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half, in_turn, receive_array
 from pi_system.protocols.material import Material
 from pi_system.protocols.ot import OtParty
-from pi_system.protocols.ot.strings import (
-    RingArray,
-    random_receive,
-    random_receive_pairs,
-    random_send,
-    receive_ring,
-)
+from pi_system.protocols.ot.strings import random_receive, random_receive_pairs, random_send, receive_ring
 from pi_system.protocols.relu_gmw.cost import cut_of, server_cots
 from pi_system.protocols.relu_gmw.early import chunks, joined, send_planes
 from pi_system.protocols.relu_gmw.planes import as_bits, as_plane, negated_where, where_bit
 from pi_system.protocols.relu_gmw.tree_server import ServerChunk, begin_server, finish_server, join_server
+from pi_system.ring.carrier import RingArray
 from pi_system.ring.prg import Prg
 
 

@@ -1,9 +1,6 @@
 """Both parties' steps of the ReLU ``gmw`` online: pure state and messages; see protocols/relu_gmw and tree.py."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from pi_system.kernels.gmw import gmw_mask, gmw_open, gmw_replies, gmw_result
 from pi_system.kernels.ot import Bytes
@@ -15,8 +12,7 @@ from pi_system.protocols.phases import ServerSteps
 from pi_system.protocols.relu_gmw.cost import cut_of
 from pi_system.protocols.relu_gmw.merge import Variable
 from pi_system.protocols.relu_gmw.tree import ClientTree, ServerTree, part, planes_of
-
-RingArray = NDArray[Any]
+from pi_system.ring.carrier import RingArray
 
 
 class GmwServer(ServerSteps):

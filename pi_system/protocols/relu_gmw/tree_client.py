@@ -7,11 +7,11 @@ import numpy as np
 from pi_system.kernels.ot import Bytes, bit_products_receiver, pads_receiver
 from pi_system.protocols.material import Material
 from pi_system.protocols.ot import Cots
-from pi_system.protocols.ot.strings import RingArray
 from pi_system.protocols.relu_gmw.cut import Cut
 from pi_system.protocols.relu_gmw.early import EarlyPart, early_part, random_planes, stacked
 from pi_system.protocols.relu_gmw.merge import Merge, Slot
 from pi_system.protocols.relu_gmw.planes import as_plane
+from pi_system.ring.carrier import RingArray
 from pi_system.ring.prg import Prg
 
 

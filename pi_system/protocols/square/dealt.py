@@ -8,15 +8,12 @@ delta              <----------------- y_1 - b
 a, z_0 and b are drawn again for the online phase; of the server's material delta is stored, of the client's offset.
 """
 
-import numpy as np
-
-from pi_system.errors import RemoteProtocolError
 from pi_system.protocols.dealt import Received, Sent
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Readable
 from pi_system.protocols.material import Material
-from pi_system.protocols.ot.strings import carrier, pack_ring, unpack_ring
-from pi_system.protocols.square.cost import delta_bytes, product_bits
+from pi_system.protocols.ot.strings import carrier, pack_ring, unpack_message
+from pi_system.protocols.square.cost import product_bits
 from pi_system.protocols.square.gates import SquareClient, SquareServer
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
@@ -32,14 +29,14 @@ def client_offline(
     spec: GateSpec, seed1: bytes, salt: bytes, share: RingArray, fresh_mask: RingArray, dealt: Received
 ) -> tuple[Material, Readable]:
     """The client: y_1^2 + 2 z_1 - r (count,) to keep, and delta for the server. Raises RemoteProtocolError."""
-    products = _unpacked(spec, dealt[0])
+    products = unpack_message(dealt[0], spec.count, product_bits(spec), spec.ring_bits)
     delta = pack_ring(share - _stream(spec, seed1, "b"), product_bits(spec)).data
     return {"offset": Ring(spec.ring_bits).reduce(share * share + products + products - fresh_mask)}, delta
 
 
 def server_offline(spec: GateSpec, seed0: bytes, salt: bytes, dealt: Received, message: memoryview) -> Material:
     """The server: delta (count,) from the client's message. Raises RemoteProtocolError."""
-    return {"delta": _unpacked(spec, message)}
+    return {"delta": unpack_message(message, spec.count, product_bits(spec), spec.ring_bits)}
 
 
 def server_steps(spec: GateSpec, material: Material) -> SquareServer:
@@ -57,9 +54,3 @@ def _stream(spec: GateSpec, seed: bytes, name: str) -> RingArray:
     """Uniform elements of m bits, in the ring's carrier."""
     drawn = Prg(seed).child("square", name).ring(spec.count, product_bits(spec))
     return drawn.astype(carrier(spec.ring_bits), copy=False)
-
-
-def _unpacked(spec: GateSpec, packed: memoryview) -> RingArray:
-    if packed.nbytes != delta_bytes(spec):
-        raise RemoteProtocolError(f"square: expected {delta_bytes(spec)} bytes, found {packed.nbytes}")
-    return unpack_ring(np.frombuffer(packed, np.uint8), spec.count, product_bits(spec), spec.ring_bits)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half, Send, receive_array
-from pi_system.protocols.material import Material, blocks, padded
+from pi_system.protocols.material import Material, blocks, padded, padded_shares
 from pi_system.protocols.ot import OtParty
 from pi_system.protocols.ot.strings import (
     carrier,
@@ -49,7 +49,7 @@ def offline_client(
     spec: GateSpec, y_share: NDArray[Any], fresh_mask: NDArray[Any], ots: OtParty, prg: Prg
 ) -> Half[Material]:
     """The client's material; its randomness is in its OTs. See protocols/square. Raises RemoteProtocolError."""
-    spec.check_shares(y_share, fresh_mask)
+    share, mask = padded_shares(spec.count, y_share, fresh_mask)
     m, ring = product_bits(spec), carrier(spec.ring_bits)
     b: RingArray = np.empty(padded(spec.count), ring)
     z = np.empty_like(b)
@@ -61,9 +61,9 @@ def offline_client(
         b[chunk] = _weighted_sum(bits)
         offers = yield from _receive_offers(spec, size)
         z[chunk] = _weighted_sum(pads.reshape(m, size) + bits * offers)
-    b, z = b[: spec.count], z[: spec.count]
-    yield Send(pack_ring(y_share - b, m).data)
-    return {"b": b, "offset": Ring(spec.ring_bits).reduce(y_share * y_share + z + z - fresh_mask)}
+    yield Send(pack_ring((share - b)[: spec.count], m).data)
+    offset = Ring(spec.ring_bits).reduce(share * share + z + z - mask)
+    return {"b": b[: spec.count], "offset": offset[: spec.count]}
 
 
 def _receive_offers(spec: GateSpec, size: int) -> Half[RingArray]:

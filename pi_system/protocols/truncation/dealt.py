@@ -6,11 +6,8 @@ correction         <-- (r' >> t) + r
 y_1 + rho_c        <-------------------------------------- from its share
 """
 
-import numpy as np
-
-from pi_system.errors import RemoteProtocolError
-from pi_system.protocols.ot.strings import pack_ring, unpack_ring
-from pi_system.protocols.truncation.cost import TruncationSpec, client_message_bytes
+from pi_system.protocols.ot.strings import pack_ring, unpack_message
+from pi_system.protocols.truncation.cost import TruncationSpec
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
@@ -29,20 +26,13 @@ def mask_share(spec: TruncationSpec, seed1: bytes, share: RingArray) -> memoryvi
 
 def receive_masked(spec: TruncationSpec, seed0: bytes, packed: memoryview) -> RingArray:
     """The server, offline: the offset y_1 + r' (n,) from the client's message. Raises RemoteProtocolError."""
-    return Ring(spec.ring_bits).reduce(_unpacked(spec, packed) + _summand(spec, seed0))
+    return Ring(spec.ring_bits).reduce(receive_correction(spec, packed) + _summand(spec, seed0))
 
 
 def receive_correction(spec: TruncationSpec, packed: memoryview) -> RingArray:
     """The server, offline: the correction (n,) from the dealer's message. Raises RemoteProtocolError."""
-    return _unpacked(spec, packed)
+    return unpack_message(packed, spec.count, spec.ring_bits, spec.ring_bits)
 
 
 def _summand(spec: TruncationSpec, seed: bytes) -> RingArray:
     return Prg(seed).child("truncation").ring(spec.count, spec.ring_bits)
-
-
-def _unpacked(spec: TruncationSpec, packed: memoryview) -> RingArray:
-    expected = client_message_bytes(spec)
-    if packed.nbytes != expected:
-        raise RemoteProtocolError(f"truncation: expected {expected} bytes, found {packed.nbytes}")
-    return unpack_ring(np.frombuffer(packed, np.uint8), spec.count, spec.ring_bits)

@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.errors import LocalProtocolError
 from pi_system.kernels.ot import Bytes
 from pi_system.protocols.half import Half, Send, in_turn, receive_array
-from pi_system.protocols.material import padded
+from pi_system.protocols.material import padded, padded_shares
 from pi_system.protocols.ot import OtParty
 from pi_system.protocols.ot.strings import carrier, pack_ring, random_receive, random_send, receive_ring
 from pi_system.protocols.relu_gmw.early import chunks, receive_planes, send_planes, stacked
@@ -89,13 +88,10 @@ def offline_client(
     spec: TruncationSpec, y_share: NDArray[Any], fresh_mask: NDArray[Any], ots: OtParty, prg: Prg
 ) -> Half[None]:
     """The client's side; it keeps nothing but r. Raises RemoteProtocolError."""
-    if (y_share.shape, fresh_mask.shape) != ((spec.count,), (spec.count,)):
-        raise LocalProtocolError(
-            f"truncation: expected shares of {spec.count}, found {y_share.shape}, {fresh_mask.shape}"
-        )
-    cut, ring, room = cut_of(spec), Ring(spec.ring_bits), padded(spec.count) - spec.count
-    negated = ring.reduce(np.negative(np.pad(y_share, (0, room))))
-    value = (negated >> ring.dtype.type(spec.shift)) + np.pad(fresh_mask, (0, room))
+    share, mask = padded_shares(spec.count, y_share, fresh_mask)
+    cut, ring = cut_of(spec), Ring(spec.ring_bits)
+    negated = ring.reduce(np.negative(share))
+    value = (negated >> ring.dtype.type(spec.shift)) + mask
     low = (negated & ring.dtype.type((1 << spec.shift) - 1)).astype(carrier(spec.shift + 1))
     pieces = [(size, slice(first, first + size)) for first, size in chunks(spec.count)]
     trees = yield from in_turn(_begin_client(spec, low[at], ots, prg) for _, at in pieces)

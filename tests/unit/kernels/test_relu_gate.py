@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -40,22 +40,22 @@ def _inputs(compare_bits: int, count: int, shift: int = 0) -> npt.NDArray[np.int
     return x
 
 
-def _run(gate: ReluGate, x: npt.NDArray[np.int64], step: int | None = None, threads: int = 1) -> Run:
+def _run(gate: ReluGate, x: npt.NDArray[np.int64], step: int | None = None) -> Run:
     """Play dealer, server and client, `step` instances at a time."""
     n, ring = x.size, np.uint64(2**gate.ring_bits - 1)
     prg = Prg(b"shares of inputs")
     y1, r_next = prg.ring(n, gate.ring_bits), prg.ring(n, gate.ring_bits)
     y0 = ((x.astype(np.uint64) - y1.astype(np.uint64)) & ring).astype(gate.ring_dtype)
-    key, server = gate.deal(n, SERVER_SEED, CLIENT_SEED, SALT, threads=threads)
+    key, server = gate.deal(n, SERVER_SEED, CLIENT_SEED, SALT)
     masks = gate.masks(n, SERVER_SEED, SALT).astype(np.uint64) + gate.masks(n, CLIENT_SEED, SALT)
     masked = ((y1 + masks) & np.uint64(2**gate.compare_bits - 1)).astype(gate.mask_dtype)
     out = np.empty(n, gate.ring_dtype)
     messages, replies = [], []
     for first in range(0, n, step or n):
         part = slice(first, first + (step or n))
-        message, state = gate.server_send(key, SERVER_SEED, SALT, y0[part], masked[part], first=first, threads=threads)
-        reply = gate.client_reply(key, CLIENT_SEED, SALT, message.tobytes(), r_next[part], first=first, threads=threads)
-        gate.server_finish(server, state, reply.tobytes(), out[part], first=first, threads=threads)
+        message, state = gate.server_send(key, SERVER_SEED, SALT, y0[part], masked[part], first=first)
+        reply = gate.client_reply(key, CLIENT_SEED, SALT, message.tobytes(), r_next[part], first=first)
+        gate.server_finish(server, state, reply.tobytes(), out[part], first=first)
         messages.append(message.tobytes())
         replies.append(reply.tobytes())
     output = (out.astype(np.uint64) + r_next) & ring
@@ -134,7 +134,7 @@ def test_chunks_and_threads_give_the_same_output(ring_bits: int, compare_bits: i
     x = _inputs(compare_bits, 1000)
     whole = _run(gate, x)
     for step, threads in [(RELU_BLOCK, 1), (320, 1), (640, 3), (1000, 4)]:
-        parts = _run(gate, x, step, threads)
+        parts = _run(replace(gate, threads=threads), x, step)
         assert parts.key == whole.key
         assert parts.server == whole.server
         assert (parts.output == whole.output).all()
