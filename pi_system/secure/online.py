@@ -11,7 +11,7 @@ share of every value is known since the offline phase, so only the gates are lef
 Delphi (Mishra et al., eprint 2020/050), with the gate exchanged for a pluggable one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,14 +40,12 @@ class ServerMaterial:
     Attributes:
         offsets: c_s + bias of every weighted node, (N, *node.shape).
         elements: what truncations and re-maskings take (Step.server_elements), by section, (N, n) each.
-        gates: makes picture ``i``'s gate: ``gates(i, name, spec)``; a second time it raises CorrelationReusedError.
-        batch: N.
+        gates: every picture's, by name, with their material inside; each for one use.
     """
 
     offsets: Mapping[str, RingArray]
     elements: Mapping[str, RingArray]
-    gates: Callable[[int, str, GateSpec], ServerGate]
-    batch: int
+    gates: Sequence[Mapping[str, ServerGate]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +55,12 @@ class ClientMaterial:
     Attributes:
         input_mask: r_0, (N, C * H * W).
         output_share: the client's share of what is opened, (N, classes), of a label (N, 1).
-        gates: makes picture ``i``'s gate: ``gates(i, name, spec)``; a second time it raises CorrelationReusedError.
-        batch: N.
+        gates: every picture's, by name, with their material inside; each for one use.
     """
 
     input_mask: RingArray
     output_share: RingArray
-    gates: Callable[[int, str, GateSpec], ClientGate]
-    batch: int
+    gates: Sequence[Mapping[str, ClientGate]]
 
 
 class ServerOnline(SecureWalk):
@@ -86,7 +82,7 @@ class ServerOnline(SecureWalk):
 
     def infer(self, reveal: Reveal) -> None:
         """Run the graph and send the client what reveals its result."""
-        node, batch = self.graph.input, self._material.batch
+        node, batch = self.graph.input, len(self._material.gates)
         size = batch * int(np.prod(node.shape)) * self.ring.itemsize
         masked = np.frombuffer(self._client.recv(size), self.ring.dtype).reshape(batch, *node.shape)
         logits = self.run(self.graph, Share(Computed(masked), True)).data.full()
@@ -107,7 +103,7 @@ class ServerOnline(SecureWalk):
         return self._layers[node.name].start(x, self._material.offsets[node.name])
 
     def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
-        gates = [self._material.gates(i, name, spec) for i in range(self._material.batch)]
+        gates = [picture[name] for picture in self._material.gates]
         return serve(gates, spec.count, Gather(x, positions, spec.count).upto, self._client)
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
@@ -123,12 +119,12 @@ def infer_client(
     pictures: NDArray[np.int64], gates: list[Gate], material: ClientMaterial, ring: Ring, server: Channel
 ) -> NDArray[np.int64]:
     """Mask the fixed-point pictures (N, C, H, W), answer the schedule's gates, add up what is opened, signed."""
-    masked = ring.from_signed(pictures.reshape(material.batch, -1)) - material.input_mask
+    masked = ring.from_signed(pictures.reshape(len(material.gates), -1)) - material.input_mask
     server.send(wire(ring.reduce(masked)))
     watch = profiler_of(server)
     for gate in gates:
         watch.enter(gate.name)
-        answer([material.gates(i, gate.name, gate.spec) for i in range(material.batch)], gate.spec.count, server)
+        answer([picture[gate.name] for picture in material.gates], gate.spec.count, server)
     watch.enter("output")
     share = material.output_share
     theirs = np.frombuffer(server.recv(share.nbytes), ring.dtype).reshape(share.shape)

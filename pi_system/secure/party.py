@@ -164,8 +164,10 @@ class ServerParty(_Party):
         return ServerMaterial(
             offsets=offsets,
             elements={name: stacked(name) for step in self.schedule.steps for name in step.server_elements},
-            gates=lambda i, name, spec: self.gate(bundles[i], name, spec),
-            batch=len(bundles),
+            gates=[
+                {gate.name: self.gate(bundle, gate.name, gate.spec) for gate in self.schedule.gates}
+                for bundle in bundles
+            ],
         )
 
 
@@ -235,6 +237,8 @@ class ClientParty(_Party):
         return ClientMaterial(
             input_mask=np.stack([seed.fresh_mask(node.name, size, self.ring.bits) for seed in seeds]),
             output_share=np.stack([bundle.section("output").view(dtype) for bundle in bundles]),
-            gates=lambda i, name, spec: self.gate(bundles[i], name, spec),
-            batch=len(bundles),
+            gates=[
+                {gate.name: self.gate(bundle, gate.name, gate.spec) for gate in self.schedule.gates}
+                for bundle in bundles
+            ],
         )

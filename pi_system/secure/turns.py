@@ -76,7 +76,8 @@ def serve(
             gate.work(exchange, first, length)
         elif step == "receive":
             gate.receive(exchange, first, length, client.recv(gate.reply_bytes(exchange, length)))
-    return np.stack([gate.result() for gate in gates])
+    results = [gate.result() for gate in gates]
+    return results[0][None] if len(results) == 1 else np.stack(results)
 
 
 def answer(gates: Sequence[ClientGate], count: int, server: Channel) -> None:

@@ -4,6 +4,7 @@ A layer that is computed while a gate draws its input lets the server send the f
 """
 
 from abc import ABC, abstractmethod
+from math import prod
 from typing import Protocol
 
 import numpy as np
@@ -165,6 +166,6 @@ class Gather:
 
 def _ends(shape: tuple[int, ...], positions: NDArray[np.int64] | None) -> NDArray[np.int64]:
     """For each channel, how many of the elements it and those before it hold."""
-    size = int(np.prod(shape[2:], dtype=np.int64))
+    size = prod(shape[2:])
     ends = np.arange(1, shape[1] + 1, dtype=np.int64) * size
     return ends if positions is None else np.searchsorted(positions, ends).astype(np.int64)

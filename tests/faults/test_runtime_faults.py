@@ -50,17 +50,18 @@ def test_infer_needs_a_reservation_and_uses_it_up(parties):
         client.infer(PICTURE, ids, memory_pair(1.0)[0])
 
 
-def test_no_second_gate_is_made_of_one_material(parties):
+def test_no_second_gate_is_made_of_one_material(parties, monkeypatch):
     """A gate takes each chunk once; two gates of one material would take it twice under the same masks."""
     server, client = parties
-    ids = client.reserve(1)
-    server.reserve(ids)
-    gate = server.schedule.gates[0]
+    bundles = []
     for party in parties:
-        (material,) = party._loaded.values()
-        material.gates(0, gate.name, gate.spec)
+        monkeypatch.setattr(party, "_material", bundles.extend)
+    server.reserve(client.reserve(1))
+    gate = server.schedule.gates[0]
+    for party, bundle in zip((client, server), bundles, strict=True):
+        party.gate(bundle, gate.name, gate.spec)
         with pytest.raises(CorrelationReusedError, match="found taken"):
-            material.gates(0, gate.name, gate.spec)
+            party.gate(bundle, gate.name, gate.spec)
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 257])

@@ -33,6 +33,7 @@ def reply_bytes(spec: GateSpec, exchange: int, count: int) -> int:
     return packed_bytes(count, spec.ring_bits) + packed_bytes(count, 1)
 
 
+@lru_cache
 def server_shapes(spec: GateSpec) -> Shapes:
     """The arrays of the server's material: the key, the dealer's corrections, y_1 + r' mod 2^k."""
     kernel = _kernel(spec)
@@ -43,6 +44,7 @@ def server_shapes(spec: GateSpec) -> Shapes:
     }
 
 
+@lru_cache
 def client_shapes(spec: GateSpec) -> Shapes:
     """The arrays of the client's material: the key, the same as the server's."""
     return {"key": server_shapes(spec)["key"]}
