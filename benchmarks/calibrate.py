@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 from measuring import RESULTS, ROOT, documents
-from measuring.fit import Fitted, fit_calibration
+from measuring.fit import fit_calibration
 from measuring.machine import Measurement, measures
 from measuring.samples import Group, measure_groups
 
@@ -31,18 +31,6 @@ NETWORKS = (
     "resnet18:m=16/relus=40000",  # pixel masks
     "resnet18:m=16/square",
 )
-
-
-def calibrate(
-    run: Measurement, backends: tuple[str, ...], links: tuple[str, ...], repeat: int, cache: Path, machine: str
-) -> Fitted:
-    """Measure and fit."""
-    groups = [Group(name, links[0], backends) for name in NETWORKS]
-    groups += [Group(LINKED, link, backends) for link in links[1:]]
-    samples, artifacts = measure_groups(groups, repeat, cache, PART)
-    found = run.environment()
-    words = machine or f"{found.cpu}, {found.cores} cores, one a party, kernels {found.kernels}"
-    return fit_calibration(samples, artifacts, words, found.model_dump(mode="json"))
 
 
 @click.command(cls=PiCommand)
@@ -69,10 +57,16 @@ def main(
     """Measure this machine's prices."""
     if fresh:
         PART.unlink(missing_ok=True)
+    backends, links = documents.unique(backends, BACKENDS), documents.unique(links)
+    groups = [Group(name, links[0], backends) for name in NETWORKS]
+    groups += [Group(LINKED, link, backends) for link in links[1:]]
     try:
-        found = calibrate(run, documents.unique(backends, BACKENDS), documents.unique(links), repeat, cache, machine)
+        samples, artifacts = measure_groups(groups, repeat, cache, PART)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; the same command goes on") from None
+    about = run.environment()
+    words = machine or f"{about.cpu}, {about.cores} cores, one a party, kernels {about.kernels}"
+    found = fit_calibration(samples, artifacts, words, about.model_dump(mode="json"))
     prices = [{"work": name, "price": price} for name, price in found.prices.items()]
     documents.show("Prices", prices, "work|ns a unit=price:,.4g")
     columns = "network|backend|link|online=online:+.1%|offline=offline:+.1%"

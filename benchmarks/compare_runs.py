@@ -15,24 +15,20 @@ from pi_system.cli.errors import PiCommand
 from pi_system.errors import InputError
 
 
-def compare_reports(a: QuestionReport, b: QuestionReport) -> tuple[list[str], list[str], list[str]]:
-    """Ratios that agree, what differs in words, and names that only one of them has.
+def compare_reports(a: QuestionReport, b: QuestionReport) -> dict[str, str]:
+    """Every ratio that both state: empty if the intervals meet, else both in words.
 
     Raises InputError: they are of different questions or modes.
     """
     if (a.question, a.mode) != (b.question, b.mode):
         raise InputError(f"expected two runs of {a.question} {a.mode}, found {b.question} {b.mode}")
-    agree, differ, alone = list[str](), list[str](), list[str]()
-    for name in dict.fromkeys(answer.name for report in (a, b) for answer in report.answers if answer.ratio):
-        first, second = a.answer(name), b.answer(name)
-        if first is None or second is None:
-            alone.append(name)
-        elif first.low <= second.high and second.low <= first.high:
-            agree.append(name)
-        else:
+    found = {}
+    for first in a.answers:
+        if first.ratio and (second := b.answer(first.name)) is not None:
+            meet = first.low <= second.high and second.low <= first.high
             shown = (f"{one.value:.4g} ({one.low:.4g} to {one.high:.4g})" for one in (first, second))
-            differ.append(f"{name}: {' and '.join(shown)}")
-    return agree, differ, alone
+            found[first.name] = "" if meet else " and ".join(shown)
+    return found
 
 
 @click.command(cls=PiCommand)
@@ -46,11 +42,14 @@ def main(context: click.Context, folder_a: Path, folder_b: Path) -> None:
         raise InputError(f"expected a qNN.json that {folder_a} and {folder_b} both have, found none")
     differing = 0
     for name in names:
-        agree, differ, alone = compare_reports(*(QuestionReport.read(each / name) for each in (folder_a, folder_b)))
-        for what in differ:
-            click.echo(f"{name[:3]} differs: {what}")
-        more = f", {len(alone)} in one only" if alone else ""
-        click.echo(f"{name[:3]}: {len(agree)} of {len(agree) + len(differ)} ratios agree{more}")
+        runs = [QuestionReport.read(folder / name) for folder in (folder_a, folder_b)]
+        found = compare_reports(*runs)
+        differ = [f"{ratio}: {words}" for ratio, words in found.items() if words]
+        for words in differ:
+            click.echo(f"{name[:3]} differs: {words}")
+        alone = len({answer.name for run in runs for answer in run.answers if answer.ratio} - found.keys())
+        more = f", {alone} in one only" if alone else ""
+        click.echo(f"{name[:3]}: {len(found) - len(differ)} of {len(found)} ratios agree{more}")
         differing += len(differ)
     context.exit(1 if differing else 0)
 

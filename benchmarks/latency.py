@@ -9,7 +9,6 @@ adds. Weights are random for --network (cached between runs) and the model's own
 table, then, last line, one JSON object (measuring/schema.py); progress on stderr.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -22,7 +21,7 @@ from measuring.schema import LatencyReport, Revealed, latency_ratios
 from measuring.sessions import WARMUP
 
 from pi_system.artifact.store import load
-from pi_system.backends.registry import BACKENDS, find_backend
+from pi_system.backends.registry import BACKENDS
 from pi_system.channel.shaped import parse_link
 from pi_system.cli.errors import PiCommand
 
@@ -47,29 +46,6 @@ def show(report: LatencyReport) -> None:
     ]
     for title, columns in TABLES.items():
         documents.show(title, rows, NAMES + columns)
-
-
-def measure(
-    run: Measurement,
-    paths: Sequence[Path],
-    backends: tuple[str, ...],
-    links: tuple[str, ...],
-    repeat: int,
-    batch: int,
-    reveals: Sequence[Revealed],
-) -> LatencyReport:
-    """Run everything on the artifacts in ``paths``."""
-    results = run_all(paths, backends, links, repeat, batch, reveals)
-    counted = tuple(counts(load(path)) for path in paths)
-    return LatencyReport(
-        **counted[0].model_dump(include={"network", "relus", "relu_layers", "macs"}),
-        networks=counted,
-        repeat=repeat,
-        warmup=WARMUP,
-        results=results,
-        ratios=latency_ratios(results),
-        environment=run.environment(),
-    )
 
 
 @click.command(cls=PiCommand)
@@ -109,12 +85,19 @@ def main(
         raise click.UsageError("expected a --network or an --artifact, found none")
     for link in links:
         parse_link(link)
-    for backend in backends:
-        find_backend(backend)
     paths = [*(cached_artifact(name, cache) for name in networks), *(folder.absolute() for folder in folders)]
-    chosen: tuple[Revealed, ...] = tuple(dict.fromkeys(reveals))
     backends, links = documents.unique(backends, tuple(BACKENDS)), documents.unique(links)
-    report = measure(run, paths, backends, links, repeat, batch, chosen)
+    results = run_all(paths, backends, links, repeat, batch, tuple(dict.fromkeys(reveals)))
+    counted = tuple(counts(load(path)) for path in paths)
+    report = LatencyReport(
+        **counted[0].model_dump(include={"network", "relus", "relu_layers", "macs"}),
+        networks=counted,
+        repeat=repeat,
+        warmup=WARMUP,
+        results=results,
+        ratios=latency_ratios(results),
+        environment=run.environment(),
+    )
     show(report)
     kept = keep and "latency/{date}_{machine}-{cores}-cores_{sha}"
     documents.publish(report.model_dump(mode="json", by_alias=True), json_out, keep=kept)

@@ -14,7 +14,6 @@ does, too, on a machine that has only the parties' two.
         --server-prefix "ip netns exec server" --client-prefix "ip netns exec client"
 """
 
-import shlex
 import subprocess
 import tempfile
 import time
@@ -29,7 +28,7 @@ from measuring.line_process import Message, run_parties
 from measuring.machine import Measurement, measures
 from measuring.networks import cached_artifact
 from measuring.party_channel import connect
-from measuring.processes import Place, free_port
+from measuring.processes import Place, emulated, free_port
 from measuring.schema import Timing
 from measuring.sessions import WARMUP, call_in_turn
 
@@ -103,14 +102,11 @@ def measure(places: tuple[Place, ...], network: str, repeat: int, folder: Path) 
 @documents.keep_option
 def main(run: Measurement, link: str, repeat: int, json_out: Path | None, keep: bool, **given: str) -> None:
     """Compare the channel's shaper with an emulated link."""
-    server, client = (tuple(shlex.split(given[f"{role}_prefix"])) for role in ("server", "client"))
-    if not server or not client:
-        raise click.UsageError("expected --server-prefix and --client-prefix: the two ends of an emulated link")
     with tempfile.TemporaryDirectory(prefix="pi-link-") as name:
-        folder, hosts, keys = Path(name), (given["host"], given["host"]), Path(name) / "keys"
+        folder, keys, prefixes = Path(name), Path(name) / "keys", (given["server_prefix"], given["client_prefix"])
+        ends = emulated("emulated", prefixes, (given["host"], given["host"]), keys)
         write_keys(keys)
-        emulated = Place(name="emulated", hosts=hosts, prefixes=(server, client), keys=keys)
-        places = (emulated, Place(name="shaped", link=link, keys=keys))
+        places = (ends, Place(name="shaped", link=link, keys=keys))
         rows = measure(places, given["network"], repeat, folder)
     columns = "what|emulated ms=emulated.median:.2f|shaped ms=shaped.median:.2f|ratio=ratio:.3f"
     documents.show(f"link {link}", rows, columns)

@@ -1,8 +1,5 @@
 """q01: what does one ReLU cost online, and what one multiply-accumulate?
 
-    python benchmarks/q01_cost_per_relu.py run [--full]
-    python benchmarks/q01_cost_per_relu.py plot benchmarks/results/quick/q01.json --out docs/img
-
 Two series of networks of random weights. In the first the convolutions are the same and so are the layers that have
 ReLUs (stage 1, so that rounds are few and do not change); only how many of their positions are active changes: the
 slope of online time is the cost of a ReLU. In the second the ReLUs are the same in number and in layers, and the
@@ -16,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from measuring.plots import dots, lines, link_name
-from measuring.question import Answer, Mode, Question, QuestionReport, Sample
-from measuring.side_by_side import Block, by_pair, measure_blocks, online_bytes
+from measuring.question import Answer, Mode, Question, QuestionReport, Sample, commands
+from measuring.side_by_side import Series, by_pair, measuring, online_bytes
 from measuring.statistics import Interval, quotient, ratio_interval, slope_interval
 
 BASE = "fss"
@@ -30,11 +27,11 @@ def series(widths: Sequence[int], relus: Sequence[int]) -> dict[str, str]:
     return found | {f"width {m}": f"resnet18:m={m}/relus={relus[0]}:1" for m in widths[1:]}
 
 
-BLOCKS: Mapping[Mode, Sequence[Block]] = {
-    "quick": (Block(networks=series((8, 24), (2048, 32768)), links=("loopback", "lan"), repeat=5),),
+SERIES: Mapping[Mode, Sequence[Series]] = {
+    "quick": (Series(networks=series((8, 24), (2048, 32768)), links=("loopback", "lan"), repeat=5),),
     "full": (
-        Block(networks=series((8, 16, 24), (2048, 16384, 40960)), links=("loopback", "lan"), repeat=11),
-        Block(networks=series((8, 24), (2048, 32768)), links=("wan",), repeat=3),
+        Series(networks=series((8, 16, 24), (2048, 16384, 40960)), links=("loopback", "lan"), repeat=11),
+        Series(networks=series((8, 24), (2048, 32768)), links=("wan",), repeat=3),
     ),
 }
 
@@ -111,10 +108,8 @@ def draw(report: QuestionReport, out: Path) -> list[Path]:
     return paths
 
 
-QUESTION = Question(
-    script=__file__, measure=lambda mode, repeat: measure_blocks(BLOCKS[mode], repeat), answers=answers, draw=draw
-)
-main = QUESTION.commands()
+QUESTION = Question(script=__file__, measure=measuring(SERIES), answers=answers, draw=draw)
+main = commands(QUESTION)
 
 if __name__ == "__main__":
     main()

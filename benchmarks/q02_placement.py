@@ -1,8 +1,5 @@
 """q02: does it matter where a budget of ReLUs is placed? Few layers or many, masks or whole layers, early or late.
 
-    python benchmarks/q02_placement.py run [--full]
-    python benchmarks/q02_placement.py plot benchmarks/results/quick/q02.json --out docs/img
-
 One ResNet18 with the same budget of ReLUs, placed differently; everything else is the same. Spread over 1, 4, 8 and
 all 17 layers, what grows is the number of rounds: the slope is the cost of one more ReLU layer. Over four layers,
 the budget is all of stage 4 (whole layers, late) or a drawn part of the positions of stage 3, 2 or 1 (pixel masks,
@@ -13,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from measuring.plots import dots, lines, link_name
-from measuring.question import Answer, Mode, Question, QuestionReport, Sample
-from measuring.side_by_side import Block, by_pair, measure_blocks
+from measuring.question import Answer, Mode, Question, QuestionReport, Sample, commands
+from measuring.side_by_side import Series, by_pair, measuring
 from measuring.statistics import Interval, ratio_interval, slope_interval
 
 SPREAD = ("1 layer", "4 layers", "8 layers", "17 layers")
@@ -44,11 +41,11 @@ def only(m: int, *labels: str) -> dict[str, str]:
 
 
 QUICK = only(8, "1 layer", "4 layers", "17 layers", WHOLE, "stage 1, 1/8")
-BLOCKS: Mapping[Mode, Sequence[Block]] = {
-    "quick": (Block(networks=QUICK, links=("lan",), repeat=5),),
+SERIES: Mapping[Mode, Sequence[Series]] = {
+    "quick": (Series(networks=QUICK, links=("lan",), repeat=5),),
     "full": (
-        Block(networks=placements(16), links=("loopback", "lan"), repeat=7),
-        Block(networks=only(8, "1 layer", "4 layers", "17 layers", WHOLE), links=("wan",), repeat=3),
+        Series(networks=placements(16), links=("loopback", "lan"), repeat=7),
+        Series(networks=only(8, "1 layer", "4 layers", "17 layers", WHOLE), links=("wan",), repeat=3),
     ),
 }
 
@@ -104,10 +101,8 @@ def _place(label: str) -> str:
     return "stage 2, 1/4" if label == "4 layers" else label
 
 
-QUESTION = Question(
-    script=__file__, measure=lambda mode, repeat: measure_blocks(BLOCKS[mode], repeat), answers=answers, draw=draw
-)
-main = QUESTION.commands()
+QUESTION = Question(script=__file__, measure=measuring(SERIES), answers=answers, draw=draw)
+main = commands(QUESTION)
 
 if __name__ == "__main__":
     main()

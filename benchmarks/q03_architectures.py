@@ -1,8 +1,5 @@
 """q03: architectures at equal ReLUs: which one wins under which protocol and link?
 
-    python benchmarks/q03_architectures.py run [--full]
-    python benchmarks/q03_architectures.py plot benchmarks/results/quick/q03.json --out docs/img
-
 Networks as the papers build them, of the width that brings them nearest to one budget, the few ReLUs above it masked
 off. Everything is a ratio to the plain answer, a ResNet18 that is narrow enough. Weights are random: they do not change
 cost. What they cost at equal accuracy is computed from the accuracy study (plot_study.py).
@@ -12,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from measuring.plots import dots, link_name
-from measuring.question import Answer, Mode, Question, QuestionReport, Sample
-from measuring.side_by_side import Block, by_pair, measure_blocks
+from measuring.question import Answer, Mode, Question, QuestionReport, Sample, commands
+from measuring.side_by_side import Series, by_pair, measuring
 from measuring.statistics import Interval, ratio_interval
 
 BASE = "ResNet18, narrow"
@@ -36,12 +33,12 @@ def only(*labels: str) -> dict[str, str]:
 
 
 QUICK = only(BASE, "ResNet18, masks", "DeepReDuce, stage 3", "HRN-5x5x3x, no stage 1", "shallow ResNet")
-BLOCKS: Mapping[Mode, Sequence[Block]] = {
-    "quick": (Block(networks=QUICK, links=("lan",), repeat=5),),
+SERIES: Mapping[Mode, Sequence[Series]] = {
+    "quick": (Series(networks=QUICK, links=("lan",), repeat=5),),
     "full": (
-        Block(networks=EQUAL_RELUS, links=("lan",), repeat=7),
-        Block(networks=only(BASE, "DeepReDuce, stage 3", "shallow ResNet"), links=("loopback",), repeat=7),
-        Block(networks=only(BASE, "DeepReDuce, stage 3", "shallow ResNet"), links=("wan",), repeat=3),
+        Series(networks=EQUAL_RELUS, links=("lan",), repeat=7),
+        Series(networks=only(BASE, "DeepReDuce, stage 3", "shallow ResNet"), links=("loopback",), repeat=7),
+        Series(networks=only(BASE, "DeepReDuce, stage 3", "shallow ResNet"), links=("wan",), repeat=3),
     ),
 }
 
@@ -77,13 +74,8 @@ def draw(report: QuestionReport, out: Path) -> list[Path]:
     return paths
 
 
-def measure(mode: Mode, repeat: int | None) -> list[Sample]:
-    """Every sample of the mode."""
-    return measure_blocks(BLOCKS[mode], repeat)
-
-
-QUESTION = Question(script=__file__, measure=measure, answers=answers, draw=draw)
-main = QUESTION.commands()
+QUESTION = Question(script=__file__, measure=measuring(SERIES), answers=answers, draw=draw)
+main = commands(QUESTION)
 
 if __name__ == "__main__":
     main()

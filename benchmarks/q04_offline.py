@@ -1,8 +1,5 @@
 """q04: what does the offline phase cost, and what request rate can be sustained when it is counted?
 
-    python benchmarks/q04_offline.py run [--full]
-    python benchmarks/q04_offline.py plot benchmarks/results/quick/q04.json --out docs/img
-
 Cost of one inference: time, bytes on each of the three connections, bytes once a model, bytes kept on disk by each
 party; backends take turns within each repetition. Then the arrival-rate experiment (measuring/experiment.py): the
 largest rate of Poisson arrivals at which 95 % of the requests are answered within the bound while clients prepare in
@@ -17,13 +14,13 @@ from statistics import median
 
 from measuring.arrivals import latencies_s, percentile, promised_rate, sustainable_rate
 from measuring.documents import default_cache, say
-from measuring.experiment import Plan, find_rates, fleet, online_only
+from measuring.experiment import RateSearch, find_rates, fleet, online_only
 from measuring.networks import cached_artifact
 from measuring.plots import COLOURS, around, figure, plain_ticks, save
 from measuring.processes import Place
-from measuring.question import Answer, Mode, Question, QuestionReport, Sample
+from measuring.question import Answer, Mode, Question, QuestionReport, Sample, by_backend, commands
 from measuring.sessions import WARMUP, Network, Session, call_in_turn
-from measuring.statistics import Interval, median_interval, ratio_interval
+from measuring.statistics import median_interval, quotient, ratio_interval
 
 CONNECTIONS = {
     "peer": ("client - server", "#0072b2", ""),
@@ -35,7 +32,7 @@ CONNECTIONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What one mode measures: cost of ``network`` over ``links``, then, by ``plan``, rates of ``served`` over loopback.
+    """What one mode measures: cost of ``network`` over ``links``, then, by ``search``, rates of ``served``.
 
     The latter is so small that seconds hold many requests; ``arrivals`` are its backends.
     """
@@ -46,7 +43,7 @@ class Choice:
     backends: tuple[str, ...]
     arrivals: tuple[str, ...]
     repeat: int
-    plan: Plan
+    search: RateSearch
 
 
 QUICK = Choice(
@@ -55,14 +52,14 @@ QUICK = Choice(
     backends=("fss", "gmw", "gc", "crypten"),
     arrivals=("fss",),
     repeat=5,
-    plan=Plan(duration_s=4.0, factor=1.5, refine=1, limit=6, repeat=1, closed=8),
+    search=RateSearch(duration_s=4.0, factor=1.5, refine=1, limit=6, repeat=1, closed=8),
 )
 FULL = replace(
     QUICK,
     network="resnet18:m=4",
     links=("loopback", "lan"),
     arrivals=("fss", "gmw", "gc", "crypten"),
-    plan=Plan(duration_s=6.0, factor=1.4, refine=1, limit=5, repeat=2, closed=8),
+    search=RateSearch(duration_s=6.0, factor=1.4, refine=1, limit=5, repeat=2, closed=8),
 )
 CHOICES: dict[Mode, Choice] = {"quick": QUICK, "full": FULL}
 
@@ -92,15 +89,15 @@ def _cost_sample(found: Session) -> Sample:
     }
 
 
-def arrival_samples(path: Path, backend: str, plan: Plan) -> list[Sample]:
+def arrival_samples(path: Path, backend: str, search: RateSearch) -> list[Sample]:
     """Online times without offline work, then rates around saturation, first the one that both phases in turn allow."""
     with (
         tempfile.TemporaryDirectory(prefix="pi-q04-") as name,
-        fleet(Network(path, 16, Path(name)), backend, plan.clients) as running,
+        fleet(Network(path, 16, Path(name)), backend, search.clients) as running,
     ):
-        online = online_only(running, plan)
+        online = online_only(running, search)
         both_ms = median(online["offline_ms"]) + median(online["service_ms"])
-        found = find_rates(running, plan, 1000 / both_ms)
+        found = find_rates(running, search, 1000 / both_ms)
     for sample in found:
         states = ", ".join(f"{sample[state]} {state}" for state in ("served", "late", "refused", "unfinished"))
         say(f"q04 {backend} {sample['rate_per_s']:.2f}/s: {states}, queue up to {sample['queue_max']}")
@@ -116,8 +113,9 @@ def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
         if sample is not base:
             name = f"{sample['backend']}/{sample['link']}/offline_ms_over_{base['backend']}"
             found.append(Answer.times(name, ratio_interval(sample["offline_ms"], base["offline_ms"])))
-    for backend in dict.fromkeys(s["backend"] for s in samples if s["kind"] == "arrivals"):
-        found += _rate_answers(backend, [s for s in samples if s["backend"] == backend])
+    online = by_backend(samples, "online_only")
+    for backend, arrivals in by_backend(samples, "arrivals").items():
+        found += _rate_answers(backend, online[backend][0], arrivals)
     return tuple(found)
 
 
@@ -142,14 +140,17 @@ def _cost_answers(sample: Sample) -> list[Answer]:
     return found
 
 
-def _rate_answers(backend: str, samples: Sequence[Sample]) -> list[Answer]:
-    arrivals = [sample for sample in samples if sample["kind"] == "arrivals"]
-    online = next(sample for sample in samples if sample["kind"] == "online_only")
-    trials: dict[float, list[list[float]]] = {}
+def trials(arrivals: Sequence[Sample]) -> dict[float, list[list[float]]]:
+    """Latencies of every repetition, by rate."""
+    found: dict[float, list[list[float]]] = {}
     for sample in arrivals:
-        trials.setdefault(sample["rate_per_s"], []).append(latencies_s(sample))
+        found.setdefault(sample["rate_per_s"], []).append(latencies_s(sample))
+    return found
+
+
+def _rate_answers(backend: str, online: Sample, arrivals: Sequence[Sample]) -> list[Answer]:
     bound_s = arrivals[0]["bound_ms"] / 1000
-    rate, saturated = sustainable_rate(trials, bound_s)
+    rate, saturated = sustainable_rate(trials(arrivals), bound_s)
     service_s = [ms / 1000 for ms in online["service_ms"]]
     promised = promised_rate(service_s, online["clients"], bound_s, duration_s=30.0)
     within = f"95 % within {arrivals[0]['bound_ms']:.0f} ms, {online['clients']} clients"
@@ -158,8 +159,7 @@ def _rate_answers(backend: str, samples: Sequence[Sample]) -> list[Answer]:
         Answer.of(f"{backend}/sustainable_per_s", rate, "1/s", note=note),
         Answer.of(f"{backend}/promised_per_s", promised, "1/s", note=f"{within}, material costing nothing"),
     ]
-    if rate.low > 0:
-        ratio = Interval(promised.value / rate.value, promised.low / rate.high, promised.high / rate.low)
+    if (ratio := quotient(promised, rate)) is not None:
         found.append(Answer.times(f"{backend}/promised_over_sustainable", ratio))
     return found
 
@@ -167,7 +167,7 @@ def _rate_answers(backend: str, samples: Sequence[Sample]) -> list[Answer]:
 def draw(report: QuestionReport, out: Path) -> list[Path]:
     """What an inference costs offline, and latency against the rate of arrivals."""
     offline = [s for s in report.samples if s["kind"] == "offline" and s["link"] == "loopback"]
-    arrivals = [s for s in report.samples if s["kind"] == "arrivals"]
+    arrivals = by_backend(report.samples, "arrivals")
     return [*_draw_cost(offline, out), *(_draw_arrivals(report, arrivals, out) if arrivals else [])]
 
 
@@ -192,17 +192,16 @@ def _draw_cost(samples: list[Sample], out: Path) -> list[Path]:
     return save(drawn, out, "q04-offline")
 
 
-def _draw_arrivals(report: QuestionReport, samples: list[Sample], out: Path) -> list[Path]:
+def _draw_arrivals(report: QuestionReport, arrivals: dict[str, list[Sample]], out: Path) -> list[Path]:
     drawn, (axes,) = figure()
-    bound_ms = samples[0]["bound_ms"]
+    bound_ms = next(iter(arrivals.values()))[0]["bound_ms"]
     ceiling = 20 * bound_ms
-    for backend in dict.fromkeys(sample["backend"] for sample in samples):
+    for backend, samples in arrivals.items():
         colour, marker = COLOURS[backend]
-        rates: dict[float, list[float]] = {}
-        for sample in samples:
-            if sample["backend"] == backend:
-                rates.setdefault(sample["rate_per_s"], []).extend(latencies_s(sample))
-        points = [(rate, min(1000 * percentile(rates[rate]), ceiling)) for rate in sorted(rates)]
+        points = [
+            (rate, min(1000 * percentile([one for found in several for one in found]), ceiling))
+            for rate, several in sorted(trials(samples).items())
+        ]
         axes.plot(*zip(*points, strict=True), color=colour, marker=marker, label=backend)
         promised = report.answer(f"{backend}/promised_per_s")
         if promised is not None:
@@ -222,12 +221,12 @@ def measure(mode: Mode, repeat: int | None) -> list[Sample]:
     path, served = (cached_artifact(name, default_cache()) for name in (choice.network, choice.served))
     samples = [sample for link in choice.links for sample in offline_samples(path, choice, link)]
     for backend in choice.arrivals:
-        samples += arrival_samples(served, backend, choice.plan)
+        samples += arrival_samples(served, backend, choice.search)
     return samples
 
 
 QUESTION = Question(script=__file__, measure=measure, answers=answers, draw=draw)
-main = QUESTION.commands()
+main = commands(QUESTION)
 
 if __name__ == "__main__":
     main()

@@ -1,8 +1,5 @@
 """q06: what does a square in the place of a ReLU save, under each protocol?
 
-    python benchmarks/q06_quadratic.py run [--full]
-    python benchmarks/q06_quadratic.py plot benchmarks/results/quick/q06.json --out docs/img
-
 The same network of random weights with every ReLU, and with the square activation at every one of those positions,
 in turn within every repetition, so that their ratio holds. Whether a network with squares can be trained to the same
 accuracy is another question.
@@ -12,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from measuring.plots import dots, link_name
-from measuring.question import Answer, Mode, Question, QuestionReport, Sample
-from measuring.side_by_side import Block, by_pair, measure_blocks, online_bytes
+from measuring.question import Answer, Mode, Question, QuestionReport, Sample, commands
+from measuring.side_by_side import Series, by_pair, measuring, online_bytes
 from measuring.statistics import Interval, ratio_interval
 
 
@@ -22,11 +19,11 @@ def pairs(name: str) -> dict[str, str]:
     return {f"{name} relu": name, f"{name} square": f"{name}/square"}
 
 
-BLOCKS: Mapping[Mode, Sequence[Block]] = {
-    "quick": (Block(networks=pairs("resnet18:m=8"), links=("loopback", "lan"), repeat=5),),
+SERIES: Mapping[Mode, Sequence[Series]] = {
+    "quick": (Series(networks=pairs("resnet18:m=8"), links=("loopback", "lan"), repeat=5),),
     "full": (
-        Block(networks=pairs("resnet18:m=16"), links=("loopback", "lan"), repeat=9),
-        Block(networks=pairs("resnet18:m=8,size=16"), links=("wan",), repeat=3),
+        Series(networks=pairs("resnet18:m=16"), links=("loopback", "lan"), repeat=9),
+        Series(networks=pairs("resnet18:m=8,size=16"), links=("wan",), repeat=3),
     ),
 }
 
@@ -68,10 +65,8 @@ def draw(report: QuestionReport, out: Path) -> list[Path]:
     return dots(rows, shown, "online time with ReLU / with square", out, "q06-square", mark=1.0)
 
 
-QUESTION = Question(
-    script=__file__, measure=lambda mode, repeat: measure_blocks(BLOCKS[mode], repeat), answers=answers, draw=draw
-)
-main = QUESTION.commands()
+QUESTION = Question(script=__file__, measure=measuring(SERIES), answers=answers, draw=draw)
+main = commands(QUESTION)
 
 if __name__ == "__main__":
     main()

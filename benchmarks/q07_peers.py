@@ -2,7 +2,6 @@
 
     benchmarks/peers/spu/setup.sh SPU_VENV
     PI_SPU_PYTHON=SPU_VENV/bin/python python benchmarks/q07_peers.py run [--full]
-    python benchmarks/q07_peers.py plot benchmarks/results/quick/q07.json --out docs/img
 
 Without PI_SPU_PYTHON the rest runs, and the report says that SPU was not measured. Same weights, same pictures, batch
 1, loopback, each party on a core of its own; systems take turns within each repetition, the first of which makes what
@@ -14,8 +13,6 @@ correlations are drawn by one of the two parties, who could read the other's inp
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -23,44 +20,25 @@ from measuring.documents import default_cache
 from measuring.networks import cached_artifact
 from measuring.plots import COLOURS, around, figure, save
 from measuring.processes import HERE
-from measuring.question import Answer, Mode, Question, QuestionReport, Sample
-from measuring.sessions import Combination, Network, in_turn
+from measuring.question import Answer, Mode, Question, QuestionReport, Sample, commands
+from measuring.sessions import Network
 from measuring.statistics import median_interval, ratio_interval
-from peers.rows import FIRST, Row, take_turns
-from peers.spu_pair import spu_pairs, spu_versions
-from peers.systems import OurPair, System, crypten_shipped
+from peers.rows import Row, network_rows
+from peers.systems import spu_versions
 
 SPU_PYTHON = "PI_SPU_PYTHON"
+UNSET = f"{SPU_PYTHON} was not set to an environment made by peers/spu/setup.sh"
 OURS = ("fss", "gmw")
 PROTOCOLS = ("SEMI2K", "CHEETAH")
 LABELS = {"crypten-shipped": "CrypTen", "spu:SEMI2K": "SPU\nSEMI2K", "spu:CHEETAH": "SPU\nCHEETAH"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What one mode measures: networks of random weights without pixel masks, repetitions counted."""
-
-    networks: tuple[str, ...]
-    repeat: int
-
-
-CHOICES: dict[Mode, Choice] = {
-    "quick": Choice(networks=("resnet18:m=4,size=16",), repeat=9),
-    "full": Choice(networks=("resnet18:m=4", "resnet18:m=16"), repeat=3),
+NETWORKS: dict[Mode, tuple[str, ...]] = {
+    "quick": ("resnet18:m=4,size=16",),
+    "full": ("resnet18:m=4", "resnet18:m=16"),
 }
-
-
-def network_samples(path: Path, repeat: int, spu_python: str | None) -> list[Sample]:
-    """A sample for every system on one network."""
-    combinations: list[Combination] = [(backend, HERE, "logits") for backend in OURS]
-    with in_turn([path], combinations, FIRST + repeat) as running, ExitStack() as stack:
-        network, systems = running[0].network, list[System](map(OurPair, running))
-        shipped = crypten_shipped(network.path, network.file, HERE, network.file.parent)
-        systems.append(stack.enter_context(shipped))
-        if spu_python is not None:
-            systems += spu_pairs(stack, spu_python, PROTOCOLS, network, HERE)
-        rows = take_turns(FIRST + repeat, HERE, network.name, systems, network.error)
-    return [_sample(network, row) for row in rows]
+"""Random weights, no pixel masks."""
+REPEAT: dict[Mode, int] = {"quick": 9, "full": 3}
 
 
 def _sample(network: Network, row: Row) -> Sample:
@@ -159,27 +137,21 @@ def _draw_network(samples: Sequence[Sample], out: Path, stem: str) -> list[Path]
 
 def measure(mode: Mode, repeat: int | None) -> list[Sample]:
     """Every sample of the mode. Raises ConfigError: PI_SPU_PYTHON is set to something without SPU."""
-    choice = CHOICES[mode] if repeat is None else replace(CHOICES[mode], repeat=repeat)
-    spu_python = os.environ.get(SPU_PYTHON) or None
-    about: Sample = (
-        {"kind": "versions", "backend": "spu", **spu_versions(spu_python)}
-        if spu_python
-        else {
-            "kind": "not_measured",
-            "backend": "spu",
-            "why": f"SPU was not measured: {SPU_PYTHON} was not set to an environment made by peers/spu/setup.sh",
-        }
-    )
-    samples: list[Sample] = []
-    for name in choice.networks:
-        samples += network_samples(cached_artifact(name, default_cache()), choice.repeat, spu_python)
+    python, samples = os.environ.get(SPU_PYTHON) or None, list[Sample]()
+    about: Sample = {"kind": "not_measured", "backend": "spu", "why": f"SPU was not measured: {UNSET}"}
+    if python is not None:
+        about = {"kind": "versions", "backend": "spu", **spu_versions(python)}
+    for name in NETWORKS[mode]:
+        path = cached_artifact(name, default_cache())
+        network, rows = network_rows(path, HERE, repeat or REPEAT[mode], OURS, (python, PROTOCOLS), shipped=True)
+        samples += [_sample(network, row) for row in rows]
     return [*samples, about]
 
 
 QUESTION = Question(
     script=__file__, measure=measure, answers=answers, draw=draw, variables={SPU_PYTHON: "SPU_VENV/bin/python"}
 )
-main = QUESTION.commands()
+main = commands(QUESTION)
 
 if __name__ == "__main__":
     main()

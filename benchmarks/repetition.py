@@ -22,7 +22,8 @@ import numpy as np
 from measuring import RESULTS, ROOT
 from measuring.documents import backend_option, between_marks, keep_option, publish, say, show
 from measuring.machine import Measurement, measures
-from measuring.processes import Place, start_dealer, start_server
+from measuring.processes import Place
+from measuring.programs import start_dealer, start_server
 from measuring.sessions import Network, Session
 from numpy.typing import NDArray
 
@@ -92,19 +93,6 @@ def answers(artifact: Path, backend: str, pictures: int, repeat: int, folder: Pa
     return np.concatenate(found).reshape(pictures, repeat, -1)
 
 
-def measure(run: Measurement, path: Path, backends: tuple[str, ...], pictures: int, repeat: int) -> dict[str, Any]:
-    """The JSON object."""
-    public = load(path).public
-    step = 2.0 ** public.ring.score_step(public.graph.output)
-    rows = []
-    for backend in backends:
-        with tempfile.TemporaryDirectory(prefix="pi-repetition-") as folder:
-            logits = answers(path, backend, pictures, repeat, Path(folder))
-        rows.append({"backend": backend, "precision": precision(logits, step)})
-    about = {"network": public.name, "score_step": step, "pictures": pictures, "repeat": repeat}
-    return run.report("repetition", **about, rows=rows, parties={"pinned_cores": {}})
-
-
 @click.command(cls=PiCommand)
 @measures
 @click.option("--artifact", type=ArtifactPath(), default="builtin:cifar10", show_default=True)
@@ -114,10 +102,17 @@ def measure(run: Measurement, path: Path, backends: tuple[str, ...], pictures: i
 @keep_option
 def main(run: Measurement, artifact: Path, backends: tuple[str, ...], pictures: int, repeat: int, keep: bool) -> None:
     """Measure what repeated answers tell of a logit."""
-    report = measure(run, artifact, backends, pictures, repeat)
-    rows = [{"backend": row["backend"], **found} for row in report["rows"] for found in row["precision"]]
+    public, rows = load(artifact).public, list[dict[str, Any]]()
+    step = 2.0 ** public.ring.score_step(public.graph.output)
+    for backend in backends:
+        with tempfile.TemporaryDirectory(prefix="pi-repetition-") as folder:
+            logits = answers(artifact, backend, pictures, repeat, Path(folder))
+        rows.append({"backend": backend, "precision": precision(logits, step)})
+    about: dict[str, Any] = {"network": public.name, "score_step": step, "pictures": pictures, "repeat": repeat}
+    report = run.report("repetition", **about, rows=rows, parties={"pinned_cores": {}})
+    shown = [{"backend": row["backend"], **found} for row in rows for found in row["precision"]]
     columns = "backend|answers=repeats:d|logits=logits_error:.2e|scores=scores_error:.2e|two scores=scores_moved:.1%"
-    show(f"{report['network']}, scores in steps of {report['score_step']:g}: error of a logit", rows, columns)
+    show(f"{report['network']}, scores in steps of {report['score_step']:g}: error of a logit", shown, columns)
     if keep:
         for old in (RESULTS / "repetition").glob("*.json"):
             old.unlink()  # the document states one run

@@ -1,7 +1,7 @@
 """What all benchmarks share; not in the wheel, and nothing of the product imports it.
 
-processes.py       dealer and server as processes, where they run, how they end
-line_process.py    a process that answers lines of JSON
+processes.py       where processes run, and how they end
+line_process.py    a process that answers lines of JSON; programs.py: dealer and server
 client_process.py  the program of a measured client: one session, driven by lines of JSON
 sessions.py        networks, servers and measured clients, ready to be called
 party_channel.py   our channel between two processes without a session

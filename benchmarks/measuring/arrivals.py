@@ -7,8 +7,7 @@ later than any bound. Times are seconds.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from measuring.statistics import Interval
@@ -21,8 +20,7 @@ SHARE = 0.95
 """Of requests that must be within the bound."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(TypedDict):
     """What became of one request; ``begin_s`` and ``end_s`` are None where it did not come that far."""
 
     arrival_s: float
@@ -30,20 +28,15 @@ class Request:
     end_s: float | None
     state: State
 
-    @property
-    def latency_s(self) -> float:
-        """From arrival to result; infinite where there is none."""
-        return math.inf if self.end_s is None else self.end_s - self.arrival_s
 
-    @classmethod
-    def read(cls, fields: Mapping[str, Any]) -> "Request":
-        """From the JSON of a client; fields that are not this class's are left out."""
-        return cls(**{name: fields[name] for name in ("arrival_s", "begin_s", "end_s", "state")})
+def latency_s(request: Request) -> float:
+    """From arrival to result; infinite where there is none."""
+    return math.inf if request["end_s"] is None else request["end_s"] - request["arrival_s"]
 
 
-def latencies_s(sample: Mapping[str, Any]) -> list[float]:
-    """Of all requests of a trial; infinite for those without a result."""
-    return [Request.read(request).latency_s for request in sample["requests"]]
+def latencies_s(trial: Mapping[str, Any]) -> list[float]:
+    """Of all requests of a trial."""
+    return [latency_s(request) for request in trial["requests"]]
 
 
 def poisson_schedule(rate_per_s: float, duration_s: float, seed: int) -> tuple[float, ...]:
@@ -64,17 +57,17 @@ def split(schedule: Sequence[float], clients: int, seed: int) -> list[list[float
 
 def queue_lengths(requests: Sequence[Request]) -> list[int]:
     """At each arrival, how many others had arrived, were not refused, and had not begun."""
-    waited = [(r.arrival_s, math.inf if r.begin_s is None else r.begin_s) for r in requests if r.state != "refused"]
-    return [sum(arrival < r.arrival_s < begin for arrival, begin in waited) for r in requests]
+    waited = [r for r in requests if r["state"] != "refused"]
+    spans = [(r["arrival_s"], math.inf if r["begin_s"] is None else r["begin_s"]) for r in waited]
+    return [sum(arrival < r["arrival_s"] < begin for arrival, begin in spans) for r in requests]
 
 
-def simulate(schedule: Sequence[float], service_s: Sequence[float]) -> list[Request]:
-    """One server, first come first served, request i taking ``service_s[i % len]``; nobody is refused."""
+def simulate(schedule: Sequence[float], service_s: Sequence[float]) -> list[float]:
+    """Latencies at one server, first come first served, request i taking ``service_s[i % len]``; none is refused."""
     free_s, out = 0.0, []
     for index, arrival_s in enumerate(schedule):
-        begin_s = max(arrival_s, free_s)
-        free_s = begin_s + service_s[index % len(service_s)]
-        out.append(Request(arrival_s=arrival_s, begin_s=begin_s, end_s=free_s, state="served"))
+        free_s = max(arrival_s, free_s) + service_s[index % len(service_s)]
+        out.append(free_s - arrival_s)
     return out
 
 
@@ -173,6 +166,6 @@ def _largest(online_s: Sequence[float], clients: int, bound_s: float, duration_s
     for _ in range(10):
         rate = (low + high) / 2
         streams = split(poisson_schedule(rate, duration_s, seed), clients, seed)
-        done = [request.latency_s for stream in streams for request in simulate(stream, online_s)]
+        done = [latency for stream in streams for latency in simulate(stream, online_s)]
         low, high = (rate, high) if percentile(done) <= bound_s else (low, rate)
     return low

@@ -20,7 +20,7 @@ import os
 import select
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from pi_system.channel.shaped import parse_link, shape
-from pi_system.errors import ConfigError, PiError
+from pi_system.errors import PiError
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.envelope import ID_BYTES
 from pi_system.rpc.session_config import SessionConfig
@@ -60,28 +60,6 @@ class ClientTask(BaseModel):
     timeout_s: float
     keys: Path | None = None
     client_id: str = ""
-
-
-@dataclass(slots=True)
-class FifoQueue:
-    """Who waits, for one server that takes requests in order of arrival; at most ``limit`` may wait."""
-
-    limit: int
-    _begins: list[float] = field(default_factory=list)
-
-    def waiting(self, arrival_s: float) -> int:
-        """Requests admitted before that had not begun at ``arrival_s``; all of them must have a begin by now."""
-        return sum(begin > arrival_s for begin in self._begins)
-
-    def admits(self, arrival_s: float) -> bool:
-        """Whether there is room for one that arrives then."""
-        return self.waiting(arrival_s) < self.limit
-
-    def begun(self, begin_s: float) -> None:
-        """The next admitted request leaves the queue. Raises ConfigError if it begins before the one ahead of it."""
-        if self._begins and begin_s < self._begins[-1]:
-            raise ConfigError(f"queue: expected a begin from {self._begins[-1]} on, found {begin_s}")
-        self._begins.append(begin_s)
 
 
 class Client:
@@ -131,34 +109,28 @@ class Client:
 
     def _serve(self, command: Message) -> Message:
         start_s, until_s, fill = command["start_s"], command["until_s"], command["fill"]
-        queue, requests = FifoQueue(command["queue_limit"]), list[Message]()
+        begins, requests = list[float](), list[Message]()
         for offset in command["serve"]:
-            self._wait(start_s + offset, fill)
+            self._pass(start_s + offset, fill)
             request: Message = {"arrival_s": offset, "begin_s": None, "end_s": None, "state": "refused"}
-            if queue.admits(offset):
-                request["state"] = "unfinished"
-                if self._have_material(until_s, fill):
-                    begin_s = time.monotonic() - start_s
-                    queue.begun(begin_s)
-                    done = self._request()
-                    request |= done | {"begin_s": begin_s, "end_s": time.monotonic() - start_s, "state": "served"}
-                else:
-                    queue.begun(until_s - start_s)
             requests.append(request)
+            if sum(begin_s > offset for begin_s in begins) >= command["queue_limit"]:
+                continue
+            if not self._pass(until_s, fill, material=True):
+                request["state"] = "unfinished"
+                begins.append(until_s - start_s)
+                continue
+            begins.append(time.monotonic() - start_s)
+            request |= self._request() | {"begin_s": begins[-1], "end_s": time.monotonic() - start_s, "state": "served"}
         return {"requests": requests, "offline_ms": self._offline_ms}
 
-    def _wait(self, until_s: float, fill: int | None) -> None:
+    def _pass(self, until_s: float, fill: int | None, *, material: bool = False) -> bool:
+        """Fill or sleep until then or, ``material``, until an inference is prepared; whether that was in time."""
         while (left_s := until_s - time.monotonic()) > 0:
-            if fill is None or not self._fill_one(fill):
-                time.sleep(min(left_s, POLL_S) if fill is not None else left_s)
-
-    def _have_material(self, until_s: float, fill: int | None) -> bool:
-        """Wait for a prepared inference; False: it is too late."""
-        while time.monotonic() < until_s:
-            if self._session.available():
+            if material and self._session.available():
                 return True
             if fill is None or not self._fill_one(fill):
-                time.sleep(POLL_S)
+                time.sleep(left_s if fill is None and not material else min(left_s, POLL_S))
         return False
 
 

@@ -96,7 +96,7 @@ def filled(template: str, row: Mapping[str, Any]) -> str:
     return _Filler().vformat(template, (), row)
 
 
-def cells(rows: Iterable[Mapping[str, Any]], columns: str) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+def tabulate(rows: Iterable[Mapping[str, Any]], columns: str) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Head and rows of a table; columns are FIELD, HEAD=FIELD:FORMAT or HEAD=TEMPLATE, with | between."""
     heads, _, templates = zip(*(column.partition("=") for column in columns.split("|")), strict=True)
     wanted = [template or head for head, template in zip(heads, templates, strict=True)]
@@ -105,14 +105,14 @@ def cells(rows: Iterable[Mapping[str, Any]], columns: str) -> tuple[tuple[str, .
 
 
 def markdown(rows: Iterable[Mapping[str, Any]], columns: str) -> str:
-    """The table of ``cells`` in Markdown."""
-    head, body = cells(rows, columns)
+    """The table of ``tabulate`` in Markdown."""
+    head, body = tabulate(rows, columns)
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, *body)).replace("\n", f"\n|{'---|' * len(head)}\n", 1)
 
 
 def show(title: str, rows: Iterable[Mapping[str, Any]], columns: str) -> None:
-    """Print the table of ``cells``; columns with a format are to the right."""
-    out, (head, body) = Table(title=title, title_justify="left"), cells(rows, columns)
+    """Print the table of ``tabulate``; columns with a format are to the right."""
+    out, (head, body) = Table(title=title, title_justify="left"), tabulate(rows, columns)
     for name, column in zip(head, columns.split("|"), strict=True):
         out.add_column(name, justify="right" if ":" in column else "left", no_wrap=True)
     for line in body:

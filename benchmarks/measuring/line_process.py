@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self, cast
 
 from measuring.processes import Place, end_group, start
@@ -19,6 +18,8 @@ from measuring.processes import Place, end_group, start
 from pi_system.errors import PeerUnavailableError
 
 Message = dict[str, Any]
+_ENDING_S = 60.0
+_TAIL_LINES = 5
 
 
 class LineProcess:
@@ -43,6 +44,7 @@ class LineProcess:
         with open(log, "wb") as stderr:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": stderr, "text": True}
             self._process = start(command, core, threads, **pipes)
+        self.pid = self._process.pid
         self._in, self._out = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
 
     def ask(self, command: Message, timeout_s: float | None = 600.0) -> Message:
@@ -56,7 +58,7 @@ class LineProcess:
             self._in.write(json.dumps(command) + "\n")
             self._in.flush()
         except (BrokenPipeError, ValueError):
-            raise PeerUnavailableError(f"{self.name}: expected it to run, found it gone{self._tail()}") from None
+            raise self.failed("it gone") from None
 
     def answer(self, timeout_s: float | None = 600.0) -> Message:
         """Wait for the next answer, None: for ever. Raises PeerUnavailableError: silence, the end, an error in it."""
@@ -66,15 +68,24 @@ class LineProcess:
         """Of its answers."""
         return int(self._out.fileno())
 
-    def read(self) -> Message:
-        """The answer that waits. Raises PeerUnavailableError: the end, or an error in it."""
-        line = self._out.readline()
-        if not line:
-            raise PeerUnavailableError(f"{self.name}: expected an answer, found that it ended{self._tail()}")
-        found: Message = json.loads(line)
-        if "error" in found:
-            raise PeerUnavailableError(f"{self.name}: {found['error']}")
-        return found
+    def line(self, timeout_s: float | None) -> str:
+        """The next line as it is. Raises PeerUnavailableError: silence or the end."""
+        if not select.select([self], [], [], timeout_s)[0]:
+            raise self.failed(f"silence for {timeout_s:g} s")
+        if not (line := self._out.readline()):
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_ENDING_S)
+            raise self.failed(f"its end with code {self._process.returncode}")
+        return line
+
+    def failed(self, what: str) -> PeerUnavailableError:
+        """What to raise, with the end of its log."""
+        lines = self._log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+        return PeerUnavailableError(f"{self.name}: expected an answer, found {what}; its log ends: {' | '.join(lines)}")
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
 
     def close(self) -> None:
         """End it; safe to call twice."""
@@ -89,29 +100,21 @@ class LineProcess:
                 self._process.kill()
                 self._process.wait()
 
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Close."""
         self.close()
-
-    def _tail(self) -> str:
-        lines = self._log.read_text(errors="replace").splitlines()[-3:]
-        return f"; its log ends: {' | '.join(lines)}" if lines else ""
 
 
 def answers(processes: Sequence[LineProcess], timeout_s: float | None = 600.0) -> list[Message]:
     """The next answer of each; whichever fails first ends the wait. Raises PeerUnavailableError."""
     found: dict[LineProcess, Message] = {}
     while waiting := [process for process in processes if process not in found]:
-        ready = select.select(waiting, [], [], timeout_s)[0]
-        if not ready:
-            raise PeerUnavailableError(f"{waiting[0].name}: expected an answer, found silence for {timeout_s:g} s")
-        found |= {process: process.read() for process in ready}
+        if not (ready := select.select(waiting, [], [], timeout_s)[0]):
+            raise waiting[0].failed(f"silence for {timeout_s:g} s")
+        for process in ready:
+            found[process] = json.loads(process.line(None))
+            if "error" in found[process]:
+                raise PeerUnavailableError(f"{process.name}: {found[process]['error']}")
     return [found[process] for process in processes]
 
 

@@ -108,7 +108,7 @@ class Measurement:
 
 
 @contextmanager
-def alone(*, wait: bool = False, shared: bool = False, lock: Path = LOCK) -> Iterator[None]:
+def alone(lock: Path, *, wait: bool = False, shared: bool = False) -> Iterator[None]:
     """Hold the lock; ``wait`` for who has it, or go on beside it if ``shared``. Raises MachineBusyError: who has it."""
     with open(os.open(lock, os.O_RDWR | os.O_CREAT, 0o666), "r+") as file:
         try:
@@ -126,7 +126,7 @@ def alone(*, wait: bool = False, shared: bool = False, lock: Path = LOCK) -> Ite
 @contextmanager
 def measurement(*, busy: bool = False, wait: bool = False) -> Iterator[Measurement]:
     """A run on a machine of its own, or, ``busy``, on this one as it is. Raises MachineBusyError."""
-    with orderly_stop(), alone(wait=wait, shared=busy):
+    with orderly_stop(), alone(LOCK, wait=wait, shared=busy):
         run = Measurement()
         if run.before and not busy:
             found = ", ".join(f"{name} at {share:.0%} of a core" for name, share in run.before.items())

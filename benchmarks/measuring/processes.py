@@ -1,18 +1,15 @@
-"""Dealer and server as real processes: ready when the block starts, gone with all their children when it ends.
+"""Where processes run and how they end. Needs Linux.
 
-They are started through their own command lines by this interpreter, on a free port, in a session of their own: the
-terminal's Ctrl-C reaches the caller only, which then ends them in order. Needs Linux.
+Each leads a session of its own: the terminal's Ctrl-C reaches the caller only, which then ends them in order.
 """
 
 import os
-import re
+import shlex
 import signal
 import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -22,17 +19,9 @@ import psutil
 from measuring import BENCHMARKS, ROOT
 from measuring.memory import peak_memory_bytes
 
-from pi_system.backends.registry import BACKENDS
-from pi_system.errors import PeerUnavailableError
-from pi_system.program.reveal import Reveal
+from pi_system.errors import ConfigError
 
-STARTUP_TIMEOUT_S: Final = 120.0
-"""Importing torch and CrypTen takes seconds, on a busy machine many."""
-TIMEOUT_S: Final = 3600.0
-"""A session waits idle while the others have their turn, over slow links for minutes."""
 _GRACE_S: Final = 3.0
-_POLL_S: Final = 0.02
-_LOG_TAIL_LINES: Final = 5
 
 
 def party_cores() -> dict[str, int]:
@@ -85,14 +74,12 @@ class Place:
 HERE: Final = Place()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunningProgram:
-    """A program that listens: its process, which leads a group of its own, its log, its store (a dealer has none)."""
-
-    pid: int
-    address: str
-    log: Path
-    store: Path
+def emulated(name: str, prefixes: tuple[str, str], hosts: tuple[str, str], keys: Path) -> Place:
+    """Both ends of an emulated link, reached by commands in front. Raises ConfigError: one of them is missing."""
+    server, client = (tuple(shlex.split(prefix)) for prefix in prefixes)
+    if not server or not client:
+        raise ConfigError("expected --server-prefix and --client-prefix: the two ends of an emulated link")
+    return Place(name=name, prefixes=(server, client), hosts=hosts, keys=keys)
 
 
 @contextmanager
@@ -114,103 +101,22 @@ def child_environment(threads: int | None = None) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **limit}
 
 
-@contextmanager
-def start_dealer(
-    folder: Path, *, place: Place = HERE, core: int | None = None, startup_timeout_s: float = STARTUP_TIMEOUT_S
-) -> Iterator[RunningProgram]:
-    """A running ``pi-dealer`` on the server's host, its log in ``folder``.
-
-    Raises:
-        PeerUnavailableError: it ended, or did not get ready in time; with the end of its log.
-    """
-    arguments = ["pi_system.cli.dealer", "serve", "--listen", f"{place.hosts[0]}:0", *_keys("dealer", place)]
-    with _program("pi-dealer", [*place.prefixes[0], *_PYTHON, *arguments], folder, core, None, startup_timeout_s) as it:
-        yield it
-
-
-@contextmanager
-def start_server(
-    artifact: Path,
-    dealer: str,
-    folder: Path,
-    *,
-    backends: Sequence[str] = (),
-    max_sessions: int = 1,
-    reveal: Reveal = "logits",
-    place: Place = HERE,
-) -> Iterator[RunningProgram]:
-    """A running ``pi-server``, which reveals logits where nothing else is said: results are compared with them.
-
-    ``folder`` is for its log and its store; ``backends``: those allowed, none for all. Errors as ``start_dealer``.
-    """
-    listen = ["--artifact", str(artifact), "--listen", f"{place.hosts[0]}:0", "--dealer", dealer]
-    limits = ["--max-sessions", str(max_sessions), "--reserved", "0", "--drain", "1", "--reveal", reveal]
-    limits += [word for name in ("--timeout", "--infer-limit", "--prepare-limit") for word in (name, str(TIMEOUT_S))]
-    allowed = [word for backend in backends or BACKENDS for word in ("--backend", backend)]
-    program = ["pi_server.cli"] if place.link == "loopback" else ["measuring.shaped_server", place.link]
-    arguments = [*program, "serve", *listen, "--store", str(folder / "server-store"), *limits, *allowed]
-    command = [*place.prefixes[0], *_PYTHON, *arguments, *_keys("server", place)]
-    with _program("pi-server", command, folder, place.cores[0], place.threads, STARTUP_TIMEOUT_S) as running:
-        yield running
-
-
-_PYTHON: Final = (sys.executable, "-u", "-m")
-
-
-def _keys(role: str, place: Place) -> list[str]:
-    return ["--insecure"] if place.keys is None else ["--keys", str(place.keys / role)]
-
-
-@contextmanager
-def _program(
-    name: str, command: list[str], folder: Path, core: int | None, threads: int | None, startup_timeout_s: float
-) -> Iterator[RunningProgram]:
-    folder.mkdir(parents=True, exist_ok=True)
-    out_path, log_path = folder / f"{name}.out", folder / f"{name}.log"
-    with ExitStack() as stack:
-        out, log = (stack.enter_context(open(path, "wb")) for path in (out_path, log_path))
-        process = start(command, core, threads, stdin=subprocess.DEVNULL, stdout=out, stderr=log)
-        stack.callback(end_group, process)
-        address = _await_ready(name, process, out_path, log_path, startup_timeout_s)
-        yield RunningProgram(pid=process.pid, address=address, log=log_path, store=folder / "server-store")
-
-
 def start(command: Sequence[str], core: int | None, threads: int | None, **options: Any) -> "subprocess.Popen[Any]":
     """A process that leads its own group, pinned, with ``options`` of Popen."""
     with pinned(core):
         return subprocess.Popen(list(command), env=child_environment(threads), start_new_session=True, **options)
 
 
-def _await_ready(name: str, process: "subprocess.Popen[Any]", out: Path, log: Path, timeout_s: float) -> str:
-    """The address in the program's ready line."""
-    pattern = re.compile(rf"^{re.escape(name)}: listening on (\S+:\d+)\b.*\n", re.MULTILINE)
-    deadline_s = time.monotonic() + timeout_s
-    while (found := pattern.search(out.read_text())) is None:
-        code = _exit_code(process.pid)
-        if code is not None or time.monotonic() > deadline_s:
-            tail = " | ".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
-            what = f"that it ended with code {code}" if code is not None else f"silence for {timeout_s:g} s"
-            raise PeerUnavailableError(f"{name}: expected its ready line, found {what}; its log ends: {tail}")
-        time.sleep(_POLL_S)
-    return found[1]
-
-
 def end_group(process: "subprocess.Popen[Any]") -> None:
     """End a process that leads its own group: asked first, then killed, with whatever is left of the group."""
     if process.returncode is not None:
         return
-    os.kill(process.pid, signal.SIGTERM)  # Popen.terminate would reap it when it has ended
-    deadline_s = time.monotonic() + _GRACE_S
-    while time.monotonic() < deadline_s and _exit_code(process.pid) is None:
-        time.sleep(_POLL_S)
-    os.killpg(process.pid, signal.SIGKILL)
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE_S)
+    with suppress(ProcessLookupError):  # of the group nobody is left
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _exit_code(pid: int) -> int | None:
-    """How a child ended, None if it runs. It stays a zombie, so that its group's number is not given to a stranger."""
-    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    return None if ended is None else ended.si_status
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""A question of benchmarks/qNN_*.py: its JSON (schema 1), and its two commands, ``run`` and ``plot``.
+"""A question of benchmarks/qNN_*.py: its JSON (schema 1), and its two commands.
+
+    python benchmarks/q01_cost_per_relu.py run [--full]
+    python benchmarks/q01_cost_per_relu.py plot benchmarks/results/quick/q01.json --out docs/img
 
 The JSON holds raw samples, and answers with intervals computed from them. Plots, tables and the report read nothing
 but this. A later field is added with a default, never by another schema.
@@ -19,7 +22,7 @@ from measuring.schema import Strict
 from measuring.statistics import Interval
 from pydantic import Field, model_validator
 
-from pi_system.cli.errors import PiGroup
+from pi_system.cli.errors import PiCommand
 
 Mode = Literal["quick", "full"]
 Sample = dict[str, Any]
@@ -33,6 +36,15 @@ QUESTIONS: Mapping[str, str] = {
     "q06": "What does a square in the place of a ReLU save, under each protocol?",
     "q07": "How do CrypTen, as its authors ship it, and SPU do on the same networks?",
 }
+
+
+def by_backend(samples: Sequence[Sample], kind: str) -> dict[str, list[Sample]]:
+    """Samples of a kind by backend, in the order they were taken."""
+    found: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if sample["kind"] == kind:
+            found.setdefault(sample["backend"], []).append(sample)
+    return found
 
 
 class Answer(Strict):
@@ -114,58 +126,47 @@ class Question:
     draw: Callable[[QuestionReport, Path], Sequence[Path]]
     variables: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def name(self) -> str:
-        """Such as q01."""
-        return Path(self.script).stem[:3]
-
     def report(self, run: Measurement, mode: Mode, repeat: int | None) -> QuestionReport:
         """Measure and answer."""
-        samples = self.measure(mode, repeat)
+        samples, key = self.measure(mode, repeat), Path(self.script).stem[:3]
+        given = [f"{name}={shown}" for name, shown in self.variables.items() if os.environ.get(name)]
+        options = ["--full"] * (mode == "full") + ([f"--repeat {repeat}"] if repeat else [])
         return QuestionReport(
-            question=self.name,
-            title=QUESTIONS[self.name],
+            question=key,
+            title=QUESTIONS[key],
             mode=mode,
-            command=self._command(mode, repeat),
+            command=" ".join([*given, f"python benchmarks/{Path(self.script).name} run", *options]),
             environment=run.environment(),
             samples=tuple(samples),
             answers=tuple(self.answers(samples)),
         )
 
-    def _command(self, mode: Mode, repeat: int | None) -> str:
-        given = [f"{name}={shown}" for name, shown in self.variables.items() if os.environ.get(name)]
-        options = ["--full"] * (mode == "full") + ([f"--repeat {repeat}"] if repeat else [])
-        return " ".join([*given, f"python benchmarks/{Path(self.script).name} run", *options])
 
-    def commands(self) -> click.Group:
-        """``run`` and ``plot``."""
+def commands(question: Question) -> click.Group:
+    """``run [--full]`` and ``plot FILE --out FOLDER``."""
+    main = click.Group(help=f"{Path(question.script).stem}: run measures, plot draws.")
 
-        @click.group(cls=PiGroup, help=f"{self.name}: run measures, plot draws.")
-        def main() -> None:
-            pass
+    @main.command(cls=PiCommand)
+    @measures
+    @click.option("--full", is_flag=True, help="Minutes instead of one.")
+    @click.option("--repeat", type=click.IntRange(1, 1000), help="Repetitions counted; none: the mode's own.")
+    @click.option("--json-out", type=PATH, help="Default: results/MODE/QUESTION.json.")
+    def run(run: Measurement, full: bool, repeat: int | None, json_out: Path | None) -> None:
+        """Measure and write the report."""
+        report = question.report(run, "full" if full else "quick", repeat)
+        out = json_out or RESULTS / report.mode / f"{report.question}.json"
+        report.write(out)
+        for answer in report.answers:
+            between = "" if answer.low == answer.high else f" ({answer.low:.4g} to {answer.high:.4g})"
+            click.echo(f"{answer.name}: {answer.value:.4g} {answer.unit}{between} {answer.note}".rstrip())
+        say(f"wrote {out}")
 
-        @main.command()
-        @measures
-        @click.option("--full", is_flag=True, help="Minutes instead of one.")
-        @click.option("--repeat", type=click.IntRange(1, 1000), help="Repetitions counted; none: the mode's own.")
-        @click.option("--json-out", type=PATH, help=f"Default: results/MODE/{self.name}.json.")
-        def run(run: Measurement, full: bool, repeat: int | None, json_out: Path | None) -> None:
-            """Measure and write the report."""
-            mode: Mode = "full" if full else "quick"
-            report = self.report(run, mode, repeat)
-            out = json_out or RESULTS / mode / f"{self.name}.json"
-            report.write(out)
-            for answer in report.answers:
-                between = "" if answer.low == answer.high else f" ({answer.low:.4g} to {answer.high:.4g})"
-                click.echo(f"{answer.name}: {answer.value:.4g} {answer.unit}{between} {answer.note}".rstrip())
-            say(f"wrote {out}")
+    @main.command(cls=PiCommand)
+    @click.argument("file", type=PATH)
+    @click.option("--out", type=PATH, required=True, help="Folder of the pictures.")
+    def plot(file: Path, out: Path) -> None:
+        """Draw the plots of a report."""
+        for path in question.draw(QuestionReport.read(file), out):
+            say(f"wrote {path}")
 
-        @main.command()
-        @click.argument("file", type=PATH)
-        @click.option("--out", type=PATH, required=True, help="Folder of the pictures.")
-        def plot(file: Path, out: Path) -> None:
-            """Draw the plots of a report."""
-            for path in self.draw(QuestionReport.read(file), out):
-                say(f"wrote {path}")
-
-        return main
+    return main

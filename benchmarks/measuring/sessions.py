@@ -16,16 +16,8 @@ from measuring.documents import say
 from measuring.line_process import LineProcess
 from measuring.memory import folder_bytes
 from measuring.networks import SEED, counts
-from measuring.processes import (
-    HERE,
-    TIMEOUT_S,
-    Place,
-    Reach,
-    RunningProgram,
-    peak_of_descendants_bytes,
-    start_dealer,
-    start_server,
-)
+from measuring.processes import HERE, Place, Reach, peak_of_descendants_bytes
+from measuring.programs import TIMEOUT_S, RunningProgram, start_dealer, start_server
 from measuring.reference import NO_ERROR, Reference
 from measuring.schema import NetworkCounts, PartyBytes, Revealed
 from numpy.typing import NDArray

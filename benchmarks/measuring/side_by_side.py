@@ -1,52 +1,51 @@
 """A few networks with several backends over several links, all of them in turn within every repetition.
 
-Every network has a server that allows every backend; every pair of backend and link has a session with a client
-process and a worker process of its own, pinned to its party's core, one thread each, as in latency.py. Here sessions
-open and get their offline material at the same time (nothing of that is measured), then all of them have their turn
-within each repetition: what slows the machine for a while slows all of them, over every link.
+Every network has a server that allows every backend; every backend has a session with a client process and a worker
+process of its own, pinned to its party's core, one thread each, as in latency.py. Here sessions open and get their
+offline material at the same time (nothing of that is measured), then all of them have their turn within each
+repetition: what slows the machine for a while slows all of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from measuring.documents import default_cache, say
 from measuring.networks import cached_artifact
 from measuring.processes import Place
-from measuring.question import Sample
+from measuring.question import Mode, Sample
 from measuring.sessions import WARMUP, Combination, Session, in_turn
 
-from pi_system.backends.registry import find_backend
-from pi_system.channel.shaped import parse_link
-
 BACKENDS: Final = ("fss", "gmw", "gc", "crypten")
-Pair = tuple[str, str]
-"""A backend and a link."""
 
 
-def measure_side_by_side(
-    networks: Sequence[str], pairs: Sequence[Pair], repeat: int, cache: Path, progress: Callable[[str], None] = say
-) -> list[Sample]:
-    """Measure every network (networks.py) with every pair; ``repeat`` calls are counted after one that is not.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """Networks by label, which stands in samples and answers, measured over the same links, one after the other.
 
-    Raises ConfigError for an unknown name, PeerUnavailableError with the end of a failed process's log.
+    They take turns with all their processes open, as backends do: about 0.3 GB for each network and backend.
     """
-    for backend, link in pairs:
-        find_backend(backend)
-        parse_link(link)
-    calls, paths = WARMUP + repeat, [cached_artifact(name, cache) for name in networks]
-    combinations: list[Combination] = [(backend, Place(name=link, link=link), "logits") for backend, link in pairs]
-    progress(f"{', '.join(networks)}: opening {len(pairs) * len(networks)} sessions")
-    with in_turn(paths, combinations, calls, shared=True) as sessions:
-        with ThreadPoolExecutor(len(pairs)) as pool:
-            list(pool.map(lambda session: session.prepare(calls), sessions))
-        for index in range(calls):
-            for one in sessions:
-                online_ms = one.infer(index).cost.online_ms
-                progress(f"{one.network.name} {one.backend} {one.place.link}: {online_ms:.1f} ms")
-        return [_sample(one, calls) for one in sessions]
+
+    networks: Mapping[str, str]
+    links: tuple[str, ...]
+    repeat: int
+    backends: tuple[str, ...] = BACKENDS
+
+    def measure(self, link: str, repeat: int) -> list[Sample]:
+        """Every network with every backend; ``repeat`` calls are counted. Raises PeerUnavailableError."""
+        calls, paths = WARMUP + repeat, [cached_artifact(name, default_cache()) for name in self.networks.values()]
+        place = Place(name=link, link=link)
+        combinations: list[Combination] = [(backend, place, "logits") for backend in self.backends]
+        say(f"{', '.join(self.networks)}: opening {len(self.backends) * len(self.networks)} sessions")
+        with in_turn(paths, combinations, calls, shared=True) as sessions:
+            with ThreadPoolExecutor(len(self.backends)) as pool:
+                list(pool.map(lambda session: session.prepare(calls), sessions))
+            for index in range(calls):
+                for one in sessions:
+                    say(f"{one.network.name} {one.backend} {link}: {one.infer(index).cost.online_ms:.1f} ms")
+            labels = {name: label for label, name in self.networks.items()}
+            return [{"label": labels[one.network.name], **_sample(one, calls)} for one in sessions]
 
 
 def _sample(session: Session, calls: int) -> Sample:
@@ -65,36 +64,19 @@ def _sample(session: Session, calls: int) -> Sample:
     }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """Networks by label, which stands in samples and answers, measured over the same links, one after the other.
-
-    They take turns with all their processes open, as backends do: about 0.3 GB for each network and backend.
-    """
-
-    networks: Mapping[str, str]
-    links: tuple[str, ...]
-    repeat: int
-    backends: tuple[str, ...] = BACKENDS
-
-    def measure(self, repeat: int | None) -> list[Sample]:
-        """Every sample, with its ``label``; ``repeat`` goes before the block's own."""
-        labels = {name: label for label, name in self.networks.items()}
-        found: list[Sample] = []
-        for link in self.links:
-            pairs = [(backend, link) for backend in self.backends]
-            found += measure_side_by_side(list(labels), pairs, repeat or self.repeat, default_cache())
-        return [{"label": labels[sample["network"]], **sample} for sample in found]
+def measure_series(several: Iterable[Series], repeat: int | None) -> list[Sample]:
+    """Every sample, in order; ``repeat`` goes before each one's own."""
+    return [sample for one in several for link in one.links for sample in one.measure(link, repeat or one.repeat)]
 
 
-def measure_blocks(blocks: Iterable[Block], repeat: int | None) -> list[Sample]:
-    """Every sample of every block, in order; progress on stderr."""
-    return [sample for block in blocks for sample in block.measure(repeat)]
+def measuring(modes: Mapping[Mode, Sequence[Series]]) -> Callable[[Mode, int | None], list[Sample]]:
+    """How a question's samples are taken that consist of series."""
+    return lambda mode, repeat: measure_series(modes[mode], repeat)
 
 
-def by_pair(samples: Sequence[Sample]) -> dict[Pair, dict[str, Sample]]:
+def by_pair(samples: Sequence[Sample]) -> dict[tuple[str, str], dict[str, Sample]]:
     """Samples by backend and link, then by label, in the order they were taken."""
-    found: dict[Pair, dict[str, Sample]] = {}
+    found: dict[tuple[str, str], dict[str, Sample]] = {}
     for sample in samples:
         found.setdefault((sample["backend"], sample["link"]), {})[sample["label"]] = sample
     return found

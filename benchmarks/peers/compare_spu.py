@@ -12,7 +12,7 @@ link (--link-name, --server-prefix, --client-prefix, --server-host, --client-hos
 The last line of stdout is one JSON object with every sample; ``times_faster`` is theirs / ours of medians.
 """
 
-import shlex
+import json
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -26,15 +26,14 @@ import click
 import numpy as np
 import safetensors.numpy
 from measuring import documents
+from measuring.line_process import ROLES
 from measuring.machine import Measurement, measures
 from measuring.networks import SEED, cached_artifact
-from measuring.processes import Place, free_port, party_cores
-from measuring.sessions import in_turn
+from measuring.processes import Place, emulated, free_port, party_cores
 from numpy.typing import NDArray
 from peers.relu_party import expected
-from peers.rows import FIRST, Row, ratios, show_rows, take_turns
-from peers.spu_pair import compile_program, open_spu, spu_pairs, spu_versions
-from peers.systems import OurPair, System, line_pair
+from peers.rows import FIRST, Row, network_rows, ratios, show_rows, take_turns
+from peers.systems import System, compile_program, line_pair, open_spu, spu_versions
 
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
@@ -47,17 +46,6 @@ from pi_system.secure.schedule import Gate, plan
 PROTOCOLS = ("CHEETAH", "SEMI2K")
 BACKENDS = ("gmw", "gc")
 Options = dict[str, Any]
-
-
-def compare_network(options: Options, place: Place, path: Path) -> list[Row]:
-    """Rows of one network over one link."""
-    backends, runs = documents.unique(options["backends"], BACKENDS), FIRST + options["repeat"]
-    with in_turn([path], [(backend, place, "logits") for backend in backends], runs) as running, ExitStack() as stack:
-        network, systems = running[0].network, list[System](map(OurPair, running))
-        if options["protocols"] and not place.imitated:
-            protocols = documents.unique(options["protocols"])
-            systems += spu_pairs(stack, options["spu_python"], protocols, network, place)
-        return take_turns(runs, place, network.name, systems, network.error)
 
 
 def compare_relu(options: Options, place: Place, spec: GateSpec) -> list[Row]:
@@ -87,11 +75,10 @@ def compare_relu(options: Options, place: Place, spec: GateSpec) -> list[Row]:
 
 def relu_commands(backend: str, spec: GateSpec, place: Place) -> list[list[str]]:
     """Command lines of our ReLU's server and client."""
-    gate = f"{spec.count},{spec.ring_bits},{spec.comparison_bits},{spec.shift}"
-    shared = ["--address", f"{place.hosts[0]}:{free_port()}", "--backend", backend, "--spec", gate]
-    shared += ["--link", place.link, *(["--keys", str(place.keys)] if place.keys else [])]
+    shared: Options = {"address": f"{place.hosts[0]}:{free_port()}", "backend": backend, "spec": asdict(spec)}
+    shared |= {"link": place.link, "keys": place.keys and str(place.keys)}
     script = [sys.executable, "-u", "-m", "peers.relu_party"]
-    return [[*script, "--role", role, *shared] for role in ("server", "client")]
+    return [[*script, json.dumps({"role": role, **shared})] for role in ROLES]
 
 
 def hardest_relu(artifact: Artifact, count: int) -> GateSpec:
@@ -112,7 +99,9 @@ def compare(run: Measurement, options: Options, places: tuple[Place, ...]) -> Op
         for gate in gates:
             rows += compare_relu(options, place, gate)
         for path in [] if options["relu_only"] else paths:
-            rows += compare_network(options, place, path)
+            theirs = (None if place.imitated else options["spu_python"], documents.unique(options["protocols"]))
+            backends = documents.unique(options["backends"], BACKENDS)
+            rows += network_rows(path, place, options["repeat"], backends, theirs)[1]
     show_rows(rows)
     cores = {} if options["unpinned"] else party_cores()
     return run.report(
@@ -129,20 +118,17 @@ def compare(run: Measurement, options: Options, places: tuple[Place, ...]) -> Op
 
 
 def places_of(options: Options, keys: Path) -> tuple[Place, ...]:
-    """The links to measure; ``keys``: an empty folder. Raises UsageError for half an emulated link."""
-    emulated, pinned = options["link_name"], not options["unpinned"]
-    if options["tls"] or emulated:  # the runtime leaves a machine only with TLS
+    """The links to measure; ``keys``: an empty folder. Raises ConfigError for half an emulated link."""
+    name, pinned = options["link_name"], not options["unpinned"]
+    if options["tls"] or name:  # the runtime leaves a machine only with TLS
         write_keys(keys)
-    if not emulated:
+    if not name:
         for link in options["links"]:
             parse_link(link)
         own, links = keys if options["tls"] else None, documents.unique(options["links"])
         return tuple(Place(name=link, link=link, keys=own, pinned=pinned) for link in links)
-    server, client = (tuple(shlex.split(options[f"{role}_prefix"])) for role in ("server", "client"))
-    if not server or not client:
-        raise click.UsageError("expected --server-prefix and --client-prefix: the two ends of the emulated link")
-    hosts = (options["server_host"], options["client_host"])
-    return (Place(name=emulated, hosts=hosts, prefixes=(server, client), keys=keys, pinned=pinned),)
+    prefixes, hosts = ((options[f"server_{what}"], options[f"client_{what}"]) for what in ("prefix", "host"))
+    return (replace(emulated(name, prefixes, hosts, keys), pinned=pinned),)
 
 
 @click.command(cls=PiCommand)

@@ -1,6 +1,6 @@
 """One party of our ReLU alone, offline phase included, driven by lines of JSON as spu/party.py is.
 
-    python -m peers.relu_party --role server --address HOST:PORT --backend gmw --spec COUNT,RING,COMPARISON,SHIFT
+    python -m peers.relu_party '{"role": "server", "address": HOST:PORT, "backend": "gmw", "spec": {"count": ...}, ...}'
 
 Each run prepares and evaluates one gate of COUNT elements, chunk by chunk as the runtime does. Base OTs and the first
 Ferret iterations are made once a session, in the first run; later iterations serve several runs, so the bytes of runs
@@ -14,10 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 from measuring.memory import peak_memory_bytes
-from measuring.party_channel import connect
+from measuring.party_channel import connect, traffic
 from numpy.typing import NDArray
 
 from pi_system.channel.base import Channel
@@ -59,17 +58,16 @@ class Party:
     def run(self, index: int) -> dict[str, Any]:
         """One gate; what it cost and, at the client, what came out."""
         y, y_client, fresh = inputs(self._spec, index)
-        ring, counters = Ring(self._spec.ring_bits), self._channel.counters
+        ring = Ring(self._spec.ring_bits)
         self._meet()
-        before = (counters.sent_bytes, counters.received_bytes, counters.rounds)
-        start_s = time.perf_counter()
+        before, start_s = traffic(self._channel), time.perf_counter()
         if self._ots is None:
             self._ots = drive(ot_setup(Prg(fresh_seed())), self._channel)
         evaluate = self._evaluate_server if self._server else self._evaluate_client
         share = ring.reduce(ring.from_signed(y) - y_client) if self._server else y_client
         offline_s, result = evaluate(self._ots, share, fresh)
         seconds = time.perf_counter() - start_s
-        after = (counters.sent_bytes, counters.received_bytes, counters.rounds)
+        after = traffic(self._channel)
         return {
             "seconds": seconds,
             "offline_seconds": offline_s,
@@ -108,20 +106,13 @@ class Party:
         return ring.to_signed(ring.reduce(result + theirs))
 
 
-@click.command()
-@click.option("--role", type=click.Choice(["server", "client"]), required=True)
-@click.option("--address", required=True, help="HOST:PORT the server listens on.")
-@click.option("--backend", type=click.Choice(list(RELUS)), required=True)
-@click.option("--spec", required=True, help="COUNT,RING_BITS,COMPARISON_BITS,SHIFT")
-@click.option("--link", default="loopback", show_default=True)
-@click.option("--keys", type=click.Path(path_type=Path), help="Folder of keys; none: plaintext.")
-def main(role: str, address: str, backend: str, spec: str, link: str, keys: Path | None) -> None:
+def main() -> None:
     """Serve commands until stdin ends."""
-    count, ring_bits, comparison_bits, shift = map(int, spec.split(","))
-    gate = GateSpec(count=count, ring_bits=ring_bits, comparison_bits=comparison_bits, shift=shift)
-    channel, end = connect(role, address, METHOD, keys)
-    party = Party(role, RELUS[backend], gate, shape(channel, parse_link(link)))
-    print(json.dumps({"ready": role}), flush=True)
+    task = json.loads(sys.argv[1])
+    channel, end = connect(task["role"], task["address"], METHOD, task["keys"] and Path(task["keys"]))
+    relu, spec = RELUS[task["backend"]], GateSpec(**task["spec"])
+    party = Party(task["role"], relu, spec, shape(channel, parse_link(task["link"])))
+    print(json.dumps({"ready": task["role"]}), flush=True)
     for line in sys.stdin:
         print(json.dumps(party.run(json.loads(line)["run"])), flush=True)
     end()

@@ -4,7 +4,9 @@ Medians, and beside them means: oblivious transfers are extended in large steps 
 thing such as ReLU alone costs little in most runs and much in some.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
@@ -12,8 +14,9 @@ import numpy as np
 from measuring import documents
 from measuring.processes import Place
 from measuring.schema import Timing
+from measuring.sessions import Network, in_turn
 from numpy.typing import NDArray
-from peers.systems import Sample, System
+from peers.systems import OurPair, Run, System, crypten_shipped, spu_pairs
 
 FIRST = 1
 """Runs that are reported apart: base OTs, keys and whatever else a system makes once a session."""
@@ -22,9 +25,30 @@ Error = Callable[[str, int, NDArray[np.float64]], float]
 Row = dict[str, Any]
 
 
+def network_rows(
+    path: Path,
+    place: Place,
+    repeat: int,
+    backends: Sequence[str],
+    spu: tuple[str | None, Sequence[str]],
+    *,
+    shipped: bool = False,
+) -> tuple[Network, list[Row]]:
+    """One network under our backends, CrypTen as ``shipped`` and SPU (its interpreter or None, protocols), in turn."""
+    runs, (python, protocols) = FIRST + repeat, spu
+    with in_turn([path], [(backend, place, "logits") for backend in backends], runs) as running, ExitStack() as stack:
+        network, systems = running[0].network, list[System](map(OurPair, running))
+        if shipped:
+            own = crypten_shipped(network.path, network.file, place, network.file.parent)
+            systems.append(stack.enter_context(own))
+        if python is not None:
+            systems += spu_pairs(stack, python, protocols, network, place)
+        return network, take_turns(runs, place, network.name, systems, network.error)
+
+
 def take_turns(runs: int, place: Place, what: str, systems: list[System], error: Error) -> list[Row]:
     """Run the systems one after another, ``runs`` times, the first ones apart; a row each."""
-    samples: dict[str, list[Sample]] = {system.name: [] for system in systems}
+    samples: dict[str, list[Run]] = {system.name: [] for system in systems}
     errors = dict.fromkeys(samples, 0.0)
     for index in range(runs):
         for system in systems:
@@ -35,7 +59,7 @@ def take_turns(runs: int, place: Place, what: str, systems: list[System], error:
     return [_row(what, place, system, samples[system.name], errors[system.name]) for system in systems]
 
 
-def _row(what: str, place: Place, system: System, samples: list[Sample], error: float) -> Row:
+def _row(what: str, place: Place, system: System, samples: list[Run], error: float) -> Row:
     """One system on one link: the first run apart, the others in the order they were taken."""
     first, counted = samples[0], samples[FIRST:]
     offline = [sample.offline_ms for sample in counted if sample.offline_ms is not None]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
 
-from measuring.documents import cells, number
+from measuring.documents import number, tabulate
 from measuring.question import Answer
 from measuring.study_analysis import Effect, effect
 from measuring.study_runs import Study
@@ -24,8 +24,8 @@ class Table(NamedTuple):
 
     @classmethod
     def of(cls, caption: str, rows: Iterable[Mapping[str, Any]], columns: str) -> Self:
-        """See documents.cells."""
-        return cls(caption, *cells(rows, columns))
+        """See documents.tabulate."""
+        return cls(caption, *tabulate(rows, columns))
 
 
 class Provenance(NamedTuple):

@@ -6,15 +6,15 @@ from measuring.documents import decimals, number
 from measuring.question import Answer
 
 _MEGABYTE: Final = 1e6
-_UNITLESS: Final = ("", "ratio", "x", "1")
 
 
 def plain(answer: Answer) -> str:
-    """Value and unit."""
+    """Value and unit, none of a ratio."""
     value, _, _, unit = _scaled(answer)
+    unit = "" if unit == "x" else unit
     if answer.low == answer.high and value == int(value):
-        return quantity(number(value, 0), unit)
-    return quantity(number(value), unit)
+        return f"{number(value, 0)} {unit}".strip()
+    return f"{number(value)} {unit}".strip()
 
 
 def interval(answer: Answer) -> str:
@@ -26,13 +26,6 @@ def interval(answer: Answer) -> str:
     while places < 6 and number(low, places) == number(high, places):
         places += 1
     return f"{number(low, places)} to {number(high, places)}"
-
-
-def quantity(text: str, unit: str) -> str:
-    """``text`` with its unit, ``times`` for a ratio."""
-    if unit in _UNITLESS:
-        return text
-    return f"{text} %" if unit in ("%", "percent") else f"{text} {unit}"
 
 
 def _scaled(answer: Answer) -> tuple[float, float, float, str]:

@@ -7,14 +7,14 @@ import q06_quadratic as q06
 from click.testing import CliRunner
 from measuring import side_by_side
 from measuring.question import QuestionReport
-from measuring.side_by_side import Block
+from measuring.side_by_side import Series
 
 
 def test_a_question_from_run_to_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(side_by_side, "default_cache", lambda: tmp_path)
     networks = {"n relu": "resnet18:m=2,classes=10,size=8", "n square": "resnet18:m=1,classes=10,size=8"}
-    block = Block(networks=networks, links=("1000,2",), repeat=3, backends=("fss",))
-    monkeypatch.setitem(q06.BLOCKS, "quick", (block,))
+    series = Series(networks=networks, links=("1000,2",), repeat=3, backends=("fss",))
+    monkeypatch.setitem(q06.SERIES, "quick", (series,))
     out = tmp_path / "q06.json"
     done = CliRunner().invoke(q06.main, ["run", "--busy", "--repeat", "2", "--json-out", str(out)])
     assert done.exit_code == 0, done.output

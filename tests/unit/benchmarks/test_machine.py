@@ -1,7 +1,9 @@
-"""One measurement at a time, on an idle machine."""
+"""One measurement at a time, on an idle machine, and what is recorded of it."""
 
 import json
 import os
+import platform
+import socket
 import subprocess
 import sys
 import time
@@ -12,13 +14,14 @@ import click
 import psutil
 import pytest
 from click.testing import CliRunner
-from measuring import BENCHMARKS, machine
-from measuring.environment import Environment
+from measured import ENVIRONMENT
+from measuring import BENCHMARKS, documents, machine
+from measuring.environment import Environment, environment
 from measuring.machine import MachineBusyError, Measurement, alone, measures
 
 from pi_system.cli.errors import PiCommand
 
-HOLDER = "import sys, pathlib; from measuring.machine import alone\nwith alone(lock=pathlib.Path(sys.argv[1])): "
+HOLDER = "import sys, pathlib; from measuring.machine import alone\nwith alone(pathlib.Path(sys.argv[1])): "
 HOLDER += "print('held', flush=True); input()"
 WORK = "import time; end_s = time.monotonic() + 60\nwhile time.monotonic() < end_s: pass"
 # Leaves a child at work, which is then outside of the tree of whoever started this.
@@ -63,7 +66,7 @@ def test_the_lock_is_free_when_its_holder_is_gone_and_may_be_waited_for(
     holder.stdin.write("\n")
     holder.stdin.close()
     for wait in (True, False):
-        with alone(lock=tmp_path / "lock", wait=wait):
+        with alone(tmp_path / "lock", wait=wait):
             assert f"process {os.getpid()}: " in (tmp_path / "lock").read_text()
 
 
@@ -75,7 +78,10 @@ def measure(run: Measurement, said: str) -> None:
     click.echo(json.dumps(run.report("none", said=said)))
 
 
-def test_other_work_stops_a_measurement_unless_it_is_wanted_and_is_recorded(stranger: psutil.Process) -> None:
+def test_other_work_stops_a_measurement_unless_it_is_wanted_and_is_recorded(
+    stranger: psutil.Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "LOCK", tmp_path / "lock")
     refused = CliRunner().invoke(measure, [])
     assert refused.exit_code == MachineBusyError.exit_code
     assert "expected an idle machine, found" in refused.output
@@ -98,3 +104,23 @@ def test_what_works_for_the_measurement_is_no_other(tmp_path: Path, stranger: ps
         child.kill()
     assert "stranger" in others
     assert "own" not in others
+
+
+def test_an_environment_names_versions_and_instruction_paths_but_neither_host_nor_path() -> None:
+    found = environment(pinned_cores={"server": 0, "client": 1}, threads=1, load_before=(0.5, 0.25, 0.125))
+    assert found.python == platform.python_version()
+    assert found.packages["torch"]
+    assert set(found.kernels) == {"aes", "conv_32", "conv_64"}
+    assert all(found.kernels.values())
+    assert found.load_before == (0.5, 0.25, 0.125)
+    assert found.usable_cores <= found.cores
+    text = found.model_dump_json()
+    assert f'"{socket.gethostname()}"' not in text
+    assert '"/' not in text
+
+
+def test_a_kept_file_is_named_after_when_where_and_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "RESULTS", tmp_path)
+    documents.publish({"environment": ENVIRONMENT.model_dump()}, keep="tls/{date}_{machine}-{cores}-cores_{sha}")
+    (path,) = tmp_path.rglob("*.json")
+    assert path.relative_to(tmp_path) == Path("tls/2026-11-20_intel-xeon-cpu-2-60ghz-2-cores_abc.json")

@@ -5,7 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
-from measuring.processes import Place, end_group, party_cores, pinned, start_dealer, start_server
+from measuring.line_process import LineProcess
+from measuring.memory import folder_bytes, peak_memory_bytes
+from measuring.processes import Place, end_group, party_cores, peak_of_descendants_bytes, pinned
+from measuring.programs import start_dealer, start_server
 
 from pi_system.errors import PeerUnavailableError
 
@@ -18,6 +21,13 @@ grandchild = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.P
 grandchild.stdout.readline()
 print(grandchild.pid, flush=True)
 time.sleep(600)
+"""
+
+# A child with a grandchild that once held 200 MB; both live until stdin ends.
+FAMILY = """
+import subprocess, sys
+hungry = "bytearray(b'x') * (200 << 20); print('ready', flush=True); input()"
+subprocess.run([sys.executable, "-c", hungry])
 """
 
 
@@ -39,7 +49,7 @@ def test_a_dealer_runs_in_the_block_and_is_gone_after_it(tmp_path: Path) -> None
 
 def test_a_program_that_fails_is_reported_with_its_log(tmp_path: Path) -> None:
     with (
-        pytest.raises(PeerUnavailableError, match=r"pi-server: .*ended with code 20; .*cannot be read"),
+        pytest.raises(PeerUnavailableError, match=r"pi-server: .*its end with code 20; .*cannot be read"),
         start_server(tmp_path / "missing", "127.0.0.1:1", tmp_path),
     ):
         pass
@@ -84,3 +94,44 @@ def test_parties_get_two_cores_where_there_are_two() -> None:
     assert (cores["server"] != cores["client"]) == (len(os.sched_getaffinity(0)) > 1)
     with pinned(cores["server"]):
         assert party_cores() == {"server": cores["server"], "client": cores["server"]}
+
+
+ECHO = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
+
+
+def test_lines_are_answered_and_the_process_ends_with_its_block(tmp_path: Path) -> None:
+    with LineProcess("echo", [sys.executable, "-c", ECHO], log=tmp_path / "log") as process:
+        assert process.ask({"a": 1}) == {"a": 1}
+        with pytest.raises(PeerUnavailableError, match="expected an answer, found silence"):
+            process.answer(0.1)
+        with pytest.raises(PeerUnavailableError, match="echo: no room"):
+            process.ask({"error": "no room"})
+    with pytest.raises(PeerUnavailableError, match="found it gone"):
+        process.tell({})
+
+
+def test_a_process_that_ends_shows_its_last_words(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import sys; sys.exit('out of luck')"]
+    with (
+        LineProcess("short", command, log=tmp_path / "log") as short,
+        pytest.raises(PeerUnavailableError, match=r"its end with code 1.*out of luck"),
+    ):
+        short.answer(30)
+
+
+def test_peak_memory_sees_a_grandchild_and_nothing_of_who_is_gone() -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", FAMILY], **pipes) as child:  # type: ignore[call-overload]
+        assert child.stdout.readline().strip() == b"ready"
+        assert peak_of_descendants_bytes(child.pid) > 200 << 20 > peak_memory_bytes(child.pid)
+        assert peak_of_descendants_bytes(os.getpid()) > 200 << 20
+        child.communicate(b"\n", timeout=20)
+    assert peak_memory_bytes(child.pid) == peak_of_descendants_bytes(child.pid) == 0 < peak_memory_bytes()
+
+
+def test_folder_bytes_sums_files_at_every_depth(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "one").write_bytes(bytes(10))
+    (tmp_path / "two").write_bytes(bytes(5))
+    assert folder_bytes(tmp_path) == 15
+    assert folder_bytes(tmp_path / "missing") == 0

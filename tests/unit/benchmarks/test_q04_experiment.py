@@ -1,46 +1,31 @@
 """The arrival-rate experiment with real processes, small, and the answers that follow from its samples."""
 
-import sys
 from pathlib import Path
 
 import psutil
 import pytest
-from measuring.experiment import Plan, fleet, online_only, try_rate
-from measuring.line_process import LineProcess
+from measuring.experiment import RateSearch, fleet, online_only, try_rate
 from measuring.networks import cached_artifact
 from measuring.sessions import Network
 from q04_offline import answers
 
-from pi_system.errors import PeerUnavailableError
-
 NETWORK = "resnet18:m=2,classes=10,size=8"
-PLAN = Plan(
-    clients=1,
-    pool=2,
-    queue_limit=3,
-    bound_ms=1000.0,
-    duration_s=1.0,
-    factor=1.5,
-    refine=1,
-    limit=4,
-    repeat=1,
-    closed=3,
-)
+SEARCH = RateSearch(clients=1, pool=2, queue_limit=3, duration_s=1.0, factor=1.5, refine=1, limit=4, repeat=1, closed=3)
 
 
 @pytest.mark.parametrize("backend", ["fss", "crypten"])
 def test_requests_are_served_while_the_pool_is_filled(backend: str, tmp_path: Path) -> None:
     network = Network(cached_artifact(NETWORK, tmp_path / "cache"), 4, tmp_path / "run")
-    with fleet(network, backend, PLAN.clients) as running:
-        online = online_only(running, PLAN)
-        calm = try_rate(running, PLAN, 4.0, seed=2)
-        flooded = try_rate(running, PLAN, 300.0, seed=2)
+    with fleet(network, backend, SEARCH.clients) as running:
+        online = online_only(running, SEARCH)
+        calm = try_rate(running, SEARCH, 4.0, seed=2)
+        flooded = try_rate(running, SEARCH, 300.0, seed=2)
     assert descendants_named(tmp_path) == []
-    assert len(online["service_ms"]) == PLAN.closed
+    assert len(online["service_ms"]) == SEARCH.closed
     for sample in (calm, flooded):
         states = [request["state"] for request in sample["requests"]]
         assert len(states) == sample["served"] + sample["refused"] + sample["unfinished"]
-        assert sample["queue_max"] <= PLAN.queue_limit
+        assert sample["queue_max"] <= SEARCH.queue_limit
         assert sample["max_abs_error"] < 0.05
     assert calm["served"] > 0
     assert flooded["refused"] > 0
@@ -54,29 +39,3 @@ def descendants_named(folder: Path) -> list[int]:
     """Processes of this one that were started for ``folder``."""
     running = psutil.process_iter(["pid", "cmdline"])
     return [one.pid for one in running if str(folder) in " ".join(one.info["cmdline"] or [])]
-
-
-# ---- LineProcess
-
-ECHO = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
-
-
-def test_lines_are_answered_and_the_process_ends_with_its_block(tmp_path: Path) -> None:
-    with LineProcess("echo", [sys.executable, "-c", ECHO], log=tmp_path / "log") as process:
-        assert process.ask({"a": 1}) == {"a": 1}
-        with pytest.raises(PeerUnavailableError, match="expected an answer, found silence"):
-            process.answer(0.1)
-        with pytest.raises(PeerUnavailableError, match="echo: no room"):
-            process.ask({"error": "no room"})
-    with pytest.raises(PeerUnavailableError, match="found it gone"):
-        process.tell({})
-
-
-def test_a_process_that_ends_shows_its_last_words(tmp_path: Path) -> None:
-    with (
-        LineProcess(
-            "short", [sys.executable, "-c", "import sys; sys.exit('out of luck')"], log=tmp_path / "log"
-        ) as short,
-        pytest.raises(PeerUnavailableError, match="out of luck"),
-    ):
-        short.answer(30)

@@ -1,4 +1,4 @@
-"""q01, q02, q03, q06 and compare_runs: answers and plots from made samples, networks as they are meant."""
+"""The questions and compare_runs: answers and plots from made samples, networks as they are meant."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,15 +10,16 @@ import pytest
 import q01_cost_per_relu as q01
 import q02_placement as q02
 import q03_architectures as q03
+import q05_scaling as q05
 import q06_quadratic as q06
+import q07_peers as q07
 from click.testing import CliRunner
-from measuring.environment import environment
+from measured import question_report
 from measuring.networks import build_named
-from measuring.question import Answer, QuestionReport
+from measuring.question import Answer
 
 from pi_system.train.relu import named_relus
 
-ENVIRONMENT = environment(pinned_cores={"server": 0, "client": 1}, threads=1, load_before=(0.0, 0.0, 0.0))
 MS_PER_RELU = {"fss": 1e-4, "crypten": 8e-3}
 """Of the made samples; a layer takes 0.5 ms, a million multiply-accumulates 0.2 ms."""
 
@@ -47,18 +48,6 @@ def both(*networks: tuple[str, int, int, int]) -> list[dict[str, Any]]:
     return [sample(*network, backend) for network in networks for backend in MS_PER_RELU]
 
 
-def report(question: str, samples: Sequence[dict[str, Any]], answers: tuple[Answer, ...] = ()) -> QuestionReport:
-    return QuestionReport(
-        question=question,
-        title="title",
-        mode="quick",
-        command="command",
-        environment=ENVIRONMENT,
-        samples=tuple(samples),
-        answers=answers,
-    )
-
-
 def value(answers: Sequence[Answer], name: str) -> float:
     return next(answer for answer in answers if answer.name == name).value
 
@@ -85,7 +74,7 @@ def test_q01_finds_what_a_relu_and_a_mac_cost() -> None:
 
 
 def test_q01_changes_one_thing_at_a_time() -> None:
-    networks = {label: name for block in q01.BLOCKS["quick"] for label, name in block.networks.items()}
+    networks = {label: name for series in q01.SERIES["quick"] for label, name in series.networks.items()}
     relus = {label: relus_of(name) for label, name in networks.items()}
     assert {sum(counts) for counts in relus.values()} == {2048, 32768}
     assert {sum(count > 0 for count in counts) for counts in relus.values()} == {5}
@@ -128,6 +117,60 @@ def test_q06_divides_relu_by_square() -> None:
     assert value(found, "fss/lan/relu_over_square_bytes") == 100.0
 
 
+def scaled(kind: str, **fields: Any) -> dict[str, Any]:
+    memory = {"server": 10, "client": 5}
+    return {"kind": kind, "backend": "fss", "relus": 1000, "peak_memory_bytes": memory, **fields}
+
+
+def test_q05_answers_are_per_picture_and_beside_the_smallest() -> None:
+    directions = {"client_to_server": 100, "server_to_client": 300}
+    samples = [
+        scaled("batch", batch=1, online_ms=[10.0, 12.0], online_bytes=directions),
+        scaled("batch", batch=4, online_ms=[20.0, 24.0], online_bytes={name: 4 * n for name, n in directions.items()}),
+        scaled("clients", clients=1, throughput_per_s=[5.0, 6.0], online_ms=[9.0]),
+        scaled("clients", clients=8, throughput_per_s=[10.0, 12.0], online_ms=[9.0]),
+        scaled("size", size=32, online_ms=[10.0], online_bytes=directions),
+        {**scaled("size", size=32, online_ms=[30.0], online_bytes=directions), "backend": "gmw"},
+    ]
+    found = {answer.name: answer for answer in q05.answers(samples)}
+    assert found["fss/batch=4/online_ms_per_picture"].value == 5.5
+    assert found["fss/batch=4/online_bytes_per_picture"].value == 400
+    assert found["fss/batch=4/ms_per_picture_over_batch_1"].value == 0.5
+    assert found["fss/clients=8/throughput_over_1"].value == 2.0
+    assert found["fss/size=32/us_per_relu"].value == 10.0
+    assert found["gmw/size=32/online_ms_over_fss"].value == 3.0
+    assert {name for name in found if found[name].ratio} == {
+        "fss/batch=4/ms_per_picture_over_batch_1",
+        "fss/clients=8/throughput_over_1",
+        "gmw/size=32/online_ms_over_fss",
+    }
+
+
+def peer(backend: str, total_ms: list[float], total_bytes: int = 200, **fields: Any) -> dict[str, Any]:
+    memory = {"server": 2, "client": 1}
+    about = {"kind": "peer", "network": "net", "backend": backend, "ours": "online_ms" in fields, "max_abs_error": 0.5}
+    return (
+        about | {"total_ms": total_ms, "total_bytes_samples": [total_bytes] * 2, "peak_memory_bytes": memory} | fields
+    )
+
+
+def test_q07_compares_with_our_total_and_with_our_online_time() -> None:
+    ours = peer("fss", [100.0, 80.0], online_ms=[10.0, 8.0], online_bytes_samples=[50, 50])
+    found = q07.answers([ours, peer("spu:SEMI2K", [400.0, 320.0], 600)])
+    assert value(found, "net/spu:SEMI2K_over_fss/total") == 4.0
+    assert value(found, "net/spu:SEMI2K_over_fss/total_to_online") == 40.0
+    assert value(found, "net/spu:SEMI2K_over_fss/bytes") == 3.0
+    assert value(found, "net/fss/online_bytes") == 50
+    assert value(found, "net/spu:SEMI2K/max_abs_error") == 0.5
+    assert value(found, "spu/measured") == 1
+
+
+def test_q07_without_spu_says_so() -> None:
+    missing = {"kind": "not_measured", "backend": "spu", "why": "there is no SPU"}
+    *_, found = q07.answers([peer("crypten-shipped", [1.0, 1.0]), missing])
+    assert (found.name, found.value, found.note) == ("spu/measured", 0, "there is no SPU")
+
+
 @pytest.mark.parametrize(
     ("module", "question", "samples", "plots"),
     [(q01, "q01", Q01, 3), (q02, "q02", Q02, 1), (q03, "q03", Q03, 1), (q06, "q06", Q06, 1)],
@@ -136,7 +179,7 @@ def test_plots_come_from_the_json_alone(
     module: Any, question: str, samples: list[dict[str, Any]], plots: int, tmp_path: Path
 ) -> None:
     file = tmp_path / f"{question}.json"
-    report(question, samples).write(file)
+    question_report(question=question, samples=tuple(samples)).write(file)
     done = CliRunner().invoke(module.main, ["plot", str(file), "--out", str(tmp_path / "img")])
     assert done.exit_code == 0, done.output
     names = sorted(path.name for path in (tmp_path / "img").iterdir())
@@ -153,7 +196,7 @@ def ratio(name: str, low: float, high: float) -> Answer:
 
 def compare(tmp_path: Path, first: tuple[Answer, ...], second: tuple[Answer, ...]) -> tuple[int, str]:
     for folder, answers in (("a", first), ("b", second)):
-        report("q01", Q01, answers).write(tmp_path / folder / "q01.json")
+        question_report(answers=answers).write(tmp_path / folder / "q01.json")
     done = CliRunner().invoke(compare_runs.main, [str(tmp_path / "a"), str(tmp_path / "b")])
     return done.exit_code, done.output
 

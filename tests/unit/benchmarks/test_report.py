@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from measuring.environment import Environment
+from measured import ENVIRONMENT, question_report
 from measuring.question import Answer, QuestionReport
 from measuring.samples import Sample as CostSample
 from measuring.statistics import Interval
@@ -34,41 +34,18 @@ SVG = """<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "ht
 L 3.999999 4"/></svg>"""
 
 
-def _environment() -> Environment:
-    return Environment(
-        date="2026-11-20T10:00:00+00:00",
-        git_sha="abc",
-        git_dirty=False,
-        python="3.11",
-        packages={"torch": "2"},
-        system="Linux",
-        machine="x86_64",
-        cpu="cpu",
-        cores=2,
-        usable_cores=2,
-        memory_bytes=8_000_000_000,
-        pinned_cores={"server": 0},
-        threads=1,
-        kernels={"aes": "vaes"},
-        load_before=(0.1, 0.1, 0.1),
-        load_after=(1.0, 0.5, 0.1),
-    )
+ANSWERS = (
+    Answer.of("fss/loopback/offline_ms", Interval(325.46, 325.1, 348.7), "ms"),
+    Answer.of("gmw/loopback/offline_ms", Interval(822.0, 800.0, 850.0), "ms"),
+    Answer.exact("fss/loopback/offline_bytes", 385_500_000, "bytes"),
+    Answer.of("fss/lan/wide, thin over plain", Interval(0.5, 0.4, 0.6), "x", ratio=True),
+    Answer.of("fss/lan/deep over plain", Interval(1.5, 1.4, 1.6), "x", ratio=True),
+    Answer.of("gc/lan/deep over plain", Interval(1.5, 1.4, 1.6), "x", ratio=True),
+)
 
 
-def _report(question: str = "q04", mode: Any = "quick", title: str = "What is it?", **changes: Any) -> QuestionReport:
-    content: dict[str, Any] = {
-        "command": f"python benchmarks/{question}_x.py run",
-        "samples": ({"network": "tiny", "relus": 4352, "online_ms": [1.0, 2.0, 3.0]},),
-        "answers": (
-            Answer.of("fss/loopback/offline_ms", Interval(325.46, 325.1, 348.7), "ms"),
-            Answer.of("gmw/loopback/offline_ms", Interval(822.0, 800.0, 850.0), "ms"),
-            Answer.exact("fss/loopback/offline_bytes", 385_500_000, "bytes"),
-            Answer.of("fss/lan/wide, thin over plain", Interval(0.5, 0.4, 0.6), "x", ratio=True),
-            Answer.of("fss/lan/deep over plain", Interval(1.5, 1.4, 1.6), "x", ratio=True),
-            Answer.of("gc/lan/deep over plain", Interval(1.5, 1.4, 1.6), "x", ratio=True),
-        ),
-    }
-    return QuestionReport(question=question, title=title, mode=mode, environment=_environment(), **content | changes)
+def _report(**changes: Any) -> QuestionReport:
+    return question_report(**{"question": "q04", "answers": ANSWERS} | changes)
 
 
 def _write(folder: Path, report: QuestionReport) -> Path:
@@ -288,12 +265,12 @@ def test_a_drawing_is_stripped_and_keeps_its_words() -> None:
 
 
 def test_a_busy_machine_is_told_and_samples_are_counted() -> None:
-    busy = _environment().model_copy(update={"load_before": (3.0, 1.0, 1.0)}).model_dump()
+    busy = ENVIRONMENT.model_copy(update={"load_before": (3.0, 1.0, 1.0)}).model_dump()
     found = provenance("f.json", "c", busy, [{"online_ms": {"median": 2.0, "samples": [1.0, 2.0]}}, {"a_ms": [3.0]}])
     assert found.samples == "2 measured runs, 3 timed samples"
     assert found.warning.startswith("Load of 3.0 on 2 cores")
-    assert not provenance("f.json", "c", _environment().model_dump(), []).warning
-    beside = _environment().model_copy(update={"others_before": {}, "others_during": {"cc1plus": 0.97}}).model_dump()
+    assert not provenance("f.json", "c", ENVIRONMENT.model_dump(), []).warning
+    beside = ENVIRONMENT.model_copy(update={"others_before": {}, "others_during": {"cc1plus": 0.97}}).model_dump()
     assert provenance("f.json", "c", beside, []).warning.startswith("Beside cc1plus")
     assert ("Other work, cores", "cc1plus 0.97") in provenance("f.json", "c", beside, []).environment
 
