@@ -13,6 +13,8 @@ from pi_system.rpc.keys import write_keys
 
 sys.path[:0] = [str(Path(__file__).parent / "support"), str(Path(__file__).parents[1] / "benchmarks")]
 
+pytest_plugins = ["toy_sessions"]
+
 # No example has a deadline: a loaded machine is no fault of the code. CI draws the same examples in every run.
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

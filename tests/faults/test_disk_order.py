@@ -1,6 +1,5 @@
 """What is on disk before which byte is sent: a power cut at any moment loses at most work, never a mark of a use."""
 
-import threading
 import time
 
 import numpy as np
@@ -9,12 +8,12 @@ from disk_log import DiskLog
 from parties import BACKENDS, make_parties, prepare
 from recording import Relay
 from scaled_artifact import relu_artifact
+from streams import in_thread, served
 
 from pi_system import durable
 from pi_system.rpc import client_session, server_session
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.client_session import ClientSession, Endpoint
-from pi_system.rpc.listen import serve_streams
 from pi_system.rpc.server_session import SESSION_METHOD, SessionHost, serve_session
 from pi_system.rpc.session_config import SessionConfig
 from pi_system.secure.layout import Bundle, Layout
@@ -96,9 +95,6 @@ def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(log, monkey
     host = SessionHost(artifact=ARTIFACT, store_dir=tmp_path, dealer=None, allowed=("gmw",))
     seen = []
 
-    def serve(stream):
-        threading.Thread(target=serve_session, args=(stream, host), daemon=True).start()
-
     def client_writes(stream, envelope):
         if envelope.WhichOneof("message") == "infer":
             seen.append("infer")
@@ -122,9 +118,8 @@ def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(log, monkey
         send(channel, data)
 
     write, send = client_session.write, GrpcChannel.send  # type: ignore[attr-defined]
-    server, port = serve_streams("127.0.0.1:0", {SESSION_METHOD: serve}, {}, timeout_s=15.0, max_streams=1)
-    try:
-        endpoint = Endpoint(server=f"127.0.0.1:{port}", dealer=None, store_dir=tmp_path, timeout_s=15.0)
+    with served({SESSION_METHOD: in_thread(lambda stream: serve_session(stream, host))}, timeout_s=15.0) as server:
+        endpoint = Endpoint(server=server, dealer=None, store_dir=tmp_path, timeout_s=15.0)
         config = SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16))
         with ClientSession(endpoint, config) as session:
             session.prepare(1)
@@ -136,6 +131,4 @@ def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(log, monkey
             monkeypatch.setattr(server_session, "write", server_writes)
             monkeypatch.setattr(GrpcChannel, "send", sends)
             session.infer(np.zeros((1, 1, 8, 8), np.float32))
-    finally:
-        server.stop(0).wait()
     assert seen == ["infer", "ready", "masked picture"]

@@ -1,25 +1,23 @@
 """A server whose half of a profile is not what it promised: a typed error at the client, the session is dead."""
 
-import threading
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+from streams import in_thread, served
 from tiny_artifact import tiny_artifact
+from toy_sessions import BACKENDS as TOY
+from toy_sessions import CONFIG, PICTURE
 
 from pi_system._proto.v1.control_pb2 import Done, ServerEnvelope
-from pi_system.errors import FrameTooLargeError, PiError, RemoteProtocolError
+from pi_system.errors import FrameTooLargeError, RemoteProtocolError
 from pi_system.rpc import server_session
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.dealer_link import DEALER_METHOD
 from pi_system.rpc.dealer_service import DealerService
-from pi_system.rpc.listen import serve_streams
 from pi_system.rpc.phase_profile import MAX_PROFILE_BYTES
 from pi_system.rpc.server_session import SESSION_METHOD, SessionHost, serve_session
-from pi_system.rpc.session_config import SessionConfig
 
-PICTURE = np.full((1, 1, 2, 2), 0.25, np.float32)
-TOY = {"toy": "toy_backend"}
 HONEST = server_session.half_to_bytes  # type: ignore[attr-defined]
 
 
@@ -27,30 +25,16 @@ HONEST = server_session.half_to_bytes  # type: ignore[attr-defined]
 def session(tmp_path):
     """A client's session with a server in this process, whose profiles a test may falsify."""
     service = DealerService(patience_s=10.0, backends=TOY)
-    dealer, dealer_port = serve_streams("127.0.0.1:0", {DEALER_METHOD: service.take}, {}, timeout_s=10.0, max_streams=4)
-    address = f"127.0.0.1:{dealer_port}"
-    host = SessionHost(
-        artifact=tiny_artifact(), store_dir=tmp_path, dealer=address, allowed=("toy",), profile=True, backends=TOY
-    )
-
-    def serve(stream):
-        try:
-            serve_session(stream, host)
-        except PiError as error:
-            stream.fail(error)
-
-    def take(stream):
-        threading.Thread(target=serve, args=(stream,), daemon=True).start()
-
-    server, port = serve_streams("127.0.0.1:0", {SESSION_METHOD: take}, {}, timeout_s=10.0, max_streams=4)
-    endpoint = Endpoint(server=f"127.0.0.1:{port}", dealer=address, store_dir=Path("unused"), backends=TOY)
-    config = SessionConfig(backend="toy", artifact_digest="", client_id=bytes(16), profile=True)
-    opened = ClientSession(endpoint, config)
-    opened.prepare(2)
-    yield opened
-    opened.close()
-    server.stop(0).wait()
-    dealer.stop(0).wait()
+    with served({DEALER_METHOD: service.take}, timeout_s=10.0) as dealer:
+        host = SessionHost(
+            artifact=tiny_artifact(), store_dir=tmp_path, dealer=dealer, allowed=("toy",), profile=True, backends=TOY
+        )
+        with served({SESSION_METHOD: in_thread(lambda stream: serve_session(stream, host))}, timeout_s=10.0) as server:
+            endpoint = Endpoint(server=server, dealer=dealer, store_dir=Path("unused"), backends=TOY)
+            opened = ClientSession(endpoint, replace(CONFIG, profile=True))
+            opened.prepare(2)
+            yield opened
+            opened.close()
 
 
 def test_the_honest_half_arrives(session):

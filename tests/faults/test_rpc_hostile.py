@@ -5,11 +5,8 @@ import re
 
 import grpc
 import pytest
-from processes import toy_dealer, toy_server
-from tiny_artifact import tiny_artifact
 
 from pi_system._proto.v1.control_pb2 import ClientEnvelope, ClientHello, DealerHello, Infer, Prepare
-from pi_system.artifact import save
 from pi_system.errors import (
     ConfigError,
     CorrelationReusedError,
@@ -27,18 +24,9 @@ from pi_system.version import PROTOCOL_VERSION
 HELLO = ClientHello(protocol_version=PROTOCOL_VERSION, backend="toy", client_id=bytes(16), reveal="label")
 
 
-@pytest.fixture(scope="module")
-def dealer():
-    with toy_dealer() as (_, address):
-        yield address
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, dealer):
-    folder = tmp_path_factory.mktemp("model") / "artifact"
-    save(tiny_artifact(), folder)
-    with toy_server(folder, dealer) as (_, address):
-        yield address
+@pytest.fixture
+def server(toy):
+    return toy.server[1]
 
 
 @pytest.fixture
@@ -156,8 +144,8 @@ def test_unknown_method_is_no_pi_system_peer(server):
         ({"request_bytes": 5}, RemoteProtocolError),
     ],
 )
-def test_dealer_refuses_bad_hellos(dealer, connect, fields, expected):
-    stream = connect(dealer, DEALER_METHOD)
+def test_dealer_refuses_bad_hellos(toy, connect, fields, expected):
+    stream = connect(toy.dealer[1], DEALER_METHOD)
     hello = {
         "protocol_version": PROTOCOL_VERSION,
         "pairing_id": bytes(16),

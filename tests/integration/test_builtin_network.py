@@ -1,14 +1,12 @@
 """The network that comes with the package: its card, and a photo classified with it by real processes."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from processes import ROOT, started
+from processes import pi_client, pi_server
 
 from pi_client.picture import load_picture
 from pi_system.artifact.store import load
@@ -53,24 +51,10 @@ def test_cards_are_shown_and_unknown_names_listed():
 
 @pytest.mark.slow
 def test_a_photo_is_classified_without_any_training(photo, tmp_path):
-    serve = ("-m", "pi_server.cli", "serve", "--artifact", "builtin:cifar10", "--listen", "127.0.0.1:0", "--insecure")
-    with started(*serve, "--reveal", "scores", "--store", str(tmp_path / "server")) as (_, address):
-        infer = [
-            sys.executable,
-            "-m",
-            "pi_client.cli",
-            "infer",
-            str(photo),
-            "--server",
-            address,
-            "--insecure",
-            "--json",
-        ]
-        infer += ["--backend", "gmw", "--store", str(tmp_path / "client")]
-        done = subprocess.run(infer, capture_output=True, text=True, cwd=ROOT, timeout=120)
-        baseline = subprocess.run(
-            [*infer, "--backend", "crypten"], capture_output=True, text=True, cwd=ROOT, timeout=120
-        )
+    serving = pi_server("builtin:cifar10", tmp_path / "server", "--insecure", "--reveal", "scores")
+    infer = ("infer", str(photo), "--insecure", "--json", "--store", str(tmp_path / "client"), "--backend")
+    with serving as (_, address):
+        done, baseline = (pi_client(tmp_path, *infer, backend, PI_SERVER=address) for backend in ("gmw", "crypten"))
     assert done.returncode == 0, done.stderr
     assert baseline.returncode == 10, baseline.stderr
     assert "expected one the server allows (gmw, gc, fss), found 'crypten'" in baseline.stderr

@@ -10,13 +10,9 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
-from PIL import Image
-from processes import ROOT, started
+from processes import ENVIRONMENT, model_folder, pi_server
 from scaled_artifact import relu_artifact
-
-from pi_system.artifact import save
 
 MANY = "2000"
 """More than are prepared within a test."""
@@ -24,16 +20,12 @@ MANY = "2000"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("prepare")
-    save(relu_artifact(0.1), path / "model")
-    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path / "a.png")
-    return path
+    return model_folder(tmp_path_factory.mktemp("prepare"), relu_artifact(0.1))
 
 
 @pytest.fixture(scope="module")
 def server(folder, link_keys):
-    arguments = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--store", f"{folder}/server-store"]
-    with started("-m", "pi_server.cli", "serve", *arguments, "--keys", f"{link_keys}/server") as running:
+    with pi_server(folder / "model", folder / "server-store", "--keys", f"{link_keys}/server") as running:
         yield running
 
 
@@ -43,11 +35,9 @@ def start(folder, server, link_keys):
     running = []
 
     def start_client(*arguments, stderr=subprocess.PIPE):
-        environment = {"PI_SERVER": server[1], "PI_KEYS": f"{link_keys}/client", "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "pi_client.cli", *arguments]
         process = subprocess.Popen(
-            command,
-            env=os.environ | environment | {"OMP_NUM_THREADS": "1"},
+            [sys.executable, "-m", "pi_client.cli", *arguments],
+            env=ENVIRONMENT | {"PI_SERVER": server[1], "PI_KEYS": f"{link_keys}/client"},
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=stderr,

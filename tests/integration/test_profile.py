@@ -1,20 +1,15 @@
 """``pi-client infer --profile`` between real processes: both halves on one clock, where the server allows it."""
 
 import json
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 
-import numpy as np
 import pytest
-from PIL import Image
-from processes import ALL_BACKENDS, ROOT, started
+from processes import ALL_BACKENDS, model_folder, pi_client, pi_server
 from scaled_artifact import relu_artifact
 from trace_reader import profile_of
 
-from pi_system.artifact import save
 
 LAYERS = {"input", "conv1", "relu1", "conv2", "relu2", "flatten", "fc", "output"}
 TALKING = {"fss": {"input", "relu1", "relu2", "output"}, "gmw": {"input", "relu1", "relu2", "output"}}
@@ -23,37 +18,15 @@ TALKING["crypten"] = {"conv1", "relu1", "conv2", "relu2", "fc", "output"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("profile")
-    save(relu_artifact(0.1), path / "model")
-    rng = np.random.default_rng(1)
-    Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(path / "a.png")
-    return path
+    return model_folder(tmp_path_factory.mktemp("profile"), relu_artifact(0.1))
 
 
 @contextmanager
 def serving(folder, dealer, *arguments):
-    fixed = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--store", f"{folder}/server-store"]
-    with started(
-        "-m",
-        "pi_server.cli",
-        "serve",
-        *fixed,
-        *ALL_BACKENDS,
-        "--insecure",
-        "--reveal",
-        "logits",
-        "--dealer",
-        dealer,
-        *arguments,
-    ) as (_, address):
-        yield lambda *options: subprocess.run(
-            [sys.executable, "-m", "pi_client.cli", "infer", "a.png", "--json", "--insecure", *options],
-            env=os.environ | {"PYTHONPATH": str(ROOT), "PI_SERVER": address, "PI_DEALER": dealer},
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+    options = (*ALL_BACKENDS, "--insecure", "--reveal", "logits", "--dealer", dealer, *arguments)
+    with pi_server(folder / "model", folder / "server-store", *options) as (_, address):
+        infer = ("infer", "a.png", "--json", "--insecure")
+        yield partial(pi_client, folder, *infer, PI_SERVER=address, PI_DEALER=dealer)
 
 
 @pytest.fixture(scope="module")

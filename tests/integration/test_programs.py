@@ -1,14 +1,10 @@
 """pi-dealer, pi-server and pi-client as processes, with the real backends: what a user does and sees."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from PIL import Image
-from processes import ALL_BACKENDS, ROOT, started
+from processes import ALL_BACKENDS, model_folder, pi_client, pi_server
 from scaled_artifact import relu_artifact
 
 from pi_system.artifact import save
@@ -18,21 +14,15 @@ BACKENDS = ["gmw", "gc", "fss", "crypten"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """An artifact and two pictures."""
-    path = tmp_path_factory.mktemp("programs")
-    save(relu_artifact(0.1), path / "model")
-    rng = np.random.default_rng(1)
-    for name in ("a.png", "b.png"):
-        Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(path / name)
+    path = model_folder(tmp_path_factory.mktemp("programs"), relu_artifact(0.1))
     (path / "c.png").write_text("this is not a picture")
     return path
 
 
 @pytest.fixture(scope="module")
 def server(folder, tls_dealer, link_keys):
-    arguments = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--store", f"{folder}/server-store"]
-    arguments += ["--keys", f"{link_keys}/server", "--reveal", "logits", *ALL_BACKENDS]
-    with started("-m", "pi_server.cli", "serve", *arguments, "--dealer", tls_dealer) as running:
+    options = ("--keys", f"{link_keys}/server", "--reveal", "logits", *ALL_BACKENDS, "--dealer", tls_dealer)
+    with pi_server(folder / "model", folder / "server-store", *options) as running:
         yield running
 
 
@@ -40,14 +30,7 @@ def server(folder, tls_dealer, link_keys):
 def client(folder, server, tls_dealer, link_keys):
     def run(*arguments, **environment):
         addresses = {"PI_SERVER": server[1], "PI_DEALER": tls_dealer, "PI_KEYS": f"{link_keys}/client"}
-        return subprocess.run(
-            [sys.executable, "-m", "pi_client.cli", *arguments],
-            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | addresses | environment,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        return pi_client(folder, *arguments, **(addresses | environment))
 
     return run
 

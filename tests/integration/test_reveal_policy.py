@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 from chosen_logits import chosen_logits_artifact, pictures_of
-from processes import ALL_BACKENDS, started
+from processes import ALL_BACKENDS, pi_server
 
 from pi_system.artifact import save
 from pi_system.cli.service import describe
@@ -28,8 +28,7 @@ def _logits():
 
 def _serving(folder, dealer, *options):
     save(ARTIFACT, folder / "model")
-    arguments = ["--artifact", f"{folder}/model", "--listen", "127.0.0.1:0", "--insecure", "--dealer", dealer]
-    return started("-m", "pi_server.cli", "serve", *arguments, "--store", f"{folder}/store", *options)
+    return pi_server(folder / "model", folder / "store", "--insecure", "--dealer", dealer, *options)
 
 
 @pytest.fixture(scope="module", params=REVEALS)

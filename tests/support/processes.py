@@ -11,10 +11,16 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+from PIL import Image
+
+from pi_system.artifact import Artifact, save
 from pi_system.backends.registry import BACKENDS
 
 SUPPORT = Path(__file__).parent
 ROOT = SUPPORT.parents[1]
+SOURCES = f"{ROOT}:{ROOT}/server:{ROOT}/client:{SUPPORT}"
+ENVIRONMENT = os.environ | {"PYTHONPATH": SOURCES, "OMP_NUM_THREADS": "1"}
 START_S = 60.0
 
 
@@ -22,14 +28,12 @@ class Process:
     """A started program: its address, and its log as it grows."""
 
     def __init__(self, arguments: list[str]) -> None:
-        sources = f"{ROOT}:{ROOT}/server:{ROOT}/client:{SUPPORT}"
-        environment = os.environ | {"PYTHONPATH": sources, "OMP_NUM_THREADS": "1"}
         self.popen: subprocess.Popen[str] = subprocess.Popen(
             [sys.executable, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment,
+            env=ENVIRONMENT,
             cwd=ROOT,
         )
         out, err = self.popen.stdout, self.popen.stderr
@@ -102,6 +106,33 @@ def started(*arguments: str) -> Iterator[tuple[Process, str]]:
         yield process, process.ready_address()
     finally:
         process.end()
+
+
+def pi_server(artifact: Path | str, store: Path, *arguments: str) -> AbstractContextManager[tuple[Process, str]]:
+    """pi-server on a port of this machine."""
+    places = ("--artifact", str(artifact), "--store", str(store), "--listen", "127.0.0.1:0")
+    return started("-m", "pi_server.cli", "serve", *places, *arguments)
+
+
+def pi_client(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run pi-client in ``folder``, with more environment variables."""
+    return subprocess.run(
+        [sys.executable, "-m", "pi_client.cli", *arguments],
+        env=ENVIRONMENT | environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def model_folder(path: Path, artifact: Artifact) -> Path:
+    """``path`` with the artifact, "model", and two pictures of its size, "a.png" and "b.png"."""
+    save(artifact, path / "model")
+    rng, (_, height, width) = np.random.default_rng(1), artifact.public.graph.input.shape
+    for name in ("a.png", "b.png"):
+        Image.fromarray(rng.integers(0, 256, (height, width), np.uint8)).save(path / name)
+    return path
 
 
 def toy_dealer() -> AbstractContextManager[tuple[Process, str]]:

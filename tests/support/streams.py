@@ -1,11 +1,41 @@
-"""Two FrameStreams joined in memory, as gRPC would join them: each one's output is the other's input."""
+"""Both ends of a stream in this process: joined in memory as gRPC would join them, or over gRPC."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from pi_system.errors import PeerUnavailableError, PiError
 from pi_system.rpc.frames import FrameStream
+from pi_system.rpc.listen import serve_streams
 
-__all__ = ["stream_pair"]
+__all__ = ["in_thread", "served", "stream_pair"]
+
+
+def in_thread(body: Callable[[FrameStream], Any]) -> Callable[[FrameStream], None]:
+    """Take each stream in a thread of its own; an error of ``body`` fails the stream."""
+
+    def run(stream: FrameStream) -> None:
+        try:
+            body(stream)
+        except PiError as error:
+            with suppress(PiError):
+                stream.fail(error)
+
+    return lambda stream: threading.Thread(target=run, args=(stream,), daemon=True).start()
+
+
+@contextmanager
+def served(
+    streams: Mapping[str, Any] | None = None, calls: Mapping[str, Any] | None = None, **options: Any
+) -> Iterator[str]:
+    """A server in this process; yields its address."""
+    chosen = {"timeout_s": 5.0, "max_streams": 32} | options
+    server, port = serve_streams("127.0.0.1:0", dict(streams or {}), dict(calls or {}), **chosen)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(0).wait()
 
 
 def _translate(error: Exception) -> PiError:

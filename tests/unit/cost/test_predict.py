@@ -1,4 +1,4 @@
-"""What must hold for any prices: rows add up, links cost what they are, chunks overlap."""
+"""What must hold for any prices: rows add up, links cost what they are, chunks overlap; choices follow them."""
 
 import pytest
 from measuring.fit import fit_calibration
@@ -10,7 +10,7 @@ from pi_system.backends.costs import find_cost
 from pi_system.backends.fss.gates import fss_gates
 from pi_system.backends.registry import BACKENDS
 from pi_system.channel.shaped import Link
-from pi_system.cost import default_calibration, predict
+from pi_system.cost import default_calibration, faster_gate, predict
 from pi_system.cost.predict import Workload
 from pi_system.cost.replay import Replay
 from pi_system.cost.work import Prices, work
@@ -154,3 +154,8 @@ def test_fitting_to_a_machine_of_other_prices_finds_its_times():
     for backend in fitted.backends:
         expected, found = (predict(unseen, backend, "lan", prices) for prices in (truth, fitted))
         assert found.online_ms == pytest.approx(expected.online_ms, rel=0.1)
+
+
+def test_few_relus_on_a_slow_round_trip_are_garbled_and_many_bytes_are_not():
+    assert faster_gate(ARTIFACT, Link(1e8, 40e-3)) == "gc"
+    assert faster_gate(ARTIFACT, Link(1e6, 1e-3)) == "gmw"

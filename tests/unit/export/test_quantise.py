@@ -1,10 +1,14 @@
+"""Scales, rings and steps of scores that an export chooses."""
+
 import numpy as np
 import pytest
 import torch
+from random_networks import random_small_artifact
 from torch import nn
 
 from pi_system.artifact.graph import Graph
 from pi_system.artifact.ring_check import check_ring
+from pi_system.artifact.ring_config import RingConfig
 from pi_system.channel.shaped import parse_link
 from pi_system.cost import default_calibration
 from pi_system.cost.predict import online_ms
@@ -14,6 +18,7 @@ from pi_system.export.quantise import Quantised, QuantiseOptions, quantise
 from pi_system.export.random import random_artifact, random_pictures, randomise
 from pi_system.export.ranges import calibrate, integer_bits, sum_log2, tail_log2
 from pi_system.export.scales import MAX_TRUNCATION_LOG2, ScaleOptions, assign_scales
+from pi_system.export.score_step import NOISE_STEPS, choose_score_step, labels_kept
 from pi_system.program.encoding import encode_input, quantise_weights
 from pi_system.program.fixed_point import FixedInterpreter
 from pi_system.train.relu import MaskedReLU
@@ -195,3 +200,33 @@ def test_logits_that_would_fill_the_ring_leave_it_a_bit() -> None:
     assert plan is not None
     assert plan.ring.logit_bits == 31
     check_ring(plan.graph, plan.ring)
+
+
+def ring_of(frac_bits: int, logit_bits: int) -> RingConfig:
+    return RingConfig(
+        ring_bits=59, frac_bits={"out": frac_bits}, weight_frac_bits={}, comparison_bits={}, logit_bits=logit_bits
+    )
+
+
+@pytest.mark.parametrize(("error", "expected"), [(0.015, -4), (0.0156251, -3), (2.0**-6, -4), (0.0, -19), (1e-9, -19)])
+def test_the_smallest_power_of_two_above_the_noise_that_drops_a_bit(error, expected):
+    step = choose_score_step(ring_of(20, 27), "out", error)
+    assert step == expected
+    assert 2.0**step >= NOISE_STEPS * error
+
+
+def test_two_bits_of_a_logit_are_left():
+    assert choose_score_step(ring_of(20, 27), "out", 1e9) == 5
+
+
+def test_labels_stay_unless_the_two_best_share_a_score():
+    logits = np.array([[0.0, 1.0], [1.0, 0.0], [0.9, 1.0], [1.0, 0.9], [0.4, 0.6]])
+    assert labels_kept(logits, 0) == 0.8  # 0.9 and 1.0 both become 1: the third row's label goes
+    assert labels_kept(logits, -4) == 1.0
+
+
+def test_an_exported_artifact_has_a_step_above_its_own_error():
+    artifact = random_small_artifact(3)
+    config, output = artifact.public.ring, artifact.public.graph.output
+    assert config.score_step_log2 is not None
+    assert 1 - config.frac_bits[output] <= config.score_step_log2 < config.logit_bits - config.frac_bits[output]

@@ -1,4 +1,4 @@
-"""Oblivious transfer: real protocols against the ideal functionality, and malformed messages."""
+"""Oblivious transfer: real protocols against the ideal functionality, declared bytes, and malformed messages."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from pi_system.kernels.ot import Blocks
 from pi_system.protocols.half import Half, Receive, Send, in_turn
 from pi_system.protocols.ot import Cots, OtParty, ot_setup
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
+from pi_system.protocols.ot.bytes import SETUP_BYTES, silent_bytes
 from pi_system.protocols.ot.ferret import FerretReceiver, FerretSender, LpnParameters
 from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.ot.softspoken import softspoken_bytes
@@ -124,3 +125,19 @@ def test_a_message_of_wrong_length_is_a_remote_error() -> None:
     _, client = insecure_parties(SEED)
     with pytest.raises(RemoteProtocolError, match="found 5"):
         run_alone(FerretReceiver(TINY, SEED, client.receiver).extend(10), b"short")
+
+
+@pytest.mark.parametrize("requests", [(32,), (70_000, 30_000), (2_000_000, 400_000, 32)])
+def test_bytes_of_ferret_do_not_depend_on_how_the_count_is_cut(requests: tuple[int, ...]) -> None:
+    def party(seed: bytes, end: str) -> Half[None]:
+        ends = yield from ot_setup(Prg(seed))
+        for count in requests:
+            yield from getattr(ends, end).extend(count)
+
+    counters = run_halves(party(b"s" * 16, "sender"), party(b"c" * 16, "receiver")).at_server
+    sent, received = counters.sent_bytes, counters.received_bytes
+    assert (sent - SETUP_BYTES, received - SETUP_BYTES) == silent_bytes(sum(requests))
+
+
+def test_nothing_is_sent_for_nothing() -> None:
+    assert silent_bytes(0) == (0, 0)

@@ -10,17 +10,14 @@ from pi_system.channel.shaped import parse_link, shape
 from pi_system.errors import ConfigError, PeerTimeoutError, RemoteProtocolError
 from pi_system.rpc.dealer_link import DEALER_METHOD, DealerDialer
 from pi_system.rpc.dealer_service import DealerService
-from pi_system.rpc.listen import serve_streams
 from pi_system.rpc.tls import Identity
 
 
 @pytest.fixture
-def address():
+def address(serve):
     service = DealerService(patience_s=0.5, max_pairs=2, backends={"toy": "toy_backend"})
     service.load_backends()
-    server, port = serve_streams("127.0.0.1:0", {DEALER_METHOD: service.take}, {}, timeout_s=5.0, max_streams=32)
-    yield f"127.0.0.1:{port}"
-    server.stop(0).wait()
+    return serve({DEALER_METHOD: service.take})
 
 
 def dialer(address, role, pairing_id=bytes(16), **changes):
@@ -115,15 +112,9 @@ def test_unknown_backend_is_refused(address):
         fetch(dialer(address, "client", backend="os"))
 
 
-def test_certificate_must_be_of_the_role_that_is_claimed(link_keys):
+def test_certificate_must_be_of_the_role_that_is_claimed(link_keys, serve):
     service = DealerService(patience_s=0.5, backends={"toy": "toy_backend"})
-    own = Identity.load(link_keys / "dealer")
-    server, port = serve_streams(
-        "127.0.0.1:0", {DEALER_METHOD: service.take}, {}, timeout_s=5.0, max_streams=4, identity=own
-    )
-    try:
-        party = dialer(f"127.0.0.1:{port}", "server", identity=Identity.load(link_keys / "client"))
-        with pytest.raises(ConfigError, match="expected one of the server, found one of the client"):
-            fetch(party)
-    finally:
-        server.stop(0).wait()
+    address = serve({DEALER_METHOD: service.take}, identity=Identity.load(link_keys / "dealer"))
+    party = dialer(address, "server", identity=Identity.load(link_keys / "client"))
+    with pytest.raises(ConfigError, match="expected one of the server, found one of the client"):
+        fetch(party)

@@ -30,20 +30,14 @@ def stranger(tmp_path_factory):
 
 
 @pytest.fixture
-def serve():
-    """Starts servers; stops them after the test."""
-    servers = []
+def listen(serve):
+    """From an identity, and what takes its streams, to the address of a server."""
 
-    def start(identity, take=None) -> str:
-        calls = {"Ask": lambda request: request}
-        methods = {"Session": take or queue.SimpleQueue().put}
-        server, port = serve_streams("127.0.0.1:0", methods, calls, timeout_s=5.0, max_streams=4, identity=identity)
-        servers.append(server)
-        return f"127.0.0.1:{port}"
+    def start(identity, take=None):
+        methods, calls = {"Session": take or queue.SimpleQueue().put}, {"Ask": lambda request: request}
+        return serve(methods, calls, max_streams=4, identity=identity)
 
-    yield start
-    for server in servers:
-        server.stop(0).wait()
+    return start
 
 
 def connect(address, identity, **changes):
@@ -66,9 +60,9 @@ def raw_client(address, folder, version):
         return wrapped.version()
 
 
-def test_stream_and_call_cross_and_the_caller_is_known(serve, identity):
+def test_stream_and_call_cross_and_the_caller_is_known(listen, identity):
     taken: queue.SimpleQueue = queue.SimpleQueue()
-    address = serve(identity("server"), taken.put)
+    address = listen(identity("server"), taken.put)
     connection = connect(address, identity("client"))
     GrpcChannel(connection.stream).send(b"ping")
     stream = taken.get(timeout=5)
@@ -80,22 +74,22 @@ def test_stream_and_call_cross_and_the_caller_is_known(serve, identity):
     assert unary(address, "Ask", b"x", timeout_s=5.0, peer="server", identity=identity("dealer")) == b"x"
 
 
-def test_refusal_by_role_reaches_the_caller(serve, identity):
+def test_refusal_by_role_reaches_the_caller(listen, identity):
     def take(stream):
         stream.check_role("client")
 
     with pytest.raises(ConfigError, match="expected one of the client, found one of the dealer"):
-        connect(serve(identity("server"), take), identity("dealer"))
+        connect(listen(identity("server"), take), identity("dealer"))
 
 
 @pytest.mark.parametrize("role", ["client", "dealer"])
-def test_certificate_of_another_role_is_no_server(serve, identity, role):
+def test_certificate_of_another_role_is_no_server(listen, identity, role):
     with pytest.raises(ConfigError, match="certificate for its role"):
-        connect(serve(identity(role)), identity("client"))
+        connect(listen(identity(role)), identity("client"))
 
 
-def test_server_of_another_authority_is_refused(serve, identity, stranger):
-    address = serve(stranger("server"))
+def test_server_of_another_authority_is_refused(listen, identity, stranger):
+    address = listen(stranger("server"))
     with pytest.raises(ConfigError, match="certificate for its role"):
         connect(address, identity("client"))
     with pytest.raises(ConfigError, match="certificate for its role"):
@@ -103,31 +97,31 @@ def test_server_of_another_authority_is_refused(serve, identity, stranger):
 
 
 @pytest.mark.parametrize("gone", [PeerUnavailableError, DealerUnavailableError])
-def test_client_of_another_authority_is_refused(serve, identity, stranger, gone):
+def test_client_of_another_authority_is_refused(listen, identity, stranger, gone):
     taken: queue.SimpleQueue = queue.SimpleQueue()
-    address = serve(identity("server"), taken.put)
+    address = listen(identity("server"), taken.put)
     impostor = replace(stranger("client"), authority=identity("client").authority)
     with pytest.raises(gone, match="accepts this end's certificate"):
         connect(address, impostor, gone=gone)
     assert taken.empty()
 
 
-def test_expired_certificate_is_refused(serve, identity, tmp_path):
+def test_expired_certificate_is_refused(listen, identity, tmp_path):
     write_keys(tmp_path, valid_days=0)
     expired = Identity.load(tmp_path / "server")
     with pytest.raises(ConfigError, match="expired"):
-        connect(serve(expired), Identity.load(tmp_path / "client"))
+        connect(listen(expired), Identity.load(tmp_path / "client"))
 
 
-def test_plaintext_and_tls_do_not_mix(serve, identity):
+def test_plaintext_and_tls_do_not_mix(listen, identity):
     with pytest.raises(PeerUnavailableError, match="use --keys"):
-        connect(serve(identity("server")), None)
+        connect(listen(identity("server")), None)
     with pytest.raises(ConfigError, match=r"TLS 1\.3"):
-        connect(serve(None), identity("client"))
+        connect(listen(None), identity("client"))
 
 
-def test_server_takes_tls_13_only(serve, identity, link_keys):
-    address = serve(identity("server"))
+def test_server_takes_tls_13_only(listen, identity, link_keys):
+    address = listen(identity("server"))
     assert raw_client(address, link_keys / "client", ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
     with pytest.raises((ssl.SSLError, ConnectionError)):
         raw_client(address, link_keys / "client", ssl.TLSVersion.TLSv1_2)

@@ -23,21 +23,6 @@ from pi_system.rpc.transport import check_address, dial, unary
 PI_ERRORS = [getattr(errors, name) for name in errors.__all__]
 
 
-@pytest.fixture
-def serve():
-    """Starts servers; stops them after the test."""
-    servers = []
-
-    def start(streams=None, calls=None) -> str:
-        server, port = serve_streams("127.0.0.1:0", streams or {}, calls or {}, timeout_s=5.0, max_streams=4)
-        servers.append(server)
-        return f"127.0.0.1:{port}"
-
-    yield start
-    for server in servers:
-        server.stop(0).wait()
-
-
 def connect(address, method="Session", **changes):
     options = {"connect_timeout_s": 5.0, "timeout_s": 5.0, "peer": "server"}
     return dial(address, method, **(options | changes))

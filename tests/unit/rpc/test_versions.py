@@ -1,9 +1,9 @@
 """A client that meets a server of another protocol version, or another model than the server says, goes no further."""
 
-import threading
 from pathlib import Path
 
 import pytest
+from streams import in_thread
 from tiny_artifact import tiny_artifact
 
 from pi_system._proto.v1.control_pb2 import ServerEnvelope, ServerHello
@@ -12,7 +12,6 @@ from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolErr
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.envelope import read_client, write
 from pi_system.rpc.frames import DATA
-from pi_system.rpc.listen import serve_streams
 from pi_system.rpc.server_session import SESSION_METHOD
 from pi_system.rpc.session_config import SessionConfig
 from pi_system.version import PROTOCOL_VERSION
@@ -21,9 +20,8 @@ CONFIG = SessionConfig(backend="toy", artifact_digest="", client_id=bytes(16))
 
 
 @pytest.fixture
-def meet():
-    """Opens a session with a server that greets with the given fields; ends it after the test."""
-    servers = []
+def meet(serve):
+    """Opens a session with a server that greets with the given fields."""
 
     def open_session(**fields):
         model = public_to_bytes(tiny_artifact())
@@ -39,19 +37,11 @@ def meet():
             write(stream, ServerEnvelope(hello=ServerHello(**(hello | fields))))
             stream.write(model, DATA)
 
-        def take(stream):
-            threading.Thread(target=greet, args=(stream,), daemon=True).start()
-
-        server, port = serve_streams("127.0.0.1:0", {SESSION_METHOD: take}, {}, timeout_s=10.0, max_streams=2)
-        servers.append(server)
-        endpoint = Endpoint(
-            server=f"127.0.0.1:{port}", dealer=None, store_dir=Path("unused"), backends={"toy": "toy_backend"}
-        )
+        address = serve({SESSION_METHOD: in_thread(greet)}, timeout_s=10.0)
+        endpoint = Endpoint(server=address, dealer=None, store_dir=Path("unused"), backends={"toy": "toy_backend"})
         return ClientSession(endpoint, CONFIG)
 
-    yield open_session
-    for server in servers:
-        server.stop(0).wait()
+    return open_session
 
 
 @pytest.mark.parametrize("version", [0, PROTOCOL_VERSION + 1])

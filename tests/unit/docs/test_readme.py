@@ -1,10 +1,16 @@
-"""README's table of milliseconds, and the first table of docs/results.md, are those of the committed run."""
+"""README's figures, and those of docs/results.md beside them, are those of the code and of the committed runs."""
 
 import json
 import re
 from pathlib import Path
 
 import pytest
+
+from pi_system import errors
+from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.relu_dcf import dcf_gate
+from pi_system.protocols.relu_gc import GC
+from pi_system.protocols.relu_gmw import GMW
 
 ROOT = Path(__file__).resolve().parents[3]
 README, RESULTS = (ROOT / "README.md").read_text(), (ROOT / "docs" / "results.md").read_text()
@@ -23,7 +29,7 @@ def ms(value):
 
 
 @pytest.mark.parametrize("backend", ["fss", "gmw", "crypten"])
-def test_readme(backend):
+def test_milliseconds_of_the_readme(backend):
     pattern = rf"\| `{backend}` \| [\d,]+ \| [\d,]+ \| [\d,]+ \|"
     line = next(line for line in README.splitlines() if re.match(pattern, line))
     *times, per_relu = [cell.strip() for cell in line.strip("|").split("|")][1:]
@@ -33,7 +39,7 @@ def test_readme(backend):
 
 @pytest.mark.parametrize("backend", ["fss", "gmw", "crypten"])
 @pytest.mark.parametrize("link", LINKS)
-def test_results(backend, link):
+def test_milliseconds_of_the_results(backend, link):
     section = RESULTS.partition("| link | backend | online ms")[2].partition("\n\n")[0]
     found, at = None, ""
     for line in section.splitlines()[2:]:
@@ -58,3 +64,31 @@ def test_the_labels_cost():
             kilobytes = sum(r["online_bytes"].values()) / 1000
             cells.append(f"{r['online_ms']['median']:.1f}, {r['online_rounds']}, {kilobytes:,.0f}")
         assert f"| {link} | `{backend}` | {' | '.join(cells)} |" in section
+
+
+ROW = r"^\| `{name}`.*\| (\d+) \| ([\d.]+) \|$"
+
+
+@pytest.mark.parametrize(("name", "cost"), [("gmw", GMW.cost), ("gc", GC.cost), ("fss", dcf_gate().cost)])
+def test_a_row_of_the_table_is_declared(name, cost):
+    k, t, bits = map(int, re.search(r"\(k = (\d+), t = (\d+), l = (\d+)\)", README).groups())
+    declared = cost(GateSpec(count=32_000, ring_bits=bits, comparison_bits=k, shift=t))
+    trips, nbytes = re.search(ROW.format(name=name), README, re.MULTILINE).groups()
+    assert int(trips) == declared.round_trips
+    total = declared.server_to_client_bytes + declared.client_to_server_bytes
+    assert float(nbytes) == pytest.approx(total / 32_000, abs=0.05)
+
+
+def test_every_exit_code_is_in_the_readme():
+    (listed,) = re.findall(r"an exit code: (.*?)\(`pi_system/errors\.py`\)", README, re.DOTALL)
+    stated = set()
+    for first, last in re.findall(r"\b(\d+)(?: to (\d+))?\b", listed):
+        stated |= set(range(int(first), int(last or first) + 1))
+    codes = {getattr(errors, name).exit_code for name in errors.__all__} - {1}
+    assert codes <= stated
+    assert all(any(code in range(low, low + 10) for code in codes) for low in {10 * (c // 10) for c in stated} - {0})
+
+
+def test_every_error_is_in_the_modules_table():
+    table = dict(re.findall(r"^ +(\w+Error) +(\d+)", errors.__doc__, re.MULTILINE))
+    assert table == {name: str(getattr(errors, name).exit_code) for name in errors.__all__}

@@ -1,0 +1,103 @@
+"""What is installed beside other packages, what is locked, what is generated, and what runs before a commit."""
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[3]
+BUILD = """
+import sys
+from scikit_build_core.build import build_wheel
+print(build_wheel(sys.argv[1], {"wheel.cmake": "false", "build-dir": sys.argv[1] + "/build", "logging.level": "ERROR"}))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Names in the wheel. Nothing is compiled: what the compiler makes goes to pi_system/kernels."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run([sys.executable, "-c", BUILD, folder], cwd=ROOT, check=True, capture_output=True, timeout=120)
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        return archive.namelist()
+
+
+def test_every_top_level_name_is_ours(wheel):
+    tops = {name.partition("/")[0] for name in wheel}
+    (information,) = {top for top in tops if top.endswith(".dist-info")}
+    assert tops - {information} == {"pi_system", "pi_server", "pi_client"}
+
+
+def test_programs_start_modules_of_the_wheel(wheel):
+    programs = {one.name: one.value for one in entry_points(group="console_scripts") if one.name.startswith("pi-")}
+    assert set(programs) == {"pi-server", "pi-client", "pi-dealer", "pi-train"}
+    for value in programs.values():
+        module, _, function = value.partition(":")
+        assert function == "main"
+        assert module.replace(".", "/") + ".py" in wheel
+
+
+def test_nothing_but_the_product_is_in_the_wheel(wheel):
+    assert not [name for name in wheel if name.endswith((".cpp", ".h")) or "/tests/" in name]
+
+
+LINES = [line for line in (ROOT / "constraints-ci.txt").read_text().splitlines() if not line.startswith("#")]
+LOCK = [Requirement(line) for line in LINES]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+GROUPS = PROJECT["dependency-groups"]
+NAMED = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"], *GROUPS["dev"], *GROUPS["fuzz"]]
+
+
+def applies(requirement):
+    return requirement.marker is None or requirement.marker.evaluate()
+
+
+def locked(name):
+    """The version for this Python."""
+    pins = [pin for pin in LOCK if canonicalize_name(pin.name) == canonicalize_name(name) and applies(pin)]
+    assert len(pins) == 1, name
+    (exact,) = pins[0].specifier
+    assert exact.operator == "=="
+    return exact.version
+
+
+@pytest.mark.parametrize("text", NAMED)
+def test_what_is_named_is_locked_within_its_range(text):
+    requirement = Requirement(text)
+    if applies(requirement):
+        assert locked(requirement.name) in requirement.specifier
+
+
+def test_torch_is_the_tested_version():
+    assert locked("torch") == "2.13.0"
+
+
+def test_lock_names_no_range():
+    for pin in LOCK:
+        assert [one.operator for one in pin.specifier] == ["=="], pin
+
+
+REPOS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+
+
+def test_every_hook_runs_what_the_environment_has():
+    assert [repo["repo"] for repo in REPOS] == ["local"]
+    for hook in REPOS[0]["hooks"]:
+        assert hook["language"] == "system"
+        first, *others = hook["entry"].split()
+        assert first.startswith(".venv/bin/") or (ROOT / first).is_file()
+        assert all((ROOT / word).is_file() for word in others if word.startswith("scripts/"))
+
+
+def test_the_type_stub_is_that_of_the_compiled_kernels():
+    command = [sys.executable, "scripts/stubs.py", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
