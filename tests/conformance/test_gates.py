@@ -67,7 +67,7 @@ def top(spec):
 
 def values(spec):
     """Signed values of the whole allowed range, extremes, neighbours of zero and halves of an ulp first."""
-    most, half = top(spec), spec.half
+    most, half = top(spec), 1 << spec.shift >> 1
     edges = [0, 1, most, most - 1, most // 2, half, 3 * half, 2 * half - 1, 2 * half]
     edges = np.array([sign * edge for edge in edges for sign in (1, -1) if edge <= most])
     drawn = Prg(SEED).child(spec.comparison_bits).ring(spec.count, 64).astype(np.int64) % (2 * most + 1) - most
@@ -81,7 +81,7 @@ def right(protocol, spec, y, found):
     if protocol in STOCHASTIC:
         floor, rest = y >> spec.shift, y & ((1 << spec.shift) - 1)
         return (found == np.maximum(floor, 0)) | ((rest > 0) & (found == np.maximum(floor + 1, 0)))
-    return found == np.maximum((y + spec.half) >> spec.shift, 0)
+    return found == np.maximum((y + (1 << spec.shift >> 1)) >> spec.shift, 0)
 
 
 def check_output(protocol, prepared, result):
