@@ -1,4 +1,4 @@
-"""Pins the bytes of an artifact and of control messages. An artifact changes: raise FORMAT_VERSION, a Migration line."""
+"""Pins the bytes of an artifact and of control messages. If an artifact's change: FORMAT_VERSION, a Migration line."""
 
 import hashlib
 

@@ -1,22 +1,18 @@
-"""Backend ``crypten`` between two real processes, dealt to by a third; this file is also the parties' program."""
+"""Backend ``crypten`` between two real processes, dealt to by a third."""
 
-import json
-import os
 import queue
-import socket
-import struct
-import subprocess
-import sys
 import threading
+import warnings
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 import torch
 
-import pi_system
 from pi_system.artifact.graph import (
     Add,
     AvgPool2d,
@@ -30,28 +26,24 @@ from pi_system.artifact.graph import (
     Relu,
     Truncate,
 )
+from pi_system.artifact.shapes import weight_shapes
 from pi_system.channel.base import ChannelCounters
 from pi_system.errors import PeerUnavailableError, PiError, RemoteProtocolError
+from pi_system.program.float_point import FloatInterpreter
 from pi_system.protocols.half import Readable
 
-ROOT = Path(pi_system.__file__).parents[1]
 
+class PipeChannel:
+    """Messages on a pipe between processes; a thread sends, so that both ends may send first."""
 
-class SocketChannel:
-    """Length-prefixed messages on a stream socket; a thread sends, so that both ends may send first."""
-
-    def __init__(self, fileno: int) -> None:
+    def __init__(self, pipe: Connection) -> None:
         self.counters = ChannelCounters()
-        self._socket = socket.socket(fileno=fileno)
-        self._socket.settimeout(60)
-        self._outbox: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
+        self._pipe, self._outbox = pipe, queue.SimpleQueue[memoryview]()
         threading.Thread(target=self._pump, daemon=True).start()
 
     def _pump(self) -> None:
         while True:
-            view = self._outbox.get()
-            self._socket.sendall(struct.pack("<Q", view.nbytes))
-            self._socket.sendall(view)
+            self._pipe.send_bytes(self._outbox.get())
 
     def send(self, data: Readable) -> None:
         view = memoryview(data).cast("B")
@@ -59,9 +51,11 @@ class SocketChannel:
         self._outbox.put(view)
 
     def recv_any(self) -> memoryview:
-        (nbytes,) = struct.unpack("<Q", self._exactly(8))
-        self.counters.on_receive(nbytes)
-        return self._exactly(nbytes)
+        if not self._pipe.poll(60):
+            raise PeerUnavailableError("the peer is silent")
+        message = memoryview(self._pipe.recv_bytes())
+        self.counters.on_receive(message.nbytes)
+        return message
 
     def recv(self, nbytes: int) -> memoryview:
         message = self.recv_any()
@@ -69,18 +63,8 @@ class SocketChannel:
             raise RemoteProtocolError(f"expected {nbytes} bytes, found {message.nbytes}")
         return message
 
-    def _exactly(self, nbytes: int) -> memoryview:
-        buffer = memoryview(bytearray(nbytes))
-        filled = 0
-        while filled < nbytes:
-            got = self._socket.recv_into(buffer[filled:])
-            if not got:
-                raise PeerUnavailableError("the peer closed")
-            filled += got
-        return buffer
-
     def close(self) -> None:
-        """The socket lives as long as its process: several sessions run on it in turn."""
+        """The pipe lives as long as its process: several sessions run on it in turn."""
 
 
 def every_op() -> Graph:
@@ -116,16 +100,7 @@ def every_op() -> Graph:
 def inputs_of(graph: Graph, pictures: int) -> tuple[dict[str, Any], dict[str, Any], Any]:
     """Seeded weights, masks and pictures, the same in every process."""
     rng = np.random.default_rng(7)
-    weights: dict[str, Any] = {}
-    for node in graph:
-        if isinstance(node, Conv2d):
-            shape: tuple[int, ...] = (node.shape[0], node.in_channels // node.groups, *node.kernel)
-        elif isinstance(node, Linear):
-            shape = (node.shape[0], node.in_features)
-        else:
-            continue
-        weights[f"{node.name}.weight"] = rng.normal(0, 0.5, shape).astype(np.float32)
-        weights[f"{node.name}.bias"] = rng.normal(0, 0.5, shape[0]).astype(np.float32)
+    weights = {name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in weight_shapes(graph).items()}
     masks = {}
     for relu in graph.relus():
         if relu.masked:
@@ -133,43 +108,6 @@ def inputs_of(graph: Graph, pictures: int) -> tuple[dict[str, Any], dict[str, An
             flat[rng.permutation(flat.size)[: relu.active]] = True
             masks[relu.name] = flat.reshape(relu.shape)
     return weights, masks, rng.normal(0, 1, (pictures, *graph.input.shape)).astype(np.float32)
-
-
-def plaintext(graph: Graph, weights: dict[str, Any], masks: dict[str, Any], pictures: Any) -> Any:
-    """The graph in floating point, written out independently of the package's interpreters."""
-    functional = torch.nn.functional
-    values: dict[str, torch.Tensor] = {}
-    for node in graph:
-        x = [values[name] for name in node.inputs]
-        match node:
-            case Input():
-                y = torch.from_numpy(pictures).double()
-            case Conv2d():
-                w, b = (torch.from_numpy(weights[f"{node.name}.{part}"]).double() for part in ("weight", "bias"))
-                y = functional.conv2d(x[0], w, b, stride=node.stride, padding=node.padding, groups=node.groups)
-            case Linear():
-                w, b = (torch.from_numpy(weights[f"{node.name}.{part}"]).double() for part in ("weight", "bias"))
-                y = functional.linear(x[0], w, b)
-            case Relu():
-                mask = torch.from_numpy(masks[node.name]) if node.masked else torch.tensor(True)
-                y = torch.where(mask, x[0].clamp(min=0), x[0])
-            case Add():
-                y = x[0] + x[1]
-            case Concat():
-                y = torch.cat(x, dim=1)
-            case Flatten():
-                y = x[0].flatten(1)
-            case MaxPool2d():
-                y = functional.max_pool2d(x[0], node.kernel, node.stride, node.padding)
-            case AvgPool2d():
-                y = functional.avg_pool2d(x[0], node.kernel, node.stride, node.padding)
-            case _:
-                y = x[0]
-        values[node.name] = y
-    return values[graph.output].numpy()
-
-
-# ---- the parties' program: python THIS_FILE ROLE PEER_FD DEALER_FD
 
 
 def refuse_torch_randomness() -> None:
@@ -182,8 +120,11 @@ def refuse_torch_randomness() -> None:
         setattr(torch, name, refused)
 
 
-def run_party(role: str, peer: SocketChannel, dealer: SocketChannel) -> dict[str, Any]:
-    """Two preparations, three pictures, then misuse; what happened as JSON."""
+def run_party(role: str, to_peer: Connection, to_dealer: Connection) -> dict[str, Any]:
+    """A process: two preparations, three pictures, then misuse; what happened."""
+    warnings.simplefilter("error")
+    torch.set_num_threads(1)
+    peer, dealer = PipeChannel(to_peer), PipeChannel(to_dealer)
     from pi_system.backends.crypten.library import crypten
     from pi_system.backends.crypten.party import CryptenClient, CryptenServer
 
@@ -193,7 +134,7 @@ def run_party(role: str, peer: SocketChannel, dealer: SocketChannel) -> dict[str
     refuse_torch_randomness()
     report: dict[str, Any] = {}
 
-    def link(request: bytes) -> SocketChannel:
+    def link(request: bytes) -> PipeChannel:
         report["request"] = request.decode("ascii")
         dealer.send(request)
         return dealer
@@ -226,7 +167,7 @@ def run_party(role: str, peer: SocketChannel, dealer: SocketChannel) -> dict[str
             first = party.infer(pictures[:1], party.reserve(1), peer)
             both = party.infer(pictures[1:], party.reserve(2), peer)
             results = {
-                "logits": np.concatenate([first, both]).tolist(),
+                "logits": np.concatenate([first, both]),
                 "exhausted": error_of(party.reserve, 1),
                 "reuse": error_of(party.infer, pictures[:1], ("0",), peer),
             }
@@ -240,15 +181,6 @@ def run_party(role: str, peer: SocketChannel, dealer: SocketChannel) -> dict[str
     return report
 
 
-def main(role: str, peer_fd: str, dealer_fd: str) -> None:
-    torch.set_num_threads(1)
-    report = run_party(role, SocketChannel(int(peer_fd)), SocketChannel(int(dealer_fd)))
-    sys.stdout.write(json.dumps(report) + "\n")
-
-
-# ---- the test's side
-
-
 @dataclass
 class Outcome:
     """What the two processes reported."""
@@ -257,7 +189,7 @@ class Outcome:
     client: dict[str, Any]
 
 
-def _serve_dealing(ends: list[SocketChannel], requests: list[bytes]) -> None:
+def _serve_dealing(ends: list[PipeChannel], requests: list[bytes]) -> None:
     from pi_system.backends.crypten.dealer import deal
 
     for count in (2, 1):
@@ -269,35 +201,14 @@ def _serve_dealing(ends: list[SocketChannel], requests: list[bytes]) -> None:
 @pytest.fixture(scope="module")
 def outcome() -> Outcome:
     """One run of both processes, with the dealer in a thread of this one."""
-    pairs = [socket.socketpair() for _ in range(3)]  # server-client, server-dealer, client-dealer
-    fds = {"server": (pairs[0][0], pairs[1][0]), "client": (pairs[0][1], pairs[2][0])}
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))}
-    processes = {
-        role: subprocess.Popen(
-            [sys.executable, "-W", "error", __file__, role, *(str(end.fileno()) for end in ends)],
-            pass_fds=[end.fileno() for end in ends],
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for role, ends in fds.items()
-    }
-    for ends in fds.values():
-        for end in ends:
-            end.close()
+    pipes = [Pipe() for _ in range(3)]  # server-client, server-dealer, client-dealer
+    ends = {"server": (pipes[0][0], pipes[1][0]), "client": (pipes[0][1], pipes[2][0])}
     requests: list[bytes] = []
-    dealer_ends = [SocketChannel(pair[1].detach()) for pair in pairs[1:]]
+    dealer_ends = [PipeChannel(pipe[1]) for pipe in pipes[1:]]
     threading.Thread(target=_serve_dealing, args=(dealer_ends, requests), daemon=True).start()
-    reports = {}
-    try:
-        for role, process in processes.items():
-            output, _ = process.communicate(timeout=200)
-            assert process.returncode == 0, f"{role} failed"
-            reports[role] = json.loads(output.splitlines()[-1])
-    finally:
-        for process in processes.values():
-            process.kill()
-            process.wait()
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        running = {role: pool.submit(run_party, role, *of_role) for role, of_role in ends.items()}
+        reports = {role: party.result(timeout=200) for role, party in running.items()}
     assert len(set(requests)) == 1, "the parties sent different requests"
     return Outcome(**reports)
 
@@ -306,7 +217,7 @@ def outcome() -> Outcome:
 def test_logits_match_plaintext(outcome: Outcome, provider: str) -> None:
     graph = every_op()
     weights, masks, pictures = inputs_of(graph, 3)
-    expected = plaintext(graph, weights, masks, pictures)
+    expected = FloatInterpreter(masks, weights).run(graph, torch.from_numpy(pictures)).numpy()
     np.testing.assert_allclose(outcome.client[provider]["logits"], expected, atol=0.01)
     assert np.ptp(expected) > 0.5
 
@@ -340,7 +251,3 @@ def test_rounds_and_bytes_are_those_of_the_protocols(outcome: Outcome) -> None:
     assert (sent, received) == (each_way + 3 * 8 * 5, each_way)
     assert rounds == 3 * (4 + 9 * (3 + 4))
     assert outcome.client["dealt"]["online"][:2] == [received, sent]
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -9,72 +9,33 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from mlp_artifact import HIDDEN, mlp_artifact
 from parties import infer, make_parties, prepare
 
-from pi_system.artifact import Artifact, Graph, Preprocess, RingConfig
-from pi_system.artifact.graph import Conv2d, Flatten, Input, Linear, Relu
 from pi_system.kernels.he import SEED_BYTES
 from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.linear_he import LinearHeServer, LinearHeSession, LinearPlan, LinearShape, plan_linear
 from pi_system.ring.prg import Prg, fresh_seed
 
-FEATURES, CLASSES, FRAC_BITS = 8, 3, 8
 SHIFT_BITS = 20
 """Of a probe: far above logits and truncation errors, so that one inference gives a column of the layer exactly."""
-
-
-def small_artifact() -> Artifact:
-    graph = Graph(
-        nodes=(
-            Input(name="input", inputs=(), shape=(1, 2, 2)),
-            Conv2d(
-                name="conv",
-                inputs=("input",),
-                shape=(2, 2, 2),
-                in_channels=1,
-                kernel=(3, 3),
-                stride=(1, 1),
-                padding=(1, 1),
-            ),
-            Relu(name="relu", inputs=("conv",), shape=(2, 2, 2), active=FEATURES),
-            Flatten(name="flatten", inputs=("relu",), shape=(FEATURES,)),
-            Linear(name="fc", inputs=("flatten",), shape=(CLASSES,), in_features=FEATURES),
-        )
-    )
-    ring = RingConfig(
-        ring_bits=59,
-        frac_bits={"input": 8, "conv": 16, "relu": 8, "flatten": 8, "fc": 8 + FRAC_BITS},
-        weight_frac_bits={"conv": 8, "fc": FRAC_BITS},
-        comparison_bits={"relu": 24},
-        logit_bits=24,
-    )
-    rng = np.random.default_rng(3)
-    sizes = {
-        "conv.weight": (2, 1, 3, 3),
-        "conv.bias": (2,),
-        "fc.weight": (CLASSES, FEATURES),
-        "fc.bias": (CLASSES,),
-    }
-    weights = {name: rng.normal(size=size).astype(np.float32) for name, size in sizes.items()}
-    preprocess = Preprocess(channels=1, height=2, width=2, mean=(0.5,), std=(0.25,), classes=("a", "b", "c"))
-    return Artifact.create(name="small", graph=graph, ring=ring, preprocess=preprocess, masks={}, weights=weights)
 
 
 @pytest.mark.filterwarnings("default")
 def test_limit_shifted_shares_read_the_last_layer_where_logits_are_revealed(tmp_path):
     """One inference a feature: the client's share of ReLU j moves by 2^20, every logit by 2^20 times its weight."""
-    artifact = small_artifact()
+    artifact = mlp_artifact("relu")
     server, client = make_parties("fss", artifact, tmp_path)
-    picture = np.full((1, 1, 2, 2), 0.25, np.float32)
-    honest, shift = client.gates["relu"], np.zeros(FEATURES, np.int64)
+    picture = np.full((1, 1, 8, 8), 0.25, np.float32)
+    honest, shift = client.gates["relu"], np.zeros(HIDDEN, np.int64)
 
     def shifted(spec, material):
         return honest.client_steps(spec, material | {"mask": material["mask"] - client.ring.from_signed(shift)})
 
     client.gates = client.gates | {"relu": replace(honest, client_steps=shifted)}
-    prepare(server, client, 1 + FEATURES)
+    prepare(server, client, 1 + HIDDEN)
     answers = []
-    for probe in range(1 + FEATURES):
+    for probe in range(1 + HIDDEN):
         shift[:] = 0
         if probe:
             shift[probe - 1] = 1 << SHIFT_BITS

@@ -10,7 +10,6 @@ from processes import ALL_BACKENDS, model_folder, pi_client, pi_server
 from scaled_artifact import relu_artifact
 from trace_reader import profile_of
 
-
 LAYERS = {"input", "conv1", "relu1", "conv2", "relu2", "flatten", "fc", "output"}
 TALKING = {"fss": {"input", "relu1", "relu2", "output"}, "gmw": {"input", "relu1", "relu2", "output"}}
 TALKING["crypten"] = {"conv1", "relu1", "conv2", "relu2", "fc", "output"}

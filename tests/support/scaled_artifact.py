@@ -4,6 +4,7 @@ import numpy as np
 
 from pi_system.artifact import Artifact, Graph, Preprocess, RingConfig
 from pi_system.artifact.graph import Conv2d, Flatten, Input, Linear, Relu
+from pi_system.artifact.shapes import weight_shapes
 
 _SIDE = 8
 
@@ -43,15 +44,7 @@ def relu_artifact(weight_scale: float, *, ring_bits: int = 32, logit_bits: int =
         logit_bits=logit_bits,
     )
     rng = np.random.default_rng(0)
-    sizes = {
-        "conv1.weight": (4, 1, 3, 3),
-        "conv1.bias": (4,),
-        "conv2.weight": (4, 4, 3, 3),
-        "conv2.bias": (4,),
-        "fc.weight": (10, features),
-        "fc.bias": (10,),
-    }
-    weights = {name: (rng.normal(size=size) * weight_scale).astype(np.float32) for name, size in sizes.items()}
+    weights = {n: (rng.normal(size=s) * weight_scale).astype(np.float32) for n, s in weight_shapes(graph).items()}
     classes = tuple(str(label) for label in range(10))
     preprocess = Preprocess(channels=1, height=_SIDE, width=_SIDE, mean=(0.5,), std=(0.25,), classes=classes)
     return Artifact.create(name="scaled", graph=graph, ring=ring, preprocess=preprocess, masks={}, weights=weights)
