@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from layers import conv3
 
 from pi_system.errors import ConfigError
 from pi_system.protocols.linear_he.ideal import ring_product
@@ -81,9 +82,7 @@ def test_products_of_polynomials_are_the_convolution(bundle: LayerBundle, rows: 
 
 
 def test_cheapest_balances_both_directions() -> None:
-    layer = LinearShape(
-        name="a", source="x", in_channels=64, out_channels=64, in_size=(8, 8), kernel=(3, 3), padding=(1, 1)
-    )
+    layer = conv3("a", "x", 64, 8, out=64)
     found = Packing.cheapest(LayerBundle((layer,)), 4096, 2.0, 1.0)
     room = 4096 // 81  # channels of 9 x 9 with their shared zeros
     costs = {m: 2 * -(-64 // m) - (-64 // (room // m)) for m in range(1, room + 1)}
@@ -102,16 +101,7 @@ def test_larger_pictures_are_cut_into_bands() -> None:
 
 
 def test_depthwise_leaves_out_products_without_weights() -> None:
-    layer = LinearShape(
-        name="a",
-        source="x",
-        in_channels=32,
-        out_channels=32,
-        in_size=(6, 6),
-        kernel=(3, 3),
-        padding=(1, 1),
-        groups=32,
-    )
+    layer = conv3("a", "x", 32, 6, out=32, groups=32)
     packing = Packing(LayerBundle((layer,)), DEGREE, 5, 6)
     assert packing.inputs == 7
     assert [packing.terms(0, answer).size for answer in range(packing.answers[0])] == [1] * 32

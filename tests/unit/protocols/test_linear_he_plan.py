@@ -1,61 +1,30 @@
 """Layers of a graph, and the declared cost of whole networks."""
 
 import pytest
+from layers import conv3
 
-from pi_system.artifact.graph import Add, AvgPool2d, Conv2d, Flatten, Graph, Input, Linear, Relu
+from pi_system.artifact.graph import Graph
 from pi_system.errors import ConfigError
+from pi_system.export.exporter import lower
 from pi_system.protocols.linear_he import LinearShape, linear_he_cost, linear_shapes, plan_linear
-
-
-def conv(name: str, source: str, shape: tuple[int, int, int], channels: int, size: int, stride: int = 1) -> Conv2d:
-    return Conv2d(
-        name=name,
-        inputs=(source,),
-        shape=shape,
-        in_channels=channels,
-        kernel=(size, size),
-        stride=(stride, stride),
-        padding=(size // 2, size // 2),
-    )
+from pi_system.train.networks import build_network
+from pi_system.train.spec import NetworkSpec
 
 
 def resnet18(width: int) -> Graph:
     """BasicBlock ResNet18 for 32 x 32 pictures, 100 classes."""
-    nodes: list[object] = [Input(name="picture", inputs=(), shape=(3, 32, 32))]
-    nodes += [conv("stem", "picture", (width, 32, 32), 3, 3)]
-    nodes += [Relu(name="relu", inputs=("stem",), shape=(width, 32, 32), active=width * 1024)]
-    value, channels, size = "relu", width, 32
-    for stage in range(4):
-        for block in range(2):
-            name, stride, out = f"s{stage}b{block}", 2 if stage and not block else 1, width << stage
-            size //= stride
-            shape = (out, size, size)
-            nodes.append(conv(f"{name}.conv1", value, shape, channels, 3, stride))
-            nodes.append(Relu(name=f"{name}.relu1", inputs=(f"{name}.conv1",), shape=shape, active=out * size**2))
-            nodes.append(conv(f"{name}.conv2", f"{name}.relu1", shape, out, 3))
-            if stride == 2:
-                nodes.append(conv(f"{name}.shortcut", value, shape, channels, 1, stride))
-                value = f"{name}.shortcut"
-            nodes.append(Add(name=f"{name}.add", inputs=(f"{name}.conv2", value), shape=shape))
-            nodes.append(Relu(name=name, inputs=(f"{name}.add",), shape=shape, active=out * size**2))
-            value, channels = name, out
-    nodes.append(
-        AvgPool2d(name="pool", inputs=(value,), shape=(channels, 1, 1), kernel=(4, 4), stride=(4, 4), padding=(0, 0))
-    )
-    nodes.append(Flatten(name="flat", inputs=("pool",), shape=(channels,)))
-    nodes.append(Linear(name="fc", inputs=("flat",), shape=(100,), in_features=channels))
-    return Graph.model_validate({"nodes": nodes})
+    return lower(build_network(NetworkSpec.parse(f"resnet18:m={width}"), seed=0), (3, 32, 32)).graph()
 
 
 def test_layers_of_a_graph() -> None:
     layers = linear_shapes(resnet18(4))
     assert len(layers) == 21
-    assert layers[0] == LinearShape(
-        name="stem", source="picture", in_channels=3, out_channels=4, in_size=(32, 32), kernel=(3, 3), padding=(1, 1)
-    )
-    assert layers[-1] == LinearShape(name="fc", source="flat", in_channels=32, out_channels=100)
-    shortcuts = [layer for layer in layers if layer.name.endswith("shortcut")]
-    assert next((la.source, la.in_size, la.out_size) for la in shortcuts) == ("s0b1", (32, 32), (16, 16))
+    assert layers[0] == conv3("stem_conv", "input", 3, 32, out=4)
+    assert layers[-1] == LinearShape(name="fc", source="flatten", in_channels=32, out_channels=100)
+    shortcuts = [layer for layer in layers if "shortcut" in layer.name]
+    found = [(layer.source, layer.in_size, layer.out_size) for layer in shortcuts]
+    assert found[0] == ("stages.0.1.relu2", (32, 32), (16, 16))
+    assert len(found) == 3
 
 
 @pytest.mark.parametrize(("width", "megabytes"), [(16, 13.4), (64, 51.5)])

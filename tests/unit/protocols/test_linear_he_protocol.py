@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from halves import run_alone, run_halves
+from layers import conv3
 
 from pi_system.errors import (
     ConfigError,
@@ -28,30 +29,10 @@ from pi_system.protocols.linear_he.ideal import ideal_linear
 from pi_system.ring.prg import Prg, fresh_seed
 
 LAYERS = [
-    LinearShape(
-        name="stem", source="in", in_channels=3, out_channels=5, in_size=(16, 16), kernel=(3, 3), padding=(1, 1)
-    ),
-    LinearShape(
-        name="conv",
-        source="r",
-        in_channels=5,
-        out_channels=6,
-        in_size=(16, 16),
-        kernel=(3, 3),
-        stride=(2, 2),
-        padding=(1, 1),
-    ),
+    conv3("stem", "in", 3, 16, out=5),
+    conv3("conv", "r", 5, 16, out=6, stride=2),
     LinearShape(name="shortcut", source="r", in_channels=5, out_channels=6, in_size=(16, 16), stride=(2, 2)),
-    LinearShape(
-        name="depthwise",
-        source="d",
-        in_channels=6,
-        out_channels=6,
-        in_size=(8, 8),
-        kernel=(3, 3),
-        padding=(1, 1),
-        groups=6,
-    ),
+    conv3("depthwise", "d", 6, 8, out=6, groups=6),
     LinearShape(
         name="bands", source="b", in_channels=1, out_channels=2, in_size=(70, 66), kernel=(5, 3), padding=(2, 1)
     ),
