@@ -1,0 +1,181 @@
+"""The catalogue as a whole: every registered method, at each of its granularities, on each family of networks.
+
+A method is covered by being registered: granularities are read from its options. By default a selection runs in which
+every method meets several families and every backend several methods; ``PI_CATALOGUE=full`` runs the whole product.
+"""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from parties import BACKENDS, PAIRING, Dealer, make_parties, reserve, run_parties
+
+from pi_system.backends.crypten.party import correlation_plan
+from pi_system.backends.fss.dealer import deal
+from pi_system.cost import default_calibration, predict
+from pi_system.cost.crypten import openings
+from pi_system.errors import BudgetError, ConfigError
+from pi_system.export import export_network
+from pi_system.program import mac_count, relu_count, relu_layers
+from pi_system.program.error_bound import artifact_ulp_bound
+from pi_system.program.fixed_point import fixed_logits
+from pi_system.reduce import METHODS, make_method
+from pi_system.reduce.options import options_of
+from pi_system.train import Interrupted, NetworkSpec, ReluMap
+from pi_system.train.data.augment import Normalisation
+
+FULL = os.environ.get("PI_CATALOGUE") == "full"
+PICTURES = 2
+
+# Options that make a method cheap here, or its networks small enough for digits; all others are the defaults.
+SETTINGS = {
+    "deepreduce": {"criticality_epochs": "1", "reshape": "true"},
+    "deepreshape": {"least_width": "1"},
+}
+
+
+def _known(networks):
+    """Names that this version knows: a family is covered as soon as it can be named."""
+    for name in networks:
+        try:
+            NetworkSpec.parse(name, classes=10, size=8, channels=1)
+        except ConfigError:
+            continue
+        yield name
+
+
+FAMILIES = tuple(_known(("resnet18:m=2", "hrn-2x5x3x:m=1", "wrn-16-1:m=2", "vgg16:m=2", "cnet1:m=1", "cnet-1:m=1")))
+
+
+def _granularities(name):
+    granularity = options_of(METHODS[name]).get("granularity")
+    return granularity.choices if granularity is not None and granularity.choices else ("",)
+
+
+PRODUCT = [
+    (name, granularity, family) for name in METHODS for granularity in _granularities(name) for family in FAMILIES
+]
+
+
+def _selected():
+    """Of each method and granularity one family, in turn; all methods with the first granularity on a second one."""
+    for place, name in enumerate(METHODS):
+        for turn, granularity in enumerate(_granularities(name)):
+            yield name, granularity, FAMILIES[(place + turn) % len(FAMILIES)]
+        yield name, _granularities(name)[0], FAMILIES[(place + 2) % len(FAMILIES)]
+
+
+CASES = PRODUCT if FULL else list(dict.fromkeys(_selected()))
+IDS = ["-".join(filter(None, case)) for case in CASES]
+
+
+def _backends(case):
+    """All of them, or one after the other; garbled circuits, the slowest offline, every fourth time."""
+    return BACKENDS if FULL else (("fss", "gmw", "fss", "gc")[CASES.index(case) % 4],)
+
+
+def test_the_selection_spans_methods_families_and_backends():
+    assert {name for name, _, _ in CASES} == set(METHODS)
+    assert {family for _, _, family in CASES} == set(FAMILIES)
+    assert {(name, granularity) for name, granularity, _ in CASES} == {case[:2] for case in PRODUCT}
+    assert {backend for case in CASES for backend in _backends(case)} == set(BACKENDS)
+    assert set(SETTINGS) <= set(METHODS)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_budget_resume_export_backends_and_costs(make_task, few_digits, tmp_path, case):
+    name, granularity, family = case
+    method = make_method(name, SETTINGS.get(name, {}) | ({"granularity": granularity} if granularity else {}))
+    tiny = replace(few_digits, train=few_digits.train.subset(torch.arange(64)))
+    task = make_task(1, family, tiny)
+    present = ReluMap.of(task.network).count
+    task, whole = _reduce(method, task, present // 2)
+
+    limit = present if hasattr(method, "KEEPS_RELUS") else task.budget  # a control that takes no ReLUs
+    assert 0 < whole.relu_map.count <= limit
+    resumed = _killed_after_every_epoch(method, replace(task, workdir=tmp_path / "work"))
+    assert resumed.spec == whole.spec
+    assert resumed.relu_map == whole.relu_map
+    state = resumed.network.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in whole.network.state_dict().items())
+
+    normalise = Normalisation.of(tiny.preprocess, torch.device("cpu"))
+    pictures = normalise(tiny.train.images[:32]).contiguous().numpy()
+    artifact = export_network(whole.network.eval(), tiny.preprocess, pictures, "catalogue")
+    assert relu_count(artifact.public.graph) == whole.relu_map.count
+    for backend in _backends(case):
+        _check_backend(backend, artifact, pictures[:PICTURES], tmp_path / backend)
+    _check_crypten(artifact)
+
+
+def _reduce(method, task, budget):
+    """To the budget; or the method refuses, and says the least, which it then reaches."""
+    task = replace(task, budget=budget)
+    try:
+        return task, method.reduce(task)
+    except BudgetError as refused:
+        least = refused.least
+    assert least > budget
+    task = replace(task, budget=least)
+    return task, method.reduce(task)
+
+
+def _killed_after_every_epoch(method, task):
+    seen = []
+
+    def kill(history):
+        seen.append((history[-1]["phase"], history[-1]["epoch"]))
+        raise Interrupted("killed")
+
+    while True:
+        try:
+            result = method.reduce(replace(task, on_epoch=kill))
+        except Interrupted:
+            assert len(seen) == len(set(seen)), "an epoch was trained twice"
+        else:
+            assert seen
+            return result
+
+
+def _check_backend(backend, artifact, pictures, store):
+    """Logits are the fixed-point interpreter's, and a run counts what the cost model declares."""
+    declared = predict(artifact, backend, "lan", default_calibration())
+    server, client = make_parties(backend, artifact, store)
+    dealer = Dealer(deal, len(pictures))
+    run_parties(
+        lambda channel: server.prepare(len(pictures), channel, dealer.server_link),
+        lambda channel: client.prepare(len(pictures), channel, dealer.client_link),
+    )
+    stored = {path.parts[-5]: path.stat().st_size for path in store.glob(f"*/*/*/{PAIRING}/*.ready")}
+    assert stored == {"server": declared.stored_bytes_server, "client": declared.stored_bytes_client}
+
+    found = []
+    for picture in pictures:
+        ids = reserve(server, client, 1)
+        _, logits, _, mine = run_parties(
+            lambda channel, ids=ids: server.infer(ids, channel),
+            lambda channel, ids=ids, picture=picture: client.infer(picture[None], ids, channel),
+        )
+        found.append(logits[0])
+    assert mine.counters.rounds == declared.online_rounds
+    assert mine.counters.sent_bytes == declared.client_to_server_bytes
+    assert mine.counters.received_bytes == declared.server_to_client_bytes
+    assert declared.online_rounds >= relu_layers(artifact.public.graph) + 1
+    assert mac_count(artifact.public.graph) > 0
+
+    ring, graph = artifact.public.ring, artifact.public.graph
+    expected, logits = fixed_logits(artifact, pictures, check_range=True)
+    secure = np.stack(found)
+    assert (np.abs(secure * 2.0 ** ring.frac_bits[graph.output] - expected) <= artifact_ulp_bound(artifact)).all()
+    # The bound holds for any input and is loose for deep networks; logits that mean anything are also close.
+    spread = logits.max(1) - logits.min(1)
+    assert (np.abs(secure - logits).max(1) < 0.1 * spread + 0.02).all()
+
+
+def _check_crypten(artifact):
+    """CrypTen runs in processes of its own (tests/integration); what it is dealt is what is declared."""
+    plan, declared = correlation_plan(artifact.public.graph, artifact.masks), openings(artifact.public.graph)
+    assert sum(opening.dealt for opening in declared) * 8 == plan.correction_bytes()
+    assert sum(opening.rounds for opening in declared) == len(plan.items)
