@@ -102,8 +102,14 @@ def _explained(one: Option) -> str:
 
 def _lines(card: MethodCard) -> str:
     options = " ".join(f"{one.name}={one.default}" for one in card.options) or "none"
-    rows = (("", card.summary), ("reduces", card.reduces), ("options", options), ("source", card.source))
-    return "\n".join([card.name, *(f"  {head:8} {text}" if head else f"  {text}" for head, text in rows)])
+    rows = (
+        ("", card.summary),
+        ("reduces", card.reduces),
+        ("options", options),
+        ("source", card.source),
+        ("differs", card.differs),
+    )
+    return "\n".join([card.name, *(f"  {head:8} {text}" if head else f"  {text}" for head, text in rows if text)])
 
 
 def _plain(card: MethodCard) -> dict[str, object]:
@@ -111,4 +117,7 @@ def _plain(card: MethodCard) -> dict[str, object]:
         {"name": o.name, "type": o.kind, "default": o.default, "help": o.text, "condition": o.condition}
         for o in card.options
     ]
-    return {**{key: getattr(card, key) for key in ("name", "summary", "reduces", "source")}, "options": options}
+    return {
+        **{key: getattr(card, key) for key in ("name", "summary", "reduces", "source", "differs")},
+        "options": options,
+    }

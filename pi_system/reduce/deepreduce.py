@@ -47,6 +47,10 @@ class DeepReduce:
 
     REDUCES: ClassVar[str] = "ReLU layers, by stage and block; channels and feature maps"
     SOURCE: ClassVar[str] = "Jha, Ghodsi, Garg, Reagen, ICML 2021, arXiv 2103.01396"
+    DIFFERS: ClassVar[str] = (
+        "the configuration with the most ReLUs within the budget is taken; the paper returns a Pareto set "
+        "(`pi-train pareto`); weights are inherited unless `start=new`"
+    )
 
     order: str = option("", "The stages, most critical first, as 3,2,4,1; left empty, criticality is measured.")
     criticality_epochs: int = option(2, "Epochs of finetuning for each stage measured.", unless=("order", "keep"))

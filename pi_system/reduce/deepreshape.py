@@ -45,6 +45,10 @@ class DeepReShape:
 
     REDUCES: ClassVar[str] = "ReLUs, by architecture: widths of stages, culling, thinning, reuse"
     SOURCE: ClassVar[str] = "Jha and Reagen, TMLR 2024, arXiv 2304.10593"
+    DIFFERS: ClassVar[str] = (
+        "where the regimes change, which HybReNet stands for which, and that ReLU reuse adds the activated "
+        "group to the others are our choice"
+    )
 
     base: str = option("", "Network without m, such as hrn-6x6x2x; empty chooses by the budget.")
     steps: str = option("", "cull (stage 1), thin, cull+thin or none; empty chooses by the budget.")

@@ -81,7 +81,8 @@ class ReductionMethod(Protocol):
     """Network and budget in, ReLU map (and, for some methods, a new architecture) out.
 
     The first line of the class's docstring is its summary, ``REDUCES`` says what gets less, and by which unit,
-    ``SOURCE`` the paper: authors, venue, identifier, section.
+    ``SOURCE`` the paper: authors, venue, identifier, section; where there is one, ``DIFFERS`` says what is done
+    otherwise.
     """
 
     REDUCES: ClassVar[str]

@@ -36,6 +36,7 @@ class MethodCard:
     summary: str
     reduces: str
     source: str
+    differs: str
     options: tuple[Option, ...]
 
 
@@ -66,6 +67,7 @@ def describe(name: str) -> MethodCard:
         summary=(inspect.getdoc(kind) or "").split("\n", 1)[0],
         reduces=kind.REDUCES,
         source=kind.SOURCE,
+        differs=getattr(kind, "DIFFERS", ""),
         options=tuple(options_of(kind).values()),
     )
 

@@ -42,6 +42,9 @@ class SeNet:
 
     REDUCES: ClassVar[str] = "ReLUs, by pixel or channel, with a budget a layer"
     SOURCE: ClassVar[str] = "Kundu, Lu, Zhang, Liu, Beerel, ICLR 2023, arXiv 2301.09254"
+    DIFFERS: ClassVar[str] = (
+        "sensitivity by loss or one-shot pruning; proportional budgets; matching of the last layer of each stage"
+    )
 
     granularity: str = option("pixel", "What one decision is about.", choices=("pixel", "channel"))
     search: float = option(0.5, "Share of the recipe's epochs that the mask search takes.")

@@ -45,6 +45,9 @@ class Shallow:
 
     REDUCES: ClassVar[str] = "ReLU layers, convolutions and multiply-accumulates"
     SOURCE: ClassVar[str] = "Kundu et al., CVPRW 2023, arXiv 2304.13274"
+    DIFFERS: ClassVar[str] = (
+        "sensitivity by loss; kernels are fitted or exact; trained without a gate unless `gate` is set"
+    )
 
     extra_epochs: int = option(0, "Epochs beyond the recipe's, for the new convolutions.")
     exact: bool = option(True, "Merge two convolutions into one of their product's size where that is no dearer.")

@@ -47,6 +47,7 @@ class Snl:
 
     REDUCES: ClassVar[str] = "ReLUs, by pixel or channel"
     SOURCE: ClassVar[str] = "Cho, Joshi, Reagen, Garg, Hegde, ICML 2022, arXiv 2202.02340, Algorithm 1"
+    DIFFERS: ClassVar[str] = "a channel's alpha weighs as many ReLUs as it has; `schedule=fast` is another algorithm"
 
     granularity: str = option("pixel", "What one decision is about.", choices=("pixel", "channel"))
     schedule: str = option("fast", "How the budget is reached.", choices=("fast", "lasso"))

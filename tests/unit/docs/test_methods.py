@@ -1,18 +1,55 @@
-"""docs/methods.md has a row for every method, which says of it what its class says."""
+"""docs/methods.md has the table that benchmarks/methods_table.py makes, with a row for every method."""
 
+import json
 from pathlib import Path
+
+import pytest
+from measuring.documents import between_marks
+from methods_table import BEGIN, END, HERE, table
 
 from pi_system.reduce.registry import METHODS, describe
 
-DOCS = Path(__file__).resolve().parents[3] / "docs"
+DOCS = HERE.parent / "docs"
+
+
+def _rows(text):
+    cells = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    return {row[0].strip("`"): row[1:] for row in cells}
+
+
+def test_the_table_is_current():
+    document = (DOCS / "methods.md").read_text()
+    assert document == between_marks(document, BEGIN, END, table()), "run python benchmarks/methods_table.py --into"
 
 
 def test_every_method_has_its_row():
-    head = "| method | what it reduces | source | what differs from the paper |\n|---|---|---|---|\n"
-    table = (DOCS / "methods.md").read_text().partition(head)[2].partition("\n\n")[0]
-    rows = {cells[0]: cells[1:] for cells in ([c.strip() for c in r.split(" | ")] for r in table.splitlines())}
-    assert list(rows) == [f"| `{name}`" for name in METHODS]
+    rows = _rows(table())
+    assert list(rows) == list(METHODS)
     for name in METHODS:
-        reduces, source, differs = rows[f"| `{name}`"]
-        assert (reduces, source) == (describe(name).reduces, describe(name).source)
-        assert differs.endswith(" |")
+        card = describe(name)
+        assert rows[name][:2] == [card.reduces, card.source]
+        assert len(rows[name]) == 5
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_a_method_of_a_paper_says_what_differs(name):
+    card = describe(name)
+    assert card.source.startswith("none") or card.differs
+    assert "|" not in card.differs
+
+
+def test_published_points_have_sources_and_figures_come_from_the_study(tmp_path):
+    data = json.loads((HERE / "study" / "methods.json").read_text())
+    assert all(entry["source"] and isinstance(entry["verified"], bool) for entry in data["published"])
+    study = json.loads((HERE / data["study"]).read_text())
+    assert {curve["label"] for curve in data["curves"]} <= {run["label"] for run in study["runs"]}
+    rows = _rows(table())
+    assert "49.4K 73.75 %" in rows["snl"][2]
+    assert rows["snl"][3] == "not measured"  # what the study called snl ran another algorithm
+
+    for run in study["runs"]:
+        run["test_accuracy"] = 0.125
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "methods.json").write_text(json.dumps(data | {"study": "changed.json"}))
+    (tmp_path / "changed.json").write_text(json.dumps(study))
+    assert "12.5 %, " in _rows(table(Path(tmp_path)))["random"][3]

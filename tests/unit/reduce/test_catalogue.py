@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from parties import BACKENDS, PAIRING, Dealer, make_parties, reserve, run_parties
+from pi_system.cost.crypten import openings
 
 from pi_system.backends.crypten.party import correlation_plan
 from pi_system.backends.fss.dealer import deal
 from pi_system.cost import default_calibration, predict
-from pi_system.cost.crypten import openings
 from pi_system.errors import BudgetError, ConfigError
 from pi_system.export import export_network
 from pi_system.program import mac_count, relu_count, relu_layers
