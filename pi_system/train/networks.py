@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pi_system.errors import ConfigError
 from pi_system.train.blocks import BasicBlock, Bottleneck, Place, PreActivationBlock, conv_bn
+from pi_system.train.channels import channels_of, keep_first, narrow
 from pi_system.train.relu import MaskedReLU, named_relus
 from pi_system.train.reuse import use_reuse
 from pi_system.train.spec import NetworkSpec
@@ -182,6 +183,9 @@ def build_network(spec: NetworkSpec, *, seed: int | None = None, device: str = "
         network = _build(spec)
         if spec.reuse > 1:
             use_reuse(network, spec.reuse)
+    if spec.filters:
+        channels = channels_of(network)
+        narrow(network, channels, keep_first(channels, tuple(map(int, spec.filters.split(".")))))
     if spec.activation == "square":
         use_squares(network)
     return network

@@ -17,6 +17,8 @@ Every command and benchmark names its network in this one form, and a run direct
 of the two's exact product (5x5; 7x7 with stride 2), 0 is no block.
 ``reuse=N`` has ReLUs on one of N groups of channels, which the others reuse (train/reuse.py).
 ``activation=square`` has the quadratic activation (train/square.py) in the place of every ReLU.
+``filters`` names a narrowed network: how many channels each group of channels keeps (train/channels.py), as
+``16.14.16.9``, in the order of execution.
 
 Source: stage widths of HRN-AxBxCx: Jha and Reagen, TMLR 2024, arXiv 2304.10593.
 """
@@ -51,8 +53,10 @@ _DEFAULTS: dict[str, Any] = {
     "reuse": 1,
     "depth": "",
     "activation": "relu",
+    "filters": "",
 }
-_TEXT_KEYS = ("depth", "activation")
+_TEXT_KEYS = ("depth", "activation", "filters")
+_FILTERS = re.compile(r"[1-9]\d*(\.[1-9]\d*)*")
 _ACTIVATIONS = ("relu", "square")
 
 
@@ -77,6 +81,7 @@ class NetworkSpec:
     reuse: int = 1
     depth: str = ""
     activation: str = "relu"
+    filters: str = ""
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -94,6 +99,8 @@ class NetworkSpec:
             raise ConfigError(f"network {self.base}: expected reuse=1 with activation=square; found {self.reuse}")
         if self.depth:
             self._check_depth()
+        if self.filters and not _FILTERS.fullmatch(self.filters):
+            raise ConfigError(f"network {self.base}: expected filters like 16.14.9; found {self.filters!r}")
 
     def _check_depth(self) -> None:
         highest = self.full_depth[0][0]
@@ -110,7 +117,7 @@ class NetworkSpec:
 
     @classmethod
     def parse(cls, text: str, **context: int) -> "NetworkSpec":
-        """Read ``BASE[:key=value,...]``; keys: m, classes, size, channels, stride, reuse, depth, activation.
+        """Read ``BASE[:key=value,...]``; keys: m, classes, size, channels, stride, reuse, depth, activation, filters.
 
         Args:
             text: the name, in any letter case.

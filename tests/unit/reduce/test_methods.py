@@ -20,6 +20,7 @@ from pi_system.train.data.augment import Normalisation
 
 _RELUS = 1088  # of the tiny network
 _BUDGET = 300
+_BUDGETS = {"narrower": 600, "l1": 600}  # one channel a layer has 404
 _CHANNEL = {"granularity": "channel"}
 _LASSO = {"schedule": "lasso", "search_epochs": "2", "lasso_start": "1e-3"}
 
@@ -37,6 +38,7 @@ CASES = [
     ("deepreduce", {"order": "3,2,4,1", "reshape": "true", "start": "new"}, False),
     ("deepreshape", {"least_width": "1"}, False),
     ("deepreshape", {"least_width": "1", "reuse": "2"}, False),
+    ("l1", {}, False),
     ("random", {}, True),
     ("random", _CHANNEL, False),
     ("narrower", {}, False),
@@ -60,7 +62,7 @@ def test_within_budget_resumable_and_exportable(make_task, tmp_path, name, optio
         seen.append((history[-1]["phase"], history[-1]["epoch"]))
         raise Interrupted("killed")
 
-    task = make_task(600 if name == "narrower" else _BUDGET)
+    task = make_task(_BUDGETS.get(name, _BUDGET))
     before = copy.deepcopy(task.network.state_dict())
     method = make_method(name, options)
     whole = method.reduce(task)
@@ -112,10 +114,11 @@ def test_methods_named_for_any_budget_reach_a_single_relu(make_task, name):
 
 
 @pytest.mark.parametrize("network", ["resnet34:m=1", "resnet50:m=1", "wrn-16-1:m=2", "vgg16:m=2", "hrn-5x5x3x:m=1"])
-@pytest.mark.parametrize("name", ["snl", "senet", "deepreduce", "shallow"])
+@pytest.mark.parametrize("name", ["snl", "senet", "deepreduce", "shallow", "l1"])
 def test_other_networks(make_task, network, name):
     task = make_task(1, network, epochs=0)
-    task = replace(task, budget=ReluMap.of(task.network).count // 2)
+    present = ReluMap.of(task.network).count
+    task = replace(task, budget=3 * present // 4 if name == "l1" else present // 2)
     method = make_method(name, {"order": ",".join(reversed(_stages(task)))} if name == "deepreduce" else {})
     if name == "shallow" and network.startswith("resnet50"):
         with pytest.raises(ConfigError, match="expected a network of basic blocks"):
