@@ -12,8 +12,10 @@ from pi_system.reduce.pareto import pareto_run
 from pi_system.reduce.registry import METHODS, make_method
 from pi_system.reduce.senet import SeNet
 from pi_system.reduce.shallow import Shallow
+from pi_system.reduce.snip import Snip
 from pi_system.reduce.snl import Snl
 from pi_system.reduce.study import Entry, StudyConfig, run_study
+from pi_system.reduce.unstructured import Unstructured
 
 __all__ = [
     "METHODS",
@@ -28,9 +30,11 @@ __all__ = [
     "ReductionTask",
     "SeNet",
     "Shallow",
+    "Snip",
     "Snl",
     "StageCriticality",
     "StudyConfig",
+    "Unstructured",
     "equalized_multipliers",
     "make_method",
     "measure_criticality",

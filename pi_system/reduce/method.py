@@ -82,7 +82,7 @@ class ReductionMethod(Protocol):
 
     The first line of the class's docstring is its summary, ``REDUCES`` says what gets less, and by which unit,
     ``SOURCE`` the paper: authors, venue, identifier, section; where there is one, ``DIFFERS`` says what is done
-    otherwise.
+    otherwise. A control with ``KEEPS_RELUS`` keeps all ReLUs, and says what it makes of the budget.
     """
 
     REDUCES: ClassVar[str]

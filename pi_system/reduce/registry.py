@@ -14,7 +14,9 @@ from pi_system.reduce.method import ReductionMethod
 from pi_system.reduce.options import Option, options_of, read_options
 from pi_system.reduce.senet import SeNet
 from pi_system.reduce.shallow import Shallow
+from pi_system.reduce.snip import Snip
 from pi_system.reduce.snl import Snl
+from pi_system.reduce.unstructured import Unstructured
 
 __all__ = ["METHODS", "MethodCard", "describe", "make_method", "reaching"]
 
@@ -25,8 +27,10 @@ METHODS: dict[str, type[Any]] = {
     "senet": SeNet,
     "shallow": Shallow,
     "l1": L1Filters,
+    "snip": Snip,
     "random": RandomMask,
     "narrower": Narrower,
+    "unstructured": Unstructured,
 }
 
 

@@ -1,0 +1,85 @@
+"""The control: weights go, and what private inference pays for stays as it was under every backend."""
+
+import pytest
+import torch
+from parties import BACKENDS, make_parties, prepare, reserve, run_parties
+from torch import nn
+
+from pi_system.artifact import Artifact
+from pi_system.backends.crypten.party import correlation_plan
+from pi_system.errors import BudgetError
+from pi_system.export import export_network
+from pi_system.program import mac_count, relu_count, relu_layers
+from pi_system.reduce import Unstructured
+from pi_system.train.data.augment import Normalisation
+
+
+def _weights(network):
+    return torch.cat([m.weight.flatten() for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)])
+
+
+@pytest.mark.parametrize("criterion", ["magnitude", "snip"])
+def test_the_share_of_the_budget_stays_after_finetuning(make_task, criterion):
+    task = make_task(108, epochs=1)
+    result = Unstructured(criterion=criterion).reduce(task)
+    before, after = _weights(task.network), _weights(result.network)
+    assert int((after != 0).sum()) == len(before) * 108 // 1088 == result.report["kept"]
+    assert not torch.equal(after[after != 0], before[after != 0])  # they were trained on
+    assert {name for name, _ in result.network.named_parameters()} == {n for n, _ in task.network.named_parameters()}
+    if criterion == "magnitude":
+        assert before[after != 0].abs().min() >= before[after == 0].abs().max()
+
+
+def test_not_one_weight_is_refused(make_task):
+    with pytest.raises(BudgetError, match="one of 1"):
+        Unstructured().reduce(make_task(0))
+
+
+def _measured(backend, artifact, inputs, store):
+    """Bytes of both directions in both phases, and rounds online."""
+    seen = []
+    server, client = make_parties(backend, artifact, store)
+    prepare(server, client, 1, wrap=lambda _, channel: seen.append(channel) or channel)
+    ids = reserve(server, client, 1)
+    _, _, left, right = run_parties(
+        lambda channel: server.infer(ids, channel), lambda channel: client.infer(inputs, ids, channel)
+    )
+    offline = sum(channel.counters.sent_bytes for channel in seen)
+    return offline, left.counters.sent_bytes, right.counters.sent_bytes, right.counters.rounds
+
+
+@pytest.fixture(scope="module")
+def artifacts(make_task):
+    """The network as it was and pruned to a tenth, exported, and a picture."""
+    task = make_task(108, epochs=0)
+    pruned = Unstructured().reduce(task).network
+    pictures = Normalisation.of(task.data.preprocess, torch.device("cpu"))(task.data.train.images[:16]).numpy()
+    whole, sparse = (export_network(n.eval(), task.data.preprocess, pictures, "n") for n in (task.network, pruned))
+    return whole, sparse, pictures[:1]
+
+
+def test_relus_and_rounds_are_unchanged(artifacts):
+    whole, sparse, _ = (getattr(one, "public", None) for one in artifacts)
+    assert relu_count(sparse.graph) == relu_count(whole.graph) == 1088
+    assert relu_layers(sparse.graph) == relu_layers(whole.graph)
+    assert mac_count(sparse.graph) == mac_count(whole.graph)
+    assert correlation_plan(sparse.graph, {}) == correlation_plan(whole.graph, {})  # all that CrypTen sends
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_bytes_and_rounds_are_unchanged(artifacts, tmp_path, backend):
+    whole, sparse, picture = artifacts
+    # Scales follow the ranges of weights and activations, by a bit either way: with the same ones, bytes are equal.
+    public = whole.public
+    sparse = Artifact.create(
+        name="n",
+        graph=public.graph,
+        ring=public.ring,
+        preprocess=public.preprocess,
+        masks=whole.masks,
+        weights=sparse.weights,
+    )
+    zeros = sum(int((one == 0).sum()) for name, one in sparse.weights.items() if name.endswith("weight"))
+    assert zeros > 0.85 * sum(one.size for one in sparse.weights.values())
+    first, second = (_measured(backend, one, picture, tmp_path / str(k)) for k, one in enumerate((whole, sparse)))
+    assert first == second
