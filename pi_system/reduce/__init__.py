@@ -7,6 +7,7 @@ from pi_system.reduce.deepreshape import DeepReShape
 from pi_system.reduce.equalization import equalized_multipliers
 from pi_system.reduce.job import reduce_run
 from pi_system.reduce.l1 import L1Filters
+from pi_system.reduce.lfpc import Lfpc
 from pi_system.reduce.method import ReductionMethod, ReductionResult, ReductionTask
 from pi_system.reduce.pareto import pareto_run
 from pi_system.reduce.registry import METHODS, make_method
@@ -23,6 +24,7 @@ __all__ = [
     "DeepReduce",
     "Entry",
     "L1Filters",
+    "Lfpc",
     "Narrower",
     "RandomMask",
     "ReductionMethod",

@@ -10,6 +10,7 @@ from pi_system.reduce.controls import Narrower, RandomMask
 from pi_system.reduce.deepreduce import DeepReduce
 from pi_system.reduce.deepreshape import DeepReShape
 from pi_system.reduce.l1 import L1Filters
+from pi_system.reduce.lfpc import Lfpc
 from pi_system.reduce.method import ReductionMethod
 from pi_system.reduce.options import Option, options_of, read_options
 from pi_system.reduce.senet import SeNet
@@ -27,6 +28,7 @@ METHODS: dict[str, type[Any]] = {
     "senet": SeNet,
     "shallow": Shallow,
     "l1": L1Filters,
+    "lfpc": Lfpc,
     "snip": Snip,
     "random": RandomMask,
     "narrower": Narrower,

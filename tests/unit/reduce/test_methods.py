@@ -20,7 +20,7 @@ from pi_system.train.data.augment import Normalisation
 
 _RELUS = 1088  # of the tiny network
 _BUDGET = 300
-_BUDGETS = {"narrower": 600, "l1": 600}  # one channel a layer has 404
+_BUDGETS = {"narrower": 600, "l1": 600, "lfpc": 600}  # one channel a layer has 404
 _KEEPING = {name for name, kind in METHODS.items() if hasattr(kind, "KEEPS_RELUS")}
 _CHANNEL = {"granularity": "channel"}
 _LASSO = {"schedule": "lasso", "search_epochs": "2", "lasso_start": "1e-3"}
@@ -40,6 +40,7 @@ CASES = [
     ("deepreshape", {"least_width": "1"}, False),
     ("deepreshape", {"least_width": "1", "reuse": "2"}, False),
     ("l1", {}, False),
+    ("lfpc", {}, False),
     ("snip", {}, True),
     ("snip", _CHANNEL, False),
     ("unstructured", {}, False),
@@ -125,7 +126,7 @@ def test_methods_named_for_any_budget_reach_a_single_relu(make_task, name):
 def test_other_networks(make_task, network, name):
     task = make_task(1, network, epochs=0)
     present = ReluMap.of(task.network).count
-    task = replace(task, budget=3 * present // 4 if name == "l1" else present // 2)
+    task = replace(task, budget=3 * present // 4 if name in ("l1", "lfpc") else present // 2)
     method = make_method(name, {"order": ",".join(reversed(_stages(task)))} if name == "deepreduce" else {})
     if name == "shallow" and network.startswith("resnet50"):
         with pytest.raises(ConfigError, match="expected a network of basic blocks"):
