@@ -39,7 +39,13 @@ class L1Filters:
 
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "paper": Preset(
-            recipe={"epochs": 40, "batch_size": 64, "learning_rate": 1e-3, "weight_decay": 1e-4, "schedule": "constant"},
+            recipe={
+                "epochs": 40,
+                "batch_size": 64,
+                "learning_rate": 1e-3,
+                "weight_decay": 1e-4,
+                "schedule": "constant",
+            },
             options={"where": "inner"},
         )
     }

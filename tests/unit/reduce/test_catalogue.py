@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from parties import BACKENDS, PAIRING, Dealer, make_parties, reserve, run_parties
-from pi_system.cost.crypten import openings
 
+from pi_system.backends.crypten.cost import openings
 from pi_system.backends.crypten.party import correlation_plan
 from pi_system.backends.fss.dealer import deal
 from pi_system.cost import default_calibration, predict
