@@ -4,7 +4,7 @@ import logging
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from pi_system._proto.v1.control_pb2 import Done, Infer, Prepare, Prepared, Ready, ServerEnvelope, ServerHello
 from pi_system.artifact.model import Artifact
@@ -33,8 +33,8 @@ HELLO_S: Final = 5.0
 _LOG = logging.getLogger(__name__)
 
 
-class Desk(Protocol):
-    """What gives a session its place; see server/desk.py."""
+class Desk:
+    """What gives a session its place; this one has places for everybody, for others see pi_server/desk.py."""
 
     def prepare(self) -> None:
         """The offline phase may start. Raises BusyError."""
@@ -44,19 +44,6 @@ class Desk(Protocol):
 
     def watch(self, watchdog: Watchdog) -> None:
         """Idle phases may be made shorter than they are."""
-
-
-class _FreeDesk:
-    """Places for everybody."""
-
-    def prepare(self) -> None:
-        """See Desk."""
-
-    def prepared(self) -> None:
-        """See Desk."""
-
-    def watch(self, watchdog: Watchdog) -> None:
-        """See Desk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +133,7 @@ def serve_session(stream: FrameStream, host: SessionHost, hello: Hello | None = 
         PiError: whatever ended it early; the caller fails the stream with it.
     """
     config = (hello or read_hello(stream, host)).config
-    desk, watchdog = desk or _FreeDesk(), Watchdog(stream)
+    desk, watchdog = desk or Desk(), Watchdog(stream)
     desk.watch(watchdog)
     try:
         watchdog.expect("the session to be set up", host.timeout_s)

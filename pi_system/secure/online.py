@@ -13,6 +13,7 @@ Delphi (Mishra et al., eprint 2020/050), with the gate exchanged for a pluggable
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from pi_system.artifact.graph import Node, WeightedNode
 from pi_system.artifact.model import PublicArtifact
 from pi_system.channel.base import Channel
-from pi_system.channel.profile import profiler_of
+from pi_system.channel.profile import OFF, profiler_of
 from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.phases import ClientGate, ServerGate
@@ -33,38 +34,8 @@ from pi_system.secure.values import Computed, Gather, Value, Watched
 from pi_system.secure.walk import Positions, SecureWalk, Share
 
 
-@dataclass(frozen=True, slots=True)
-class ServerMaterial:
-    """What the server's online walk needs of the offline phase, for a batch of N pictures.
-
-    Attributes:
-        offsets: c_s + bias of every weighted node, (N, *node.shape).
-        elements: what truncations and re-maskings take (Step.server_elements), by section, (N, n) each.
-        gates: every picture's, by name, with their material inside; each for one use.
-    """
-
-    offsets: Mapping[str, RingArray]
-    elements: Mapping[str, RingArray]
-    gates: Sequence[Mapping[str, ServerGate]]
-
-
-@dataclass(frozen=True, slots=True)
-class ClientMaterial:
-    """What the client needs of the offline phase, for a batch of N pictures.
-
-    Attributes:
-        input_mask: r_0, (N, C * H * W).
-        output_share: the client's share of what is opened, (N, classes), of a label (N, 1).
-        gates: every picture's, by name, with their material inside; each for one use.
-    """
-
-    input_mask: RingArray
-    output_share: RingArray
-    gates: Sequence[Mapping[str, ClientGate]]
-
-
 class ServerOnline(SecureWalk):
-    """One online run for a batch of pictures that share rounds."""
+    """One online run for a batch of pictures that share rounds, with what it needs of the offline phase."""
 
     party = 0
 
@@ -72,25 +43,36 @@ class ServerOnline(SecureWalk):
         self,
         public: PublicArtifact,
         layers: Mapping[str, RingLayer],
-        material: ServerMaterial,
-        client: Channel,
+        offsets: Mapping[str, RingArray],
+        elements: Mapping[str, RingArray],
+        gates: Sequence[Mapping[str, ServerGate]],
     ):
-        """``layers``: the fixed-point weights, packed once a model."""
-        super().__init__(public.public.graph, public.public.ring, public.masks)
-        self._layers, self._material, self._client = layers, material, client
-        self._watch = profiler_of(client)
+        """Made ahead of the first online byte.
 
-    def infer(self, reveal: Reveal) -> None:
+        Args:
+            public: the model.
+            layers: the fixed-point weights, packed once a model.
+            offsets: c_s + bias of every weighted node, (N, *node.shape).
+            elements: what truncations and re-maskings take (Step.server_elements), by section, (N, n) each.
+            gates: of every picture by name, with their material inside; each for one use.
+        """
+        super().__init__(public.public.graph, public.public.ring, public.masks)
+        self._layers, self._offsets, self._elements, self._gates = layers, offsets, elements, gates
+        self._client: Channel
+        self._watch = OFF
+
+    def infer(self, reveal: Reveal, client: Channel) -> None:
         """Run the graph and send the client what reveals its result."""
-        node, batch = self.graph.input, len(self._material.gates)
-        size = batch * int(np.prod(node.shape)) * self.ring.itemsize
-        masked = np.frombuffer(self._client.recv(size), self.ring.dtype).reshape(batch, *node.shape)
+        self._client, self._watch = client, profiler_of(client)
+        node, batch = self.graph.input, len(self._gates)
+        size = batch * prod(node.shape) * self.ring.itemsize
+        masked = np.frombuffer(client.recv(size), self.ring.dtype).reshape(batch, *node.shape)
         logits = self.run(self.graph, Share(Computed(masked), True)).data.full()
         if reveal != "logits":
             self._watch.enter(reveal)
         opened = self.reveal(logits.reshape(batch, -1), reveal)
         self._watch.enter("output")
-        self._client.send(wire(self.ring.reduce(opened)))
+        client.send(wire(self.ring.reduce(opened)))
 
     def _step(self, node: Node, operands: list[Share]) -> Share:
         self._watch.enter(node.name)
@@ -100,32 +82,45 @@ class ServerOnline(SecureWalk):
         return Share(Watched(out.data, node.name, self._watch), out.fresh)
 
     def _weighted(self, node: WeightedNode, x: RingArray) -> Value:
-        return self._layers[node.name].start(x, self._material.offsets[node.name])
+        return self._layers[node.name].start(x, self._offsets[node.name])
 
     def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
-        gates = [picture[name] for picture in self._material.gates]
+        gates = [picture[name] for picture in self._gates]
         return serve(gates, spec.count, Gather(x, positions, spec.count).upto, self._client)
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
-        elements = self._material.elements
-        return truncate(spec, x, elements[f"{name}/offset"], elements[f"{name}/correction"])
+        return truncate(spec, x, self._elements[f"{name}/offset"], self._elements[f"{name}/correction"])
 
     def _remask(self, name: str, x: RingArray) -> RingArray:
-        masked: RingArray = x + self._material.elements[f"{name}/difference"]
+        masked: RingArray = x + self._elements[f"{name}/difference"]
         return masked
 
 
-def infer_client(
-    pictures: NDArray[np.int64], gates: list[Gate], material: ClientMaterial, ring: Ring, server: Channel
-) -> NDArray[np.int64]:
-    """Mask the fixed-point pictures (N, C, H, W), answer the schedule's gates, add up what is opened, signed."""
-    masked = ring.from_signed(pictures.reshape(len(material.gates), -1)) - material.input_mask
-    server.send(wire(ring.reduce(masked)))
-    watch = profiler_of(server)
-    for gate in gates:
-        watch.enter(gate.name)
-        answer([picture[gate.name] for picture in material.gates], gate.spec.count, server)
-    watch.enter("output")
-    share = material.output_share
-    theirs = np.frombuffer(server.recv(share.nbytes), ring.dtype).reshape(share.shape)
-    return ring.to_signed(share + theirs)
+@dataclass(frozen=True, slots=True)
+class ClientOnline:
+    """What the client needs of the offline phase, for a batch of N pictures.
+
+    Attributes:
+        ring: of the shares.
+        input_mask: r_0, (N, C * H * W).
+        output_share: the client's share of what is opened, (N, classes), of a label (N, 1).
+        gates: of every picture by name, with their material inside; each for one use.
+    """
+
+    ring: Ring
+    input_mask: RingArray
+    output_share: RingArray
+    gates: Sequence[Mapping[str, ClientGate]]
+
+    def infer(self, pictures: NDArray[np.int64], gates: Sequence[Gate], server: Channel) -> NDArray[np.int64]:
+        """Mask fixed-point pictures (N, C, H, W), answer the schedule's ``gates``, add up what is opened, signed."""
+        ring, watch = self.ring, profiler_of(server)
+        masked = ring.from_signed(pictures.reshape(len(self.gates), -1)) - self.input_mask
+        server.send(wire(ring.reduce(masked)))
+        for gate in gates:
+            watch.enter(gate.name)
+            answer([picture[gate.name] for picture in self.gates], gate.spec.count, server)
+        watch.enter("output")
+        share = self.output_share
+        theirs = np.frombuffer(server.recv(share.nbytes), ring.dtype).reshape(share.shape)
+        return ring.to_signed(share + theirs)

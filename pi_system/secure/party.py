@@ -26,7 +26,7 @@ from pi_system.protocols.material import Material
 from pi_system.protocols.phases import ClientGate, ServerGate
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.secure.layout import Bundle, Layout
-from pi_system.secure.online import ClientMaterial, ServerMaterial, ServerOnline, infer_client
+from pi_system.secure.online import ClientOnline, ServerOnline
 from pi_system.secure.options import RuntimeOptions
 from pi_system.secure.pairing import PairedStore, meet_client, meet_server
 from pi_system.secure.ring_layer import RingLayer
@@ -108,7 +108,7 @@ class ServerParty(_Party):
             node.name: RingLayer(node, self.ring.from_signed(self.weights[f"{node.name}.weight"]))
             for node in self.graph.weighted
         }
-        self._loaded: dict[tuple[str, ...], ServerMaterial] = {}
+        self._loaded: dict[tuple[str, ...], ServerOnline] = {}
 
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures."""
@@ -149,9 +149,9 @@ class ServerParty(_Party):
         material = self._loaded.pop(ids, None)
         if material is None:
             raise LocalProtocolError("online phase: expected reserved material, found none")
-        ServerOnline(self.public, self._layers, material, peer).infer(self.reveal)
+        material.infer(self.reveal, peer)
 
-    def _material(self, bundles: list[Bundle]) -> ServerMaterial:
+    def _material(self, bundles: list[Bundle]) -> ServerOnline:
         offsets = {}
         for node in self.graph.weighted:
             bias = self.ring.from_signed(self.weights[f"{node.name}.bias"])
@@ -161,7 +161,9 @@ class ServerParty(_Party):
         def stacked(name: str) -> RingArray:
             return np.stack([bundle.section(name).view(self.ring.dtype) for bundle in bundles])
 
-        return ServerMaterial(
+        return ServerOnline(
+            self.public,
+            self._layers,
             offsets=offsets,
             elements={name: stacked(name) for step in self.schedule.steps for name in step.server_elements},
             gates=[
@@ -179,7 +181,7 @@ class ClientParty(_Party):
     def __init__(self, public: PublicArtifact, gates: Gates, options: RuntimeOptions):
         """Errors as for any party."""
         super().__init__(public, gates, options)
-        self._loaded: dict[tuple[str, ...], ClientMaterial] = {}
+        self._loaded: dict[tuple[str, ...], ClientOnline] = {}
 
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures."""
@@ -228,13 +230,14 @@ class ClientParty(_Party):
         if material is None or len(pictures) != len(ids):
             raise LocalProtocolError(f"online phase: expected reserved material for {len(pictures)} pictures")
         encoded = encode_input(pictures, self.graph, self.config)
-        opened = infer_client(encoded, self.schedule.gates, material, self.ring, peer)
+        opened = material.infer(encoded, self.schedule.gates, peer)
         return outputs_to_float(opened, self.graph, self.config, self.reveal)
 
-    def _material(self, bundles: list[Bundle]) -> ClientMaterial:
+    def _material(self, bundles: list[Bundle]) -> ClientOnline:
         node, dtype = self.graph.input, self.ring.dtype
         seeds, size = [party_seed(bundle) for bundle in bundles], prod(node.shape)
-        return ClientMaterial(
+        return ClientOnline(
+            ring=self.ring,
             input_mask=np.stack([seed.fresh_mask(node.name, size, self.ring.bits) for seed in seeds]),
             output_share=np.stack([bundle.section("output").view(dtype) for bundle in bundles]),
             gates=[

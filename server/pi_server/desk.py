@@ -20,13 +20,14 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from pi_system.errors import BusyError, PeerTimeoutError, PeerUnavailableError, PiError
+from pi_system.rpc.server_session import Desk
 from pi_system.rpc.session_config import Hello
 from pi_system.rpc.watchdog import Watchdog
 
 __all__ = ["SupervisorDesk"]
 
 
-class SupervisorDesk:
+class SupervisorDesk(Desk):
     """The worker's end of the pipe; a ``Desk`` of the one session that it admits."""
 
     def __init__(self, pipe: Connection):

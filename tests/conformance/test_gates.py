@@ -21,6 +21,7 @@ from gates import (
 from halves import run_alone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from insecure_cots import insecure_parties
 from scipy import stats
 
 from pi_system.errors import ConfigError, CorrelationMismatchError, LocalProtocolError, RemoteProtocolError
@@ -28,7 +29,6 @@ from pi_system.kernels import aes_backend, aes_backends, use_aes_backend
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import material_bytes, unpack_material
 from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.square import DEALT_SQUARE

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from insecure_cots import insecure_parties
 from pydantic import ValidationError
 
 from pi_system._proto.v1.control_pb2 import (
@@ -48,7 +49,6 @@ from pi_system.protocols.linear_he import (
 from pi_system.protocols.material import unpack_material
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
 from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.relu_dcf import dcf_gate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW

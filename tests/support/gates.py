@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from halves import run_halves
+from insecure_cots import insecure_parties
 from numpy.typing import NDArray
 
 from pi_system.channel.base import ChannelCounters
@@ -15,7 +16,6 @@ from pi_system.protocols.half import Half
 from pi_system.protocols.material import Material
 from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.phases import ClientGate, ServerGate
 from pi_system.protocols.relu_dcf import dcf_gate
 from pi_system.protocols.relu_gc import GC

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from gates import SEED, dealt_material, exchange, share
 from halves import run_halves
+from insecure_cots import insecure_parties
 from parties import infer, make_parties, prepare, run_parties
 from recording import Recorder
 from scaled_artifact import relu_artifact
@@ -35,7 +36,6 @@ from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, Linear
 from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
 from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.square import DEALT_SQUARE, SQUARE

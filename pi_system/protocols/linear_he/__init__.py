@@ -21,7 +21,6 @@ Source:   packing: Huang et al., Cheetah, eprint 2022/207, section 3, changed as
     layer.py    shape of one layer       params.py   noise budget, security    client.py  the client
     packing.py  pure encode and decode   primes.py   of the modulus            server.py  the server
     key.py      encrypt, decrypt         plan.py     messages and their sizes  cost.py    declared cost
-    ideal.py    for tests
 """
 
 from pi_system.protocols.linear_he.client import LinearHeClient

@@ -24,7 +24,6 @@ Source:   Chou and Orlandi 2015/267; Roy 2022/192; Yang et al. 2020/924 (Ferret)
     ferret.py      silent COTs from COTs
     party.py       setup of both directions
     strings.py     random OTs of ring elements
-    ideal.py       the functionality by a dealer in the clear, for tests
 """
 
 from pi_system.protocols.ot.base import Cots

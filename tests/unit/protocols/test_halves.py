@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from halves import Ran, run_alone, run_halves
+from insecure_cots import insecure_parties
 
 from pi_system.errors import RemoteProtocolError
 from pi_system.protocols.gate import GateSpec
@@ -15,7 +16,6 @@ from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
 from pi_system.protocols.ot.ferret import FerretReceiver, FerretSender, LpnParameters
 from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.square import SQUARE

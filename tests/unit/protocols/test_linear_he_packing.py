@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from ideal_linear import ring_product
 from layers import conv3
 
 from pi_system.errors import ConfigError
-from pi_system.protocols.linear_he.ideal import ring_product
 from pi_system.protocols.linear_he.layer import LinearShape
 from pi_system.protocols.linear_he.packing import LayerBundle, Packing
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from halves import run_alone, run_halves
+from ideal_linear import ideal_linear
 from layers import conv3
 
 from pi_system.errors import (
@@ -25,7 +26,6 @@ from pi_system.protocols.linear_he import (
     linear_he_cost,
     plan_linear,
 )
-from pi_system.protocols.linear_he.ideal import ideal_linear
 from pi_system.ring.prg import Prg, fresh_seed
 
 LAYERS = [

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from halves import run_alone, run_halves
+from insecure_cots import insecure_parties
 
 from pi_system.errors import LocalProtocolError, RemoteProtocolError
 from pi_system.kernels.ot import Blocks
@@ -11,7 +12,6 @@ from pi_system.protocols.ot import Cots, OtParty, ot_setup
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
 from pi_system.protocols.ot.bytes import SETUP_BYTES, silent_bytes
 from pi_system.protocols.ot.ferret import FerretReceiver, FerretSender, LpnParameters
-from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.ot.softspoken import softspoken_bytes
 from pi_system.ring.prg import Prg, fresh_seed
 

@@ -5,10 +5,10 @@ import pytest
 from halves import run_alone, run_halves
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from insecure_cots import insecure_parties
 
 from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.protocols.ot import ot_setup
-from pi_system.protocols.ot.ideal import insecure_parties
 from pi_system.protocols.truncation import TruncationSpec, client_message_bytes, dealt, offline_cost, pairs, truncate
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import Prg, fresh_seed
