@@ -72,28 +72,27 @@ class ReluGate:
         """Size of the server blob of ``count`` instances."""
         return self._kernel.server_bytes(count)
 
-    def deal(self, count: int, seed0: bytes, seed1: bytes, salt: bytes, *, first: int = 0) -> tuple[Bytes, Bytes]:
-        """Make the key and the server blob of instances ``first`` .. ``first + count - 1`` (dealer).
+    def deal(self, count: int, seed0: bytes, seed1: bytes, salt: bytes) -> tuple[Bytes, Bytes]:
+        """Make the key and the server blob of a layer (dealer).
 
         Args:
             count: how many instances.
             seed0: the server's 16 secret bytes.
             seed1: the client's 16 secret bytes.
             salt: 16 public bytes; with a fresh salt a party's seed may serve another layer.
-            first: where this part starts in the layer, a multiple of 32; parts are concatenated by the caller.
 
         Returns:
             The key (for both) and the server blob (for the server only).
         """
         key = np.empty(self.key_bytes(count), np.uint8)
         server = np.empty(self.server_bytes(count), np.uint8)
-        self._kernel.deal(first, count, seed0, seed1, salt, key, server, self.threads)
+        self._kernel.deal(0, count, seed0, seed1, salt, key, server, self.threads)
         return key, server
 
-    def masks(self, count: int, seed: bytes, salt: bytes, *, first: int = 0) -> Elements:
+    def masks(self, count: int, seed: bytes, salt: bytes) -> Elements:
         """Return a party's summand r'_b of the mask r', (count,), in Z_2^k, carrier ``mask_dtype``."""
         out: Elements = np.empty(count, self.mask_dtype)
-        self._kernel.masks(seed, salt, first, out, self.threads)
+        self._kernel.masks(seed, salt, 0, out, self.threads)
         return out
 
     def server_send(

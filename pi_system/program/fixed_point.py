@@ -140,11 +140,11 @@ class FixedInterpreter(Interpreter[IntArray]):
 
 
 def fixed_logits(
-    artifact: Artifact, pictures: NDArray[np.floating], *, check_range: bool = False, coins: Prg | None = None
+    artifact: Artifact, pictures: NDArray[np.floating], *, check_range: bool = False
 ) -> tuple[IntArray, NDArray[np.float64]]:
     """Integer and real logits (N, classes) of preprocessed pictures (N, C, H, W); see FixedInterpreter."""
     graph, ring = artifact.public.graph, artifact.public.ring
     weights = quantise_weights(graph, ring, artifact.weights)
-    interpreter = FixedInterpreter(ring, artifact.masks, weights, check_range=check_range, coins=coins)
+    interpreter = FixedInterpreter(ring, artifact.masks, weights, check_range=check_range)
     logits = interpreter.run(graph, encode_input(pictures, graph, ring))
     return logits, logits_to_float(logits, graph, ring)

@@ -21,25 +21,18 @@ class Observer(Protocol):
 
 
 class FloatInterpreter(Interpreter[Tensor]):
-    """Real numbers in float32 (or ``dtype``): values are (N, *shape)."""
+    """Real numbers in float32: values are (N, *shape)."""
 
-    def __init__(
-        self,
-        masks: Masks,
-        weights: Weights,
-        observe: Observer | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
+    def __init__(self, masks: Masks, weights: Weights, observe: Observer | None = None) -> None:
         """Hold the network's tensors; ``observe`` is called with every value."""
         self._masks = {name: torch.from_numpy(mask) for name, mask in masks.items()}
-        self._weights = {name: torch.from_numpy(tensor).to(dtype) for name, tensor in weights.items()}
+        self._weights = {name: torch.from_numpy(tensor) for name, tensor in weights.items()}
         self._observe = observe
-        self._dtype = dtype
 
     def run(self, graph: ops.Graph, value: Tensor) -> Tensor:
         """Logits (N, classes) of pictures (N, C, H, W)."""
         with torch.no_grad():
-            return super().run(graph, value.to(self._dtype))
+            return super().run(graph, value.float())
 
     def _step(self, node: ops.Node, operands: list[Tensor]) -> Tensor:
         return self._seen(node, super()._step(node, operands))

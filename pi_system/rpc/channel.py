@@ -1,7 +1,6 @@
 """The Channel of every protocol, over one gRPC stream; it counts payload bytes, framing bytes and rounds."""
 
 from collections.abc import Callable
-from typing import Final
 
 from pi_system.channel.base import Channel, ChannelCounters
 from pi_system.protocols.half import Readable
@@ -48,11 +47,9 @@ Wrap = Callable[[GrpcChannel], Channel]
 """What stands between a session's protocols and its channel: benchmarks imitate a link there, each side for itself."""
 
 
-def _as_it_is(channel: GrpcChannel) -> Channel:
+def as_it_is(channel: GrpcChannel) -> Channel:
+    """Nothing."""
     return channel
-
-
-AS_IT_IS: Final[Wrap] = _as_it_is
 
 
 def frame_overhead(nbytes: int) -> int:

@@ -27,7 +27,7 @@ from pi_system.errors import (
     PiError,
     RemoteProtocolError,
 )
-from pi_system.rpc.channel import AS_IT_IS, GrpcChannel, Wrap
+from pi_system.rpc.channel import GrpcChannel, Wrap, as_it_is
 from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, read_server, write
 from pi_system.rpc.phase_profile import (
@@ -74,7 +74,7 @@ class Endpoint:
     timeout_s: float = 120.0
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None
-    wrap: Wrap = AS_IT_IS
+    wrap: Wrap = as_it_is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from pi_system._proto.v1.control_pb2 import DealerAccepted, DealerHello
 from pi_system.channel.base import Channel
 from pi_system.errors import ConfigError, DealerUnavailableError, PiError
 from pi_system.rpc.byte_queue import fresh
-from pi_system.rpc.channel import AS_IT_IS, GrpcChannel, Wrap
+from pi_system.rpc.channel import GrpcChannel, Wrap, as_it_is
 from pi_system.rpc.envelope import read, write
 from pi_system.rpc.frames import DATA
 from pi_system.rpc.tls import Identity
@@ -42,7 +42,7 @@ class DealerDialer:
     connect_timeout_s: float
     timeout_s: float
     identity: Identity | None = None
-    wrap: Wrap = AS_IT_IS
+    wrap: Wrap = as_it_is
     _connections: list[Connection] = field(default_factory=list)
     _channels: list[Channel] = field(default_factory=list)
     _failed: PiError | None = None

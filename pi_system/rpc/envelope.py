@@ -16,6 +16,7 @@ from pi_system.rpc.frames import CONTROL, FrameStream
 ID_BYTES: Final = 16
 """Client and pairing ids are this many random bytes."""
 
+E = TypeVar("E", ClientEnvelope, ServerEnvelope)
 M = TypeVar("M", ClientEnvelope, ServerEnvelope, DealerHello, DealerAccepted)
 
 
@@ -39,18 +40,16 @@ def read(stream: FrameStream, kind: type[M], timeout_s: float | None = None) -> 
 
 def read_client(stream: FrameStream, *expected: str, timeout_s: float | None = None) -> ClientEnvelope:
     """The client's next envelope, holding one of the ``expected`` messages; errors as ``read``."""
-    envelope = read(stream, ClientEnvelope, timeout_s)
-    _check(stream, envelope.WhichOneof("message"), expected)
-    return envelope
+    return _holding(stream, read(stream, ClientEnvelope, timeout_s), expected)
 
 
-def read_server(stream: FrameStream, expected: Literal["hello", "prepared", "ready", "done"]) -> ServerEnvelope:
-    """The server's next envelope, holding the ``expected`` message; errors as ``read``."""
-    envelope = read(stream, ServerEnvelope)
-    _check(stream, envelope.WhichOneof("message"), (expected,))
-    return envelope
+def read_server(stream: FrameStream, *expected: Literal["hello", "prepared", "ready", "done"]) -> ServerEnvelope:
+    """The server's next envelope, likewise."""
+    return _holding(stream, read(stream, ServerEnvelope), expected)
 
 
-def _check(stream: FrameStream, found: str | None, expected: tuple[str, ...]) -> None:
+def _holding(stream: FrameStream, envelope: E, expected: tuple[str, ...]) -> E:
+    found = envelope.WhichOneof("message")
     if found not in expected:
         raise RemoteProtocolError(f"{stream.peer}: expected the message {' or '.join(expected)}, found {found}")
+    return envelope

@@ -15,7 +15,7 @@ from pi_system.channel.base import Channel
 from pi_system.channel.profile import OFF, LayerWatch
 from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolError, RevealError
 from pi_system.program.reveal import Reveal, tells_more
-from pi_system.rpc.channel import AS_IT_IS, GrpcChannel, Wrap
+from pi_system.rpc.channel import GrpcChannel, Wrap, as_it_is
 from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, read_client, write
 from pi_system.rpc.frames import DATA, FrameStream
@@ -91,7 +91,7 @@ class SessionHost:
     identity: Identity | None = None
     hello_s: float = HELLO_S
     limits: Limits = field(default_factory=Limits)
-    wrap: Wrap = AS_IT_IS
+    wrap: Wrap = as_it_is
 
     def agree(self, config: SessionConfig) -> SessionConfig:
         """The session's configuration. Raises ConfigError, RevealError or ArtifactDigestError: not offered."""

@@ -21,7 +21,7 @@ from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal,
 from pi_system.cli.stores import store_commands
 from pi_system.durable import remove_parts
 from pi_system.program.reveal import REVEALS, Reveal
-from pi_system.rpc.channel import AS_IT_IS, Wrap
+from pi_system.rpc.channel import Wrap, as_it_is
 from pi_system.rpc.keys import VALID_DAYS, write_keys
 from pi_system.rpc.server_session import Limits
 from pi_system.rpc.tls import ROLES
@@ -131,7 +131,7 @@ def serve(
         timeout_s=timeout,
         limits=Limits(prepare_s=prepare_limit, infer_s=infer_limit),
         drain_s=drain,
-        wrap=wrap or AS_IT_IS,
+        wrap=wrap or as_it_is,
     )
     remove_parts(options.store_dir)
 

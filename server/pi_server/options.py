@@ -6,7 +6,7 @@ from pathlib import Path
 from pi_system.artifact.model import Artifact
 from pi_system.backends.registry import BACKENDS, Backends
 from pi_system.program.reveal import Reveal
-from pi_system.rpc.channel import AS_IT_IS, Wrap
+from pi_system.rpc.channel import Wrap, as_it_is
 from pi_system.rpc.server_session import Limits
 from pi_system.rpc.tls import Identity
 
@@ -51,7 +51,7 @@ class ServerOptions:
     drain_s: float = 30.0
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None
-    wrap: Wrap = AS_IT_IS
+    wrap: Wrap = as_it_is
 
     @property
     def max_preparing(self) -> int:

@@ -299,9 +299,9 @@ def _noting(note: Callable[..., Any], *arguments: Any) -> Iterator[None]:
 def _relu_keys(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
     """Streams that the comparison keys' kernels derive from a seed and a salt; the dealer derives both parties'."""
 
-    def dealt_both(gate: Any, count: int, seed0: bytes, seed1: bytes, salt: bytes, *, first: int = 0, **_: Any) -> Any:
-        ledger.use("salt", salt, first, count)  # with the block's number the AES key that all its nodes share
-        return _both(ledger, (seed0, seed1), salt, first, count, ("summand of a mask", "root of a key"))
+    def dealt_both(gate: Any, count: int, seed0: bytes, seed1: bytes, salt: bytes) -> Any:
+        ledger.use("salt", salt, 0, count)  # with the block's number the AES key that all its nodes share
+        return _both(ledger, (seed0, seed1), salt, 0, count, ("summand of a mask", "root of a key"))
 
     def one(space: str, at: int, size: int) -> Callable[..., Any]:
         def enter(gate: Any, *arguments: Any, first: int = 0, **_: Any) -> Any:

@@ -62,20 +62,18 @@ class ChannelCommunicator(_TwoParty):
 
     def all_reduce(self, input: Any, op: Any = ReduceOp.SUM, batched: bool = False) -> Any:
         """Combine both parties' int64 tensors (a list of them if ``batched``); both get the result."""
-        combine = _combine(op)
-        mine = [_words(tensor) for tensor in (input if batched else [input])]
-        for words in mine:
-            self._send(words)
-        results = [self._combined(words, combine) for words in mine]
-        return results if batched else results[0]
+        return self._exchange(input, op, batched, sends=True, receives=True)
 
     def reduce(self, input: Any, dst: int, op: Any = ReduceOp.SUM, batched: bool = False) -> Any:
         """Like all_reduce, but only ``dst`` gets the result and the other party None: one message."""
+        return self._exchange(input, op, batched, sends=self._rank != dst, receives=self._rank == dst)
+
+    def _exchange(self, input: Any, op: Any, batched: bool, *, sends: bool, receives: bool) -> Any:
         combine = _combine(op)
         mine = [_words(tensor) for tensor in (input if batched else [input])]
-        if self._rank != dst:
-            for words in mine:
-                self._send(words)
+        for words in mine if sends else ():
+            self._send(words)
+        if not receives:
             return None
         results = [self._combined(words, combine) for words in mine]
         return results if batched else results[0]

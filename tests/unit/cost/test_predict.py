@@ -1,11 +1,15 @@
 """What must hold for any prices: rows add up, links cost what they are, chunks overlap; choices follow them."""
 
+import re
+from pathlib import Path
+
 import pytest
 from measuring.fit import fit_calibration
 from measuring.samples import Sample
 from random_networks import random_small_artifact
 from scaled_artifact import relu_artifact
 
+from pi_system import cost
 from pi_system.backends.costs import find_cost
 from pi_system.backends.fss.gates import fss_gates
 from pi_system.backends.registry import BACKENDS
@@ -159,3 +163,12 @@ def test_fitting_to_a_machine_of_other_prices_finds_its_times():
 def test_few_relus_on_a_slow_round_trip_are_garbled_and_many_bytes_are_not():
     assert faster_gate(ARTIFACT, Link(1e8, 40e-3)) == "gc"
     assert faster_gate(ARTIFACT, Link(1e6, 1e-3)) == "gmw"
+
+
+def test_the_cost_model_names_no_backend():
+    """A new one says what it costs in its own folder; the choice between two is about those two."""
+    for path in Path(cost.__file__).parent.glob("*.py"):
+        if path.name != "choice.py":
+            text = path.read_text()
+            assert not [name for name in BACKENDS if f'"{name}"' in text], path
+            assert set(re.findall(r"pi_system\.backends\.(\w+)", text)) <= {"costs", "registry"}, path

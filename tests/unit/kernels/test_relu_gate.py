@@ -140,16 +140,6 @@ def test_chunks_and_threads_give_the_same_output(ring_bits: int, compare_bits: i
         assert (parts.output == whole.output).all()
 
 
-def test_keys_dealt_in_parts_are_the_whole_key() -> None:
-    gate = _gate(32, 20, 4)
-    key, server = gate.deal(100, SERVER_SEED, CLIENT_SEED, SALT)
-    parts = [gate.deal(n, SERVER_SEED, CLIENT_SEED, SALT, first=at) for at, n in [(0, 64), (64, 36)]]
-    assert b"".join(k.tobytes() for k, _ in parts) == key.tobytes()
-    assert b"".join(s.tobytes() for _, s in parts) == server.tobytes()
-    masks = gate.masks(100, CLIENT_SEED, SALT)
-    assert (gate.masks(36, CLIENT_SEED, SALT, first=64) == masks[64:]).all()
-
-
 def test_sizes_are_the_declared_ones() -> None:
     gate = _gate(59, 23, 4)
     x = _inputs(23, 77)

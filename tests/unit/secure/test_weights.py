@@ -12,6 +12,7 @@ from scaled_artifact import relu_artifact
 
 from pi_system.backends.fss.weights import weight_seed
 from pi_system.export.random import random_pictures
+from pi_system.secure import kept
 from pi_system.secure.kept import HEADER_BYTES
 from pi_system.secure.weight_folder import WeightFolder
 
@@ -125,6 +126,13 @@ def test_one_changed_byte_counts_as_missing_and_the_array_is_made_again(tmp_path
     (tmp_path / "b.words").write_bytes(content)
     assert folder.get("b") is None  # whole, but another array
     assert (folder.put("a", WORDS) == WORDS).all()
+
+
+def test_what_is_put_is_hashed_once(tmp_path, monkeypatch):
+    hashed, digest = [], kept._digest
+    monkeypatch.setattr(kept, "_digest", lambda *parts: hashed.append(parts) or digest(*parts))
+    assert (WeightFolder(tmp_path).put("a", WORDS) == WORDS).all()
+    assert len(hashed) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PIKEPT\x00\x02", bytes(4096), bytes(5000)])
