@@ -29,7 +29,12 @@ class Toy:
 
     def session(self, config: SessionConfig = CONFIG, **changes: Any) -> ClientSession:
         """A client's session; ``changes`` are of its endpoint."""
-        fields = {"server": self.server[1], "dealer": self.dealer[1], "store_dir": Path("unused"), "timeout_s": 20.0}
+        fields: dict[str, Any] = {
+            "server": self.server[1],
+            "dealer": self.dealer[1],
+            "store_dir": Path("unused"),
+            "timeout_s": 20.0,
+        }
         return ClientSession(Endpoint(**({"backends": BACKENDS} | fields | changes)), config)
 
     def assert_serves(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from parties import BACKENDS, PAIRING, Dealer, make_parties, reserve, run_parties
 
-from pi_system.backends.crypten.cost import openings
+from pi_system.backends.crypten.cost import online
 from pi_system.backends.crypten.party import correlation_plan
 from pi_system.backends.fss.dealer import deal
 from pi_system.cost import default_calibration, predict
@@ -176,6 +176,6 @@ def _check_backend(backend, artifact, pictures, store):
 
 def _check_crypten(artifact):
     """CrypTen runs in processes of its own (tests/integration); what it is dealt is what is declared."""
-    plan, declared = correlation_plan(artifact.public.graph, artifact.masks), openings(artifact.public.graph)
-    assert sum(opening.dealt for opening in declared) * 8 == plan.correction_bytes()
+    plan, declared = correlation_plan(artifact.public.graph, artifact.masks), online("crypten", artifact).openings
+    assert sum(opening.dealt_bytes for opening in declared) == plan.correction_bytes()
     assert sum(opening.rounds for opening in declared) == len(plan.items)
