@@ -7,7 +7,7 @@ phase of one network under backend fss. Warm-up: one of each, not counted. The l
 ``ratio`` is shaped / emulated (goal: 0.9 to 1.1).
 
 The shaper imitates rate and delay, not TCP: slow start after a pause, and BBR's pacing of a flow that was not busy,
-show as a ratio below 1, so the TCP settings of both places are in the result. An emulator that needs a core for itself
+show as a ratio below 1, so the TCP settings of both sites are in the result. An emulator that needs a core for itself
 does, too, on a machine that has only the parties' two.
 
     python benchmarks/link_check.py --link lan --host 10.88.0.2 \
@@ -28,7 +28,7 @@ from measuring.line_process import Message, run_parties
 from measuring.machine import Measurement, measures
 from measuring.networks import cached_artifact
 from measuring.party_channel import connect
-from measuring.processes import Place, emulated, free_port
+from measuring.processes import Site, emulated, free_port
 from measuring.schema import Timing
 from measuring.sessions import WARMUP, call_in_turn
 
@@ -64,24 +64,24 @@ def echo(role: str, address: str, link: str, repeat: int, keys: str) -> Message:
     return samples
 
 
-def tcp_settings(place: Place) -> dict[str, str]:
+def tcp_settings(site: Site) -> dict[str, str]:
     """What may slow a real link down beyond its rate and delay, at the client's end."""
     names = ("tcp_congestion_control", "tcp_slow_start_after_idle")
     files = [f"/proc/sys/net/ipv4/{name}" for name in names]
-    done = subprocess.run([*place.prefixes[1], "cat", *files], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*site.prefixes[1], "cat", *files], capture_output=True, text=True, timeout=30)
     return dict(zip(names, done.stdout.split(), strict=False))
 
 
-def measure(places: tuple[Place, ...], network: str, repeat: int, folder: Path) -> list[dict[str, Any]]:
-    """One row a size, and online times of backend fss: both places' timings and the ratio of their medians."""
+def measure(sites: tuple[Site, ...], network: str, repeat: int, folder: Path) -> list[dict[str, Any]]:
+    """One row a size, and online times of backend fss: both sites' timings and the ratio of their medians."""
     found: dict[str, Message] = {}
-    for place in places:
-        documents.say(f"{place.name}: echoes")
-        task = {"address": f"{place.hosts[0]}:{free_port()}", "link": place.link, "keys": str(place.keys)}
-        found[place.name] = run_parties(echo, place, folder, repeat=repeat, **task)
+    for site in sites:
+        documents.say(f"{site.name}: echoes")
+        task = {"address": f"{site.hosts[0]}:{free_port()}", "link": site.link, "keys": str(site.keys)}
+        found[site.name] = run_parties(echo, site, folder, repeat=repeat, **task)
     path = cached_artifact(network, documents.default_cache())
-    for one in call_in_turn(path, [("fss", place, "logits") for place in places], repeat):
-        found[one.place.name][f"fss {network}"] = one.online_ms
+    for one in call_in_turn(path, [("fss", site, "logits") for site in sites], repeat):
+        found[one.site.name][f"fss {network}"] = one.online_ms
     rows = []
     for what in found["emulated"]:
         timings = {name: Timing.of(samples[what]) for name, samples in found.items()}
@@ -106,11 +106,11 @@ def main(run: Measurement, link: str, repeat: int, json_out: Path | None, keep: 
         folder, keys, prefixes = Path(name), Path(name) / "keys", (given["server_prefix"], given["client_prefix"])
         ends = emulated("emulated", prefixes, (given["host"], given["host"]), keys)
         write_keys(keys)
-        places = (ends, Place(name="shaped", link=link, keys=keys))
-        rows = measure(places, given["network"], repeat, folder)
+        sites = (ends, Site(name="shaped", link=link, keys=keys))
+        rows = measure(sites, given["network"], repeat, folder)
     columns = "what|emulated ms=emulated.median:.2f|shaped ms=shaped.median:.2f|ratio=ratio:.3f"
     documents.show(f"link {link}", rows, columns)
-    tcp, speed = {place.name: tcp_settings(place) for place in places}, asdict(parse_link(link))
+    tcp, speed = {site.name: tcp_settings(site) for site in sites}, asdict(parse_link(link))
     worst = max(abs(row["ratio"] - 1) for row in rows)
     figures = {"median_ratio": median(row["ratio"] for row in rows), "worst_deviation": worst}
     report = run.report("link_check", link=link, **speed, repeat=repeat, warmup=WARMUP, tcp=tcp, rows=rows, **figures)

@@ -17,7 +17,7 @@ from measuring.documents import default_cache, say
 from measuring.experiment import RateSearch, find_rates, fleet, online_only
 from measuring.networks import cached_artifact
 from measuring.plots import COLOURS, around, figure, plain_ticks, save
-from measuring.processes import Place
+from measuring.processes import Site
 from measuring.question import Answer, Mode, Question, QuestionReport, Sample, by_backend, commands
 from measuring.sessions import WARMUP, Network, Session, call_in_turn
 from measuring.statistics import median_interval, quotient, ratio_interval
@@ -66,8 +66,8 @@ CHOICES: dict[Mode, Choice] = {"quick": QUICK, "full": FULL}
 
 def offline_samples(path: Path, choice: Choice, link: str) -> list[Sample]:
     """Every backend over one link, in turn within each repetition; one sample a backend."""
-    place = Place(name=link, link=link)
-    called = call_in_turn(path, [(backend, place, "logits") for backend in choice.backends], choice.repeat)
+    site = Site(name=link, link=link)
+    called = call_in_turn(path, [(backend, site, "logits") for backend in choice.backends], choice.repeat)
     return [_cost_sample(one) for one in called]
 
 
@@ -77,7 +77,7 @@ def _cost_sample(found: Session) -> Sample:
         "kind": "offline",
         **found.network.counts.model_dump(),
         "backend": found.backend,
-        "link": found.place.link,
+        "link": found.site.link,
         "online_ms": found.online_ms,
         "offline_ms": found.offline_ms,
         "first_offline_ms": found.offline[0].offline_ms,

@@ -22,7 +22,7 @@ import numpy as np
 from measuring import RESULTS, ROOT
 from measuring.documents import backend_option, between_marks, keep_option, publish, say, show
 from measuring.machine import Measurement, measures
-from measuring.processes import Place
+from measuring.processes import Site
 from measuring.programs import start_dealer, start_server
 from measuring.sessions import Network, Session
 from numpy.typing import NDArray
@@ -81,11 +81,11 @@ def statement(report: dict[str, Any]) -> str:
 
 def answers(artifact: Path, backend: str, pictures: int, repeat: int, folder: Path) -> NDArray[np.float64]:
     """Logits (pictures, repeat, classes) of real processes."""
-    network, place, found = Network(artifact, pictures, folder, repeat), Place(pinned=False), []
+    network, site, found = Network(artifact, pictures, folder, repeat), Site(pinned=False), []
     with ExitStack() as stack:
         dealer = stack.enter_context(start_dealer(folder)).address
-        server = stack.enter_context(start_server(artifact, dealer, folder, backends=(backend,), place=place))
-        client = stack.enter_context(Session(network, backend, server, dealer, place=place))
+        server = stack.enter_context(start_server(artifact, dealer, folder, backends=(backend,), site=site))
+        client = stack.enter_context(Session(network, backend, server, dealer, site=site))
         for first in range(0, pictures * repeat, BATCH):
             count = min(BATCH, pictures * repeat - first)
             found.append(client.call(first, count).logits)

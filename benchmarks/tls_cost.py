@@ -16,7 +16,7 @@ import click
 from measuring import documents
 from measuring.machine import Measurement, measures
 from measuring.networks import cached_artifact
-from measuring.processes import Place
+from measuring.processes import Site
 from measuring.schema import Timing
 from measuring.sessions import WARMUP, Session, call_in_turn
 from measuring.statistics import ratio_interval
@@ -33,9 +33,9 @@ def measure(network: str, backends: tuple[str, ...], repeat: int) -> list[dict[s
     path = cached_artifact(network, documents.default_cache())
     with tempfile.TemporaryDirectory(prefix="pi-tls-") as keys:
         write_keys(Path(keys))
-        places = (Place(name="plaintext"), Place(name="tls", keys=Path(keys)))
+        sites = (Site(name="plaintext"), Site(name="tls", keys=Path(keys)))
         return [
-            _row(*call_in_turn(path, [(backend, place, "logits") for place in places], repeat)) for backend in backends
+            _row(*call_in_turn(path, [(backend, site, "logits") for site in sites], repeat)) for backend in backends
         ]
 
 
@@ -43,7 +43,7 @@ def _row(plaintext: Session, tls: Session) -> dict[str, Any]:
     """A ratio is the median of the neighbours' ratios, TLS / plaintext."""
     row: dict[str, Any] = {"backend": tls.backend}
     for phase in PHASES:
-        found = {one.place.name: getattr(one, f"{phase}_ms") for one in (plaintext, tls)}
+        found = {one.site.name: getattr(one, f"{phase}_ms") for one in (plaintext, tls)}
         row[f"{phase}_ms"] = {way: Timing.of(samples).model_dump() for way, samples in found.items()}
         row[f"{phase}_ratio"] = ratio_interval(found["tls"], found["plaintext"]).value
     last = tls.online[-1]

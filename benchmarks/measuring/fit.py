@@ -11,7 +11,7 @@ from statistics import median
 from typing import Final
 
 import numpy as np
-from measuring.samples import Sample
+from measuring.samples import CostSample
 from measuring.schema import Strict
 from scipy.optimize import nnls
 
@@ -35,7 +35,7 @@ class Residual(Strict):
 class Fitted(Calibration, Strict):
     """A calibration with what it was fitted to, and how far the fit is from every sample."""
 
-    samples: tuple[Sample, ...]
+    samples: tuple[CostSample, ...]
     residuals: tuple[Residual, ...]
 
 
@@ -57,7 +57,7 @@ _ROUGH: Final[Mapping[str, float]] = {
 """ns a unit on one core with VAES and AMX, from kernels alone: where the fit begins, and the prior."""
 
 
-def fit_prices(samples: Sequence[Sample], networks: Mapping[str, PublicArtifact]) -> dict[str, float]:
+def fit_prices(samples: Sequence[CostSample], networks: Mapping[str, PublicArtifact]) -> dict[str, float]:
     """Prices of all work that occurs in ``samples``; ``networks`` by name."""
     workloads = {(s.network, s.backend): Workload(networks[s.network], s.backend) for s in samples}
     ours = [workloads[s.network, s.backend] for s in samples]
@@ -91,7 +91,10 @@ def _solve(paths: Work, measured: Work) -> dict[str, float]:
 
 
 def fit_calibration(
-    samples: Sequence[Sample], networks: Mapping[str, PublicArtifact], machine: str, environment: Mapping[str, object]
+    samples: Sequence[CostSample],
+    networks: Mapping[str, PublicArtifact],
+    machine: str,
+    environment: Mapping[str, object],
 ) -> Fitted:
     """A calibration with its residuals; ``environment`` as JSON, ``machine`` in words."""
     fitted = Fitted(
@@ -105,7 +108,7 @@ def fit_calibration(
     return fitted.model_copy(update={"residuals": tuple(_residual(s, networks, fitted) for s in samples)})
 
 
-def _residual(sample: Sample, networks: Mapping[str, PublicArtifact], fitted: Fitted) -> Residual:
+def _residual(sample: CostSample, networks: Mapping[str, PublicArtifact], fitted: Fitted) -> Residual:
     found = predict(networks[sample.network], sample.backend, sample.link, fitted)
     return Residual(
         network=sample.network,

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from measuring.processes import Place, party_cores
+from measuring.processes import Site, party_cores
 from measuring.reference import PlaintextTime, floor_ms
 from measuring.schema import LatencyResult, OnlineBytes, PartyBytes, Revealed, Timing
 from measuring.sessions import WARMUP, Session, in_turn
@@ -49,15 +49,15 @@ def run_all(
     total = len(paths) * len(links) * len(backends) * len(reveals) * calls
     with Progress(*columns, console=Console(stderr=True)) as bar:
         line = bar.add_task("starting", total=total)
-        for path, place in ((path, Place(name=link, link=link)) for path in paths for link in links):
-            combinations = [(backend, place, reveal) for backend in backends for reveal in reveals]
+        for path, site in ((path, Site(name=link, link=link)) for path in paths for link in links):
+            combinations = [(backend, site, reveal) for backend in backends for reveal in reveals]
             plain: list[PlaintextTime] = []
             with in_turn([path], combinations, calls, batch=batch) as running:
                 for first in range(0, calls * batch, batch):
                     plain += running[0].network.reference.run_timed(first, batch, core)
                     for one in running:
                         name, ms = one.network.name, one.call(first, batch).cost.online_ms
-                        bar.update(line, advance=1, description=f"{name} {place.link} {one.backend} {ms:.0f} ms")
+                        bar.update(line, advance=1, description=f"{name} {site.link} {one.backend} {ms:.0f} ms")
                 results += [_result(one, batch, plain) for one in running]
     return tuple(results)
 
@@ -70,7 +70,7 @@ def _result(found: Session, batch: int, plain: list[PlaintextTime]) -> LatencyRe
         sent_bytes=last.client_to_server_bytes,
         received_bytes=last.server_to_client_bytes,
         round_trips=last.rounds if comparable else last.rounds / 2,
-        link=parse_link(found.place.link),
+        link=parse_link(found.site.link),
     )
     relus, storage = found.network.counts.relus, found.stored[-1]
     offline_ms, moved = [ms / batch for ms in found.offline_ms], found.offline[-1].offline_bytes
@@ -80,7 +80,7 @@ def _result(found: Session, batch: int, plain: list[PlaintextTime]) -> LatencyRe
     return LatencyResult(
         network=found.network.name,
         backend=found.backend,
-        link=found.place.link,
+        link=found.site.link,
         batch=batch,
         reveal=found.reveal,
         online_ms=timing,

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self, cast
 
-from measuring.processes import Place, end_group, start
+from measuring.processes import Site, end_group, start
 
 from pi_system.errors import PeerUnavailableError
 
@@ -122,22 +122,22 @@ ROLES = ("server", "client")
 
 
 @contextmanager
-def party_pair(name: str, commands: Sequence[Sequence[str]], place: Place, folder: Path) -> Iterator[list[LineProcess]]:
-    """Server and client where ``place`` has them, logs in ``folder``; both end with the block."""
+def party_pair(name: str, commands: Sequence[Sequence[str]], site: Site, folder: Path) -> Iterator[list[LineProcess]]:
+    """Server and client where ``site`` has them, logs in ``folder``; both end with the block."""
     with ExitStack() as stack:
         pair = []
-        for role, command, prefix, core in zip(ROLES, commands, place.prefixes, place.cores, strict=True):
+        for role, command, prefix, core in zip(ROLES, commands, site.prefixes, site.cores, strict=True):
             log = folder / f"{name}-{role}.log".replace(":", "-")
-            party = LineProcess(f"{name} {role}", [*prefix, *command], log=log, core=core, threads=place.threads)
+            party = LineProcess(f"{name} {role}", [*prefix, *command], log=log, core=core, threads=site.threads)
             pair.append(stack.enter_context(party))
         yield pair
 
 
-def run_parties(function: Callable[..., Message], place: Place, folder: Path, **task: Any) -> Message:
+def run_parties(function: Callable[..., Message], site: Site, folder: Path, **task: Any) -> Message:
     """``function(role, **task)`` of a benchmark in a process of each role; what it returns at the client."""
     module = Path(inspect.getfile(function)).stem
     script = f"import json, sys, {module} as program; task = json.loads(sys.argv[1]); "
     script += f"print(json.dumps(program.{function.__name__}(**task)), flush=True)"
     commands = [[sys.executable, "-c", script, json.dumps({"role": role, **task})] for role in ROLES]
-    with party_pair(place.name, commands, place, folder) as pair:
+    with party_pair(site.name, commands, site, folder) as pair:
         return answers(pair, None)[1]

@@ -27,6 +27,8 @@ LOCK: Final = Path(tempfile.gettempdir()) / "pi-system-measuring.lock"
 BUSY: Final = 0.05
 """Share of a core from which on another process counts: an idle desktop stays below."""
 _BEFORE_S: Final = 2.0
+_LEAST_S: Final = 1.0
+"""Processors are accounted in ticks of 10 ms: of a shorter time a share says nothing, it waits for the next look."""
 _EVERY_S: Final = 10.0
 """Between two looks at all processes, which take some 10 ms."""
 
@@ -46,6 +48,8 @@ class Watch:
 
     def look(self) -> Others:
         """The share of a core of each that used more than ``BUSY`` since the last look, by name."""
+        if time.monotonic() - self._at_s < _LEAST_S:
+            return Others()
         before, start_s = self._seen, self._at_s
         self._seen, self._at_s = _cpu_seconds(), time.monotonic()
         own, found = {os.getpid(), *descendants(os.getpid())}, Others()

@@ -34,7 +34,7 @@ Reach = tuple[Path | None, tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Site:
     """Where the two parties run.
 
     Of server and client: ``hosts`` as the other sees them, ``prefixes`` in front of their commands, such as ``ip netns
@@ -71,15 +71,15 @@ class Place:
         return 1 if self.pinned else None
 
 
-HERE: Final = Place()
+HERE: Final = Site()
 
 
-def emulated(name: str, prefixes: tuple[str, str], hosts: tuple[str, str], keys: Path) -> Place:
+def emulated(name: str, prefixes: tuple[str, str], hosts: tuple[str, str], keys: Path) -> Site:
     """Both ends of an emulated link, reached by commands in front. Raises ConfigError: one of them is missing."""
     server, client = (tuple(shlex.split(prefix)) for prefix in prefixes)
     if not server or not client:
         raise ConfigError("expected --server-prefix and --client-prefix: the two ends of an emulated link")
-    return Place(name=name, prefixes=(server, client), hosts=hosts, keys=keys)
+    return Site(name=name, prefixes=(server, client), hosts=hosts, keys=keys)
 
 
 @contextmanager

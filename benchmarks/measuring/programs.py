@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from measuring.line_process import LineProcess
-from measuring.processes import HERE, Place
+from measuring.processes import HERE, Site
 
 from pi_system.backends.registry import BACKENDS
 from pi_system.errors import PeerUnavailableError
@@ -35,15 +35,15 @@ class RunningProgram:
 
 @contextmanager
 def start_dealer(
-    folder: Path, *, place: Place = HERE, core: int | None = None, startup_timeout_s: float = STARTUP_TIMEOUT_S
+    folder: Path, *, site: Site = HERE, core: int | None = None, startup_timeout_s: float = STARTUP_TIMEOUT_S
 ) -> Iterator[RunningProgram]:
     """A running ``pi-dealer`` on the server's host, its log in ``folder``.
 
     Raises:
         PeerUnavailableError: it ended, or did not get ready in time; with the end of its log.
     """
-    arguments = ["pi_system.cli.dealer", "serve", *_reachable("dealer", place)]
-    with _program("pi-dealer", arguments, folder, place, core, None, startup_timeout_s) as running:
+    arguments = ["pi_system.cli.dealer", "serve", *_reachable("dealer", site)]
+    with _program("pi-dealer", arguments, folder, site, core, None, startup_timeout_s) as running:
         yield running
 
 
@@ -56,25 +56,25 @@ def start_server(
     backends: Sequence[str] = (),
     max_sessions: int = 1,
     reveal: Reveal = "logits",
-    place: Place = HERE,
+    site: Site = HERE,
 ) -> Iterator[RunningProgram]:
     """A running ``pi-server``, which reveals logits where nothing else is said: results are compared with them.
 
     ``folder`` is for its log and its store; ``backends``: those allowed, none for all. Errors as ``start_dealer``.
     """
-    program = ["pi_server.cli"] if place.link == "loopback" else ["measuring.shaped_server", place.link]
-    arguments = [*program, "serve", "--artifact", str(artifact), "--dealer", dealer, *_reachable("server", place)]
+    program = ["pi_server.cli"] if site.link == "loopback" else ["measuring.shaped_server", site.link]
+    arguments = [*program, "serve", "--artifact", str(artifact), "--dealer", dealer, *_reachable("server", site)]
     arguments += ["--max-sessions", str(max_sessions), "--reserved", "0", "--drain", "1", "--reveal", reveal]
     arguments += [f"--{name}={TIMEOUT_S}" for name in ("timeout", "infer-limit", "prepare-limit")]
     arguments += [f"--backend={backend}" for backend in backends or BACKENDS]
     arguments += ["--store", str(folder / "server-store")]
-    with _program("pi-server", arguments, folder, place, place.cores[0], place.threads, STARTUP_TIMEOUT_S) as running:
+    with _program("pi-server", arguments, folder, site, site.cores[0], site.threads, STARTUP_TIMEOUT_S) as running:
         yield running
 
 
-def _reachable(role: str, place: Place) -> list[str]:
-    keys = ["--insecure"] if place.keys is None else ["--keys", str(place.keys / role)]
-    return ["--listen", f"{place.hosts[0]}:0", *keys]
+def _reachable(role: str, site: Site) -> list[str]:
+    keys = ["--insecure"] if site.keys is None else ["--keys", str(site.keys / role)]
+    return ["--listen", f"{site.hosts[0]}:0", *keys]
 
 
 @contextmanager
@@ -82,12 +82,12 @@ def _program(
     name: str,
     arguments: Sequence[str],
     folder: Path,
-    place: Place,
+    site: Site,
     core: int | None,
     threads: int | None,
     startup_timeout_s: float,
 ) -> Iterator[RunningProgram]:
-    command = [*place.prefixes[0], sys.executable, "-u", "-m", *arguments]
+    command = [*site.prefixes[0], sys.executable, "-u", "-m", *arguments]
     with LineProcess(name, command, log=folder / f"{name}.log", core=core, threads=threads) as process:
         line = process.line(startup_timeout_s)
         if (found := re.match(rf"{name}: listening on (\S+:\d+)\b", line)) is None:

@@ -20,7 +20,7 @@ from pi_system.cost.predict import Prediction, Workload
 from pi_system.errors import ConfigError
 
 
-class Sample(Strict):
+class CostSample(Strict):
     """One network, backend and link, measured; batch 1; times one a repetition, bytes payload or on disk."""
 
     network: str
@@ -44,10 +44,10 @@ class Group(NamedTuple):
     backends: tuple[str, ...]
 
 
-_SAMPLES = TypeAdapter(list[Sample])
+_SAMPLES = TypeAdapter(list[CostSample])
 
 
-def exact_fields(found: Prediction | Sample) -> tuple[int, ...]:
+def exact_fields(found: Prediction | CostSample) -> tuple[int, ...]:
     """What must be equal, predicted and counted."""
     return (
         found.online_rounds,
@@ -61,7 +61,7 @@ def exact_fields(found: Prediction | Sample) -> tuple[int, ...]:
 
 def measure_groups(
     groups: Sequence[Group], repeat: int, cache: Path, part: Path
-) -> tuple[list[Sample], dict[str, Artifact]]:
+) -> tuple[list[CostSample], dict[str, Artifact]]:
     """Samples in order, and the networks by name, of every group; those that ``part`` holds are not measured again.
 
     ``part`` is a file of what is done; the caller deletes it when the result is written. Raises PeerUnavailableError.
@@ -93,8 +93,8 @@ def _runs(artifact: Artifact, backend: str) -> bool:
         return False
 
 
-def _sample(network: str, result: LatencyResult) -> Sample:
-    return Sample(
+def _sample(network: str, result: LatencyResult) -> CostSample:
+    return CostSample(
         network=network,
         backend=result.backend,
         link=result.link,

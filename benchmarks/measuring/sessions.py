@@ -16,7 +16,7 @@ from measuring.documents import say
 from measuring.line_process import LineProcess
 from measuring.memory import folder_bytes
 from measuring.networks import SEED, counts
-from measuring.processes import HERE, Place, Reach, peak_of_descendants_bytes
+from measuring.processes import HERE, Reach, Site, peak_of_descendants_bytes
 from measuring.programs import TIMEOUT_S, RunningProgram, start_dealer, start_server
 from measuring.reference import NO_ERROR, Reference
 from measuring.schema import NetworkCounts, PartyBytes, Revealed
@@ -27,7 +27,7 @@ from pi_system.errors import ArtifactDigestError
 from pi_system.export.random import random_pictures
 from pi_system.rpc.client_session import OnlineCost, PreparationCost
 
-Combination = tuple[str, Place, Revealed]
+Combination = tuple[str, Site, Revealed]
 """A backend, where it runs and what it reveals."""
 WARMUP: Final = 1
 """Calls of each session that are not counted; the first offline phase includes what is sent once a model."""
@@ -89,7 +89,7 @@ class Session(LineProcess):
         server: RunningProgram,
         dealer: str,
         *,
-        place: Place = HERE,
+        site: Site = HERE,
         reveal: Revealed = "logits",
         name: str = "client",
         client_id: str = "",
@@ -100,7 +100,7 @@ class Session(LineProcess):
             ArtifactDigestError: it sees another model.
             PeerUnavailableError: a process failed; the message has the end of its log.
         """
-        self.network, self.backend, self.server, self.place, self.reveal = network, backend, server, place, reveal
+        self.network, self.backend, self.server, self.site, self.reveal = network, backend, server, site, reveal
         self.offline, self.online, self.stored = list[PreparationCost](), list[OnlineCost](), list[PartyBytes]()
         self.worst, self.peak_memory_bytes = NO_ERROR, 0
         self.store = server.store.parent / (f"client-{client_id}" if client_id else name)
@@ -108,16 +108,16 @@ class Session(LineProcess):
             server=server.address,
             dealer=dealer,
             backend=backend,
-            link=place.link,
+            link=site.link,
             store=self.store,
             pictures=network.file,
             timeout_s=TIMEOUT_S,
-            keys=place.keys,
+            keys=site.keys,
             client_id=client_id,
         )
-        command = [*place.prefixes[1], sys.executable, "-u", "-m", "measuring.client_process", task.model_dump_json()]
-        threads, log = place.threads or len(os.sched_getaffinity(0)), server.store.parent / f"{name}.log"
-        super().__init__(name, command, log=log, core=place.cores[1], threads=threads, goodbye_s=_GOODBYE_S)
+        command = [*site.prefixes[1], sys.executable, "-u", "-m", "measuring.client_process", task.model_dump_json()]
+        threads, log = site.threads or len(os.sched_getaffinity(0)), server.store.parent / f"{name}.log"
+        super().__init__(name, command, log=log, core=site.cores[1], threads=threads, goodbye_s=_GOODBYE_S)
         try:
             if self.answer(None)["digest"] != network.artifact.public.digest:
                 raise ArtifactDigestError("artifact: expected the client to see the server's, found another")
@@ -180,7 +180,7 @@ def in_turn(
         combinations: of each; one that comes several times gets several clients if ``shared``.
         calls: that will be made, each with pictures of its own.
         batch: pictures a call.
-        shared: combinations of a network at one place have one server, to save memory; else memory and store are their
+        shared: combinations of a network at one site have one server, to save memory; else memory and store are their
             own.
     """
     with (
@@ -192,29 +192,29 @@ def in_turn(
         networks = [Network(path, calls * batch, folder) for path in paths]
         cells = [(network, *combination) for network in networks for combination in combinations]
         dealers: dict[Reach, str] = {}
-        for _, place, _ in combinations:
-            if place.reach not in dealers:
-                own = start_dealer(folder / f"dealer-{len(dealers)}", place=place)
-                dealers[place.reach] = stack.enter_context(own).address
+        for _, site, _ in combinations:
+            if site.reach not in dealers:
+                own = start_dealer(folder / f"dealer-{len(dealers)}", site=site)
+                dealers[site.reach] = stack.enter_context(own).address
         backends = tuple(dict.fromkeys(backend for backend, _, _ in combinations))
 
         def serve(index: int) -> RunningProgram:
-            network, backend, place, reveal = cells[index]
+            network, backend, site, reveal = cells[index]
             served, limit = (backends, len(combinations)) if shared else ((backend,), 1)
-            dealer, own = dealers[place.reach], folder / str(index)
-            options: dict[str, Any] = {"backends": served, "max_sessions": limit, "reveal": reveal, "place": place}
+            dealer, own = dealers[site.reach], folder / str(index)
+            options: dict[str, Any] = {"backends": served, "max_sessions": limit, "reveal": reveal, "site": site}
             return stack.enter_context(start_server(network.path, dealer, own, **options))
 
         def connect(index: int) -> Session:
-            (network, backend, place, reveal), server = cells[index], servers[home(index)]
-            dealer = dealers[place.reach]
-            opened = Session(network, backend, server, dealer, place=place, reveal=reveal, name=f"client-{index}")
+            (network, backend, site, reveal), server = cells[index], servers[home(index)]
+            dealer = dealers[site.reach]
+            opened = Session(network, backend, server, dealer, site=site, reveal=reveal, name=f"client-{index}")
             return stack.enter_context(opened)
 
         def home(index: int) -> int:
             """The cell whose server this one uses; a server imitates one link."""
-            network, _, place, _ = cells[index]
-            same = (other for other, cell in enumerate(cells) if cell[0] is network and cell[2] == place)
+            network, _, site, _ = cells[index]
+            same = (other for other, cell in enumerate(cells) if cell[0] is network and cell[2] == site)
             return next(same) if shared else index
 
         firsts = sorted({home(index) for index in range(len(cells))})
@@ -234,5 +234,5 @@ def call_in_turn(path: Path, combinations: Sequence[Combination], repeat: int) -
             for one in running if index % 2 else reversed(running):
                 cost = one.call(index).cost
                 offline_ms = one.offline[-1].offline_ms
-                say(f"{one.backend} {one.place.name}: offline {offline_ms:.0f} ms, online {cost.online_ms:.1f} ms")
+                say(f"{one.backend} {one.site.name}: offline {offline_ms:.0f} ms, online {cost.online_ms:.1f} ms")
         return running

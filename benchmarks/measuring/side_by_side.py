@@ -13,7 +13,7 @@ from typing import Final
 
 from measuring.documents import default_cache, say
 from measuring.networks import cached_artifact
-from measuring.processes import Place
+from measuring.processes import Site
 from measuring.question import Mode, Sample
 from measuring.sessions import WARMUP, Combination, Session, in_turn
 
@@ -35,8 +35,8 @@ class Series:
     def measure(self, link: str, repeat: int) -> list[Sample]:
         """Every network with every backend; ``repeat`` calls are counted. Raises PeerUnavailableError."""
         calls, paths = WARMUP + repeat, [cached_artifact(name, default_cache()) for name in self.networks.values()]
-        place = Place(name=link, link=link)
-        combinations: list[Combination] = [(backend, place, "logits") for backend in self.backends]
+        site = Site(name=link, link=link)
+        combinations: list[Combination] = [(backend, site, "logits") for backend in self.backends]
         say(f"{', '.join(self.networks)}: opening {len(self.backends) * len(self.networks)} sessions")
         with in_turn(paths, combinations, calls, shared=True) as sessions:
             with ThreadPoolExecutor(len(self.backends)) as pool:
@@ -54,7 +54,7 @@ def _sample(session: Session, calls: int) -> Sample:
     return {
         **session.network.counts.model_dump(include={"network", "relus", "relu_layers", "macs"}),
         "backend": session.backend,
-        "link": session.place.link,
+        "link": session.site.link,
         "online_ms": session.online_ms,
         "rounds": last.rounds,
         "sent_bytes": last.client_to_server_bytes,

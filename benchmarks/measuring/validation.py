@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any, Literal
 
 import numpy as np
-from measuring.samples import Sample, exact_fields
+from measuring.samples import CostSample, exact_fields
 from measuring.schema import Strict
 from pydantic import Field
 
@@ -50,7 +50,7 @@ class Validation(Strict):
     schema_version: Literal[1] = Field(default=1, alias="schema")
     environment: dict[str, Any]
     networks: dict[str, PublicModel]
-    samples: tuple[Sample, ...] = Field(min_length=1)
+    samples: tuple[CostSample, ...] = Field(min_length=1)
     points: tuple[Point, ...]
     median_error: float
     worst_error: float
@@ -58,7 +58,7 @@ class Validation(Strict):
     @classmethod
     def of(
         cls,
-        samples: Sequence[Sample],
+        samples: Sequence[CostSample],
         networks: dict[str, PublicModel],
         calibration: Calibration,
         environment: dict[str, Any],
@@ -92,7 +92,7 @@ def public_of(model: PublicModel) -> PublicArtifact:
     return PublicArtifact(public=model, masks=masks)
 
 
-def _point(sample: Sample, public: PublicArtifact, calibration: Calibration) -> Point:
+def _point(sample: CostSample, public: PublicArtifact, calibration: Calibration) -> Point:
     found = predict(public, sample.backend, sample.link, calibration)
     return Point(
         network=sample.network,

@@ -29,7 +29,7 @@ from measuring import documents
 from measuring.line_process import ROLES
 from measuring.machine import Measurement, measures
 from measuring.networks import SEED, cached_artifact
-from measuring.processes import Place, emulated, free_port, party_cores
+from measuring.processes import Site, emulated, free_port, party_cores
 from numpy.typing import NDArray
 from peers.relu_party import expected
 from peers.rows import FIRST, Row, network_rows, ratios, show_rows, take_turns
@@ -48,35 +48,35 @@ BACKENDS = ("gmw", "gc")
 Options = dict[str, Any]
 
 
-def compare_relu(options: Options, place: Place, spec: GateSpec) -> list[Row]:
+def compare_relu(options: Options, site: Site, spec: GateSpec) -> list[Row]:
     """Rows of ReLU alone over one link; ours with the truncation that belongs to it, theirs without one."""
     runs = FIRST + options["repeat"]
     mine, theirs = np.random.default_rng(SEED).normal(0, 2, (2, runs, spec.count)).astype(np.float32)
     with tempfile.TemporaryDirectory(prefix="pi-spu-") as name, ExitStack() as stack:
         folder = Path(name)
         systems: list[System] = [
-            stack.enter_context(line_pair(backend, relu_commands(backend, spec, place), place, folder))
+            stack.enter_context(line_pair(backend, relu_commands(backend, spec, site), site, folder))
             for backend in documents.unique(options["backends"], BACKENDS)
         ]
-        if options["protocols"] and not place.imitated:
+        if options["protocols"] and not site.imitated:
             compile_program(options["spu_python"], ["--relu", str(spec.count)], folder)
             inputs = (folder / "server.safetensors", folder / "client.safetensors")
             safetensors.numpy.save_file({"other": theirs[0]}, inputs[0])
             safetensors.numpy.save_file({"image": mine}, inputs[1])
             for protocol in documents.unique(options["protocols"]):
-                systems.append(open_spu(stack, options["spu_python"], protocol, place, inputs, folder, True))
+                systems.append(open_spu(stack, options["spu_python"], protocol, site, inputs, folder, True))
 
         def error(system: str, index: int, output: NDArray[np.float64]) -> float:
             plain = np.maximum(mine[index] + theirs[0], 0) if system.startswith("spu:") else expected(spec, index)
             return float(np.abs(output - plain).max())
 
-        return take_turns(runs, place, f"relu:{spec.count}", systems, error)
+        return take_turns(runs, site, f"relu:{spec.count}", systems, error)
 
 
-def relu_commands(backend: str, spec: GateSpec, place: Place) -> list[list[str]]:
+def relu_commands(backend: str, spec: GateSpec, site: Site) -> list[list[str]]:
     """Command lines of our ReLU's server and client."""
-    shared: Options = {"address": f"{place.hosts[0]}:{free_port()}", "backend": backend, "spec": asdict(spec)}
-    shared |= {"link": place.link, "keys": place.keys and str(place.keys)}
+    shared: Options = {"address": f"{site.hosts[0]}:{free_port()}", "backend": backend, "spec": asdict(spec)}
+    shared |= {"link": site.link, "keys": site.keys and str(site.keys)}
     script = [sys.executable, "-u", "-m", "peers.relu_party"]
     return [[*script, json.dumps({"role": role, **shared})] for role in ROLES]
 
@@ -89,25 +89,25 @@ def hardest_relu(artifact: Artifact, count: int) -> GateSpec:
     return replace(max(relus, key=lambda spec: spec.comparison_bits), count=count)
 
 
-def compare(run: Measurement, options: Options, places: tuple[Place, ...]) -> Options:
+def compare(run: Measurement, options: Options, sites: tuple[Site, ...]) -> Options:
     """Measure everything and return the JSON object."""
     versions = spu_versions(options["spu_python"]) if options["protocols"] else {}
     paths = [cached_artifact(name, options["cache"]) for name in documents.unique(options["networks"])]
     gates = [hardest_relu(load(paths[0]), int(count)) for count in documents.unique(options["relus"])]
     rows: list[Row] = []
-    for place in places:
+    for site in sites:
         for gate in gates:
-            rows += compare_relu(options, place, gate)
+            rows += compare_relu(options, site, gate)
         for path in [] if options["relu_only"] else paths:
-            theirs = (None if place.imitated else options["spu_python"], documents.unique(options["protocols"]))
+            theirs = (None if site.imitated else options["spu_python"], documents.unique(options["protocols"]))
             backends = documents.unique(options["backends"], BACKENDS)
-            rows += network_rows(path, place, options["repeat"], backends, theirs)[1]
+            rows += network_rows(path, site, options["repeat"], backends, theirs)[1]
     show_rows(rows)
     cores = {} if options["unpinned"] else party_cores()
     return run.report(
         "peers_spu",
         relu_gates=[asdict(gate) for gate in gates],
-        tls={place.name: place.keys is not None for place in places},
+        tls={site.name: site.keys is not None for site in sites},
         repeat=options["repeat"],
         first_runs_apart=FIRST,
         rows=rows,
@@ -117,7 +117,7 @@ def compare(run: Measurement, options: Options, places: tuple[Place, ...]) -> Op
     )
 
 
-def places_of(options: Options, keys: Path) -> tuple[Place, ...]:
+def sites_of(options: Options, keys: Path) -> tuple[Site, ...]:
     """The links to measure; ``keys``: an empty folder. Raises ConfigError for half an emulated link."""
     name, pinned = options["link_name"], not options["unpinned"]
     if options["tls"] or name:  # the runtime leaves a machine only with TLS
@@ -126,7 +126,7 @@ def places_of(options: Options, keys: Path) -> tuple[Place, ...]:
         for link in options["links"]:
             parse_link(link)
         own, links = keys if options["tls"] else None, documents.unique(options["links"])
-        return tuple(Place(name=link, link=link, keys=own, pinned=pinned) for link in links)
+        return tuple(Site(name=link, link=link, keys=own, pinned=pinned) for link in links)
     prefixes, hosts = ((options[f"server_{what}"], options[f"client_{what}"]) for what in ("prefix", "host"))
     return (replace(emulated(name, prefixes, hosts, keys), pinned=pinned),)
 
@@ -159,7 +159,7 @@ def main(run: Measurement, **options: Any) -> None:
         if protocol.partition(":")[0] not in PROTOCOLS:
             raise click.UsageError(f"--protocol: expected one of {', '.join(PROTOCOLS)}, found {protocol}")
     with tempfile.TemporaryDirectory(prefix="pi-keys-") as keys:
-        report = compare(run, options, places_of(options, Path(keys)))
+        report = compare(run, options, sites_of(options, Path(keys)))
     documents.publish(report, options["json_out"], keep=options["keep"] and "peers_spu/{date}_{cores}-cores_{sha}")
 
 

@@ -47,7 +47,7 @@ def inputs(spec: GateSpec, index: int) -> tuple[NDArray[np.int64], NDArray[Any],
     return y, prg.ring(spec.count, spec.ring_bits), prg.ring(spec.count, spec.ring_bits)
 
 
-class Party:
+class ReluParty:
     """One end of a session."""
 
     def __init__(self, role: str, relu: OtGate, spec: GateSpec, channel: Channel):
@@ -111,7 +111,7 @@ def main() -> None:
     task = json.loads(sys.argv[1])
     channel, end = connect(task["role"], task["address"], METHOD, task["keys"] and Path(task["keys"]))
     relu, spec = RELUS[task["backend"]], GateSpec(**task["spec"])
-    party = Party(task["role"], relu, spec, shape(channel, parse_link(task["link"])))
+    party = ReluParty(task["role"], relu, spec, shape(channel, parse_link(task["link"])))
     print(json.dumps({"ready": task["role"]}), flush=True)
     for line in sys.stdin:
         print(json.dumps(party.run(json.loads(line)["run"])), flush=True)

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 from measuring import documents
-from measuring.processes import Place
+from measuring.processes import Site
 from measuring.schema import Timing
 from measuring.sessions import Network, in_turn
 from numpy.typing import NDArray
-from peers.systems import OurPair, Run, System, crypten_shipped, spu_pairs
+from peers.systems import OurPair, PeerRun, System, crypten_shipped, spu_pairs
 
 FIRST = 1
 """Runs that are reported apart: base OTs, keys and whatever else a system makes once a session."""
@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 def network_rows(
     path: Path,
-    place: Place,
+    site: Site,
     repeat: int,
     backends: Sequence[str],
     spu: tuple[str | None, Sequence[str]],
@@ -36,36 +36,36 @@ def network_rows(
 ) -> tuple[Network, list[Row]]:
     """One network under our backends, CrypTen as ``shipped`` and SPU (its interpreter or None, protocols), in turn."""
     runs, (python, protocols) = FIRST + repeat, spu
-    with in_turn([path], [(backend, place, "logits") for backend in backends], runs) as running, ExitStack() as stack:
+    with in_turn([path], [(backend, site, "logits") for backend in backends], runs) as running, ExitStack() as stack:
         network, systems = running[0].network, list[System](map(OurPair, running))
         if shipped:
-            own = crypten_shipped(network.path, network.file, place, network.file.parent)
+            own = crypten_shipped(network.path, network.file, site, network.file.parent)
             systems.append(stack.enter_context(own))
         if python is not None:
-            systems += spu_pairs(stack, python, protocols, network, place)
-        return network, take_turns(runs, place, network.name, systems, network.error)
+            systems += spu_pairs(stack, python, protocols, network, site)
+        return network, take_turns(runs, site, network.name, systems, network.error)
 
 
-def take_turns(runs: int, place: Place, what: str, systems: list[System], error: Error) -> list[Row]:
-    """Run the systems one after another, ``runs`` times, the first ones apart; a row each."""
-    samples: dict[str, list[Run]] = {system.name: [] for system in systems}
+def take_turns(runs: int, site: Site, what: str, systems: list[System], error: Error) -> list[Row]:
+    """PeerRun the systems one after another, ``runs`` times, the first ones apart; a row each."""
+    samples: dict[str, list[PeerRun]] = {system.name: [] for system in systems}
     errors = dict.fromkeys(samples, 0.0)
     for index in range(runs):
         for system in systems:
             sample = system.run(index)
             samples[system.name].append(sample)
             errors[system.name] = max(errors[system.name], error(system.name, index, sample.output))
-            documents.say(f"{what} {place.name} {system.name}: {sample.ms:.0f} ms, {sample.total_bytes / 1e6:.2f} MB")
-    return [_row(what, place, system, samples[system.name], errors[system.name]) for system in systems]
+            documents.say(f"{what} {site.name} {system.name}: {sample.ms:.0f} ms, {sample.total_bytes / 1e6:.2f} MB")
+    return [_row(what, site, system, samples[system.name], errors[system.name]) for system in systems]
 
 
-def _row(what: str, place: Place, system: System, samples: list[Run], error: float) -> Row:
+def _row(what: str, site: Site, system: System, samples: list[PeerRun], error: float) -> Row:
     """One system on one link: the first run apart, the others in the order they were taken."""
     first, counted = samples[0], samples[FIRST:]
     offline = [sample.offline_ms for sample in counted if sample.offline_ms is not None]
     return {
         "what": what,
-        "link": place.name,
+        "link": site.name,
         "system": system.name,
         "theirs": system.name.startswith("spu:"),
         "ms": Timing.of([sample.ms for sample in counted]).model_dump(),

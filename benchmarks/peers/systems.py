@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import safetensors.numpy
 from measuring.line_process import LineProcess, answers, party_pair
-from measuring.processes import Place, free_port
+from measuring.processes import Site, free_port
 from measuring.programs import TIMEOUT_S
 from measuring.schema import PartyBytes
 from measuring.sessions import Network, Session
@@ -30,7 +30,7 @@ SPU: Final = Path(__file__).resolve().parent / "spu"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class PeerRun:
     """One run, everything it takes included, seen from the client: wall-clock ms, payload both ways, flat output.
 
     What a system does not have (phases) or does not tell (directions) is None.
@@ -50,7 +50,7 @@ class System(Protocol):
 
     name: str
 
-    def run(self, index: int) -> Run:
+    def run(self, index: int) -> PeerRun:
         """Do the thing on input ``index``. Raises PeerUnavailableError."""
 
     def peak(self) -> PartyBytes:
@@ -69,7 +69,7 @@ class Lines:
         self.name, self._parties, self._peak = name, parties, PartyBytes(server=0, client=0)
         answers(parties, TIMEOUT_S)
 
-    def run(self, index: int) -> Run:
+    def run(self, index: int) -> PeerRun:
         """One run of all."""
         for party in self._parties:
             party.tell({"run": index})
@@ -78,7 +78,7 @@ class Lines:
         self._peak = PartyBytes(server=first, client=last) if both else PartyBytes(**last)
         sent, received = found[-1].get("traffic", (None, None))[:2]
         offline_s = found[-1].get("offline_seconds")
-        return Run(
+        return PeerRun(
             ms=1000 * found[-1]["seconds"],
             offline_ms=None if offline_s is None else 1000 * offline_s,
             client_to_server_bytes=sent,
@@ -93,16 +93,16 @@ class Lines:
 
 
 @contextmanager
-def line_pair(name: str, commands: Sequence[Sequence[str]], place: Place, folder: Path) -> Iterator[Lines]:
+def line_pair(name: str, commands: Sequence[Sequence[str]], site: Site, folder: Path) -> Iterator[Lines]:
     """Server and client, which end with the block."""
-    with party_pair(name, commands, place, folder) as pair:
+    with party_pair(name, commands, site, folder) as pair:
         yield Lines(name, pair)
 
 
 @contextmanager
-def crypten_shipped(artifact: Path, pictures: Path, place: Place, folder: Path) -> Iterator[Lines]:
+def crypten_shipped(artifact: Path, pictures: Path, site: Site, folder: Path) -> Iterator[Lines]:
     """CrypTen's own launch of both parties (crypten_shipped.py), without phases; they end with the block."""
-    server, client = (str(-1 if core is None else core) for core in place.cores)
+    server, client = (str(-1 if core is None else core) for core in site.cores)
     command = [sys.executable, "-u", "-m", "peers.crypten_shipped", "--artifact", str(artifact)]
     command += ["--pictures", str(pictures), "--server-core", server, "--client-core", client]
     with LineProcess("crypten-shipped", command, log=folder / "crypten-shipped.log") as process:
@@ -116,11 +116,11 @@ class OurPair:
         """It is open."""
         self.name, self._session, self.peak = session.backend, session, session.peak
 
-    def run(self, index: int) -> Run:
+    def run(self, index: int) -> PeerRun:
         """Prepare one inference and use it."""
         inference, offline = self._session.call(index), self._session.offline[-1]
         online_bytes = inference.cost.client_to_server_bytes + inference.cost.server_to_client_bytes
-        return Run(
+        return PeerRun(
             ms=offline.offline_ms + inference.cost.online_ms,
             offline_ms=offline.offline_ms,
             total_bytes=offline.offline_bytes + online_bytes,
@@ -129,20 +129,20 @@ class OurPair:
         )
 
 
-def spu_pairs(stack: ExitStack, python: str, protocols: Iterable[str], network: Network, place: Place) -> list[Lines]:
+def spu_pairs(stack: ExitStack, python: str, protocols: Iterable[str], network: Network, site: Site) -> list[Lines]:
     """SPU with each protocol on a network, until the end of ``stack``."""
     folder = network.file.parent
     inputs = (network.path / "weights.safetensors", folder / "client.safetensors")
     safetensors.numpy.save_file({"image": network.pictures[:, None]}, inputs[1])
     compile_program(python, [str(network.path)], folder)
-    return [open_spu(stack, python, protocol, place, inputs, folder) for protocol in protocols]
+    return [open_spu(stack, python, protocol, site, inputs, folder) for protocol in protocols]
 
 
 def open_spu(
     stack: ExitStack,
     python: str,
     protocol: str,
-    place: Place,
+    site: Site,
     inputs: tuple[Path, Path],
     folder: Path,
     share_output: bool = False,
@@ -150,12 +150,12 @@ def open_spu(
     """SPU's server and client on the program in ``folder``, until the end of ``stack``; see spu/party.py."""
     kind, _, ot_kind = protocol.partition(":")
     task: dict[str, Any] = {"protocol": kind, "ot_kind": ot_kind, "share_output": share_output}
-    task |= {"program": f"{folder}/program.bin", "addresses": [f"{host}:{free_port()}" for host in place.hosts]}
+    task |= {"program": f"{folder}/program.bin", "addresses": [f"{host}:{free_port()}" for host in site.hosts]}
     commands = []
     for rank, path in enumerate(inputs):
         own = {**task, "rank": rank, "inputs": str(path), "log": f"{folder}/{protocol}-{rank}.log"}
         commands.append([python, "-u", str(SPU / "party.py"), json.dumps(own)])
-    return stack.enter_context(line_pair(f"spu:{protocol}", commands, place, folder))
+    return stack.enter_context(line_pair(f"spu:{protocol}", commands, site, folder))
 
 
 def compile_program(python: str, arguments: Sequence[str], folder: Path) -> None:

@@ -26,7 +26,7 @@ from typing import Any, Final
 from jinja2 import Environment, StrictUndefined, Template
 from measuring.documents import number
 from measuring.question import Answer, QuestionReport
-from report.sources import Question, Sources
+from report.sources import QuestionResult, Sources
 from report.stored import cost_model, study_facts
 from report.wording import interval, plain
 
@@ -211,7 +211,7 @@ def document(sections: tuple[Finding, ...]) -> str:
     return "\n".join(parts)
 
 
-def _question(question: Question) -> Finding:
+def _question(question: QuestionResult) -> Finding:
     if (report := question.report) is None:
         return Finding(key=question.key, title=question.title, origin="", paragraphs=())
     about = report.environment

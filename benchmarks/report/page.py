@@ -15,7 +15,7 @@ from markupsafe import Markup
 from measuring.validation import Validation
 from report.drawings import Drawing
 from report.findings import Finding
-from report.sources import Question, Sources
+from report.sources import QuestionResult, Sources
 from report.stored import study
 from report.supplements import supplements
 from report.tables import Provenance, Table, answers_table, cost_table, provenance, study_table
@@ -49,7 +49,7 @@ def page(sources: Sources, sections: tuple[Finding, ...], drawings: Drawings) ->
     return "\n".join(line for line in text.splitlines() if line.strip()) + "\n"
 
 
-def _section(sources: Sources, finding: Finding, question: Question | None, drawings: Drawings) -> dict[str, Any]:
+def _section(sources: Sources, finding: Finding, question: QuestionResult | None, drawings: Drawings) -> dict[str, Any]:
     """What the template shows of one question; its prose has no HTML, links or pictures of its own."""
     tables, origins, badge = _evidence(sources, finding, question)
     parser = MarkdownIt("zero").enable(["emphasis", "backticks", "escape", "list"])
@@ -66,7 +66,7 @@ def _section(sources: Sources, finding: Finding, question: Question | None, draw
 
 
 def _evidence(
-    sources: Sources, finding: Finding, question: Question | None
+    sources: Sources, finding: Finding, question: QuestionResult | None
 ) -> tuple[list[Table], list[Provenance], str]:
     """Tables, where they are from, and that in one line; all empty where nothing was measured."""
     if question is not None and (report := question.report) is not None:

@@ -17,7 +17,7 @@ MODES: Final = ("full", "quick")
 """Preferred first."""
 
 
-class Question(NamedTuple):
+class QuestionResult(NamedTuple):
     """One question, its measurement if there is one, and where that was read, relative to the folder of results."""
 
     key: str
@@ -26,7 +26,7 @@ class Question(NamedTuple):
     file: str | None = None
 
 
-class Stored(NamedTuple):
+class ResultFile(NamedTuple):
     """A JSON object without a model of its own here, and its file relative to the folder of results."""
 
     file: str
@@ -38,10 +38,10 @@ class Sources:
     """Everything there is to report: all questions in order, and other measurements by subfolder."""
 
     results: Path
-    questions: tuple[Question, ...]
-    stored: Mapping[str, tuple[Stored, ...]]
+    questions: tuple[QuestionResult, ...]
+    stored: Mapping[str, tuple[ResultFile, ...]]
 
-    def holding(self, folder: str, field: str) -> tuple[Stored, ...]:
+    def holding(self, folder: str, field: str) -> tuple[ResultFile, ...]:
         """Files of a subfolder that hold something in ``field``."""
         return tuple(stored for stored in self.stored.get(folder, ()) if stored.content.get(field))
 
@@ -60,18 +60,18 @@ def load_sources(results: Path) -> Sources:
     )
 
 
-def _question(results: Path, key: str) -> Question:
+def _question(results: Path, key: str) -> QuestionResult:
     for mode in MODES:
         path = results / mode / f"{key}.json"
         if path.is_file():
             report = QuestionReport.read(path)
             if (report.question, report.mode) != (key, mode):
                 raise InputError(f"{path}: expected {key}, {mode}; found {report.question}, {report.mode}")
-            return Question(key, report.title, report, f"{mode}/{key}.json")
-    return Question(key, QUESTIONS[key])
+            return QuestionResult(key, report.title, report, f"{mode}/{key}.json")
+    return QuestionResult(key, QUESTIONS[key])
 
 
-def _folder(results: Path, folder: Path) -> tuple[Stored, ...]:
+def _folder(results: Path, folder: Path) -> tuple[ResultFile, ...]:
     """Its files but those that a stopped measurement goes on from."""
     found = []
     for path in sorted(path for path in folder.rglob("*.json") if not path.name.endswith(".part.json")):
@@ -81,5 +81,5 @@ def _folder(results: Path, folder: Path) -> tuple[Stored, ...]:
             raise InputError(f"{path}: expected JSON; {error}") from error
         if not isinstance(content, dict):
             raise InputError(f"{path}: expected a JSON object, found {type(content).__name__}")
-        found.append(Stored(str(path.relative_to(results)), content))
+        found.append(ResultFile(str(path.relative_to(results)), content))
     return tuple(found)

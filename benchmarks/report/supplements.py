@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from measuring.documents import filled
-from report.sources import Sources, Stored
+from report.sources import ResultFile, Sources
 from report.tables import Provenance, Table, provenance
 
 Content = Mapping[str, Any]
@@ -45,7 +45,7 @@ def supplements(sources: Sources) -> tuple[Supplement, ...]:
     return tuple(found)
 
 
-def _newest(key: str, files: tuple[Stored, ...]) -> tuple[Stored, ...]:
+def _newest(key: str, files: tuple[ResultFile, ...]) -> tuple[ResultFile, ...]:
     """All files; of link checks the last for each link, as earlier ones checked earlier shapers."""
     if key != "link_check":
         return files
@@ -53,7 +53,7 @@ def _newest(key: str, files: tuple[Stored, ...]) -> tuple[Stored, ...]:
     return tuple({stored.content["link"]: stored for stored in ordered}.values())
 
 
-def _table_of(kind: Kind, stored: Stored) -> tuple[Table, Provenance]:
+def _table_of(kind: Kind, stored: ResultFile) -> tuple[Table, Provenance]:
     content = stored.content
     networks = ", ".join(filled("{network} has {relus:,} ReLUs", entry) for entry in content.get("networks", ()))
     caption = filled(kind.caption, {**content, "named": networks})

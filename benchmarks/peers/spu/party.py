@@ -43,7 +43,7 @@ def runtime_config(protocol: str, ot_kind: str) -> Any:
     return config
 
 
-class Party:
+class SpuParty:
     """An open session."""
 
     def __init__(self, task: dict[str, Any]):
@@ -111,7 +111,7 @@ def main() -> None:
     task = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(task["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 1)
-    party = Party(task)
+    party = SpuParty(task)
     print(json.dumps({"ready": party.rank}), file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(party.run(json.loads(line)["run"])), file=answers, flush=True)

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import q05_scaling as q05
 from measuring.networks import cached_artifact
-from measuring.processes import HERE, Place
+from measuring.processes import HERE, Site
 from measuring.schema import PartyBytes
 from measuring.sessions import Network, in_turn
 from peers import compare_spu, relu_party, systems
 from peers.rows import ratios, take_turns
-from peers.systems import Run, crypten_shipped, line_pair
+from peers.systems import PeerRun, crypten_shipped, line_pair
 
 from pi_system.errors import ConfigError, PeerUnavailableError
 from pi_system.protocols.gate import GateSpec
 
-ANYWHERE = Place(pinned=False)
+ANYWHERE = Site(pinned=False)
 
 
 class Scripted:
@@ -28,10 +28,10 @@ class Scripted:
     def __init__(self, name: str, runs: list[tuple[float, int]], log: list[str]):
         self.name, self._runs, self._log = name, runs, log
 
-    def run(self, index: int) -> Run:
+    def run(self, index: int) -> PeerRun:
         self._log.append(f"{self.name} {index}")
         ms, total = self._runs[index]
-        return Run(ms=ms, total_bytes=total, output=np.array([float(index)]))
+        return PeerRun(ms=ms, total_bytes=total, output=np.array([float(index)]))
 
     def peak(self) -> PartyBytes:
         return PartyBytes(server=1, client=2)
@@ -56,7 +56,7 @@ def test_systems_take_turns_and_the_first_runs_are_apart() -> None:
 
 def test_rows_of_other_links_are_not_compared() -> None:
     log: list[str] = []
-    lan = Place(name="lan", link="lan")
+    lan = Site(name="lan", link="lan")
     rows = take_turns(2, ANYWHERE, "net", [Scripted("spu:SEMI2K", [(1.0, 1)] * 2, log)], lambda *_: 0.0)
     rows += take_turns(2, lan, "net", [Scripted("gmw", [(1.0, 1)] * 2, log)], lambda *_: 0.0)
     assert ratios(rows) == []
@@ -125,5 +125,5 @@ def test_an_interpreter_without_spu_is_refused() -> None:
 
 
 def test_only_a_link_in_our_channel_is_closed_to_others() -> None:
-    assert Place(name="lan", link="lan").imitated
-    assert not Place(name="emulated lan", link="loopback").imitated
+    assert Site(name="lan", link="lan").imitated
+    assert not Site(name="emulated lan", link="loopback").imitated

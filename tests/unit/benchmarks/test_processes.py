@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from measuring.line_process import LineProcess
 from measuring.memory import folder_bytes, peak_memory_bytes
-from measuring.processes import Place, end_group, party_cores, peak_of_descendants_bytes, pinned
+from measuring.processes import Site, end_group, party_cores, peak_of_descendants_bytes, pinned
 from measuring.programs import start_dealer, start_server
 
 from pi_system.errors import PeerUnavailableError
 
-ASLEEP = Place(prefixes=(("sh", "-c", "exec sleep 600"), ()))
+ASLEEP = Site(prefixes=(("sh", "-c", "exec sleep 600"), ()))
 # A leader with a child of its own that ignores being asked to end.
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -58,7 +58,7 @@ def test_a_program_that_fails_is_reported_with_its_log(tmp_path: Path) -> None:
 def test_a_program_that_never_gets_ready_is_ended(tmp_path: Path) -> None:
     with (
         pytest.raises(PeerUnavailableError, match=r"silence for 0\.1 s"),
-        start_dealer(tmp_path, place=ASLEEP, startup_timeout_s=0.1),
+        start_dealer(tmp_path, site=ASLEEP, startup_timeout_s=0.1),
     ):
         pass
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from measured import ENVIRONMENT, question_report
 from measuring.question import Answer, QuestionReport
-from measuring.samples import Sample as CostSample
+from measuring.samples import CostSample
 from measuring.statistics import Interval
 from measuring.validation import Point, Validation
 from report import findings as prose

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from measuring.fit import fit_calibration
-from measuring.samples import Sample
+from measuring.samples import CostSample
 from random_networks import random_small_artifact
 from scaled_artifact import relu_artifact
 
@@ -127,7 +127,7 @@ MACHINE = {
 
 def _sample(network, public, backend, link, truth):
     found = predict(public, backend, link, truth)
-    return Sample(
+    return CostSample(
         network=network,
         backend=backend,
         link=link,
