@@ -1,13 +1,10 @@
 """The study's pictures and tables as a user makes them."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
-import pytest
+import plot_study
+from click.testing import CliRunner
 
-ROOT = Path(__file__).resolve().parents[3]
 STUDY = {
     "schema": 1,
     "runs": [
@@ -40,15 +37,14 @@ COSTS = {
 }
 
 
-@pytest.mark.slow
 def test_pictures_and_tables_from_json_only(tmp_path):
     (tmp_path / "study.json").write_text(json.dumps(STUDY))
     (tmp_path / "costs.json").write_text(json.dumps(COSTS))
     page = tmp_path / "results.md"
     page.write_text("# Results\n<!-- study:begin -->\nold\n<!-- study:end -->\nmore\n")
-    command = [sys.executable, str(ROOT / "benchmarks" / "plot_study.py"), str(tmp_path / "study.json")]
-    command += ["--costs", str(tmp_path / "costs.json"), "--out", str(tmp_path / "img"), "--into", str(page)]
-    subprocess.run(command, check=True, timeout=120)
+    command = [f"{tmp_path}/study.json", "--costs", f"{tmp_path}/costs.json", "--out", f"{tmp_path}/img"]
+    done = CliRunner().invoke(plot_study.main, [*command, "--into", str(page)])
+    assert done.exit_code == 0, done.output
     names = ["study-bytes-fss", "study-ms-fss-lan", "study-relus-pixel"]
     assert sorted(path.name for path in (tmp_path / "img").iterdir()) == sorted(f"{name}.svg" for name in names)
     text = page.read_text()
@@ -60,6 +56,6 @@ def test_pictures_and_tables_from_json_only(tmp_path):
     assert "- `seed0/snl@0.25`, `gmw`: a ring of 64 bits." in text
 
     page.write_text("no marks")
-    failed = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert failed.returncode != 0
+    failed = CliRunner().invoke(plot_study.main, [*command, "--into", str(page)])
+    assert failed.exit_code != 0
     assert "expected the lines <!-- study:begin -->" in failed.stderr

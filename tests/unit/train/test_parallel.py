@@ -36,13 +36,6 @@ def _start(*arguments):
     )
 
 
-def _run_two(*arguments):
-    process = _start("-m", "pi_system.cli.train", *arguments)
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
-    return json.loads(out)
-
-
 def _run_one(*arguments):
     """In this process: another would import torch again."""
     done = CliRunner().invoke(main, [*map(str, arguments)])
@@ -50,11 +43,25 @@ def _run_one(*arguments):
     return json.loads(done.stdout)
 
 
-def test_gradients_and_statistics_are_those_of_one_process():
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """One network and two processes' of the same commands, reduced, too: its folder, both's results, the gradients."""
+    folder = tmp_path_factory.mktemp("runs")
+    train = ("train", "--network", "resnet18:m=2", *_RECIPE, *_FEW, "--out")
+    reduce = ("reduce", f"{folder}/one", "--budget", "272", *_RECIPE, *_FEW, "--out")
+    one, two = ([(*train, f"{folder}/{name}"), (*reduce, f"{folder}/{name}-snl")] for name in ("one", "two"))
+    results = [_run_one(*command) for command in one]
     worker = Path(__file__).resolve().parents[2] / "support" / "two_ranks.py"
-    process = _start(worker)
-    _, err = process.communicate(timeout=120)
+    process = _start(worker, json.dumps(two))
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
+    gradients, *theirs = map(json.loads, out.splitlines())
+    return folder, results + theirs, gradients
+
+
+def test_gradients_and_statistics_are_those_of_one_process(ran):
+    assert ran[2]["difference"] < 1e-9
+    assert ran[2]["shared"]
 
 
 def _weights(run):
@@ -70,25 +77,19 @@ def _close(first, second):
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_reduce_the_network_of_one(tmp_path):
-    for run, name in ((_run_one, "one"), (_run_two, "two")):
-        result = run("train", "--network", "resnet18:m=2", *_RECIPE, *_FEW, "--out", tmp_path / name)
-        assert result["relus"] == 1088
-    assert _close(_weights(tmp_path / "one"), _weights(tmp_path / "two"))
+def test_two_processes_train_and_reduce_the_network_of_one(ran):
+    folder, results, _ = ran
+    assert [result["relus"] for result in results] == [1088, 272, 1088, 272]
+    assert _close(_weights(folder / "one"), _weights(folder / "two"))
     histories = [
-        [json.loads(line)["train_loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        [json.loads(line)["train_loss"] for line in (folder / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("one", "two")
     ]
     assert histories[0] == pytest.approx(histories[1], abs=1e-5)
-
-    maps = []
-    for run, name in ((_run_one, "one-snl"), (_run_two, "two-snl")):
-        result = run("reduce", tmp_path / "one", "--budget", "272", *_RECIPE, *_FEW, "--out", tmp_path / name)
-        assert result["relus"] == 272
-        maps.append(load_run(tmp_path / name).relu_map)
+    maps = [load_run(folder / name).relu_map for name in ("one-snl", "two-snl")]
     same = sum(int((mask == maps[1].masks[name]).sum()) for name, mask in maps[0].masks.items())
     assert same >= 0.97 * 1088  # near-ties in importance may fall the other way
-    assert not list(tmp_path.glob("*/work"))
+    assert not list(folder.glob("*/work"))
 
 
 @pytest.mark.slow
