@@ -157,25 +157,22 @@ def test_operations_in_place_change_what_is_read_later(form: str) -> None:
     assert ops_and_error(network)[1] < 1e-5
 
 
+def through(layer: nn.Module) -> Net:
+    return Net(lambda net, x: net.layer(x).flatten(1), layer=layer)  # type: ignore[operator]
+
+
 REFUSED: dict[str, tuple[str, nn.Module]] = {
-    "module": ("act", Net(lambda n, x: n.act(x).flatten(1), act=nn.GELU())),  # type: ignore[operator]
-    "nested": ("seq.0", Net(lambda n, x: n.seq(x).flatten(1), seq=nn.Sequential(nn.Sigmoid()))),  # type: ignore[operator]
-    "dilation": ("c.*dilation", Net(lambda n, x: n.c(x).flatten(1), c=nn.Conv2d(4, 4, 3, dilation=2))),  # type: ignore[operator]
-    "padding_mode": (
-        "c.*padding_mode",
-        Net(lambda n, x: n.c(x).flatten(1), c=nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect")),  # type: ignore[operator]
-    ),
-    "transposed": ("c", Net(lambda n, x: n.c(x).flatten(1), c=nn.ConvTranspose2d(4, 4, 3))),  # type: ignore[operator]
-    "ceil": ("p.*ceil_mode", Net(lambda n, x: n.p(x).flatten(1), p=nn.MaxPool2d(4, 4, ceil_mode=True))),  # type: ignore[operator]
-    "uncounted": (
-        "p.*count_include_pad",
-        Net(lambda n, x: n.p(x).flatten(1), p=nn.AvgPool2d(3, 2, 1, count_include_pad=False)),  # type: ignore[operator]
-    ),
-    "adaptive": ("p.*multiple", Net(lambda n, x: n.p(x).flatten(1), p=nn.AdaptiveAvgPool2d(4))),  # type: ignore[operator]
-    "no_statistics": (
-        "b.*running",
-        Net(lambda n, x: n.b(x).flatten(1), b=nn.BatchNorm2d(4, track_running_stats=False)),  # type: ignore[operator]
-    ),
+    "module": ("layer", through(nn.GELU())),
+    "nested": (r"layer\.0", through(nn.Sequential(nn.Sigmoid()))),
+    "dilation": ("layer.*dilation", through(nn.Conv2d(4, 4, 3, dilation=2))),
+    "padding_mode": ("layer.*padding_mode", through(nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"))),
+    "transposed": ("layer", through(nn.ConvTranspose2d(4, 4, 3))),
+    "ceil": ("layer.*ceil_mode", through(nn.MaxPool2d(4, 4, ceil_mode=True))),
+    "uncounted": ("layer.*count_include_pad", through(nn.AvgPool2d(3, 2, 1, count_include_pad=False))),
+    "adaptive": ("layer.*multiple", through(nn.AdaptiveAvgPool2d(4))),
+    "no_statistics": ("layer.*running", through(nn.BatchNorm2d(4, track_running_stats=False))),
+    "mask_shape": ("layer.*shape", through(MaskedReLU((4, 5, 5), stage=1, block=0))),
+    "channels": ("layer.*shape", through(nn.Conv2d(3, 4, 3))),
     "function": ("sigmoid", Net(lambda n, x: torch.sigmoid(x).flatten(1))),
     "method": ("tanh", Net(lambda n, x: x.tanh().flatten(1))),
     "multiply": ("mul", Net(lambda n, x: (x * 2).flatten(1))),
@@ -187,11 +184,6 @@ REFUSED: dict[str, tuple[str, nn.Module]] = {
     "not_logits": ("logits", Net(lambda n, x: x)),
     "two_outputs": ("output", Net(lambda n, x: (x, x))),  # type: ignore[arg-type, return-value]
     "control_flow": ("traced", Net(lambda n, x: x.flatten(1) if x.sum() > 0 else x)),
-    "mask_shape": (
-        "r.*shape",
-        Net(lambda n, x: n.r(x).flatten(1), r=MaskedReLU((4, 5, 5), stage=1, block=0)),  # type: ignore[operator]
-    ),
-    "channels": ("c.*shape", Net(lambda n, x: n.c(x).flatten(1), c=nn.Conv2d(3, 4, 3))),  # type: ignore[operator]
 }
 
 

@@ -1,4 +1,4 @@
-"""The kernels of a gate's value against the same arithmetic on Python's integers; packing of every width."""
+"""The kernels of a gate's value against the same arithmetic on Python's integers."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pi_system.kernels.gmw import gmw_mask, gmw_open, gmw_replies, gmw_result
-from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.ot.strings import carrier
 from pi_system.ring.prg import Prg
 
@@ -113,16 +112,3 @@ def test_arrays_that_do_not_fit_are_refused():
         gmw_mask(59, 12, share, plane, share[1:], share)
     with pytest.raises(ValueError, match="element bits"):
         gmw_replies(plane, plane, None, share, share, (share, share.astype(np.uint32)))
-
-
-@given(st.integers(1, 64), st.integers(1, 100), SEEDS)
-def test_packing_is_the_bit_string_of_the_values(bits, count, seed):
-    """Every width: those that fill a lane of eight bytes, and those that reach a ninth."""
-    values = _Draw(seed, count).elements(64)
-    packed = np.empty(packed_bytes(count, bits), np.uint8)
-    pack_bits(values, bits, packed)
-    whole = sum((int(x) % (1 << bits)) << (i * bits) for i, x in enumerate(values))
-    assert packed.tobytes() == whole.to_bytes(len(packed), "little")
-    out = np.empty(count, np.uint64)
-    unpack_bits(packed, bits, out)
-    assert _ints(out) == [int(x) % (1 << bits) for x in values]

@@ -77,12 +77,13 @@ def test_keystream_rejects_bad_arguments() -> None:
         use_aes_backend("abacus")
 
 
+@pytest.mark.parametrize("dtype", [np.uint32, np.uint64])
 @pytest.mark.parametrize("count", [0, 1, 31, 32, 75])
-def test_packing_equals_a_python_integer(count: int) -> None:
-    for bits in range(1, 65):
-        raw = np.frombuffer(Prg(bytes([bits] * 16)).bytes(8 * count), np.uint64)
-        values: RingArray = raw.astype(np.uint32) if bits <= 32 else raw
-        back: RingArray = np.empty(count, np.uint32) if bits <= 32 else np.empty(count, np.uint64)
+def test_packing_equals_a_python_integer(count: int, dtype: type[np.uint32] | type[np.uint64]) -> None:
+    """Every width: those that fill a lane of eight bytes, and those that reach a ninth."""
+    for bits in range(1, 8 * np.dtype(dtype).itemsize + 1):
+        values: RingArray = np.frombuffer(Prg(bytes([bits] * 16)).bytes(8 * count), np.uint64).astype(dtype)
+        back: RingArray = np.empty(count, dtype)
         number = sum((int(v) % 2**bits) << (i * bits) for i, v in enumerate(values))
         out = np.empty(packed_bytes(count, bits), np.uint8)
         pack_bits(values, bits, out)
