@@ -39,23 +39,23 @@ def entries(scratch_epochs: int) -> tuple[Entry, ...]:
     channel = {"granularity": "channel"}
     return (
         Entry(label="random", method="random"),
-        Entry(label="snl", method="snl"),
+        Entry(label="fast", method="gradual"),
         Entry(label="deepreduce", method="deepreduce", options={"reshape": "true"} | extra),
         Entry(label="narrower", method="narrower", options=extra),
         Entry(label="deepreshape", method="deepreshape", options=extra),
-        Entry(label="hrn-snl", method="snl", network=1),
+        Entry(label="hrn-fast", method="gradual", network=1),
         Entry(label="senet", method="senet"),
         Entry(label="shallow", method="shallow"),
-        Entry(label="snl-channel", method="snl", options=channel),
+        Entry(label="fast-channel", method="gradual", options=channel),
         Entry(label="senet-channel", method="senet", options=channel),
         Entry(label="random-channel", method="random", options=channel),
     )
 
 
 def claim_entries() -> tuple[Entry, ...]:
-    """SNL on networks that differ in width, and in their share of least critical ReLUs."""
-    labels = ("snl", "hrn-snl", "narrow-snl", "hrn-5x5x3x-snl")
-    return tuple(Entry(label=label, method="snl", network=n) for n, label in enumerate(labels))
+    """The fast schedule on networks that differ in width, and in their share of least critical ReLUs."""
+    labels = ("fast", "hrn-fast", "narrow-fast", "hrn-5x5x3x-fast")
+    return tuple(Entry(label=label, method="gradual", network=n) for n, label in enumerate(labels))
 
 
 CLAIM_NETWORKS = ("resnet18:m=4", "hrn-5x5x3x:m=2")

@@ -15,7 +15,7 @@ from pi_system.train.presets import PLAIN_PRESETS, Recipe
 
 __all__ = ["MethodCommand", "PresetCommand", "finetuning", "method_option", "methods", "pairs"]
 
-method_option = click.option("--method", type=click.Choice(list(METHODS)), default="snl")
+method_option = click.option("--method", type=click.Choice(list(METHODS)), default="gradual")
 
 
 class PresetCommand(click.Command):

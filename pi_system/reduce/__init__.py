@@ -1,10 +1,11 @@
 """Reduction: methods that bring a trained network's ReLUs under a budget, all through one interface."""
 
-from pi_system.reduce.controls import Narrower, RandomMask
+from pi_system.reduce.controls import Narrower, RandomMask, Whole
 from pi_system.reduce.criticality import StageCriticality, measure_criticality
 from pi_system.reduce.deepreduce import DeepReduce
 from pi_system.reduce.deepreshape import DeepReShape
 from pi_system.reduce.equalization import equalized_multipliers
+from pi_system.reduce.gradual import Gradual
 from pi_system.reduce.job import reduce_run
 from pi_system.reduce.l1 import L1Filters
 from pi_system.reduce.lfpc import Lfpc
@@ -23,6 +24,7 @@ __all__ = [
     "DeepReShape",
     "DeepReduce",
     "Entry",
+    "Gradual",
     "L1Filters",
     "Lfpc",
     "Narrower",
@@ -37,6 +39,7 @@ __all__ = [
     "StageCriticality",
     "StudyConfig",
     "Unstructured",
+    "Whole",
     "equalized_multipliers",
     "make_method",
     "measure_criticality",

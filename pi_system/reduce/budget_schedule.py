@@ -1,12 +1,8 @@
 """Mask search in the discrete domain: the budget falls step by step, and the least important ReLUs go.
 
 From N ReLUs at the start the count at share s of the search is B + (N - B) (1 - s / 0.9)^3, and B from there on.
-Every few steps the entries with the highest importance (``HardIndicator``) are the mask, so one that was dropped too
-early comes back. The network is trained all the while at the recipe's learning rate, with distillation.
-
-Sources: cubic schedule: Zhu and Gupta, 2017, arXiv 1710.01878; the squared effect of a switch on the loss:
-Theis et al., 2018, arXiv 1801.05787; discrete masks for ReLUs: AutoReP, arXiv 2308.10134, and coordinate descent,
-arXiv 2511.11781. Their combination, and every constant here, was chosen by experiment.
+Every few steps the entries with the highest importance (see ``importance``) are the mask, so one that was dropped too
+early comes back. The network is trained all the while at the recipe's highest learning rate, with distillation.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from pi_system.reduce.importance import layer_weights
 from pi_system.reduce.indicators import HardIndicator
 from pi_system.reduce.method import ReductionTask
 from pi_system.reduce.selection import select_best, select_in_layers
@@ -29,7 +26,6 @@ _SETTLED = 0.9
 _POWER = 3
 _INTERVAL = 10
 _UPDATES = 50  # at least so many, in a search so short that the interval would give less
-_DECAY = 0.95
 
 
 def search_masks(
@@ -38,6 +34,7 @@ def search_masks(
     config: TrainConfig,
     granularity: str,
     *,
+    importance: str = "fisher",
     budgets: Mapping[str, int] | None = None,
 ) -> dict[str, object]:
     """Train ``student`` while its ReLUs fall to the budget; it ends with the masks found.
@@ -47,6 +44,7 @@ def search_masks(
         student: the network, changed in place.
         config: recipe of the search; its learning rate is held constant.
         granularity: see ``indicators``.
+        importance: see ``importance``; what is drawn is seeded by the recipe's seed.
         budgets: a budget for each layer; None lets the layers compete for the task's.
 
     Returns:
@@ -55,18 +53,20 @@ def search_masks(
     Raises:
         Interrupted: stopped; the same call resumes.
     """
-    indicators = insert_indicators(student, HardIndicator, granularity, _DECAY)
+    generator = torch.Generator().manual_seed(config.seed)
+    indicators = insert_indicators(student, HardIndicator, granularity, importance, generator)
     start = {name: int(indicator.allowed.sum()) for name, indicator in indicators.items()}
 
     def select(left: float) -> dict[str, Tensor]:
-        scores = {name: indicator.scores() for name, indicator in indicators.items()}
+        weights = layer_weights({name: indicator.measure for name, indicator in indicators.items()})
+        scores = {name: indicator.scores() * weights[name] for name, indicator in indicators.items()}
         allowed = {name: indicator.allowed for name, indicator in indicators.items()}
         if budgets is not None:
             return select_in_layers(scores, allowed, {n: _between(b, start[n], left) for n, b in budgets.items()})
         return select_best(scores, allowed, _between(task.budget, sum(start.values()), left))
 
     shrinking = _Shrinking(indicators, select)
-    config = replace(config, schedule="constant")
+    config = replace(config, schedule="constant", warmup=0.0)
     fitted = train_student(task, student, config, "search", companion=shrinking, keep="last")
     if not config.epochs:  # nothing was trained: all entries are worth the same
         shrinking.update(0.0)
@@ -80,7 +80,7 @@ def _between(budget: int, start: int, left: float) -> int:
 
 
 class _Shrinking:
-    """The companion of the search. Its state is in the indicators' buffers; when it acts follows from what is done."""
+    """The companion of the search. Its state is in the indicators; when it acts follows from the share done."""
 
     def __init__(self, indicators: Mapping[str, HardIndicator], select: Callable[[float], dict[str, Tensor]]) -> None:
         self._indicators, self._select = indicators, select
@@ -90,7 +90,7 @@ class _Shrinking:
 
     def after_step(self, done: int, steps: int) -> None:
         """Every few steps, and with the last one, let the mask follow the schedule."""
-        average_(indicator.importance for indicator in self._indicators.values())
+        average_(state for indicator in self._indicators.values() for state in indicator.measure.state())
         if done == steps or done % max(1, min(_INTERVAL, steps // _UPDATES)) == 0:
             self.update(max(0.0, 1 - done / (_SETTLED * steps)) ** _POWER)
 

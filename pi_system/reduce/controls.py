@@ -1,49 +1,61 @@
-"""Controls: what a method must beat. Masks drawn at random, and a network that is merely narrower."""
+"""Controls: what a method must beat. Masks drawn at random, a narrower network, and extra epochs alone."""
 
 import copy
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
-
 from pi_system.errors import BudgetError
-from pi_system.reduce.indicators import indicator_shape
+from pi_system.reduce.gradual import shrink
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
-from pi_system.reduce.selection import check_reachable, select_best
-from pi_system.reduce.training import apply_masks, relus_of, train_new, train_student
-from pi_system.train.relu import named_relus
-from pi_system.train.relu_map import ReluMap
+from pi_system.reduce.training import relus_of, train_new, train_student
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["Narrower", "RandomMask", "widest"]
+__all__ = ["Narrower", "RandomMask", "Whole", "widest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomMask:
-    """Keep positions, or whole channels, drawn uniformly from the active ones, and finetune.
+    """Keep positions, channels or layers drawn uniformly, on the schedule of gradual or all at once.
 
     The draw is seeded by the recipe's seed.
     """
 
-    REDUCES: ClassVar[str] = "ReLUs, by pixel or channel"
+    REDUCES: ClassVar[str] = "ReLUs, by pixel, channel or layer"
     SOURCE: ClassVar[str] = "none: a control"
 
-    granularity: str = option("pixel", "What is drawn.", choices=("pixel", "channel"))
+    granularity: str = option("pixel", "What is drawn.", choices=("pixel", "channel", "layer"))
+    schedule: str = option("gradual", "How the others go.", choices=("gradual", "once"))
+    search: float = option(0.5, "Share of the recipe's epochs in which they go.", unless=("schedule",))
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
-        """See ``ReductionMethod``."""
-        relus = named_relus(task.network)
-        shapes = {name: indicator_shape(relu, self.granularity) for name, relu in relus.items()}
-        allowed = {name: relu.mask.cpu() for name, relu in relus.items()}
-        check_reachable(allowed, shapes, task.budget)
-        generator = torch.Generator().manual_seed(task.finetune.seed)
-        scores = {name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}
+        """See ``ReductionMethod``.
+
+        Raises:
+            BudgetError: not one entry is within the budget.
+            Interrupted: stopped; the same task resumes.
+        """
+        share = self.search if self.schedule == "gradual" else 0.0
+        return shrink(task, self.granularity, "random", share)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """The network with all its ReLUs, whatever the budget, with the same extra epochs and distillation."""
+
+    REDUCES: ClassVar[str] = "nothing"
+    SOURCE: ClassVar[str] = "none: a control"
+    KEEPS_RELUS: ClassVar[bool] = True
+
+    def reduce(self, task: ReductionTask) -> ReductionResult:
+        """See ``ReductionMethod``, but for the budget.
+
+        Raises:
+            Interrupted: stopped; the same task resumes.
+        """
         student = copy.deepcopy(task.network)
-        apply_masks(named_relus(student), select_best(scores, allowed, task.budget))
         fitted = train_student(task, student, task.finetune, "finetune")
-        report = {"granularity": self.granularity, "layers": ReluMap.of(student).counts}
-        return ReductionResult(spec=task.spec, network=student, fitted=fitted, report=report)
+        return ReductionResult(spec=task.spec, network=student, fitted=fitted, report={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
-"""Indicators in the place of a network's ReLUs while a method looks for the positions to keep.
+"""Gates in the place of a network's ReLUs while a method looks for the positions to keep.
 
-An indicator's granularity says what one entry of it decides on: a ``pixel`` (channel, row, column), a whole
+A indicator's granularity says what one entry of it decides on: a ``pixel`` (channel, row, column), a whole
 ``channel``, or a whole ``layer``. Positions that are inactive already stay so.
 """
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pi_system.errors import ConfigError
+from pi_system.reduce.importance import Measure, make_measure
 from pi_system.train.relu import MaskedReLU
 
 __all__ = ["HardIndicator", "Indicator", "SoftIndicator", "indicator_shape"]
@@ -19,7 +20,7 @@ _SAMPLED = 4
 
 
 def indicator_shape(relu: MaskedReLU, granularity: str) -> tuple[int, int, int]:
-    """Shape of an indicator's entries, which broadcasts to the ReLU's (C, H, W).
+    """Shape of a indicator's entries, which broadcasts to the ReLU's (C, H, W).
 
     Raises:
         ConfigError: unknown granularity.
@@ -69,23 +70,17 @@ class SoftIndicator(Indicator):
 
 
 class HardIndicator(Indicator):
-    """The ReLU with its present mask; every backward pass updates what each entry is worth.
+    """The ReLU with its present mask; every backward pass tells ``measure`` what passed."""
 
-    ``importance`` is the running mean, over steps, of the sum over some pictures of (dL/dy min(x, 0))^2: what a switch
-    of the entry between ReLU and identity does to the loss, squared. It is measured for entries that are on and
-    for those that are off, so that a position can come back.
-    """
-
-    importance: Tensor
     kept: Tensor
     cost: Tensor
 
-    def __init__(self, relu: MaskedReLU, granularity: str, decay: float) -> None:
-        """Start as the ReLU itself; ``decay`` is that of the running mean."""
+    def __init__(
+        self, relu: MaskedReLU, granularity: str, importance: str = "fisher", generator: torch.Generator | None = None
+    ) -> None:
+        """Start as the ReLU itself; ``importance`` names the measure, see ``importance``."""
         super().__init__(relu, granularity)
-        self.decay = decay
-        importance = torch.zeros(1, *self.shape, device=relu.mask.device)
-        self.register_buffer("importance", importance.contiguous(memory_format=torch.channels_last))
+        self.measure = make_measure(importance, relu.mask, self.shape, generator)
         self.register_buffer("kept", relu.mask.clone())
         self.register_buffer("cost", relu.mask.float().sum_to_size(self.shape).clamp(min=1), persistent=False)
         self.register_load_state_dict_post_hook(_restore)  # type: ignore[no-untyped-call]
@@ -100,11 +95,11 @@ class HardIndicator(Indicator):
         if not torch.is_grad_enabled():
             return self.relu(x)  # type: ignore[no-any-return]
         floor = self.relu.floor.to(x.dtype)
-        return _HardReLU.apply(x, floor, self.importance, self.decay)  # type: ignore[no-any-return,no-untyped-call]
+        return _HardReLU.apply(x, floor, self.measure)  # type: ignore[no-any-return,no-untyped-call]
 
     def scores(self) -> Tensor:
         """Importance, by ReLU."""
-        return self.importance[0] / self.cost
+        return self.measure.by_relu(self.cost)
 
 
 def _restore(indicator: HardIndicator, _keys: object) -> None:
@@ -113,12 +108,12 @@ def _restore(indicator: HardIndicator, _keys: object) -> None:
 
 
 class _HardReLU(torch.autograd.Function):
-    """max(x, floor), whose backward pass feeds ``importance``."""
+    """max(x, floor), whose backward pass feeds the measure."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, floor: Tensor, importance: Tensor, decay: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, floor: Tensor, measure: Measure) -> Tensor:
         ctx.save_for_backward(x, floor)
-        ctx.importance, ctx.decay = importance, decay
+        ctx.measure = measure
         return torch.clamp(x, min=floor)
 
     @staticmethod
@@ -126,6 +121,5 @@ class _HardReLU(torch.autograd.Function):
         x, floor = ctx.saved_tensors
         (grad,) = grads
         part = -(-len(x) // _SAMPLED)
-        found = (grad[:part] * x[:part].clamp(max=0)).square().sum(0, keepdim=True, dtype=torch.float32)
-        ctx.importance.lerp_(found.sum_to_size(ctx.importance.shape), 1 - ctx.decay)
-        return grad * (x >= floor), None, None, None
+        ctx.measure.observe(x[:part], grad[:part])
+        return grad * (x >= floor), None, None

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pi_system.errors import ConfigError
-from pi_system.reduce.controls import Narrower, RandomMask
+from pi_system.reduce.controls import Narrower, RandomMask, Whole
 from pi_system.reduce.deepreduce import DeepReduce
 from pi_system.reduce.deepreshape import DeepReShape
+from pi_system.reduce.gradual import Gradual
 from pi_system.reduce.l1 import L1Filters
 from pi_system.reduce.lfpc import Lfpc
 from pi_system.reduce.method import ReductionMethod
@@ -24,6 +25,7 @@ __all__ = ["METHODS", "MethodCard", "describe", "make_method", "reaching"]
 METHODS: dict[str, type[Any]] = {
     "deepreshape": DeepReShape,
     "deepreduce": DeepReduce,
+    "gradual": Gradual,
     "snl": Snl,
     "senet": SeNet,
     "shallow": Shallow,
@@ -33,6 +35,7 @@ METHODS: dict[str, type[Any]] = {
     "random": RandomMask,
     "narrower": Narrower,
     "unstructured": Unstructured,
+    "whole": Whole,
 }
 
 

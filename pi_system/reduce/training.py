@@ -32,7 +32,7 @@ _Indicator = TypeVar("_Indicator", bound=Indicator)
 def split_epochs(task: ReductionTask, share: float) -> tuple[TrainConfig, TrainConfig]:
     """Recipes of search and finetuning, which together have the epochs of the task's recipe.
 
-    Each has at least one epoch where the recipe has two.
+    Each has at least one epoch where the recipe has two, but for a share of 0: that is no search.
 
     Raises:
         ConfigError: the share is not from 0 to 1.
@@ -40,7 +40,7 @@ def split_epochs(task: ReductionTask, share: float) -> tuple[TrainConfig, TrainC
     if not 0 <= share <= 1:
         raise ConfigError(f"search: expected a share from 0 to 1; found {share}")
     epochs = task.finetune.epochs
-    search = min(max(round(share * epochs), 1), max(epochs - 1, 1)) if epochs else 0
+    search = min(max(round(share * epochs), 1), max(epochs - 1, 1)) if epochs and share else 0
     return replace(task.finetune, epochs=search), replace(task.finetune, epochs=max(epochs - search, 0))
 
 

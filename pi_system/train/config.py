@@ -91,8 +91,11 @@ class TrainConfig:
                 raise ConfigError(f"{field}: expected {'|'.join(allowed)}; found {getattr(self, field)}")
 
     def recorded(self) -> dict[str, Any]:
-        """The fields that say which run this is: all but how fast it is computed, which a resumed run may change."""
-        fields = asdict(self)
+        """The fields that say which run this is, as JSON has them.
+
+        How fast it is computed, which a resumed run may change, is left out.
+        """
+        fields = asdict(self) | {"milestones": list(self.milestones)}
         del fields["compile"]
         return fields
 

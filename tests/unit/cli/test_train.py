@@ -102,7 +102,7 @@ def test_help_explains_the_options_of_the_method_named(arguments):
     shown = " ".join(_run("reduce", *arguments).stdout.split())
     for text in ("criticality_epochs int", "default: 2; not with order or keep", "thin bool One ReLU layer a block."):
         assert text in shown
-    assert "--set KEY=VALUE of snl" in _run("reduce", "-h").stdout
+    assert "--set KEY=VALUE of gradual" in _run("reduce", "-h").stdout
 
 
 def test_design():
@@ -157,8 +157,8 @@ def test_sample(tmp_path):
         (
             ("reduce", "{run}", "--method", "deepreduce", "--budget", "2", "--out", "{tmp}/x"),
             10,
-            "expected at least 32 ReLUs, the least that culling and thinning reach here; found 2; "
-            "methods that keep any number of ReLUs from 1: snl",
+            "expected at least 32 ReLUs, the least that these steps reach here; found 2; "
+            "methods that keep any number of ReLUs from 1: gradual, snl",
         ),
         (
             ("reduce", "{run}", "--method", "deepreduce", "--budget", "99", "--set", "thin=true", "--out", "{tmp}/x"),

@@ -33,6 +33,7 @@ PICTURES = 2
 SETTINGS = {
     "deepreduce": {"criticality_epochs": "1", "reshape": "true"},
     "deepreshape": {"least_width": "1"},
+    "snl": {"search_epochs": "2"},
 }
 
 

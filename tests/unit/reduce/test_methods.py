@@ -23,13 +23,16 @@ _BUDGET = 300
 _BUDGETS = {"narrower": 600, "l1": 600, "lfpc": 600}  # one channel a layer has 404
 _KEEPING = {name for name, kind in METHODS.items() if hasattr(kind, "KEEPS_RELUS")}
 _CHANNEL = {"granularity": "channel"}
-_LASSO = {"schedule": "lasso", "search_epochs": "2", "lasso_start": "1e-3"}
+_LASSO = {"search_epochs": "2", "lasso_start": "1e-3"}
 
 # Method, options, whether the budget is met exactly (pixels), networks with other weights start from anew.
 CASES = [
-    ("snl", {}, True),
-    ("snl", _CHANNEL, False),
+    ("gradual", {}, True),
+    ("gradual", _CHANNEL, False),
+    ("gradual", {"granularity": "layer", "importance": "signed"}, False),
+    ("gradual", {"importance": "relupruner"}, True),
     ("snl", _LASSO, True),
+    ("snl", {**_LASSO, **_CHANNEL}, False),
     ("senet", {}, True),
     ("senet", {"sensitivity": "loss", **_CHANNEL}, False),
     ("shallow", {}, False),
@@ -47,6 +50,7 @@ CASES = [
     ("unstructured", {"criterion": "snip"}, False),
     ("random", {}, True),
     ("random", _CHANNEL, False),
+    ("random", {"schedule": "once"}, True),
     ("narrower", {}, False),
 ]
 _IDS = ["-".join([name, *options.values()]).replace(",", "") for name, options, _ in CASES]
@@ -57,7 +61,7 @@ def _equal(first, second):
 
 
 def test_every_method_has_a_case():
-    assert {name for name, _, _ in CASES} == set(METHODS)
+    assert {name for name, _, _ in CASES} == set(METHODS) - {"whole"}  # which keeps no budget
 
 
 @pytest.mark.parametrize(("name", "options", "exact"), CASES, ids=_IDS)
@@ -112,17 +116,19 @@ def test_impossible_budget_is_refused_before_any_training(make_task, name, optio
         make_method(name, options).reduce(task)
     assert 1 <= refused.value.least < _RELUS
     task = replace(task, budget=refused.value.least, finetune=replace(task.finetune, epochs=0))
+    options = options | ({"search_epochs": "0"} if name == "snl" else {})
     count = make_method(name, options).reduce(task).relu_map.count
     assert count == (_RELUS if name in _KEEPING else refused.value.least)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name in reaching(1, "", {})])
 def test_methods_named_for_any_budget_reach_a_single_relu(make_task, name):
-    assert make_method(name, {}).reduce(make_task(1, epochs=0)).relu_map.count == 1
+    options = {"search_epochs": "0"} if name == "snl" else {}
+    assert make_method(name, options).reduce(make_task(1, epochs=0)).relu_map.count == 1
 
 
 @pytest.mark.parametrize("network", ["resnet34:m=1", "resnet50:m=1", "wrn-16-1:m=2", "vgg16:m=2", "hrn-5x5x3x:m=1"])
-@pytest.mark.parametrize("name", ["snl", "senet", "deepreduce", "shallow", "l1"])
+@pytest.mark.parametrize("name", ["gradual", "senet", "deepreduce", "shallow", "l1"])
 def test_other_networks(make_task, network, name):
     task = make_task(1, network, epochs=0)
     present = ReluMap.of(task.network).count
@@ -155,9 +161,15 @@ def loss_of(make_task, digits, trained):
     return loss
 
 
-@pytest.mark.parametrize("name", ["snl", "senet"])
+@pytest.mark.parametrize("name", ["gradual", "senet"])
 def test_pixels_that_were_chosen_beat_random_ones(loss_of, name):
     assert loss_of(name) < 0.85 * loss_of("random")
+
+
+def test_the_whole_network_only_gets_the_epochs(make_task):
+    result = make_method("whole", {}).reduce(make_task(_BUDGET))
+    assert result.relu_map.count == _RELUS
+    assert len(result.fitted.history) == 2
 
 
 def test_random_masks_are_random(make_task):

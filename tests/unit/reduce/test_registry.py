@@ -23,7 +23,7 @@ def test_every_method_can_be_made_without_options():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("magic", {}, "expected one of deepreshape, deepreduce, snl"),
+        ("magic", {}, "expected one of deepreshape, deepreduce, gradual, snl"),
         ("deepreduce", {"speed": "1"}, "expected options order, criticality_epochs, .*; found 'speed'"),
         ("deepreduce", {"criticality_epochs": "many"}, "expected int; found 'many'"),
         ("deepreduce", {"thin": "perhaps"}, "expected bool; found 'perhaps'"),

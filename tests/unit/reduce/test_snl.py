@@ -1,4 +1,4 @@
-"""SNL's schedules: lambda's rule, exact budgets, epochs."""
+"""SNL's Algorithm 1: lambda's rule, the objective, exact budgets, the authors' schedule."""
 
 import pytest
 import torch
@@ -6,25 +6,27 @@ import torch
 from pi_system.errors import ConfigError
 from pi_system.reduce import Snl
 from pi_system.reduce.indicators import SoftIndicator
+from pi_system.reduce.options import read_options
+from pi_system.reduce.presets import preset_of
 from pi_system.reduce.snl import _Lasso
-from pi_system.train import MaskedReLU
+from pi_system.train import MaskedReLU, TrainConfig
 
 
 def _indicator():
     return SoftIndicator(MaskedReLU((2, 2, 2), stage=1, block=0), "pixel")
 
 
-def test_lambda_grows_only_when_the_count_stops_falling():
+def test_lambda_grows_from_the_sixth_epoch_when_the_count_stops_falling():
     indicator = _indicator()
     lasso = _Lasso({"a": indicator}, budget=2, start=1.0, growth=1.1)
     weights = []
-    for alive in (8, 8, 8, 8, 8, 7, 7, 2):
+    for alive in (8, 8, 8, 8, 8, 8, 7, 7, 2):
         with torch.no_grad():
             indicator.alpha.view(-1)[:] = torch.where(torch.arange(8) < alive, 0.5, 0.005)
         ended = lasso.after_epoch()
         weights.append(round(float(lasso.weight), 3))
         assert ended == (alive <= 2)
-    assert weights == [1, 1, 1, 1, 1.1, 1.1, 1.21, 1.21]  # not before the fifth epoch, not after a new minimum
+    assert weights == [1, 1, 1, 1, 1, 1.1, 1.1, 1.21, 1.21]  # not after a new minimum
 
 
 def test_penalty_is_lambda_times_the_sum_of_alphas():
@@ -34,21 +36,54 @@ def test_penalty_is_lambda_times_the_sum_of_alphas():
     assert float(_Lasso({"a": indicator}, budget=2, start=0.1, growth=1.1).extra_loss().detach()) == pytest.approx(0.4)
 
 
-def test_lasso_stops_within_its_budget_and_fills_it_exactly(make_task):
+def test_a_negative_alpha_is_not_counted_as_a_relu():
+    indicator = _indicator()
+    with torch.no_grad():
+        indicator.alpha.view(-1)[:] = torch.tensor([0.5, 0.011, 0.009, 0.0, -0.5, -1.0, 1.0, 0.02])
+    assert _Lasso({"a": indicator}, budget=2, start=0.1, growth=1.1).count() == 4
+
+
+def test_search_stops_within_its_budget_and_fills_it_exactly(make_task):
     task = make_task(800, epochs=1)
-    method = Snl(schedule="lasso", lasso_start=0.01, lasso_growth=1.5, search_rate=0.05, search_epochs=40)
-    result = method.reduce(task)
+    result = Snl(lasso_start=0.01, lasso_growth=1.5, search_rate=0.05, search_epochs=40).reduce(task)
     assert result.relu_map.count == 800
     assert result.report["search_epochs"] < 40
     assert result.report["relus_above_threshold"] <= 800
+    assert len(result.fitted.history) == 1
 
 
-def test_search_takes_its_share_of_the_epochs(make_task):
-    result = Snl(search=0.25).reduce(make_task(100, epochs=4))
-    assert (result.report["search_epochs"], len(result.fitted.history)) == (1, 3)
+def test_the_paper_preset_is_the_authors_schedule():
+    preset = preset_of(Snl, "paper")
+    config = TrainConfig(**preset.recipe)
+    assert (config.epochs, config.learning_rate, config.weight_decay, config.momentum) == (100, 1e-3, 5e-4, 0.9)
+    assert (config.batch_size, config.schedule, config.nesterov, config.distill_temperature) == (
+        128,
+        "cosine",
+        False,
+        4,
+    )
+    method = Snl(**read_options(Snl, preset.options))
+    assert (method.lasso_start, method.lasso_growth, method.search_rate, method.search_epochs) == (
+        1e-5,
+        1.1,
+        1e-3,
+        2000,
+    )
+
+
+def test_search_trains_with_adam_without_decay_at_a_constant_rate(make_task, monkeypatch):
+    seen = []
+    original = torch.optim.Adam.__init__
+
+    def note(self, params, **settings):
+        seen.append(settings)
+        original(self, params, **settings)
+
+    monkeypatch.setattr(torch.optim.Adam, "__init__", note)
+    Snl(search_epochs=1, search_rate=2e-3).reduce(make_task(800, epochs=1))
+    assert [(one["lr"], one["weight_decay"]) for one in seen] == [(2e-3, 0.0)]
 
 
 def test_bad_options_are_refused(make_task):
-    for bad in ({"schedule": "slow"}, {"granularity": "row"}, {"search": 2.0}):
-        with pytest.raises(ConfigError, match="expected"):
-            Snl(**bad).reduce(make_task(100))
+    with pytest.raises(ConfigError, match="expected"):
+        Snl(granularity="row").reduce(make_task(100))

@@ -76,7 +76,7 @@ def test_studies_are_read_from_json_and_checked(tmp_path):
         "fractions": [0.25],
         "baseline": recipe,
         "reduction": recipe,
-        "entries": [{"label": "a", "method": "snl", "options": {"granularity": "channel"}}],
+        "entries": [{"label": "a", "method": "gradual", "options": {"granularity": "channel"}}],
     }
     file.write_text(json.dumps(content))
     assert StudyConfig.load(file).entries[0].options == {"granularity": "channel"}
