@@ -77,9 +77,9 @@ def _scale(data: Mapping[str, Any], study: Mapping[str, Any]) -> str:
     epochs, more = (config[recipe]["epochs"] for recipe in ("baseline", "reduction"))
     return (
         "Published points: test accuracy at so many ReLUs; `benchmarks/study/methods.json` has all, and where each was "
-        f"read.\nReached here: {name}, {network} ({whole:.1%} with all its ReLUs), {epochs} epochs, then {more} for the "
-        f"reduction, mean of {len(config['seeds'])} seeds\n(`benchmarks/{data['study']}`): at this scale methods compare "
-        "with each other, not with their papers."
+        f"read.\nReached here: {name}, {network} ({whole:.1%} with all its ReLUs), {epochs} epochs, then {more} for "
+        f"the reduction, mean of {len(config['seeds'])} seeds\n(`benchmarks/{data['study']}`): at this scale methods "
+        "compare with each other, not with their papers."
     ).replace("%", " %")
 
 

@@ -92,4 +92,5 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float:
 def _ranks(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(count)
-    return (last - (count - 1) / 2)[place]
+    ranks: np.ndarray[Any, np.dtype[np.float64]] = (last - (count - 1) / 2)[place]
+    return ranks

@@ -201,7 +201,8 @@ def test_what_each_party_of_a_square_receives_is_uniform(protocol):
 def _views(prepared):
     """How often each byte value comes: down, up, and the client's offline message (without its unused top bytes)."""
     delta = prepared.material[0]["delta"].view(np.uint8).reshape(-1, 8)[:, :7].reshape(-1)
-    seen = (*map(_bytes, exchange(*prepared.gates(), prepared.y_server)), delta)
+    server, client = prepared.gates()
+    seen = (*map(_bytes, exchange(server, client, prepared.y_server)), delta)
     return [np.bincount(view, minlength=256) for view in seen]
 
 

@@ -112,7 +112,8 @@ def run(ledger, backend, artifact, store, monkeypatch):
 
     for count in (2, 1):
         phases.append(count)
-        prepare(*acting(f"offline {len(phases)}"), count, by_dealer)
+        ours, theirs = acting(f"offline {len(phases)}")
+        prepare(ours, theirs, count, by_dealer)
     pictures = random_pictures(artifact.public.graph.input.shape, 3, 1)
     for number, batch in enumerate((pictures[:2], pictures[2:])):
         infer(*acting(f"online {number}"), batch)
