@@ -1,7 +1,10 @@
 """The arithmetic of the arrival-rate experiment: schedules, queues, percentiles, and the largest rate that holds."""
 
 import math
+import time
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from measuring.arrivals import (
     split,
     sustainable_rate,
 )
+from measuring.client_process import Client
 
 from pi_system.errors import ConfigError
 
@@ -58,6 +62,35 @@ def test_queue_lengths_leave_the_refused_out_and_keep_the_unfinished() -> None:
     begun = [served(0.0, 0.0, 4.0), served(1.0, 4.0, 8.0)]
     requests = [*begun, refused, LOST, served(5.0, 8.0, 9.0), served(20.0, 20.0, 21.0)]
     assert queue_lengths(requests) == [0, 0, 1, 1, 1, 1]
+
+
+class InstantSession:
+    """A client's session with so many prepared inferences, each of which takes no time."""
+
+    def __init__(self, prepared: int):
+        self._prepared = prepared
+
+    def available(self) -> int:
+        return self._prepared
+
+    def infer(self, pictures: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], SimpleNamespace]:
+        self._prepared -= 1
+        return np.zeros((len(pictures), 2)), SimpleNamespace(online_ms=1.0)
+
+
+@pytest.mark.parametrize(
+    ("prepared", "states"),
+    [(9, ["served", "served", "refused", "served"]), (1, ["served", "unfinished", "refused", "unfinished"])],
+)
+def test_a_full_queue_refuses_until_it_moves_on_and_without_material_nothing_ends(
+    prepared: int, states: list[str]
+) -> None:
+    session: Any = InstantSession(prepared)
+    now_s = time.monotonic()
+    command = {"serve": [0.0, 0.0, 0.0, 1.0], "start_s": now_s, "until_s": now_s + 1.2, "queue_limit": 2, "fill": None}
+    found = Client(session, np.zeros((1, 1, 1, 1), np.float32)).run(command)["requests"]
+    assert [request["state"] for request in found] == states
+    assert all((request["end_s"] is None) == (request["state"] != "served") for request in found)
 
 
 def test_simulated_requests_wait_for_the_one_ahead() -> None:
