@@ -11,7 +11,7 @@ share of every value is known since the offline phase, so only the gates are lef
 Delphi (Mishra et al., eprint 2020/050), with the gate exchanged for a pluggable one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -47,7 +47,7 @@ class ServerOnline(SecureWalk):
         elements: Mapping[str, RingArray],
         gates: Sequence[Mapping[str, ServerGate]],
     ):
-        """Made ahead of the first online byte.
+        """Made while the client's first message is on its way.
 
         Args:
             public: the model.
@@ -104,22 +104,23 @@ class ClientOnline:
         ring: of the shares.
         input_mask: r_0, (N, C * H * W).
         output_share: the client's share of what is opened, (N, classes), of a label (N, 1).
-        gates: of every picture by name, with their material inside; each for one use.
+        gates: of every picture, with their material inside, each for one use; asked for when the message before has
+            left, so that they are made while the server works.
     """
 
     ring: Ring
     input_mask: RingArray
     output_share: RingArray
-    gates: Sequence[Mapping[str, ClientGate]]
+    gates: Callable[[Gate], list[ClientGate]]
 
     def infer(self, pictures: NDArray[np.int64], gates: Sequence[Gate], server: Channel) -> NDArray[np.int64]:
         """Mask fixed-point pictures (N, C, H, W), answer the schedule's ``gates``, add up what is opened, signed."""
         ring, watch = self.ring, profiler_of(server)
-        masked = ring.from_signed(pictures.reshape(len(self.gates), -1)) - self.input_mask
+        masked = ring.from_signed(pictures.reshape(len(pictures), -1)) - self.input_mask
         server.send(wire(ring.reduce(masked)))
         for gate in gates:
             watch.enter(gate.name)
-            answer([picture[gate.name] for picture in self.gates], gate.spec.count, server)
+            answer(self.gates(gate), gate.spec.count, server)
         watch.enter("output")
         share = self.output_share
         theirs = np.frombuffer(server.recv(share.nbytes), ring.dtype).reshape(share.shape)

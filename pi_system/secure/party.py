@@ -108,7 +108,7 @@ class ServerParty(_Party):
             node.name: RingLayer(node, self.ring.from_signed(self.weights[f"{node.name}.weight"]))
             for node in self.graph.weighted
         }
-        self._loaded: dict[tuple[str, ...], ServerOnline] = {}
+        self._loaded: dict[tuple[str, ...], list[Bundle]] = {}
 
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures."""
@@ -142,16 +142,16 @@ class ServerParty(_Party):
                 f"batch: expected at most {MAX_BATCH_BYTES} bytes of material, found {len(ids)} of {self.layout.nbytes}"
             )
         self.store.reserve_named(ids)
-        self._loaded[ids] = self._material([self.store.load(self.store.id_of(name), self.layout) for name in ids])
+        self._loaded[ids] = [self.store.load(self.store.id_of(name), self.layout) for name in ids]
 
     def infer(self, ids: tuple[str, ...], peer: Channel) -> None:
         """Online phase for ``len(ids)`` pictures."""
         material = self._loaded.pop(ids, None)
         if material is None:
             raise LocalProtocolError("online phase: expected reserved material, found none")
-        material.infer(self.reveal, peer)
+        self._run(material).infer(self.reveal, peer)
 
-    def _material(self, bundles: list[Bundle]) -> ServerOnline:
+    def _run(self, bundles: list[Bundle]) -> ServerOnline:
         offsets = {}
         for node in self.graph.weighted:
             bias = self.ring.from_signed(self.weights[f"{node.name}.bias"])
@@ -181,7 +181,7 @@ class ClientParty(_Party):
     def __init__(self, public: PublicArtifact, gates: Gates, options: RuntimeOptions):
         """Errors as for any party."""
         super().__init__(public, gates, options)
-        self._loaded: dict[tuple[str, ...], ClientOnline] = {}
+        self._loaded: dict[tuple[str, ...], list[Bundle]] = {}
 
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures."""
@@ -217,7 +217,7 @@ class ClientParty(_Party):
     def reserve(self, count: int) -> tuple[str, ...]:
         """Mark ``count`` bundles used, durably, and load them."""
         ids = self.store.reserve_next(count)
-        self._loaded[ids] = self._material([self.store.load(self.store.id_of(name), self.layout) for name in ids])
+        self._loaded[ids] = [self.store.load(self.store.id_of(name), self.layout) for name in ids]
         return ids
 
     def confirm(self, ids: tuple[str, ...]) -> None:
@@ -230,18 +230,15 @@ class ClientParty(_Party):
         if material is None or len(pictures) != len(ids):
             raise LocalProtocolError(f"online phase: expected reserved material for {len(pictures)} pictures")
         encoded = encode_input(pictures, self.graph, self.config)
-        opened = material.infer(encoded, self.schedule.gates, peer)
+        opened = self._run(material).infer(encoded, self.schedule.gates, peer)
         return outputs_to_float(opened, self.graph, self.config, self.reveal)
 
-    def _material(self, bundles: list[Bundle]) -> ClientOnline:
+    def _run(self, bundles: list[Bundle]) -> ClientOnline:
         node, dtype = self.graph.input, self.ring.dtype
         seeds, size = [party_seed(bundle) for bundle in bundles], prod(node.shape)
         return ClientOnline(
             ring=self.ring,
             input_mask=np.stack([seed.fresh_mask(node.name, size, self.ring.bits) for seed in seeds]),
             output_share=np.stack([bundle.section("output").view(dtype) for bundle in bundles]),
-            gates=[
-                {gate.name: self.gate(bundle, gate.name, gate.spec) for gate in self.schedule.gates}
-                for bundle in bundles
-            ],
+            gates=lambda gate: [self.gate(bundle, gate.name, gate.spec) for bundle in bundles],
         )
