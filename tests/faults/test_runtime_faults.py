@@ -50,15 +50,6 @@ def test_infer_needs_a_reservation_and_uses_it_up(parties):
         client.infer(PICTURE, ids, memory_pair(1.0)[0])
 
 
-def test_gates_are_made_before_the_first_online_byte(parties, monkeypatch):
-    server, client = parties
-    ids = client.reserve(1)
-    server.reserve(ids)
-    for party in parties:
-        monkeypatch.delattr(type(party).__mro__[1], "gate")
-    run_parties(lambda channel: server.infer(ids, channel), lambda channel: client.infer(PICTURE, ids, channel))
-
-
 def test_no_second_gate_is_made_of_one_material(parties, monkeypatch):
     """A gate takes each chunk once; two gates of one material would take it twice under the same masks."""
     server, client = parties
