@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.fixture(scope="session")
-def link_keys(tmp_path_factory):
+def link_keys(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Folder of TLS keys of the three roles."""
     folder = tmp_path_factory.mktemp("keys")
     write_keys(folder)

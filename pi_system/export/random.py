@@ -19,7 +19,7 @@ __all__ = ["random_artifact", "random_pictures", "randomise"]
 _MEAN, _STD = 0.5, 0.25
 
 
-def random_pictures(shape: tuple[int, int, int], count: int, seed: int) -> NDArray[np.float32]:
+def random_pictures(shape: tuple[int, ...], count: int, seed: int) -> NDArray[np.float32]:
     """``count`` pictures of uniform pixels, normalised: float32 (count, C, H, W) in [-2, 2]."""
     pixels = np.random.default_rng(seed).random((count, *shape), dtype=np.float32)
     return np.asarray((pixels - _MEAN) / _STD, dtype=np.float32)

@@ -6,6 +6,8 @@ secrets are constant, so that whatever is not hidden shows. Thresholds are six s
 
 from importlib import import_module
 from itertools import combinations
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ SPEC = GateSpec(count=COUNT, ring_bits=32, comparison_bits=24, shift=10)
 SECRETS = [0, 1, -1, 5_000_000, -5_000_000]
 
 
-def assert_fair(planes, count=COUNT):
+def assert_fair(planes: Any, count: int = COUNT) -> None:
     """Every plane is half ones, and so is the sum of every two."""
     bits = [np.unpackbits(plane, count=count, bitorder="little") for plane in planes]
     for one in bits + [a ^ b for a, b in combinations(bits, 2)]:
@@ -36,16 +38,18 @@ def assert_fair(planes, count=COUNT):
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_gmw_shows_nothing_of_the_bits_that_a_party_holds_shares_of(secret, monkeypatch):
+def test_gmw_shows_nothing_of_the_bits_that_a_party_holds_shares_of(
+    secret: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Late inputs are what a party reads out of tables and openings; early ones what it chose: both are uniform."""
     late, early = [], []
     message, inputs = Merge.late_message, Merge.early_inputs
 
-    def noted_late(group, t, masks, offsets):
+    def noted_late(group: Any, t: Any, masks: Any, offsets: Any) -> Any:
         late.append(list(t.values()))
         return message(group, t, masks, offsets)
 
-    def noted_early(group, factors, fresh):
+    def noted_early(group: Any, factors: Any, fresh: Any) -> Any:
         found = inputs(group, factors, fresh)
         early.append(list(found.values()))
         return found
@@ -64,13 +68,13 @@ def test_gmw_shows_nothing_of_the_bits_that_a_party_holds_shares_of(secret, monk
         assert_fair(planes, 4096)
 
 
-def test_both_parties_choose_their_early_shares_afresh(monkeypatch):
-    drawn = {}
+def test_both_parties_choose_their_early_shares_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, list[bytes]] = {}
     for side in ("server", "client"):
         module = import_module(f"pi_system.protocols.relu_gmw.tree_{side}")
         original = module.random_planes
 
-        def noted(prg, count, size, original=original, name=module.__name__):
+        def noted(prg: Any, count: int, size: Any, original: Any = original, name: str = module.__name__) -> Any:
             planes = original(prg, count, size)
             drawn.setdefault(name, []).extend(plane.tobytes() for plane in planes)
             return planes
@@ -83,14 +87,14 @@ def test_both_parties_choose_their_early_shares_afresh(monkeypatch):
     assert_fair([np.frombuffer(plane, np.uint8) for planes in drawn.values() for plane in planes[:8]], 4096)
 
 
-def uniform(values, ring_bits):
+def uniform(values: Any, ring_bits: int) -> bool:
     """The top four bits of ring elements, against chance."""
     counts = np.bincount((values.reshape(-1).astype(np.uint64) >> np.uint64(ring_bits - 4)).astype(int), minlength=16)
     expected = values.size / 16
-    return float(((counts - expected) ** 2 / expected).sum()) < 15 + 6 * np.sqrt(30)
+    return bool((((counts - expected) ** 2 / expected).sum()) < 15 + 6 * np.sqrt(30))
 
 
-def test_masked_weights_hide_the_difference_of_two_layers():
+def test_masked_weights_hide_the_difference_of_two_layers() -> None:
     """Equal weights in two layers: with one stream for all, the difference of what the client gets would be zero."""
     artifact = relu_artifact(0.1)
     graph, config = artifact.public.graph, artifact.public.ring
@@ -104,7 +108,7 @@ def test_masked_weights_hide_the_difference_of_two_layers():
 
 
 @pytest.mark.parametrize("backend", ["fss", "gmw"])
-def test_masked_pictures_hide_the_difference_of_two(backend, tmp_path):
+def test_masked_pictures_hide_the_difference_of_two(backend: str, tmp_path: Path) -> None:
     artifact = relu_artifact(0.1)
     pictures = np.zeros((12, *artifact.public.graph.input.shape), np.float32)
     received = Recorder()
@@ -116,7 +120,7 @@ def test_masked_pictures_hide_the_difference_of_two(backend, tmp_path):
     assert not (differences == 0).all()
 
 
-def test_the_tests_would_see_a_constant():
+def test_the_tests_would_see_a_constant() -> None:
     assert not uniform(np.zeros(4096, np.uint32), 32)
     with pytest.raises(AssertionError):
         assert_fair([np.zeros(COUNT // 8, np.uint8)])

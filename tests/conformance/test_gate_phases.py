@@ -3,6 +3,8 @@
 A new protocol registers in tests/support/gates.py and writes no new tests here.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 from gates import PROTOCOLS, SQUARES, exchange, prepare
@@ -15,22 +17,23 @@ COUNT, CHUNK = 100, 64
 
 
 @pytest.fixture(params=PROTOCOLS)
-def gates(request):
+def gates(request: pytest.FixtureRequest) -> Any:
+    kind: Any
     kind, shift = ("square", 0) if request.param in SQUARES else ("relu", 10)
     spec = GateSpec(kind=kind, count=COUNT, ring_bits=59, comparison_bits=24, shift=shift)
     return prepare(PROTOCOLS[request.param], spec, np.zeros(COUNT, np.int64)).gates()
 
 
 @pytest.fixture
-def share():
+def share() -> Any:
     return Prg(b"x" * 16).ring(COUNT, 59)
 
 
-def blank(nbytes):
+def blank(nbytes: int) -> memoryview:
     return memoryview(bytes(nbytes))
 
 
-def begun(gates, share):
+def begun(gates: Any, share: Any) -> Any:
     """One chunk up to the client's first reply."""
     gates.server.load(0, share[:CHUNK])
     message = gates.server.send(0, 0, CHUNK)
@@ -38,7 +41,7 @@ def begun(gates, share):
     return message, gates.client.reply(0, 0, CHUNK, message)
 
 
-def test_a_step_before_its_turn_is_ours(gates, share):
+def test_a_step_before_its_turn_is_ours(gates: Any, share: Any) -> None:
     server, client = gates.server, gates.client
     with pytest.raises(LocalProtocolError, match="begun"):
         server.send(0, 0, CHUNK)
@@ -58,7 +61,7 @@ def test_a_step_before_its_turn_is_ours(gates, share):
         client.reply(1, 0, CHUNK, blank(client.message_bytes(1, CHUNK)))
 
 
-def test_a_second_input_for_the_same_elements_is_refused_before_it_is_masked(gates, share):
+def test_a_second_input_for_the_same_elements_is_refused_before_it_is_masked(gates: Any, share: Any) -> None:
     server = gates.server
     server.load(0, share[:CHUNK])
     for first, length in ((0, CHUNK), (0, COUNT), (32, 32), (32, COUNT - 32)):
@@ -67,7 +70,7 @@ def test_a_second_input_for_the_same_elements_is_refused_before_it_is_masked(gat
     server.load(CHUNK, share[CHUNK:])
 
 
-def test_no_message_is_made_or_answered_twice(gates, share):
+def test_no_message_is_made_or_answered_twice(gates: Any, share: Any) -> None:
     server, client = gates.server, gates.client
     message, reply = begun(gates, share)
     with pytest.raises(CorrelationReusedError):
@@ -86,7 +89,7 @@ def test_no_message_is_made_or_answered_twice(gates, share):
 @pytest.mark.parametrize(
     ("first", "length"), [(0, COUNT + 1), (0, COUNT + 28), (CHUNK, COUNT - CHUNK), (0, 33), (0, 0), (-32, 32)]
 )
-def test_a_chunk_out_of_range_or_of_parts_of_blocks_is_ours(gates, share, first, length):
+def test_a_chunk_out_of_range_or_of_parts_of_blocks_is_ours(gates: Any, share: Any, first: int, length: int) -> None:
     server, client = gates.server, gates.client
     with pytest.raises(LocalProtocolError, match="whole blocks"):
         server.load(first, np.zeros(length, share.dtype))
@@ -94,13 +97,13 @@ def test_a_chunk_out_of_range_or_of_parts_of_blocks_is_ours(gates, share, first,
         client.reply(0, first, length, blank(client.message_bytes(0, length)))
 
 
-def test_a_chunk_keeps_its_bounds(gates, share):
+def test_a_chunk_keeps_its_bounds(gates: Any, share: Any) -> None:
     begun(gates, share)
     with pytest.raises(LocalProtocolError, match="begun"):
         gates.server.receive(0, 0, 32, blank(gates.server.reply_bytes(0, 32)))
 
 
-def test_after_its_result_a_gate_is_used_up(gates, share):
+def test_after_its_result_a_gate_is_used_up(gates: Any, share: Any) -> None:
     server, client = gates.server, gates.client
     exchange(server, client, share, CHUNK)
     server.result()
@@ -115,7 +118,7 @@ def test_after_its_result_a_gate_is_used_up(gates, share):
         server.send(server.round_trips, 0, CHUNK)
 
 
-def test_a_result_is_not_read_early(gates, share):
+def test_a_result_is_not_read_early(gates: Any, share: Any) -> None:
     server, client = gates.server, gates.client
     with pytest.raises(LocalProtocolError, match="every chunk finished"):
         server.result()
@@ -131,7 +134,7 @@ def test_a_result_is_not_read_early(gates, share):
 
 
 @pytest.mark.parametrize("change", [-1, 1])
-def test_a_message_of_another_size_is_the_peers_fault_and_changes_nothing(gates, share, change):
+def test_a_message_of_another_size_is_the_peers_fault_and_changes_nothing(gates: Any, share: Any, change: int) -> None:
     server, client = gates.server, gates.client
     server.load(0, share[:CHUNK])
     message = server.send(0, 0, CHUNK)

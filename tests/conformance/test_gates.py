@@ -3,7 +3,9 @@
 A new protocol registers in tests/support/gates.py and writes no new tests here.
 """
 
+from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from gates import (
     SEED,
     SQUARES,
     STOCHASTIC,
+    Prepared,
     drive,
     exchange,
     prepare,
@@ -31,7 +34,7 @@ from pi_system.protocols.material import material_bytes, unpack_material
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
-from pi_system.protocols.square import DEALT_SQUARE
+from pi_system.protocols.square import DEALT_SQUARE, SQUARE
 from pi_system.protocols.square.cost import delta_bytes
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import Prg
@@ -52,29 +55,29 @@ WIDTHS = [
 ]
 
 
-def gate(protocol, count=100, ring_bits=32, comparison_bits=24, shift=10):
+def gate(protocol: Any, count: int = 100, ring_bits: int = 32, comparison_bits: int = 24, shift: int = 10) -> Any:
     """Of a square's own widths where none are given."""
     if protocol in SQUARES:
         comparison_bits, shift = min(comparison_bits, (ring_bits + 1) // 2), 0
-    kind = "square" if protocol in SQUARES else "relu"
+    kind: Any = "square" if protocol in SQUARES else "relu"
     return GateSpec(kind=kind, count=count, ring_bits=ring_bits, comparison_bits=comparison_bits, shift=shift)
 
 
-def top(spec):
+def top(spec: GateSpec) -> Any:
     """The largest value a gate takes."""
     return (1 << (spec.comparison_bits - 1)) - (1 << spec.shift if spec.shift else 0) - 1
 
 
-def values(spec):
+def values(spec: GateSpec) -> Any:
     """Signed values of the whole allowed range, extremes, neighbours of zero and halves of an ulp first."""
     most, half = top(spec), 1 << spec.shift >> 1
-    edges = [0, 1, most, most - 1, most // 2, half, 3 * half, 2 * half - 1, 2 * half]
-    edges = np.array([sign * edge for edge in edges for sign in (1, -1) if edge <= most])
+    sizes = [0, 1, most, most - 1, most // 2, half, 3 * half, 2 * half - 1, 2 * half]
+    edges = np.array([sign * edge for edge in sizes for sign in (1, -1) if edge <= most])
     drawn = Prg(SEED).child(spec.comparison_bits).ring(spec.count, 64).astype(np.int64) % (2 * most + 1) - most
     return np.concatenate([edges, drawn])[: spec.count]
 
 
-def right(protocol, spec, y, found):
+def right(protocol: Any, spec: GateSpec, y: Any, found: Any) -> Any:
     """Per element: is it one that the protocol may give?"""
     if protocol in SQUARES:
         return found == y * y
@@ -84,7 +87,7 @@ def right(protocol, spec, y, found):
     return found == np.maximum((y + (1 << spec.shift >> 1)) >> spec.shift, 0)
 
 
-def check_output(protocol, prepared, result):
+def check_output(protocol: Any, prepared: Any, result: Any) -> Any:
     """Ring elements that open to what the protocol may give."""
     ring = Ring(prepared.spec.ring_bits)
     assert (ring.reduce(result) == result).all()
@@ -93,9 +96,9 @@ def check_output(protocol, prepared, result):
     return opened
 
 
-def check(protocol, spec, y=None, **how):
+def check(protocol: Any, spec: GateSpec, y: Any = None, **how: Any) -> Any:
     """The output is right, and both phases cost what is declared; returns what was opened, and the client's share."""
-    relu = PROTOCOLS[protocol]
+    relu: Any = PROTOCOLS[protocol]
     prepared = prepare(relu, spec, values(spec) if y is None else y, **how)
     result, server, client = drive(prepared)
     opened, online = check_output(protocol, prepared, result), relu.cost(spec)
@@ -112,19 +115,19 @@ def check(protocol, spec, y=None, **how):
 
 
 @pytest.mark.parametrize(("protocol", "widths"), WIDTHS)
-def test_output_is_right_and_cost_is_as_declared(protocol, widths):
+def test_output_is_right_and_cost_is_as_declared(protocol: str, widths: tuple[int, ...]) -> None:
     check(protocol, gate(protocol, 700, *widths))
 
 
 @ALL
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 4500, CHUNK - 1, CHUNK + 1, 2 * CHUNK + 40])
-def test_any_number_of_elements(protocol, count):
+def test_any_number_of_elements(protocol: str, count: int) -> None:
     check(protocol, gate(protocol, count, 32, 20, 8))
 
 
 @ALL
 @pytest.mark.parametrize(("count", "chunk"), [(1, 32), (31, 32), (33, 32), (2049, 1024), (5000, 1024), (4097, 4096)])
-def test_counts_and_chunks(protocol, count, chunk):
+def test_counts_and_chunks(protocol: str, count: int, chunk: int) -> None:
     spec = gate(protocol, count)
     prepared = prepare(PROTOCOLS[protocol], spec, values(spec))
     gates = prepared.gates()
@@ -136,7 +139,7 @@ def test_counts_and_chunks(protocol, count, chunk):
 @ALL
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_any_width(protocol, data):
+def test_any_width(protocol: str, data: st.DataObject) -> None:
     square, ring_bits = protocol in SQUARES, data.draw(st.integers(8, 64), "ring bits")
     most = (ring_bits + 1) // 2 if square else min(ring_bits, MAX_COMPARISON_BITS.get(protocol, 48))
     bits = data.draw(st.integers(2, most), "comparison bits")
@@ -146,14 +149,14 @@ def test_any_width(protocol, data):
 
 
 @BY_OTS
-def test_over_silent_ots(protocol):
+def test_over_silent_ots(protocol: str) -> None:
     """More than one chunk, so that the order of OTs and messages counts."""
     check(protocol, gate(protocol, 9000), silent=True)
 
 
 @pytest.mark.parametrize("protocol", RELUS)
 @pytest.mark.parametrize("shift", [3, 12])
-def test_the_rounding_error_is_independent_of_the_clients_share(protocol, shift):
+def test_the_rounding_error_is_independent_of_the_clients_share(protocol: str, shift: int) -> None:
     """The client knows y_1, so an error that followed its low bits would tell weights: over many gates on one value the
     error's mean must not move with them. The local truncation of shares, by the same measure, moves it by far."""
     count, value = 40_000, (1 << 15) + 5 * (1 << shift) // 16
@@ -170,16 +173,16 @@ def test_the_rounding_error_is_independent_of_the_clients_share(protocol, shift)
     assert abs(_correlation(residue, local % 2 ** (32 - shift))) > 0.3
 
 
-def _correlation(x, y):
+def _correlation(x: Any, y: Any) -> Any:
     return 0.0 if y.std() == 0 else float(np.corrcoef(x, y)[0, 1])
 
 
-def _bytes(messages):
+def _bytes(messages: Any) -> Any:
     return np.frombuffer(b"".join(messages), np.uint8)
 
 
 @pytest.mark.parametrize("protocol", ["gmw", "gc"])
-def test_what_the_server_receives_looks_random(protocol):
+def test_what_the_server_receives_looks_random(protocol: str) -> None:
     spec = gate(protocol, 4096)
     prepared = prepare(PROTOCOLS[protocol], spec, values(spec))
     for messages in exchange(*prepared.gates(), prepared.y_server):
@@ -188,7 +191,7 @@ def test_what_the_server_receives_looks_random(protocol):
 
 
 @pytest.mark.parametrize("protocol", SQUARES)
-def test_what_each_party_of_a_square_receives_is_uniform(protocol):
+def test_what_each_party_of_a_square_receives_is_uniform(protocol: str) -> None:
     """The same secrets many times: bytes look uniform and do not tell zeros from large values."""
     spec = gate(protocol, 20_000, 64, 32)
     zeros, large = (_views(prepare(SQUARES[protocol], spec, np.full(spec.count, y))) for y in (0, top(spec)))
@@ -198,15 +201,16 @@ def test_what_each_party_of_a_square_receives_is_uniform(protocol):
         assert stats.chi2_contingency(np.stack([fixed, varied])).pvalue > 1e-8
 
 
-def _views(prepared):
+def _views(prepared: Prepared) -> Any:
     """How often each byte value comes: down, up, and the client's offline message (without its unused top bytes)."""
     delta = prepared.material[0]["delta"].view(np.uint8).reshape(-1, 8)[:, :7].reshape(-1)
     server, client = prepared.gates()
-    seen = (*map(_bytes, exchange(server, client, prepared.y_server)), delta)
+    down, up = exchange(server, client, prepared.y_server)
+    seen = (_bytes(down), _bytes(up), delta)
     return [np.bincount(view, minlength=256) for view in seen]
 
 
-def test_declared_costs_meet_the_goals():
+def test_declared_costs_meet_the_goals() -> None:
     spec = gate("gmw", 32 * 1000)
     gmw, gc = GMW.cost(spec), GC.cost(spec)
     assert gmw.server_to_client_bytes + gmw.client_to_server_bytes <= 33 * spec.count
@@ -216,19 +220,19 @@ def test_declared_costs_meet_the_goals():
 
 
 @pytest.mark.parametrize("ring_bits", [32, 59, 64])
-def test_a_square_costs_two_ring_elements_less_a_bit(ring_bits):
+def test_a_square_costs_two_ring_elements_less_a_bit(ring_bits: int) -> None:
     spec, down, up = gate("dealt", 2500, ring_bits), (2500 * (ring_bits - 1) + 7) // 8, (2500 * ring_bits + 7) // 8
     for square in SQUARES.values():
         cost = square.cost(spec)
         assert (cost.round_trips, cost.server_to_client_bytes, cost.client_to_server_bytes) == (1, down, up)
     assert DEALT_SQUARE.dealt_bytes(spec) == ((), (down,))
-    offline = SQUARES["gilboa"].offline_cost(spec)
+    offline = SQUARE.offline_cost(spec)
     assert offline.round_trips == 1
     cots = run_alone(insecure_parties(SEED)[0].sender.extend(offline.server_cots))
     assert len(cots) == 2528 * (ring_bits - 1)
 
 
-def packed(gate, prepared):
+def packed(gate: Any, prepared: Any) -> Iterator[Any]:
     """Both parties' material as it lies in a bundle, and its shapes."""
     for material, shapes in zip(prepared.material, (gate.server_shapes, gate.client_shapes), strict=True):
         shape = shapes(prepared.spec)
@@ -238,7 +242,7 @@ def packed(gate, prepared):
 
 
 @BY_OTS
-def test_material_survives_packing_and_is_checked(protocol):
+def test_material_survives_packing_and_is_checked(protocol: str) -> None:
     relu, spec = PROTOCOLS[protocol], gate(protocol, 40)
     prepared = prepare(relu, spec, values(spec))
     (data, shape), other = packed(relu, prepared)
@@ -260,7 +264,7 @@ def test_material_survives_packing_and_is_checked(protocol):
 
 
 @BY_OTS
-def test_every_instruction_set_gives_the_same_bytes(protocol):
+def test_every_instruction_set_gives_the_same_bytes(protocol: str) -> None:
     relu, spec, before, found = PROTOCOLS[protocol], gate(protocol, 96, 40), aes_backend(), set()
     try:
         for name in aes_backends():
@@ -276,14 +280,15 @@ def test_every_instruction_set_gives_the_same_bytes(protocol):
 
 @BY_OTS
 @pytest.mark.parametrize("count", [3, 63])
-def test_shares_of_another_size_are_refused(protocol, count):
+def test_shares_of_another_size_are_refused(protocol: str, count: int) -> None:
+    relu: Any = PROTOCOLS[protocol]
     share, client = np.zeros(count, np.uint32), insecure_parties(SEED)[1]
     with pytest.raises(LocalProtocolError, match="expected shares of 64"):
-        run_alone(PROTOCOLS[protocol].offline_client(gate(protocol, 64), share, share, client, Prg(SEED)))
+        run_alone(relu.offline_client(gate(protocol, 64), share, share, client, Prg(SEED)))
 
 
 @pytest.mark.parametrize("change", [-1, 1])
-def test_dealt_messages_of_wrong_length_are_remote_errors(change):
+def test_dealt_messages_of_wrong_length_are_remote_errors(change: int) -> None:
     spec, share = gate("dealt", 64, 59), np.zeros(64, np.uint64)
     wrong = memoryview(bytes(delta_bytes(spec) + change))
     with pytest.raises(RemoteProtocolError, match="elements: expected"):
@@ -292,7 +297,7 @@ def test_dealt_messages_of_wrong_length_are_remote_errors(change):
         DEALT_SQUARE.server_offline(spec, SEED, SEED, [], wrong)
 
 
-def test_gmw_refuses_a_comparison_too_wide():
+def test_gmw_refuses_a_comparison_too_wide() -> None:
     with pytest.raises(ConfigError, match="comparison bits"):
         GMW.cost(gate("gmw", 64, 64, 40, 0))
 
@@ -306,8 +311,14 @@ def test_gmw_refuses_a_comparison_too_wide():
         *product(["square"], [{"comparison_bits": 17}, {"shift": 1}, {"count": 0}]),
     ],
 )
-def test_specs_out_of_range_are_refused(kind, fields):
-    good = {"kind": kind, "count": 1, "ring_bits": 32, "comparison_bits": 24 if kind == "relu" else 16, "shift": 0}
+def test_specs_out_of_range_are_refused(kind: Any, fields: dict[str, Any]) -> None:
+    good: dict[str, Any] = {
+        "kind": kind,
+        "count": 1,
+        "ring_bits": 32,
+        "comparison_bits": 24 if kind == "relu" else 16,
+        "shift": 0,
+    }
     GateSpec(**good)
     with pytest.raises(ConfigError, match="expected"):
         GateSpec(**(good | fields))

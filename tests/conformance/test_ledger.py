@@ -1,6 +1,9 @@
 """Nothing that is to be used once is used twice: whole preparations and inferences, everything drawn written down."""
 
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +44,7 @@ OF_OTS = {
 }
 
 
-def make_artifact(truncate_before_relu):
+def make_artifact(truncate_before_relu: Any) -> Any:
     """Pixel masks, a max-pool, a square, a value that is masked again, truncations that no gate follows."""
     masked = MaskedReLU((4, 8, 8), stage=1, block=0)
     masked.set_mask(torch.from_numpy(np.random.default_rng(3).random((4, 8, 8)) < 0.5))
@@ -65,18 +68,18 @@ def make_artifact(truncate_before_relu):
 
 
 @pytest.fixture(scope="module")
-def artifact():
+def artifact() -> Any:
     """Truncations in ReLUs, after a square, before one, and of the positions that skip their ReLU."""
     return make_artifact(False)
 
 
 @pytest.fixture(scope="module")
-def early_artifact():
+def early_artifact() -> Any:
     """Truncations before every ReLU, positions that skip it are masked again."""
     return make_artifact(True)
 
 
-def test_the_networks_have_every_kind_of_step(artifact, early_artifact):
+def test_the_networks_have_every_kind_of_step(artifact: Any, early_artifact: Any) -> None:
     late, early = (plan(a.public.graph, a.public.ring, a.masks, "label").steps for a in (artifact, early_artifact))
     assert sum(isinstance(step, Truncation) for step in late) > 3
     assert any(isinstance(step, Truncation) and step.name.endswith("/passive") for step in late)
@@ -93,21 +96,21 @@ def test_the_networks_have_every_kind_of_step(artifact, early_artifact):
     assert any(gate.name.startswith("label/") for gate in gates)
 
 
-def run(ledger, backend, artifact, store, monkeypatch):
+def run(ledger: Any, backend: Any, artifact: Any, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two preparations, a batch of two pictures, then one."""
     instrument(monkeypatch, ledger)
     monkeypatch.setattr(
         "pi_system.backends.two_party.party.available_threads", lambda: 1
     )  # the ledger knows parties by thread
 
-    def by_dealer(*arguments):
+    def by_dealer(*arguments: Any) -> None:
         with ledger.acting("dealer", f"offline {len(phases)}"):
             deal(*arguments)
 
     server, client = make_parties(backend, artifact, store, reveal="label")
     phases = []
 
-    def acting(phase):
+    def acting(phase: str) -> tuple[Any, Any]:
         return _Acting(ledger, "server", phase, server), _Acting(ledger, "client", phase, client)
 
     for count in (2, 1):
@@ -122,20 +125,20 @@ def run(ledger, backend, artifact, store, monkeypatch):
 class _Acting:
     """A runtime whose every call is that party's, in that phase."""
 
-    def __init__(self, ledger, party, phase, runtime):
+    def __init__(self, ledger: Any, party: Any, phase: Any, runtime: Any) -> None:
         self._ledger, self._actor, self._runtime = ledger, (party, phase), runtime
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: Any) -> Any:
         method = getattr(self._runtime, name)
 
-        def call(*arguments):
+        def call(*arguments: Any) -> Any:
             with self._ledger.acting(*self._actor):
                 return method(*arguments)
 
         return call
 
 
-def check(backend, artifact, tmp_path, monkeypatch):
+def check(backend: Any, artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger()
     run(ledger, backend, artifact, tmp_path, monkeypatch)
     ledger.check()
@@ -144,50 +147,52 @@ def check(backend, artifact, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_nothing_is_used_twice(backend, artifact, tmp_path, monkeypatch):
+def test_nothing_is_used_twice(backend: str, artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(backend, artifact, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_nothing_is_used_twice_by_truncations_before_relus(backend, early_artifact, tmp_path, monkeypatch):
+def test_nothing_is_used_twice_by_truncations_before_relus(
+    backend: str, early_artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     check(backend, early_artifact, tmp_path, monkeypatch)
 
 
-def _same_masks(monkeypatch):
-    def mask(self, name, count, ring_bits):
+def _same_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mask(self: Any, name: Any, count: Any, ring_bits: Any) -> Any:
         return Prg(self.seed).child("mask").ring((count,), ring_bits)
 
     monkeypatch.setattr(PartySeed, "fresh_mask", mask)
 
 
-def _same_cots(monkeypatch):
-    def take(self, count):
+def _same_cots(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take(self: Any, count: Any) -> Any:
         return self.blocks[:count], self._tweak
 
     monkeypatch.setattr(Cots, "take", take)
 
 
-def _same_gate_seed(monkeypatch):
+def _same_gate_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PartySeed, "gate_seed", lambda self, name: Prg(self.seed).child_seed("gate"))
 
 
-def _same_salt(monkeypatch):
+def _same_salt(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (offline_dealer, fss_offline):
         monkeypatch.setattr(module, "gate_salt", lambda salt, name: salt)
     monkeypatch.setattr("pi_system.backends.fss.gates.gate_salt", lambda salt, name: salt)
 
 
-def _same_summands(monkeypatch):
-    def summand(spec, seed):
+def _same_summands(monkeypatch: pytest.MonkeyPatch) -> None:
+    def summand(spec: Any, seed: Any) -> Any:
         return Prg(bytes(16)).child("truncation").ring(spec.count, spec.ring_bits)
 
     monkeypatch.setattr(dealt, "_summand", summand)
 
 
-def _same_coins(monkeypatch):
+def _same_coins(monkeypatch: pytest.MonkeyPatch) -> None:
     offline = pairs.offline_server
 
-    def for_all_layers(spec, ots, prg):
+    def for_all_layers(spec: Any, ots: Any, prg: Any) -> Any:
         return offline(spec, ots, Prg(bytes(16)))
 
     monkeypatch.setattr(pairs, "offline_server", for_all_layers)
@@ -205,7 +210,9 @@ def _same_coins(monkeypatch):
         ("gmw", _same_cots, "correlated OT"),
     ],
 )
-def test_a_planted_reuse_is_found(backend, plant, what, artifact, tmp_path, monkeypatch):
+def test_a_planted_reuse_is_found(
+    backend: str, plant: Callable[..., Any], what: str, artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger = Ledger()
     plant(monkeypatch)
     run(ledger, backend, artifact, tmp_path, monkeypatch)
@@ -213,7 +220,7 @@ def test_a_planted_reuse_is_found(backend, plant, what, artifact, tmp_path, monk
         ledger.check()
 
 
-def test_overlaps_are_found_and_derivations_for_one_purpose_are_not():
+def test_overlaps_are_found_and_derivations_for_one_purpose_are_not() -> None:
     ledger = Ledger()
     with ledger.acting("server", "offline"):
         ledger.use("stream", b"k", 0, 10)
@@ -229,7 +236,7 @@ def test_overlaps_are_found_and_derivations_for_one_purpose_are_not():
         ledger.check()
 
 
-def test_a_range_inside_another_is_found():
+def test_a_range_inside_another_is_found() -> None:
     ledger = Ledger()
     with ledger.acting("server", "offline"):
         ledger.use("stream", b"k", 0, 100)
@@ -238,6 +245,6 @@ def test_a_range_inside_another_is_found():
         ledger.check()
 
 
-def test_a_draw_by_nobody_is_an_error():
+def test_a_draw_by_nobody_is_an_error() -> None:
     with pytest.raises(AssertionError, match="nobody"):
         Ledger().use("stream", b"k", 0, 1)

@@ -1,6 +1,9 @@
 """Every backend of the fast runtime against the fixed-point oracle on random networks, and its cost as declared."""
 
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +12,11 @@ from oracle import assert_within_ulps, clear_labels
 from parties import BACKENDS, GATES, secure_logits
 from random_networks import random_small_artifact, random_square_artifact
 
+from pi_system.artifact import Artifact
 from pi_system.artifact.graph import Conv2d, Linear, Relu
 from pi_system.export import QuantiseOptions
 from pi_system.export.random import random_pictures
+from pi_system.program.reveal import Reveal
 from pi_system.ring.carrier import Ring
 from pi_system.secure.ring_layer import LazyLayer
 from pi_system.secure.schedule import plan
@@ -20,7 +25,7 @@ PICTURES = {"relu": 50, "square": 20}
 """With a dealer; backends without one take a tenth of a second a picture offline."""
 
 
-def make(kind, seed):
+def make(kind: Any, seed: Any) -> Any:
     wide = {"ring_bits": 59} | ({"truncate_before_relu": seed % 4 == 1} if kind == "relu" else {})
     maker = random_small_artifact if kind == "relu" else random_square_artifact
     return maker(seed, options=QuantiseOptions(**wide) if seed % 2 else None)
@@ -28,7 +33,7 @@ def make(kind, seed):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("kind", "seed"), [*(("relu", i) for i in range(20)), *(("square", i) for i in range(8))])
-def test_logits_stay_within_the_stated_ulps(kind, seed, backend, tmp_path):
+def test_logits_stay_within_the_stated_ulps(kind: Any, seed: int, backend: str, tmp_path: Path) -> None:
     artifact = make(kind, seed)
     count = PICTURES[kind] if backend == "fss" else 2
     pictures = random_pictures(artifact.public.graph.input.shape, count, 1000 + seed)
@@ -38,7 +43,7 @@ def test_logits_stay_within_the_stated_ulps(kind, seed, backend, tmp_path):
         assert np.abs(logits - real).max() < 0.05
 
 
-COSTS = {
+COSTS: dict[str, tuple[Callable[[], Artifact], Reveal]] = {
     "relu 3": (lambda: random_small_artifact(3), "logits"),
     "relu 4": (lambda: random_small_artifact(4), "logits"),
     "square 2": (lambda: random_square_artifact(2), "logits"),
@@ -50,7 +55,7 @@ COSTS = {
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", COSTS)
-def test_declared_cost_is_the_counted_cost(case, backend, tmp_path):
+def test_declared_cost_is_the_counted_cost(case: str, backend: str, tmp_path: Path) -> None:
     artifact, reveal = COSTS[case][0](), COSTS[case][1]
     graph, ring = artifact.public.graph, artifact.public.ring
     pictures = random_pictures(graph.input.shape, 1, 7)
@@ -68,7 +73,7 @@ def test_declared_cost_is_the_counted_cost(case, backend, tmp_path):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_label_of_squares_is_the_plaintexts(backend, tmp_path):
+def test_the_label_of_squares_is_the_plaintexts(backend: str, tmp_path: Path) -> None:
     artifact = random_square_artifact(4)
     pictures = random_pictures(artifact.public.graph.input.shape, 6, 4)
     clear, expected = clear_labels(artifact, pictures)
@@ -77,14 +82,16 @@ def test_the_label_of_squares_is_the_plaintexts(backend, tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["fss", "gmw"])
-def test_a_layer_under_a_masked_relu_is_computed_once(backend, tmp_path, monkeypatch):
+def test_a_layer_under_a_masked_relu_is_computed_once(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every channel once an inference, whichever of its positions have a ReLU."""
     artifact = random_small_artifact(0)
     graph = artifact.public.graph
     assert any(isinstance(node, Relu) and node.masked for node in graph)
-    computed, channels = Counter(), LazyLayer.channels
+    computed, channels = Counter[str](), LazyLayer.channels
 
-    def counted(layer, first, last):
+    def counted(layer: Any, first: Any, last: Any) -> Any:
         if layer._offset is not None:  # online, at the server
             computed[layer._layer.node.name] += last - first
         return channels(layer, first, last)

@@ -1,6 +1,7 @@
 """A network may name its nodes as it likes: no name meets one of the runtime's own."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -45,13 +46,13 @@ def renamed(old: str, new: str) -> Artifact:
 
 @pytest.mark.parametrize("backend", ["fss", "gmw", "gc"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_relu_of_any_name_is_evaluated(backend, name, tmp_path):
+def test_a_relu_of_any_name_is_evaluated(backend: str, name: str, tmp_path: Path) -> None:
     picture = np.zeros((1, 1, 8, 8), np.float32)
     expected, _, _ = secure_logits(backend, mlp_artifact("relu"), picture, tmp_path / "a", reveal="label")
     found, _, _ = secure_logits(backend, renamed("relu", name), picture, tmp_path / "b", reveal="label")
     np.testing.assert_array_equal(found, expected)
 
 
-def test_two_sections_of_one_name_are_refused():
+def test_two_sections_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two of seed"):
         Layout.of([("seed", 16), ("seed", 32)])

@@ -1,6 +1,8 @@
 """What is revealed equals the plaintext rule, under every backend, for logits that a test chooses exactly."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,14 +12,14 @@ from parties import BACKENDS, infer, make_parties, prepare, prepared, secure_log
 from random_networks import random_small_artifact
 
 from pi_system.export.random import random_pictures
-from pi_system.program.reveal import outputs_to_float, revealed
+from pi_system.program.reveal import Reveal, outputs_to_float, revealed
 from pi_system.secure.reveal import FAN_OUT, group_sizes
 
 RINGS = ((32, 14), (32, 31), (59, 27), (59, 36))
 """Ring bits and logit bits: narrow, as wide as the ring allows, usual, as wide as gmw compares."""
 
 
-def _logits(rng, classes, bits, step):
+def _logits(rng: Any, classes: Any, bits: int, step: Any) -> Any:
     """Rows of integers |x| < 2^(bits-1): anything, extremes, ties, near ties, next to where rounding turns."""
     top = (1 << (bits - 1)) - 1
     rows = [rng.integers(-top, top, classes, endpoint=True) for _ in range(2)]
@@ -30,7 +32,9 @@ def _logits(rng, classes, bits, step):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("reveal", ["label", "scores", "logits"])
 @pytest.mark.parametrize(("ring_bits", "logit_bits"), RINGS)
-def test_exactly_the_plaintext_rule(ring_bits, logit_bits, reveal, backend, tmp_path):
+def test_exactly_the_plaintext_rule(
+    ring_bits: int, logit_bits: int, reveal: Reveal, backend: str, tmp_path: Path
+) -> None:
     shift = 9
     artifact = chosen_logits_artifact(ring_bits, logit_bits, classes=10, shift=shift)
     graph, ring = artifact.public.graph, artifact.public.ring
@@ -44,7 +48,9 @@ def test_exactly_the_plaintext_rule(ring_bits, logit_bits, reveal, backend, tmp_
     ("classes", "ring_bits", "logit_bits"),
     [(1, 59, 20), (2, 59, 20), (3, 59, 20), (16, 59, 20), (17, 59, 20), (17, 32, 31), (100, 59, 20), (300, 59, 20)],
 )
-def test_label_of_any_number_of_classes(classes, ring_bits, logit_bits, backend, tmp_path):
+def test_label_of_any_number_of_classes(
+    classes: int, ring_bits: int, logit_bits: int, backend: str, tmp_path: Path
+) -> None:
     artifact = chosen_logits_artifact(ring_bits, logit_bits, classes, shift=4)
     expected = _logits(np.random.default_rng(classes), classes, logit_bits, 16)
     found, _, _ = secure_logits(
@@ -55,7 +61,7 @@ def test_label_of_any_number_of_classes(classes, ring_bits, logit_bits, backend,
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("shift", "logit_bits"), [(1, 2), (1, 20), (18, 20), (33, 35)])
-def test_scores_of_any_step(shift, logit_bits, backend, tmp_path):
+def test_scores_of_any_step(shift: int, logit_bits: int, backend: str, tmp_path: Path) -> None:
     artifact = chosen_logits_artifact(59, logit_bits, 5, shift=shift)
     graph, ring = artifact.public.graph, artifact.public.ring
     expected = _logits(np.random.default_rng(shift), 5, logit_bits, 1 << shift)
@@ -65,7 +71,7 @@ def test_scores_of_any_step(shift, logit_bits, backend, tmp_path):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_material_serves_the_policy_it_was_made_for(backend, tmp_path):
+def test_material_serves_the_policy_it_was_made_for(backend: str, tmp_path: Path) -> None:
     artifact = chosen_logits_artifact(59, 20, 3, shift=6)
     prepared(backend, artifact, tmp_path, 1, reveal="label")
     for reveal, held in (("scores", 0), ("logits", 0), ("label", 1)):
@@ -73,7 +79,7 @@ def test_material_serves_the_policy_it_was_made_for(backend, tmp_path):
 
 
 @pytest.mark.parametrize("classes", [1, 2, FAN_OUT, FAN_OUT + 1, 100, FAN_OUT**2 + 1, 1000])
-def test_groups_hold_all_classes_in_as_few_levels_as_possible(classes):
+def test_groups_hold_all_classes_in_as_few_levels_as_possible(classes: int) -> None:
     sizes = group_sizes(classes)
     left = classes
     for size in sizes:
@@ -88,7 +94,7 @@ ASKED = {"fss": (100, 6), "gmw": (6, 3), "gc": (6, 3)}
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_under_the_default_policy_asking_again_gives_the_same_answer(backend, tmp_path):
+def test_under_the_default_policy_asking_again_gives_the_same_answer(backend: str, tmp_path: Path) -> None:
     """Whatever noise the logits have, near ties apart, of which there may be few."""
     artifact = random_small_artifact(0)
     pictures, repeats = map(int, os.environ.get("PI_ASK_AGAIN", "{},{}".format(*ASKED[backend])).split(","))

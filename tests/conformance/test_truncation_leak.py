@@ -10,6 +10,8 @@ stay at chance, for ReLUs that truncate, for positions that skip their ReLU and 
 
 import os
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from pi_system.backends.fss import offline as fss_offline
 from pi_system.backends.two_party import offline as two_party
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.program.fixed_point import fixed_logits
+from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.relu_dcf.gates import DcfRelu, _kernel
 
 RUNS = {"fss": 300, "gmw": 110, "gc": 110}
@@ -32,15 +35,15 @@ PICTURE = np.random.default_rng(3).uniform(-1, 1, (1, 1, 8, 8)).astype(np.float3
 class _View:
     """What the client holds at every truncation, element by element, run by run: its share and its summand of r'."""
 
-    def __init__(self, monkeypatch):
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.runs: list[dict[str, np.ndarray]] = []
         self._watch_gates(monkeypatch)
         self._watch_truncations(monkeypatch)
 
-    def _watch_gates(self, monkeypatch):
+    def _watch_gates(self, monkeypatch: pytest.MonkeyPatch) -> None:
         mask_share = DcfRelu.mask_share
 
-        def watched(relu, spec, seed1, salt, share):
+        def watched(relu: Any, spec: GateSpec, seed1: Any, salt: Any, share: Any) -> Any:
             self._note("gate", share, _kernel(spec).masks(spec.count, seed1, salt))
             return mask_share(relu, spec, seed1, salt, share)
 
@@ -49,29 +52,29 @@ class _View:
             watched_gates = {kind: self._watched_gate(gate) for kind, gate in gates.items()}
             monkeypatch.setitem(TWO_PARTY_GATES, backend, watched_gates)
 
-    def _watched_gate(self, gate):
-        def offline_client(spec, share, mask, *rest):
+    def _watched_gate(self, gate: Any) -> Any:
+        def offline_client(spec: GateSpec, share: Any, mask: Any, *rest: Any) -> Any:
             self._note("gate", share, mask)
             return gate.offline_client(spec, share, mask, *rest)
 
         return replace(gate, offline_client=offline_client)
 
-    def _watch_truncations(self, monkeypatch):
+    def _watch_truncations(self, monkeypatch: pytest.MonkeyPatch) -> None:
         dealt, pairs = fss_offline.truncation, two_party.pairs  # type: ignore[attr-defined]
         mask_share, offline_client = dealt.mask_share, pairs.offline_client
 
-        def watched(spec, seed1, share):
+        def watched(spec: GateSpec, seed1: Any, share: Any) -> Any:
             self._note("truncation", share, dealt._summand(spec, seed1))
             return mask_share(spec, seed1, share)
 
-        def watched_client(spec, share, mask, *rest):
+        def watched_client(spec: GateSpec, share: Any, mask: Any, *rest: Any) -> Any:
             self._note("truncation", share, mask)
             return offline_client(spec, share, mask, *rest)
 
         monkeypatch.setattr(dealt, "mask_share", watched)
         monkeypatch.setattr(pairs, "offline_client", watched_client)
 
-    def _note(self, kind, *arrays):
+    def _note(self, kind: Any, *arrays: Any) -> None:
         if self.runs and kind not in self.runs[-1]:
             run = self.runs[-1]
         elif arrays[0].shape[0] > HIDDEN or arrays[0].shape[0] < 12:
@@ -81,13 +84,13 @@ class _View:
             self.runs.append(run)
         run[kind] = np.concatenate([np.asarray(array, np.uint64) for array in arrays])
 
-    def residues(self):
+    def residues(self) -> Any:
         """(runs, features): the low bits of all of it, which a truncation's error could depend on."""
         rows = [np.concatenate([run[kind] for kind in sorted(run)]) for run in self.runs]
         return (np.stack(rows) & np.uint64((1 << SHIFT) - 1)).astype(float) / (1 << SHIFT) - 0.5
 
 
-def _repeat(backend, artifact, runs, store):
+def _repeat(backend: str, artifact: Artifact, runs: Any, store: Path) -> Any:
     """Logits (runs, classes) of one picture, over and over, in ulps."""
     server, client = prepared(backend, artifact, store, runs)
     found = []
@@ -97,7 +100,7 @@ def _repeat(backend, artifact, runs, store):
     return np.concatenate(found) * 2.0 ** artifact.public.ring.frac_bits["fc"]
 
 
-def _explained(features, logits):
+def _explained(features: Any, logits: Any) -> Any:
     """P-value of each logit's regression on the features: the chance of as good a fit by luck."""
     design = np.column_stack([np.ones(len(features)), features])
     p_values = []
@@ -114,7 +117,9 @@ def _explained(features, logits):
 
 @pytest.mark.parametrize("kind", ["relu", "skipped", "before"])
 @pytest.mark.parametrize("backend", RUNS)
-def test_the_noise_of_logits_is_independent_of_all_that_the_client_holds(backend, kind, tmp_path, monkeypatch):
+def test_the_noise_of_logits_is_independent_of_all_that_the_client_holds(
+    backend: str, kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     view, artifact = _View(monkeypatch), mlp_artifact(kind)
     runs = int(os.environ.get("PI_LEAK_RUNS", RUNS[backend]))
     logits = _repeat(backend, artifact, runs, tmp_path)
@@ -131,7 +136,7 @@ def test_the_noise_of_logits_is_independent_of_all_that_the_client_holds(backend
     assert (np.abs(logits.mean(axis=0) - expected) < 0.5 * np.abs(weights).sum(axis=1) + 6 * sharpest).all()
 
 
-def test_the_regression_would_see_local_truncation():
+def test_the_regression_would_see_local_truncation() -> None:
     """The same hidden values and as many runs, each share truncated by itself: every weight comes out."""
     rng, runs = np.random.default_rng(1), RUNS["fss"]
     weights = np.rint(mlp_artifact("relu").weights["fc.weight"] * 64)
@@ -143,7 +148,7 @@ def test_the_regression_would_see_local_truncation():
     assert (_explained(features, logits) < ALARM / CLASSES).all()
 
 
-def test_a_failed_truncation_tells_a_column_of_weights(tmp_path):
+def test_a_failed_truncation_tells_a_column_of_weights(tmp_path: Path) -> None:
     """The documented limit: why ``truncation_log2`` is bounded. In a ring far too narrow 3 % of the runs fail."""
     artifact, bits, runs = mlp_artifact("skipped"), 30, 900
     ring = artifact.public.ring.model_copy(update={"ring_bits": bits, "truncation_log2": -1.0})

@@ -4,12 +4,17 @@ Two worlds with very different secrets are run many times; in each, every byte a
 and the two worlds must look alike. Thresholds make a false alarm rarer than one run in a million.
 """
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from parties import infer, make_parties, prepare
 from recording import Recorder
 from scaled_artifact import relu_artifact
 from scipy import stats
+
+from pi_system.artifact import Artifact
 
 PICTURES = {"fss": 48, "gmw": 40, "gc": 40}
 ALARM = 1e-8
@@ -21,7 +26,7 @@ VIEWS = {
 """Ciphertexts, curve points and OT messages of the other offline phases are not uniform byte by byte by design."""
 
 
-def _views(backend, artifact, pictures, store):
+def _views(backend: str, artifact: Artifact, pictures: Any, store: Path) -> Any:
     """All bytes that server and client receive, but for the last message (the result)."""
     server, client = make_parties(backend, artifact, store)
     offline, online = Recorder(), Recorder()
@@ -33,12 +38,12 @@ def _views(backend, artifact, pictures, store):
     return {name: np.frombuffer(messages, np.uint8) for name, messages in keep.items()}
 
 
-def _uniform(view):
+def _uniform(view: Any) -> Any:
     return stats.chisquare(np.bincount(view, minlength=256)).pvalue
 
 
 @pytest.fixture(scope="module", params=VIEWS)
-def worlds(request, tmp_path_factory):
+def worlds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     count, shape = PICTURES[request.param], relu_artifact(weight_scale=1.0).public.graph.input.shape
     dark = np.full((count, *shape), -2.0, np.float32)
     varied = np.random.default_rng(5).uniform(-2, 2, (count, *shape)).astype(np.float32)
@@ -49,7 +54,7 @@ def worlds(request, tmp_path_factory):
     return request.param, views
 
 
-def test_received_bytes_are_uniform_and_alike_in_both_worlds(worlds):
+def test_received_bytes_are_uniform_and_alike_in_both_worlds(worlds: Any) -> None:
     backend, views = worlds
     for name in VIEWS[backend]:
         fixed, varied = (world[name] for world in views)
@@ -60,7 +65,7 @@ def test_received_bytes_are_uniform_and_alike_in_both_worlds(worlds):
         assert stats.chi2_contingency(table).pvalue > ALARM, name
 
 
-def test_the_test_would_notice_a_missing_mask(worlds):
+def test_the_test_would_notice_a_missing_mask(worlds: Any) -> None:
     _, views = worlds
     leaking = np.concatenate([views[0]["online server"], np.zeros(1000, np.uint8)])
     assert _uniform(leaking) < ALARM

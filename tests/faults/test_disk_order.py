@@ -1,6 +1,9 @@
 """What is on disk before which byte is sent: a power cut at any moment loses at most work, never a mark of a use."""
 
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,11 +29,11 @@ ID = "a" * 32
 
 
 @pytest.fixture
-def log(monkeypatch):
+def log(monkeypatch: pytest.MonkeyPatch) -> Any:
     return DiskLog(monkeypatch)
 
 
-def test_put_syncs_the_file_then_its_name(log, tmp_path):
+def test_put_syncs_the_file_then_its_name(log: Any, tmp_path: Path) -> None:
     store = MaterialStore(
         tmp_path, role="client", digest="d" * 64, backend="gmw", pairing_id="ab" * 16, limit_bytes=1 << 20
     )
@@ -41,15 +44,17 @@ def test_put_syncs_the_file_then_its_name(log, tmp_path):
 
 
 @pytest.mark.parametrize("write", [durable.write_file, durable.create_file])
-def test_every_kept_file_is_synced_with_its_name(write, log, tmp_path):
+def test_every_kept_file_is_synced_with_its_name(write: Callable[..., Any], log: Any, tmp_path: Path) -> None:
     write(tmp_path / "kept", b"content")
     log.check(tmp_path, 1, "kept")
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
 @pytest.mark.parametrize("write", [durable.write_file, durable.create_file])
-def test_a_failed_write_leaves_nothing(write, tmp_path, monkeypatch):
-    def full(descriptor):
+def test_a_failed_write_leaves_nothing(
+    write: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(durable.os, "fsync", full)  # type: ignore[attr-defined]
@@ -59,11 +64,11 @@ def test_a_failed_write_leaves_nothing(write, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_acknowledgement_leaves_after_the_half_is_on_disk(backend, log, tmp_path):
+def test_the_acknowledgement_leaves_after_the_half_is_on_disk(backend: str, log: Any, tmp_path: Path) -> None:
     acknowledged = []
 
     class Watched(Relay):
-        def send(self, data):
+        def send(self, data: Any) -> None:
             if bytes(data) == ACK:
                 acknowledged.append(True)
                 log.check(tmp_path / "server", len(acknowledged), ".ready")
@@ -76,10 +81,12 @@ def test_the_acknowledgement_leaves_after_the_half_is_on_disk(backend, log, tmp_
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_server_that_cannot_store_leaves_the_client_without_its_half(backend, tmp_path, monkeypatch):
+def test_a_server_that_cannot_store_leaves_the_client_without_its_half(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put = MaterialStore.put
 
-    def full(store, material_id, bundle):
+    def full(store: Any, material_id: Any, bundle: Any) -> None:
         if store._binding["role"] == "server":
             raise OSError("no space left on device")
         put(store, material_id, bundle)
@@ -91,18 +98,20 @@ def test_a_server_that_cannot_store_leaves_the_client_without_its_half(backend, 
     assert client.available() == 0
 
 
-def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(log, monkeypatch, tmp_path):
+def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(
+    log: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     host = SessionHost(artifact=ARTIFACT, store_dir=tmp_path, dealer=None, allowed=("gmw",))
     seen = []
 
-    def client_writes(stream, envelope):
+    def client_writes(stream: Any, envelope: Any) -> None:
         if envelope.WhichOneof("message") == "infer":
             seen.append("infer")
             log.check(tmp_path / "client", 1, ".used")
             log.check(tmp_path / "client", before["client"] + 1, "uses")
         write(stream, envelope)
 
-    def server_writes(stream, envelope):
+    def server_writes(stream: Any, envelope: Any) -> None:
         if envelope.WhichOneof("message") == "ready":
             seen.append("ready")
             time.sleep(0.3)  # a client that does not wait for this message would have gone on by now
@@ -111,7 +120,7 @@ def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(log, monkey
             log.check(tmp_path / "server", before["server"] + 1, "uses")
         write(stream, envelope)
 
-    def sends(channel, data):
+    def sends(channel: Any, data: Any) -> None:
         if seen == ["infer", "ready"]:
             seen.append("masked picture")
             log.check(tmp_path / "client", before["client"] + 2, "uses")

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import stat
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,24 +22,24 @@ LAYOUT = Layout.of([("seed", 16), ("key", 1000)])
 ID = "0" * 31 + "1"
 
 
-def open_store(root, **changes):
+def open_store(root: Path, **changes: Any) -> Any:
     fields = {"role": "client", "digest": "d" * 64, "backend": "fss", "pairing_id": "ab" * 16}
     return MaterialStore(root, limit_bytes=1 << 20, **(fields | changes))
 
 
-def filled(root, material_id=ID):
+def filled(root: Path, material_id: Any = ID) -> Any:
     store, bundle = open_store(root), Bundle(LAYOUT)
     bundle.body[:] = np.arange(bundle.body.size) % 251
     store.put(material_id, bundle)
     return store, bundle
 
 
-def path_of(root, state):
+def path_of(root: Path, state: Any) -> Any:
     (path,) = root.rglob(f"*.{state}")
     return path
 
 
-def test_what_was_stored_comes_back_once(tmp_path):
+def test_what_was_stored_comes_back_once(tmp_path: Path) -> None:
     store, bundle = filled(tmp_path)
     assert store.ids() == [ID]
     assert store.take_next(1) == (ID,)
@@ -50,7 +52,7 @@ def test_what_was_stored_comes_back_once(tmp_path):
         store.take_next(1)
 
 
-def test_taking_marks_on_disk_before_loading_so_a_crash_burns_it(tmp_path):
+def test_taking_marks_on_disk_before_loading_so_a_crash_burns_it(tmp_path: Path) -> None:
     store, _ = filled(tmp_path)
     store.take(ID)
     again = open_store(tmp_path)  # a new process after a crash between take and load
@@ -59,14 +61,14 @@ def test_taking_marks_on_disk_before_loading_so_a_crash_burns_it(tmp_path):
         again.take(ID)
 
 
-def test_used_material_is_emptied_on_disk(tmp_path):
+def test_used_material_is_emptied_on_disk(tmp_path: Path) -> None:
     store, _ = filled(tmp_path)
     store.take(ID)
     store.load(ID, LAYOUT)
     assert path_of(tmp_path, "used").stat().st_size == 0
 
 
-def test_files_and_folders_are_private(tmp_path):
+def test_files_and_folders_are_private(tmp_path: Path) -> None:
     filled(tmp_path)
     path = path_of(tmp_path, "ready")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -74,7 +76,7 @@ def test_files_and_folders_are_private(tmp_path):
 
 
 @pytest.mark.parametrize("position", [0, 10, 60, 4095, 4096, 5000])
-def test_one_changed_byte_is_noticed(tmp_path, position):
+def test_one_changed_byte_is_noticed(tmp_path: Path, position: int) -> None:
     store, _ = filled(tmp_path)
     path = path_of(tmp_path, "ready")
     content = bytearray(path.read_bytes())
@@ -86,7 +88,7 @@ def test_one_changed_byte_is_noticed(tmp_path, position):
 
 
 @pytest.mark.parametrize("size", [1, 100, 4096, 5000])
-def test_a_truncated_file_is_noticed(tmp_path, size):
+def test_a_truncated_file_is_noticed(tmp_path: Path, size: int) -> None:
     store, _ = filled(tmp_path)
     os.truncate(path_of(tmp_path, "ready"), size)
     store.take(ID)
@@ -95,7 +97,7 @@ def test_a_truncated_file_is_noticed(tmp_path, size):
 
 
 @pytest.mark.parametrize("change", [{"digest": "e" * 64}, {"role": "server"}, {"backend": "gmw"}])
-def test_material_of_another_model_role_or_backend_is_refused(tmp_path, change):
+def test_material_of_another_model_role_or_backend_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     filled(tmp_path)
     other = open_store(tmp_path, **change)
     with pytest.raises(CorrelationMismatchError, match="not held"):
@@ -105,7 +107,9 @@ def test_material_of_another_model_role_or_backend_is_refused(tmp_path, change):
         other.load(ID, LAYOUT)
 
 
-def test_material_of_another_protocol_version_is_refused_and_burned(monkeypatch, tmp_path):
+def test_material_of_another_protocol_version_is_refused_and_burned(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with monkeypatch.context() as older:
         older.setattr("pi_system.secure.kept.PROTOCOL_VERSION", 1)
         store, _ = filled(tmp_path)
@@ -115,7 +119,7 @@ def test_material_of_another_protocol_version_is_refused_and_burned(monkeypatch,
     assert path_of(tmp_path, "used").stat().st_size == 0
 
 
-def test_material_of_another_epoch_is_refused(tmp_path):
+def test_material_of_another_epoch_is_refused(tmp_path: Path) -> None:
     store, _ = filled(tmp_path)
     store.epoch = "c" * 32
     store.take(ID)
@@ -123,7 +127,7 @@ def test_material_of_another_epoch_is_refused(tmp_path):
         store.load(ID, LAYOUT)
 
 
-def test_a_used_bundle_that_was_put_back_is_refused(tmp_path):
+def test_a_used_bundle_that_was_put_back_is_refused(tmp_path: Path) -> None:
     store, _ = filled(tmp_path)
     content = path_of(tmp_path, "ready").read_bytes()
     store.take(ID)
@@ -133,14 +137,16 @@ def test_a_used_bundle_that_was_put_back_is_refused(tmp_path):
     assert store.ids() == []
 
 
-def test_material_that_is_burned_under_a_session_is_a_typed_error(monkeypatch, tmp_path):
+def test_material_that_is_burned_under_a_session_is_a_typed_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     store, bundle = filled(tmp_path)
     store.take(ID)
     assert store.burn() == 0
     with pytest.raises(CorrelationMismatchError, match="burned after it was taken"):
         store.load(ID, LAYOUT)
 
-    def burned(source, target):
+    def burned(source: Any, target: Any) -> None:
         raise FileNotFoundError
 
     monkeypatch.setattr(os, "replace", burned)
@@ -149,20 +155,20 @@ def test_material_that_is_burned_under_a_session_is_a_typed_error(monkeypatch, t
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "ABCD", "0" * 33])
-def test_ids_from_a_peer_cannot_leave_the_folder(tmp_path, name):
+def test_ids_from_a_peer_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
     store, _ = filled(tmp_path)
     with pytest.raises(CorrelationMismatchError, match="32 hexadecimal"):
         store.take(name)
 
 
-def test_the_store_is_bounded(tmp_path):
+def test_the_store_is_bounded(tmp_path: Path) -> None:
     store, _ = filled(tmp_path)
     store.check_room(1000)
     with pytest.raises(ConfigError, match="expected at most"):
         store.check_room(1 << 20)
 
 
-def _take(root, results):
+def _take(root: Path, results: Any) -> None:
     try:
         open_store(root).take(ID)
         results.put("taken")
@@ -170,7 +176,7 @@ def _take(root, results):
         results.put("refused")
 
 
-def test_of_two_processes_one_gets_it(tmp_path):
+def test_of_two_processes_one_gets_it(tmp_path: Path) -> None:
     filled(tmp_path)
     context = multiprocessing.get_context("spawn")
     results = context.Queue()

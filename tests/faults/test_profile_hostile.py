@@ -1,7 +1,9 @@
 """A server whose half of a profile is not what it promised: a typed error at the client, the session is dead."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streams import in_thread, served
@@ -22,7 +24,7 @@ HONEST = server_session.half_to_bytes  # type: ignore[attr-defined]
 
 
 @pytest.fixture
-def session(tmp_path):
+def session(tmp_path: Path) -> Iterator[Any]:
     """A client's session with a server in this process, whose profiles a test may falsify."""
     service = DealerService(patience_s=10.0, backends=TOY)
     with served({DEALER_METHOD: service.take}, timeout_s=10.0) as dealer:
@@ -37,7 +39,7 @@ def session(tmp_path):
             opened.close()
 
 
-def test_the_honest_half_arrives(session):
+def test_the_honest_half_arrives(session: Any) -> None:
     session.infer(PICTURE)
     assert session.server_profiles
     assert {phase: profile.server is not None for phase, profile in session.profiles.items()} == {
@@ -54,7 +56,9 @@ def test_the_honest_half_arrives(session):
         pytest.param(b"\xff" * 100, RemoteProtocolError, id="garbage"),
     ],
 )
-def test_a_false_half_ends_the_session(session, monkeypatch, half, expected):
+def test_a_false_half_ends_the_session(
+    session: Any, monkeypatch: pytest.MonkeyPatch, half: bytes, expected: Any
+) -> None:
     monkeypatch.setattr(server_session, "half_to_bytes", lambda *_, **__: half)
     with pytest.raises(expected, match="profile: expected"):
         session.infer(PICTURE)
@@ -62,7 +66,7 @@ def test_a_false_half_ends_the_session(session, monkeypatch, half, expected):
         session.infer(PICTURE)
 
 
-def test_another_size_than_announced_ends_the_session(session, monkeypatch):
+def test_another_size_than_announced_ends_the_session(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     true_write = server_session._Session._write
     announced = ServerEnvelope(done=Done(profile_bytes=77))
     monkeypatch.setattr(

@@ -3,6 +3,9 @@
 import logging
 import shutil
 import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,36 +30,36 @@ PICTURES = random_pictures((1, 8, 8), 2, 0)
 ROLES = ("client", "server")
 
 
-def masked(server, client, picture):
+def masked(server: Any, client: Any, picture: Any) -> Any:
     """One inference; what the server received first: the masked picture."""
     received = Recorder()
     infer(server, client, picture, wrap=received)
     return np.frombuffer(received["server"][0], np.uint32)
 
 
-def after_one_of_two(backend, root):
+def after_one_of_two(backend: str, root: Path) -> Any:
     """Two inferences prepared, a copy of both stores taken, one inference run; what the server received."""
     server, client = prepared(backend, ARTIFACT, root / "store", 2)
     shutil.copytree(root / "store", root / "backup")
     return masked(server, client, PICTURES[:1])
 
 
-def replaced(store, backup):
+def replaced(store: Path, backup: Any) -> None:
     shutil.rmtree(store)
     shutil.copytree(backup, store)
 
 
-def moved(store, backup):
+def moved(store: Path, backup: Any) -> None:
     shutil.rmtree(store)
     backup.rename(store)
 
 
-def written_over(store, backup):
+def written_over(store: Path, backup: Any) -> None:
     """Each file's content is written into the file that is there, as ``cp -a`` does."""
     shutil.copytree(backup, store, dirs_exist_ok=True)
 
 
-def completed(store, backup):
+def completed(store: Path, backup: Any) -> None:
     """Only what is missing is put back."""
     for path in backup.rglob("*"):
         target = store / path.relative_to(backup)
@@ -65,7 +68,7 @@ def completed(store, backup):
 
 
 @pytest.fixture
-def blocks(monkeypatch):
+def blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Copies as those of a volume's blocks: no file can tell that it is one. The parties' messages are all there is."""
     monkeypatch.setattr(chain, "place_of", lambda descriptor: "everywhere")
 
@@ -74,7 +77,9 @@ def blocks(monkeypatch):
     ("backend", "restore"),
     [*((backend, replaced) for backend in BACKENDS), ("gmw", moved), ("gmw", written_over)],
 )
-def test_both_stores_put_back_from_one_copy_use_nothing_twice(backend, restore, tmp_path, caplog):
+def test_both_stores_put_back_from_one_copy_use_nothing_twice(
+    backend: str, restore: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     after_one_of_two(backend, tmp_path)
     restore(tmp_path / "store", tmp_path / "backup")
     server, client = make_parties(backend, ARTIFACT, tmp_path / "store")
@@ -87,7 +92,7 @@ def test_both_stores_put_back_from_one_copy_use_nothing_twice(backend, restore, 
     infer(server, client, PICTURES[1:])
 
 
-def test_only_what_is_missing_put_back_is_refused_by_its_mark(tmp_path):
+def test_only_what_is_missing_put_back_is_refused_by_its_mark(tmp_path: Path) -> None:
     after_one_of_two("gmw", tmp_path)
     completed(tmp_path / "store", tmp_path / "backup")
     server, client = make_parties("gmw", ARTIFACT, tmp_path / "store")
@@ -100,7 +105,9 @@ def test_only_what_is_missing_put_back_is_refused_by_its_mark(tmp_path):
     assert client.available() == 0
 
 
-def test_documented_limit_blocks_of_both_sides_put_back_at_once_give_the_difference_away(blocks, tmp_path):
+def test_documented_limit_blocks_of_both_sides_put_back_at_once_give_the_difference_away(
+    blocks: Any, tmp_path: Path
+) -> None:
     first = after_one_of_two("gmw", tmp_path)
     replaced(tmp_path / "store", tmp_path / "backup")
     second = masked(*make_parties("gmw", ARTIFACT, tmp_path / "store"), PICTURES[1:])
@@ -109,7 +116,9 @@ def test_documented_limit_blocks_of_both_sides_put_back_at_once_give_the_differe
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_one_side_put_back_is_found_by_the_other(blocks, role, tmp_path, caplog):
+def test_one_side_put_back_is_found_by_the_other(
+    blocks: Any, role: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     after_one_of_two("gmw", tmp_path)
     replaced(tmp_path / "store" / role, tmp_path / "backup" / role)
     server, client = make_parties("gmw", ARTIFACT, tmp_path / "store")
@@ -121,7 +130,7 @@ def test_one_side_put_back_is_found_by_the_other(blocks, role, tmp_path, caplog)
 
 
 @pytest.mark.parametrize("older", ROLES)
-def test_both_put_back_to_different_moments_are_found(blocks, older, tmp_path):
+def test_both_put_back_to_different_moments_are_found(blocks: Any, older: str, tmp_path: Path) -> None:
     store = tmp_path / "store"
     server, client = prepared("gmw", ARTIFACT, store, 3)
     shutil.copytree(store / older, tmp_path / "older")
@@ -135,7 +144,7 @@ def test_both_put_back_to_different_moments_are_found(blocks, older, tmp_path):
     assert not list(store.rglob("*.ready"))
 
 
-def test_records_of_two_epochs_do_not_fit_whatever_their_numbers(blocks, tmp_path):
+def test_records_of_two_epochs_do_not_fit_whatever_their_numbers(blocks: Any, tmp_path: Path) -> None:
     for root in ("store", "other"):
         prepared("gmw", ARTIFACT, tmp_path / root, 1)
     replaced(tmp_path / "store" / "client", tmp_path / "other" / "client")
@@ -146,7 +155,7 @@ def test_records_of_two_epochs_do_not_fit_whatever_their_numbers(blocks, tmp_pat
 
 
 @pytest.mark.parametrize("lost", ROLES)
-def test_a_store_that_is_lost_costs_the_others_half_and_no_more(lost, tmp_path):
+def test_a_store_that_is_lost_costs_the_others_half_and_no_more(lost: str, tmp_path: Path) -> None:
     server, client = prepared("gmw", ARTIFACT, tmp_path, 1)
     shutil.rmtree(tmp_path / lost)
     server, client = make_parties("gmw", ARTIFACT, tmp_path)
@@ -155,7 +164,7 @@ def test_a_store_that_is_lost_costs_the_others_half_and_no_more(lost, tmp_path):
     infer(server, client, PICTURES[:1])
 
 
-def test_a_store_put_back_under_an_open_session_ends_it(tmp_path):
+def test_a_store_put_back_under_an_open_session_ends_it(tmp_path: Path) -> None:
     server, client = prepared("gmw", ARTIFACT, tmp_path / "store", 2)
     shutil.copytree(tmp_path / "store", tmp_path / "backup")
     infer(server, client, PICTURES[:1])
@@ -164,7 +173,7 @@ def test_a_store_put_back_under_an_open_session_ends_it(tmp_path):
         client.reserve(1)
 
 
-def test_a_new_epoch_ends_sessions_of_the_old_one(tmp_path):
+def test_a_new_epoch_ends_sessions_of_the_old_one(tmp_path: Path) -> None:
     server, client = prepared("gmw", ARTIFACT, tmp_path, 1)
     shutil.rmtree(tmp_path / "client")
     make_parties("gmw", ARTIFACT, tmp_path)
@@ -177,7 +186,7 @@ def test_a_new_epoch_ends_sessions_of_the_old_one(tmp_path):
 
 
 @pytest.mark.parametrize("cheater", ROLES)
-def test_a_meeting_with_garbage_is_the_peers_fault_and_burns_nothing(cheater, tmp_path):
+def test_a_meeting_with_garbage_is_the_peers_fault_and_burns_nothing(cheater: str, tmp_path: Path) -> None:
     prepared("gmw", ARTIFACT, tmp_path, 1)
     server, client = make_parties("gmw", ARTIFACT, tmp_path, met=False)
     bodies = {"server": server.meet, "client": client.meet, cheater: lambda channel: channel.send(b"short")}
@@ -186,7 +195,7 @@ def test_a_meeting_with_garbage_is_the_peers_fault_and_burns_nothing(cheater, tm
     assert len(list(tmp_path.rglob("*.ready"))) == 2
 
 
-def test_nothing_is_given_out_without_a_meeting(tmp_path):
+def test_nothing_is_given_out_without_a_meeting(tmp_path: Path) -> None:
     server, client = make_parties("gmw", ARTIFACT, tmp_path, met=False)
     with pytest.raises(LocalProtocolError, match="without a meeting"):
         client.reserve(1)
@@ -195,7 +204,9 @@ def test_nothing_is_given_out_without_a_meeting(tmp_path):
 
 
 @pytest.mark.parametrize("stage", ["client reserved", "server reserved", "confirmed"])
-def test_a_process_killed_between_the_two_sides_records_costs_one_bundle(stage, tmp_path, caplog):
+def test_a_process_killed_between_the_two_sides_records_costs_one_bundle(
+    stage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     server, client = prepared("gmw", ARTIFACT, tmp_path, 3)
     for _ in range(2):  # twice: what a crash leaves open must not add up
         names = client.reserve(1)
@@ -209,7 +220,7 @@ def test_a_process_killed_between_the_two_sides_records_costs_one_bundle(stage, 
     infer(server, client, PICTURES[:1])
 
 
-def test_after_a_crash_the_next_meeting_closes_the_gap(blocks, tmp_path):
+def test_after_a_crash_the_next_meeting_closes_the_gap(blocks: Any, tmp_path: Path) -> None:
     """Else one crash would hide a later restore of one step."""
     server, client = prepared("gmw", ARTIFACT, tmp_path / "store", 3)
     client.reserve(1)  # a use that the server never hears of
@@ -221,7 +232,7 @@ def test_after_a_crash_the_next_meeting_closes_the_gap(blocks, tmp_path):
     assert not list((tmp_path / "store").rglob("*.ready"))
 
 
-def test_sessions_side_by_side_burn_nothing(tmp_path, caplog):
+def test_sessions_side_by_side_burn_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = make_parties("gmw", ARTIFACT, tmp_path)
     second = make_parties("gmw", ARTIFACT, tmp_path)
     prepare(*first, 4)
@@ -238,7 +249,7 @@ def test_sessions_side_by_side_burn_nothing(tmp_path, caplog):
     assert make_parties("gmw", ARTIFACT, tmp_path)[1].available() == 0
 
 
-def test_first_meetings_at_once_agree_on_one_epoch(tmp_path, caplog):
+def test_first_meetings_at_once_agree_on_one_epoch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sessions = [make_parties("gmw", ARTIFACT, tmp_path, met=False) for _ in range(2)]
     stores = [(server.store, client.store) for server, client in sessions]
     announced = [server.recorded() for server, _ in stores]
@@ -253,7 +264,7 @@ def test_first_meetings_at_once_agree_on_one_epoch(tmp_path, caplog):
     assert caplog.text == ""
 
 
-def test_an_answer_that_the_server_did_not_note_confirms_nothing(tmp_path):
+def test_an_answer_that_the_server_did_not_note_confirms_nothing(tmp_path: Path) -> None:
     _, client = prepared("gmw", ARTIFACT, tmp_path, 1)
     client.reserve(1)
     epoch, told = client.store.epoch, client.store.recorded()
@@ -264,11 +275,13 @@ def test_an_answer_that_the_server_did_not_note_confirms_nothing(tmp_path):
     assert client.store.recorded().confirmed == 1
 
 
-def test_many_sessions_of_one_client_at_once_share_the_material(tmp_path, caplog):
+def test_many_sessions_of_one_client_at_once_share_the_material(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     prepared("gmw", ARTIFACT, tmp_path, 6)
-    names, errors = [], []
+    names, errors = list[str](), list[BaseException]()
 
-    def run():
+    def run() -> None:
         try:
             for _ in range(3):
                 names.extend(reserve(*make_parties("gmw", ARTIFACT, tmp_path), 1))
@@ -285,7 +298,9 @@ def test_many_sessions_of_one_client_at_once_share_the_material(tmp_path, caplog
     assert caplog.text == ""
 
 
-def test_records_of_another_protocol_version_burn_what_lies_beside_them(monkeypatch, tmp_path, caplog):
+def test_records_of_another_protocol_version_burn_what_lies_beside_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with monkeypatch.context() as older:
         older.setattr("pi_system.secure.kept.PROTOCOL_VERSION", 1)
         prepared("gmw", ARTIFACT, tmp_path, 1)
@@ -295,7 +310,7 @@ def test_records_of_another_protocol_version_burn_what_lies_beside_them(monkeypa
     assert "found 1" in caplog.text
 
 
-def test_logs_name_no_pairing_id_and_no_epoch(tmp_path, caplog):
+def test_logs_name_no_pairing_id_and_no_epoch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     server, _ = prepared("gmw", ARTIFACT, tmp_path, 1)
     shutil.rmtree(tmp_path / "server")

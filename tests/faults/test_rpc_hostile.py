@@ -2,9 +2,12 @@
 
 import os
 import re
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
 import pytest
+from toy_sessions import Toy
 
 from pi_system._proto.v1.control_pb2 import ClientEnvelope, ClientHello, DealerHello, Infer, Prepare
 from pi_system.errors import (
@@ -25,16 +28,16 @@ HELLO = ClientHello(protocol_version=PROTOCOL_VERSION, backend="toy", client_id=
 
 
 @pytest.fixture
-def server(toy):
+def server(toy: Toy) -> Any:
     return toy.server[1]
 
 
 @pytest.fixture
-def connect():
+def connect() -> Iterator[Any]:
     """Opens streams; ends them after the test."""
     connections = []
 
-    def open_stream(address: str, method: str = SESSION_METHOD):
+    def open_stream(address: str, method: str = SESSION_METHOD) -> Any:
         connection = dial(address, method, connect_timeout_s=10.0, timeout_s=10.0, peer="server")
         connections.append(connection)
         return connection.stream
@@ -44,7 +47,7 @@ def connect():
         connection.abort(PeerUnavailableError("the test is over"))
 
 
-def changed(**fields) -> ClientHello:
+def changed(**fields: Any) -> ClientHello:
     hello = ClientHello()
     hello.CopyFrom(HELLO)
     for name, value in fields.items():
@@ -66,7 +69,7 @@ def changed(**fields) -> ClientHello:
         ({"backend": "../../etc"}, "backend"),
     ],
 )
-def test_bad_hello_is_refused(server, connect, fields, expected):
+def test_bad_hello_is_refused(server: Any, connect: Callable[..., Any], fields: dict[str, Any], expected: str) -> None:
     stream = connect(server)
     write(stream, ClientEnvelope(hello=changed(**fields)))
     with pytest.raises(ConfigError, match=expected):
@@ -82,7 +85,7 @@ def test_bad_hello_is_refused(server, connect, fields, expected):
         pytest.param([(ClientEnvelope(infer=Infer(ids=["x"])).SerializeToString(), CONTROL)], id="no hello"),
     ],
 )
-def test_bad_first_message_is_refused(server, connect, frames):
+def test_bad_first_message_is_refused(server: Any, connect: Callable[..., Any], frames: Any) -> None:
     stream = connect(server)
     for body, tag in frames:
         stream.write(body, tag)
@@ -101,7 +104,7 @@ def test_bad_first_message_is_refused(server, connect, frames):
         ClientEnvelope(hello=HELLO),
     ],
 )
-def test_bad_command_is_refused(server, connect, command):
+def test_bad_command_is_refused(server: Any, connect: Callable[..., Any], command: Any) -> None:
     stream = connect(server)
     write(stream, ClientEnvelope(hello=HELLO))
     stream.read_data(read_server(stream, "hello").hello.public_model_bytes)
@@ -119,7 +122,7 @@ def test_bad_command_is_refused(server, connect, command):
         pytest.param(bytes(5 * FRAME_BYTES), "RESOURCE_EXHAUSTED|UNAVAILABLE", id="over gRPC's limit"),
     ],
 )
-def test_bad_frame_ends_the_stream(server, frame, code):
+def test_bad_frame_ends_the_stream(server: Any, frame: bytes, code: str) -> None:
     with client_channel(server) as channel:
         call = channel.stream_stream("/pi_system.v1.Inference/Session", None, None)(iter([frame]), wait_for_ready=True)
         with pytest.raises(grpc.RpcError) as caught:
@@ -127,7 +130,7 @@ def test_bad_frame_ends_the_stream(server, frame, code):
     assert re.fullmatch(code, caught.value.code().name)
 
 
-def test_unknown_method_is_no_pi_system_peer(server):
+def test_unknown_method_is_no_pi_system_peer(server: Any) -> None:
     with pytest.raises(RemoteProtocolError, match="UNIMPLEMENTED"):
         unary(server, "Nothing", b"", timeout_s=5.0, peer="server")
 
@@ -144,9 +147,11 @@ def test_unknown_method_is_no_pi_system_peer(server):
         ({"request_bytes": 5}, RemoteProtocolError),
     ],
 )
-def test_dealer_refuses_bad_hellos(toy, connect, fields, expected):
+def test_dealer_refuses_bad_hellos(
+    toy: Toy, connect: Callable[..., Any], fields: dict[str, Any], expected: Any
+) -> None:
     stream = connect(toy.dealer[1], DEALER_METHOD)
-    hello = {
+    hello: dict[str, Any] = {
         "protocol_version": PROTOCOL_VERSION,
         "pairing_id": bytes(16),
         "role": "client",
@@ -160,7 +165,7 @@ def test_dealer_refuses_bad_hellos(toy, connect, fields, expected):
         stream.read_control()
 
 
-def test_no_client_can_have_the_server_imitate_a_slow_link(server, connect):
+def test_no_client_can_have_the_server_imitate_a_slow_link(server: Any, connect: Callable[..., Any]) -> None:
     """Older hellos had a field 6 for it: 1 bit a second, 10 s a round trip."""
     link = b"0.000001,10000"
     stream, hello = connect(server), HELLO.SerializeToString() + b"\x32" + bytes([len(link)]) + link
@@ -171,7 +176,7 @@ def test_no_client_can_have_the_server_imitate_a_slow_link(server, connect):
         read_server(stream, "ready")
 
 
-def test_server_still_serves(server, connect):
+def test_server_still_serves(server: Any, connect: Callable[..., Any]) -> None:
     stream = connect(server)
     write(stream, ClientEnvelope(hello=HELLO))
     assert read_server(stream, "hello").hello.protocol_version == PROTOCOL_VERSION

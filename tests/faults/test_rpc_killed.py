@@ -7,12 +7,13 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from processes import ENVIRONMENT, SOURCES, toy_dealer, toy_server
 from toy_backend import SLOW_COUNT
-from toy_sessions import PICTURE
+from toy_sessions import PICTURE, Toy
 
 from pi_system.errors import DealerUnavailableError, InvariantError, LocalProtocolError, PeerUnavailableError
 
@@ -29,7 +30,7 @@ session.infer(SLOW_PICTURE)
 """
 
 
-def open_session(toy):
+def open_session(toy: Any) -> Any:
     """A session, and the process id of the worker that serves it."""
     start = len(toy.server[0].log)
     session = toy.session(connect_timeout_s=4.0)
@@ -40,7 +41,7 @@ def kill_soon(pid: int) -> None:
     threading.Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
 
 
-def test_killed_worker_in_the_online_phase(toy):
+def test_killed_worker_in_the_online_phase(toy: Toy) -> None:
     session, worker = open_session(toy)
     session.prepare(2)
     kill_soon(worker)
@@ -52,7 +53,7 @@ def test_killed_worker_in_the_online_phase(toy):
     toy.assert_serves()
 
 
-def test_killed_worker_in_the_offline_phase(toy):
+def test_killed_worker_in_the_offline_phase(toy: Toy) -> None:
     session, worker = open_session(toy)
     kill_soon(worker)
     with pytest.raises(PeerUnavailableError):
@@ -60,7 +61,7 @@ def test_killed_worker_in_the_offline_phase(toy):
     toy.assert_serves()
 
 
-def test_killed_client_ends_its_session_only(toy):
+def test_killed_client_ends_its_session_only(toy: Toy) -> None:
     start = len(toy.server[0].log)
     environment = ENVIRONMENT | {"PYTHONPATH": f"{SOURCES}:{Path(__file__).parent}"}
     client = subprocess.Popen([sys.executable, "-c", SLOW_CLIENT, toy.dealer[1], toy.server[1]], env=environment)
@@ -73,7 +74,7 @@ def test_killed_client_ends_its_session_only(toy):
     toy.assert_serves()
 
 
-def test_killed_dealer_is_named_at_both_parties(toy):
+def test_killed_dealer_is_named_at_both_parties(toy: Toy) -> None:
     with toy_dealer() as dealer, toy_server(toy.model, dealer[1]) as server:
         toy = replace(toy, dealer=dealer, server=server)
         session, _ = open_session(toy)
@@ -85,7 +86,7 @@ def test_killed_dealer_is_named_at_both_parties(toy):
             toy.session(dealer="127.0.0.1:9", connect_timeout_s=4.0).prepare(1)
 
 
-def test_bug_at_the_server_becomes_an_error_without_its_text(toy):
+def test_bug_at_the_server_becomes_an_error_without_its_text(toy: Toy) -> None:
     session, _ = open_session(toy)
     session.prepare(1)
     with pytest.raises(InvariantError) as caught:
@@ -94,7 +95,7 @@ def test_bug_at_the_server_becomes_an_error_without_its_text(toy):
     toy.assert_serves()
 
 
-def test_stopped_peer_is_noticed_by_keepalive(toy):
+def test_stopped_peer_is_noticed_by_keepalive(toy: Toy) -> None:
     session, worker = open_session(toy)
     session.prepare(1)
     os.kill(worker, signal.SIGSTOP)

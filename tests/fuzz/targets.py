@@ -298,7 +298,7 @@ def _base_ot_seeds() -> list[bytes]:
 class _Peer:
     """A channel whose peer sends ``data``, over and over, in messages of the size that is expected."""
 
-    def __init__(self, data: bytes):
+    def __init__(self, data: bytes) -> None:
         self._data, self._at = data or b"\0", 0
         self.counters = ChannelCounters()
 

@@ -1,6 +1,7 @@
 """Pins the bytes of an artifact and of control messages. If an artifact's change: FORMAT_VERSION, a Migration line."""
 
 import hashlib
+from typing import Any
 
 import pytest
 from tiny_artifact import tiny_artifact
@@ -53,5 +54,5 @@ CONFIG = SessionConfig(backend="gmw", artifact_digest="ab", client_id=bytes(16),
         (ServerEnvelope(done=Done(profile_bytes=0)), "2200"),
     ],
 )
-def test_control_messages_keep_their_bytes(envelope, expected):
+def test_control_messages_keep_their_bytes(envelope: Any, expected: str) -> None:
     assert envelope.SerializeToString().hex() == expected

@@ -1,6 +1,8 @@
 """The network that comes with the package: its card, and a photo classified with it by real processes."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from pi_system.program.fixed_point import fixed_logits
 
 
 @pytest.fixture
-def photo(tmp_path):
+def photo(tmp_path: Path) -> Any:
     """A landscape JPEG of 640 x 480 pixels."""
     rows, columns = np.mgrid[0:480, 0:640]
     pixels = np.stack([rows * 255 // 479, columns * 255 // 639, (rows + columns) % 256], axis=-1).astype(np.uint8)
@@ -27,7 +29,7 @@ def photo(tmp_path):
 
 
 @pytest.mark.parametrize("name", builtin_names())
-def test_card_says_what_the_artifact_is(name):
+def test_card_says_what_the_artifact_is(name: str) -> None:
     card, folder = read_card(name), artifact_folder(f"builtin:{name}")
     artifact = load(folder)
     assert card.name == name
@@ -39,7 +41,7 @@ def test_card_says_what_the_artifact_is(name):
     assert sum(file.stat().st_size for file in folder.iterdir()) < 8_000_000
 
 
-def test_cards_are_shown_and_unknown_names_listed():
+def test_cards_are_shown_and_unknown_names_listed() -> None:
     shown = CliRunner().invoke(main, ["builtin"])
     assert shown.exit_code == 0
     assert "builtin:cifar10" in shown.output
@@ -50,7 +52,7 @@ def test_cards_are_shown_and_unknown_names_listed():
 
 
 @pytest.mark.slow
-def test_a_photo_is_classified_without_any_training(photo, tmp_path):
+def test_a_photo_is_classified_without_any_training(photo: Any, tmp_path: Path) -> None:
     serving = pi_server("builtin:cifar10", tmp_path / "server", "--insecure", "--reveal", "scores")
     infer = ("infer", str(photo), "--insecure", "--json", "--store", str(tmp_path / "client"), "--backend")
     with serving as (_, address):

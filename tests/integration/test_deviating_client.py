@@ -6,6 +6,8 @@ attack no longer works, the threat model has become too pessimistic: change both
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from parties import infer, make_parties, prepare
 
 from pi_system.kernels.he import SEED_BYTES
 from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
+from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.linear_he import LinearHeServer, LinearHeSession, LinearPlan, LinearShape, plan_linear
 from pi_system.ring.prg import Prg, fresh_seed
 
@@ -22,14 +25,14 @@ SHIFT_BITS = 20
 
 
 @pytest.mark.filterwarnings("default")
-def test_limit_shifted_shares_read_the_last_layer_where_logits_are_revealed(tmp_path):
+def test_limit_shifted_shares_read_the_last_layer_where_logits_are_revealed(tmp_path: Path) -> None:
     """One inference a feature: the client's share of ReLU j moves by 2^20, every logit by 2^20 times its weight."""
     artifact = mlp_artifact("relu")
     server, client = make_parties("fss", artifact, tmp_path)
     picture = np.full((1, 1, 8, 8), 0.25, np.float32)
     honest, shift = client.gates["relu"], np.zeros(HIDDEN, np.int64)
 
-    def shifted(spec, material):
+    def shifted(spec: GateSpec, material: Any) -> Any:
         return honest.client_steps(spec, material | {"mask": material["mask"] - client.ring.from_signed(shift)})
 
     client.gates = client.gates | {"relu": replace(honest, client_steps=shifted)}
@@ -51,7 +54,7 @@ class MalformedClient:
     c_s hides an answer's multiples of q / 2^l; what lies below is error, which an honest client cannot choose.
     """
 
-    def __init__(self, plan: LinearPlan):
+    def __init__(self, plan: LinearPlan) -> None:
         self.plan = plan
 
     def ciphertext(self, coefficients: list[int]) -> np.ndarray:
@@ -73,14 +76,14 @@ class MalformedClient:
         at = packed_bytes(params.degree, bits)
         unpack_bits(np.frombuffer(answer, np.uint8)[at:].copy(), bits - params.drop_bits, values)
         out = []
-        for value in values:
-            value = (int(value) << params.drop_bits) + (1 << params.drop_bits) // 2
+        for dropped in values:
+            value = (int(dropped) << params.drop_bits) + (1 << params.drop_bits) // 2
             nearest = round(value * 2**params.ring_bits / prime)
             out.append(value - round(nearest * prime / 2**params.ring_bits))
         return np.array(out)
 
 
-def test_limit_malformed_ciphertexts_read_a_layer_without_any_inference():
+def test_limit_malformed_ciphertexts_read_a_layer_without_any_inference() -> None:
     """One bit of all weights that read an input a preparation, from the low end up: 48 weights of 12 bits in 24."""
     inputs, outputs, weight_bits = 2, 24, 12
     weight = np.random.default_rng(5).integers(-(1 << (weight_bits - 1)), 1 << (weight_bits - 1), (outputs, inputs))

@@ -1,5 +1,7 @@
 """Two processes over gRPC with a backend that the package does not know."""
 
+from pathlib import Path
+
 from oracle import assert_within_ulps
 from processes import toy_server
 from random_networks import random_small_artifact
@@ -10,7 +12,7 @@ from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.session_config import SessionConfig
 
 
-def test_a_backend_registered_by_name_serves_a_session(tmp_path):
+def test_a_backend_registered_by_name_serves_a_session(tmp_path: Path) -> None:
     artifact = random_small_artifact(3)
     save(artifact, tmp_path / "artifact")
     pictures = random_pictures(artifact.public.graph.input.shape, 2, 1)

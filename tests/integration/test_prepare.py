@@ -9,6 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import ENVIRONMENT, model_folder, pi_server
@@ -19,22 +22,22 @@ MANY = "2000"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return model_folder(tmp_path_factory.mktemp("prepare"), relu_artifact(0.1))
 
 
 @pytest.fixture(scope="module")
-def server(folder, link_keys):
+def server(folder: Any, link_keys: Path) -> Iterator[Any]:
     with pi_server(folder / "model", folder / "server-store", "--keys", f"{link_keys}/server") as running:
         yield running
 
 
 @pytest.fixture
-def start(folder, server, link_keys):
+def start(folder: Any, server: Any, link_keys: Path) -> Iterator[Any]:
     """Starts clients; ends them after the test."""
     running = []
 
-    def start_client(*arguments, stderr=subprocess.PIPE):
+    def start_client(*arguments: Any, stderr: Any = subprocess.PIPE) -> Any:
         process = subprocess.Popen(
             [sys.executable, "-m", "pi_client.cli", *arguments],
             env=ENVIRONMENT | {"PI_SERVER": server[1], "PI_KEYS": f"{link_keys}/client"},
@@ -53,8 +56,8 @@ def start(folder, server, link_keys):
 
 
 @pytest.fixture
-def run(start):
-    def run_client(*arguments):
+def run(start: Any) -> Any:
+    def run_client(*arguments: Any) -> Any:
         process = start(*arguments)
         stdout, stderr = process.communicate(timeout=60)
         assert process.returncode == 0, stderr
@@ -63,13 +66,13 @@ def run(start):
     return run_client
 
 
-def material(folder, store):
+def material(folder: Any, store: Any) -> Any:
     """Ids of unused material of this client and, of those of its server, the ones the client has, too."""
     client = {path.stem for path in (folder / store).rglob("*.ready")}
     return client, client & {path.stem for path in (folder / "server-store").rglob("*.ready")}
 
 
-def wait_ready(folder, store, process, count=2):
+def wait_ready(folder: Any, store: Any, process: Any, count: int = 2) -> None:
     deadline_s = time.monotonic() + 60
     while len(material(folder, store)[0]) < count:
         assert process.poll() is None
@@ -77,14 +80,16 @@ def wait_ready(folder, store, process, count=2):
         time.sleep(0.02)
 
 
-def test_count_is_what_shall_be_ready(run):
+def test_count_is_what_shall_be_ready(run: Any) -> None:
     assert run("prepare", "--count", "2", "--store", "count").startswith("prepared 2, 2 ready")
     assert run("prepare", "--count", "2", "--store", "count") == "2 ready, nothing to prepare\n"
     assert run("prepare", "--count", "3", "--store", "count").startswith("prepared 1, 3 ready")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_run_keeps_what_is_finished_and_goes_on(folder, server, start, run, number):
+def test_stopped_run_keeps_what_is_finished_and_goes_on(
+    folder: Any, server: Any, start: Any, run: Any, number: signal.Signals
+) -> None:
     store, log = f"stopped-{number}", len(server[0].log)
     process = start("prepare", "--count", MANY, "--store", store)
     wait_ready(folder, store, process)
@@ -103,7 +108,7 @@ def test_stopped_run_keeps_what_is_finished_and_goes_on(folder, server, start, r
     assert server[0].popen.poll() is None
 
 
-def test_one_client_prepares_and_infers_at_once(folder, start, run):
+def test_one_client_prepares_and_infers_at_once(folder: Any, start: Any, run: Any) -> None:
     store = "both"
     background = start("prepare", "--count", MANY, "--store", store)
     wait_ready(folder, store, background, count=4)
@@ -123,7 +128,9 @@ def test_one_client_prepares_and_infers_at_once(folder, start, run):
     assert not ready & used
 
 
-def test_stores_of_both_put_back_from_a_backup_are_burned_and_prepared_anew(folder, server, start, run, tmp_path):
+def test_stores_of_both_put_back_from_a_backup_are_burned_and_prepared_anew(
+    folder: Any, server: Any, start: Any, run: Any, tmp_path: Path
+) -> None:
     store, log = "restored", len(server[0].log)
     run("prepare", "--count", "2", "--store", store)
     (mine,) = (path.parent for path in (folder / store).rglob("uses"))
@@ -143,14 +150,14 @@ def test_stores_of_both_put_back_from_a_backup_are_burned_and_prepared_anew(fold
     assert material(folder, store) == (set(), set())
 
 
-def test_burning_one_side_is_enough(folder, server, start, run):
+def test_burning_one_side_is_enough(folder: Any, server: Any, start: Any, run: Any) -> None:
     run("prepare", "--count", "2", "--store", "burned")
     assert "2 unused inferences burned" in run("store", "burn", "--all", "--store", "burned")
     assert json.loads(run("infer", "a.png", "--json", "--store", "burned"))["prepared_now"]
     server[0].wait_log("records of uses do not fit.* 2 unused inferences burned")
 
 
-def test_terminal_shows_progress(start):
+def test_terminal_shows_progress(start: Any) -> None:
     ours, theirs = pty.openpty()
     process = start("prepare", "--count", "3", "--store", "terminal", stderr=theirs)
     os.close(theirs)

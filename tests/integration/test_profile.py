@@ -1,9 +1,12 @@
 """``pi-client infer --profile`` between real processes: both halves on one clock, where the server allows it."""
 
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import ALL_BACKENDS, model_folder, pi_client, pi_server
@@ -16,12 +19,12 @@ TALKING["crypten"] = {"conv1", "relu1", "conv2", "relu2", "fc", "output"}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return model_folder(tmp_path_factory.mktemp("profile"), relu_artifact(0.1))
 
 
 @contextmanager
-def serving(folder, dealer, *arguments):
+def serving(folder: Path, dealer: Any, *arguments: Any) -> Iterator[Any]:
     options = (*ALL_BACKENDS, "--insecure", "--reveal", "logits", "--dealer", dealer, *arguments)
     with pi_server(folder / "model", folder / "server-store", *options) as (_, address):
         infer = ("infer", "a.png", "--json", "--insecure")
@@ -29,16 +32,16 @@ def serving(folder, dealer, *arguments):
 
 
 @pytest.fixture(scope="module")
-def allowed(folder, dealer):
+def allowed(folder: Path, dealer: str) -> Iterator[Any]:
     with serving(folder, dealer, "--allow-profile") as infer:
         yield infer
 
 
-def total(spans, field):
+def total(spans: Any, field: Any) -> Any:
     return sum(getattr(span, field) for span in spans)
 
 
-def check_clocks(trace):
+def check_clocks(trace: Any) -> None:
     """The server cannot hold the client's first message before it was sent, nor send its last after it came."""
     error_us = trace["otherData"]["phases"]["online"]["clock_error_us"]
     events = [e for e in trace["traceEvents"] if e["ph"] == "X" and e["cat"] == "online"]
@@ -50,7 +53,7 @@ def check_clocks(trace):
     assert sent <= last_received + error_us
 
 
-def check_no_time_is_missing(trace):
+def check_no_time_is_missing(trace: Any) -> None:
     """The client's pieces follow each other, from the first to the last."""
     events = [e for e in trace["traceEvents"] if e["ph"] == "X" and e["cat"] == "online" and e["pid"] == 1]
     events.sort(key=lambda event: (event["ts"], event["dur"]))
@@ -59,7 +62,7 @@ def check_no_time_is_missing(trace):
 
 
 @pytest.mark.parametrize("backend", list(TALKING))
-def test_both_halves_explain_the_online_phase(allowed, folder, backend):
+def test_both_halves_explain_the_online_phase(allowed: Any, folder: Path, backend: str) -> None:
     completed = allowed("--profile", f"{backend}.json", "--backend", backend, "--store", f"store-{backend}")
     assert completed.returncode == 0, completed.stderr
     result = json.loads(completed.stdout)
@@ -81,7 +84,7 @@ def test_both_halves_explain_the_online_phase(allowed, folder, backend):
     assert {span.layer for span in client if span.sent_bytes + span.received_bytes} == TALKING[backend]
 
 
-def test_the_offline_phase_is_in_the_trace_and_nothing_that_identifies_material(allowed, folder):
+def test_the_offline_phase_is_in_the_trace_and_nothing_that_identifies_material(allowed: Any, folder: Path) -> None:
     assert allowed("--profile", "offline.json", "--store", "store-offline").returncode == 0
     spans = [span for span in profile_of(folder / "offline.json") if span.phase == "offline"]
     assert {(span.party, span.layer) for span in spans} == {
@@ -94,7 +97,7 @@ def test_the_offline_phase_is_in_the_trace_and_nothing_that_identifies_material(
     assert not any(name in text for name in {client_id, *used})
 
 
-def test_a_server_that_was_not_asked_to_gives_nothing(folder, dealer):
+def test_a_server_that_was_not_asked_to_gives_nothing(folder: Path, dealer: str) -> None:
     with serving(folder, dealer, "--backend", "gmw") as infer:
         completed = infer("--profile", "half.json", "--store", "store-half")
         assert completed.returncode == 0, completed.stderr

@@ -1,6 +1,9 @@
 """pi-dealer, pi-server and pi-client as processes, with the real backends: what a user does and sees."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,34 +16,34 @@ BACKENDS = ["gmw", "gc", "fss", "crypten"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     path = model_folder(tmp_path_factory.mktemp("programs"), relu_artifact(0.1))
     (path / "c.png").write_text("this is not a picture")
     return path
 
 
 @pytest.fixture(scope="module")
-def server(folder, tls_dealer, link_keys):
+def server(folder: Path, tls_dealer: str, link_keys: Path) -> Iterator[Any]:
     options = ("--keys", f"{link_keys}/server", "--reveal", "logits", *ALL_BACKENDS, "--dealer", tls_dealer)
     with pi_server(folder / "model", folder / "server-store", *options) as running:
         yield running
 
 
 @pytest.fixture
-def client(folder, server, tls_dealer, link_keys):
-    def run(*arguments, **environment):
+def client(folder: Path, server: Any, tls_dealer: str, link_keys: Path) -> Any:
+    def run(*arguments: Any, **environment: Any) -> Any:
         addresses = {"PI_SERVER": server[1], "PI_DEALER": tls_dealer, "PI_KEYS": f"{link_keys}/client"}
         return pi_client(folder, *arguments, **(addresses | environment))
 
     return run
 
 
-def result(completed):
+def result(completed: Any) -> Any:
     assert completed.returncode == 0, completed.stderr
     return json.loads(completed.stdout)
 
 
-def test_backends_agree_on_logits_and_report_their_cost(client):
+def test_backends_agree_on_logits_and_report_their_cost(client: Any) -> None:
     found = {
         name: result(client("infer", "a.png", "--json", "--store", f"store-{name}", "--backend", name))
         for name in BACKENDS
@@ -56,7 +59,7 @@ def test_backends_agree_on_logits_and_report_their_cost(client):
     assert found["fss"]["bytes_per_relu"] < found["crypten"]["bytes_per_relu"]
 
 
-def test_prepared_material_is_used_by_later_runs_and_batches_share_rounds(client):
+def test_prepared_material_is_used_by_later_runs_and_batches_share_rounds(client: Any) -> None:
     store = ("--store", "store-ahead")
     assert "2 ready" in client("prepare", "--count", "2", *store).stdout
     single = result(client("infer", "a.png", "--json", *store))
@@ -69,7 +72,7 @@ def test_prepared_material_is_used_by_later_runs_and_batches_share_rounds(client
     assert batch["predictions"][0]["class"] == single["predictions"][0]["class"]
 
 
-def test_label_only(client):
+def test_label_only(client: Any) -> None:
     store = ("--store", "store-label", "--artifact", "model")
     logits = result(client("infer", "a.png", "b.png", "--json", *store))["predictions"]
     labels = result(client("infer", "a.png", "b.png", "--json", "--reveal", "label", *store))["predictions"]
@@ -77,7 +80,7 @@ def test_label_only(client):
     assert {p["logits"] for p in labels} == {None}
 
 
-def test_scores_are_logits_in_steps(client):
+def test_scores_are_logits_in_steps(client: Any) -> None:
     store = ("--store", "store-scores", "--artifact", "model")
     scores = result(client("infer", "a.png", "--json", "--reveal", "scores", *store))
     logits = result(client("infer", "a.png", "--json", *store))
@@ -89,14 +92,14 @@ def test_scores_are_logits_in_steps(client):
     assert "reveals  scores, logits in steps of 2^" in client("infer", "a.png", "--reveal", "scores", *store).stdout
 
 
-def test_material_is_prepared_for_what_is_revealed(client):
+def test_material_is_prepared_for_what_is_revealed(client: Any) -> None:
     store = ("--store", "store-reveal")
     assert client("prepare", "--count", "1", "--reveal", "label", *store).returncode == 0
     assert result(client("infer", "a.png", "--json", *store))["prepared_now"]
     assert not result(client("infer", "a.png", "--json", "--reveal", "label", *store))["prepared_now"]
 
 
-def test_people_read_lines(client):
+def test_people_read_lines(client: Any) -> None:
     completed = client("infer", "a.png", "--store", "store-lines")
     assert completed.returncode == 0
     assert completed.stderr == ""
@@ -122,7 +125,9 @@ def test_people_read_lines(client):
         pytest.param(["a.png"], {"PI_SERVER": "127.0.0.1:9"}, 51, id="no server"),
     ],
 )
-def test_errors_are_one_line_and_a_code(client, arguments, environment, code):
+def test_errors_are_one_line_and_a_code(
+    client: Any, arguments: list[str], environment: dict[str, Any], code: int
+) -> None:
     completed = client("infer", *arguments, "--store", "store-errors", "--connect-timeout", "2", **environment)
     assert completed.returncode == code
     assert completed.stdout == ""
@@ -130,12 +135,12 @@ def test_errors_are_one_line_and_a_code(client, arguments, environment, code):
     assert completed.stderr.count("\n") == 1
 
 
-def test_other_artifact_is_refused(client, folder):
+def test_other_artifact_is_refused(client: Any, folder: Path) -> None:
     save(relu_artifact(0.2), folder / "other")
     assert client("infer", "a.png", "--artifact", "other", "--store", "store-errors").returncode == 23
 
 
-def test_ping_answers(client):
+def test_ping_answers(client: Any) -> None:
     completed = client("ping")
     assert completed.returncode == 0
     assert "backends gmw,gc,fss" in completed.stdout

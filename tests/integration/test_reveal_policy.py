@@ -1,6 +1,9 @@
 """The server owns what is revealed: real processes, every backend, every policy and everything a client may ask."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,35 +23,37 @@ ARTIFACT = chosen_logits_artifact(59, 20, classes=12, shift=SHIFT)
 GRAPH, RING = ARTIFACT.public.graph, ARTIFACT.public.ring
 
 
-def _logits():
+def _logits() -> Any:
     """Far from ties and from where rounding turns, because CrypTen's products err by an ulp."""
     logits = np.random.default_rng(3).permutation(np.arange(-600, 600, 50)).reshape(2, 12)
     return np.where(logits % (1 << SHIFT) == 1 << (SHIFT - 1), logits + 3, logits)
 
 
-def _serving(folder, dealer, *options):
+def _serving(folder: Path, dealer: Any, *options: Any) -> Any:
     save(ARTIFACT, folder / "model")
     return pi_server(folder / "model", folder / "store", "--insecure", "--dealer", dealer, *options)
 
 
 @pytest.fixture(scope="module", params=REVEALS)
-def server(request, dealer, tmp_path_factory):
+def server(request: pytest.FixtureRequest, dealer: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """(policy, address)."""
     with _serving(tmp_path_factory.mktemp("policy"), dealer, "--reveal", request.param, *ALL_BACKENDS) as (_, address):
         yield request.param, address
 
 
-def _session(server, dealer, folder, backend, asked):
+def _session(server: Any, dealer: Any, folder: Path, backend: str, asked: Any) -> Any:
     endpoint = Endpoint(server=server[1], dealer=dealer, store_dir=folder, timeout_s=60.0)
     config = SessionConfig(backend=backend, artifact_digest="", client_id=os.urandom(16), reveal=asked)
     return ClientSession(endpoint, config)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_client_learns_what_it_asks_for_up_to_the_policy(server, dealer, backend, tmp_path):
+def test_a_client_learns_what_it_asks_for_up_to_the_policy(
+    server: Any, dealer: str, backend: str, tmp_path: Path
+) -> None:
     logits, seen = _logits(), set()
     for asked in ("", *REVEALS):
-        if asked and tells_more(asked, server[0]):
+        if asked and tells_more(asked, server[0]):  # type: ignore[arg-type]
             with pytest.raises(RevealError, match=rf"at most {server[0]}, .*pi-server serve --reveal.*found {asked}"):
                 _session(server, dealer, tmp_path, backend, asked)
             continue
@@ -66,11 +71,11 @@ def test_a_client_learns_what_it_asks_for_up_to_the_policy(server, dealer, backe
         assert np.abs(found - expected).max() <= tolerance
 
 
-def test_the_policy_is_public(server):
+def test_the_policy_is_public(server: Any) -> None:
     assert describe(server[1], "server", 5.0).reveal == server[0]
 
 
-def test_a_server_that_was_told_nothing_reveals_the_label(dealer, tmp_path):
+def test_a_server_that_was_told_nothing_reveals_the_label(dealer: str, tmp_path: Path) -> None:
     with _serving(tmp_path, dealer) as (_, address):
         assert describe(address, "server", 5.0).reveal == "label"
         with _session(("label", address), dealer, tmp_path, "gmw", "") as session:

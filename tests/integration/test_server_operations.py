@@ -10,7 +10,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -44,7 +47,7 @@ CLIENT_BATCHES = (
 """A client whose batches are of two pictures."""
 
 
-def run_code(code, server, folder, keys, *arguments):
+def run_code(code: Any, server: Any, folder: Path, keys: Any, *arguments: Any) -> Any:
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env=os.environ | {"PI_SERVER": server[1], "PI_KEYS": f"{keys}/client", "PYTHONPATH": str(ROOT)},
@@ -56,7 +59,7 @@ def run_code(code, server, folder, keys, *arguments):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     path = tmp_path_factory.mktemp("operations")
     save(relu_artifact(0.1), path / "model")
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(path / "a.png")
@@ -64,10 +67,16 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def serve(folder, link_keys):
+def serve(folder: Path, link_keys: Path) -> Iterator[Any]:
     with ExitStack() as stack:
 
-        def start(name, *arguments, program=("-m", "pi_server.cli"), artifact="model", keys=link_keys):
+        def start(
+            name: str,
+            *arguments: Any,
+            program: Any = ("-m", "pi_server.cli"),
+            artifact: str = "model",
+            keys: Any = link_keys,
+        ) -> Any:
             fixed = ["--artifact", f"{folder}/{artifact}", "--listen", "127.0.0.1:0", "--keys", f"{keys}/server"]
             return stack.enter_context(started(*program, "serve", *fixed, "--store", f"{folder}/{name}", *arguments))
 
@@ -75,13 +84,13 @@ def serve(folder, link_keys):
 
 
 @pytest.fixture(scope="module")
-def server(serve):
+def server(serve: Callable[..., Any]) -> Any:
     return serve("store", "--health", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
 
 
 @pytest.fixture
-def client(folder, link_keys):
-    def run(address, *arguments, **options):
+def client(folder: Path, link_keys: Path) -> Any:
+    def run(address: str, *arguments: Any, **options: Any) -> Any:
         environment = {"PI_SERVER": address, "PI_KEYS": f"{link_keys}/client", "PYTHONPATH": str(ROOT)}
         chosen = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         return subprocess.run(
@@ -96,7 +105,7 @@ def client(folder, link_keys):
     return run
 
 
-def get(server, path):
+def get(server: Any, path: Any) -> Any:
     address = server[0].wait_log(r"metrics at (\S+)")[1]
     try:
         with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
@@ -106,7 +115,7 @@ def get(server, path):
             return error.code, error.read().decode()
 
 
-def wait_health(server, service, expected):
+def wait_health(server: Any, service: Any, expected: Any) -> None:
     """It is looked at once a second."""
     until_s = time.monotonic() + 30
     request = health_pb2.HealthCheckRequest(service=service)
@@ -116,7 +125,7 @@ def wait_health(server, service, expected):
             time.sleep(0.2)
 
 
-def test_probes_and_metrics(server, folder):
+def test_probes_and_metrics(server: Any, folder: Path) -> None:
     serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
     assert get(server, "/livez") == (200, "alive\n")
     assert get(server, "/readyz") == (200, "ready\n")
@@ -142,11 +151,13 @@ def test_probes_and_metrics(server, folder):
         store.unlink()
 
 
-def test_a_server_answers_with_the_model_it_read_until_it_is_told_to_read_again(serve, folder, link_keys):
+def test_a_server_answers_with_the_model_it_read_until_it_is_told_to_read_again(
+    serve: Callable[..., Any], folder: Path, link_keys: Path
+) -> None:
     save(relu_artifact(0.2), folder / "changing")
     server, identity = serve("store-changing", artifact="changing"), Identity.load(link_keys / "client")
 
-    def digest():
+    def digest() -> Any:
         return describe(server[1], "server", 10.0, identity).artifact_digest
 
     first = load_public(folder / "changing").public.digest
@@ -164,12 +175,14 @@ def test_a_server_answers_with_the_model_it_read_until_it_is_told_to_read_again(
     assert digest() == second
 
 
-def test_a_certificate_that_expires_soon_is_warned_of(serve, tmp_path):
+def test_a_certificate_that_expires_soon_is_warned_of(serve: Callable[..., Any], tmp_path: Path) -> None:
     write_keys(tmp_path / "keys", 5)
     serve("store-soon", keys=tmp_path / "keys")[0].wait_log(r"certificate: expires in 5\.0 days")
 
 
-def test_a_full_disk_of_the_server_is_typed_and_leaves_no_parts(serve, client, folder):
+def test_a_full_disk_of_the_server_is_typed_and_leaves_no_parts(
+    serve: Callable[..., Any], client: Any, folder: Path
+) -> None:
     server = serve("store-small", program=("-c", SMALL))
     completed = client(server[1], "infer", "a.png", "--store", "client-small")
     assert completed.returncode == 60
@@ -179,14 +192,14 @@ def test_a_full_disk_of_the_server_is_typed_and_leaves_no_parts(serve, client, f
     assert not list((folder / "client-small").rglob("*.ready"))
 
 
-def test_a_full_disk_of_the_client_is_typed_and_leaves_no_parts(server, folder, link_keys):
+def test_a_full_disk_of_the_client_is_typed_and_leaves_no_parts(server: Any, folder: Path, link_keys: Path) -> None:
     completed = run_code(CLIENT_SMALL, server, folder, link_keys, "infer", "a.png", "--store", "client-full")
     assert completed.returncode == 60
     assert completed.stderr == "error: storage: File too large\n"
     assert not list((folder / "client-full").rglob("*.part"))
 
 
-def test_a_result_that_stdout_does_not_take_is_on_stderr(server, client):
+def test_a_result_that_stdout_does_not_take_is_on_stderr(server: Any, client: Any) -> None:
     with open("/dev/full", "w") as full:
         completed = client(server[1], "infer", "a.png", "--json", "--store", "client-stdout", stdout=full)
     assert completed.returncode == 60
@@ -195,7 +208,7 @@ def test_a_result_that_stdout_does_not_take_is_on_stderr(server, client):
     assert error == "error: stdout: No space left on device; the result is on stderr"
 
 
-def test_nothing_is_spent_where_stdout_is_closed(server, client, folder):
+def test_nothing_is_spent_where_stdout_is_closed(server: Any, client: Any, folder: Path) -> None:
     completed = client(
         server[1], "infer", "a.png", "--store", "client-closed", stdout=None, preexec_fn=lambda: os.close(1)
     )
@@ -206,13 +219,13 @@ def test_nothing_is_spent_where_stdout_is_closed(server, client, folder):
 
 @pytest.mark.parametrize("value", ["nan", "inf", "0", "-1", "soon"])
 @pytest.mark.parametrize("option", ["--timeout", "--connect-timeout"])
-def test_a_time_that_is_none_is_a_usage_error(client, option, value):
+def test_a_time_that_is_none_is_a_usage_error(client: Any, option: str, value: str) -> None:
     completed = client("127.0.0.1:9", "infer", "a.png", f"{option}={value}")
     assert completed.returncode == 2
     assert "Traceback" not in completed.stderr
 
 
-def test_more_pictures_than_a_batch_are_several(server, folder, link_keys):
+def test_more_pictures_than_a_batch_are_several(server: Any, folder: Path, link_keys: Path) -> None:
     arguments = ("infer", *["a.png"] * 5, "--json", "--store", "client-many")
     completed = run_code(CLIENT_BATCHES, server, folder, link_keys, *arguments)
     assert completed.returncode == 0, completed.stderr
@@ -223,9 +236,9 @@ def test_more_pictures_than_a_batch_are_several(server, folder, link_keys):
     assert result["prepared_now"]
 
 
-def test_the_probe_of_compose_tells_ready_from_not(server, folder):
+def test_the_probe_of_compose_tells_ready_from_not(server: Any, folder: Path) -> None:
     compose = (ROOT / "docker-compose.yml").read_text()
-    _, *probe = json.loads(re.search(r"test: (\[.*readyz.*\])", compose)[1])
+    _, *probe = json.loads(re.search(r"test: (\[.*readyz.*\])", compose)[1])  # type: ignore[index]
     port = server[0].wait_log(r"metrics at \S+:(\d+)")[1]
     here = [word.replace("7180", port) for word in probe]
     assert "7180" in " ".join(probe)

@@ -4,8 +4,10 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,30 +30,30 @@ OTHER = SessionConfig(backend="toy", artifact_digest="", client_id=bytes([1]) * 
 
 
 @pytest.fixture(scope="module")
-def artifact(tmp_path_factory):
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("model") / "artifact"
     save(tiny_artifact(), folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def dealer():
+def dealer() -> Iterator[Any]:
     with toy_dealer() as (_, address):
         yield address
 
 
 @pytest.fixture
-def serve(artifact, dealer):
+def serve(artifact: Any, dealer: str) -> Iterator[Any]:
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(toy_server(artifact, dealer, **options))
 
 
 @pytest.fixture
-def connect(dealer):
+def connect(dealer: str) -> Iterator[Any]:
     """Opens sessions; ends them after the test."""
     sessions = []
 
-    def open_session(server, config=CONFIG, **changes):
+    def open_session(server: Any, config: Any = CONFIG, **changes: Any) -> Any:
         keywords = {name: changes.pop(name) for name in ("prepares", "ticket") if name in changes}
         fields = {"server": server[1], "dealer": dealer, "store_dir": Path("unused"), "timeout_s": 20.0}
         endpoint = Endpoint(**(fields | changes), backends={"toy": "toy_backend"})
@@ -63,15 +65,15 @@ def connect(dealer):
         session._abort(PiError("the test is over"))
 
 
-def assert_serves(session):
+def assert_serves(session: Any) -> None:
     session.prepare(1)
     assert session.infer(PICTURE)[0][0, 0] == 0.25
 
 
-def test_a_crowd_is_served_one_after_the_other_and_told_to_wait(serve, connect):
-    server, told, served = serve(max_sessions=2), [], []
+def test_a_crowd_is_served_one_after_the_other_and_told_to_wait(serve: Any, connect: Any) -> None:
+    server, told, served = serve(max_sessions=2), list[Any](), list[int]()
 
-    def classify(index):
+    def classify(index: Any) -> None:
         config = SessionConfig(backend="toy", artifact_digest="", client_id=bytes([index]) * 16)
         session = connect(server, config, busy_timeout_s=60.0, on_busy=told.append)
         assert_serves(session)
@@ -89,7 +91,7 @@ def test_a_crowd_is_served_one_after_the_other_and_told_to_wait(serve, connect):
 
 
 @pytest.mark.slow
-def test_an_idle_session_gives_way_to_who_waits_and_only_then(serve, connect):
+def test_an_idle_session_gives_way_to_who_waits_and_only_then(serve: Any, connect: Any) -> None:
     server = serve(max_sessions=1)
     idle = connect(server)
     time.sleep(6.0)
@@ -99,7 +101,7 @@ def test_an_idle_session_gives_way_to_who_waits_and_only_then(serve, connect):
         idle.infer(PICTURE)
 
 
-def test_a_thousand_silent_connections_do_not_stop_service(serve, connect):
+def test_a_thousand_silent_connections_do_not_stop_service(serve: Any, connect: Any) -> None:
     server = serve()
     host, _, port = server[1].rpartition(":")
     with ExitStack() as stack:
@@ -109,7 +111,7 @@ def test_a_thousand_silent_connections_do_not_stop_service(serve, connect):
         assert describe(server[1], "server", 5.0).role == "server"
 
 
-def test_a_silent_connection_is_closed_within_seconds(serve):
+def test_a_silent_connection_is_closed_within_seconds(serve: Any) -> None:
     host, _, port = serve()[1].rpartition(":")
     with socket.create_connection((host, int(port))) as silent:
         silent.settimeout(15.0)
@@ -117,7 +119,7 @@ def test_a_silent_connection_is_closed_within_seconds(serve):
             pass
 
 
-def test_a_byte_now_and_then_does_not_keep_a_phase_alive(serve, connect, dealer):
+def test_a_byte_now_and_then_does_not_keep_a_phase_alive(serve: Any, connect: Any, dealer: str) -> None:
     server = serve(infer_s=1.0)
     session = connect(server)
     session.prepare(1)
@@ -130,24 +132,24 @@ def test_a_byte_now_and_then_does_not_keep_a_phase_alive(serve, connect, dealer)
         trickle(stream)
 
 
-def trickle(stream):
+def trickle(stream: Any) -> None:
     """Pieces of a message, far from its end, for as long as they are taken."""
     for _ in range(150):
         stream.write(b"x", 3)
         time.sleep(0.1)
 
 
-def test_describe_is_answered_at_full_load(serve, connect):
+def test_describe_is_answered_at_full_load(serve: Any, connect: Any) -> None:
     server = serve(max_sessions=1)
     connect(server)
     for _ in range(5):
         assert describe(server[1], "server", 5.0).role == "server"
 
 
-def prepare_slowly(session):
+def prepare_slowly(session: Any) -> Any:
     """An offline phase that ends with its server, in a thread."""
 
-    def run():
+    def run() -> None:
         with pytest.raises(PiError):
             session.prepare(SLOW_COUNT)
 
@@ -156,7 +158,7 @@ def prepare_slowly(session):
     return thread
 
 
-def test_offline_phases_leave_a_place_to_inference(serve, connect):
+def test_offline_phases_leave_a_place_to_inference(serve: Any, connect: Any) -> None:
     server = serve(max_sessions=2, reserved=1)
     preparing = prepare_slowly(connect(server))
     server[0].wait_log(f"preparing {SLOW_COUNT}")
@@ -170,7 +172,7 @@ def test_offline_phases_leave_a_place_to_inference(serve, connect):
     preparing.join(20)
 
 
-def test_sigterm_lets_a_session_end(serve, connect):
+def test_sigterm_lets_a_session_end(serve: Any, connect: Any) -> None:
     server = serve(drain_s=20.0)
     session = connect(server)
     server[0].popen.send_signal(signal.SIGTERM)
@@ -184,7 +186,7 @@ def test_sigterm_lets_a_session_end(serve, connect):
 
 
 @pytest.mark.parametrize("twice", [False, True], ids=["after the drain", "at a second signal"])
-def test_sigterm_ends_a_session_that_does_not_end(serve, connect, twice):
+def test_sigterm_ends_a_session_that_does_not_end(serve: Any, connect: Any, twice: bool) -> None:
     server = serve(drain_s=60.0 if twice else 1.0)
     session = connect(server)
     thread = prepare_slowly(session)

@@ -2,15 +2,18 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from processes import toy_server
 from toy_backend import ONLINE_ROUNDS
-from toy_sessions import CONFIG, PICTURE
+from toy_sessions import CONFIG, PICTURE, Toy
 
 from pi_system.artifact import load_public
 from pi_system.channel.shaped import parse_link, shape
@@ -29,7 +32,7 @@ from pi_system.rpc.tls import Identity
 from pi_system.rpc.transport import dial, unary
 
 
-def test_client_without_artifact_gets_the_public_model_and_a_prediction(toy):
+def test_client_without_artifact_gets_the_public_model_and_a_prediction(toy: Toy) -> None:
     with toy.session() as session:
         assert session.public.public == load_public(toy.model).public
         assert session.config.artifact_digest == load_public(toy.model).public.digest
@@ -45,7 +48,7 @@ def test_client_without_artifact_gets_the_public_model_and_a_prediction(toy):
 
 
 @pytest.mark.parametrize("link", ["lan", "1000,1"])
-def test_shaped_session_counts_the_same_payload(toy, link):
+def test_shaped_session_counts_the_same_payload(toy: Toy, link: str) -> None:
     with toy.session(wrap=partial(shape, link=parse_link(link))) as session:
         session.prepare(1)
         logits, online = session.infer(PICTURE)
@@ -54,7 +57,7 @@ def test_shaped_session_counts_the_same_payload(toy, link):
     assert online.client_to_server_bytes == 16 + (ONLINE_ROUNDS - 1) * PICTURE.nbytes
 
 
-def test_large_messages_cross_in_one_piece(toy):
+def test_large_messages_cross_in_one_piece(toy: Toy) -> None:
     pictures = np.random.default_rng(0).random((1, 1, 1024, 700), np.float32)  # 2.9 MB, three frames
     with toy.session() as session:
         session.prepare(1)
@@ -62,8 +65,8 @@ def test_large_messages_cross_in_one_piece(toy):
     assert logits[0, 0] == pictures.mean(dtype=np.float32)
 
 
-def test_sessions_at_once_are_isolated(toy):
-    def classify(value: float) -> float:
+def test_sessions_at_once_are_isolated(toy: Toy) -> None:
+    def classify(value: float) -> Any:
         config = replace(CONFIG, client_id=os.urandom(16))
         with toy.session(config, busy_timeout_s=30.0) as session:
             session.prepare(3)
@@ -76,7 +79,7 @@ def test_sessions_at_once_are_isolated(toy):
         assert list(pool.map(classify, values)) == values
 
 
-def test_infer_without_material_leaves_the_session_usable(toy):
+def test_infer_without_material_leaves_the_session_usable(toy: Toy) -> None:
     with toy.session() as session:
         with pytest.raises(CorrelationExhaustedError):
             session.infer(PICTURE)
@@ -84,7 +87,7 @@ def test_infer_without_material_leaves_the_session_usable(toy):
         assert session.infer(PICTURE)[0][0, 0] == 0.25
 
 
-def test_describe_takes_no_worker(toy):
+def test_describe_takes_no_worker(toy: Toy) -> None:
     digest = load_public(toy.model).public.digest
     for _ in range(3):
         found = describe(toy.server[1], "server", 5.0)
@@ -93,7 +96,7 @@ def test_describe_takes_no_worker(toy):
     assert describe(toy.dealer[1], "dealer", 5.0).role == "dealer"
 
 
-def test_other_digest_is_refused_on_both_sides(toy):
+def test_other_digest_is_refused_on_both_sides(toy: Toy) -> None:
     start = len(toy.server[0].log)
     with pytest.raises(ArtifactDigestError, match="server holds"):
         toy.session(replace(CONFIG, artifact_digest="0" * 64))
@@ -101,12 +104,12 @@ def test_other_digest_is_refused_on_both_sides(toy):
 
 
 @pytest.mark.parametrize("change", [{"backend": "other"}, {"insecure_provider": True}])
-def test_configuration_the_server_does_not_offer_is_refused(toy, change):
+def test_configuration_the_server_does_not_offer_is_refused(toy: Toy, change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         toy.session(replace(CONFIG, **change), backends={"toy": "toy_backend", "other": "toy_backend"})
 
 
-def test_unreachable_server_and_dealer(toy):
+def test_unreachable_server_and_dealer(toy: Toy) -> None:
     with pytest.raises(PeerUnavailableError, match="nothing answered"):
         toy.session(server="127.0.0.1:9", connect_timeout_s=0.3)
     session = toy.session(dealer="127.0.0.1:9", connect_timeout_s=1.0)
@@ -116,7 +119,7 @@ def test_unreachable_server_and_dealer(toy):
         unary("127.0.0.1:9", "Describe", b"", timeout_s=0.3, peer="server")
 
 
-def test_no_more_than_max_sessions_then_served_again(toy):
+def test_no_more_than_max_sessions_then_served_again(toy: Toy) -> None:
     with toy_server(toy.model, toy.dealer[1], max_sessions=1) as server:
         toy = replace(toy, server=server)
         with toy.session() as session:
@@ -131,7 +134,7 @@ def test_no_more_than_max_sessions_then_served_again(toy):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stop_signal_ends_supervisor_and_workers(toy, number):
+def test_stop_signal_ends_supervisor_and_workers(toy: Toy, number: signal.Signals) -> None:
     with toy_server(toy.model, toy.dealer[1]) as server:
         session = replace(toy, server=server).session()
         server[0].popen.send_signal(number)
@@ -143,23 +146,23 @@ def test_stop_signal_ends_supervisor_and_workers(toy, number):
 
 
 @pytest.fixture(scope="module")
-def tls_server(toy, link_keys):
+def tls_server(toy: Toy, link_keys: Path) -> Iterator[Any]:
     with toy_server(toy.model, "127.0.0.1:1", keys=link_keys / "server") as (_, listening):
         yield listening
 
 
-def connect(address, keys):
+def connect(address: str, keys: Any) -> Any:
     return dial(
         address, SESSION_METHOD, connect_timeout_s=20.0, timeout_s=10.0, peer="server", identity=Identity.load(keys)
     )
 
 
 @pytest.mark.parametrize("role", ["server", "dealer"])
-def test_another_role_gets_no_session(tls_server, link_keys, role):
+def test_another_role_gets_no_session(tls_server: str, link_keys: Path, role: str) -> None:
     with pytest.raises(ConfigError, match=f"expected one of the client, found one of the {role}"):
         connect(tls_server, link_keys / role).stream.read_control()
 
 
-def test_a_client_gets_one(tls_server, link_keys):
+def test_a_client_gets_one(tls_server: str, link_keys: Path) -> None:
     connection = connect(tls_server, link_keys / "client")
     connection.abort(PiError("the test is over"))

@@ -1,6 +1,9 @@
 """A network of squares through the programs: dealer, server and client as processes, every backend."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,21 +19,21 @@ NETWORK = "resnet18:m=2,classes=4,size=8,channels=1,depth=10-10-10-10/square"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     network, spec = build_named(NETWORK)
     artifact = random_artifact(network, (spec.channels, spec.size, spec.size), 1, NETWORK)
     return model_folder(tmp_path_factory.mktemp("squares"), artifact)
 
 
 @pytest.fixture(scope="module")
-def addresses(folder, tls_dealer, link_keys):
+def addresses(folder: Path, tls_dealer: str, link_keys: Path) -> Iterator[Any]:
     options = ("--keys", f"{link_keys}/server", "--reveal", "logits", *ALL_BACKENDS, "--dealer", tls_dealer)
     with pi_server(folder / "model", folder / "server-store", *options) as (_, server):
         yield {"PI_SERVER": server, "PI_DEALER": tls_dealer, "PI_KEYS": f"{link_keys}/client"}
 
 
 @pytest.mark.parametrize(("backend", "rounds"), [("fss", 6), ("gmw", 6), ("gc", 6), ("crypten", None)])
-def test_logits_are_those_of_plaintext(folder, addresses, backend, rounds):
+def test_logits_are_those_of_plaintext(folder: Path, addresses: Any, backend: str, rounds: int | None) -> None:
     done = pi_client(folder, "infer", "a.png", "--json", "--store", backend, "--backend", backend, **addresses)
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,36 +18,36 @@ LAYOUT = Layout.of([("seed", 16)])
 ROLES = ("server", "client")
 
 
-def open_store(root, role):
+def open_store(root: Path, role: Any) -> Any:
     return PairedStore(root, role=role, digest="d" * 64, backend="gmw", pairing_id="ab" * 16, limit_bytes=1 << 30)
 
 
 class Session:
     """Two ends that go on step by step; every step is what one side does between two messages."""
 
-    def __init__(self, root):
+    def __init__(self, root: Path) -> None:
         self.server, self.client = (open_store(root, role) for role in ROLES)
         self.steps = [self.announce, self.answer, self.settle, self.adopt]
         self.names = None
 
-    def announce(self):
+    def announce(self) -> None:
         self.announced = self.server.recorded()
 
-    def answer(self):
+    def answer(self) -> None:
         self.fits, self.mine = self.client.answer(self.announced)
 
-    def settle(self):
+    def settle(self) -> None:
         told = Uses(last=self.mine.last, confirmed=self.mine.confirmed)
         self.agreed = self.server.settle(self.announced, self.fits, told)
 
-    def adopt(self):
+    def adopt(self) -> None:
         self.client.adopt(self.agreed, self.fits, self.mine)
 
-    def prepare(self, material_id):
+    def prepare(self, material_id: Any) -> None:
         for store in (self.server, self.client):
             store.put(material_id, Bundle(LAYOUT))
 
-    def use(self):
+    def use(self) -> None:
         self.names = self.client.reserve_next(1)
         self.steps = [lambda: self.server.reserve_named(self.names), lambda: self.client.confirm(self.names)]
 
@@ -57,7 +58,7 @@ OPERATIONS = st.lists(
 )
 
 
-def run(operations, root, used, sessions, prepared):
+def run(operations: Any, root: Path, used: Any, sessions: Any, prepared: Any) -> None:
     """Apply ``operations``; a use counts when it is confirmed: then its first byte is sent."""
     for name, index in operations:
         if name == "open":
@@ -86,9 +87,9 @@ def run(operations, root, used, sessions, prepared):
 
 @settings(max_examples=20)
 @given(operations=OPERATIONS)
-def test_without_a_restore_nothing_is_ever_burned(operations):
+def test_without_a_restore_nothing_is_ever_burned(operations: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        root, used, prepared = Path(folder), set(), []
+        root, used, prepared = Path(folder), set[str](), list[str]()
         sessions = [Session(root)]
         for _ in range(4):
             sessions[0].steps.pop(0)()
@@ -105,12 +106,14 @@ def test_without_a_restore_nothing_is_ever_burned(operations):
 
 @settings(max_examples=20)
 @given(first=OPERATIONS, second=OPERATIONS, third=OPERATIONS, after=OPERATIONS, older=st.sampled_from(ROLES))
-def test_sides_put_back_to_two_moments_with_a_use_between_use_nothing_twice(first, second, third, after, older):
+def test_sides_put_back_to_two_moments_with_a_use_between_use_nothing_twice(
+    first: Any, second: Any, third: Any, after: Any, older: Any
+) -> None:
     """By the messages alone: the files cannot tell that they are copies."""
     place_of, chain.place_of = chain.place_of, lambda descriptor: "everywhere"  # type: ignore[attr-defined]
     try:
         with tempfile.TemporaryDirectory() as folder:
-            root, used, prepared, sessions = Path(folder, "store"), set(), [], []
+            root, used, prepared, sessions = Path(folder, "store"), set[str](), list[str](), list[Session]()
             meeting = [("open", 0), *[("step", 0)] * 4, ("prepare", 0), ("prepare", 0), ("prepare", 0)]
             use = [("use", 0), ("step", 0), ("step", 0)]
             run([*meeting, *first], root, used, sessions, prepared)

@@ -18,7 +18,7 @@ class Ran(NamedTuple):
 
 
 class _End:
-    def __init__(self, half: Half[Any]):
+    def __init__(self, half: Half[Any]) -> None:
         self.counters, self.inbox, self.result, self.ended = ChannelCounters(), deque[bytes](), None, False
         self.received: list[bytes] = []
         self._half = half

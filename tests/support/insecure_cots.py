@@ -15,7 +15,7 @@ from pi_system.ring.prg import Prg
 class _Dealer:
     """The same sequence of q, u and Delta at both ends."""
 
-    def __init__(self, seed: bytes):
+    def __init__(self, seed: bytes) -> None:
         prg = Prg(seed)
         self.delta = np.frombuffer(prg.child("delta").bytes(16), np.uint64).reshape(1, 2).copy()
         self.delta[0, 0] |= np.uint64(1)

@@ -41,7 +41,7 @@ NAME = "insecure-ideal"
 class IdealServer(ServerSteps):
     """Party 0."""
 
-    def __init__(self, spec: GateSpec, material: Material):
+    def __init__(self, spec: GateSpec, material: Material) -> None:
         super().__init__(spec)
 
     def send(self, exchange: int, first: int, count: int) -> memoryview:
@@ -54,7 +54,7 @@ class IdealServer(ServerSteps):
 class IdealClient:
     """Party 1."""
 
-    def __init__(self, spec: GateSpec, material: Material):
+    def __init__(self, spec: GateSpec, material: Material) -> None:
         self._spec, self._material, self._ring = spec, material, Ring(spec.ring_bits)
 
     def reply(self, exchange: int, first: int, count: int, message: memoryview) -> memoryview:
@@ -90,7 +90,7 @@ GATES: Gates = {"relu": IDEAL, "square": IDEAL}
 class InsecureServer(ServerParty):
     """Party 0: its offline phase, and where its shares of weighted layers come from."""
 
-    def __init__(self, artifact: Artifact, options: RuntimeOptions):
+    def __init__(self, artifact: Artifact, options: RuntimeOptions) -> None:
         super().__init__(artifact, GATES, options)
 
     @contextmanager
@@ -105,7 +105,7 @@ class InsecureServer(ServerParty):
 
 
 class _Fill(ServerFill):
-    def __init__(self, party: InsecureServer, bundle: Bundle, client: Channel):
+    def __init__(self, party: InsecureServer, bundle: Bundle, client: Channel) -> None:
         bundle.fill("seed", fresh_seed())
         super().__init__(party.schedule, GATES, bundle, client)
         self._party, self._ring = party, party.ring
@@ -131,7 +131,7 @@ class _Fill(ServerFill):
 class InsecureClient(ClientParty):
     """Party 1."""
 
-    def __init__(self, public: PublicArtifact, options: RuntimeOptions):
+    def __init__(self, public: PublicArtifact, options: RuntimeOptions) -> None:
         super().__init__(public, GATES, options)
 
     @contextmanager

@@ -18,7 +18,7 @@ from pi_system.secure.options import RuntimeOptions
 class Dealer:
     """Pairs the two parties' links and runs ``deal`` once both have asked."""
 
-    def __init__(self, deal: Deal, count: int):
+    def __init__(self, deal: Deal, count: int) -> None:
         self._deal, self._count = deal, count
         self._server, self._client = memory_pair(), memory_pair()
         self._requests: dict[str, bytes] = {}

@@ -7,7 +7,7 @@ from pi_system.protocols.half import Readable
 class Relay:
     """Passes everything on to ``inner``; its subclasses look at it, or change it."""
 
-    def __init__(self, inner: Channel):
+    def __init__(self, inner: Channel) -> None:
         self.inner, self.counters = inner, inner.counters
 
     def send(self, data: Readable) -> None:

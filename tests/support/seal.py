@@ -29,7 +29,7 @@ _SPECIAL_BITS = 60  # more than any prime of ours
 class Seal:
     """One secret, one ciphertext modulus."""
 
-    def __init__(self, degree: int, primes: tuple[int, ...], ring_bits: int, secret: npt.NDArray[np.int64]):
+    def __init__(self, degree: int, primes: tuple[int, ...], ring_bits: int, secret: npt.NDArray[np.int64]) -> None:
         """``secret``: (n,) ternary coefficients."""
         self._degree, self._primes = degree, primes
         (special,) = largest_primes(degree, [_SPECIAL_BITS])  # SEAL sets a context's last prime apart to switch keys
@@ -125,7 +125,7 @@ def _words(values: Words) -> bytes:
 class _MemoryFile:
     """A file that is nowhere on disk, with a path that SEAL can open."""
 
-    def __init__(self, data: bytes = b""):
+    def __init__(self, data: bytes = b"") -> None:
         self._descriptor = os.memfd_create("seal")
         os.write(self._descriptor, data)
 

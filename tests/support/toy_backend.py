@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pi_system.artifact import Artifact
 from pi_system.channel.base import Channel
 from pi_system.errors import CorrelationExhaustedError, CorrelationReusedError
 
@@ -81,7 +82,7 @@ class ToyClient(ToyParty):
         return np.tile(answer, (len(pictures), 1))
 
 
-def make_server(artifact: Any, options: Any) -> ToyServer:
+def make_server(artifact: Artifact, options: Any) -> ToyServer:
     return ToyServer(artifact.public.digest.encode())
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pi_system.artifact import Artifact
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 from gates import SEED, dealt_material, exchange, share
@@ -204,7 +206,7 @@ def seeds() -> Transcript:
     }
 
 
-def session(backend: str, artifact: Any, reveal: Reveal) -> Transcript:
+def session(backend: str, artifact: Artifact, reveal: Reveal) -> Transcript:
     """Preparation and inference of a batch of two, everything a party receives."""
     offline, online = Recorder(), Recorder()
     shape = artifact.public.graph.input.shape
@@ -233,7 +235,7 @@ def _named(party: str, body: Callable[..., Any]) -> Callable[..., Any]:
 class _Named:
     """A runtime whose preparation draws from its own fixed stream."""
 
-    def __init__(self, party: str, runtime: Any):
+    def __init__(self, party: str, runtime: Any) -> None:
         self.prepare = _named(party, runtime.prepare)
 
 

@@ -10,7 +10,7 @@ from pi_system.errors import ArtifactError
 
 def create(**changes: Any) -> Artifact:
     tiny = tiny_artifact()
-    parts = {
+    parts: dict[str, Any] = {
         "name": "tiny",
         "graph": GRAPH,
         "ring": RING,

@@ -43,7 +43,7 @@ def test_the_parties_zero_sharings_cancel(kind: str) -> None:
     server, client = _zero_sharing(0, kind), _zero_sharing(1, kind)
     zero = server + client if kind == "arithmetic" else server ^ client
     assert not zero.any()
-    assert len(server.unique()) == server.numel()
+    assert len(server.unique()) == server.numel()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.usefixtures("session")

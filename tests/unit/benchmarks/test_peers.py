@@ -25,7 +25,7 @@ ANYWHERE = Site(pinned=False)
 class Scripted:
     """A system whose runs are given."""
 
-    def __init__(self, name: str, runs: list[tuple[float, int]], log: list[str]):
+    def __init__(self, name: str, runs: list[tuple[float, int]], log: list[str]) -> None:
         self.name, self._runs, self._log = name, runs, log
 
     def run(self, index: int) -> PeerRun:

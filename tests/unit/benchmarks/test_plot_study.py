@@ -1,6 +1,7 @@
 """The study's pictures and tables as a user makes them."""
 
 import json
+from pathlib import Path
 
 import plot_study
 from click.testing import CliRunner
@@ -37,7 +38,7 @@ COSTS = {
 }
 
 
-def test_pictures_and_tables_from_json_only(tmp_path):
+def test_pictures_and_tables_from_json_only(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text(json.dumps(STUDY))
     (tmp_path / "costs.json").write_text(json.dumps(COSTS))
     page = tmp_path / "results.md"

@@ -61,7 +61,7 @@ def _page(folder: Path) -> str:
 class _References(HTMLParser):
     """Everything in a page that could make a browser ask for something, and the tags met."""
 
-    def __init__(self, html: str):
+    def __init__(self, html: str) -> None:
         super().__init__()
         self.found: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
@@ -180,7 +180,7 @@ def test_the_page_can_be_read_by_ear(tmp_path: Path) -> None:
     assert all(a.get("aria-label") for _, a in tags if a.get("class") == "scroll")
     identifiers = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(set(identifiers)) == len(identifiers)
-    assert {a["href"][1:] for _, a in tags if (a.get("href") or "").startswith("#")} <= set(identifiers)
+    assert {a["href"][1:] for _, a in tags if (a.get("href") or "").startswith("#")} <= set(identifiers)  # type: ignore[index]
 
 
 def test_contrast_is_enough_in_both_schemes() -> None:

@@ -221,7 +221,7 @@ def two_curves(tmp_path: Path) -> Callable[[], tuple[Study, dict[str, Any]]]:
             runs += [run("wide", 0.25, seed, 0.58, 400, source=whole, macs=70_000_000)]
             runs += [run("low", 0.25, seed, 0.3, 400, source=whole, macs=70_000_000)]
         labels = (("baseline", None, 16.0), ("fast", 0.25, 8.0), ("fast", 0.0625, 4.0), ("deep", 0.25, 6.0))
-        labels += (("wide", 0.25, 2.0), ("low", 0.25, 2.0))
+        labels += (("wide", 0.25, 2.0), ("low", 0.25, 2.0))  # type: ignore[assignment]
         results = [
             {"run": f"seed0/{label}@{fraction}", "link": "lan", "backend": "gmw", "online_ms": {"median": ms}}
             for label, fraction, ms in labels

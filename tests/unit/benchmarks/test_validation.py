@@ -5,6 +5,7 @@ runtime that makes it faster or slower, run benchmarks/calibrate.py --keep and b
 """
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from measuring.fit import Fitted
@@ -19,35 +20,35 @@ RESULT = Path(pi_system.__file__).parents[1] / "benchmarks" / "results" / "cost_
 
 
 @pytest.fixture(scope="module")
-def validation():
+def validation() -> Any:
     return Validation.read(RESULT).again(default_calibration())
 
 
-def test_no_network_was_fitted_on(validation):
+def test_no_network_was_fitted_on(validation: Any) -> None:
     fitted = {sample.network for sample in Fitted.model_validate_json(SHIPPED.read_text()).samples}
     assert fitted
     assert not fitted & set(validation.networks)
 
 
-def test_bytes_rounds_and_storage_are_exact(validation):
+def test_bytes_rounds_and_storage_are_exact(validation: Any) -> None:
     assert [point for point in validation.points if not point.exact] == []
 
 
-def test_half_of_the_online_predictions_are_within_ten_percent(validation):
+def test_half_of_the_online_predictions_are_within_ten_percent(validation: Any) -> None:
     assert validation.median_error < 0.10
 
 
-def test_every_online_prediction_is_within_a_quarter(validation):
+def test_every_online_prediction_is_within_a_quarter(validation: Any) -> None:
     assert [point for point in validation.points if abs(point.error) > 0.25] == []
 
 
-def test_links_and_backends_are_covered(validation):
+def test_links_and_backends_are_covered(validation: Any) -> None:
     assert {point.link for point in validation.points} == {"loopback", "lan", "wan"}
     assert len({point.backend for point in validation.points}) >= 3
     assert len(validation.points) >= 12
 
 
-def test_a_file_that_is_none_is_refused(tmp_path):
+def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(InputError, match=r"bad\.json: expected the JSON of a Validation"):
         Validation.read(tmp_path / "bad.json")

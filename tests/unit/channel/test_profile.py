@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,18 +11,18 @@ from pi_system.channel.shaped import LINKS, Link
 KINDS = {"conv": "conv2d", "relu": "relu"}
 
 
-def watched(link=LINKS["loopback"]):
+def watched(link: Any = LINKS["loopback"]) -> Any:
     """A profiler in layer ``conv``, its channel, and the peer's end."""
     left, right = memory_pair(5.0)
     watch = Profiler(link, "conv", KINDS)
     return watch, watch.watch(left), right
 
 
-def sums(pieces, field):
+def sums(pieces: Any, field: Any) -> Any:
     return {layer: sum(getattr(p, field) for p in pieces if p.layer == layer) for layer in {p.layer for p in pieces}}
 
 
-def test_bytes_and_rounds_go_to_the_layer_at_work_and_add_up_to_the_counters():
+def test_bytes_and_rounds_go_to_the_layer_at_work_and_add_up_to_the_counters() -> None:
     watch, channel, peer = watched()
     peer.send(bytes(3))
     channel.recv(3)  # answers nothing: no round
@@ -43,12 +44,12 @@ def test_bytes_and_rounds_go_to_the_layer_at_work_and_add_up_to_the_counters():
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Sets the profiler's clock: the times, in ns, at which it will look."""
     return lambda *times_ns: monkeypatch.setattr(profile, "time", SimpleNamespace(monotonic_ns=iter(times_ns).__next__))
 
 
-def test_every_moment_is_booked_once_and_to_what_it_went_into(clock):
+def test_every_moment_is_booked_once_and_to_what_it_went_into(clock: Any) -> None:
     link = Link(rate_bits_s=8e9, rtt_s=0.0)  # a byte takes 1 ns, headers 52 more
     clock(1000, 1100, 1400, 1450, 1500, 1530, 1570)
     watch, channel, peer = watched(link)
@@ -68,7 +69,7 @@ def test_every_moment_is_booked_once_and_to_what_it_went_into(clock):
     ]
 
 
-def test_transfer_is_no_longer_than_the_receive_blocked(clock):
+def test_transfer_is_no_longer_than_the_receive_blocked(clock: Any) -> None:
     clock(0, 10, 70, 70)
     watch, channel, peer = watched(Link(rate_bits_s=8e9, rtt_s=0.0))
     peer.send(bytes(48))
@@ -77,7 +78,7 @@ def test_transfer_is_no_longer_than_the_receive_blocked(clock):
     assert pieces == [("compute", 10, 0), ("wait", 0, 48), ("transfer", 60, 0)]
 
 
-def test_without_an_imitated_link_receiving_is_waiting(clock):
+def test_without_an_imitated_link_receiving_is_waiting(clock: Any) -> None:
     clock(0, 10, 70, 70)
     watch, channel, peer = watched()
     peer.send(bytes(48))
@@ -85,7 +86,7 @@ def test_without_an_imitated_link_receiving_is_waiting(clock):
     assert [(p.track, p.duration_ns) for p in watch.stop()] == [("compute", 10), ("wait", 60)]
 
 
-def test_enter_returns_the_layer_before_so_that_work_can_be_lent():
+def test_enter_returns_the_layer_before_so_that_work_can_be_lent() -> None:
     watch, channel, _ = watched()
     assert watch.enter("relu/3") == "conv"
     before = watch.enter("conv")
@@ -95,7 +96,7 @@ def test_enter_returns_the_layer_before_so_that_work_can_be_lent():
     assert sums(watch.stop(), "sent_bytes") == {"conv": 1, "relu": 2}
 
 
-def test_beyond_the_limit_sums_stay_exact(monkeypatch):
+def test_beyond_the_limit_sums_stay_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile, "MAX_PIECES", 10)
     watch, channel, peer = watched()
     for i in range(100):
@@ -111,7 +112,7 @@ def test_beyond_the_limit_sums_stay_exact(monkeypatch):
     assert total >= max(p.start_ns for p in pieces) - pieces[0].start_ns
 
 
-def test_a_channel_nobody_watches_has_a_watch_that_does_nothing():
+def test_a_channel_nobody_watches_has_a_watch_that_does_nothing() -> None:
     left, _ = memory_pair()
     watch = profiler_of(left)
     assert watch is OFF
@@ -120,6 +121,6 @@ def test_a_channel_nobody_watches_has_a_watch_that_does_nothing():
     assert (watch.on, watch.enter("conv"), watch.stop()) == (False, "", ())
 
 
-def test_the_profiler_is_found_on_its_channel():
+def test_the_profiler_is_found_on_its_channel() -> None:
     watch, channel, _ = watched()
     assert profiler_of(channel) is watch

@@ -1,6 +1,8 @@
 """pi-train profile on an exported artifact."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -11,12 +13,12 @@ from pi_system.cli.train import main
 
 
 @pytest.fixture
-def artifact(tmp_path):
+def artifact(tmp_path: Path) -> str:
     save(relu_artifact(weight_scale=1.0), tmp_path / "model")
     return str(tmp_path / "model")
 
 
-def test_the_table_has_a_row_a_layer_and_totals(artifact):
+def test_the_table_has_a_row_a_layer_and_totals(artifact: Any) -> None:
     done = CliRunner().invoke(main, ["profile", artifact, "--backend", "gc", "--link", "wan"])
     assert done.exit_code == 0, done.output
     for text in ("conv1", "relu2", "logits", "gc over wan", "offline, one inference", "stored, client", "Prices:"):
@@ -24,7 +26,7 @@ def test_the_table_has_a_row_a_layer_and_totals(artifact):
     assert "512" in done.output  # ReLUs
 
 
-def test_json_has_the_same_numbers_and_the_machine(artifact):
+def test_json_has_the_same_numbers_and_the_machine(artifact: Any) -> None:
     done = CliRunner().invoke(main, ["profile", artifact, "--json"])
     found = json.loads(done.output)
     assert found["backend"] == "gmw"
@@ -33,7 +35,7 @@ def test_json_has_the_same_numbers_and_the_machine(artifact):
     assert sum(row["relus"] for row in found["layers"]) == 512
 
 
-def test_the_network_in_the_package_is_predicted_too():
+def test_the_network_in_the_package_is_predicted_too() -> None:
     done = CliRunner().invoke(main, ["profile", "builtin:cifar10", "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.output)["link"] == "lan"
@@ -42,7 +44,7 @@ def test_the_network_in_the_package_is_predicted_too():
     assert "expected one of builtin:cifar10" in done.output
 
 
-def test_a_file_that_is_no_calibration_ends_with_one_line(artifact, tmp_path):
+def test_a_file_that_is_no_calibration_ends_with_one_line(artifact: Any, tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text("{}")
     done = CliRunner().invoke(main, ["profile", artifact, "--calibration", str(bad)])

@@ -4,6 +4,9 @@ import socket
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -22,7 +25,7 @@ from pi_system.version import PROTOCOL_VERSION
 
 
 @pytest.fixture
-def picture(tmp_path):
+def picture(tmp_path: Path) -> str:
     path = tmp_path / "picture.png"
     Image.new("L", (4, 4)).save(path)
     return str(path)
@@ -36,12 +39,12 @@ PROGRAMS = {
 }
 
 
-def run(program, *arguments):
+def run(program: Any, *arguments: Any) -> Any:
     return CliRunner().invoke(program.main, list(arguments))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_every_program_says_its_versions(name):
+def test_every_program_says_its_versions(name: str) -> None:
     result = run(PROGRAMS[name], "--version")
     assert result.exit_code == 0
     assert result.stdout == f"{name} {metadata.version('pi-system')}, protocol {PROTOCOL_VERSION}\n"
@@ -49,14 +52,14 @@ def test_every_program_says_its_versions(name):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_every_program_and_command_has_the_short_option_of_help(name):
+def test_every_program_and_command_has_the_short_option_of_help(name: str) -> None:
     for command in ([], *([one] for one in PROGRAMS[name].main.commands)):
         result = run(PROGRAMS[name], *command, "-h")
         assert result.exit_code == 0
         assert result.stdout.startswith("Usage: ")
 
 
-def test_unreachable_server_is_exit_code_51_and_one_line(picture, tmp_path):
+def test_unreachable_server_is_exit_code_51_and_one_line(picture: Any, tmp_path: Path) -> None:
     options = ["--insecure", "--server", "127.0.0.1:9", "--connect-timeout", "0.2", "--store", str(tmp_path / "store")]
     result = run(pi_client.cli, "infer", picture, *options)
     assert result.exit_code == 51
@@ -73,7 +76,7 @@ def test_unreachable_server_is_exit_code_51_and_one_line(picture, tmp_path):
         (pi_system.cli.dealer, ["health", "--dealer", "127.0.0.1:9"]),
     ],
 )
-def test_health_checks_fail_without_a_peer(program, arguments):
+def test_health_checks_fail_without_a_peer(program: ModuleType, arguments: list[str]) -> None:
     assert run(program, *arguments, "--insecure", "--timeout", "0.2").exit_code == 51
 
 
@@ -89,12 +92,12 @@ def test_health_checks_fail_without_a_peer(program, arguments):
         (["prepare", "--count", "1", "--backend", "crypten"], 10),
     ],
 )
-def test_wrong_client_options(arguments, code, tmp_path):
+def test_wrong_client_options(arguments: list[str], code: int, tmp_path: Path) -> None:
     store = [] if arguments == ["infer"] else ["--insecure", "--store", str(tmp_path)]
     assert run(pi_client.cli, *arguments, *store).exit_code == code
 
 
-def programs(picture, folder):
+def programs(picture: Any, folder: Path) -> Any:
     """Every command that connects or listens, without keys."""
     return [
         (pi_client.cli, ["ping"], "--server"),
@@ -107,13 +110,13 @@ def programs(picture, folder):
     ]
 
 
-def assert_refused(result, text):
+def assert_refused(result: Any, text: Any) -> None:
     assert result.exit_code == 10
     assert result.stderr.count("\n") == 1
     assert text in result.stderr
 
 
-def test_every_link_needs_keys_or_says_insecure(picture, tmp_path, link_keys):
+def test_every_link_needs_keys_or_says_insecure(picture: Any, tmp_path: Path, link_keys: Path) -> None:
     for program, arguments, address in programs(picture, tmp_path):
         assert_refused(run(program, *arguments), "pi-server keys DIR")
         assert_refused(run(program, *arguments, "--insecure", "--keys", str(link_keys / "client")), "found both")
@@ -121,7 +124,7 @@ def test_every_link_needs_keys_or_says_insecure(picture, tmp_path, link_keys):
         assert_refused(run(program, *arguments, "--insecure", address, "0.0.0.0:7199"), "expected a loopback address")
 
 
-def test_keys_command_makes_them_once(tmp_path):
+def test_keys_command_makes_them_once(tmp_path: Path) -> None:
     result = run(pi_server.cli, "keys", str(tmp_path / "keys"))
     assert result.exit_code == 0
     assert [line.split()[-1] for line in result.stdout.splitlines()] == [
@@ -130,7 +133,7 @@ def test_keys_command_makes_them_once(tmp_path):
     assert_refused(run(pi_server.cli, "keys", str(tmp_path / "keys")), "expected a folder without keys")
 
 
-def test_server_refuses_a_missing_artifact_and_a_bad_dealer(tmp_path):
+def test_server_refuses_a_missing_artifact_and_a_bad_dealer(tmp_path: Path) -> None:
     assert run(pi_server.cli, "serve", "--insecure", "--artifact", str(tmp_path / "none")).exit_code == 20
     save(tiny_artifact(), tmp_path / "model")
     assert (
@@ -139,7 +142,7 @@ def test_server_refuses_a_missing_artifact_and_a_bad_dealer(tmp_path):
     )
 
 
-def test_port_is_reserved_for_us_alone():
+def test_port_is_reserved_for_us_alone() -> None:
     keeper, address = reserve_port("127.0.0.1:0")
     with keeper:
         port = int(address.rpartition(":")[2])
@@ -156,17 +159,17 @@ def test_port_is_reserved_for_us_alone():
 
 
 @pytest.mark.parametrize("listen", ["256.0.0.1:0", "192.0.2.1:7100"])
-def test_address_that_is_not_ours_is_refused(listen):
+def test_address_that_is_not_ours_is_refused(listen: str) -> None:
     with pytest.raises(ConfigError, match="listen"):
         reserve_port(listen)
 
 
-def test_client_starts_without_torch():
+def test_client_starts_without_torch() -> None:
     code = "import sys, pi_client.cli; sys.exit('torch' in sys.modules or 'crypten' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_server_tells_the_label_by_default():
+def test_a_server_tells_the_label_by_default() -> None:
     (reveal,) = [option for option in pi_server.cli.main.commands["serve"].params if option.name == "reveal"]
     assert reveal.default == "label"
     assert ServerOptions.__dataclass_fields__["reveal"].default == "label"

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -16,19 +18,19 @@ from pi_system.reduce import METHODS
 from pi_system.train import load_run
 
 
-def _run(*arguments):
+def _run(*arguments: Any) -> Any:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     out = tmp_path_factory.mktemp("runs") / "full"
     result = _run("train", "--network", "resnet18:m=2", "--epochs", 1, "--quiet", "--json", "--out", out)
     assert result.exit_code == 0, result.output
     return out, json.loads(result.stdout)
 
 
-def test_train_then_reduce_then_evaluate(trained, tmp_path):
+def test_train_then_reduce_then_evaluate(trained: Any, tmp_path: Path) -> None:
     source, full = trained
     out = tmp_path / "half"
     result = _run(
@@ -63,7 +65,7 @@ def test_train_then_reduce_then_evaluate(trained, tmp_path):
     assert (checked["accuracy"], checked["part"]) == (reduced["test_accuracy"], "test")
 
 
-def test_a_preset_is_a_recipe_that_other_options_change(trained, tmp_path):
+def test_a_preset_is_a_recipe_that_other_options_change(trained: Any, tmp_path: Path) -> None:
     config = json.loads((trained[0] / "config.json").read_text())["train"]
     assert (config["schedule"], config["learning_rate"], config["epochs"]) == ("onecycle", 0.3, 1)
     changed = ("--preset", "small", "--epochs", 1, "--learning-rate", 0.01, "--ema", 0.9, "--no-nesterov")
@@ -75,7 +77,7 @@ def test_a_preset_is_a_recipe_that_other_options_change(trained, tmp_path):
     assert "paper epochs=160 batch_size=256" in shown
 
 
-def test_count():
+def test_count() -> None:
     assert json.loads(_run("count", "hrn-5x5x3x", "--json").stdout) == {
         "network": "hrn-5x5x3x:m=16",
         "relus": 343_040,
@@ -86,7 +88,7 @@ def test_count():
     assert "557,056" in _run("count", "resnet18").stdout
 
 
-def test_methods_lists_all_with_their_options():
+def test_methods_lists_all_with_their_options() -> None:
     found = {entry["name"]: entry for entry in json.loads(_run("methods", "--json").stdout)["methods"]}
     assert set(found) == set(METHODS)
     shown = _run("methods").stdout
@@ -98,20 +100,20 @@ def test_methods_lists_all_with_their_options():
 
 
 @pytest.mark.parametrize("arguments", [("--method", "deepreduce", "--help"), ("--help", "--method", "deepreduce")])
-def test_help_explains_the_options_of_the_method_named(arguments):
+def test_help_explains_the_options_of_the_method_named(arguments: tuple[str, ...]) -> None:
     shown = " ".join(_run("reduce", *arguments).stdout.split())
     for text in ("criticality_epochs int", "default: 2; not with order or keep", "thin bool One ReLU layer a block."):
         assert text in shown
     assert "--set KEY=VALUE of gradual" in _run("reduce", "-h").stdout
 
 
-def test_design():
+def test_design() -> None:
     result = _run("design", "--json")
     assert json.loads(result.stdout) == {"multipliers": ["5x5x3x", "5x7x2x", "6x6x2x", "7x5x2x"]}
     assert "2x5x3x" in _run("design", "--order", "3,2,4", "--alpha", 2).stdout
 
 
-def test_sensitivity_of_layers_and_stages(trained):
+def test_sensitivity_of_layers_and_stages(trained: Any) -> None:
     found = json.loads(_run("sensitivity", trained[0], "--json").stdout)
     assert {layer["stage"] for layer in found["layers"]} == {int(stage) for stage in found["stages"]} == {1, 2, 3, 4}
     assert -1 <= found["by_layer"] <= 1
@@ -120,7 +122,7 @@ def test_sensitivity_of_layers_and_stages(trained):
     assert "by layer" in text
 
 
-def test_criticality_pareto_and_sweep(trained, tmp_path):
+def test_criticality_pareto_and_sweep(trained: Any, tmp_path: Path) -> None:
     recipe = ("--epochs", 1, "--batch-size", 256, "--quiet", "--json")
     found = _run("criticality", trained[0], *recipe, "--out", tmp_path / "c")
     assert {entry["stage"] for entry in json.loads(found.stdout)["criticality"]} == {1, 2, 3, 4}
@@ -137,7 +139,7 @@ def test_criticality_pareto_and_sweep(trained, tmp_path):
     assert [run["relus"] for run in json.loads(result.stdout)["runs"]] == [1088, 544]
 
 
-def test_sample(tmp_path):
+def test_sample(tmp_path: Path) -> None:
     result = _run("sample", tmp_path / "digit.png", "--index", 3)
     assert result.exit_code == 0
     assert (tmp_path / "digit.png").read_bytes().startswith(b"\x89PNG")
@@ -176,7 +178,9 @@ def test_sample(tmp_path):
         (("train", "--epochs", "two", "--out", "{tmp}/x"), 2, "Invalid value"),
     ],
 )
-def test_failures_are_one_line_and_a_code(trained, tmp_path, arguments, code, message):
+def test_failures_are_one_line_and_a_code(
+    trained: Any, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
     result = _run(*(a.replace("{tmp}", str(tmp_path)).replace("{run}", str(trained[0])) for a in arguments))
     assert result.exit_code == code
     assert message in result.stderr
@@ -186,7 +190,7 @@ def test_failures_are_one_line_and_a_code(trained, tmp_path, arguments, code, me
         assert result.stderr.startswith("error: ")
 
 
-def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path):
+def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "run"
     options = ["--network", "resnet18:m=2", "--epochs", "400", "--quiet", "--out", str(out)]
     command = [sys.executable, "-c", "from pi_system.cli.train import main; main()", "train", *options]

@@ -1,6 +1,9 @@
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,17 +19,17 @@ RAW = Preprocess(channels=1, height=4, width=4, mean=(0.0,), std=(1.0,), classes
 RED_RAW = Preprocess(channels=3, height=4, width=4, mean=(0.0,) * 3, std=(1.0,) * 3, classes=("a",))
 
 
-def saved(tmp_path, picture, name="picture.png", **options):
+def saved(tmp_path: Path, picture: Any, name: str = "picture.png", **options: Any) -> Any:
     path = tmp_path / name
     picture.save(path, **options)
     return path
 
 
-def flat(mode, colour, size=(4, 4)):
+def flat(mode: Any, colour: Any, size: Any = (4, 4)) -> Any:
     return Image.new(mode, size, colour)
 
 
-def test_grey_is_scaled_and_normalised(tmp_path):
+def test_grey_is_scaled_and_normalised(tmp_path: Path) -> None:
     values = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
     loaded = load_picture(saved(tmp_path, Image.fromarray(values)), GREY)
     assert loaded.shape == (1, 4, 4)
@@ -34,7 +37,7 @@ def test_grey_is_scaled_and_normalised(tmp_path):
     assert np.allclose(loaded[0], (values / 255 - 0.5) / 0.25)
 
 
-def test_channels_have_their_own_mean_and_std(tmp_path):
+def test_channels_have_their_own_mean_and_std(tmp_path: Path) -> None:
     loaded = load_picture(saved(tmp_path, flat("RGB", (255, 0, 51))), COLOUR)
     assert np.allclose(loaded[:, 0, 0], [1.0, -1.0, 0.2])
 
@@ -53,25 +56,25 @@ def test_channels_have_their_own_mean_and_std(tmp_path):
         pytest.param(Image.fromarray(np.full((4, 4), 40000, np.uint16)), (0.61, 0.61, 0.61), id="16 bit, light"),
     ],
 )
-def test_every_mode_becomes_rgb(tmp_path, picture, expected):
+def test_every_mode_becomes_rgb(tmp_path: Path, picture: Any, expected: tuple[float, ...] | tuple[int, ...]) -> None:
     loaded = load_picture(saved(tmp_path, picture), RED_RAW)
     assert np.allclose(loaded[:, 1, 1], expected, atol=0.005)
 
 
-def test_palette_with_transparency(tmp_path):
+def test_palette_with_transparency(tmp_path: Path) -> None:
     picture = flat("RGB", (255, 0, 0)).quantize(4)
     loaded = load_picture(saved(tmp_path, picture, transparency=0), RED_RAW)
     assert np.allclose(loaded, 1.0)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_jpeg(tmp_path, mode):
+def test_jpeg(tmp_path: Path, mode: str) -> None:
     colour = {"RGB": (255, 255, 255), "L": 255, "CMYK": (0, 0, 0, 0)}[mode]
     loaded = load_picture(saved(tmp_path, flat(mode, colour, (9, 9)), "picture.jpg"), RED_RAW)
     assert np.allclose(loaded, 1.0, atol=0.02)
 
 
-def test_exif_orientation_is_applied(tmp_path):
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     values = np.zeros((4, 4), np.uint8)
     values[0] = 255  # light at the top
     exif = Image.Exif()
@@ -81,31 +84,31 @@ def test_exif_orientation_is_applied(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(8, 4), (4, 8), (40, 20), (2, 1), (1, 3), (400, 200)])
-def test_other_sizes_are_scaled_and_cropped_in_the_centre(tmp_path, size):
+def test_other_sizes_are_scaled_and_cropped_in_the_centre(tmp_path: Path, size: tuple[int, ...]) -> None:
     ramp = np.linspace(0, 255, size[0] * size[1]).reshape(size[1], size[0]).astype(np.uint8)
     loaded = load_picture(saved(tmp_path, Image.fromarray(ramp)), RAW)
     assert loaded.shape == (1, 4, 4)
     assert abs(float(loaded.mean()) - 0.5) < 0.1
 
 
-def test_crop_takes_the_centre(tmp_path):
+def test_crop_takes_the_centre(tmp_path: Path) -> None:
     values = np.zeros((4, 12), np.uint8)
     values[:, 4:8] = 200
     loaded = load_picture(saved(tmp_path, Image.fromarray(values)), RAW)
     assert np.allclose(loaded, 200 / 255)
 
 
-def test_extreme_proportions_stay_small(tmp_path):
+def test_extreme_proportions_stay_small(tmp_path: Path) -> None:
     assert load_picture(saved(tmp_path, flat("L", 51, (50_000, 1))), RAW).shape == (1, 4, 4)
 
 
-def test_invert_turns_dark_on_light_only(tmp_path):
+def test_invert_turns_dark_on_light_only(tmp_path: Path) -> None:
     inverting = Preprocess(**(RAW.model_dump() | {"invert": True}))
     assert np.allclose(load_picture(saved(tmp_path, flat("L", 204)), inverting), 0.2)
     assert np.allclose(load_picture(saved(tmp_path, flat("L", 51)), inverting), 0.2)
 
 
-def test_batch_is_stacked(tmp_path):
+def test_batch_is_stacked(tmp_path: Path) -> None:
     paths = [saved(tmp_path, flat("L", 51 * i), f"{i}.png") for i in range(3)]
     loaded = load_pictures(paths, RAW)
     assert loaded.shape == (3, 1, 4, 4)
@@ -114,10 +117,10 @@ def test_batch_is_stacked(tmp_path):
         load_pictures([], RAW)
 
 
-def png_bomb(width, height):
+def png_bomb(width: Any, height: Any) -> Any:
     """A small PNG that announces a large picture."""
 
-    def chunk(kind, body):
+    def chunk(kind: Any, body: Any) -> Any:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
@@ -125,7 +128,7 @@ def png_bomb(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-def broken_files():
+def broken_files() -> Iterator[Any]:
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)).save(buffer, "PNG")
     whole = buffer.getvalue()
@@ -144,7 +147,7 @@ def broken_files():
 
 
 @pytest.mark.parametrize("content", list(broken_files()))
-def test_broken_files_are_one_input_error(tmp_path, content):
+def test_broken_files_are_one_input_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "picture.png"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"picture\.png: expected") as caught:
@@ -153,10 +156,10 @@ def test_broken_files_are_one_input_error(tmp_path, content):
 
 
 @pytest.mark.parametrize("name", ["missing.png", "."])
-def test_path_without_a_file(tmp_path, name):
+def test_path_without_a_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="no such file"):
         load_picture(tmp_path / name, RAW)
 
 
-def test_limit_is_below_pillows():
-    assert MAX_PIXELS < Image.MAX_IMAGE_PIXELS
+def test_limit_is_below_pillows() -> None:
+    assert MAX_PIXELS < (Image.MAX_IMAGE_PIXELS or 0)

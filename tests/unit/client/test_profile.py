@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 from click.testing import CliRunner
 
 from pi_client.cli import main
@@ -7,7 +10,7 @@ from pi_system.rpc.phase_profile import PhaseProfile
 from pi_system.trace.spans import spans_of
 
 
-def piece(layer, track, duration_ms, **counts):
+def piece(layer: Any, track: Any, duration_ms: Any, **counts: Any) -> Any:
     return Piece(layer=layer, kind="relu", track=track, start_ns=0, duration_ns=round(1e6 * duration_ms), **counts)
 
 
@@ -19,12 +22,18 @@ CLIENT = (
 SERVER = (piece("conv1", "compute", 0.75), piece("relu1", "wait", 2.0))
 
 
-def profile(**changes):
-    fields = {"phase": "online", "total_ms": 2.0, "client": CLIENT, "server": SERVER, "clock_error_us": 30.0}
+def profile(**changes: Any) -> Any:
+    fields: dict[str, Any] = {
+        "phase": "online",
+        "total_ms": 2.0,
+        "client": CLIENT,
+        "server": SERVER,
+        "clock_error_us": 30.0,
+    }
     return PhaseProfile(**(fields | changes))
 
 
-def test_the_table_has_a_row_a_layer_with_both_parties():
+def test_the_table_has_a_row_a_layer_with_both_parties() -> None:
     lines = profile_lines([profile()], spans_of([profile()]))
     rows = {line.split()[0]: line.split()[2:] for line in lines[2:-1]}
     assert rows == {
@@ -35,12 +44,12 @@ def test_the_table_has_a_row_a_layer_with_both_parties():
     assert len({len(line) for line in lines[1:-1]}) == 1
 
 
-def test_without_the_servers_half_a_line_says_so():
+def test_without_the_servers_half_a_line_says_so() -> None:
     alone = profile(server=None, clock_error_us=None)
     assert "the server does not give its half" in profile_lines([alone], spans_of([alone]))[-1]
 
 
-def test_a_profile_that_cannot_be_written_costs_nothing(tmp_path):
+def test_a_profile_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     file = tmp_path / "missing" / "out.json"
     done = CliRunner().invoke(main, ["infer", "a.png", "--store", str(tmp_path / "store"), "--profile", str(file)])
     assert done.exit_code == 11

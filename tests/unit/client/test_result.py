@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ ONLINE = OnlineCost(online_ms=4.0, rounds=2, client_to_server_bytes=70, server_t
 OFFLINE = PreparationCost(count=3, offline_ms=20.0, offline_bytes=3000)
 
 
-def result(**changes):
-    fields = {
+def result(**changes: Any) -> Any:
+    fields: dict[str, Any] = {
         "model": PUBLIC,
         "config": CONFIG,
         "paths": [Path("a.png"), Path("b.png")],
@@ -30,7 +31,7 @@ def result(**changes):
     return Result(**(fields | changes))
 
 
-def test_json_has_every_documented_key():
+def test_json_has_every_documented_key() -> None:
     data = result().as_json()
     assert data["schema"] == 1
     assert [(p["path"], p["class"], p["label"]) for p in data["predictions"]] == [
@@ -47,13 +48,13 @@ def test_json_has_every_documented_key():
     assert (data["artifact_digest"], data["backend"]) == (PUBLIC.digest, "fss")
 
 
-def test_label_only_has_no_score_and_no_logits():
+def test_label_only_has_no_score_and_no_logits() -> None:
     config = SessionConfig(backend="fss", artifact_digest="", client_id=bytes(16), reveal="label")
     prediction = result(config=config, outputs=np.array([[1.0], [0.0]])).as_json()["predictions"][0]
     assert prediction == {"path": "a.png", "class": 1, "label": "yes", "score": None, "logits": None}
 
 
-def test_scores_come_with_their_step():
+def test_scores_come_with_their_step() -> None:
     config = SessionConfig(backend="fss", artifact_digest="", client_id=bytes(16), reveal="scores")
     data = result(config=config).as_json()
     step_log2 = PUBLIC.ring.score_step(PUBLIC.graph.output)
@@ -63,7 +64,7 @@ def test_scores_come_with_their_step():
     assert result().as_json()["score_step"] is None
 
 
-def test_lines_name_classes_and_costs():
+def test_lines_name_classes_and_costs() -> None:
     text = "\n".join(result().lines())
     assert "a.png: yes  score 0.7500" in text
     assert "4.0 ms, 2 rounds, 70 bytes to the server, 30 to the client" in text
@@ -71,12 +72,12 @@ def test_lines_name_classes_and_costs():
     assert "20.0 ms, 3,000 bytes for 3 inferences, prepared in this call" in text
 
 
-def test_offline_phase_of_another_day():
+def test_offline_phase_of_another_day() -> None:
     assert "prepared ahead" in "\n".join(result(prepared_now=False).lines())
     assert "not recorded" in "\n".join(result(offline=None, prepared_now=False).lines())
 
 
-def test_store_keeps_identity_and_costs(tmp_path):
+def test_store_keeps_identity_and_costs(tmp_path: Path) -> None:
     store = ClientStore(tmp_path / "store")
     identity = store.client_id()
     assert len(identity) == 16
@@ -89,7 +90,7 @@ def test_store_keeps_identity_and_costs(tmp_path):
     assert store.noted_offline(CONFIG) == OFFLINE
 
 
-def test_damaged_store_is_an_input_error(tmp_path):
+def test_damaged_store_is_an_input_error(tmp_path: Path) -> None:
     store = ClientStore(tmp_path)
     for content in (b"", b"short", bytes(16)):
         (tmp_path / "client_id").write_bytes(content)

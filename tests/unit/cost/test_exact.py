@@ -1,6 +1,8 @@
 """Bytes, rounds and storage that the cost model predicts are those a real run counts."""
 
 from math import prod
+from pathlib import Path
+from typing import Any
 
 import pytest
 from parties import PAIRING, infer, make_parties, prepare
@@ -20,11 +22,11 @@ ARTIFACTS = {
 
 @pytest.mark.parametrize("network", list(ARTIFACTS))
 @pytest.mark.parametrize("backend", ["fss", "gmw", "gc"])
-def test_a_run_counts_what_was_predicted(backend, network, tmp_path):
+def test_a_run_counts_what_was_predicted(backend: str, network: str, tmp_path: Path) -> None:
     artifact = ARTIFACTS[network]()
     found = predict(artifact, backend, "lan", default_calibration())
     server, client = make_parties(backend, artifact, tmp_path)
-    channels = {}
+    channels: dict[str, Any] = {}
     prepare(server, client, 1, wrap=lambda role, channel: channels.setdefault(role, channel))
     counters = [channel.counters for role, channel in channels.items() if role != "server"]  # the client counts theirs
     offline = sum(each.sent_bytes + each.received_bytes for each in counters)
@@ -38,13 +40,13 @@ def test_a_run_counts_what_was_predicted(backend, network, tmp_path):
     assert mine.counters.received_bytes == found.server_to_client_bytes
 
 
-def _opened(item):
+def _opened(item: Any) -> Any:
     sizes = {"additive": lambda: prod(item.left) + prod(item.right), "binary": lambda: 2 * prod(item.shape)}
     return sizes.get(item.kind, lambda: prod(item.shape))()
 
 
 @pytest.mark.parametrize("network", list(ARTIFACTS))
-def test_crypten_opens_and_is_dealt_what_its_plan_says(network):
+def test_crypten_opens_and_is_dealt_what_its_plan_says(network: str) -> None:
     artifact = ARTIFACTS[network]()
     graph = artifact.public.graph
     plan, found = correlation_plan(graph, artifact.masks), online("crypten", artifact).openings

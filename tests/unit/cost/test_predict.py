@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from measuring.fit import fit_calibration
@@ -28,7 +29,7 @@ PRICES = default_calibration()
 
 @pytest.mark.parametrize("backend", list(BACKENDS))
 @pytest.mark.parametrize("link", ["loopback", "lan", "10,100"])
-def test_rows_add_up_to_the_total_and_none_is_negative(backend, link):
+def test_rows_add_up_to_the_total_and_none_is_negative(backend: str, link: str) -> None:
     found = predict(random_small_artifact(3), backend, link, PRICES)
     parts = [(row.compute_ms, row.transfer_ms, row.round_trip_ms) for row in found.layers]
     assert sum(map(sum, parts)) == pytest.approx(found.online_ms)
@@ -37,23 +38,23 @@ def test_rows_add_up_to_the_total_and_none_is_negative(backend, link):
 
 
 @pytest.mark.parametrize(("backend", "rounds"), [("fss", 3), ("gmw", 5), ("gc", 3)])
-def test_delay_counts_once_a_round(backend, rounds):
+def test_delay_counts_once_a_round(backend: str, rounds: int) -> None:
     near, far = (predict(ARTIFACT, backend, Link(float("inf"), rtt_s), PRICES) for rtt_s in (0.0, 1.0))
     assert far.online_rounds == rounds
     assert far.online_ms - near.online_ms == pytest.approx(1000 * rounds)
 
 
-def test_exchanges_of_crypten_cost_half_a_round_trip():
+def test_exchanges_of_crypten_cost_half_a_round_trip() -> None:
     near, far = (predict(ARTIFACT, "crypten", Link(float("inf"), rtt_s), PRICES) for rtt_s in (0.0, 1.0))
     assert far.online_ms - near.online_ms == pytest.approx(500 * (far.online_rounds + 1))
 
 
 @pytest.mark.parametrize("backend", ["fss", "gmw", "gc"])
-def test_transfers_of_chunks_overlap_with_each_other(backend):
+def test_transfers_of_chunks_overlap_with_each_other(backend: str) -> None:
     spec = GateSpec(count=1 << 18, ring_bits=32, comparison_bits=24, shift=10)
     gates, link = find_cost(backend).online(backend, ARTIFACT), Link(1e6, 0.0)
-    cost = gates["relu"].cost(spec)
-    replay = Replay(gates, link, Prices.of({}))
+    cost = gates["relu"].cost(spec)  # type: ignore[index]
+    replay = Replay(gates, link, Prices.of({}))  # type: ignore[arg-type]
     replay._gate(spec, ())
     down_s, up_s = (8 * n / 1e6 for n in (cost.server_to_client_bytes, cost.client_to_server_bytes))
     busiest, both = max(down_s, up_s), down_s + up_s
@@ -62,14 +63,14 @@ def test_transfers_of_chunks_overlap_with_each_other(backend):
         assert replay.server.ns / 1e9 < 1.1 * busiest
 
 
-def test_key_evaluation_of_both_parties_overlaps_but_for_a_chunk():
+def test_key_evaluation_of_both_parties_overlaps_but_for_a_chunk() -> None:
     spec = GateSpec(count=16 << 14, ring_bits=32, comparison_bits=24, shift=10)
     replay = Replay(fss_gates(), Link(float("inf"), 0.0), Prices.of({"fss_level": 1.0}))
     replay._gate(spec, ())
     assert replay.server.ns == pytest.approx(14 * spec.count * 17 / 16)
 
 
-def test_what_is_not_known_is_refused():
+def test_what_is_not_known_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected one of gmw, gc, fss"):
         Workload(ARTIFACT, "tin can")
     part = PRICES.model_copy(update={"backends": ("gmw",)})
@@ -125,7 +126,7 @@ MACHINE = {
 """Prices of a plausible machine, in ns: what a fit can find must not hang on what ships."""
 
 
-def _sample(network, public, backend, link, truth):
+def _sample(network: Any, public: Any, backend: str, link: Any, truth: Any) -> Any:
     found = predict(public, backend, link, truth)
     return CostSample(
         network=network,
@@ -142,7 +143,7 @@ def _sample(network, public, backend, link, truth):
     )
 
 
-def test_fitting_to_a_machine_of_other_prices_finds_its_times():
+def test_fitting_to_a_machine_of_other_prices_finds_its_times() -> None:
     truth = PRICES.model_copy(update={"prices": {name: 1.7 * ns for name, ns in MACHINE.items()}})
     networks = {str(seed): random_small_artifact(seed) for seed in (1, 2, 3, 4, 8)}
     samples = [
@@ -160,12 +161,12 @@ def test_fitting_to_a_machine_of_other_prices_finds_its_times():
         assert found.online_ms == pytest.approx(expected.online_ms, rel=0.1)
 
 
-def test_few_relus_on_a_slow_round_trip_are_garbled_and_many_bytes_are_not():
+def test_few_relus_on_a_slow_round_trip_are_garbled_and_many_bytes_are_not() -> None:
     assert faster_gate(ARTIFACT, Link(1e8, 40e-3)) == "gc"
     assert faster_gate(ARTIFACT, Link(1e6, 1e-3)) == "gmw"
 
 
-def test_the_cost_model_names_no_backend():
+def test_the_cost_model_names_no_backend() -> None:
     """A new one says what it costs in its own folder; the choice between two is about those two."""
     for path in Path(cost.__file__).parent.glob("*.py"):
         if path.name != "choice.py":

@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,18 +13,18 @@ NEW_BACKEND = (ROOT / "docs" / "add-a-backend.md").read_text()
 BESIDE = {"server/pi_server/", "client/pi_client/", "benchmarks/"}
 
 
-def first_cells(text, heading):
+def first_cells(text: Any, heading: Any) -> Any:
     """What stands in backticks in the first column of the table with this heading."""
     table = text.partition(heading)[2].partition("\n\n")[0]
     cells = [line.split("|")[1] for line in table.splitlines() if line]
     return re.findall(r"`([^`]+)`", " ".join(cells))
 
 
-def names_in(folder, pattern):
+def names_in(folder: Path, pattern: Any) -> Any:
     return {path.name for path in folder.glob(pattern)} - {"__init__.py"}
 
 
-def test_every_package_is_in_the_table_and_no_other():
+def test_every_package_is_in_the_table_and_no_other() -> None:
     listed = first_cells(DESIGN, "| folder | what it is |")
     packages = {f"{path.parent.name}/" for path in (ROOT / "pi_system").glob("*/__init__.py")}
     assert len(set(listed)) == len(listed)
@@ -31,19 +32,19 @@ def test_every_package_is_in_the_table_and_no_other():
     assert all((ROOT / name).is_dir() for name in BESIDE)
 
 
-def test_every_folder_of_tests_is_in_the_table_and_no_other():
+def test_every_folder_of_tests_is_in_the_table_and_no_other() -> None:
     folders = {f"{path.name}/" for path in (ROOT / "tests").iterdir() if path.is_dir() and any(path.glob("**/*.*"))}
     assert set(first_cells(CONTRIBUTING, "| folder | what it is for |")) == folders - {"__pycache__/"}
 
 
 @pytest.mark.parametrize("text", [DESIGN, CONTRIBUTING, NEW_BACKEND], ids=["DESIGN", "CONTRIBUTING", "add-a-backend"])
-def test_files_that_are_named_exist(text):
+def test_files_that_are_named_exist(text: str) -> None:
     bases = [ROOT, ROOT / "pi_system", ROOT / "tests", *(ROOT / "pi_system").glob("*/")]
     for path in re.findall(r"`([\w.-]+/[\w./-]+)[`:]", text):
         assert any((base / path).exists() for base in bases), path
 
 
-def test_packages_say_what_they_are_for():
+def test_packages_say_what_they_are_for() -> None:
     files = [path for folder in ("pi_system", "server", "client") for path in (ROOT / folder).rglob("__init__.py")]
     assert len(files) > 20
     for path in files:
@@ -51,13 +52,13 @@ def test_packages_say_what_they_are_for():
         assert " " in said, path
 
 
-def test_sources_are_ones_that_a_reader_has():
+def test_sources_are_ones_that_a_reader_has() -> None:
     """A section of DESIGN.md, a paper: not a note of the authors' own."""
     for path in [*(ROOT / "pi_system").rglob("*.py"), *(ROOT / "pi_system").rglob("*.cpp")]:
         assert not re.search(r"\bdesign \d|\(design[:)]|the issue's", path.read_text()), path
 
 
-def test_one_relu_is_followed_in_six_files_that_hold_what_they_are_read_for():
+def test_one_relu_is_followed_in_six_files_that_hold_what_they_are_read_for() -> None:
     table = DESIGN.partition("| | file | what to read |\n|---|---|---|\n")[2].partition("\n\n")[0]
     rows = [line.split("|")[1:4] for line in table.splitlines()]
     assert [number.strip() for number, _, _ in rows] == ["1", "2", "3", "4", "5", "6"]

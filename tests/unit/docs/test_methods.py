@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from measuring.documents import between_marks
@@ -12,17 +13,17 @@ from pi_system.reduce.registry import METHODS, describe
 DOCS = HERE.parent / "docs"
 
 
-def _rows(text):
+def _rows(text: Any) -> Any:
     cells = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
     return {row[0].strip("`"): row[1:] for row in cells}
 
 
-def test_the_table_is_current():
+def test_the_table_is_current() -> None:
     document = (DOCS / "methods.md").read_text()
     assert document == between_marks(document, BEGIN, END, table()), "run python benchmarks/methods_table.py --into"
 
 
-def test_every_method_has_its_row():
+def test_every_method_has_its_row() -> None:
     rows = _rows(table())
     assert list(rows) == list(METHODS)
     for name in METHODS:
@@ -32,13 +33,13 @@ def test_every_method_has_its_row():
 
 
 @pytest.mark.parametrize("name", list(METHODS))
-def test_a_method_of_a_paper_says_what_differs(name):
+def test_a_method_of_a_paper_says_what_differs(name: str) -> None:
     card = describe(name)
     assert card.source.startswith("none") or card.differs
     assert "|" not in card.differs
 
 
-def test_published_points_have_sources_and_figures_come_from_the_study(tmp_path):
+def test_published_points_have_sources_and_figures_come_from_the_study(tmp_path: Path) -> None:
     data = json.loads((HERE / "study" / "methods.json").read_text())
     assert all(entry["source"] and isinstance(entry["verified"], bool) for entry in data["published"])
     study = json.loads((HERE / data["study"]).read_text())

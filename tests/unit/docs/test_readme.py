@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,17 +21,17 @@ LINKS = ("loopback", "lan", "wan")
 REPORT = json.loads(RUN.read_text())
 
 
-def row(backend, link):
+def row(backend: str, link: Any) -> Any:
     (found,) = [r for r in REPORT["results"] if (r["backend"], r["link"]) == (backend, link)]
     return found
 
 
-def ms(value):
+def ms(value: Any) -> str:
     return f"{value:,.0f}"
 
 
 @pytest.mark.parametrize("backend", ["fss", "gmw", "crypten"])
-def test_milliseconds_of_the_readme(backend):
+def test_milliseconds_of_the_readme(backend: str) -> None:
     pattern = rf"\| `{backend}` \| [\d,]+ \| [\d,]+ \| [\d,]+ \|"
     line = next(line for line in README.splitlines() if re.match(pattern, line))
     *times, per_relu = [cell.strip() for cell in line.strip("|").split("|")][1:]
@@ -39,7 +41,7 @@ def test_milliseconds_of_the_readme(backend):
 
 @pytest.mark.parametrize("backend", ["fss", "gmw", "crypten"])
 @pytest.mark.parametrize("link", LINKS)
-def test_milliseconds_of_the_results(backend, link):
+def test_milliseconds_of_the_results(backend: str, link: str) -> None:
     section = RESULTS.partition("| link | backend | online ms")[2].partition("\n\n")[0]
     found, at = None, ""
     for line in section.splitlines()[2:]:
@@ -53,7 +55,7 @@ def test_milliseconds_of_the_results(backend, link):
     assert float(found[7]) == pytest.approx(measured["bytes_per_relu"], rel=0.01)
 
 
-def test_the_labels_cost():
+def test_the_labels_cost() -> None:
     (run,) = (ROOT / "benchmarks" / "results" / "latency").glob("*_resnet18-m16_label.json")
     results = json.loads(run.read_text())["results"]
     section = RESULTS.partition("## What the label costs")[2].partition("\n## ")[0]
@@ -70,16 +72,16 @@ ROW = r"^\| `{name}`.*\| (\d+) \| ([\d.]+) \|$"
 
 
 @pytest.mark.parametrize(("name", "cost"), [("gmw", GMW.cost), ("gc", GC.cost), ("fss", dcf_gate().cost)])
-def test_a_row_of_the_table_is_declared(name, cost):
-    k, t, bits = map(int, re.search(r"\(k = (\d+), t = (\d+), l = (\d+)\)", README).groups())
+def test_a_row_of_the_table_is_declared(name: str, cost: Callable[..., Any]) -> None:
+    k, t, bits = map(int, re.search(r"\(k = (\d+), t = (\d+), l = (\d+)\)", README).groups())  # type: ignore[union-attr]
     declared = cost(GateSpec(count=32_000, ring_bits=bits, comparison_bits=k, shift=t))
-    trips, nbytes = re.search(ROW.format(name=name), README, re.MULTILINE).groups()
+    trips, nbytes = re.search(ROW.format(name=name), README, re.MULTILINE).groups()  # type: ignore[union-attr]
     assert int(trips) == declared.round_trips
     total = declared.server_to_client_bytes + declared.client_to_server_bytes
     assert float(nbytes) == pytest.approx(total / 32_000, abs=0.05)
 
 
-def test_every_exit_code_is_in_the_readme():
+def test_every_exit_code_is_in_the_readme() -> None:
     (listed,) = re.findall(r"an exit code: (.*?)\(`pi_system/errors\.py`\)", README, re.DOTALL)
     stated = set()
     for first, last in re.findall(r"\b(\d+)(?: to (\d+))?\b", listed):
@@ -89,6 +91,6 @@ def test_every_exit_code_is_in_the_readme():
     assert all(any(code in range(low, low + 10) for code in codes) for low in {10 * (c // 10) for c in stated} - {0})
 
 
-def test_every_error_is_in_the_modules_table():
+def test_every_error_is_in_the_modules_table() -> None:
     table = dict(re.findall(r"^ +(\w+Error) +(\d+)", errors.__doc__, re.MULTILINE))
     assert table == {name: str(getattr(errors, name).exit_code) for name in errors.__all__}

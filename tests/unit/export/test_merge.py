@@ -52,7 +52,7 @@ def test_a_small_variance_does_not_lose_its_epsilon() -> None:
     """Statistics of nearly constant channels: without epsilon the folded weights are 1.4 times as large."""
     network = nn.Sequential(conv(4, 6, 3), nn.BatchNorm2d(6), FLAT).eval()
     with torch.no_grad():
-        network[1].running_var.fill_(1e-5)  # type: ignore[union-attr, operator]
+        network[1].running_var.fill_(1e-5)  # type: ignore[operator]
     draft = lower(network, SHAPE)
     pictures = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(1))
     found = FloatInterpreter(draft.masks, draft.float_weights()).run(draft.graph(), pictures)
@@ -105,7 +105,7 @@ class Shared(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.first(x)
-        return y + self.second(y)
+        return y + self.second(y)  # type: ignore[no-any-return]
 
 
 def test_a_value_with_two_readers_is_kept() -> None:

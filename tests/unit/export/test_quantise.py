@@ -209,23 +209,23 @@ def ring_of(frac_bits: int, logit_bits: int) -> RingConfig:
 
 
 @pytest.mark.parametrize(("error", "expected"), [(0.015, -4), (0.0156251, -3), (2.0**-6, -4), (0.0, -19), (1e-9, -19)])
-def test_the_smallest_power_of_two_above_the_noise_that_drops_a_bit(error, expected):
+def test_the_smallest_power_of_two_above_the_noise_that_drops_a_bit(error: float, expected: int) -> None:
     step = choose_score_step(ring_of(20, 27), "out", error)
     assert step == expected
     assert 2.0**step >= NOISE_STEPS * error
 
 
-def test_two_bits_of_a_logit_are_left():
+def test_two_bits_of_a_logit_are_left() -> None:
     assert choose_score_step(ring_of(20, 27), "out", 1e9) == 5
 
 
-def test_labels_stay_unless_the_two_best_share_a_score():
+def test_labels_stay_unless_the_two_best_share_a_score() -> None:
     logits = np.array([[0.0, 1.0], [1.0, 0.0], [0.9, 1.0], [1.0, 0.9], [0.4, 0.6]])
     assert labels_kept(logits, 0) == 0.8  # 0.9 and 1.0 both become 1: the third row's label goes
     assert labels_kept(logits, -4) == 1.0
 
 
-def test_an_exported_artifact_has_a_step_above_its_own_error():
+def test_an_exported_artifact_has_a_step_above_its_own_error() -> None:
     artifact = random_small_artifact(3)
     config, output = artifact.public.ring, artifact.public.graph.output
     assert config.score_step_log2 is not None

@@ -61,8 +61,8 @@ def test_a_ring_without_room_is_refused(ring_bits: int) -> None:
 def test_values_beyond_float_are_refused() -> None:
     module = network(*[square.Square(0) for _ in range(8)])
     with torch.no_grad():
-        module[0].weight.mul_(1e4)  # type: ignore[operator, union-attr]
-        module[1].weight.fill_(1e4)  # type: ignore[operator, union-attr]
+        module[0].weight.mul_(1e4)  # type: ignore[index]
+        module[1].weight.fill_(1e4)  # type: ignore[index]
     draft = lower(module.eval(), SHAPE)
     with pytest.raises(FixedPointRangeError, match="expected finite values"):
         calibrate(draft.graph(), {}, draft.float_weights(), random_pictures(SHAPE, 2, 1))

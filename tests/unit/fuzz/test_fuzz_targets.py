@@ -6,6 +6,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ import targets
 
 
 @pytest.mark.parametrize("name", targets.TARGETS)
-def test_seeds_are_what_the_parser_takes(name):
+def test_seeds_are_what_the_parser_takes(name: str) -> None:
     """So that a fuzzer starts from inputs that pass the first checks."""
     good = 0
     for seed in targets.TARGETS[name].seeds():
@@ -34,12 +35,12 @@ def test_seeds_are_what_the_parser_takes(name):
 
 
 @pytest.mark.parametrize("name", targets.TARGETS)
-def test_only_typed_errors_come_out(name):
+def test_only_typed_errors_come_out(name: str) -> None:
     seeds = targets.TARGETS[name].seeds()
 
     @settings(max_examples=60)
     @given(st.sampled_from(seeds), st.integers(0, 1 << 20), st.integers(0, 3), st.binary(max_size=40))
-    def check(seed, at, kind, noise):
+    def check(seed: Any, at: Any, kind: Any, noise: Any) -> None:
         at %= len(seed) + 1
         changed = {
             0: noise,
@@ -52,7 +53,7 @@ def test_only_typed_errors_come_out(name):
     check()
 
 
-def test_a_digest_that_is_no_text_is_refused():
+def test_a_digest_that_is_no_text_is_refused() -> None:
     """Found by reading beside the fuzzer: a lone surrogate in JSON ended in UnicodeEncodeError."""
     artifact = tiny_artifact()
     whole = public_to_bytes(artifact)

@@ -1,5 +1,7 @@
 """The kernels of a gate's value against the same arithmetic on Python's integers."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,41 +18,41 @@ SEEDS = st.integers(0, 1 << 30)
 class _Draw:
     """Arrays of any value of their type: what is above the ring's bits must not matter."""
 
-    def __init__(self, seed, count):
+    def __init__(self, seed: Any, count: Any) -> None:
         self._prg, self._count = Prg(seed.to_bytes(16, "little")), count
 
-    def elements(self, bits):
+    def elements(self, bits: Any) -> Any:
         dtype = np.dtype(carrier(bits))
         return np.frombuffer(self._prg.bytes(self._count * dtype.itemsize), dtype).copy()
 
-    def plane(self):
+    def plane(self) -> Any:
         return np.frombuffer(self._prg.bytes((self._count + 7) // 8), np.uint8)
 
 
-def _ints(array):
+def _ints(array: Any) -> Any:
     return [int(x) for x in array]
 
 
-def _bits(plane, count):
+def _bits(plane: Any, count: Any) -> Any:
     return [int(plane[i // 8]) >> (i % 8) & 1 for i in range(count)]
 
 
-def _signed(x, bits):
+def _signed(x: Any, bits: Any) -> Any:
     return (x & ((1 << bits) - 1)) - ((x >> (bits - 1) & 1) << bits)
 
 
-def _equal(found, expected, bits):
+def _equal(found: Any, expected: Any, bits: Any) -> None:
     assert [int(x) % (1 << bits) for x in found] == [x % (1 << bits) for x in expected]
 
 
 @st.composite
-def _cuts(draw):
+def _cuts(draw: st.DrawFn) -> Any:
     ring_bits = draw(st.integers(2, 64))
     return ring_bits, draw(st.integers(1, ring_bits - 1))
 
 
 @given(_cuts(), COUNTS, SEEDS)
-def test_mask_is_the_signed_truncation_and_the_signed_wrap(cut, count, seed):
+def test_mask_is_the_signed_truncation_and_the_signed_wrap(cut: Any, count: Any, seed: Any) -> None:
     (ring_bits, shift), draw = cut, _Draw(seed, count)
     share, mask, sign, carry = draw.elements(ring_bits), draw.elements(ring_bits), draw.elements(shift), draw.plane()
     value, wrap = gmw_mask(ring_bits, shift, share, carry, mask, sign)
@@ -62,7 +64,7 @@ def test_mask_is_the_signed_truncation_and_the_signed_wrap(cut, count, seed):
 
 
 @given(_cuts(), COUNTS, SEEDS)
-def test_open_adds_the_truncated_share_and_the_chosen_wrap(cut, count, seed):
+def test_open_adds_the_truncated_share_and_the_chosen_wrap(cut: Any, count: Any, seed: Any) -> None:
     (ring_bits, shift), draw = cut, _Draw(seed, count)
     value, truncated = draw.elements(ring_bits), draw.elements(ring_bits)
     word, correction, negative = draw.elements(shift), draw.elements(shift), draw.plane()
@@ -75,7 +77,9 @@ def test_open_adds_the_truncated_share_and_the_chosen_wrap(cut, count, seed):
 
 @pytest.mark.parametrize("with_carry", [False, True])
 @given(st.integers(1, 64), COUNTS, SEEDS)
-def test_replies_hold_the_value_for_either_share_of_the_bit(with_carry, ring_bits, count, seed):
+def test_replies_hold_the_value_for_either_share_of_the_bit(
+    with_carry: bool, ring_bits: Any, count: Any, seed: Any
+) -> None:
     draw = _Draw(seed, count)
     value, unmask, *own = (draw.elements(ring_bits) for _ in range(4))
     positive, swapped, carry = draw.plane(), draw.plane(), draw.plane() if with_carry else None
@@ -89,7 +93,7 @@ def test_replies_hold_the_value_for_either_share_of_the_bit(with_carry, ring_bit
 
 @pytest.mark.parametrize("with_carry", [False, True])
 @given(st.integers(1, 64), COUNTS, SEEDS)
-def test_result_is_the_chosen_reply_with_its_sign(with_carry, ring_bits, count, seed):
+def test_result_is_the_chosen_reply_with_its_sign(with_carry: bool, ring_bits: Any, count: Any, seed: Any) -> None:
     draw = _Draw(seed, count)
     replies, own = ([draw.elements(ring_bits) for _ in range(2)] for _ in range(2))
     choice, swapped, carry = draw.plane(), draw.plane(), draw.plane() if with_carry else None
@@ -101,7 +105,7 @@ def test_result_is_the_chosen_reply_with_its_sign(with_carry, ring_bits, count, 
     assert _ints(out) == expected
 
 
-def test_arrays_that_do_not_fit_are_refused():
+def test_arrays_that_do_not_fit_are_refused() -> None:
     share, plane = np.zeros(16, np.uint64), np.zeros(2, np.uint8)
     for ring_bits, shift in ((65, 1), (59, 0), (59, 59)):
         with pytest.raises(ValueError, match=r"ring_bits|shift"):

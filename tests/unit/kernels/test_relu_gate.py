@@ -73,7 +73,8 @@ def _rounded_up(gate: ReluGate, x: npt.NDArray[np.int64], run: Run) -> npt.NDArr
     assert ((run.output == down) | (run.output == up)).all(), gate
     exact = x & ((1 << gate.shift) - 1) == 0
     assert (run.output == down)[exact].all(), gate
-    return run.output != down
+    rounded: npt.NDArray[np.bool_] = run.output != down
+    return rounded
 
 
 @pytest.mark.parametrize("ring_bits", [16, 24, 32, 33, 48, 59, 64])

@@ -1,5 +1,8 @@
 """Kernels that hash or draw do so at a place of their own: equal inputs under other tweaks, rows, counters differ."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -21,11 +24,11 @@ EQUAL = np.tile(np.frombuffer(SEED, np.uint64), (512, 1))
 """512 times the same block."""
 
 
-def distinct(blocks):
-    return len(np.unique(blocks.reshape(-1, 2), axis=0)) == blocks.size // 2
+def distinct(blocks: Any) -> bool:
+    return bool(len(np.unique(blocks.reshape(-1, 2), axis=0)) == blocks.size // 2)
 
 
-def test_every_block_of_a_hash_has_its_own_tweak():
+def test_every_block_of_a_hash_has_its_own_tweak() -> None:
     whole = cr_hash(EQUAL, 1000)
     assert distinct(whole)
     assert np.array_equal(cr_hash(EQUAL[:12], 1500), whole[500:])
@@ -41,7 +44,7 @@ def test_every_block_of_a_hash_has_its_own_tweak():
         lambda tweak: pads_receiver(EQUAL, tweak, 4, np.zeros(128, np.uint8))[1:],
     ],
 )
-def test_bits_of_equal_blocks_are_independent(draw):
+def test_bits_of_equal_blocks_are_independent(draw: Callable[..., Any]) -> None:
     """Within a call and between two: about half of the bits differ."""
     first, second = ([np.unpackbits(part) for part in draw(tweak)] for tweak in (0, 1 << 20))
     for one, two in zip(first, second, strict=True):
@@ -50,7 +53,7 @@ def test_bits_of_equal_blocks_are_independent(draw):
         assert not np.array_equal(one[: one.size // 2], one[one.size // 2 :])
 
 
-def garbled(tweak, elements=64, wires=8):
+def garbled(tweak: Any, elements: int = 64, wires: int = 8) -> Any:
     """Tables of equal wires: all zero labels of the client are the same block."""
     q = np.tile(EQUAL[:1], (wires, elements)).reshape(wires, 2 * elements)
     flips = np.zeros((wires, elements // 8), np.uint8)
@@ -58,7 +61,7 @@ def garbled(tweak, elements=64, wires=8):
     return tables, rows
 
 
-def test_every_gate_of_a_circuit_and_every_circuit_has_its_own_tweak():
+def test_every_gate_of_a_circuit_and_every_circuit_has_its_own_tweak() -> None:
     (tables, rows), (other_tables, other_rows) = garbled(0), garbled(1 << 20)
     assert distinct(tables)
     assert not np.isin(tables, other_tables).any()
@@ -66,15 +69,15 @@ def test_every_gate_of_a_circuit_and_every_circuit_has_its_own_tweak():
     assert not np.isin(rows, other_rows).any()
 
 
-def test_every_wire_of_every_element_has_its_own_label():
+def test_every_wire_of_every_element_has_its_own_label() -> None:
     labels = garble_inputs(8, stride=64, seed=SEED, delta=DELTA, first=0, share=np.zeros(64, np.uint32))
     assert distinct(labels.view(np.uint64))
 
 
-def test_rows_of_the_code_never_repeat():
+def test_rows_of_the_code_never_repeat() -> None:
     base = np.frombuffer(Prg(SEED).bytes(16 << 12), np.uint64).reshape(-1, 2).copy()
 
-    def rows(first, count, seed=SEED):
+    def rows(first: Any, count: Any, seed: Any = SEED) -> Any:
         out = np.zeros((count, 2), np.uint64)
         lpn_encode(base, seed, first, out)
         return out
@@ -85,7 +88,7 @@ def test_rows_of_the_code_never_repeat():
     assert not np.isin(rows(0, 4096, b"another matrix..")[:, 0], whole[:, 0]).any()
 
 
-def test_leaves_go_on_where_they_stopped():
+def test_leaves_go_on_where_they_stopped() -> None:
     leaves = np.frombuffer(Prg(SEED).bytes(16 * 256), np.uint64).reshape(-1, 2).copy()
     _, whole = fold_leaves(leaves, 0, False, 0, 8)
     _, later = fold_leaves(leaves, 0, False, 5, 3)

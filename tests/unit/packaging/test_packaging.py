@@ -6,6 +6,7 @@ import tomllib
 import zipfile
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -21,7 +22,7 @@ print(build_wheel(sys.argv[1], {"wheel.cmake": "false", "build-dir": sys.argv[1]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Names in the wheel. Nothing is compiled: what the compiler makes goes to pi_system/kernels."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run([sys.executable, "-c", BUILD, folder], cwd=ROOT, check=True, capture_output=True, timeout=120)
@@ -30,13 +31,13 @@ def wheel(tmp_path_factory):
         return archive.namelist()
 
 
-def test_every_top_level_name_is_ours(wheel):
+def test_every_top_level_name_is_ours(wheel: Any) -> None:
     tops = {name.partition("/")[0] for name in wheel}
     (information,) = {top for top in tops if top.endswith(".dist-info")}
     assert tops - {information} == {"pi_system", "pi_server", "pi_client"}
 
 
-def test_programs_start_modules_of_the_wheel(wheel):
+def test_programs_start_modules_of_the_wheel(wheel: Any) -> None:
     programs = {one.name: one.value for one in entry_points(group="console_scripts") if one.name.startswith("pi-")}
     assert set(programs) == {"pi-server", "pi-client", "pi-dealer", "pi-train"}
     for value in programs.values():
@@ -45,7 +46,7 @@ def test_programs_start_modules_of_the_wheel(wheel):
         assert module.replace(".", "/") + ".py" in wheel
 
 
-def test_nothing_but_the_product_is_in_the_wheel(wheel):
+def test_nothing_but_the_product_is_in_the_wheel(wheel: Any) -> None:
     assert not [name for name in wheel if name.endswith((".cpp", ".h")) or "/tests/" in name]
 
 
@@ -56,11 +57,11 @@ GROUPS = PROJECT["dependency-groups"]
 NAMED = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"], *GROUPS["dev"], *GROUPS["fuzz"]]
 
 
-def applies(requirement):
+def applies(requirement: Any) -> Any:
     return requirement.marker is None or requirement.marker.evaluate()
 
 
-def locked(name):
+def locked(name: str) -> Any:
     """The version for this Python."""
     pins = [pin for pin in LOCK if canonicalize_name(pin.name) == canonicalize_name(name) and applies(pin)]
     assert len(pins) == 1, name
@@ -70,17 +71,17 @@ def locked(name):
 
 
 @pytest.mark.parametrize("text", NAMED)
-def test_what_is_named_is_locked_within_its_range(text):
+def test_what_is_named_is_locked_within_its_range(text: str) -> None:
     requirement = Requirement(text)
     if applies(requirement):
         assert locked(requirement.name) in requirement.specifier
 
 
-def test_torch_is_the_tested_version():
+def test_torch_is_the_tested_version() -> None:
     assert locked("torch") == "2.13.0"
 
 
-def test_lock_names_no_range():
+def test_lock_names_no_range() -> None:
     for pin in LOCK:
         assert [one.operator for one in pin.specifier] == ["=="], pin
 
@@ -88,7 +89,7 @@ def test_lock_names_no_range():
 REPOS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
 
 
-def test_every_hook_runs_what_the_environment_has():
+def test_every_hook_runs_what_the_environment_has() -> None:
     assert [repo["repo"] for repo in REPOS] == ["local"]
     for hook in REPOS[0]["hooks"]:
         assert hook["language"] == "system"
@@ -97,7 +98,7 @@ def test_every_hook_runs_what_the_environment_has():
         assert all((ROOT / word).is_file() for word in others if word.startswith("scripts/"))
 
 
-def test_the_type_stub_is_that_of_the_compiled_kernels():
+def test_the_type_stub_is_that_of_the_compiled_kernels() -> None:
     command = [sys.executable, "scripts/stubs.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

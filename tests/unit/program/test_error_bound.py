@@ -57,7 +57,7 @@ def test_every_allowed_error_stays_within_the_bound(
 ) -> None:
     artifact = network(seed)
     assert (square_count(artifact.public.graph) > 0) == (network is random_square_artifact)
-    pictures = random_pictures(artifact.public.graph.input.shape, 16, seed)  # type: ignore[arg-type]
+    pictures = random_pictures(artifact.public.graph.input.shape, 16, seed)
     exact, fixed = fixed_logits(artifact, pictures, check_range=True)
     assert np.abs(fixed - float_logits(artifact, pictures)).max() < 0.05
     difference = np.abs(noisy_logits(artifact, pictures, seed, extreme) - exact).max(axis=0)

@@ -140,7 +140,7 @@ def test_with_coins_a_shift_rounds_to_either_neighbour_without_bias() -> None:
 
 def test_average_pool_sums_or_multiplies_by_the_reciprocal() -> None:
     x = np.arange(9).reshape(1, 1, 3, 3)
-    pool = {"name": "p", "inputs": ("input",), "stride": (1, 1)}
+    pool: dict[str, Any] = {"name": "p", "inputs": ("input",), "stride": (1, 1)}
     four = AvgPool2d(shape=(1, 2, 2), kernel=(2, 2), padding=(0, 0), **pool)
     assert run([four], x, shape=(1, 3, 3), frac_bits={"p": 6}).tolist() == [[[[8, 12], [20, 24]]]]
     nine = AvgPool2d(shape=(1, 1, 1), kernel=(3, 3), padding=(0, 0), **pool)

@@ -1,5 +1,7 @@
 """The merges of a comparison against the plain bits, and the cuts of a comparison."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ def plane() -> np.ndarray:
     return np.frombuffer(PRG.bytes(64), np.uint8)
 
 
-def run(m):
+def run(m: Any) -> Any:
     """The merged bits, as the protocol computes them, and the inputs in the clear."""
     factors = {slot: plane() for slot in m.coefficients}
     s = m.early_inputs(factors, [plane() for _ in m.variables])
@@ -38,7 +40,7 @@ def run(m):
     return [result ^ share for result, share in zip(results, z, strict=True)], x
 
 
-def less_of(x, first, end):
+def less_of(x: Any, first: int, end: Any) -> Any:
     less, equal = np.zeros(64, np.uint8), np.full(64, 255, np.uint8)
     for i in range(first, end):
         less, equal = less ^ (equal & x["l", i]), equal & x.get(("e", i), equal)

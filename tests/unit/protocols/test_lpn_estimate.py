@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,27 +55,29 @@ PUBLISHED = {
 
 
 @pytest.fixture(scope="module")
-def estimator():
+def estimator() -> Any:
     spec = importlib.util.spec_from_file_location("lpn_estimate", ROOT / "scripts" / "lpn_estimate.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 @pytest.fixture(scope="module")
-def recorded():
+def recorded() -> Any:
     return json.loads((ROOT / "docs" / "lpn-estimate.json").read_text())["sets"]
 
 
 @pytest.mark.parametrize("instance", PUBLISHED)
-def test_formulas_give_what_their_authors_programs_give(estimator, instance):
+def test_formulas_give_what_their_authors_programs_give(estimator: Any, instance: tuple[int, int, int]) -> None:
     for name, bits in PUBLISHED[instance].items():
         found = estimator.ATTACKS[name](estimator.Instance(*instance))
         assert bits - (1.0 if name == "algebraic" else 0.05) < found < bits + 0.05, name
 
 
 @pytest.mark.parametrize("name", ["SMALL", "LARGE"])
-def test_the_sets_have_their_margin_by_every_attack(estimator, recorded, name):
+def test_the_sets_have_their_margin_by_every_attack(estimator: Any, recorded: Any, name: str) -> None:
     chosen, row = getattr(ferret, name), recorded[name]
     assert (row["n"], row["k"], row["t"]) == (chosen.trees << chosen.depth, chosen.secret, chosen.trees)
     assert set(row["bits"]) == set(estimator.ATTACKS)
@@ -84,7 +87,7 @@ def test_the_sets_have_their_margin_by_every_attack(estimator, recorded, name):
         assert abs(estimator.ATTACKS[attack](instance) - row["bits"][attack]) < 0.01, attack
 
 
-def test_the_sets_of_emp_have_no_margin(estimator):
+def test_the_sets_of_emp_have_no_margin(estimator: Any) -> None:
     """Why they are not used: 2^128.2 by eprint 2025/1284."""
     assert 128 < estimator.hybrid(estimator.Instance(1170 << 11, 1 << 17, 1170)) < 129
 
@@ -103,7 +106,7 @@ def rows_of(seed: bytes, first: int, count: int, k: int) -> np.ndarray:
     return out
 
 
-def test_rows_of_the_matrix_are_ten_uniform_places_and_never_repeat():
+def test_rows_of_the_matrix_are_ten_uniform_places_and_never_repeat() -> None:
     k, count = 300, 4096
     matrix = rows_of(b"0123456789abcdef", 0, count, k)
     weights = matrix.sum(axis=1)
@@ -118,8 +121,8 @@ def test_rows_of_the_matrix_are_ten_uniform_places_and_never_repeat():
     np.testing.assert_array_equal(rows_of(b"0123456789abcdef", 64, 64, k), matrix[64:128])
 
 
-def test_both_parties_draw_a_matrix_for_each_session_direction_and_set():
-    def party(seed):
+def test_both_parties_draw_a_matrix_for_each_session_direction_and_set() -> None:
+    def party(seed: Any) -> Any:
         ends = yield from ot_setup(Prg(seed))
         return [[end.matrix_seed, end._source.matrix_seed] for end in (ends.sender, ends.receiver)]  # type: ignore
 

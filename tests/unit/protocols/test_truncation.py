@@ -1,5 +1,7 @@
 """Truncation pairs, dealt and made by the two parties: right up to one ulp, unbiased, and independent of the client."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from halves import run_alone, run_halves
@@ -16,7 +18,7 @@ from pi_system.ring.prg import Prg, fresh_seed
 SEED = bytes(range(16))
 
 
-def _dealt(spec, y_share, fresh_mask):
+def _dealt(spec: Any, y_share: Any, fresh_mask: Any) -> Any:
     seed0, seed1 = fresh_seed(), fresh_seed()
     correction = dealt.receive_correction(spec, dealt.deal(spec, seed0, seed1, fresh_mask))
     packed = dealt.mask_share(spec, seed1, y_share)
@@ -24,7 +26,7 @@ def _dealt(spec, y_share, fresh_mask):
     return dealt.receive_masked(spec, seed0, packed), correction
 
 
-def _pairs(spec, y_share, fresh_mask):
+def _pairs(spec: Any, y_share: Any, fresh_mask: Any) -> Any:
     ran = _by_ots(spec, y_share, fresh_mask, insecure_parties(fresh_seed()))
     declared = offline_cost(spec)
     assert ran.at_server.sent_bytes == declared.server_to_client_bytes
@@ -34,12 +36,12 @@ def _pairs(spec, y_share, fresh_mask):
     return ran.server
 
 
-def _silent(spec, y_share, fresh_mask):
+def _silent(spec: Any, y_share: Any, fresh_mask: Any) -> Any:
     ends = run_halves(*(ot_setup(Prg(fresh_seed())) for _ in range(2)))
     return _by_ots(spec, y_share, fresh_mask, ends[:2]).server
 
 
-def _by_ots(spec, y_share, fresh_mask, ends):
+def _by_ots(spec: Any, y_share: Any, fresh_mask: Any, ends: Any) -> Any:
     return run_halves(
         pairs.offline_server(spec, ends[0], Prg(fresh_seed())),
         pairs.offline_client(spec, y_share, fresh_mask, ends[1], Prg(fresh_seed())),
@@ -49,7 +51,7 @@ def _by_ots(spec, y_share, fresh_mask, ends):
 MAKERS = {"dealt": _dealt, "pairs": _pairs, "pairs over silent OTs": _silent}
 
 
-def _run(maker, spec, values):
+def _run(maker: Any, spec: Any, values: Any) -> Any:
     """D + r as signed integers for secret signed ``values``, and the client's share."""
     ring, prg = Ring(spec.ring_bits), Prg(SEED)
     y_share, fresh_mask = prg.ring(spec.count, spec.ring_bits), prg.ring(spec.count, spec.ring_bits)
@@ -58,7 +60,7 @@ def _run(maker, spec, values):
     return ring.to_signed(out + fresh_mask), y_share
 
 
-def _values(bits, count):
+def _values(bits: int, count: int) -> Any:
     top = (1 << bits) - 1
     edges = np.array([0, 1, -1, top, -top, top // 2, -(top // 2)])
     return np.concatenate([edges, Prg(SEED).child(bits).ring(count, 64).astype(np.int64) % (2 * top + 1) - top])[:count]
@@ -68,7 +70,7 @@ def _values(bits, count):
 @pytest.mark.parametrize(
     ("ring_bits", "bits", "shift"), [(59, 30, 12), (64, 36, 14), (48, 22, 1), (59, 34, 2), (64, 40, 36), (59, 30, 33)]
 )
-def test_a_value_is_rounded_to_a_neighbour(maker, ring_bits, bits, shift):
+def test_a_value_is_rounded_to_a_neighbour(maker: str, ring_bits: int, bits: int, shift: int) -> None:
     spec = TruncationSpec(count=700, ring_bits=ring_bits, shift=shift)
     values = _values(bits, spec.count)
     found, _ = _run(maker, spec, values)
@@ -80,7 +82,7 @@ def test_a_value_is_rounded_to_a_neighbour(maker, ring_bits, bits, shift):
 @pytest.mark.parametrize("maker", ["dealt", "pairs"])
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_any_width(maker, data):
+def test_any_width(maker: str, data: st.DataObject) -> None:
     ring_bits = data.draw(st.integers(40, 64), "ring bits")
     shift = data.draw(st.integers(1, min(36, ring_bits - 24)), "shift")
     values = np.array(data.draw(st.lists(st.integers(-(2**12), 2**12), min_size=1, max_size=70), "values"))
@@ -89,7 +91,7 @@ def test_any_width(maker, data):
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_the_error_is_unbiased_and_independent_of_the_clients_share(maker):
+def test_the_error_is_unbiased_and_independent_of_the_clients_share(maker: str) -> None:
     count, shift = 40_000, 10
     spec = TruncationSpec(count=count, ring_bits=59, shift=shift)
     value = 77_000 * 1024 + 320
@@ -103,7 +105,7 @@ def test_the_error_is_unbiased_and_independent_of_the_clients_share(maker):
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_a_failure_is_as_rare_as_stated(maker):
+def test_a_failure_is_as_rare_as_stated(maker: str) -> None:
     """Values of 2^15 in a ring of 24 bits fail with probability 2^-9; the bound says at most (2^15 + 2^4) / 2^24."""
     count = 100_000
     spec = TruncationSpec(count=count, ring_bits=24, shift=4)
@@ -115,7 +117,7 @@ def test_a_failure_is_as_rare_as_stated(maker):
 
 
 @pytest.mark.parametrize("share", [0, 1 << 58])
-def test_the_clients_message_to_the_server_is_uniform(share):
+def test_the_clients_message_to_the_server_is_uniform(share: int) -> None:
     """Its share is known to it alone: the summand must hide all bits, not only those that are dropped."""
     count, ring_bits = 8192, 59
     spec = TruncationSpec(count=count, ring_bits=ring_bits, shift=12)
@@ -125,22 +127,22 @@ def test_the_clients_message_to_the_server_is_uniform(share):
         assert abs((seen >> np.uint64(bit) & np.uint64(1)).mean() - 0.5) < 6 * 0.5 / np.sqrt(count)
 
 
-def test_two_parties_need_at_most_thirty_bytes_a_position():
+def test_two_parties_need_at_most_thirty_bytes_a_position() -> None:
     for shift in range(8, 15):
         assert offline_cost(TruncationSpec(count=1 << 16, ring_bits=59, shift=shift)).silent_bytes / (1 << 16) <= 30
 
 
 @pytest.mark.parametrize("shift", [0, 37, 59])
-def test_shifts_out_of_range_are_refused(shift):
+def test_shifts_out_of_range_are_refused(shift: int) -> None:
     with pytest.raises(ConfigError, match=r"expected 1\.\.36 bits dropped"):
         TruncationSpec(count=1, ring_bits=59, shift=shift)
 
 
-def test_messages_and_shares_of_a_wrong_size_are_refused():
+def test_messages_and_shares_of_a_wrong_size_are_refused() -> None:
     spec = TruncationSpec(count=8, ring_bits=59, shift=4)
     with pytest.raises(RemoteProtocolError, match="expected 59 bytes, found 58"):
         dealt.receive_masked(spec, SEED, memoryview(bytes(58)))
     with pytest.raises(RemoteProtocolError, match="expected 59 bytes, found 60"):
         dealt.receive_correction(spec, memoryview(bytes(60)))
     with pytest.raises(LocalProtocolError, match="expected shares of 8"):
-        run_alone(pairs.offline_client(spec, np.zeros(7, np.uint64), np.zeros(8, np.uint64), None, Prg(SEED)))
+        run_alone(pairs.offline_client(spec, np.zeros(7, np.uint64), np.zeros(8, np.uint64), None, Prg(SEED)))  # type: ignore[arg-type]

@@ -1,6 +1,8 @@
 """The digits, and a small network trained on them, as cheaply as possible."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ TINY = "resnet18:m=2"
 
 
 @pytest.fixture(autouse=True, scope="package")
-def _one_thread():
+def _one_thread() -> Iterator[Any]:
     """Networks this small only lose time to a second thread, more so when tests share the cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -26,15 +28,15 @@ def digits() -> DataSet:
 
 
 @pytest.fixture(scope="package")
-def few_digits(digits) -> DataSet:
+def few_digits(digits: DataSet) -> DataSet:
     return replace(digits, train=digits.train.subset(torch.arange(128)))
 
 
 @pytest.fixture(scope="package")
-def make_task(few_digits):
+def make_task(few_digits: DataSet) -> Any:
     """A task on an untrained network: what is tested needs no accuracy."""
 
-    def make(budget, network=TINY, data=few_digits, epochs=2, **settings):
+    def make(budget: Any, network: Any = TINY, data: Any = few_digits, epochs: int = 2, **settings: Any) -> Any:
         spec = NetworkSpec.parse(network, **data.context)
         recipe = TrainConfig(epochs=epochs, batch_size=64, learning_rate=0.02, device="cpu")
         defaults = {"network": build_network(spec, seed=0), "finetune": recipe}
@@ -44,7 +46,7 @@ def make_task(few_digits):
 
 
 @pytest.fixture(scope="package")
-def trained(digits):
+def trained(digits: DataSet) -> Any:
     """ResNet18 of width 4, 2,176 ReLUs, with about 95 % on the digits."""
     network = build_network(NetworkSpec.parse("resnet18:m=4", **digits.context), seed=0)
     fit(network, digits, TrainConfig(epochs=10, batch_size=32, device="cpu"))

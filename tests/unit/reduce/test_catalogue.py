@@ -5,13 +5,17 @@ every method meets several families and every backend several methods; ``PI_CATA
 """
 
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from parties import BACKENDS, PAIRING, Dealer, make_parties, reserve, run_parties
 
+from pi_system.artifact import Artifact
 from pi_system.backends.crypten.cost import online
 from pi_system.backends.crypten.party import correlation_plan
 from pi_system.backends.fss.dealer import deal
@@ -21,9 +25,9 @@ from pi_system.export import export_network
 from pi_system.program import mac_count, relu_count, relu_layers
 from pi_system.program.error_bound import artifact_ulp_bound
 from pi_system.program.fixed_point import fixed_logits
-from pi_system.reduce import METHODS, make_method
+from pi_system.reduce import METHODS, ReductionTask, make_method
 from pi_system.reduce.options import options_of
-from pi_system.train import Interrupted, NetworkSpec, ReluMap
+from pi_system.train import DataSet, Interrupted, NetworkSpec, ReluMap
 from pi_system.train.data.augment import Normalisation
 
 FULL = os.environ.get("PI_CATALOGUE") == "full"
@@ -37,7 +41,7 @@ SETTINGS = {
 }
 
 
-def _known(networks):
+def _known(networks: Any) -> Iterator[Any]:
     """Names that this version knows: a family is covered as soon as it can be named."""
     for name in networks:
         try:
@@ -50,7 +54,7 @@ def _known(networks):
 FAMILIES = tuple(_known(("resnet18:m=2", "hrn-2x5x3x:m=1", "wrn-16-1:m=2", "vgg16:m=2", "cnet1:m=1", "cnet-1:m=1")))
 
 
-def _granularities(name):
+def _granularities(name: str) -> Any:
     granularity = options_of(METHODS[name]).get("granularity")
     return granularity.choices if granularity is not None and granularity.choices else ("",)
 
@@ -60,7 +64,7 @@ PRODUCT = [
 ]
 
 
-def _selected():
+def _selected() -> Iterator[Any]:
     """Of each method and granularity one family, in turn; all methods with the first granularity on a second one."""
     for place, name in enumerate(METHODS):
         for turn, granularity in enumerate(_granularities(name)):
@@ -72,12 +76,12 @@ CASES = PRODUCT if FULL else list(dict.fromkeys(_selected()))
 IDS = ["-".join(filter(None, case)) for case in CASES]
 
 
-def _backends(case):
+def _backends(case: Any) -> Any:
     """All of them, or one after the other; garbled circuits, the slowest offline, every fourth time."""
     return BACKENDS if FULL else (("fss", "gmw", "fss", "gc")[CASES.index(case) % 4],)
 
 
-def test_the_selection_spans_methods_families_and_backends():
+def test_the_selection_spans_methods_families_and_backends() -> None:
     assert {name for name, _, _ in CASES} == set(METHODS)
     assert {family for _, _, family in CASES} == set(FAMILIES)
     assert {(name, granularity) for name, granularity, _ in CASES} == {case[:2] for case in PRODUCT}
@@ -86,7 +90,9 @@ def test_the_selection_spans_methods_families_and_backends():
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_budget_resume_export_backends_and_costs(make_task, few_digits, tmp_path, case):
+def test_budget_resume_export_backends_and_costs(
+    make_task: Callable[..., ReductionTask], few_digits: DataSet, tmp_path: Path, case: Any
+) -> None:
     name, granularity, family = case
     method = make_method(name, SETTINGS.get(name, {}) | ({"granularity": granularity} if granularity else {}))
     tiny = replace(few_digits, train=few_digits.train.subset(torch.arange(64)))
@@ -111,7 +117,7 @@ def test_budget_resume_export_backends_and_costs(make_task, few_digits, tmp_path
     _check_crypten(artifact)
 
 
-def _reduce(method, task, budget):
+def _reduce(method: Any, task: Any, budget: Any) -> Any:
     """To the budget; or the method refuses, and says the least, which it then reaches."""
     task = replace(task, budget=budget)
     try:
@@ -123,10 +129,10 @@ def _reduce(method, task, budget):
     return task, method.reduce(task)
 
 
-def _killed_after_every_epoch(method, task):
+def _killed_after_every_epoch(method: Any, task: Any) -> Any:
     seen = []
 
-    def kill(history):
+    def kill(history: Any) -> None:
         seen.append((history[-1]["phase"], history[-1]["epoch"]))
         raise Interrupted("killed")
 
@@ -140,7 +146,7 @@ def _killed_after_every_epoch(method, task):
             return result
 
 
-def _check_backend(backend, artifact, pictures, store):
+def _check_backend(backend: str, artifact: Artifact, pictures: Any, store: Path) -> None:
     """Logits are the fixed-point interpreter's, and a run counts what the cost model declares."""
     declared = predict(artifact, backend, "lan", default_calibration())
     server, client = make_parties(backend, artifact, store)
@@ -156,8 +162,8 @@ def _check_backend(backend, artifact, pictures, store):
     for picture in pictures:
         ids = reserve(server, client, 1)
         _, logits, _, mine = run_parties(
-            lambda channel, ids=ids: server.infer(ids, channel),
-            lambda channel, ids=ids, picture=picture: client.infer(picture[None], ids, channel),
+            lambda channel, ids=ids: server.infer(ids, channel),  # type: ignore[misc]
+            lambda channel, ids=ids, picture=picture: client.infer(picture[None], ids, channel),  # type: ignore[misc]
         )
         found.append(logits[0])
     assert mine.counters.rounds == declared.online_rounds
@@ -175,7 +181,7 @@ def _check_backend(backend, artifact, pictures, store):
     assert (np.abs(secure - logits).max(1) < 0.1 * spread + 0.02).all()
 
 
-def _check_crypten(artifact):
+def _check_crypten(artifact: Artifact) -> None:
     """CrypTen runs in processes of its own (tests/integration); what it is dealt is what is declared."""
     plan, declared = correlation_plan(artifact.public.graph, artifact.masks), online("crypten", artifact).openings
     assert sum(opening.dealt_bytes for opening in declared) == plan.correction_bytes()

@@ -1,6 +1,8 @@
 """DeepReDuce: counts of the paper's configurations, choice within a budget, resuming."""
 
 import copy
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from pi_system.errors import ConfigError
 from pi_system.reduce import DeepReduce, ReductionTask
 from pi_system.reduce.configurations import Configuration, candidates, choose, configurations, reshapings
 from pi_system.train import (
+    DataSet,
     Interrupted,
     NetworkSpec,
     ReluMap,
@@ -32,7 +35,7 @@ from pi_system.train import (
         (12_288, "resnet18:m=32,size=16", (2, 3), True),  # the same by smaller feature maps
     ],
 )
-def test_counts_of_the_papers_configurations(relus, network, stages, thin):
+def test_counts_of_the_papers_configurations(relus: int, network: str, stages: tuple[int, ...], thin: bool) -> None:
     built = build_network(NetworkSpec.parse(network), seed=0)
     assert Configuration(stages, thin).relu_map(built).count == relus
 
@@ -48,7 +51,7 @@ def test_counts_of_the_papers_configurations(relus, network, stages, thin):
         (12_288, "resnet18:m=32,stride=2", [2, 3], True),
     ],
 )
-def test_the_three_steps_reach_the_published_counts(budget, network, stages, thin):
+def test_the_three_steps_reach_the_published_counts(budget: int, network: str, stages: list[int], thin: bool) -> None:
     spec = NetworkSpec.parse("resnet18:m=64")
     source = build_network(spec, device="meta")
     chosen = choose(candidates(spec, source, reshapings(spec), configurations((3, 2, 4, 1))), budget)
@@ -57,19 +60,19 @@ def test_the_three_steps_reach_the_published_counts(budget, network, stages, thi
     assert (list(chosen.configuration.stages), chosen.configuration.thin) == (stages, thin)
 
 
-def test_thinning_keeps_the_last_relu_of_each_block():
+def test_thinning_keeps_the_last_relu_of_each_block() -> None:
     built = build_network(NetworkSpec.parse("resnet18:m=4,size=8"), seed=0)
     kept = Configuration((2, 3), True).relu_map(built)
     active = [name for name, count in kept.counts.items() if count]
     assert active == ["stages.1.0.relu2", "stages.1.1.relu2", "stages.2.0.relu2", "stages.2.1.relu2"]
 
 
-def test_culling_starts_with_the_least_critical_stage():
+def test_culling_starts_with_the_least_critical_stage() -> None:
     stages = [c.stages for c in configurations((3, 2, 4, 1)) if not c.thin]
     assert stages == [(1, 2, 3, 4), (2, 3, 4), (2, 3), (3,)]
 
 
-def _task(data, budget, **settings):
+def _task(data: Any, budget: Any, **settings: Any) -> Any:
     spec = NetworkSpec.parse("resnet18:m=4", **data.context)
     defaults = {"network": build_network(spec, seed=0), "finetune": TrainConfig(epochs=0, device="cpu")}
     return ReductionTask(spec=spec, data=data, budget=budget, **{**defaults, **settings})
@@ -88,13 +91,15 @@ def _task(data, budget, **settings):
         (128, 128, [3], True),
     ],
 )
-def test_most_relus_within_the_budget(digits, budget, relus, stages, thinned):
+def test_most_relus_within_the_budget(
+    digits: DataSet, budget: int, relus: int, stages: list[int], thinned: bool
+) -> None:
     result = DeepReduce(order="3,2,4,1").reduce(_task(digits, budget))
     assert result.relu_map.count == relus
     assert (result.report["stages_kept"], result.report["thinned"]) == (stages, thinned)
 
 
-def test_impossible_budgets_are_refused_before_any_training(digits):
+def test_impossible_budgets_are_refused_before_any_training(digits: DataSet) -> None:
     slow = TrainConfig(epochs=10_000, device="cpu")
     for method in (DeepReduce(), DeepReduce(order="3,2,4,1")):
         with pytest.raises(ConfigError, match=r"budget: expected at least \d+ ReLUs"):
@@ -104,23 +109,23 @@ def test_impossible_budgets_are_refused_before_any_training(digits):
             _task(digits, budget)
 
 
-def test_bad_orders_are_refused(digits):
+def test_bad_orders_are_refused(digits: DataSet) -> None:
     for order in ("3,2,4", "3,2,4,4", "a,b", "1,2,3,5"):
         with pytest.raises(ConfigError, match="order: expected each stage"):
             DeepReduce(order=order).reduce(_task(digits, 500))
 
 
-def test_a_reduced_network_can_be_reduced_further(digits):
+def test_a_reduced_network_can_be_reduced_further(digits: DataSet) -> None:
     first = DeepReduce(order="3,2,4,1").reduce(_task(digits, 896))
     again = DeepReduce(order="3,2,4").reduce(_task(digits, 448, network=first.network))
     assert again.relu_map.count == 448
     assert all(not (mask & ~first.relu_map.masks[name]).any() for name, mask in again.relu_map)
 
 
-def test_criticality_is_measured_and_a_stopped_reduction_resumes(digits, tmp_path):
+def test_criticality_is_measured_and_a_stopped_reduction_resumes(digits: DataSet, tmp_path: Path) -> None:
     seen = []
 
-    def stop_once(history):
+    def stop_once(history: Any) -> None:
         seen.append(history[-1]["phase"])
         if seen == ["criticality-0", "criticality-1", "criticality-2"]:
             raise Interrupted("stopped")
@@ -142,7 +147,7 @@ def test_criticality_is_measured_and_a_stopped_reduction_resumes(digits, tmp_pat
     assert all(relu.active == relu.size for relu in named_relus(task.network).values())
 
 
-def test_digits_keep_their_accuracy_with_less_than_half_of_the_relus(digits, trained):
+def test_digits_keep_their_accuracy_with_less_than_half_of_the_relus(digits: DataSet, trained: Any) -> None:
     full = ReluMap.of(trained).count
     finetune = TrainConfig(epochs=3, batch_size=32, learning_rate=0.05, device="cpu")
     task = _task(digits, full // 2, network=trained, finetune=finetune)
@@ -151,7 +156,7 @@ def test_digits_keep_their_accuracy_with_less_than_half_of_the_relus(digits, tra
     assert evaluate(result.network, digits.test, digits.preprocess).accuracy >= 0.9
 
 
-def test_reshaping_reaches_what_culling_and_thinning_do_not(digits):
+def test_reshaping_reaches_what_culling_and_thinning_do_not(digits: DataSet) -> None:
     with pytest.raises(ConfigError, match="expected at least 128 ReLUs"):
         DeepReduce(order="3,2,4,1").reduce(_task(digits, 90))
     result = DeepReduce(order="3,2,4,1", reshape=True).reduce(_task(digits, 90))
@@ -160,7 +165,7 @@ def test_reshaping_reaches_what_culling_and_thinning_do_not(digits):
     assert str(result.spec) == "resnet18:m=2,classes=10,size=8,channels=1,stride=2"
 
 
-def test_new_weights_instead_of_inherited_ones(digits):
+def test_new_weights_instead_of_inherited_ones(digits: DataSet) -> None:
     task = _task(digits, 448)
     inherited, new = (DeepReduce(order="3,2,4,1", start=start).reduce(task) for start in ("inherited", "new"))
     assert inherited.relu_map == new.relu_map
@@ -169,7 +174,7 @@ def test_new_weights_instead_of_inherited_ones(digits):
     assert torch.equal(new.network.fc.weight, drawn)
 
 
-def test_named_stages_and_reshaping(digits):
+def test_named_stages_and_reshaping(digits: DataSet) -> None:
     kept = DeepReduce(keep="3,2", thin=True).reduce(_task(digits, 500))
     assert kept.relu_map.count == 384
     assert kept.spec.m == 4

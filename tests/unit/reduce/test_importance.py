@@ -1,5 +1,7 @@
 """Importance against what a switch does to the loss, by finite differences in float64."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional
@@ -13,7 +15,7 @@ _STEP = 1e-6
 
 
 @pytest.fixture
-def case():
+def case() -> Any:
     """Inputs, a mask with holes, and each picture's loss as a function of the layer's output."""
     generator = torch.Generator().manual_seed(0)
     relu = MaskedReLU((3, 4, 4), stage=1, block=0)
@@ -22,19 +24,19 @@ def case():
     weight = torch.randn(7, 48, dtype=torch.float64, generator=generator)
     labels = torch.arange(5)
 
-    def losses(y):
+    def losses(y: Any) -> Any:
         return functional.cross_entropy(torch.tanh(y.flatten(1) @ weight.T), labels, reduction="none")
 
     return relu, x, losses
 
 
-def _gradient(relu, x, losses):
+def _gradient(relu: Any, x: Any, losses: Any) -> Any:
     y = torch.where(relu.mask, x.relu(), x).requires_grad_()
     losses(y).sum().backward()
     return y.grad
 
 
-def _switched(relu, x, losses, shape):
+def _switched(relu: Any, x: Any, losses: Any, shape: Any) -> Any:
     """d loss / d t of each picture when each entry's output is ReLU + t min(x, 0), (N, *shape)."""
     y = torch.where(relu.mask, x.relu(), x)
     found = torch.zeros(len(x), *shape, dtype=torch.float64)
@@ -47,7 +49,7 @@ def _switched(relu, x, losses, shape):
 
 
 @pytest.mark.parametrize("granularity", ["pixel", "channel", "layer"])
-def test_fisher_is_the_squared_effect_of_a_switch_and_signed_the_effect(case, granularity):
+def test_fisher_is_the_squared_effect_of_a_switch_and_signed_the_effect(case: Any, granularity: Any) -> None:
     relu, x, losses = case
     shape = indicator_shape(relu, granularity)
     effect = _switched(relu, x, losses, shape)
@@ -61,14 +63,14 @@ def test_fisher_is_the_squared_effect_of_a_switch_and_signed_the_effect(case, gr
         assert torch.allclose(found[kept], expected[kept], rtol=1e-4, atol=1e-5)
 
 
-def test_a_channel_whose_effects_cancel_is_worth_nothing_to_fisher(case):
+def test_a_channel_whose_effects_cancel_is_worth_nothing_to_fisher(case: Any) -> None:
     relu = MaskedReLU((1, 1, 2), stage=1, block=0)
     x, grad = -torch.ones(4, 1, 1, 2), torch.tensor([1.0, -1.0]).expand(4, 1, 1, 2)
     assert float(make_measure("fisher", relu.mask, (1, 1, 1)).found(x, grad)) == 0
     assert make_measure("fisher", relu.mask, (1, 1, 2)).found(x, grad).flatten().tolist() == [4, 4]
 
 
-def test_importance_is_a_moving_average(case):
+def test_importance_is_a_moving_average(case: Any) -> None:
     relu, x, losses = case
     measure = make_measure("fisher", relu.mask, (3, 1, 1))
     grad = _gradient(relu, x, losses)
@@ -79,7 +81,7 @@ def test_importance_is_a_moving_average(case):
     assert torch.allclose(measure.importance, (0.05 * 0.95 + 0.05) * once)
 
 
-def test_relupruner_is_its_formula(case):
+def test_relupruner_is_its_formula(case: Any) -> None:
     relu, x, losses = case
     grad = _gradient(relu, x, losses)
     measure = make_measure("relupruner", relu.mask, (3, 4, 4))
@@ -89,7 +91,7 @@ def test_relupruner_is_its_formula(case):
     assert torch.allclose(measure.found(x, grad)[0], expected, rtol=1e-5)
 
 
-def test_relupruner_weighs_layers_by_gradients_and_depth(case):
+def test_relupruner_weighs_layers_by_gradients_and_depth(case: Any) -> None:
     relu, x, losses = case
     grad = _gradient(relu, x, losses)
     measures = {name: make_measure("relupruner", relu.mask, (3, 4, 4)) for name in "abc"}
@@ -104,7 +106,7 @@ def test_relupruner_weighs_layers_by_gradients_and_depth(case):
     assert layer_weights({"a": make_measure("fisher", relu.mask, (3, 4, 4))}) == {"a": 1.0}
 
 
-def test_random_importance_is_drawn_once_and_not_by_size(case):
+def test_random_importance_is_drawn_once_and_not_by_size(case: Any) -> None:
     relu, x, losses = case
     drawn = make_measure("random", relu.mask, (3, 1, 1), torch.Generator().manual_seed(3))
     before = drawn.by_relu(torch.full((3, 1, 1), 16.0)).clone()

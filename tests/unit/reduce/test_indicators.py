@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,20 +9,20 @@ from pi_system.train import MaskedReLU
 
 
 @pytest.fixture
-def relu():
+def relu() -> Any:
     relu = MaskedReLU((3, 4, 4), stage=1, block=0)
     relu.set_mask(torch.rand((3, 4, 4), generator=torch.Generator().manual_seed(0)) < 0.7)
     return relu
 
 
-def test_granularities(relu):
+def test_granularities(relu: Any) -> None:
     assert [indicator_shape(relu, g) for g in ("pixel", "channel", "layer")] == [(3, 4, 4), (3, 1, 1), (1, 1, 1)]
     with pytest.raises(ConfigError, match="granularity: expected one of pixel"):
         indicator_shape(relu, "row")
 
 
 @pytest.mark.parametrize("granularity", ["pixel", "channel"])
-def test_soft_indicator_mixes_relu_and_identity_where_it_may(relu, granularity):
+def test_soft_indicator_mixes_relu_and_identity_where_it_may(relu: Any, granularity: str) -> None:
     indicator = SoftIndicator(relu, granularity)
     x = torch.randn(5, 3, 4, 4)
     assert torch.allclose(indicator(x), relu(x))
@@ -32,13 +34,13 @@ def test_soft_indicator_mixes_relu_and_identity_where_it_may(relu, granularity):
 
 
 @pytest.mark.parametrize("granularity", ["pixel", "channel"])
-def test_hard_indicator_is_the_relu_and_measures_the_effect_of_every_switch(relu, granularity):
+def test_hard_indicator_is_the_relu_and_measures_the_effect_of_every_switch(relu: Any, granularity: str) -> None:
     indicator = HardIndicator(relu, granularity)
     x = torch.randn(5, 3, 4, 4, requires_grad=True)
     weight = torch.randn(5, 3, 4, 4)
     (indicator(x) * weight).sum().backward()
     assert torch.equal(indicator(x), relu(x))
-    assert torch.allclose(x.grad, torch.where(relu.mask & (x < 0), 0.0, weight))
+    assert torch.allclose(x.grad, torch.where(relu.mask & (x < 0), 0.0, weight))  # type: ignore[arg-type]
     # A switch of position p changes a picture's output by min(x, 0), so its loss by weight * min(x, 0).
     # A quarter of the batch of 5, rounded up, is looked at.
     effect = (weight * x.detach().clamp(max=0) * relu.mask)[:2].sum_to_size((2, *indicator.shape))
@@ -47,7 +49,7 @@ def test_hard_indicator_is_the_relu_and_measures_the_effect_of_every_switch(relu
     assert torch.allclose(indicator.scores()[may], expected[may], atol=1e-6)
 
 
-def test_hard_indicator_gets_its_mask_back_with_its_state(relu):
+def test_hard_indicator_gets_its_mask_back_with_its_state(relu: Any) -> None:
     indicator = HardIndicator(relu, "pixel")
     mask = relu.mask & (torch.arange(4) < 2)
     indicator.set_mask(mask)

@@ -1,6 +1,8 @@
 """LFPC: a sampler that is sure of L1 is L1 pruning, and its gradient tells criteria apart."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -8,14 +10,15 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from pi_system.errors import ConfigError
-from pi_system.reduce import L1Filters, Lfpc
+from pi_system.reduce import L1Filters, Lfpc, ReductionTask
 from pi_system.reduce.filters import CRITERIA, Pruning, ranking
 from pi_system.reduce.lfpc import CriteriaSampler
+from pi_system.train import DataSet
 from pi_system.train.channels import channels_of, masked_weights
 
 
 @pytest.fixture
-def sampler(trained):
+def sampler(trained: Any) -> Any:
     channels = channels_of(trained)
     rankings = [[ranking(trained, group, one) for one in CRITERIA] for group in channels.groups]
     pruning = Pruning.of(trained, channels, [orders[0] for orders in rankings], [1.0] * len(rankings))
@@ -24,7 +27,7 @@ def sampler(trained):
 
 
 @pytest.mark.parametrize("index", range(len(CRITERIA)))
-def test_a_one_hot_sampler_is_its_criterion(sampler, trained, index):
+def test_a_one_hot_sampler_is_its_criterion(sampler: Any, trained: Any, index: Any) -> None:
     sampler, _, sizes = sampler
     with torch.no_grad():
         sampler.logits[:, index] = 50.0
@@ -39,7 +42,7 @@ def test_a_one_hot_sampler_is_its_criterion(sampler, trained, index):
         assert torch.allclose(found, mask)
 
 
-def test_without_a_search_it_is_l1(make_task):
+def test_without_a_search_it_is_l1(make_task: Callable[..., ReductionTask]) -> None:
     task = make_task(600, epochs=1)
     found, expected = Lfpc(search_epochs=0).reduce(task), L1Filters().reduce(task)
     assert found.spec == expected.spec
@@ -47,10 +50,10 @@ def test_without_a_search_it_is_l1(make_task):
     assert all(torch.equal(value, state[name]) for name, value in found.network.state_dict().items())
 
 
-def test_the_gradient_reaches_the_logits_where_criteria_differ(sampler, digits):
+def test_the_gradient_reaches_the_logits_where_criteria_differ(sampler: Any, digits: DataSet) -> None:
     sampler, _, sizes = sampler
     x, labels = digits.train.images[:64].permute(0, 3, 1, 2).float() / 16, digits.train.labels[:64]
-    functional.cross_entropy(sampler.train()(x), labels).backward()
+    functional.cross_entropy(sampler.train()(x), labels).backward()  # type: ignore[no-untyped-call]
     gradient = sampler.logits.grad
     differ = [bool((masks != masks[0]).any()) for masks in (sampler.get_buffer(f"kept{k}") for k in range(len(sizes)))]
     assert any(differ)
@@ -58,7 +61,9 @@ def test_the_gradient_reaches_the_logits_where_criteria_differ(sampler, digits):
     assert all(parameter.grad is None for parameter in sampler.network.parameters())
 
 
-def test_the_search_changes_the_sampler_and_nothing_else(make_task, trained, digits):
+def test_the_search_changes_the_sampler_and_nothing_else(
+    make_task: Callable[..., ReductionTask], trained: Any, digits: DataSet
+) -> None:
     task = replace(make_task(1200, "resnet18:m=4", digits, epochs=0), network=trained)
     before = {name: value.clone() for name, value in trained.state_dict().items()}
     result = Lfpc(search_epochs=1).reduce(task)
@@ -66,6 +71,6 @@ def test_the_search_changes_the_sampler_and_nothing_else(make_task, trained, dig
     assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
 
 
-def test_a_temperature_of_nothing_is_refused(make_task):
+def test_a_temperature_of_nothing_is_refused(make_task: Callable[..., ReductionTask]) -> None:
     with pytest.raises(ConfigError, match="temperature"):
         Lfpc(temperature=0.0).reduce(make_task(600))

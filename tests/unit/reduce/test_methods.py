@@ -3,6 +3,8 @@
 import copy
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from pi_system.program.fixed_point import fixed_logits
 from pi_system.program.float_point import float_logits
 from pi_system.reduce import METHODS, make_method
 from pi_system.reduce.registry import reaching
-from pi_system.train import Interrupted, ReluMap, build_network, evaluate, named_relus
+from pi_system.train import DataSet, Interrupted, ReluMap, build_network, evaluate, named_relus
 from pi_system.train.data.augment import Normalisation
 
 _RELUS = 1088  # of the tiny network
@@ -56,19 +58,21 @@ CASES = [
 _IDS = ["-".join([name, *options.values()]).replace(",", "") for name, options, _ in CASES]
 
 
-def _equal(first, second):
+def _equal(first: Any, second: Any) -> bool:
     return all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
 
 
-def test_every_method_has_a_case():
+def test_every_method_has_a_case() -> None:
     assert {name for name, _, _ in CASES} == set(METHODS) - {"whole"}  # which keeps no budget
 
 
 @pytest.mark.parametrize(("name", "options", "exact"), CASES, ids=_IDS)
-def test_within_budget_resumable_and_exportable(make_task, tmp_path, name, options, exact):
+def test_within_budget_resumable_and_exportable(
+    make_task: Any, tmp_path: Path, name: str, options: dict[str, Any], exact: bool
+) -> None:
     seen = []
 
-    def kill(history):
+    def kill(history: Any) -> None:
         seen.append((history[-1]["phase"], history[-1]["epoch"]))
         raise Interrupted("killed")
 
@@ -96,7 +100,7 @@ def test_within_budget_resumable_and_exportable(make_task, tmp_path, name, optio
     _check_export(whole.network, task.data, whole.relu_map.count)
 
 
-def _check_export(network, data, relus):
+def _check_export(network: Any, data: Any, relus: Any) -> None:
     pictures = Normalisation.of(data.preprocess, torch.device("cpu"))(data.train.images[:32])
     network.eval()
     with torch.no_grad():
@@ -110,7 +114,7 @@ def _check_export(network, data, relus):
 
 
 @pytest.mark.parametrize(("name", "options"), [case[:2] for case in CASES], ids=_IDS)
-def test_impossible_budget_is_refused_before_any_training(make_task, name, options):
+def test_impossible_budget_is_refused_before_any_training(make_task: Any, name: str, options: dict[str, Any]) -> None:
     task = make_task(0, epochs=10_000)
     with pytest.raises(BudgetError, match=r"budget: expected at least \d+ ReLUs") as refused:
         make_method(name, options).reduce(task)
@@ -122,14 +126,14 @@ def test_impossible_budget_is_refused_before_any_training(make_task, name, optio
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name in reaching(1, "", {})])
-def test_methods_named_for_any_budget_reach_a_single_relu(make_task, name):
+def test_methods_named_for_any_budget_reach_a_single_relu(make_task: Any, name: str) -> None:
     options = {"search_epochs": "0"} if name == "snl" else {}
     assert make_method(name, options).reduce(make_task(1, epochs=0)).relu_map.count == 1
 
 
 @pytest.mark.parametrize("network", ["resnet34:m=1", "resnet50:m=1", "wrn-16-1:m=2", "vgg16:m=2", "hrn-5x5x3x:m=1"])
 @pytest.mark.parametrize("name", ["gradual", "senet", "deepreduce", "shallow", "l1"])
-def test_other_networks(make_task, network, name):
+def test_other_networks(make_task: Any, network: str, name: str) -> None:
     task = make_task(1, network, epochs=0)
     present = ReluMap.of(task.network).count
     task = replace(task, budget=3 * present // 4 if name in ("l1", "lfpc") else present // 2)
@@ -143,16 +147,16 @@ def test_other_networks(make_task, network, name):
     _check_export(result.network, task.data, result.relu_map.count)
 
 
-def _stages(task):
+def _stages(task: Any) -> Any:
     return sorted({str(relu.stage) for relu in named_relus(task.network).values()})
 
 
 @pytest.fixture(scope="module")
-def loss_of(make_task, digits, trained):
+def loss_of(make_task: Any, digits: DataSet, trained: Any) -> Any:
     """The test loss of a method with a tenth of the ReLUs."""
 
     @cache
-    def loss(method):
+    def loss(method: Any) -> Any:
         task = make_task(217, "resnet18:m=4", digits, epochs=4)
         result = make_method(method, {}).reduce(replace(task, network=trained))
         assert result.relu_map.count == 217
@@ -162,17 +166,17 @@ def loss_of(make_task, digits, trained):
 
 
 @pytest.mark.parametrize("name", ["gradual", "senet"])
-def test_pixels_that_were_chosen_beat_random_ones(loss_of, name):
+def test_pixels_that_were_chosen_beat_random_ones(loss_of: Any, name: str) -> None:
     assert loss_of(name) < 0.85 * loss_of("random")
 
 
-def test_the_whole_network_only_gets_the_epochs(make_task):
+def test_the_whole_network_only_gets_the_epochs(make_task: Any) -> None:
     result = make_method("whole", {}).reduce(make_task(_BUDGET))
     assert result.relu_map.count == _RELUS
     assert len(result.fitted.history) == 2
 
 
-def test_random_masks_are_random(make_task):
+def test_random_masks_are_random(make_task: Any) -> None:
     """The control draws uniformly over all layers, and anew for every seed."""
     maps = []
     for seed in (1, 2):

@@ -1,6 +1,7 @@
 """Options that explain themselves: every registered method's, and the rules on a small one."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ class _Small:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_says_what_it_is(name):
+def test_every_method_says_what_it_is(name: str) -> None:
     card = describe(name)
     for text in (card.summary, card.reduces, card.source, *(one.text for one in card.options)):
         assert len(text) > 3
@@ -32,7 +33,7 @@ def test_every_method_says_what_it_is(name):
         assert {part.partition("=")[0] for part in (*one.needs, *one.unless)} <= set(known)
 
 
-def test_values_are_read_as_the_defaults_types():
+def test_values_are_read_as_the_defaults_types() -> None:
     given = {"unit": "channel", "rate": "2", "deep": "yes"}
     assert _Small(**read_options(_Small, given)) == _Small(unit="channel", rate=2.0, deep=True)
 
@@ -47,16 +48,16 @@ def test_values_are_read_as_the_defaults_types():
         ({"deep": "true", "order": "1"}, "order: has no effect with deep; leave one of the two out"),
     ],
 )
-def test_what_cannot_be_used_is_refused(given, message):
+def test_what_cannot_be_used_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_options(_Small, given)
 
 
-def test_an_option_at_its_default_is_never_unused():
+def test_an_option_at_its_default_is_never_unused() -> None:
     assert read_options(_Small, {"rate": "0.5", "deep": "no"}) == {"rate": 0.5, "deep": False}
 
 
-def test_a_field_without_a_text_is_a_mistake():
+def test_a_field_without_a_text_is_a_mistake() -> None:
     @dataclass
     class Silent:
         size: int = 1
@@ -65,7 +66,7 @@ def test_a_field_without_a_text_is_a_mistake():
         options_of(Silent)
 
 
-def test_a_budget_out_of_reach_names_what_reaches_it():
+def test_a_budget_out_of_reach_names_what_reaches_it() -> None:
     error = BudgetError(32, "one stage", 7)
     assert (error.least, str(error)) == (32, "budget: expected at least 32 ReLUs, one stage; found 7")
     assert "gradual" in reaching(7, "deepreduce", {})

@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,22 +13,24 @@ _CONFIG = TrainConfig(epochs=0, batch_size=128, device="cpu")  # which points th
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
+def source(tmp_path_factory: pytest.TempPathFactory) -> Any:
     out = tmp_path_factory.mktemp("runs") / "source"
     train_run(out, "resnet18:m=2", DataConfig(name="digits"), _CONFIG)
     return out
 
 
-def test_pareto_set():
+def test_pareto_set() -> None:
     assert pareto_set([(10, 0.5), (20, 0.6), (20, 0.7), (30, 0.7), (5, 0.1), (40, 0.9)]) == {0, 2, 4, 5}
     assert pareto_set([(10, 0.5), (10, 0.5)]) == {0, 1}
 
 
-def test_search_writes_a_run_for_every_point_and_resumes(source, tmp_path, monkeypatch):
-    settings = {"order": (3, 2, 4, 1), "channels": (1.0, 0.5), "strides": (1,)}
+def test_search_writes_a_run_for_every_point_and_resumes(
+    source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"order": (3, 2, 4, 1), "channels": (1.0, 0.5), "strides": (1,)}
     calls = []
 
-    def stop(*arguments, **options):
+    def stop(*arguments: Any, **options: Any) -> Any:
         calls.append(arguments[1].name)
         if len(calls) == 4:
             raise Interrupted("stopped")
@@ -50,7 +54,7 @@ def test_search_writes_a_run_for_every_point_and_resumes(source, tmp_path, monke
     assert [p["validation_accuracy"] for p in best] == sorted(p["validation_accuracy"] for p in best)
 
 
-def test_criticality_of_a_run(source, tmp_path):
+def test_criticality_of_a_run(source: Any, tmp_path: Path) -> None:
     entries = criticality_run(source, tmp_path, _CONFIG, epochs=1)
     assert {entry.stage: entry.relus for entry in entries} == {1: 640, 2: 256, 3: 128, 4: 64}
     assert RunDirectory(source).finished

@@ -1,6 +1,9 @@
 """What a reduced network costs in a run under ``fss``, by its counters; every method's logits: ``test_catalogue``."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,44 +11,45 @@ from parties import make_parties, prepare, reserve, run_parties
 
 from pi_system.export import export_network
 from pi_system.program import mac_count, relu_count
-from pi_system.reduce import make_method
+from pi_system.reduce import ReductionTask, make_method
 from pi_system.secure.ring_layer import RingLayer
 from pi_system.secure.schedule import plan
+from pi_system.train import DataSet
 from pi_system.train.data.augment import Normalisation
 
 
 @pytest.fixture(scope="module")
-def inputs(few_digits):
+def inputs(few_digits: DataSet) -> Any:
     """32 normalised digits, float32 (32, 1, 8, 8)."""
     normalise = Normalisation.of(few_digits.preprocess, torch.device("cpu"))
     return normalise(few_digits.train.images[:32]).contiguous().numpy()
 
 
 @pytest.fixture(scope="module")
-def exported(few_digits, inputs):
+def exported(few_digits: DataSet, inputs: Any) -> Any:
     """Export under the name ``reduced``, calibrated on the inputs."""
 
-    def export(network):
+    def export(network: Any) -> Any:
         return export_network(network.eval(), few_digits.preprocess, inputs, "reduced")
 
     return export
 
 
 def test_a_shallow_network_costs_fewer_relus_rounds_and_macs_in_the_run(
-    make_task, exported, inputs, tmp_path, monkeypatch
-):
+    make_task: Callable[..., ReductionTask], exported: Any, inputs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task = make_task(300, epochs=1)
     networks = {"source": task.network, "shallow": make_method("shallow", {}).reduce(task).network}
     macs = []
     start = RingLayer.start
 
-    def counted(self, x, *arguments):
+    def counted(self: Any, x: Any, *arguments: Any) -> Any:
         macs.append(math.prod(self.node.shape) * self.taps * len(x))
         return start(self, x, *arguments)
 
     built = RingLayer.__init__
 
-    def build(self, node, weight):
+    def build(self: Any, node: Any, weight: Any) -> None:
         built(self, node, weight)
         self.taps = math.prod(weight.shape[1:])
 
@@ -60,8 +64,8 @@ def test_a_shallow_network_costs_fewer_relus_rounds_and_macs_in_the_run(
         ids = reserve(server, client, 1)
         macs.clear()  # the dealer multiplied, too
         _, _, left, right = run_parties(
-            lambda channel, server=server, ids=ids: server.infer(ids, channel),
-            lambda channel, client=client, ids=ids: client.infer(inputs[:1], ids, channel),
+            lambda channel, server=server, ids=ids: server.infer(ids, channel),  # type: ignore[misc]
+            lambda channel, client=client, ids=ids: client.infer(inputs[:1], ids, channel),  # type: ignore[misc]
         )
         assert sum(macs) == mac_count(graph)
         gates = plan(graph, artifact.public.ring, artifact.masks, "logits").gates

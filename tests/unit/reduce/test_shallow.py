@@ -1,5 +1,7 @@
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, combinations
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch.nn import functional
 from pi_system.errors import ConfigError
 from pi_system.export import export_network
 from pi_system.program import mac_count, relu_layers
-from pi_system.reduce import RandomMask, Shallow
+from pi_system.reduce import RandomMask, ReductionTask, Shallow
 from pi_system.reduce.sensitivity import loss_of_layers
 from pi_system.reduce.shallow_fit import fit_merged
 from pi_system.reduce.shallow_form import depth_of, most_sensitive
@@ -21,7 +23,7 @@ from pi_system.train.data.augment import Normalisation
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_composed_kernel_is_the_two_convolutions(stride):
+def test_composed_kernel_is_the_two_convolutions(stride: int) -> None:
     first, second = torch.randn(4, 3, 3, 3), torch.randn(5, 4, 3, 3)
     x = torch.randn(2, 3, 19, 19)
     expected = functional.conv2d(functional.conv2d(x, first, stride=stride), second)
@@ -29,7 +31,7 @@ def test_composed_kernel_is_the_two_convolutions(stride):
     assert torch.allclose(found, expected, atol=1e-4)
 
 
-def test_kept_layers_have_the_highest_summed_sensitivity(make_task):
+def test_kept_layers_have_the_highest_summed_sensitivity(make_task: Callable[..., ReductionTask]) -> None:
     relus = named_relus(make_task(100).network)
     draw = torch.Generator().manual_seed(3)
     sensitivity = {name: float(torch.randn((), generator=draw)) for name in relus}
@@ -64,7 +66,7 @@ def test_kept_layers_have_the_highest_summed_sensitivity(make_task):
         ("vgg16:m=4", ("layers.16", "layers.19", "layers.22", "layers.32"), "11-11-001-110-111"),
     ],
 )
-def test_each_dropped_layer_decides_about_its_own_block(network, dropped, depth):
+def test_each_dropped_layer_decides_about_its_own_block(network: str, dropped: tuple[Any, ...], depth: str) -> None:
     spec = NetworkSpec.parse(network, size=8)
     built = build_network(spec, device="meta")
     assert set(dropped) <= set(named_relus(built))
@@ -74,12 +76,12 @@ def test_each_dropped_layer_decides_about_its_own_block(network, dropped, depth)
     assert count_network(merged, (3, 8, 8)).macs <= count_network(built, (3, 8, 8)).macs
 
 
-def _random_statistics(network):
+def _random_statistics(network: Any) -> Any:
     draw = torch.Generator().manual_seed(5)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor in (module.weight.data, module.bias.data, module.running_mean, module.running_var):
-                tensor.copy_(0.5 + torch.rand(tensor.shape, generator=draw))
+                tensor.copy_(0.5 + torch.rand(tensor.shape, generator=draw))  # type: ignore[union-attr]
     return network.eval()
 
 
@@ -93,7 +95,7 @@ def _random_statistics(network):
         ("wrn-16-2:m=2", "32-32-22", 2),
     ],
 )
-def test_merging_is_exact_with_the_normalisations_shift(network, depth, edge):
+def test_merging_is_exact_with_the_normalisations_shift(network: str, depth: str, edge: int) -> None:
     """Where kernels have a middle only, everywhere; exact products of whole kernels, away from the zero padding."""
     full = NetworkSpec.parse(network, size=16)
     spec = replace(full, depth=depth)
@@ -122,14 +124,14 @@ def test_merging_is_exact_with_the_normalisations_shift(network, depth, edge):
 
 
 @pytest.mark.parametrize("network", ["resnet18:m=4", "wrn-16-1:m=4", "vgg16:m=4"])
-def test_fitted_kernels_are_nearer_than_cropped_ones(make_task, network):
+def test_fitted_kernels_are_nearer_than_cropped_ones(make_task: Callable[..., ReductionTask], network: str) -> None:
     full = make_task(1, network).spec
     depth = {"basic": "21-12-11-22", "preactivation": "21-12-11", "vgg": "01-01-001-110-110"}[full.kind]
     deep = _random_statistics(build_network(full, seed=0))
     draw = torch.Generator().manual_seed(1)
     kernel = torch.ones(1, 1, 3, 3) / 3
     pictures = torch.randn(3, 64, 1, 8, 8, generator=draw)
-    pictures = functional.conv2d(pictures.flatten(0, 1), kernel, padding=1).unflatten(0, (3, 64))  # smooth, as pictures
+    pictures = functional.conv2d(pictures.flatten(0, 1), kernel, padding=1).unflatten(0, (3, 64))  # type: ignore[no-untyped-call]  # smooth, as pictures
     gaps = []
     for fitted in (False, True):
         shallow = build_network(replace(full, depth=depth), seed=1)
@@ -142,7 +144,7 @@ def test_fitted_kernels_are_nearer_than_cropped_ones(make_task, network):
     assert gaps[1] < 0.6 * gaps[0]
 
 
-def test_gates_start_at_the_deep_network_and_end_at_the_shallow_one(make_task):
+def test_gates_start_at_the_deep_network_and_end_at_the_shallow_one(make_task: Callable[..., ReductionTask]) -> None:
     task = make_task(300, epochs=1)
     spec = replace(task.spec, depth="01-12-11-10")
     shallow = build_network(spec, seed=1)
@@ -153,15 +155,15 @@ def test_gates_start_at_the_deep_network_and_end_at_the_shallow_one(make_task):
     with torch.no_grad():
         assert torch.equal(both.eval()(x), task.network.eval()(x))
     companion = GateTraining(both, 0.5)
-    assert float(companion.extra_loss().detach()) == 0.5
-    weight = shallow.stages[1][0].conv1.weight.clone()
+    assert float(companion.extra_loss().detach()) == 0.5  # type: ignore[union-attr]
+    weight = shallow.stages[1][0].conv1.weight.clone()  # type: ignore[index, union-attr]
     fit(both, task.data, task.finetune, companion=companion, keep="last")
     with torch.no_grad():
         assert torch.equal(both.eval()(x), shallow.eval()(x))
-    assert not torch.equal(weight, shallow.stages[1][0].conv1.weight)  # it was trained
+    assert not torch.equal(weight, shallow.stages[1][0].conv1.weight)  # type: ignore[index, union-attr]  # it was trained
 
 
-def test_exported_network_has_fewer_relu_layers_and_macs(make_task):
+def test_exported_network_has_fewer_relu_layers_and_macs(make_task: Callable[..., ReductionTask]) -> None:
     task = make_task(300, epochs=1)
     result = Shallow().reduce(task)
     pictures = Normalisation.of(task.data.preprocess, torch.device("cpu"))(task.data.train.images[:32]).numpy()
@@ -174,20 +176,20 @@ def test_exported_network_has_fewer_relu_layers_and_macs(make_task):
     assert macs[2] < 0.6 * macs[1] == 0.6 * macs[0]
 
 
-def test_untouched_weights_are_inherited_in_the_place_they_have():
+def test_untouched_weights_are_inherited_in_the_place_they_have() -> None:
     spec = NetworkSpec.parse("resnet18:m=2,size=8")
     source = build_network(spec, seed=0).eval()
     shallow = replace(spec, depth="02-12-11-10")
     target = build_network(shallow, seed=1).eval()
     inherit_weights(source, target, spec.full_depth, shallow.stage_depth)
     assert torch.equal(target.fc.weight, source.fc.weight)
-    assert torch.equal(target.stages[0][0].conv2.weight, source.stages[0][1].conv2.weight)
-    pair = source.stages[1][0]
-    whole = composed_kernel(pair.conv1.weight / (1 + pair.bn1.eps) ** 0.5, pair.conv2.weight, 2)
-    assert torch.allclose(target.stages[1][0].conv1.weight, whole[..., 2:5, 2:5], atol=1e-6)
+    assert torch.equal(target.stages[0][0].conv2.weight, source.stages[0][1].conv2.weight)  # type: ignore[index, union-attr]
+    pair = source.stages[1][0]  # type: ignore[index]
+    whole = composed_kernel(pair.conv1.weight / (1 + pair.bn1.eps) ** 0.5, pair.conv2.weight, 2)  # type: ignore[union-attr]
+    assert torch.allclose(target.stages[1][0].conv1.weight, whole[..., 2:5, 2:5], atol=1e-6)  # type: ignore[index, union-attr]
 
 
-def test_a_networks_own_sensitivity_decides(make_task):
+def test_a_networks_own_sensitivity_decides(make_task: Callable[..., ReductionTask]) -> None:
     """Of two blocks with the same counts the one that matters keeps its ReLUs, be it the first or the second."""
     task = make_task(700, epochs=0)
     relus = named_relus(task.network)
@@ -198,7 +200,7 @@ def test_a_networks_own_sensitivity_decides(make_task):
         assert [chosen for _, chosen in ranked] == sorted(chosen for _, chosen in ranked)
 
 
-def test_reduced_and_bottleneck_networks_are_refused(make_task):
+def test_reduced_and_bottleneck_networks_are_refused(make_task: Callable[..., ReductionTask]) -> None:
     for network in ("resnet50:m=1", "resnet18:m=2,depth=21-22-22-22"):
         with pytest.raises(ConfigError, match="expected a network of basic blocks"):
             Shallow().reduce(make_task(100, network))

@@ -1,7 +1,11 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional
 
+from pi_system.reduce import ReductionTask
 from pi_system.reduce.indicators import SoftIndicator
 from pi_system.reduce.sensitivity import sample_batches
 from pi_system.reduce.snip import relu_saliency
@@ -9,7 +13,7 @@ from pi_system.reduce.training import insert_indicators
 from pi_system.train import ReluMap
 
 
-def test_a_score_is_what_a_small_change_of_the_relu_does_to_the_loss(make_task):
+def test_a_score_is_what_a_small_change_of_the_relu_does_to_the_loss(make_task: Callable[..., ReductionTask]) -> None:
     task = make_task(100)
     before = ReluMap.of(task.network)
     scores = relu_saliency(task, "channel")
@@ -19,7 +23,7 @@ def test_a_score_is_what_a_small_change_of_the_relu_does_to_the_loss(make_task):
     network.double()
     name, step = "stages.1.0.relu1", 1e-6
 
-    def loss():
+    def loss() -> Any:
         with torch.no_grad():
             pairs = sample_batches(network, task)
             return sum(float(functional.cross_entropy(network(x.double()), labels)) for x, labels in pairs)

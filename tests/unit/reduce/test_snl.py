@@ -1,10 +1,13 @@
 """SNL's Algorithm 1: lambda's rule, the objective, exact budgets, the authors' schedule."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
 from pi_system.errors import ConfigError
-from pi_system.reduce import Snl
+from pi_system.reduce import ReductionTask, Snl
 from pi_system.reduce.indicators import SoftIndicator
 from pi_system.reduce.options import read_options
 from pi_system.reduce.presets import preset_of
@@ -12,11 +15,11 @@ from pi_system.reduce.snl import _Lasso
 from pi_system.train import MaskedReLU, TrainConfig
 
 
-def _indicator():
+def _indicator() -> Any:
     return SoftIndicator(MaskedReLU((2, 2, 2), stage=1, block=0), "pixel")
 
 
-def test_lambda_grows_from_the_sixth_epoch_when_the_count_stops_falling():
+def test_lambda_grows_from_the_sixth_epoch_when_the_count_stops_falling() -> None:
     indicator = _indicator()
     lasso = _Lasso({"a": indicator}, budget=2, start=1.0, growth=1.1)
     weights = []
@@ -29,21 +32,21 @@ def test_lambda_grows_from_the_sixth_epoch_when_the_count_stops_falling():
     assert weights == [1, 1, 1, 1, 1, 1.1, 1.1, 1.21, 1.21]  # not after a new minimum
 
 
-def test_penalty_is_lambda_times_the_sum_of_alphas():
+def test_penalty_is_lambda_times_the_sum_of_alphas() -> None:
     indicator = _indicator()
     with torch.no_grad():
         indicator.alpha[:] = -0.5
     assert float(_Lasso({"a": indicator}, budget=2, start=0.1, growth=1.1).extra_loss().detach()) == pytest.approx(0.4)
 
 
-def test_a_negative_alpha_is_not_counted_as_a_relu():
+def test_a_negative_alpha_is_not_counted_as_a_relu() -> None:
     indicator = _indicator()
     with torch.no_grad():
         indicator.alpha.view(-1)[:] = torch.tensor([0.5, 0.011, 0.009, 0.0, -0.5, -1.0, 1.0, 0.02])
     assert _Lasso({"a": indicator}, budget=2, start=0.1, growth=1.1).count() == 4
 
 
-def test_search_stops_within_its_budget_and_fills_it_exactly(make_task):
+def test_search_stops_within_its_budget_and_fills_it_exactly(make_task: Callable[..., ReductionTask]) -> None:
     task = make_task(800, epochs=1)
     result = Snl(lasso_start=0.01, lasso_growth=1.5, search_rate=0.05, search_epochs=40).reduce(task)
     assert result.relu_map.count == 800
@@ -52,7 +55,7 @@ def test_search_stops_within_its_budget_and_fills_it_exactly(make_task):
     assert len(result.fitted.history) == 1
 
 
-def test_the_paper_preset_is_the_authors_schedule():
+def test_the_paper_preset_is_the_authors_schedule() -> None:
     preset = preset_of(Snl, "paper")
     config = TrainConfig(**preset.recipe)
     assert (config.epochs, config.learning_rate, config.weight_decay, config.momentum) == (100, 1e-3, 5e-4, 0.9)
@@ -71,11 +74,13 @@ def test_the_paper_preset_is_the_authors_schedule():
     )
 
 
-def test_search_trains_with_adam_without_decay_at_a_constant_rate(make_task, monkeypatch):
+def test_search_trains_with_adam_without_decay_at_a_constant_rate(
+    make_task: Callable[..., ReductionTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
     original = torch.optim.Adam.__init__
 
-    def note(self, params, **settings):
+    def note(self: Any, params: Any, **settings: Any) -> None:
         seen.append(settings)
         original(self, params, **settings)
 
@@ -84,6 +89,6 @@ def test_search_trains_with_adam_without_decay_at_a_constant_rate(make_task, mon
     assert [(one["lr"], one["weight_decay"]) for one in seen] == [(2e-3, 0.0)]
 
 
-def test_bad_options_are_refused(make_task):
+def test_bad_options_are_refused(make_task: Callable[..., ReductionTask]) -> None:
     with pytest.raises(ConfigError, match="expected"):
         Snl(granularity="row").reduce(make_task(100))

@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 _RECIPE = TrainConfig(epochs=1, batch_size=256, device="cpu")
 
 
-def _study(**changes):
+def _study(**changes: Any) -> Any:
     settings = {
         "data": DataConfig(name="digits"),
         "networks": ("resnet18:m=2", "hrn-2x5x3x:m=1"),
@@ -36,10 +37,10 @@ def _study(**changes):
     return StudyConfig(**{**settings, **changes})
 
 
-def test_every_run_is_in_the_json_and_a_stopped_study_goes_on(tmp_path):
+def test_every_run_is_in_the_json_and_a_stopped_study_goes_on(tmp_path: Path) -> None:
     lines = []
 
-    def stop(line):
+    def stop(line: Any) -> None:
         lines.append(line)
         if len(lines) == 6:
             raise Interrupted("stopped")
@@ -66,7 +67,7 @@ def test_every_run_is_in_the_json_and_a_stopped_study_goes_on(tmp_path):
         run_study(_study(seeds=(0,)), tmp_path)
 
 
-def test_studies_are_read_from_json_and_checked(tmp_path):
+def test_studies_are_read_from_json_and_checked(tmp_path: Path) -> None:
     file = tmp_path / "study.json"
     recipe = {"epochs": 1, "batch_size": 256, "device": "cpu"}
     content = {
@@ -92,7 +93,7 @@ def test_studies_are_read_from_json_and_checked(tmp_path):
 
 
 @pytest.mark.slow
-def test_benchmark_runs_with_workers_is_killed_and_goes_on(tmp_path):
+def test_benchmark_runs_with_workers_is_killed_and_goes_on(tmp_path: Path) -> None:
     options = ["--out", str(tmp_path), "--network", "resnet18:m=2", "--hybrid", "hrn-2x5x3x:m=1", "--seeds", "1"]
     options += [word for label in ("random-channel", "hrn-snl") for word in ("--only", label)]
     options += ["--baseline-epochs", "1", "--epochs", "1", "--batch-size", "256", "--precision", "float32"]
@@ -119,7 +120,7 @@ def test_benchmark_runs_with_workers_is_killed_and_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_end_when_the_study_is_killed(tmp_path):
+def test_workers_end_when_the_study_is_killed(tmp_path: Path) -> None:
     options = ["--out", str(tmp_path), "--network", "resnet18:m=2", "--hybrid", "hrn-2x5x3x:m=1", "--workers", "2"]
     options += ["--baseline-epochs", "10000", "--batch-size", "256", "--precision", "float32"]
     command = [sys.executable, str(_ROOT / "benchmarks" / "study_relu_budgets.py"), *options]
@@ -141,7 +142,7 @@ def test_workers_end_when_the_study_is_killed(tmp_path):
     assert len(list(tmp_path.glob("seed*/*/checkpoint.safetensors"))) >= 2
 
 
-def _runs(process):
+def _runs(process: Any) -> bool:
     """Whether it is there and more than a zombie."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -149,13 +150,13 @@ def _runs(process):
         return False
 
 
-def test_ray_is_asked_for_where_it_is_missing(tmp_path, monkeypatch):
+def test_ray_is_asked_for_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match="expected Ray; install it"):
         run_study(_study(), tmp_path, ray=True)
 
 
-def test_two_studies_share_the_runs_of_one_folder(tmp_path):
+def test_two_studies_share_the_runs_of_one_folder(tmp_path: Path) -> None:
     few = {"seeds": (0,), "fractions": (0.25,), "entries": (Entry(label="random", method="random"),)}
     run_study(_study(**few), tmp_path)
     done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("seed0/*/result.json")}

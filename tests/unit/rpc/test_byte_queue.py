@@ -6,7 +6,7 @@ from pi_system.errors import FrameTooLargeError, PeerTimeoutError, PiError
 from pi_system.rpc.byte_queue import ByteQueue
 
 
-def test_items_come_out_in_order_and_the_bound_is_soft():
+def test_items_come_out_in_order_and_the_bound_is_soft() -> None:
     queue: ByteQueue[str] = ByteQueue(10)
     queue.put("large", 100, 0.0)  # taken whole although above the bound
     with pytest.raises(PeerTimeoutError, match="read"):
@@ -16,7 +16,7 @@ def test_items_come_out_in_order_and_the_bound_is_soft():
     assert queue.get(0.0) == "next"
 
 
-def test_writer_waits_for_room():
+def test_writer_waits_for_room() -> None:
     queue: ByteQueue[int] = ByteQueue(1)
     queue.put(1, 2, 0.0)
     writer = threading.Thread(target=queue.put, args=(2, 2, 5.0))
@@ -25,12 +25,12 @@ def test_writer_waits_for_room():
     writer.join()
 
 
-def test_empty_queue_times_out():
+def test_empty_queue_times_out() -> None:
     with pytest.raises(PeerTimeoutError, match="silent"):
         ByteQueue[int](1).get(0.01)
 
 
-def test_close_keeps_what_is_held_and_then_says_why_for_ever():
+def test_close_keeps_what_is_held_and_then_says_why_for_ever() -> None:
     queue: ByteQueue[int] = ByteQueue(1)
     queue.put(1, 1, 0.0)
     queue.close(FrameTooLargeError("why"))
@@ -43,7 +43,7 @@ def test_close_keeps_what_is_held_and_then_says_why_for_ever():
         queue.put(2, 1, 0.0)
 
 
-def test_close_without_error_ends_the_queue():
+def test_close_without_error_ends_the_queue() -> None:
     queue: ByteQueue[int] = ByteQueue(1)
     queue.close()
     assert queue.get(0.0) is None
@@ -51,7 +51,7 @@ def test_close_without_error_ends_the_queue():
         queue.put(1, 1, 0.0)
 
 
-def test_close_wakes_a_waiting_writer():
+def test_close_wakes_a_waiting_writer() -> None:
     queue: ByteQueue[int] = ByteQueue(0)
     queue.put(1, 1, 0.0)
     closer = threading.Timer(0.05, queue.close, (FrameTooLargeError("why"),))

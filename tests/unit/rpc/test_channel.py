@@ -13,7 +13,7 @@ def channel_pair() -> tuple[GrpcChannel, GrpcChannel]:
     return GrpcChannel(left), GrpcChannel(right)
 
 
-def test_counters_of_a_dialogue():
+def test_counters_of_a_dialogue() -> None:
     left, right = channel_pair()
     for nbytes in (10, 20):
         left.send(bytes(nbytes))
@@ -27,12 +27,12 @@ def test_counters_of_a_dialogue():
     assert left.counters.frame_bytes == right.counters.frame_bytes == 6 * frame_overhead(1)
 
 
-def test_overhead_is_by_frame():
+def test_overhead_is_by_frame() -> None:
     assert frame_overhead(0) == frame_overhead(1) == frame_overhead(FRAME_BYTES)
     assert frame_overhead(2 * FRAME_BYTES + 1) == 3 * frame_overhead(1)
 
 
-def test_both_sides_may_send_large_messages_before_they_receive():
+def test_both_sides_may_send_large_messages_before_they_receive() -> None:
     left, right = channel_pair()
     size = 100 << 20  # above the queues' bound
 
@@ -48,7 +48,7 @@ def test_both_sides_may_send_large_messages_before_they_receive():
     assert left.counters.received_bytes == right.counters.received_bytes == size
 
 
-def test_wrong_size_is_not_counted():
+def test_wrong_size_is_not_counted() -> None:
     left, right = channel_pair()
     left.send(b"12")
     with pytest.raises(RemoteProtocolError):
@@ -56,7 +56,7 @@ def test_wrong_size_is_not_counted():
     assert right.counters.received_bytes == 0
 
 
-def test_close_ends_the_peer_and_on_close_replaces_it():
+def test_close_ends_the_peer_and_on_close_replaces_it() -> None:
     left, right = channel_pair()
     left.close()
     with pytest.raises(PeerUnavailableError):

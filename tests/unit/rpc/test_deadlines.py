@@ -1,7 +1,9 @@
 """Who connects and says nothing does not keep a place: the deadline is the hello's own, not the stream's."""
 
 import queue
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streams import stream_pair
@@ -19,24 +21,29 @@ SHORT_S = 0.1
 
 
 @pytest.fixture
-def ends():
+def ends() -> Iterator[Any]:
     left, right = stream_pair(STREAM_S)
     yield left, right
     for end in (left, right):
         end.fail(PiError("the test is over"))
 
 
-def host(**changes):
-    fields = {"artifact": tiny_artifact(), "store_dir": Path("unused"), "dealer": None, "allowed": ("toy",)}
+def host(**changes: Any) -> Any:
+    fields: dict[str, Any] = {
+        "artifact": tiny_artifact(),
+        "store_dir": Path("unused"),
+        "dealer": None,
+        "allowed": ("toy",),
+    }
     return SessionHost(**(fields | changes), backends={"toy": "toy_backend"})
 
 
-def test_a_client_that_says_nothing_is_left(ends):
+def test_a_client_that_says_nothing_is_left(ends: Any) -> None:
     with pytest.raises(PeerTimeoutError, match=f"within {SHORT_S} s"):
         serve_session(ends[0], host(hello_s=SHORT_S))
 
 
-def test_the_deadline_is_over_once_the_client_has_said_hello(ends):
+def test_the_deadline_is_over_once_the_client_has_said_hello(ends: Any) -> None:
     """Later commands may take as long as the stream waits: here the peer ends it, which takes no time."""
     hello = ClientHello(protocol_version=PROTOCOL_VERSION, backend="toy", client_id=bytes(16), reveal="label")
     write(ends[1], ClientEnvelope(hello=hello))
@@ -45,7 +52,7 @@ def test_the_deadline_is_over_once_the_client_has_said_hello(ends):
         serve_session(ends[0], host(hello_s=SHORT_S))
 
 
-def test_a_party_that_says_nothing_to_the_dealer_is_left(ends):
+def test_a_party_that_says_nothing_to_the_dealer_is_left(ends: Any) -> None:
     failed: queue.SimpleQueue[PiError] = queue.SimpleQueue()
     ends[0].when_dead(failed.put)
     DealerService(hello_s=SHORT_S, backends={"toy": "toy_backend"}).take(ends[0])
@@ -56,5 +63,5 @@ def test_a_party_that_says_nothing_to_the_dealer_is_left(ends):
         read(ends[1], DealerHello)
 
 
-def test_nobody_waits_long_for_a_hello_by_default():
+def test_nobody_waits_long_for_a_hello_by_default() -> None:
     assert host().hello_s == DealerService()._hello_s == 5.0

@@ -23,7 +23,7 @@ def fed(*frames: bytes, timeout_s: float = 1.0) -> FrameStream:
 
 
 @pytest.mark.parametrize("nbytes", SIZES)
-def test_data_of_every_size_arrives_whole(nbytes):
+def test_data_of_every_size_arrives_whole(nbytes: int) -> None:
     left, right = stream_pair()
     sent = np.random.default_rng(nbytes).integers(0, 256, nbytes, np.uint8)
     left.write(sent.data, DATA)
@@ -32,7 +32,7 @@ def test_data_of_every_size_arrives_whole(nbytes):
     assert bytes(right.read_control()) == b"after"
 
 
-def test_typed_buffers_are_sent_as_bytes_and_arrive_aligned():
+def test_typed_buffers_are_sent_as_bytes_and_arrive_aligned() -> None:
     left, right = stream_pair()
     words = np.arange(100, dtype=np.uint64)
     left.write(words.data, DATA)
@@ -41,7 +41,7 @@ def test_typed_buffers_are_sent_as_bytes_and_arrive_aligned():
     assert received.flags.aligned
 
 
-def test_frames_are_at_most_one_megabyte_and_a_tag():
+def test_frames_are_at_most_one_megabyte_and_a_tag() -> None:
     stream = FrameStream(1.0)
     stream.write(bytes(2 * FRAME_BYTES + 1), DATA)
     stream.write(b"hello", CONTROL)
@@ -67,37 +67,37 @@ def test_frames_are_at_most_one_megabyte_and_a_tag():
         pytest.param([b"x\x02"], 0, id="data where none is expected"),
     ],
 )
-def test_frames_that_do_not_fit_are_refused(frames, expected):
+def test_frames_that_do_not_fit_are_refused(frames: list[bytes], expected: int) -> None:
     with pytest.raises(RemoteProtocolError):
         fed(*frames).read_data(expected)
 
 
-def test_split_message_of_a_peer_with_smaller_frames_is_accepted():
+def test_split_message_of_a_peer_with_smaller_frames_is_accepted() -> None:
     assert bytes(fed(b"1234\x03", b"5678\x02").read_data(8)) == b"12345678"
 
 
-def test_frame_over_the_limit_is_refused():
+def test_frame_over_the_limit_is_refused() -> None:
     with pytest.raises(FrameTooLargeError):
         fed(bytes(FRAME_BYTES + 2)).read_data(FRAME_BYTES + 1)
 
 
-def test_data_where_control_is_expected_is_refused():
+def test_data_where_control_is_expected_is_refused() -> None:
     with pytest.raises(RemoteProtocolError, match="control"):
         fed(b"data\x02").read_control()
 
 
-def test_own_control_message_over_a_frame_is_our_mistake():
+def test_own_control_message_over_a_frame_is_our_mistake() -> None:
     with pytest.raises(LocalProtocolError):
         FrameStream(1.0).write(bytes(FRAME_BYTES + 1), CONTROL)
 
 
-def test_silent_peer_times_out():
+def test_silent_peer_times_out() -> None:
     left, _ = stream_pair(timeout_s=0.05)
     with pytest.raises(PeerTimeoutError):
         left.read_data(1)
 
 
-def test_what_was_queued_before_close_arrives_and_then_the_end():
+def test_what_was_queued_before_close_arrives_and_then_the_end() -> None:
     left, right = stream_pair()
     left.write(b"last", DATA)
     left.close()
@@ -108,7 +108,7 @@ def test_what_was_queued_before_close_arrives_and_then_the_end():
         left.write(b"late", DATA)
 
 
-def test_failure_reaches_both_directions_and_the_callbacks():
+def test_failure_reaches_both_directions_and_the_callbacks() -> None:
     left, right = stream_pair()
     seen: list[PiError] = []
     left.when_dead(seen.append)

@@ -1,6 +1,8 @@
 """The keys that ``pi-server keys`` makes, and what reads them."""
 
 import stat
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -14,15 +16,15 @@ from pi_system.rpc.tls import ROLES, Identity
 FILES = {"key.pem", "certificate.pem", "authority.pem"}
 
 
-def certificate(folder, name="certificate.pem"):
+def certificate(folder: Path, name: str = "certificate.pem") -> Any:
     return x509.load_pem_x509_certificate((folder / name).read_bytes())
 
 
-def extension(found, kind):
+def extension(found: Any, kind: Any) -> Any:
     return found.extensions.get_extension_for_class(kind).value
 
 
-def test_each_role_has_its_three_files_and_nobody_the_authoritys_key(link_keys):
+def test_each_role_has_its_three_files_and_nobody_the_authoritys_key(link_keys: Path) -> None:
     assert {path.name for path in link_keys.iterdir()} == set(ROLES)
     for role in ROLES:
         assert {path.name for path in (link_keys / role).iterdir()} == FILES
@@ -30,13 +32,13 @@ def test_each_role_has_its_three_files_and_nobody_the_authoritys_key(link_keys):
     assert len({(link_keys / role / "authority.pem").read_bytes() for role in ROLES}) == 1
 
 
-def test_only_the_owner_can_read_them(link_keys):
+def test_only_the_owner_can_read_them(link_keys: Path) -> None:
     for path in link_keys.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_certificates_are_bound_to_their_role(link_keys, role):
+def test_certificates_are_bound_to_their_role(link_keys: Path, role: str) -> None:
     own, authority = certificate(link_keys / role), certificate(link_keys / role, "authority.pem")
     own.verify_directly_issued_by(authority)
     assert extension(own, x509.SubjectAlternativeName).get_values_for_type(x509.DNSName) == [f"pi-{role}"]
@@ -48,7 +50,7 @@ def test_certificates_are_bound_to_their_role(link_keys, role):
     assert (own.not_valid_after_utc - own.not_valid_before_utc).days == VALID_DAYS + 1
 
 
-def test_keys_are_never_overwritten(tmp_path):
+def test_keys_are_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "client").mkdir()  # an empty folder, such as a mounted volume, is fine
     write_keys(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.pem")}
@@ -61,13 +63,13 @@ def test_keys_are_never_overwritten(tmp_path):
     assert not (tmp_path / "dealer" / "key.pem").exists()
 
 
-def test_folder_that_cannot_be_written_is_an_input_error(tmp_path):
+def test_folder_that_cannot_be_written_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
         write_keys(tmp_path / "file")
 
 
-def copy(source, target):
+def copy(source: Any, target: Any) -> Any:
     target.mkdir()
     for name in FILES:
         (target / name).write_bytes((source / name).read_bytes())
@@ -84,7 +86,9 @@ def copy(source, target):
         ("key.pem", "dealer/key.pem"),
     ],
 )
-def test_missing_damaged_or_foreign_files_are_refused(link_keys, tmp_path, name, content):
+def test_missing_damaged_or_foreign_files_are_refused(
+    link_keys: Path, tmp_path: Path, name: str, content: bytes | str | None
+) -> None:
     folder = copy(link_keys / "client", tmp_path / "client")
     if content is None:
         (folder / name).unlink()
@@ -94,5 +98,5 @@ def test_missing_damaged_or_foreign_files_are_refused(link_keys, tmp_path, name,
         Identity.load(folder)
 
 
-def test_an_identity_does_not_show_its_key(link_keys):
+def test_an_identity_does_not_show_its_key(link_keys: Path) -> None:
     assert "PRIVATE" not in repr(Identity.load(link_keys / "client"))

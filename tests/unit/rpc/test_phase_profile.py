@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from tiny_artifact import GRAPH
 
@@ -23,7 +25,7 @@ PIECES = (
 DATA = half_to_bytes(PIECES, arrived_ns=1_000_000, replied_ns=1_000_040)
 
 
-def test_the_servers_half_survives_the_wire_and_lands_on_the_clients_clock():
+def test_the_servers_half_survives_the_wire_and_lands_on_the_clients_clock() -> None:
     half = half_from_bytes(DATA, "online", GRAPH)
     assert half.replied_ns == 40
     # Asked at 500, answered at 640: 100 on the way, 50 each: the command arrived at 550.
@@ -36,12 +38,12 @@ def test_the_servers_half_survives_the_wire_and_lands_on_the_clients_clock():
     assert [(p.sent_bytes, p.received_bytes, p.rounds) for p in pieces] == [(0, 0, 0), (0, 7, 1), (9, 0, 0), (8, 0, 0)]
 
 
-def test_a_server_that_claims_more_time_than_passed_is_placed_at_the_request():
+def test_a_server_that_claims_more_time_than_passed_is_placed_at_the_request() -> None:
     pieces, error_us = half_from_bytes(DATA, "online", GRAPH).on_clock_of(500, 510)
     assert (pieces[0].start_ns, error_us) == (600, 0.0)
 
 
-def changed(**fields):
+def changed(**fields: Any) -> Any:
     message = Profile.FromString(DATA)
     for name, value in fields.items():
         if isinstance(value, int):
@@ -74,12 +76,12 @@ def changed(**fields):
         ),
     ],
 )
-def test_a_hostile_half_is_a_typed_error(data, phase):
+def test_a_hostile_half_is_a_typed_error(data: bytes, phase: Any) -> None:
     with pytest.raises(RemoteProtocolError, match="profile: expected"):
         half_from_bytes(data, phase, GRAPH)
 
 
-def test_the_largest_honest_half_is_within_its_limit():
+def test_the_largest_honest_half_is_within_its_limit() -> None:
     numbers = {"start_ns": 1 << 49, "duration_ns": 1 << 40, "sent_bytes": 1 << 30, "received_bytes": 1 << 30}
     piece = Piece(layer="relu", kind="relu", track="wait", rounds=1, **numbers)
     data = half_to_bytes((piece,) * MAX_PIECES, arrived_ns=0, replied_ns=0)
@@ -87,7 +89,7 @@ def test_the_largest_honest_half_is_within_its_limit():
     assert len(half_from_bytes(data, "online", GRAPH).pieces) == MAX_PIECES
 
 
-def test_phases_start_where_they_should_and_know_their_kinds():
+def test_phases_start_where_they_should_and_know_their_kinds() -> None:
     channel, _ = memory_pair()
     (online,) = start_profiler("online", channel, GRAPH).stop()
     (offline,) = start_profiler("offline", channel, GRAPH).stop()
@@ -95,6 +97,6 @@ def test_phases_start_where_they_should_and_know_their_kinds():
     assert layer_kinds(GRAPH)["fc"] == "linear"
 
 
-def test_coverage_is_the_part_that_pieces_explain():
+def test_coverage_is_the_part_that_pieces_explain() -> None:
     profile = PhaseProfile(phase="online", total_ms=172e-6, client=PIECES, server=None, clock_error_us=None)
     assert profile.coverage() == pytest.approx(86 / 172)

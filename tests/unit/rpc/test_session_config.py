@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streams import stream_pair
@@ -10,7 +11,7 @@ from tiny_artifact import tiny_artifact
 from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Ready, ServerEnvelope
 from pi_system.backends.registry import BACKENDS, DEFAULT_BACKEND, find_backend
 from pi_system.errors import ArtifactDigestError, ConfigError, LocalProtocolError, RemoteProtocolError
-from pi_system.program.reveal import REVEALS
+from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.envelope import read_client, read_server, write
 from pi_system.rpc.server_session import SessionHost
 from pi_system.rpc.session_config import Hello, SessionConfig, check_version, granted, hello_from_proto, hello_to_proto
@@ -25,7 +26,7 @@ CONFIG = SessionConfig(
 )
 
 
-def test_configuration_survives_the_wire():
+def test_configuration_survives_the_wire() -> None:
     hello = Hello(config=CONFIG, prepares=True, ticket="0f" * 16)
     assert hello_from_proto(hello_to_proto(hello)) == hello
 
@@ -41,38 +42,38 @@ def test_configuration_survives_the_wire():
         ("protocol_version", 99),
     ],
 )
-def test_bad_field_of_a_peer_is_refused(field, value):
+def test_bad_field_of_a_peer_is_refused(field: str, value: bytes | int | str) -> None:
     hello = hello_to_proto(Hello(config=CONFIG))
     setattr(hello, field, value)
     with pytest.raises(ConfigError):
         hello_from_proto(hello)
 
 
-def test_what_is_revealed_is_known_once_the_server_has_answered():
+def test_what_is_revealed_is_known_once_the_server_has_answered() -> None:
     assert CONFIG.revealed == "scores"
     with pytest.raises(LocalProtocolError, match="the server's answer"):
         _ = replace(CONFIG, reveal="").revealed
 
 
 @pytest.mark.parametrize(("asked", "found"), [("", ""), ("", "argmax"), ("label", "logits"), ("scores", "label")])
-def test_a_server_grants_what_was_asked_for(asked, found):
+def test_a_server_grants_what_was_asked_for(asked: Any, found: Any) -> None:
     with pytest.raises(RemoteProtocolError, match="reveal: expected"):
         granted(replace(CONFIG, reveal=asked), found)
 
 
 @pytest.mark.parametrize("found", REVEALS)
-def test_a_client_that_leaves_it_open_takes_any_policy(found):
+def test_a_client_that_leaves_it_open_takes_any_policy(found: Reveal) -> None:
     assert granted(replace(CONFIG, reveal=""), found) == found
     assert granted(replace(CONFIG, reveal=found), found) == found
 
 
-def test_version_is_compared():
+def test_version_is_compared() -> None:
     check_version(PROTOCOL_VERSION)
     with pytest.raises(ConfigError, match=f"expected {PROTOCOL_VERSION}, found 0"):
         check_version(0)
 
 
-def test_envelopes_must_hold_what_is_expected():
+def test_envelopes_must_hold_what_is_expected() -> None:
     left, right = stream_pair()
     write(left, ClientEnvelope(bye=Bye()))
     assert read_client(right, "infer", "bye").WhichOneof("message") == "bye"
@@ -84,7 +85,7 @@ def test_envelopes_must_hold_what_is_expected():
         read_client(right, "bye")
 
 
-def test_registered_backends_are_complete_and_others_are_refused():
+def test_registered_backends_are_complete_and_others_are_refused() -> None:
     assert DEFAULT_BACKEND in BACKENDS
     for name in BACKENDS:
         backend = find_backend(name)
@@ -100,31 +101,31 @@ HOST = SessionHost(artifact=tiny_artifact(), store_dir=Path("unused"), dealer=No
 ASKED = SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16))
 
 
-def test_what_is_offered_is_taken():
+def test_what_is_offered_is_taken() -> None:
     HOST.agree(ASKED)
     HOST.agree(replace(ASKED, artifact_digest=HOST.artifact.public.digest))
 
 
 @pytest.mark.parametrize("backend", ["gc", "fss", "crypten", "none", ""])
-def test_a_backend_of_the_package_that_is_not_allowed_is_refused(backend):
+def test_a_backend_of_the_package_that_is_not_allowed_is_refused(backend: str) -> None:
     with pytest.raises(ConfigError, match="allows"):
         HOST.agree(replace(ASKED, backend=backend))
 
 
-def test_an_insecure_provider_takes_both_parties():
+def test_an_insecure_provider_takes_both_parties() -> None:
     with pytest.raises(ConfigError, match="insecure-provider"):
         HOST.agree(replace(ASKED, insecure_provider=True))
     replace(HOST, insecure_provider=True).agree(replace(ASKED, insecure_provider=True))
 
 
 @pytest.mark.parametrize("digest", ["0" * 64, "x"])
-def test_another_model_is_refused(digest):
+def test_another_model_is_refused(digest: str) -> None:
     with pytest.raises(ArtifactDigestError):
         HOST.agree(replace(ASKED, artifact_digest=digest))
 
 
 @pytest.mark.parametrize("policy", REVEALS)
-def test_a_client_may_learn_as_much_as_the_policy_says_and_no_more(policy):
+def test_a_client_may_learn_as_much_as_the_policy_says_and_no_more(policy: Reveal) -> None:
     host = replace(HOST, reveal=policy)
     assert host.agree(ASKED).reveal == policy
     for asked in REVEALS:
@@ -135,5 +136,5 @@ def test_a_client_may_learn_as_much_as_the_policy_says_and_no_more(policy):
                 host.agree(replace(ASKED, reveal=asked))
 
 
-def test_a_server_tells_the_label_unless_told_otherwise():
+def test_a_server_tells_the_label_unless_told_otherwise() -> None:
     assert HOST.agree(ASKED).reveal == "label"

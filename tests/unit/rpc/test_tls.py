@@ -5,6 +5,8 @@ import socket
 import ssl
 import threading
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,12 +19,12 @@ from pi_system.rpc.transport import client_channel, dial, unary
 
 
 @pytest.fixture(scope="module")
-def identity(link_keys):
+def identity(link_keys: Path) -> Any:
     return lambda role: Identity.load(link_keys / role)
 
 
 @pytest.fixture(scope="module")
-def stranger(tmp_path_factory):
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Of another authority that gives the same names."""
     folder = tmp_path_factory.mktemp("stranger")
     write_keys(folder)
@@ -30,22 +32,23 @@ def stranger(tmp_path_factory):
 
 
 @pytest.fixture
-def listen(serve):
+def listen(serve: Any) -> Any:
     """From an identity, and what takes its streams, to the address of a server."""
 
-    def start(identity, take=None):
-        methods, calls = {"Session": take or queue.SimpleQueue().put}, {"Ask": lambda request: request}
+    def start(identity: Any, take: Any = None) -> Any:
+        methods: dict[str, Any] = {"Session": take or queue.SimpleQueue[Any]().put}
+        calls: dict[str, Any] = {"Ask": lambda request: request}
         return serve(methods, calls, max_streams=4, identity=identity)
 
     return start
 
 
-def connect(address, identity, **changes):
-    options = {"connect_timeout_s": 30.0, "timeout_s": 5.0, "peer": "server"}
+def connect(address: Any, identity: Any, **changes: Any) -> Any:
+    options: dict[str, Any] = {"connect_timeout_s": 30.0, "timeout_s": 5.0, "peer": "server"}
     return dial(address, "Session", identity=identity, **(options | changes))
 
 
-def raw_client(address, folder, version):
+def raw_client(address: Any, folder: Any, version: Any) -> Any:
     """The TLS version that a client without gRPC agrees on when it offers this one only."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(folder / "authority.pem")
@@ -60,8 +63,8 @@ def raw_client(address, folder, version):
         return wrapped.version()
 
 
-def test_stream_and_call_cross_and_the_caller_is_known(listen, identity):
-    taken: queue.SimpleQueue = queue.SimpleQueue()
+def test_stream_and_call_cross_and_the_caller_is_known(listen: Any, identity: Any) -> None:
+    taken: queue.SimpleQueue[Any] = queue.SimpleQueue()
     address = listen(identity("server"), taken.put)
     connection = connect(address, identity("client"))
     GrpcChannel(connection.stream).send(b"ping")
@@ -74,8 +77,8 @@ def test_stream_and_call_cross_and_the_caller_is_known(listen, identity):
     assert unary(address, "Ask", b"x", timeout_s=5.0, peer="server", identity=identity("dealer")) == b"x"
 
 
-def test_refusal_by_role_reaches_the_caller(listen, identity):
-    def take(stream):
+def test_refusal_by_role_reaches_the_caller(listen: Any, identity: Any) -> None:
+    def take(stream: Any) -> None:
         stream.check_role("client")
 
     with pytest.raises(ConfigError, match="expected one of the client, found one of the dealer"):
@@ -83,12 +86,12 @@ def test_refusal_by_role_reaches_the_caller(listen, identity):
 
 
 @pytest.mark.parametrize("role", ["client", "dealer"])
-def test_certificate_of_another_role_is_no_server(listen, identity, role):
+def test_certificate_of_another_role_is_no_server(listen: Any, identity: Any, role: str) -> None:
     with pytest.raises(ConfigError, match="certificate for its role"):
         connect(listen(identity(role)), identity("client"))
 
 
-def test_server_of_another_authority_is_refused(listen, identity, stranger):
+def test_server_of_another_authority_is_refused(listen: Any, identity: Any, stranger: Any) -> None:
     address = listen(stranger("server"))
     with pytest.raises(ConfigError, match="certificate for its role"):
         connect(address, identity("client"))
@@ -97,8 +100,8 @@ def test_server_of_another_authority_is_refused(listen, identity, stranger):
 
 
 @pytest.mark.parametrize("gone", [PeerUnavailableError, DealerUnavailableError])
-def test_client_of_another_authority_is_refused(listen, identity, stranger, gone):
-    taken: queue.SimpleQueue = queue.SimpleQueue()
+def test_client_of_another_authority_is_refused(listen: Any, identity: Any, stranger: Any, gone: Any) -> None:
+    taken: queue.SimpleQueue[Any] = queue.SimpleQueue()
     address = listen(identity("server"), taken.put)
     impostor = replace(stranger("client"), authority=identity("client").authority)
     with pytest.raises(gone, match="accepts this end's certificate"):
@@ -106,35 +109,35 @@ def test_client_of_another_authority_is_refused(listen, identity, stranger, gone
     assert taken.empty()
 
 
-def test_expired_certificate_is_refused(listen, identity, tmp_path):
+def test_expired_certificate_is_refused(listen: Any, identity: Any, tmp_path: Path) -> None:
     write_keys(tmp_path, valid_days=0)
     expired = Identity.load(tmp_path / "server")
     with pytest.raises(ConfigError, match="expired"):
         connect(listen(expired), Identity.load(tmp_path / "client"))
 
 
-def test_plaintext_and_tls_do_not_mix(listen, identity):
+def test_plaintext_and_tls_do_not_mix(listen: Any, identity: Any) -> None:
     with pytest.raises(PeerUnavailableError, match="use --keys"):
         connect(listen(identity("server")), None)
     with pytest.raises(ConfigError, match=r"TLS 1\.3"):
         connect(listen(None), identity("client"))
 
 
-def test_server_takes_tls_13_only(listen, identity, link_keys):
+def test_server_takes_tls_13_only(listen: Any, identity: Any, link_keys: Path) -> None:
     address = listen(identity("server"))
     assert raw_client(address, link_keys / "client", ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
     with pytest.raises((ssl.SSLError, ConnectionError)):
         raw_client(address, link_keys / "client", ssl.TLSVersion.TLSv1_2)
 
 
-def test_client_takes_tls_13_only(identity, link_keys):
+def test_client_takes_tls_13_only(identity: Any, link_keys: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(link_keys / "server" / "certificate.pem", link_keys / "server" / "key.pem")
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"])
-    refused: queue.SimpleQueue = queue.SimpleQueue()
+    refused: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def accept(listener) -> None:
+    def accept(listener: Any) -> None:
         plain, _ = listener.accept()
         with plain, pytest.raises((ssl.SSLError, ConnectionError)) as caught:
             context.wrap_socket(plain, server_side=True)
@@ -149,14 +152,14 @@ def test_client_takes_tls_13_only(identity, link_keys):
     assert "no shared cipher" in refused.get(timeout=5).replace("_", " ").lower()
 
 
-def test_keys_that_do_not_fit_cannot_listen(identity):
+def test_keys_that_do_not_fit_cannot_listen(identity: Any) -> None:
     broken = replace(identity("server"), key=identity("client").key)
     with pytest.raises(ConfigError, match="listen"):
         serve_streams("127.0.0.1:0", {}, {}, timeout_s=1.0, max_streams=1, identity=broken)
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1:7100", "0.0.0.0:7100", "[::]:7100", "server:7100", "localhost.evil:1"])
-def test_plaintext_stays_on_this_machine(address, identity):
+def test_plaintext_stays_on_this_machine(address: str, identity: Any) -> None:
     for start in (client_channel, lambda a: serve_streams(a, {}, {}, timeout_s=1.0, max_streams=1)):
         with pytest.raises(ConfigError, match="plaintext: expected a loopback address"):
             start(address)
@@ -164,10 +167,10 @@ def test_plaintext_stays_on_this_machine(address, identity):
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.9.9.9:1", "localhost:1", "[::1]:1"])
-def test_loopback_is_this_machine(address):
+def test_loopback_is_this_machine(address: str) -> None:
     check_plaintext(address)
 
 
-def test_certificate_without_a_role_is_no_caller():
+def test_certificate_without_a_role_is_no_caller() -> None:
     with pytest.raises(ConfigError, match="found none"):
         caller_role({"x509_subject_alternative_name": [b"example.org"]})

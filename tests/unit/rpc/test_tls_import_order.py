@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +55,7 @@ other.stop(0)
 _HELD = "refused TLSv1_2\nTLSv1.3\n"
 
 
-def outcome(before, link_keys):
+def outcome(before: Any, link_keys: Any) -> Any:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}  # ours has it set
     command = [sys.executable, "-c", before + _PROBE, str(link_keys)]
     found = subprocess.run(command, env=clean, capture_output=True, text=True, timeout=120)
@@ -73,13 +75,13 @@ def outcome(before, link_keys):
         "import os\nos.environ['GRPC_SSL_CIPHER_SUITES'] = 'ECDHE-ECDSA-AES128-GCM-SHA256'\nimport grpc\n",
     ],
 )
-def test_an_import_before_changes_nothing(before, link_keys):
+def test_an_import_before_changes_nothing(before: str, link_keys: Path) -> None:
     assert outcome(before, link_keys) == _HELD
 
 
 @pytest.mark.parametrize(
     "before", [_USED, "import grpc\nfrom grpc._cython import cygrpc\ndel cygrpc.reset_grpc_config_vars\n"]
 )
-def test_where_grpc_cannot_be_changed_any_more_no_link_is_opened(before, link_keys):
+def test_where_grpc_cannot_be_changed_any_more_no_link_is_opened(before: str, link_keys: Path) -> None:
     found = outcome(before, link_keys)
     assert "refused to start: TLS: expected a gRPC that takes TLS 1.3 only, found one that takes TLSv1_2" in found

@@ -1,6 +1,8 @@
 """Dialling and serving over real gRPC, both ends in this process."""
 
 import queue
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -23,20 +25,20 @@ from pi_system.rpc.transport import check_address, dial, unary
 PI_ERRORS = [getattr(errors, name) for name in errors.__all__]
 
 
-def connect(address, method="Session", **changes):
-    options = {"connect_timeout_s": 5.0, "timeout_s": 5.0, "peer": "server"}
+def connect(address: str, method: str = "Session", **changes: Any) -> Any:
+    options: dict[str, Any] = {"connect_timeout_s": 5.0, "timeout_s": 5.0, "peer": "server"}
     return dial(address, method, **(options | changes))
 
 
-def raiser(error):
-    def answer(_request):
+def raiser(error: Any) -> Any:
+    def answer(_request: Any) -> None:
         raise error
 
     return answer
 
 
-def test_stream_carries_messages_both_ways_and_ends_cleanly(serve):
-    taken: queue.SimpleQueue = queue.SimpleQueue()
+def test_stream_carries_messages_both_ways_and_ends_cleanly(serve: Callable[..., Any]) -> None:
+    taken: queue.SimpleQueue[Any] = queue.SimpleQueue()
     connection = connect(serve({"Session": taken.put}))
     client = GrpcChannel(connection.stream)
     client.send(b"ping")
@@ -52,7 +54,7 @@ def test_stream_carries_messages_both_ways_and_ends_cleanly(serve):
 
 
 @pytest.mark.parametrize("kind", PI_ERRORS)
-def test_every_error_crosses_as_itself(serve, kind):
+def test_every_error_crosses_as_itself(serve: Callable[..., Any], kind: Any) -> None:
     address = serve({"Session": lambda stream: stream.fail(kind("what happened"))}, {"Ask": raiser(kind("what"))})
     connection = connect(address)
     with pytest.raises(kind, match="what happened") as caught:
@@ -63,8 +65,10 @@ def test_every_error_crosses_as_itself(serve, kind):
         unary(address, "Ask", b"", timeout_s=0.5, peer="server")
 
 
-def test_foreign_exception_tells_the_client_nothing(serve, caplog):
-    def take(_stream):
+def test_foreign_exception_tells_the_client_nothing(
+    serve: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    def take(_stream: Any) -> None:
         raise ZeroDivisionError("secret")
 
     with pytest.raises(errors.InvariantError) as caught:
@@ -73,10 +77,10 @@ def test_foreign_exception_tells_the_client_nothing(serve, caplog):
     assert "could not be served" in caplog.text
 
 
-def test_busy_server_is_tried_again(serve):
+def test_busy_server_is_tried_again(serve: Callable[..., Any]) -> None:
     refusals = [PeerUnavailableError("busy")] * 3
 
-    def take(stream):
+    def take(stream: Any) -> None:
         if refusals:
             raise refusals.pop()
         stream.write(b"here", DATA)
@@ -86,15 +90,15 @@ def test_busy_server_is_tried_again(serve):
     connection.abort(PiError("the test is over"))
 
 
-def test_server_that_does_not_open_the_stream_is_no_peer(serve):
-    def take(stream):
+def test_server_that_does_not_open_the_stream_is_no_peer(serve: Callable[..., Any]) -> None:
+    def take(stream: Any) -> None:
         stream.outgoing = lambda: iter([b"hello\x02"])
 
     with pytest.raises(RemoteProtocolError, match="opened stream"):
         connect(serve({"Session": take}))
 
 
-def test_message_of_an_error_is_made_printable():
+def test_message_of_an_error_is_made_printable() -> None:
     _, message, name = error_to_status(ConfigError("a\x1b[31m\nb" + "x" * 1000))
     assert name == "ConfigError"
     assert message.startswith("a?[31m?b")
@@ -102,18 +106,18 @@ def test_message_of_an_error_is_made_printable():
     assert error_to_status(ValueError("secret"))[::2] == (grpc.StatusCode.INTERNAL, "InvariantError")
 
 
-def test_server_frame_over_our_limit_and_over_grpcs(serve):
+def test_server_frame_over_our_limit_and_over_grpcs(serve: Callable[..., Any]) -> None:
     for size in (FRAME_BYTES + 2, 4 * FRAME_BYTES):
 
-        def take(stream, size=size):
+        def take(stream: Any, size: Any = size) -> None:
             stream.outgoing = lambda: iter([bytes(size)])  # a server that does not cut its messages
 
         with pytest.raises(FrameTooLargeError):
             connect(serve({"Session": take}))
 
 
-def test_client_that_leaves_is_noticed_by_the_server(serve):
-    taken: queue.SimpleQueue = queue.SimpleQueue()
+def test_client_that_leaves_is_noticed_by_the_server(serve: Callable[..., Any]) -> None:
+    taken: queue.SimpleQueue[Any] = queue.SimpleQueue()
     connection = connect(serve({"Session": taken.put}))
     connection.stream.write(b"here", DATA)
     stream = taken.get(timeout=5)
@@ -125,25 +129,25 @@ def test_client_that_leaves_is_noticed_by_the_server(serve):
         connection.stream.read_data(1)
 
 
-def test_unreachable_address_raises_the_error_asked_for():
+def test_unreachable_address_raises_the_error_asked_for() -> None:
     with pytest.raises(PeerUnavailableError, match=r"nothing answered within 0\.2 s"):
         connect("127.0.0.1:9", connect_timeout_s=0.2)
     with pytest.raises(DealerUnavailableError):
         connect("127.0.0.1:9", connect_timeout_s=0.2, gone=DealerUnavailableError)
 
 
-def test_other_services_are_no_peer(serve):
+def test_other_services_are_no_peer(serve: Callable[..., Any]) -> None:
     with pytest.raises(RemoteProtocolError, match="UNIMPLEMENTED"):
         connect(serve(), method="Nothing")
 
 
-def test_port_in_use_is_a_config_error(serve):
+def test_port_in_use_is_a_config_error(serve: Callable[..., Any]) -> None:
     address = serve()
     with pytest.raises(ConfigError, match="listen"):
         serve_streams(address, {}, {}, timeout_s=1.0, max_streams=1)
 
 
 @pytest.mark.parametrize("address", ["", "localhost", ":7100", "host:", "host:http", "host:65536"])
-def test_bad_addresses_are_refused(address):
+def test_bad_addresses_are_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="HOST:PORT"):
         check_address(address)

@@ -1,6 +1,8 @@
 """A client that meets a server of another protocol version, or another model than the server says, goes no further."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streams import in_thread
@@ -20,19 +22,19 @@ CONFIG = SessionConfig(backend="toy", artifact_digest="", client_id=bytes(16))
 
 
 @pytest.fixture
-def meet(serve):
+def meet(serve: Callable[..., Any]) -> Any:
     """Opens a session with a server that greets with the given fields."""
 
-    def open_session(**fields):
+    def open_session(**fields: Any) -> Any:
         model = public_to_bytes(tiny_artifact())
-        hello = {
+        hello: dict[str, Any] = {
             "protocol_version": PROTOCOL_VERSION,
             "artifact_digest": tiny_artifact().public.digest,
             "public_model_bytes": len(model),
             "reveal": "label",
         }
 
-        def greet(stream):
+        def greet(stream: Any) -> None:
             read_client(stream, "hello")
             write(stream, ServerEnvelope(hello=ServerHello(**(hello | fields))))
             stream.write(model, DATA)
@@ -45,22 +47,22 @@ def meet(serve):
 
 
 @pytest.mark.parametrize("version", [0, PROTOCOL_VERSION + 1])
-def test_a_server_of_another_version_is_left(meet, version):
+def test_a_server_of_another_version_is_left(meet: Any, version: int) -> None:
     with pytest.raises(ConfigError, match="protocol version"):
         meet(protocol_version=version)
 
 
-def test_a_model_that_is_not_the_announced_one_is_refused(meet):
+def test_a_model_that_is_not_the_announced_one_is_refused(meet: Any) -> None:
     with pytest.raises(ArtifactDigestError):
         meet(artifact_digest="0" * 64)
 
 
-def test_the_same_server_without_a_lie_is_taken(meet):
+def test_the_same_server_without_a_lie_is_taken(meet: Any) -> None:
     with meet() as session:
         assert session.public.public.digest == tiny_artifact().public.digest
 
 
 @pytest.mark.parametrize("granted", ["", "everything"])
-def test_a_server_that_grants_what_does_not_exist_is_left(meet, granted):
+def test_a_server_that_grants_what_does_not_exist_is_left(meet: Any, granted: Any) -> None:
     with pytest.raises(RemoteProtocolError, match="granted"):
         meet(reveal=granted)

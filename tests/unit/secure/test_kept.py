@@ -1,3 +1,7 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,7 +14,7 @@ FIELDS = {"what": "a test", "of": "ab"}
 BODY = bytes(range(200))
 
 
-def test_what_is_kept_comes_back(tmp_path):
+def test_what_is_kept_comes_back(tmp_path: Path) -> None:
     write_kept(tmp_path / "a", {**FIELDS, "more": 7}, BODY)
     fields, body = read_kept(tmp_path / "a", FIELDS)
     assert body == BODY
@@ -23,7 +27,7 @@ def test_what_is_kept_comes_back(tmp_path):
 
 
 @pytest.mark.parametrize("read", [read_kept, map_kept])
-def test_every_changed_byte_and_every_cut_is_noticed(read, tmp_path):
+def test_every_changed_byte_and_every_cut_is_noticed(read: Callable[..., Any], tmp_path: Path) -> None:
     write_kept(tmp_path / "a", FIELDS, BODY)
     content = (tmp_path / "a").read_bytes()
     for position in (*range(0, HEADER_BYTES, 37), *range(HEADER_BYTES, len(content))):
@@ -41,7 +45,7 @@ def test_every_changed_byte_and_every_cut_is_noticed(read, tmp_path):
         read(tmp_path / "a", FIELDS)
 
 
-def test_another_version_is_named_and_others_fields_are_not(monkeypatch, tmp_path):
+def test_another_version_is_named_and_others_fields_are_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write_kept(tmp_path / "a", FIELDS, BODY)
     with pytest.raises(CorrelationMismatchError, match="expected the same of, found another") as caught:
         read_kept(tmp_path / "a", {**FIELDS, "of": "secret"})
@@ -54,7 +58,7 @@ def test_another_version_is_named_and_others_fields_are_not(monkeypatch, tmp_pat
         read_kept(tmp_path / "a", FIELDS)
 
 
-def test_of_two_that_create_one_does(tmp_path):
+def test_of_two_that_create_one_does(tmp_path: Path) -> None:
     create_kept(tmp_path / "a", FIELDS, BODY)
     with pytest.raises(FileExistsError):
         create_kept(tmp_path / "a", FIELDS, b"other")

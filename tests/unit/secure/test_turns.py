@@ -10,7 +10,9 @@ CASES = list(product([1, 31, 64, 100], [1, 2, 3], [1, 3]))
 
 
 @pytest.mark.parametrize(("count", "round_trips", "batch"), CASES)
-def test_every_message_is_sent_answered_and_received_once_in_this_order(count, round_trips, batch):
+def test_every_message_is_sent_answered_and_received_once_in_this_order(
+    count: int, round_trips: int, batch: int
+) -> None:
     found = list(turns(count, round_trips, batch, size=32))
     places = {turn: at for at, turn in enumerate(found)}
     assert len(places) == len(found)
@@ -26,13 +28,13 @@ def test_every_message_is_sent_answered_and_received_once_in_this_order(count, r
 
 
 @pytest.mark.parametrize(("count", "round_trips", "batch"), CASES)
-def test_messages_and_replies_go_in_one_order(count, round_trips, batch):
+def test_messages_and_replies_go_in_one_order(count: int, round_trips: int, batch: int) -> None:
     """A channel keeps the order, and nobody says which message is which."""
     found = list(turns(count, round_trips, batch, size=32))
     orders = [[turn[1:] for turn in found if turn.step == step] for step in ("send", "reply", "receive")]
     assert orders[0] == orders[1] == orders[2]
 
 
-def test_all_of_an_exchange_is_sent_before_its_first_reply_is_read():
+def test_all_of_an_exchange_is_sent_before_its_first_reply_is_read() -> None:
     steps = [turn.step for turn in turns(5 * CHUNK, 1)]
     assert steps == ["send"] * 5 + ["reply"] * 5 + ["receive"] * 5

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,17 +10,17 @@ from pi_system.secure.values import Computed, Gather, Kept, Lazy, added
 class Noted(Lazy):
     """A value that counts which channels were computed."""
 
-    def __init__(self, array):
+    def __init__(self, array: Any) -> None:
         super().__init__(array.shape)
-        self.array, self.asked = array, []
+        self.array, self.asked = array, list[tuple[int, int]]()
 
-    def channels(self, first, last):
+    def channels(self, first: int, last: Any) -> Any:
         self.asked.append((first, last))
         return self.array[:, first:last]
 
 
 @pytest.mark.parametrize("count", [1, CHUNK, CHUNK + 1, 3 * CHUNK - 5])
-def test_chunks_cover_everything_once_in_order(count):
+def test_chunks_cover_everything_once_in_order(count: int) -> None:
     parts = list(chunks(count))
     assert parts[0][0] == 0
     assert [first + length for first, length in parts[:-1]] == [first for first, _ in parts[1:]]
@@ -27,7 +29,7 @@ def test_chunks_cover_everything_once_in_order(count):
 
 @pytest.mark.parametrize("density", [None, 0.0005, 0.3, 1.0])
 @pytest.mark.parametrize("shape", [(1, 40, 30, 30), (2, 100), (3, 7, 5, 5)])
-def test_gather_gives_the_active_elements_in_order(shape, density):
+def test_gather_gives_the_active_elements_in_order(shape: tuple[int, ...], density: float | None) -> None:
     rng = np.random.default_rng(1)
     array = rng.integers(0, 1 << 32, shape, dtype=np.uint32)
     size = int(np.prod(shape[1:]))
@@ -41,7 +43,7 @@ def test_gather_gives_the_active_elements_in_order(shape, density):
             assert (gather.upto(first, length) == expected[:, first : first + length]).all()
 
 
-def test_a_layer_is_computed_only_as_far_as_a_chunk_needs_and_never_twice():
+def test_a_layer_is_computed_only_as_far_as_a_chunk_needs_and_never_twice() -> None:
     lazy = Noted(np.zeros((1, 64, 32, 32), np.uint32))
     gather = Gather(lazy, None, 64 * 1024)
     gather.upto(0, CHUNK)
@@ -53,7 +55,7 @@ def test_a_layer_is_computed_only_as_far_as_a_chunk_needs_and_never_twice():
 
 
 @pytest.mark.parametrize("positions", [[0], [3, 900, 901], [44_999]])
-def test_what_a_gate_computed_is_kept_for_who_reads_the_whole(positions):
+def test_what_a_gate_computed_is_kept_for_who_reads_the_whole(positions: list[int]) -> None:
     array = np.random.default_rng(2).integers(0, 1 << 32, (2, 50, 30, 30), dtype=np.uint32)
     lazy = Noted(array)
     kept = Kept(lazy)
@@ -67,7 +69,7 @@ def test_what_a_gate_computed_is_kept_for_who_reads_the_whole(positions):
     assert lazy.asked[-1][1] == 50
 
 
-def test_a_sum_is_computed_when_it_is_asked_for_if_a_term_is():
+def test_a_sum_is_computed_when_it_is_asked_for_if_a_term_is() -> None:
     array = np.arange(2 * 40, dtype=np.uint32).reshape(2, 40)
     lazy, there = Noted(array), Computed(array)
     assert added(there, 0, there, 1).ready

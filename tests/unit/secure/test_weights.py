@@ -3,6 +3,8 @@
 import logging
 import stat
 import threading
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,19 +22,19 @@ ARTIFACT = relu_artifact(weight_scale=0.3)
 PICTURE = random_pictures((1, 8, 8), 1, 0)
 
 
-def check_logits(backend, store):
+def check_logits(backend: str, store: Path) -> None:
     logits, _, _ = secure_logits(backend, ARTIFACT, PICTURE, store)
     assert_within_ulps(ARTIFACT, PICTURE, logits)
 
 
-def flip(path, *positions):
+def flip(path: Any, *positions: Any) -> None:
     content = bytearray(path.read_bytes())
     for position in positions:
         content[position] ^= 0x40
     path.write_bytes(content)
 
 
-def test_seed_is_made_once_and_is_private(tmp_path):
+def test_seed_is_made_once_and_is_private(tmp_path: Path) -> None:
     seed = weight_seed(tmp_path / "model")
     assert len(seed) == 16
     assert weight_seed(tmp_path / "model") == seed
@@ -41,7 +43,9 @@ def test_seed_is_made_once_and_is_private(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"sixteen bytes..."])
-def test_a_seed_that_a_crash_left_empty_is_drawn_again(content, tmp_path, caplog):
+def test_a_seed_that_a_crash_left_empty_is_drawn_again(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "weight_seed").write_bytes(content)
     seed = weight_seed(tmp_path)
     assert len(seed) == 16
@@ -50,12 +54,12 @@ def test_a_seed_that_a_crash_left_empty_is_drawn_again(content, tmp_path, caplog
     assert seed.hex() not in caplog.text
 
 
-def test_sessions_that_start_at_once_get_one_seed(tmp_path, caplog):
+def test_sessions_that_start_at_once_get_one_seed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     for attempt in range(5):
-        seeds, start = [], threading.Barrier(4)
+        seeds, start = list[bytes](), threading.Barrier(4)
 
-        def draw(folder=tmp_path / str(attempt), seeds=seeds, start=start):
+        def draw(folder: Path = tmp_path / str(attempt), seeds: Any = seeds, start: Any = start) -> None:
             start.wait()
             seeds.append(weight_seed(folder))
 
@@ -69,7 +73,7 @@ def test_sessions_that_start_at_once_get_one_seed(tmp_path, caplog):
     assert caplog.text == ""
 
 
-def test_damaged_masked_weights_are_fetched_again(tmp_path):
+def test_damaged_masked_weights_are_fetched_again(tmp_path: Path) -> None:
     check_logits("fss", tmp_path)
     (path,) = (tmp_path / "client").glob("*/weights-*")
     whole = path.read_bytes()
@@ -78,7 +82,7 @@ def test_damaged_masked_weights_are_fetched_again(tmp_path):
     assert path.read_bytes() == whole
 
 
-def test_damaged_transformed_weights_are_made_again(tmp_path):
+def test_damaged_transformed_weights_are_made_again(tmp_path: Path) -> None:
     check_logits("gmw", tmp_path)
     paths = sorted((tmp_path / "server").rglob("*.words"))
     whole = [path.read_bytes() for path in paths]
@@ -89,7 +93,9 @@ def test_damaged_transformed_weights_are_made_again(tmp_path):
 
 
 @pytest.mark.parametrize(("backend", "pattern"), [("fss", "weights-*"), ("fss", "weight_seed"), ("gmw", "*.words")])
-def test_caches_of_another_protocol_version_are_made_again(backend, pattern, monkeypatch, tmp_path):
+def test_caches_of_another_protocol_version_are_made_again(
+    backend: str, pattern: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with monkeypatch.context() as older:
         older.setattr("pi_system.secure.kept.PROTOCOL_VERSION", 1)
         check_logits(backend, tmp_path)
@@ -103,17 +109,17 @@ def test_caches_of_another_protocol_version_are_made_again(backend, pattern, mon
 WORDS = np.arange(100, dtype=np.uint64)
 
 
-def test_arrays_come_back_and_are_private(tmp_path):
+def test_arrays_come_back_and_are_private(tmp_path: Path) -> None:
     folder = WeightFolder(tmp_path / "transformed")
     assert folder.get("0-0-0") is None
     assert (folder.put("0-0-0", WORDS) == WORDS).all()
-    assert (WeightFolder(tmp_path / "transformed").get("0-0-0") == WORDS).all()
+    assert (WeightFolder(tmp_path / "transformed").get("0-0-0") == WORDS).all()  # type: ignore[union-attr]
     (path,) = (tmp_path / "transformed").iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_one_changed_byte_counts_as_missing_and_the_array_is_made_again(tmp_path):
+def test_one_changed_byte_counts_as_missing_and_the_array_is_made_again(tmp_path: Path) -> None:
     folder = WeightFolder(tmp_path)
     folder.put("a", WORDS)
     content = bytearray((tmp_path / "a.words").read_bytes())
@@ -128,21 +134,21 @@ def test_one_changed_byte_counts_as_missing_and_the_array_is_made_again(tmp_path
     assert (folder.put("a", WORDS) == WORDS).all()
 
 
-def test_what_is_put_is_hashed_once(tmp_path, monkeypatch):
+def test_what_is_put_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed, digest = [], kept._digest
-    monkeypatch.setattr(kept, "_digest", lambda *parts: hashed.append(parts) or digest(*parts))
+    monkeypatch.setattr(kept, "_digest", lambda *parts: hashed.append(parts) or digest(*parts))  # type: ignore[func-returns-value]
     assert (WeightFolder(tmp_path).put("a", WORDS) == WORDS).all()
     assert len(hashed) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PIKEPT\x00\x02", bytes(4096), bytes(5000)])
-def test_a_damaged_file_counts_as_missing(tmp_path, content):
+def test_a_damaged_file_counts_as_missing(tmp_path: Path, content: bytes) -> None:
     folder = WeightFolder(tmp_path)
     (tmp_path / "a.words").write_bytes(content)
     assert folder.get("a") is None
 
 
-def test_a_second_session_takes_the_weights_that_the_first_transformed(tmp_path):
+def test_a_second_session_takes_the_weights_that_the_first_transformed(tmp_path: Path) -> None:
     for _ in range(2):
         check_logits("gmw", tmp_path)
     times = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.words")}

@@ -1,5 +1,7 @@
 """Places, tickets and turns, on a clock of the test's own."""
 
+from typing import Any
+
 import pytest
 
 from pi_server.admission import Admission
@@ -14,19 +16,19 @@ class Clock:
 
 
 @pytest.fixture
-def clock():
+def clock() -> Any:
     return Clock()
 
 
-def admission(clock, places=2, preparing=1, **options):
+def admission(clock: Any, places: int = 2, preparing: int = 1, **options: Any) -> Any:
     return Admission(places, preparing, clock=clock, **options)
 
 
-def enter(desk, session, client="a", ticket="", prepares=False):
+def enter(desk: Any, session: Any, client: str = "a", ticket: str = "", prepares: bool = False) -> Any:
     return desk.enter(session, client, ticket, prepares=prepares)
 
 
-def test_places_are_given_until_they_are_taken(clock):
+def test_places_are_given_until_they_are_taken(clock: Any) -> None:
     desk = admission(clock)
     assert enter(desk, 1) is None
     assert enter(desk, 2) is None
@@ -37,14 +39,14 @@ def test_places_are_given_until_they_are_taken(clock):
     assert (desk.taken, desk.waiting, desk.granted, desk.refused) == (2, 1, 2, 1)
 
 
-def test_a_worker_with_a_session_gets_no_second(clock):
+def test_a_worker_with_a_session_gets_no_second(clock: Any) -> None:
     desk = admission(clock)
     assert enter(desk, 1) is None
     assert enter(desk, 1, "b").ticket
     assert desk.taken == 1
 
 
-def test_who_came_first_is_first_whoever_asks_first(clock):
+def test_who_came_first_is_first_whoever_asks_first(clock: Any) -> None:
     desk = admission(clock, places=1)
     enter(desk, 1)
     first = enter(desk, 2, "b")
@@ -56,7 +58,7 @@ def test_who_came_first_is_first_whoever_asks_first(clock):
     assert enter(desk, 2, "b", first.ticket) is None
 
 
-def test_a_place_is_not_kept_for_long_for_who_does_not_come(clock):
+def test_a_place_is_not_kept_for_long_for_who_does_not_come(clock: Any) -> None:
     desk = admission(clock, places=1)
     enter(desk, 1)
     enter(desk, 2, "b")
@@ -67,7 +69,7 @@ def test_a_place_is_not_kept_for_long_for_who_does_not_come(clock):
     assert enter(desk, 3, "c", second.ticket) is None
 
 
-def test_who_holds_places_comes_after_who_holds_none(clock):
+def test_who_holds_places_comes_after_who_holds_none(clock: Any) -> None:
     desk = admission(clock)
     enter(desk, 1, "greedy")
     enter(desk, 2, "greedy")
@@ -79,7 +81,7 @@ def test_who_holds_places_comes_after_who_holds_none(clock):
     assert enter(desk, 4, "modest", modest.ticket) is None
 
 
-def test_a_ticket_is_of_one_client(clock):
+def test_a_ticket_is_of_one_client(clock: Any) -> None:
     desk = admission(clock, places=1)
     enter(desk, 1)
     first = enter(desk, 2, "b")
@@ -88,7 +90,7 @@ def test_a_ticket_is_of_one_client(clock):
     assert enter(desk, 2, "b", first.ticket) is None
 
 
-def test_offline_phases_leave_places_to_inference(clock):
+def test_offline_phases_leave_places_to_inference(clock: Any) -> None:
     desk = admission(clock, places=3, preparing=2)
     assert enter(desk, 1, "a", prepares=True) is None
     assert enter(desk, 2, "b", prepares=True) is None
@@ -96,7 +98,7 @@ def test_offline_phases_leave_places_to_inference(clock):
     assert enter(desk, 4, "d") is None
 
 
-def test_a_session_that_wants_to_prepare_may_have_to_come_again(clock):
+def test_a_session_that_wants_to_prepare_may_have_to_come_again(clock: Any) -> None:
     desk = admission(clock, places=3, preparing=1)
     for session, client in ((1, "a"), (2, "b")):
         assert enter(desk, session, client) is None
@@ -111,14 +113,14 @@ def test_a_session_that_wants_to_prepare_may_have_to_come_again(clock):
     assert desk.taken == 2
 
 
-def test_who_has_a_place_may_prepare_while_others_wait_for_one(clock):
+def test_who_has_a_place_may_prepare_while_others_wait_for_one(clock: Any) -> None:
     desk = admission(clock, places=1, preparing=1)
     enter(desk, 1, "a")
     assert enter(desk, 2, "b", prepares=True) is not None
     assert desk.prepare(1) is None
 
 
-def test_who_waits_is_bounded_and_forgotten(clock):
+def test_who_waits_is_bounded_and_forgotten(clock: Any) -> None:
     desk = admission(clock, places=1, max_waiting=2)
     enter(desk, 1)
     for client in "bc":
@@ -129,7 +131,7 @@ def test_who_waits_is_bounded_and_forgotten(clock):
     assert enter(desk, "d", "d").ticket
 
 
-def test_the_wait_grows_with_those_before_and_the_length_of_sessions(clock):
+def test_the_wait_grows_with_those_before_and_the_length_of_sessions(clock: Any) -> None:
     desk = admission(clock, places=1)
     enter(desk, 0)
     waits = [enter(desk, client, str(client)).retry_s for client in range(1, 9)]

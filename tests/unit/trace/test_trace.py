@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from trace_reader import profile_of
@@ -11,7 +13,7 @@ from pi_system.trace.spans import layer_spans, spans_of
 from pi_system.trace.timeline import timeline
 
 
-def piece(layer, track, start_us, duration_us, **counts):
+def piece(layer: Any, track: Any, start_us: Any, duration_us: Any, **counts: Any) -> Any:
     return Piece(
         layer=layer,
         kind=layer[:4],
@@ -41,7 +43,7 @@ PROFILES = (
 )
 
 
-def test_spans_add_up_the_pieces_of_a_layer():
+def test_spans_add_up_the_pieces_of_a_layer() -> None:
     spans = spans_of(PROFILES)
     assert [(s.party, s.phase, s.layer, s.kind, s.start_us) for s in spans] == [
         ("client", "offline", "setup", "setu", 0.0),
@@ -54,14 +56,14 @@ def test_spans_add_up_the_pieces_of_a_layer():
     assert (relu.sent_bytes, relu.received_bytes, relu.rounds) == (4, 11, 2)
 
 
-def test_a_written_trace_gives_the_same_spans(tmp_path):
+def test_a_written_trace_gives_the_same_spans(tmp_path: Path) -> None:
     file = tmp_path / "out.json"
     write_trace(file, timeline(PROFILES), {"backend": "gmw"})
     assert profile_of(file) == spans_of(PROFILES)
     assert json.loads(file.read_text())["otherData"] == {"backend": "gmw"}
 
 
-def test_the_trace_is_what_viewers_read():
+def test_the_trace_is_what_viewers_read() -> None:
     trace = trace_of(timeline(PROFILES), {})
     events = trace["traceEvents"]
     names = {(e["pid"], e.get("tid")): e["args"]["name"] for e in events if e["name"].endswith("_name")}
@@ -79,10 +81,10 @@ def test_the_trace_is_what_viewers_read():
     assert [(e["ts"], e["dur"]) for e in waits] == [(100.0, 30.007), (140.0, 20.007)]
 
 
-def test_a_missing_folder_is_an_input_error(tmp_path):
+def test_a_missing_folder_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         write_trace(tmp_path / "none" / "out.json", (), {})
 
 
-def test_no_pieces_no_spans():
+def test_no_pieces_no_spans() -> None:
     assert layer_spans(timeline(())) == ()

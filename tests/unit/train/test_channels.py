@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -18,7 +20,7 @@ FAMILIES = [
 ]
 
 
-def _trained(name):
+def _trained(name: str) -> Any:
     """A network whose batch normalisations and masks are not those of a new one."""
     torch.manual_seed(3)
     network = build_network(NetworkSpec.parse(name), seed=0)
@@ -28,13 +30,13 @@ def _trained(name):
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias)
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2)
+            module.running_mean.normal_()  # type: ignore[union-attr]
+            module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
     return network.eval()
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_narrowed_network_is_the_masked_one(name):
+def test_a_narrowed_network_is_the_masked_one(name: str) -> None:
     network = _trained(name)
     channels = channels_of(network)
     kept = [torch.sort(torch.randperm(g.size)[: max(1, g.size // 2)]).values for g in channels.groups]
@@ -48,7 +50,7 @@ def test_a_narrowed_network_is_the_masked_one(name):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_name_builds_the_narrowed_network(name):
+def test_a_name_builds_the_narrowed_network(name: str) -> None:
     network = _trained(name)
     channels = channels_of(network)
     kept = [torch.arange(g.size)[-max(1, g.size // 3) :] for g in channels.groups]
@@ -65,7 +67,7 @@ def test_a_name_builds_the_narrowed_network(name):
     )
 
 
-def test_streams_and_inner_layers_are_told_apart():
+def test_streams_and_inner_layers_are_told_apart() -> None:
     channels = channels_of(build_network(NetworkSpec.parse("resnet18:m=4,size=8"), device="meta"))
     streams = [group for group in channels.groups if not group.inner]
     assert [len(group.writers) for group in streams] == [3, 3, 3, 3]  # stage 1: the stem; others: a shortcut
@@ -77,7 +79,7 @@ def test_streams_and_inner_layers_are_told_apart():
     ("filters", "message"),
     [("1.1", "expected a number for each of 2.2.2"), ("0", "expected filters like"), ("3" + ".1" * 11, "found")],
 )
-def test_filters_that_do_not_fit_are_refused(filters, message):
+def test_filters_that_do_not_fit_are_refused(filters: Any, message: Any) -> None:
     with pytest.raises(ConfigError, match=message):
         build_network(NetworkSpec.parse(f"resnet18:m=2,size=8,filters={filters}"))
 
@@ -90,6 +92,6 @@ def test_filters_that_do_not_fit_are_refused(filters, message):
         ((nn.Conv2d(2, 2, 1), nn.Flatten(), nn.Linear(8, 2)), "expected one pixel"),
     ],
 )
-def test_layers_whose_channels_cannot_be_followed_are_named(layers, message):
+def test_layers_whose_channels_cannot_be_followed_are_named(layers: Any, message: Any) -> None:
     with pytest.raises(ConfigError, match=message):
         channels_of(nn.Sequential(*layers))

@@ -1,5 +1,7 @@
 """Counts of the named networks: design table, stem ReLU included, CIFAR input, 100 classes."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -25,13 +27,15 @@ _TABLE = [
 ]
 
 
-def _count(name):
+def _count(name: str) -> Any:
     spec = NetworkSpec.parse(name)
     return count_network(build_network(spec, device="meta"), (spec.channels, spec.size, spec.size))
 
 
 @pytest.mark.parametrize(("name", "widths", "relus", "mega_macs", "mega_parameters"), _TABLE)
-def test_counts_match_the_table(name, widths, relus, mega_macs, mega_parameters):
+def test_counts_match_the_table(
+    name: str, widths: tuple[int, ...], relus: int, mega_macs: float | None, mega_parameters: float | None
+) -> None:
     counts = _count(name)
     assert NetworkSpec.parse(name).widths == widths
     assert counts.relus == relus
@@ -40,7 +44,7 @@ def test_counts_match_the_table(name, widths, relus, mega_macs, mega_parameters)
         assert round(counts.parameters / 1e6, 2) == mega_parameters
 
 
-def test_counts_of_other_families_by_their_definition():
+def test_counts_of_other_families_by_their_definition() -> None:
     # VGG-16: width times pixels of each of its 13 convolutions.
     vgg = 2 * 64 * 32**2 + 2 * 128 * 16**2 + 3 * 256 * 8**2 + 3 * 512 * 4**2 + 3 * 512 * 2**2
     assert _count("vgg16").relus == vgg
@@ -53,7 +57,7 @@ def test_counts_of_other_families_by_their_definition():
     assert _count("resnet50").relus == fifty
 
 
-def test_shallow_blocks_lower_relus_layers_and_macs():
+def test_shallow_blocks_lower_relus_layers_and_macs() -> None:
     whole, shallow = _count("resnet18"), _count("resnet18:depth=11-11-11-11")
     assert (whole.relu_layers, shallow.relu_layers) == (17, 9)
     assert shallow.relus == 65_536 + (557_056 - 65_536) // 2
@@ -62,14 +66,14 @@ def test_shallow_blocks_lower_relus_layers_and_macs():
     assert 4 * smaller.relus == whole.relus
 
 
-def test_larger_pictures_scale_relus_and_convolutions_by_four():
+def test_larger_pictures_scale_relus_and_convolutions_by_four() -> None:
     small, large = _count("resnet18"), _count("resnet18:size=64")
     classifier = 512 * 100
     assert large.relus == 4 * small.relus == 2_228_224
     assert large.macs - classifier == 4 * (small.macs - classifier)
 
 
-def test_stage_counts_of_resnet18():
+def test_stage_counts_of_resnet18() -> None:
     network = build_network(NetworkSpec.parse("resnet18"), device="meta")
     stages = [0] * 5
     for name, relu in named_relus(network).items():
@@ -78,7 +82,7 @@ def test_stage_counts_of_resnet18():
     assert sum(stages[1:]) == 491_520  # papers that leave the stem out
 
 
-def test_masks_lower_relus_and_layers_only():
+def test_masks_lower_relus_and_layers_only() -> None:
     network = ResNet((4, 8), (1, 1), in_channels=1, classes=10, size=8)
     before = count_network(network, (1, 8, 8))
     full = ReluMap.of(network).masks
@@ -89,7 +93,7 @@ def test_masks_lower_relus_and_layers_only():
     assert (before.macs, before.parameters) == (after.macs, after.parameters)
 
 
-def test_any_module_can_be_counted():
+def test_any_module_can_be_counted() -> None:
     network = nn.Sequential(nn.Conv2d(4, 8, 3, groups=2), nn.Flatten(), nn.Linear(8 * 4 * 4, 5))
     counts = count_network(network, (4, 6, 6))
     assert counts.macs == 8 * 4 * 4 * 2 * 9 + 8 * 4 * 4 * 5

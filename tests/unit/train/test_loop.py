@@ -2,12 +2,14 @@ import copy
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from pi_system.errors import ConfigError, InputError
-from pi_system.train import Interrupted, ResNet, TrainConfig, evaluate, fit
+from pi_system.train import DataSet, Interrupted, ResNet, TrainConfig, evaluate, fit
 from pi_system.train.data import ImageSet
 from pi_system.train.data.augment import Normalisation
 
@@ -20,11 +22,11 @@ def tiny() -> ResNet:
     return ResNet((8, 16), (1, 1), in_channels=1, classes=10, size=8)
 
 
-def _equal(first, second):
+def _equal(first: Any, second: Any) -> bool:
     return all(torch.equal(v, second.state_dict()[k]) for k, v in first.state_dict().items())
 
 
-def test_training_learns_and_keeps_the_best_epoch(tiny, digits):
+def test_training_learns_and_keeps_the_best_epoch(tiny: ResNet, digits: DataSet) -> None:
     result = fit(tiny, digits, replace(_CONFIG, epochs=6, augment=False))
     best = max(entry["validation_accuracy"] for entry in result.history)
     assert result.history[-1]["train_loss"] < 0.7 * result.history[0]["train_loss"]
@@ -33,7 +35,7 @@ def test_training_learns_and_keeps_the_best_epoch(tiny, digits):
     assert result.history[result.best_epoch - 1]["validation_accuracy"] == best
 
 
-def test_same_seed_same_weights(tiny, digits):
+def test_same_seed_same_weights(tiny: ResNet, digits: DataSet) -> None:
     first, second, other = (copy.deepcopy(tiny) for _ in range(3))
     fit(first, digits, _CONFIG)
     fit(second, digits, _CONFIG)
@@ -43,7 +45,7 @@ def test_same_seed_same_weights(tiny, digits):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_run_goes_on_bit_by_bit(tiny, digits, tmp_path, number):
+def test_stopped_run_goes_on_bit_by_bit(tiny: ResNet, digits: DataSet, tmp_path: Path, number: signal.Signals) -> None:
     whole, stopped, resumed = (copy.deepcopy(tiny) for _ in range(3))
     expected = fit(whole, digits, _CONFIG)
     handler = signal.getsignal(number)
@@ -55,11 +57,11 @@ def test_stopped_run_goes_on_bit_by_bit(tiny, digits, tmp_path, number):
     assert [e["train_loss"] for e in found.history] == [e["train_loss"] for e in expected.history]
 
 
-def test_killed_run_goes_on_from_its_last_epoch(tiny, digits, tmp_path):
+def test_killed_run_goes_on_from_its_last_epoch(tiny: ResNet, digits: DataSet, tmp_path: Path) -> None:
     class Killed(Exception):
         pass
 
-    def kill(history):
+    def kill(history: Any) -> None:
         if len(history) == 2:
             raise Killed
 
@@ -73,7 +75,7 @@ def test_killed_run_goes_on_from_its_last_epoch(tiny, digits, tmp_path):
     assert _equal(whole, resumed)
 
 
-def test_checkpoint_of_another_run_is_refused(tiny, digits, tmp_path):
+def test_checkpoint_of_another_run_is_refused(tiny: ResNet, digits: DataSet, tmp_path: Path) -> None:
     fit(copy.deepcopy(tiny), digits, _CONFIG, checkpoint=tmp_path / "c")
     with pytest.raises(ConfigError, match=r"expected a run with learning_rate=0\.1; found 0\.2"):
         fit(tiny, digits, replace(_CONFIG, learning_rate=0.1), checkpoint=tmp_path / "c")
@@ -82,7 +84,7 @@ def test_checkpoint_of_another_run_is_refused(tiny, digits, tmp_path):
         fit(tiny, digits, _CONFIG, checkpoint=tmp_path / "c")
 
 
-def test_distillation_follows_the_teacher_even_where_it_is_wrong(tiny, digits):
+def test_distillation_follows_the_teacher_even_where_it_is_wrong(tiny: ResNet, digits: DataSet) -> None:
     wrong = ImageSet(digits.train.images, (digits.train.labels + 1) % 10)
     unseen = ImageSet(digits.validation.images, (digits.validation.labels + 1) % 10)
     teacher = copy.deepcopy(tiny)
@@ -101,13 +103,13 @@ def test_distillation_follows_the_teacher_even_where_it_is_wrong(tiny, digits):
     assert _equal(teacher, frozen)
 
 
-def test_bfloat16_trains_float32_weights(tiny, digits):
+def test_bfloat16_trains_float32_weights(tiny: ResNet, digits: DataSet) -> None:
     result = fit(tiny, digits, replace(_CONFIG, epochs=3, precision="bfloat16"))
     assert tiny.fc.weight.dtype == torch.float32
     assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
 
 
-def test_divergence_is_a_clear_error(tiny, digits):
+def test_divergence_is_a_clear_error(tiny: ResNet, digits: DataSet) -> None:
     with pytest.raises(ConfigError, match="expected a finite loss"):
         fit(tiny, digits, replace(_CONFIG, learning_rate=1e30))
 
@@ -124,6 +126,6 @@ def test_divergence_is_a_clear_error(tiny, digits):
         {"epochs": 1, "seed": 1 << 32},
     ],
 )
-def test_bad_recipes_are_refused(bad):
+def test_bad_recipes_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="expected"):
         TrainConfig(**bad)

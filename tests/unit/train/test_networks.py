@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pi_system.train import MaskedReLU, NetworkSpec, ReluTracer, build_network, named_relus
+from pi_system.train import MaskedReLU, NetworkSpec, ReluTracer, ResNet, build_network, named_relus
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from pi_system.train import MaskedReLU, NetworkSpec, ReluTracer, build_network, 
         "vgg16:m=2,size=32,depth=00-01-111-011-111",
     ],
 )
-def test_declared_relu_shapes_and_order_are_those_of_the_forward_pass(name):
+def test_declared_relu_shapes_and_order_are_those_of_the_forward_pass(name: str) -> None:
     spec = NetworkSpec.parse(name)
     network = build_network(spec, seed=0).eval()
     seen = []
@@ -30,7 +30,7 @@ def test_declared_relu_shapes_and_order_are_those_of_the_forward_pass(name):
     assert seen == [(path, relu.shape) for path, relu in named_relus(network).items()]
 
 
-def test_same_seed_same_weights_without_touching_the_global_generator():
+def test_same_seed_same_weights_without_touching_the_global_generator() -> None:
     spec = NetworkSpec.parse("resnet18:m=2,size=8")
     torch.manual_seed(3)
     expected = torch.rand(1)
@@ -41,7 +41,7 @@ def test_same_seed_same_weights_without_touching_the_global_generator():
     assert not torch.equal(first, other)
 
 
-def test_every_relu_is_one_node_of_the_traced_graph(tiny):
+def test_every_relu_is_one_node_of_the_traced_graph(tiny: ResNet) -> None:
     traced = ReluTracer().trace_module(tiny.eval())
     leaves = [n.target for n in traced.graph.nodes if n.op == "call_module"]
     relus = [target for target in leaves if isinstance(tiny.get_submodule(target), MaskedReLU)]

@@ -9,13 +9,14 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner
 
 from pi_system.cli.train import main
-from pi_system.train import TrainConfig, fit, load_run
+from pi_system.train import DataSet, ResNet, TrainConfig, fit, load_run
 from pi_system.train.parallel import any_of, average_, from_first, is_first, joined, share_of
 
 _RECIPE = ("--epochs", "2", "--batch-size", "64", "--learning-rate", "0.02", "--device", "cpu", "--quiet", "--json")
@@ -24,7 +25,7 @@ _FEW = ("--epochs", "1", "--batch-size", "1024")
 _TWO = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def _start(*arguments):
+def _start(*arguments: Any) -> Any:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     return subprocess.Popen(
         [*_TWO, *map(str, arguments)],
@@ -36,7 +37,7 @@ def _start(*arguments):
     )
 
 
-def _run_one(*arguments):
+def _run_one(*arguments: Any) -> Any:
     """In this process: another would import torch again."""
     done = CliRunner().invoke(main, [*map(str, arguments)])
     assert done.exit_code == 0, done.output
@@ -44,7 +45,7 @@ def _run_one(*arguments):
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One network and two processes' of the same commands, reduced, too: its folder, both's results, the gradients."""
     folder = tmp_path_factory.mktemp("runs")
     train = ("train", "--network", "resnet18:m=2", *_RECIPE, *_FEW, "--out")
@@ -59,16 +60,16 @@ def ran(tmp_path_factory):
     return folder, results + theirs, gradients
 
 
-def test_gradients_and_statistics_are_those_of_one_process(ran):
+def test_gradients_and_statistics_are_those_of_one_process(ran: Any) -> None:
     assert ran[2]["difference"] < 1e-9
     assert ran[2]["shared"]
 
 
-def _weights(run):
+def _weights(run: Any) -> Any:
     return load_run(run).network.state_dict()
 
 
-def _close(first, second):
+def _close(first: Any, second: Any) -> bool:
     """Everything the two networks hold agrees to a thousandth of its tensor's largest value."""
     return all(
         (value.double() - second[name].double()).abs().max() <= 1e-3 * max(1.0, value.double().abs().max())
@@ -77,7 +78,7 @@ def _close(first, second):
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_reduce_the_network_of_one(ran):
+def test_two_processes_train_and_reduce_the_network_of_one(ran: Any) -> None:
     folder, results, _ = ran
     assert [result["relus"] for result in results] == [1088, 272, 1088, 272]
     assert _close(_weights(folder / "one"), _weights(folder / "two"))
@@ -93,7 +94,7 @@ def test_two_processes_train_and_reduce_the_network_of_one(ran):
 
 
 @pytest.mark.slow
-def test_stopped_run_of_two_goes_on_with_one(tmp_path):
+def test_stopped_run_of_two_goes_on_with_one(tmp_path: Path) -> None:
     arguments = ("train", "--network", "resnet18:m=2", *_RECIPE, "--epochs", "8", "--out", tmp_path / "run")
     stopped = _start("-m", "pi_system.cli.train", *arguments)
     metrics = tmp_path / "run" / "metrics.jsonl"
@@ -108,7 +109,7 @@ def test_stopped_run_of_two_goes_on_with_one(tmp_path):
     assert [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()] == list(range(1, 9))
 
 
-def test_alone_nothing_is_shared(monkeypatch):
+def test_alone_nothing_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     batch = torch.arange(5)
     with joined():
@@ -120,14 +121,16 @@ def test_alone_nothing_is_shared(monkeypatch):
     assert batch.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_compile_is_no_part_of_what_a_run_is():
+def test_compile_is_no_part_of_what_a_run_is() -> None:
     config = TrainConfig(epochs=1)
     assert config.recorded() == replace(config, compile=True).recorded()
     assert "compile" not in config.recorded()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it imports its compiler
-def test_compiled_network_trains_as_the_plain_one(tiny, digits, monkeypatch):
+def test_compiled_network_trains_as_the_plain_one(
+    tiny: ResNet, digits: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Without the C++ backend, which takes minutes: what is ours is that the translated network is trained.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     losses = []

@@ -13,7 +13,7 @@ from pi_system.train.reuse import ReusedReLU
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(8, 2), (8, 4), (7, 3), (2, 4)])
-def test_other_groups_get_what_the_last_one_gives(channels, groups):
+def test_other_groups_get_what_the_last_one_gives(channels: int, groups: int) -> None:
     layer = ReusedReLU(MaskedReLU((channels, 3, 3), stage=1, block=0), groups)
     x = torch.randn(5, channels, 3, 3)
     kept = max(channels // groups, 1)
@@ -25,7 +25,7 @@ def test_other_groups_get_what_the_last_one_gives(channels, groups):
     assert torch.equal(layer(x), x)
 
 
-def test_a_name_with_reuse_has_a_part_of_the_relus_and_no_new_weights():
+def test_a_name_with_reuse_has_a_part_of_the_relus_and_no_new_weights() -> None:
     spec = NetworkSpec.parse("resnet18:m=8,size=8,channels=1,classes=10,reuse=4")
     assert str(spec) == "resnet18:m=8,classes=10,size=8,channels=1,reuse=4"
     network, whole = (build_network(NetworkSpec.parse(name), seed=1) for name in (str(spec), str(spec)[:-8]))
@@ -33,13 +33,13 @@ def test_a_name_with_reuse_has_a_part_of_the_relus_and_no_new_weights():
     trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     assert trained == {name for name, _ in whole.named_parameters()}
     assert torch.equal(network.fc.weight, whole.fc.weight)
-    assert build_network(spec, device="meta").stem_relu.relu.active == network.stem_relu.relu.active
+    assert build_network(spec, device="meta").stem_relu.relu.active == network.stem_relu.relu.active  # type: ignore[union-attr]
     with pytest.raises(ConfigError, match="expected reuse=1 with activation=square"):
         NetworkSpec.parse("resnet18:m=8,reuse=2,activation=square")
 
 
 @pytest.mark.parametrize("name", ["resnet18:m=4", "wrn-16-2:m=2", "vgg16:m=4", "resnet50:m=1"])
-def test_the_exported_network_is_the_same_function(name):
+def test_the_exported_network_is_the_same_function(name: str) -> None:
     network = build_network(NetworkSpec.parse(f"{name},size=8,channels=1,classes=10,reuse=2"), seed=0).eval()
     pictures = torch.randn(32, 1, 8, 8)
     with torch.no_grad():

@@ -23,7 +23,9 @@ from pi_system.train import NetworkSpec, build_network, named_relus
         ("resnet18:size=64,classes=200", "resnet18:m=64,classes=200,size=64", None, None),
     ],
 )
-def test_name_round_trips(text, canonical, widths, blocks):
+def test_name_round_trips(
+    text: str, canonical: str, widths: tuple[int, ...] | None, blocks: tuple[int, ...] | None
+) -> None:
     spec = NetworkSpec.parse(text)
     assert str(spec) == canonical
     assert NetworkSpec.parse(canonical) == spec
@@ -32,7 +34,7 @@ def test_name_round_trips(text, canonical, widths, blocks):
 
 
 @pytest.mark.parametrize("uniform", range(2, 8))
-def test_families_of_base_and_stage_channels(uniform):
+def test_families_of_base_and_stage_channels(uniform: int) -> None:
     """DeepReShape's families: counts by formula, on pictures of 32 x 32."""
     stage = NetworkSpec.parse(f"stagech-{uniform}")
     assert str(stage) == f"hrn-{uniform}x{uniform}x{uniform}x:m=16"
@@ -44,12 +46,12 @@ def test_families_of_base_and_stage_channels(uniform):
     assert relus == 8 * uniform * 8704  # 557,056 for m = 64
 
 
-def test_data_set_fills_what_the_name_leaves_out():
+def test_data_set_fills_what_the_name_leaves_out() -> None:
     spec = NetworkSpec.parse("resnet18:m=8,classes=10", classes=10, size=8, channels=1)
     assert (spec.classes, spec.size, spec.channels) == (10, 8, 1)
 
 
-def test_name_and_data_set_must_agree():
+def test_name_and_data_set_must_agree() -> None:
     with pytest.raises(ConfigError, match="classes=100, but the data set has classes=10"):
         NetworkSpec.parse("resnet18:classes=100", classes=10)
 
@@ -80,6 +82,6 @@ def test_name_and_data_set_must_agree():
         "resnet18:m=1e3",
     ],
 )
-def test_bad_names_are_refused(text):
+def test_bad_names_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="network"):
         NetworkSpec.parse(text)

@@ -48,12 +48,12 @@ def test_the_exported_graph_computes_what_the_module_does() -> None:
 def test_dropped_layers_stay_dropped_and_partly_active_ones_are_refused() -> None:
     network = build_network(NetworkSpec.parse(SPEC), seed=1)
     relu = network.get_submodule("stages.1.0.relu1")
-    relu.set_mask(torch.zeros(relu.shape, dtype=torch.bool))
+    relu.set_mask(torch.zeros(relu.shape, dtype=torch.bool))  # type: ignore[call-overload, operator]
     use_squares(network)
     assert list(named_relus(network)) == ["stages.1.0.relu1"]
     other = build_network(NetworkSpec.parse(SPEC), seed=1)
     relu = other.get_submodule("stem_relu")
-    relu.set_mask(torch.arange(128).reshape(relu.shape) < 5)
+    relu.set_mask(torch.arange(128).reshape(relu.shape) < 5)  # type: ignore[call-overload, operator]
     with pytest.raises(ConfigError, match="5 of 128 in stem_relu"):
         use_squares(other)
 
@@ -70,7 +70,7 @@ def test_a_network_of_squares_learns() -> None:
     for _ in range(32):
         loss = functional.cross_entropy(network(pictures), labels)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         losses.append(loss.item())

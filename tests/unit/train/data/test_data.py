@@ -1,4 +1,6 @@
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +16,11 @@ from pi_system.train.data.dataset import split_by_class
 from pi_system.train.data.folder import read_folder
 
 
-def _keys(pictures):
+def _keys(pictures: Any) -> Any:
     return {bytes(image.numpy().tobytes()) for image in pictures.images}
 
 
-def test_digits_are_split_into_disjoint_parts_with_every_class():
+def test_digits_are_split_into_disjoint_parts_with_every_class() -> None:
     data = load_data(DataConfig(name="digits"))
     assert (len(data.train) + len(data.validation), len(data.test)) == (1438, 359)
     assert data.context == {"classes": 10, "size": 8, "channels": 1}
@@ -28,14 +30,14 @@ def test_digits_are_split_into_disjoint_parts_with_every_class():
     assert not _keys(data.train) & _keys(data.test)
 
 
-def test_split_seed_moves_the_validation_split_and_never_the_test():
+def test_split_seed_moves_the_validation_split_and_never_the_test() -> None:
     first, again, other = (load_data(DataConfig(name="digits", split_seed=seed)) for seed in (0, 0, 1))
     assert torch.equal(first.validation.images, again.validation.images)
     assert _keys(first.validation) != _keys(other.validation)
     assert torch.equal(first.test.images, other.test.images)
 
 
-def test_statistics_are_those_of_the_training_pictures():
+def test_statistics_are_those_of_the_training_pictures() -> None:
     data = load_data(DataConfig(name="digits"))
     pixels = data.train.images.double() / 255
     assert data.preprocess.mean[0] == pytest.approx(float(pixels.mean()), abs=1e-6)
@@ -46,14 +48,14 @@ def test_statistics_are_those_of_the_training_pictures():
     assert float(x.std()) == pytest.approx(1, abs=1e-3)
 
 
-def test_small_classes_keep_a_training_picture():
+def test_small_classes_keep_a_training_picture() -> None:
     rest, held_out = split_by_class(torch.tensor([0, 1, 1, 2, 2, 2, 2]), 0.5, 0)
     assert len(held_out) == 3
     assert 0 in rest.tolist()
     assert sorted(rest.tolist() + held_out.tolist()) == list(range(7))
 
 
-def test_augmentation_is_a_shifted_and_mirrored_copy():
+def test_augmentation_is_a_shifted_and_mirrored_copy() -> None:
     images = torch.randint(1, 256, (64, 6, 6, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     how = Augmentation(pad=1, flip=True)
     first, again = (augment(images, how, torch.Generator().manual_seed(7)) for _ in range(2))
@@ -71,7 +73,7 @@ def test_augmentation_is_a_shifted_and_mirrored_copy():
     assert torch.equal(augment(images, Augmentation(pad=0, flip=False), torch.Generator()), images)
 
 
-def test_reflected_border_is_the_pictures_mirror_image():
+def test_reflected_border_is_the_pictures_mirror_image() -> None:
     images = torch.randint(1, 256, (64, 6, 6, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     how = Augmentation(pad=4, flip=False).with_border("reflect")
     assert how.pad == 2
@@ -85,7 +87,7 @@ def test_reflected_border_is_the_pictures_mirror_image():
     assert len(shifts) > 15
 
 
-def _write_cifar(root, layout):
+def _write_cifar(root: Path, layout: Any) -> Any:
     """Write a set of the layout; return the training pixels (N, 32, 32, 3) and labels."""
     root.mkdir()
     rng = np.random.default_rng(0)
@@ -103,7 +105,7 @@ def _write_cifar(root, layout):
 
 
 @pytest.mark.parametrize("layout", [CIFAR10, CIFAR100], ids=["cifar10", "cifar100"])
-def test_cifar_layouts(layout, tmp_path):
+def test_cifar_layouts(layout: Any, tmp_path: Path) -> None:
     small = replace(layout, train_records=200, test_records=100)
     pixels, labels = _write_cifar(tmp_path / layout.folder, small)
     (tmp_path / layout.folder / layout.names_file).write_text("\n".join(f"n{k}" for k in range(layout.classes)))
@@ -116,12 +118,12 @@ def test_cifar_layouts(layout, tmp_path):
     assert torch.equal(direct.images, pool.images)
 
 
-def test_official_cifar_sizes():
+def test_official_cifar_sizes() -> None:
     assert (CIFAR10.train_records * len(CIFAR10.train_files), CIFAR10.test_records) == (50_000, 10_000)
     assert (CIFAR100.train_records * len(CIFAR100.train_files), CIFAR100.test_records) == (50_000, 10_000)
 
 
-def test_damaged_cifar_is_refused(tmp_path):
+def test_damaged_cifar_is_refused(tmp_path: Path) -> None:
     small = replace(CIFAR100, train_records=20, test_records=10)
     with pytest.raises(InputError, match="expected a folder that is or holds cifar-100-binary"):
         small.read(tmp_path / "nowhere")
@@ -139,12 +141,12 @@ def test_damaged_cifar_is_refused(tmp_path):
         small.read(tmp_path)
 
 
-def _picture(file, level, size=(8, 8), mode="RGB"):
+def _picture(file: Any, level: Any, size: Any = (8, 8), mode: str = "RGB") -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, level if mode != "RGB" else (level,) * 3).save(file)
 
 
-def test_tiny_imagenet_tree(tmp_path):
+def test_tiny_imagenet_tree(tmp_path: Path) -> None:
     for label, name in enumerate(["n01", "n02"]):
         for k in range(4):
             _picture(tmp_path / "train" / name / "images" / f"{name}_{k}.JPEG", 60 * label)
@@ -163,7 +165,7 @@ def test_tiny_imagenet_tree(tmp_path):
         read_folder(tmp_path, None)
 
 
-def test_plain_class_folders_of_any_size_and_mode(tmp_path):
+def test_plain_class_folders_of_any_size_and_mode(tmp_path: Path) -> None:
     for name, mode in (("cat", "L"), ("dog", "RGBA")):
         for k in range(5):
             level = 200 if mode == "L" else (10, 20, 30, 255)
@@ -175,7 +177,7 @@ def test_plain_class_folders_of_any_size_and_mode(tmp_path):
     assert pool.images[0, 0, 0].tolist() == [200, 200, 200]
 
 
-def test_bad_trees_are_refused(tmp_path):
+def test_bad_trees_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a folder of class folders"):
         read_folder(tmp_path / "nowhere", None)
     _picture(tmp_path / "cat" / "a.png", 1)
@@ -190,12 +192,12 @@ def test_bad_trees_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["mnist", "cifar10", "digits:/tmp", ""])
-def test_bad_data_names_are_refused(text):
+def test_bad_data_names_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="data"):
         DataConfig.parse(text)
 
 
-def test_sample_is_the_stored_picture(tmp_path):
+def test_sample_is_the_stored_picture(tmp_path: Path) -> None:
     data = load_data(DataConfig(name="digits"))
     label = write_sample(data, 5, tmp_path / "five.png")
     with Image.open(tmp_path / "five.png") as image:
