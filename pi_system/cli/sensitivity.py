@@ -10,8 +10,6 @@ from pi_system.reduce.sensitivity_report import SensitivityReport, sensitivity_r
 from pi_system.train.config import TrainConfig
 from pi_system.train.run import RunDirectory
 
-__all__ = ["sensitivity"]
-
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from parties import BACKENDS, PAIRING, Dealer, make_parties, reserve, run_parties
+from parties import BACKENDS, PAIRING, infer, prepared
 
 from pi_system.artifact import Artifact
 from pi_system.backends.crypten.cost import online
 from pi_system.backends.crypten.party import correlation_plan
-from pi_system.backends.fss.dealer import deal
 from pi_system.cost import default_calibration, predict
 from pi_system.errors import BudgetError, ConfigError
 from pi_system.export import export_network
@@ -149,22 +148,13 @@ def _killed_after_every_epoch(method: Any, task: Any) -> Any:
 def _check_backend(backend: str, artifact: Artifact, pictures: Any, store: Path) -> None:
     """Logits are the fixed-point interpreter's, and a run counts what the cost model declares."""
     declared = predict(artifact, backend, "lan", default_calibration())
-    server, client = make_parties(backend, artifact, store)
-    dealer = Dealer(deal, len(pictures))
-    run_parties(
-        lambda channel: server.prepare(len(pictures), channel, dealer.server_link),
-        lambda channel: client.prepare(len(pictures), channel, dealer.client_link),
-    )
+    server, client = prepared(backend, artifact, store, len(pictures))
     stored = {path.parts[-5]: path.stat().st_size for path in store.glob(f"*/*/*/{PAIRING}/*.ready")}
     assert stored == {"server": declared.stored_bytes_server, "client": declared.stored_bytes_client}
 
     found = []
     for picture in pictures:
-        ids = reserve(server, client, 1)
-        _, logits, _, mine = run_parties(
-            lambda channel, ids=ids: server.infer(ids, channel),  # type: ignore[misc]
-            lambda channel, ids=ids, picture=picture: client.infer(picture[None], ids, channel),  # type: ignore[misc]
-        )
+        logits, _, mine = infer(server, client, picture[None])
         found.append(logits[0])
     assert mine.counters.rounds == declared.online_rounds
     assert mine.counters.sent_bytes == declared.client_to_server_bytes
