@@ -36,6 +36,10 @@ class L1Filters:
 
     REDUCES: ClassVar[str] = "channels, inside blocks and of residual streams"
     SOURCE: ClassVar[str] = "Li, Kadav, Durdanovic, Samet, Graf, ICLR 2017, arXiv 1608.08710"
+    DIFFERS: ClassVar[str] = (
+        "one ratio follows from the ReLU budget; residual streams are narrowed too, by summed scores "
+        "(`where=inner` is the paper's); finetuned with distillation"
+    )
 
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "paper": Preset(

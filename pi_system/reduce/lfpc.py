@@ -44,6 +44,10 @@ class Lfpc:
 
     REDUCES: ClassVar[str] = "channels, inside blocks and of residual streams"
     SOURCE: ClassVar[str] = "He, Ding, Liu, Zhu, Zhang, Yang, CVPR 2020"
+    DIFFERS: ClassVar[str] = (
+        "read: the abstract; three criteria, one ratio, weights that stay while the sampler learns on "
+        "held-out training pictures are our choice"
+    )
 
     where: str = option("all", "Groups of channels to narrow; inner: none that an addition writes.", choices=WHERE)
     ratios: str = option("", "Rates by stage relative to each other, as 60,30,10; one rate for all if left out.")

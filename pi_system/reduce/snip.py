@@ -35,6 +35,10 @@ class Snip:
 
     REDUCES: ClassVar[str] = "ReLUs, by pixel or channel"
     SOURCE: ClassVar[str] = "Lee, Ajanthan, Torr, ICLR 2019, arXiv 1810.02340"
+    DIFFERS: ClassVar[str] = (
+        "the measure is the paper's, of weights, applied to ReLUs of the trained network as a baseline; how "
+        "SNL's authors ran theirs is not verified"
+    )
 
     granularity: str = option("pixel", "What one decision is about.", choices=("pixel", "channel"))
 

@@ -39,6 +39,9 @@ class Unstructured:
 
     REDUCES: ClassVar[str] = "weights, none of the ReLUs: a control"
     SOURCE: ClassVar[str] = "Han, Pool, Tran, Dally, NIPS 2015, arXiv 1506.02626"
+    DIFFERS: ClassVar[str] = (
+        "pruned once, by magnitude or SNIP's measure; the budget's share of the ReLUs is the share of weights that stay"
+    )
     KEEPS_RELUS: ClassVar[bool] = True
 
     criterion: str = option("magnitude", "What weights are ranked by.", choices=_CRITERIA)
