@@ -47,7 +47,9 @@ _GONE: Final = {
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.RESOURCE_EXHAUSTED,  # too many calls at once
 }
-_CLASSES: Final[dict[str, type[PiError]]] = {name: getattr(errors, name) for name in errors.__all__}
+_LOCAL: Final = {"BudgetError"}
+"""Errors of work that has no peer, made of more than a message; a peer's word for one stands for no class."""
+_CLASSES: Final[dict[str, type[PiError]]] = {name: getattr(errors, name) for name in set(errors.__all__) - _LOCAL}
 
 
 _HANDSHAKE: Final = ("TSI_PROTOCOL_FAILURE", "verification check failed")
