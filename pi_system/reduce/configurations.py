@@ -77,16 +77,23 @@ class Reshaping:
             raise ConfigError(f"stride: expected at least 1; found {self.stride}")
 
     def of(self, spec: NetworkSpec) -> NetworkSpec:
-        """The reshaped network."""
+        """The reshaped network.
+
+        Raises:
+            ConfigError: other widths are asked of a network whose channels were pruned.
+        """
+        if self.channels != 1 and spec.filters:
+            raise ConfigError(f"channels: expected 1 for a network with pruned filters; found {self.channels}")
         return replace(spec, m=max(1, round(spec.m * self.channels)), stride=spec.stride * self.stride)
 
 
 def reshapings(spec: NetworkSpec) -> list[Reshaping]:
     """Those of the paper's published points, narrower before coarser: a half and a quarter, of channels and of sides.
 
-    A width that would fall below 2 channels is left out.
+    A width that would fall below 2 channels is left out, as are all of a network whose filters were pruned.
     """
     tried = [Reshaping(channels, stride) for stride in (1, 2) for channels in (1.0, 0.5, 0.25)]
+    tried = [one for one in tried if one.channels == 1 or not spec.filters]
     return [one for one in tried if one.of(spec).m >= min(2, spec.m)]
 
 

@@ -29,6 +29,7 @@ from pi_system.reduce.configurations import (
 from pi_system.reduce.criticality import StageCriticality, measure_criticality
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
+from pi_system.reduce.presets import Preset
 from pi_system.reduce.training import train_new, train_student
 from pi_system.train.loop import FitResult
 from pi_system.train.networks import Classifier
@@ -51,6 +52,13 @@ class DeepReduce:
         "the configuration with the most ReLUs within the budget is taken; the paper returns a Pareto set "
         "(`pi-train pareto`); weights are inherited unless `start=new`"
     )
+
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        # Of the recipe the paper's 200 epochs, cosine and batch are from memory, not verified.
+        "paper": Preset(
+            recipe={"epochs": 200, "batch_size": 128, "learning_rate": 0.1}, options={"start": "new", "reshape": "true"}
+        ),
+    }
 
     order: str = option("", "The stages, most critical first, as 3,2,4,1; left empty, criticality is measured.")
     criticality_epochs: int = option(2, "Epochs of finetuning for each stage measured.", unless=("order", "keep"))

@@ -26,6 +26,7 @@ from pi_system.errors import BudgetError, ConfigError
 from pi_system.reduce.configurations import Configuration
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
+from pi_system.reduce.presets import Preset
 from pi_system.reduce.training import train_new
 from pi_system.train.networks import Classifier, build_network
 from pi_system.train.relu import MaskedReLU, named_relus
@@ -49,6 +50,11 @@ class DeepReShape:
         "where the regimes change, which HybReNet stands for which, and that ReLU reuse adds the activated "
         "group to the others are our choice"
     )
+
+    PRESETS: ClassVar[dict[str, Preset]] = {
+        # From memory, not verified: 200 epochs, cosine, batch 128, distillation at T = 4.
+        "paper": Preset(recipe={"epochs": 200, "batch_size": 128, "learning_rate": 0.1}),
+    }
 
     base: str = option("", "Network without m, such as hrn-6x6x2x; empty chooses by the budget.")
     steps: str = option("", "cull (stage 1), thin, cull+thin or none; empty chooses by the budget.")
@@ -92,7 +98,7 @@ class DeepReShape:
             )
         groups = self.reuse if self.wiring == "add" else 1
         base = replace(task.spec, base=self.base or (_HIGH if high else _LOW), depth="", stride=self.stride)
-        base = replace(base, reuse=groups)
+        base = replace(base, reuse=groups, filters="")
         m = task.budget * _REFERENCE_M // max(self._count(replace(base, m=_REFERENCE_M), steps), 1) + self.reuse
         while m > self.least_width and self._count(replace(base, m=m), steps) > task.budget:
             m -= 1

@@ -83,7 +83,7 @@ class Shallow:
 
     def _check(self, task: ReductionTask) -> None:
         whole = all(relu.active == relu.size for relu in named_relus(task.network).values())
-        if task.spec.kind not in ("basic", "preactivation", "vgg") or task.spec.depth or not whole:
+        if task.spec.kind not in ("basic", "preactivation", "vgg") or task.spec.depth or task.spec.filters or not whole:
             raise ConfigError(
                 "shallow: expected a network of basic blocks or VGG's convolutions, with all its blocks and ReLUs; "
                 f"found {task.spec}" + ("" if whole else " with a reduced ReLU map")

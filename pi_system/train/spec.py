@@ -99,6 +99,8 @@ class NetworkSpec:
             raise ConfigError(f"network {self.base}: expected reuse=1 with activation=square; found {self.reuse}")
         if self.depth:
             self._check_depth()
+        if self.filters and self.reuse > 1:
+            raise ConfigError(f"network {self.base}: expected reuse=1 with filters; found {self.reuse}")
         if self.filters and not _FILTERS.fullmatch(self.filters):
             raise ConfigError(f"network {self.base}: expected filters like 16.14.9; found {self.filters!r}")
 

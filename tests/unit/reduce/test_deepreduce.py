@@ -9,7 +9,7 @@ import torch
 
 from pi_system.errors import ConfigError
 from pi_system.reduce import DeepReduce, ReductionTask
-from pi_system.reduce.configurations import Configuration, candidates, choose, configurations, reshapings
+from pi_system.reduce.configurations import Configuration, Reshaping, candidates, choose, configurations, reshapings
 from pi_system.train import (
     DataSet,
     Interrupted,
@@ -163,6 +163,13 @@ def test_reshaping_reaches_what_culling_and_thinning_do_not(digits: DataSet) -> 
     # m = 2 on 4 x 4: stages 2, 3, 4 thinned have 2 * (4 * 2 * 2 + 8 + 16); a side of 1 is not halved again.
     assert result.relu_map.count == 80
     assert str(result.spec) == "resnet18:m=2,classes=10,size=8,channels=1,stride=2"
+
+
+def test_a_network_with_pruned_filters_is_reshaped_by_sides_alone(digits: DataSet) -> None:
+    spec = NetworkSpec.parse("resnet18:m=4,filters=" + ".".join("3" * 12), **digits.context)
+    assert {one.channels for one in reshapings(spec)} == {1}
+    with pytest.raises(ConfigError, match="channels: expected 1 for a network with pruned filters"):
+        Reshaping(0.5).of(spec)
 
 
 def test_new_weights_instead_of_inherited_ones(digits: DataSet) -> None:

@@ -201,7 +201,8 @@ def test_a_networks_own_sensitivity_decides(make_task: Callable[..., ReductionTa
 
 
 def test_reduced_and_bottleneck_networks_are_refused(make_task: Callable[..., ReductionTask]) -> None:
-    for network in ("resnet50:m=1", "resnet18:m=2,depth=21-22-22-22"):
+    pruned = "resnet18:m=2,filters=" + ".".join("1" * 12)
+    for network in ("resnet50:m=1", "resnet18:m=2,depth=21-22-22-22", pruned):
         with pytest.raises(ConfigError, match="expected a network of basic blocks"):
             Shallow().reduce(make_task(100, network))
     once = RandomMask().reduce(make_task(500, epochs=0)).network

@@ -36,6 +36,8 @@ def test_a_name_with_reuse_has_a_part_of_the_relus_and_no_new_weights() -> None:
     assert build_network(spec, device="meta").stem_relu.relu.active == network.stem_relu.relu.active  # type: ignore[union-attr]
     with pytest.raises(ConfigError, match="expected reuse=1 with activation=square"):
         NetworkSpec.parse("resnet18:m=8,reuse=2,activation=square")
+    with pytest.raises(ConfigError, match="expected reuse=1 with filters"):
+        NetworkSpec.parse("resnet18:m=8,reuse=2,filters=4.4")
 
 
 @pytest.mark.parametrize("name", ["resnet18:m=4", "wrn-16-2:m=2", "vgg16:m=4", "resnet50:m=1"])
