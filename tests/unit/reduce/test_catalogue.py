@@ -117,12 +117,19 @@ def test_budget_resume_export_backends_and_costs(
 
 
 def _reduce(method: Any, task: Any, budget: Any) -> Any:
-    """To the budget; or the method refuses, and says the least, which it then reaches."""
+    """To the budget; or the method refuses, and says the least, which it then reaches.
+
+    A method for blocks of a certain kind refuses other families; all take ResNets.
+    """
     task = replace(task, budget=budget)
     try:
         return task, method.reduce(task)
     except BudgetError as refused:
         least = refused.least
+    except ConfigError as refused:
+        if task.spec.base == "resnet18" or "expected a network of" not in str(refused):
+            raise
+        pytest.skip(str(refused))
     assert least > budget
     task = replace(task, budget=least)
     return task, method.reduce(task)
