@@ -2,14 +2,18 @@
 
 A graph is a list of nodes in topological order. Shapes are those of one picture: (C, H, W), or (N,) after
 flatten; every interpreter adds the batch axis in front. Weights are not in the graph: a weighted node ``n``
-owns the tensors ``n.weight`` and ``n.bias`` of the artifact's weight file, and a ReLU with a pixel mask owns
-the boolean tensor ``n`` of its ReLU map.
+owns the tensors ``n.weight`` and ``n.bias`` of the artifact's weight file, and a node that treats its positions
+differently (``Graph.masked``) owns the boolean tensor ``n`` of its ReLU map.
+
+Format version 2 added squares at some positions or with a bias, and ``Select``; a graph without them is written as
+version 1 always was.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from math import prod
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 Shape = tuple[int, ...]
 Pair = tuple[Annotated[int, Field(ge=0, le=4096)], Annotated[int, Field(ge=0, le=4096)]]
@@ -71,10 +75,38 @@ class Relu(_NodeBase):
 
 
 class Square(_NodeBase):
-    """x * x / 2^halvings at every position, a polynomial activation; the division is a change of scale and free."""
+    """x * x / 2^halvings + bias where it is active, identity elsewhere; the division is a change of scale and free.
+
+    ``active`` counts the positions of the ReLU map's mask; None: every position, without a mask. ``biased`` says that
+    the node owns ``n.bias``, one value a channel, the server's secret.
+    """
 
     op: Literal["square"] = "square"
     halvings: Annotated[int, Field(ge=0, le=16)] = 0
+    active: Size | None = None
+    biased: bool = False
+
+    @property
+    def count(self) -> int:
+        """Positions that are squared."""
+        return prod(self.shape) if self.active is None else self.active
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A square of version 1 keeps the JSON it had."""
+        content: dict[str, Any] = handler(self)
+        if self.active is None:
+            del content["active"]
+        if not self.biased:
+            del content["biased"]
+        return content
+
+
+class Select(_NodeBase):
+    """x at the ``active`` positions of the ReLU map's mask, zero elsewhere."""
+
+    op: Literal["select"] = "select"
+    active: Size
 
 
 class Add(_NodeBase):
@@ -114,7 +146,7 @@ class Truncate(_NodeBase):
 
 
 Node = Annotated[
-    Input | Conv2d | Linear | Relu | Square | Add | Concat | Flatten | AvgPool2d | MaxPool2d | Truncate,
+    Input | Conv2d | Linear | Relu | Square | Select | Add | Concat | Flatten | AvgPool2d | MaxPool2d | Truncate,
     Field(discriminator="op"),
 ]
 
@@ -179,6 +211,27 @@ class Graph(BaseModel):
     def squares(self) -> list[Square]:
         """The square activations in execution order."""
         return [node for node in self.nodes if isinstance(node, Square)]
+
+    def masked(self) -> dict[str, Relu | Square | Select]:
+        """The nodes that own a mask of the ReLU map, by name."""
+        found: dict[str, Relu | Square | Select] = {}
+        for node in self.nodes:
+            if (
+                isinstance(node, Select)
+                or (isinstance(node, Relu) and node.masked)
+                or (isinstance(node, Square) and node.active is not None)
+            ):
+                found[node.name] = node
+        return found
+
+    @property
+    def format_version(self) -> int:
+        """The oldest artifact format that can say this graph."""
+        new = (
+            isinstance(node, Select) or (isinstance(node, Square) and (node.biased or node.active is not None))
+            for node in self.nodes
+        )
+        return 2 if any(new) else 1
 
     def last_use(self) -> dict[str, str]:
         """For each value the last node that reads it, so that an interpreter can free it there."""

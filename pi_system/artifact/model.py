@@ -20,13 +20,14 @@ from pi_system.artifact.ring_config import RingConfig
 from pi_system.artifact.shapes import check_graph, weight_shapes
 from pi_system.errors import ArtifactError
 
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2)
+"""What is read; written is the oldest that can say the graph (``Graph.format_version``)."""
 
 Masks = Mapping[str, NDArray[np.bool_]]
-"""ReLU map: for every masked ReLU node its active positions, (C, H, W)."""
+"""ReLU map: for every node of ``Graph.masked`` its active positions, (C, H, W)."""
 
 Weights = Mapping[str, NDArray[np.float32]]
-"""``n.weight`` and ``n.bias`` of every weighted node ``n``."""
+"""``n.weight`` and ``n.bias`` of every weighted node ``n``, ``n.bias`` of a biased square."""
 
 _Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -48,7 +49,7 @@ class PublicModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: int = FORMAT_VERSION
+    format_version: int = 1
     model_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     name: Annotated[str, Field(pattern=r"^[ -~]{1,256}$")]
     graph: Graph
@@ -78,12 +79,13 @@ class PublicArtifact:
     def __post_init__(self) -> None:
         """Check everything against everything. Raises ArtifactError."""
         check_graph(self.public.graph)
+        _check_version(self.public)
         check_ring(self.public.graph, self.public.ring)
         _check_preprocess(self.public)
         _check_masks(self.public.graph, self.masks)
 
     def active(self, node: str) -> NDArray[np.bool_] | None:
-        """Active positions of a ReLU node, None if all are."""
+        """Active positions of a ReLU, a square or a selection, None if all are."""
         return self.masks.get(node)
 
 
@@ -118,6 +120,7 @@ class Artifact(PublicArtifact):
         """Build a checked artifact with a fresh model id and commitment."""
         salt = secrets.token_bytes(32)
         public = PublicModel(
+            format_version=graph.format_version,
             model_id=secrets.token_hex(16),
             name=name,
             graph=graph,
@@ -134,6 +137,13 @@ def tensor_bytes(tensors: Mapping[str, NDArray[np.generic]]) -> bytes:
     return bytes(safetensors.numpy.save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}))
 
 
+def _check_version(public: PublicModel) -> None:
+    if public.format_version != public.graph.format_version:
+        raise ArtifactError(
+            f"format version: expected {public.graph.format_version} for these nodes, found {public.format_version}"
+        )
+
+
 def _check_preprocess(public: PublicModel) -> None:
     preprocess, graph = public.preprocess, public.graph
     picture = (preprocess.channels, preprocess.height, preprocess.width)
@@ -145,7 +155,7 @@ def _check_preprocess(public: PublicModel) -> None:
 
 
 def _check_masks(graph: Graph, masks: Masks) -> None:
-    nodes = {node.name: node for node in graph.relus() if node.masked}
+    nodes = graph.masked()
     if set(masks) != set(nodes):
         raise ArtifactError(f"ReLU map: expected the masks {sorted(nodes)}, found {sorted(masks)}")
     for name, node in nodes.items():

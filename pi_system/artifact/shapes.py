@@ -73,16 +73,16 @@ def _mismatch(node: ops.Node, expected: ops.Shape, found: ops.Shape) -> Artifact
 
 
 def weight_shapes(graph: ops.Graph) -> dict[str, ops.Shape]:
-    """Shape of every weight tensor by its name: ``n.weight`` and ``n.bias`` of every weighted node ``n``."""
+    """Shape of every weight tensor by its name; see ``Weights``."""
     shapes: dict[str, ops.Shape] = {}
     for node in graph.weighted:
         shapes[f"{node.name}.weight"] = node.weight_shape
         shapes[f"{node.name}.bias"] = (node.shape[0],)
-    return shapes
+    return shapes | {f"{node.name}.bias": (node.shape[0],) for node in graph.squares() if node.biased}
 
 
 def check_graph(graph: ops.Graph) -> None:
-    """Check every node's shape and ReLU count against its inputs. Raises ArtifactError, naming the node."""
+    """Check every node's shape against its inputs, and its active positions. Raises ArtifactError, naming the node."""
     shapes: dict[str, ops.Shape] = {}
     for node in graph:
         if len(node.shape) not in (1, 3) or prod(node.shape) > _MAX_ELEMENTS:
@@ -92,14 +92,14 @@ def check_graph(graph: ops.Graph) -> None:
         expected = infer_shape(node, [shapes[name] for name in node.inputs])
         if node.shape != expected:
             raise ArtifactError(f"node {node.name}: expected shape {expected}, found {node.shape}")
-        if isinstance(node, ops.Relu):
+        if isinstance(node, ops.Relu | ops.Square | ops.Select):
             _check_active(node)
         if isinstance(node, ops.WeightedNode) and prod(node.weight_shape) > _MAX_WEIGHT_ELEMENTS:
             raise ArtifactError(f"node {node.name}: expected at most {_MAX_WEIGHT_ELEMENTS} weights")
         shapes[node.name] = node.shape
 
 
-def _check_active(node: ops.Relu) -> None:
-    size = prod(node.shape)
-    if node.active > size or (not node.masked and node.active != size):
-        raise ArtifactError(f"node {node.name}: expected {size} active positions, found {node.active}")
+def _check_active(node: ops.Relu | ops.Square | ops.Select) -> None:
+    size, active = prod(node.shape), node.count if isinstance(node, ops.Square) else node.active
+    if active > size or (isinstance(node, ops.Relu) and not node.masked and active != size):
+        raise ArtifactError(f"node {node.name}: expected {size} active positions, found {active}")

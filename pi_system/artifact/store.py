@@ -18,7 +18,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from pi_system.artifact.model import FORMAT_VERSION, Artifact, PublicArtifact, PublicModel, tensor_bytes
+from pi_system.artifact.model import FORMAT_VERSIONS, Artifact, PublicArtifact, PublicModel, tensor_bytes
 from pi_system.durable import sync_folder, write_file
 from pi_system.errors import ArtifactDigestError, ArtifactError, ArtifactVersionError
 
@@ -114,8 +114,9 @@ def _parse_public(header: bytes, masks: bytes) -> PublicArtifact:
         version = content["format_version"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError("public.json: expected an object with digest and public") from error
-    if version != FORMAT_VERSION:
-        raise ArtifactVersionError(f"format version: expected {FORMAT_VERSION}, found {version!r:.20}")
+    if type(version) is not int or version not in FORMAT_VERSIONS:
+        expected = " or ".join(map(str, FORMAT_VERSIONS))
+        raise ArtifactVersionError(f"format version: expected {expected}, found {version!r:.20}")
     try:
         public = PublicModel.model_validate(content)
     except ValidationError as error:

@@ -6,7 +6,7 @@ what it computes at once, what its gates draw from layers that are still waiting
 
 Units: ``mac32``, ``mac64``: multiply-accumulates by carrier, output channels rounded up to 16 and taps to 64, as the
 kernels compute them; ``moved``: bytes that weighted layers read and write; ``swept``: bytes that local operations
-(sums, truncations, pooling) do; ``layer``: evaluations of a weighted layer; ``masked``: elements of a ReLU layer with
+(sums, truncations, pooling) do; ``layer``: evaluations of a weighted layer; ``masked``: elements of an activation with
 a mask, whose active positions are gathered and scattered.
 """
 
@@ -16,7 +16,7 @@ from math import prod
 
 import numpy as np
 
-from pi_system.artifact.graph import Add, Input, MaxPool2d, Node, Relu, WeightedNode
+from pi_system.artifact.graph import Add, Input, MaxPool2d, Node, WeightedNode
 from pi_system.artifact.model import PublicArtifact
 from pi_system.cost.work import UNITS, Work, work
 from pi_system.program.counts import count_nodes
@@ -68,6 +68,7 @@ class _Walk:
     def __init__(self, public: PublicArtifact, schedule: Schedule):
         self._graph = public.public.graph
         self._itemsize = Ring(public.public.ring.ring_bits).itemsize
+        self._masked = self._graph.masked()
         self._macs = {count.name: count.macs for count in count_nodes(self._graph)}
         self._elements = {node.name: prod(node.shape) for node in self._graph}
         self._waiting: dict[str, tuple[Share, ...]] = {}
@@ -102,7 +103,7 @@ class _Walk:
             return ()
         if isinstance(node, WeightedNode):
             return (Share(node.name, self._weighted(node)),)
-        masked = self._elements[node.name] if isinstance(node, Relu) and node.masked else 0
+        masked = self._elements[node.name] if node.name in self._masked and node.name in self._gates else 0
         return (Share(node.name, work(swept=self._moved(node), masked=masked)),)
 
     def _weighted(self, node: WeightedNode) -> Work:

@@ -22,6 +22,7 @@ from pi_system.artifact.graph import (
     MaxPool2d,
     Node,
     Relu,
+    Select,
     Shape,
     Square,
 )
@@ -35,7 +36,7 @@ Array = NDArray[np.float64]
 
 @dataclass
 class Draft:
-    """Nodes by name in topological order, with ``weights`` [n] and ``biases`` [n] of weighted nodes.
+    """Nodes by name in topological order, with ``weights`` [n] and ``biases`` [n] of weighted nodes and squares.
 
     ``output`` is the node whose value is the network's result, set when the trace ends.
     """
@@ -103,20 +104,42 @@ class Draft:
         return name
 
     def relu(self, name: str, x: str, mask: NDArray[np.bool_] | None = None) -> str:
-        """ReLU where ``mask`` (broadcast to (C, H, W)) holds: nothing at all if nowhere, unmasked if everywhere."""
+        """ReLU where ``mask`` (C, H, W) holds: nothing at all if nowhere, unmasked if everywhere."""
         shape = self.nodes[x].shape
         if mask is None or mask.all():
             return self.add_node(Relu(name=name, inputs=(x,), shape=shape, active=int(np.prod(shape))))
         if not mask.any():
             return x
-        full = np.broadcast_to(mask, shape).copy()
-        added = self.add_node(Relu(name=name, inputs=(x,), shape=shape, active=int(full.sum()), masked=True))
-        self.masks[added] = full
+        return self._add_masked(Relu(name=name, inputs=(x,), shape=shape, active=int(mask.sum()), masked=True), mask)
+
+    def square(
+        self, name: str, x: str, halvings: int = 0, *, mask: NDArray[np.bool_] | None = None, bias: Array | None = None
+    ) -> str:
+        """x * x / 2^halvings + ``bias`` (C,) where ``mask`` (C, H, W) holds, as ``relu`` has it."""
+        shape = self.nodes[x].shape
+        if mask is not None and not mask.any():
+            return x
+        biased = bias is not None and bool(bias.any())
+        node = Square(name=name, inputs=(x,), shape=shape, halvings=halvings, biased=biased)
+        if mask is None or mask.all():
+            added = self.add_node(node)
+        else:
+            added = self._add_masked(node.model_copy(update={"active": int(mask.sum())}), mask)
+        if bias is not None and biased:
+            self.biases[added] = bias
         return added
 
-    def square(self, name: str, x: str, halvings: int = 0) -> str:
-        """x * x / 2^halvings."""
-        return self.add_node(Square(name=name, inputs=(x,), shape=self.nodes[x].shape, halvings=halvings))
+    def select(self, name: str, x: str, mask: NDArray[np.bool_]) -> str:
+        """``x`` where ``mask`` (C, H, W), which holds somewhere, does, zero elsewhere."""
+        if mask.all():
+            return x
+        node = Select(name=name, inputs=(x,), shape=self.nodes[x].shape, active=int(mask.sum()))
+        return self._add_masked(node, mask)
+
+    def _add_masked(self, node: Relu | Square | Select, mask: NDArray[np.bool_]) -> str:
+        added = self.add_node(node)
+        self.masks[added] = mask.copy()
+        return added
 
     def add(self, name: str, a: str, b: str) -> str:
         """Sum of two values."""

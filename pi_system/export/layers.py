@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pi_system.export.draft import Draft, Pair
+from pi_system.export.mixed import lower_mixed
+from pi_system.train.mixed import MixedActivation
 from pi_system.train.relu import MaskedReLU
 from pi_system.train.square import Square
 
@@ -80,6 +82,14 @@ def _masked_relu(draft: Draft, name: str, module: MaskedReLU, x: str) -> str:
     return draft.relu(name, x, module.mask.numpy())
 
 
+def _mixed(draft: Draft, name: str, module: MixedActivation, x: str) -> str:
+    if module.shape != draft.nodes[x].shape:
+        raise Refused(f"MixedActivation: expected an input of shape {module.shape}, found {draft.nodes[x].shape}")
+    if float(module.swap):
+        raise Refused(f"MixedActivation: expected polynomials that are swapped in, found swap {float(module.swap):.3g}")
+    return lower_mixed(draft, name[-100:], module, x)
+
+
 def _square(draft: Draft, name: str, module: Square, x: str) -> str:
     return draft.square(name, x, module.halvings)
 
@@ -139,6 +149,7 @@ LAYERS: dict[type[nn.Module], Callable[[Draft, str, Any, str], str]] = {
     nn.BatchNorm1d: _batch_norm,
     nn.ReLU: _relu,
     MaskedReLU: _masked_relu,
+    MixedActivation: _mixed,
     Square: _square,
     nn.AvgPool2d: _avg_pool,
     nn.AdaptiveAvgPool2d: _adaptive_pool,

@@ -27,7 +27,7 @@ class Ranges:
 
     Attributes:
         output: of every node's value, all positions.
-        compared: of what a ReLU (active positions only) or a max-pool compares, or a square squares, by that node.
+        compared: of what a ReLU or a max-pool compares, or a square squares (active positions only), by that node.
         logits: the float logits (N, classes) of the calibration pictures.
     """
 
@@ -50,7 +50,8 @@ class _Recorder(FloatInterpreter):
         return super().relu(node, x)
 
     def square(self, node: Square, x: Tensor) -> Tensor:
-        self.ranges.compared[node.name] = _peaks(x)
+        mask = self._masks.get(node.name)
+        self.ranges.compared[node.name] = _peaks(x if mask is None else x[:, mask])
         return super().square(node, x)
 
     def maxpool(self, node: MaxPool2d, x: Tensor) -> Tensor:

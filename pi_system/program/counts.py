@@ -15,9 +15,9 @@ class NodeCount:
         op: its operation.
         shape: of its output, without the batch.
         relus: active ReLU positions.
-        squares: positions of a square activation.
+        squares: positions that are squared.
         macs: multiply-accumulates of a convolution or linear layer, zero padding counted.
-        parameters: weights and biases.
+        parameters: weights and biases, a square's too.
     """
 
     name: str
@@ -41,10 +41,14 @@ def _count(node: Node) -> NodeCount:
         op=node.op,
         shape=node.shape,
         relus=node.active if isinstance(node, Relu) else 0,
-        squares=prod(node.shape) if isinstance(node, Square) else 0,
+        squares=node.count if isinstance(node, Square) else 0,
         macs=prod(node.shape) * taps,
-        parameters=node.shape[0] * (taps + 1) if taps else 0,
+        parameters=node.shape[0] * (taps + 1) if taps else node.shape[0] * _biased(node),
     )
+
+
+def _biased(node: Node) -> bool:
+    return isinstance(node, Square) and node.biased
 
 
 def relu_count(graph: Graph) -> int:
@@ -59,7 +63,7 @@ def relu_layers(graph: Graph) -> int:
 
 def square_count(graph: Graph) -> int:
     """Positions of square activations."""
-    return sum(prod(node.shape) for node in graph.squares())
+    return sum(node.count for node in graph.squares())
 
 
 def square_layers(graph: Graph) -> int:

@@ -20,7 +20,7 @@ WEIGHT_BITS = 16
 _LARGEST_WEIGHT = 1 << 20  # squares of 2^22 of them fit 63 bits
 
 IntWeights = Mapping[str, NDArray[np.int64]]
-"""``n.weight`` and ``n.bias`` of every weighted node ``n``, as integers."""
+"""``n.weight`` and ``n.bias`` of every weighted node ``n``, ``n.bias`` of a biased square, as integers."""
 
 
 def wrap(values: NDArray[np.int64], ring_bits: int) -> NDArray[np.int64]:
@@ -62,9 +62,10 @@ def quantise_weights(graph: Graph, ring: RingConfig, weights: Weights) -> dict[s
     """
     integers: dict[str, NDArray[np.int64]] = {}
     for node in graph.weighted:
-        weight, bias = f"{node.name}.weight", f"{node.name}.bias"
-        frac_bits = ring.weight_frac_bits[node.name]
-        integers[weight] = encode(weights[weight], frac_bits, WEIGHT_BITS, f"weight {weight}")
+        weight = f"{node.name}.weight"
+        integers[weight] = encode(weights[weight], ring.weight_frac_bits[node.name], WEIGHT_BITS, f"weight {weight}")
+    for node in (*graph.weighted, *(square for square in graph.squares() if square.biased)):
+        bias = f"{node.name}.bias"
         integers[bias] = encode(weights[bias], ring.frac_bits[node.name], ring.ring_bits, f"weight {bias}")
     return integers
 

@@ -72,7 +72,15 @@ class _ErrorInterpreter(Interpreter[ErrorInterval]):
         error = torch.maximum(-x.low, x.high)
         bound = error * (error + 2.0 ** self._ring.comparison_bits[node.name]) * _WIDEN
         bound = bound.clamp(max=2.0**self._ring.ring_bits)  # representatives mod 2^l are never further apart
-        return ErrorInterval(-bound, bound)
+        mask = self._masks.get(node.name)
+        if mask is None:
+            return ErrorInterval(-bound, bound)
+        scale, where = 2.0 ** -self._ring.shift(node), torch.from_numpy(mask)
+        return ErrorInterval(torch.where(where, -bound, x.low * scale), torch.where(where, bound, x.high * scale))
+
+    def select(self, node: ops.Select, x: ErrorInterval) -> ErrorInterval:
+        mask = torch.from_numpy(self._masks[node.name])
+        return ErrorInterval(x.low * mask, x.high * mask)
 
     def add(self, node: ops.Add, a: ErrorInterval, b: ErrorInterval) -> ErrorInterval:
         left, right = self._aligned(node, [a, b])

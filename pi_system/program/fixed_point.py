@@ -88,9 +88,19 @@ class FixedInterpreter(Interpreter[IntArray]):
         return positive if mask is None else np.where(mask, positive, rounded)
 
     def square(self, node: ops.Square, x: IntArray) -> IntArray:
-        """x * x, exactly; the fraction bits of the result say the rest."""
-        self._check(node, x)
-        return self._wrap(x * x)
+        """x * x, exactly, on the active positions, x at the result's scale elsewhere; ``halvings`` are in the scale."""
+        mask = self._masks.get(node.name)
+        self._check(node, x if mask is None else x[:, mask])
+        squared = x * x
+        if node.biased:
+            squared = squared + self._weights[f"{node.name}.bias"].reshape(-1, *(1,) * (len(node.shape) - 1))
+        if mask is not None:
+            squared = np.where(mask, squared, x << -self._ring.shift(node))
+        return self._wrap(squared)
+
+    def select(self, node: ops.Select, x: IntArray) -> IntArray:
+        """Zero but on the active positions."""
+        return x * self._masks[node.name]
 
     def add(self, node: ops.Add, a: IntArray, b: IntArray) -> IntArray:
         """Sum at the finer of the two scales."""

@@ -59,8 +59,16 @@ class FloatInterpreter(Interpreter[Tensor]):
         return torch.relu(x) if mask is None else torch.where(mask, torch.relu(x), x)
 
     def square(self, node: ops.Square, x: Tensor) -> Tensor:
-        """x * x / 2^halvings."""
-        return x * x * 2.0**-node.halvings
+        """x * x / 2^halvings + bias on the active positions."""
+        squared = x * x * 2.0**-node.halvings
+        if node.biased:
+            squared = squared + self._weights[f"{node.name}.bias"].reshape(-1, *(1,) * (len(node.shape) - 1))
+        mask = self._masks.get(node.name)
+        return squared if mask is None else torch.where(mask, squared, x)
+
+    def select(self, node: ops.Select, x: Tensor) -> Tensor:
+        """Zero but on the active positions."""
+        return x * self._masks[node.name]
 
     def add(self, node: ops.Add, a: Tensor, b: Tensor) -> Tensor:
         """Sum."""

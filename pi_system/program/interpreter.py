@@ -36,6 +36,8 @@ class Interpreter(ABC, Generic[V]):
                 return self.relu(node, operands[0])
             case ops.Square():
                 return self.square(node, operands[0])
+            case ops.Select():
+                return self.select(node, operands[0])
             case ops.Add():
                 return self.add(node, operands[0], operands[1])
             case ops.Concat():
@@ -64,7 +66,11 @@ class Interpreter(ABC, Generic[V]):
 
     @abstractmethod
     def square(self, node: ops.Square, x: V) -> V:
-        """x * x / 2^halvings."""
+        """x * x / 2^halvings + bias on the active positions, identity elsewhere."""
+
+    @abstractmethod
+    def select(self, node: ops.Select, x: V) -> V:
+        """Zero but on the active positions."""
 
     @abstractmethod
     def add(self, node: ops.Add, a: V, b: V) -> V:

@@ -12,6 +12,7 @@ from pi_system.reduce.indicators import Indicator
 from pi_system.reduce.method import ReductionTask
 from pi_system.train.config import TrainConfig
 from pi_system.train.loop import Companion, FitResult, fit
+from pi_system.train.mixed import mixed_activations
 from pi_system.train.networks import Classifier, build_network
 from pi_system.train.relu import MaskedReLU, named_relus
 from pi_system.train.spec import NetworkSpec
@@ -74,7 +75,13 @@ def train_student(
 
 
 def insert_indicators(network: nn.Module, make: Callable[..., _Indicator], *settings: Any) -> dict[str, _Indicator]:
-    """Put an indicator in the place of every ReLU, by module path in the order of execution."""
+    """Put an indicator in the place of every ReLU, by module path in the order of execution.
+
+    Raises:
+        ConfigError: the network has mixed activations, which an indicator would not compute.
+    """
+    if mixed := list(mixed_activations(network)):
+        raise ConfigError(f"network: expected ReLUs and identities alone; found mixed activations in {mixed[0]}")
     indicators: dict[str, _Indicator] = {}
     for name, relu in named_relus(network).items():
         indicators[name] = make(relu, *settings)

@@ -18,7 +18,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import Node, WeightedNode
+from pi_system.artifact.graph import Node, Relu, Square, WeightedNode
 from pi_system.artifact.model import PublicArtifact
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import OFF, profiler_of
@@ -87,6 +87,14 @@ class ServerOnline(SecureWalk):
     def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
         gates = [picture[name] for picture in self._gates]
         return serve(gates, spec.count, Gather(x, positions, spec.count).upto, self._client)
+
+    def _biased(self, node: Relu | Square, out: RingArray, positions: Positions) -> RingArray:
+        bias = self._offsets.get(node.name)
+        if bias is None:
+            return out
+        flat = np.broadcast_to(bias, (1, *node.shape)).reshape(1, -1)
+        biased: RingArray = out + (flat if positions is None else flat[:, positions])
+        return biased
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
         return truncate(spec, x, self._elements[f"{name}/offset"], self._elements[f"{name}/correction"])

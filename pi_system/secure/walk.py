@@ -8,10 +8,11 @@ fresh mask offline, which costs nothing online.
 
     value                    client's share
     input, ReLU output       fresh
-    output of a square       fresh
+    output of a square       fresh (at positions it passes on: if the operand is)
     conv, linear             not fresh (c_c of that layer)
     truncation               fresh
     add, pools, concat       fresh if all operands are
+    selection                as its operand; zero, which is public, has a zero mask
 
 Max-pool is a tournament of max(a, b) = b + ReLU(a - b), so it runs on the same gate as ReLU does; so do label and
 scores (secure/reveal.py).
@@ -19,9 +20,8 @@ A subclass says what its role does at a weighted layer, at a gate, at a truncati
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ class SecureWalk(Interpreter[Share]):
     """0: the server's share, 1: the client's (the dealer follows the client's masks)."""
 
     def __init__(self, graph: ops.Graph, ring: RingConfig, masks: Mapping[str, NDArray[np.bool_]]):
-        """``masks``: the ReLU map, (C, H, W) booleans for every masked ReLU node."""
+        """``masks``: the ReLU map, (C, H, W) booleans for every node of ``Graph.masked``."""
         self.graph, self.config, self.masks = graph, ring, masks
         self.ring = Ring(ring.ring_bits)
         self._refreshed: dict[str, RingArray] = {}
@@ -99,21 +99,46 @@ class SecureWalk(Interpreter[Share]):
         if not node.masked:
             out = self._gate(node.name, spec, x.data, None)
             return Share(Computed(out.reshape(-1, *node.shape)), True)
+
+        def passed(rest: RingArray) -> RingArray:
+            return self._shifted(f"{node.name}/passive", rest, shift)
+
+        return Share(self._partly(node, spec, x.data, passed), True)
+
+    def square(self, node: ops.Square, x: Share) -> Share:
+        """The square gate and the bias on active positions, a change of scale on the others.
+
+        ``halvings`` is in the fraction bits.
+        """
+        spec = self._spec(node.count, self.config.comparison_bits[node.name], 0, "square")
+        if node.active is None:
+            out = self._biased(node, self._gate(node.name, spec, x.data, None), None)
+            return Share(Computed(out.reshape(-1, *node.shape)), True)
+        shift = -self.config.shift(node)
+        return Share(self._partly(node, spec, x.data, lambda rest: scaled(rest, shift)), x.fresh)
+
+    def select(self, node: ops.Select, x: Share) -> Share:
+        """Zeros in both shares where the mask is not."""
+        data = x.data.full()
+        return Share(Computed(data * self.masks[node.name].astype(data.dtype)), x.fresh)
+
+    def _partly(
+        self, node: ops.Relu | ops.Square, spec: GateSpec, x: Value, passed: Callable[[RingArray], RingArray]
+    ) -> Value:
+        """The gate on the mask's positions, ``passed`` of (N, n) on the others."""
         mask = self.masks[node.name].reshape(-1)
         chosen, passive = np.flatnonzero(mask), np.flatnonzero(~mask)
-        data = x.data if x.data.ready else Kept(x.data)  # the gate reads a part, then all is read
-        out = self._gate(node.name, spec, data, chosen)
+        data = x if x.ready else Kept(x)  # the gate reads a part, then all is read
+        out = self._biased(node, self._gate(node.name, spec, data, chosen), chosen)
         flat = data.full().reshape(out.shape[0], -1)
         merged = np.empty_like(flat)
         merged[:, chosen] = out
-        merged[:, passive] = self._shifted(f"{node.name}/passive", flat[:, passive], shift)
-        return Share(Computed(merged.reshape(-1, *node.shape)), True)
+        merged[:, passive] = passed(flat[:, passive])
+        return Computed(merged.reshape(-1, *node.shape))
 
-    def square(self, node: ops.Square, x: Share) -> Share:
-        """The square gate on every position; ``halvings`` is in the fraction bits."""
-        spec = self._spec(prod(node.shape), self.config.comparison_bits[node.name], 0, "square")
-        out = self._gate(node.name, spec, x.data, None)
-        return Share(Computed(out.reshape(-1, *node.shape)), True)
+    def _biased(self, node: ops.Relu | ops.Square, out: RingArray, positions: Positions) -> RingArray:
+        """``out`` (N, n) of a gate at ``positions`` with the node's bias, which only the server has."""
+        return out
 
     def add(self, node: ops.Add, a: Share, b: Share) -> Share:
         """Sum at the larger of the two scales."""

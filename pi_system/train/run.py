@@ -3,7 +3,8 @@
 config.json               network, data, recipe, preprocessing; of a reduction also its source and method
 checkpoint.safetensors    where an unfinished training stands
 metrics.jsonl             one line an epoch
-network.safetensors       weights of the best epoch by validation      } written last:
+network.safetensors       weights of the best epoch by validation,     } written last:
+                          kinds of mixed activations (train/mixed.py)
 relu_map.safetensors      active ReLUs                                 } their presence
 result.json               accuracies and counts                        } means finished
 """
@@ -25,6 +26,7 @@ from pi_system.train.data import DataConfig, DataSet, load_data
 from pi_system.train.evaluate import evaluate
 from pi_system.train.files import write_atomic
 from pi_system.train.loop import FitResult, History
+from pi_system.train.mixed import load_weights, square_count
 from pi_system.train.networks import Classifier, build_network
 from pi_system.train.parallel import is_first
 from pi_system.train.relu_map import ReluMap
@@ -131,6 +133,7 @@ class RunDirectory:
             "relus": relu_map.count,
             "relu_positions": relu_map.size,
             "relu_layers": counts.relu_layers,
+            "squares": square_count(network),
             "macs": counts.macs,
             "parameters": counts.parameters,
             "best_epoch": fitted.best_epoch,
@@ -159,7 +162,7 @@ class RunDirectory:
             spec = NetworkSpec.parse(result["network"])
             preprocess = Preprocess(**result["preprocess"])
             network = build_network(spec, seed=0)
-            network.load_state_dict(load_file(file))
+            load_weights(network, load_file(file))
         except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{file}: expected the weights of {result.get('network')}; {reason}") from error

@@ -1,4 +1,4 @@
-"""Pins the bytes of an artifact and of control messages. If an artifact's change: FORMAT_VERSION, a Migration line."""
+"""Pins the bytes of an artifact and of control messages. If an artifact's change: FORMAT_VERSIONS, a Migration line."""
 
 import hashlib
 from typing import Any
@@ -8,7 +8,7 @@ from tiny_artifact import tiny_artifact
 
 from pi_system._proto.v1.control_pb2 import ClientEnvelope, Done, Prepared, ServerEnvelope, ServerHello
 from pi_system.artifact import public_to_bytes
-from pi_system.artifact.model import FORMAT_VERSION, tensor_bytes
+from pi_system.artifact.model import FORMAT_VERSIONS, tensor_bytes
 from pi_system.program import quantise_weights
 from pi_system.rpc.session_config import Hello, SessionConfig, hello_to_proto
 
@@ -24,7 +24,7 @@ def sha256(data: bytes) -> str:
 
 def test_digest_and_wire_form_of_a_fixed_artifact() -> None:
     artifact = tiny_artifact()
-    assert FORMAT_VERSION == 1
+    assert FORMAT_VERSIONS == (1, 2)
     assert artifact.public.digest == DIGEST
     assert sha256(public_to_bytes(artifact)) == WIRE
     assert sha256(tensor_bytes(artifact.weights)) == WEIGHTS

@@ -24,6 +24,8 @@ from pi_system.artifact.graph import (
     Linear,
     MaxPool2d,
     Relu,
+    Select,
+    Square,
     Truncate,
 )
 from pi_system.artifact.shapes import weight_shapes
@@ -68,7 +70,7 @@ class PipeChannel:
 
 
 def every_op() -> Graph:
-    """A network with every operation, a pixel mask and a channel mask; picture (2, 8, 8), 5 classes."""
+    """A network with every operation, pixel masks and a channel mask; picture (2, 8, 8), 5 classes."""
     return Graph(
         nodes=(
             Input(name="x", inputs=(), shape=(2, 8, 8)),
@@ -86,8 +88,10 @@ def every_op() -> Graph:
             AvgPool2d(name="p1", inputs=("a1",), shape=(4, 4, 4), kernel=(3, 3), stride=(2, 2), padding=(1, 1)),
             Concat(name="k1", inputs=("m1", "p1"), shape=(8, 4, 4)),
             Truncate(name="t1", inputs=("k1",), shape=(8, 4, 4)),
+            Square(name="s1", inputs=("t1",), shape=(8, 4, 4), halvings=2, active=33, biased=True),
+            Select(name="s2", inputs=("s1",), shape=(8, 4, 4), active=100),
             Conv2d(
-                name="c3", inputs=("t1",), shape=(6, 2, 2), in_channels=8, kernel=(1, 1), stride=(2, 2), padding=(0, 0),
+                name="c3", inputs=("s2",), shape=(6, 2, 2), in_channels=8, kernel=(1, 1), stride=(2, 2), padding=(0, 0),
             ),
             Relu(name="r3", inputs=("c3",), shape=(6, 2, 2), active=8, masked=True),
             AvgPool2d(name="g1", inputs=("r3",), shape=(6, 1, 1), kernel=(2, 2), stride=(2, 2), padding=(0, 0)),
@@ -102,11 +106,10 @@ def inputs_of(graph: Graph, pictures: int) -> tuple[dict[str, Any], dict[str, An
     rng = np.random.default_rng(7)
     weights = {name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in weight_shapes(graph).items()}
     masks = {}
-    for relu in graph.relus():
-        if relu.masked:
-            flat = np.zeros(int(np.prod(relu.shape)), dtype=bool)
-            flat[rng.permutation(flat.size)[: relu.active]] = True
-            masks[relu.name] = flat.reshape(relu.shape)
+    for name, masked in graph.masked().items():
+        flat = np.zeros(int(np.prod(masked.shape)), dtype=bool)
+        flat[rng.permutation(flat.size)[: masked.active]] = True
+        masks[name] = flat.reshape(masked.shape)
     return weights, masks, rng.normal(0, 1, (pictures, *graph.input.shape)).astype(np.float32)
 
 
@@ -241,13 +244,13 @@ def test_no_generator_of_torch_was_used(outcome: Outcome) -> None:
 
 
 def test_rounds_and_bytes_are_those_of_the_protocols(outcome: Outcome) -> None:
-    """Three pictures: 4 weighted layers, 3 ReLUs and 4 max-pool levels of 9 rounds, and the logits' one message."""
+    """Three pictures: 4 weighted layers, a square, 3 ReLUs and 4 max-pool levels of 9 rounds, the logits' message."""
     # Online bytes each way: operands of products, 232 a ReLU position, 232 a comparison of the max-pool (8 of 9).
     products = [2 * 64 + 72, 256 + 4 * 2 * 3, 8 * 16 + 6 * 8, 6 + 30]
     # c1's weight is (4, 2, 3, 3), c2's (4, 2, 3, 1), c3's (6, 8, 1, 1), l1's (5, 6).
     relus = 256 + 77 + 8 + 8 * 4 * 16
-    each_way = 3 * (8 * sum(products) + 232 * relus)
+    each_way = 3 * (8 * (sum(products) + 33) + 232 * relus)
     sent, received, rounds = outcome.server["dealt"]["online"]
     assert (sent, received) == (each_way + 3 * 8 * 5, each_way)
-    assert rounds == 3 * (4 + 9 * (3 + 4))
+    assert rounds == 3 * (4 + 1 + 9 * (3 + 4))
     assert outcome.client["dealt"]["online"][:2] == [received, sent]

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from pi_system.artifact import Artifact
 from pi_system.export import QuantiseOptions, random_artifact
-from pi_system.train.relu import MaskedReLU
+from pi_system.train.mixed import Kind, mix
+from pi_system.train.relu import MaskedReLU, named_relus
 from pi_system.train.square import Square
 
 Shape = tuple[int, int, int]
@@ -126,6 +127,29 @@ def mix_squares(network: nn.Module) -> nn.Module:
         parent, _, child = name.rpartition(".")
         setattr(network.get_submodule(parent), child, Square(halvings=2))
     return network
+
+
+def mix_kinds(network: nn.Module, seed: int) -> nn.Module:
+    """Give every MaskedReLU of a network random kinds, by layer, channel or pixel, and random polynomials; in place."""
+    rng = np.random.default_rng(seed)
+    for name in named_relus(network):
+        layer = mix(network, name)
+        channels, height, width = layer.shape
+        grain = [(1, 1, 1), (channels, 1, 1), (channels, 1, 1), (channels, height, width)][int(rng.integers(4))]
+        kinds = rng.choice(len(Kind), grain, p=[0.2, 0.25, 0.3, 0.15, 0.1])
+        layer.set_kinds(torch.from_numpy(kinds.astype(np.uint8)).expand(layer.shape).clone())
+        coefficients = rng.uniform((-0.5, -1, -0.5), (0.5, 1, 0.5), (channels, 3))
+        coefficients[rng.random(channels) < 0.2, 0] = 0.0
+        with torch.no_grad():
+            layer.coefficients.copy_(torch.from_numpy(coefficients))
+    return network
+
+
+@cache
+def random_mixed_artifact(seed: int, *, blocks: int = 3, options: QuantiseOptions | None = None) -> Artifact:
+    """An exported random network of mixed activations (its first ones; plain ReLUs stay)."""
+    network, shape = random_network(seed, blocks=blocks)
+    return random_artifact(mix_kinds(network, seed), shape, seed, f"mixed:{seed}", options)
 
 
 @cache

@@ -41,7 +41,7 @@ def _opening(node: Node, elements: dict[str, int], macs: int) -> Opening:
     if isinstance(node, WeightedNode):
         rounds, words, dealt = 1, elements[node.inputs[0]] + prod(node.weight_shape), size
     elif isinstance(node, Square):
-        rounds, words, dealt = 1, size, size
+        rounds, words, dealt = 1, node.count, node.count
     elif isinstance(node, Relu | MaxPool2d):
         window = 2 if isinstance(node, Relu) else prod(node.kernel)
         relus = node.active if isinstance(node, Relu) else size * (window - 1)

@@ -7,7 +7,7 @@ Online:   weighted layer: opens x - a and w - b, 1 round, 8 bytes an element of 
           ReLU: CrypTen's conversion to binary shares, an adder over 64 bits, one bit back, one product:
           9 rounds, 232 bytes an active position each way. Max-pool: ceil(log2(window)) such ReLUs.
           Square: opens x - r, 1 round, 8 bytes an element each way.
-          Add, concatenation, flatten, average pool, truncation: local.
+          Selection, add, concatenation, flatten, average pool, truncation: local.
 Error:    local truncation is off by up to one ulp (2^-16), and wrong by a large value with probability about
           2^(bits of the product - 64) an element, as in CrypTen: about 2^-10 an inference of a ResNet18. The ulp is a
           function of either party's share: a client that repeats a picture and sees logits learns weights from it.
@@ -15,6 +15,7 @@ Security: semi-honest, one corrupted party; masks from a cryptographic generator
 Source:   Knott et al., NeurIPS 2021 (CrypTen), section 4 and appendix C.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,8 @@ def to_grid(value: torch.Tensor) -> torch.Tensor:
 
 
 def active_indices(graph: ops.Graph, masks: Masks) -> dict[str, NDArray[np.int64]]:
-    """Flat positions of every masked ReLU's active elements."""
-    return {node.name: np.flatnonzero(masks[node.name]) for node in graph.relus() if node.masked}
+    """Flat positions of every masked node's active elements."""
+    return {name: np.flatnonzero(masks[name]) for name in graph.masked()}
 
 
 class CryptenInterpreter(Interpreter[Any]):
@@ -89,17 +90,38 @@ class CryptenInterpreter(Interpreter[Any]):
 
     def relu(self, node: ops.Relu, x: Any) -> Any:
         """CrypTen's ReLU on the active positions, gathered; the others pass."""
-        if not node.masked:
-            return x.relu()
-        flat = x.share.flatten(1).clone()
-        index = torch.from_numpy(self._active[node.name]).to(flat.device)
-        gathered = _from_share(flat.index_select(1, index)).relu()
-        return _from_share(flat.index_copy_(1, index, gathered.share).reshape(x.share.shape))
+        return self._partly(node.name, x, lambda part: part.relu()) if node.masked else x.relu()
 
     def square(self, node: ops.Square, x: Any) -> Any:
-        """CrypTen's square from a shared r and r * r, then a local division."""
-        squared = x.square()
-        return squared.div(1 << node.halvings) if node.halvings else squared
+        """CrypTen's square from a shared r and r * r, then a local division and the shared bias."""
+
+        def squared(part: Any) -> Any:
+            out = part.square()
+            out = out.div(1 << node.halvings) if node.halvings else out
+            return out + self._bias(node) if node.biased else out
+
+        return squared(x) if node.active is None else self._partly(node.name, x, squared)
+
+    def select(self, node: ops.Select, x: Any) -> Any:
+        """Zeros in both shares where the mask is not."""
+        flat = x.share.flatten(1)
+        index = torch.from_numpy(self._active[node.name]).to(flat.device)
+        kept = torch.zeros_like(flat).index_copy_(1, index, flat.index_select(1, index))
+        return _from_share(kept.reshape(x.share.shape))
+
+    def _partly(self, name: str, x: Any, function: Callable[[Any], Any]) -> Any:
+        """``function`` of the active positions, gathered; the others pass."""
+        flat = x.share.flatten(1).clone()
+        index = torch.from_numpy(self._active[name]).to(flat.device)
+        gathered = function(_from_share(flat.index_select(1, index)))
+        return _from_share(flat.index_copy_(1, index, gathered.share).reshape(x.share.shape))
+
+    def _bias(self, node: ops.Square) -> Any:
+        """The shared bias of a square, as its operand is: (C, ...) or, at its active positions, (n,)."""
+        share = self._weights[f"{node.name}.bias"].share.reshape(-1, *(1,) * (len(node.shape) - 1)).expand(node.shape)
+        if node.active is not None:
+            share = share.reshape(-1)[torch.from_numpy(self._active[node.name]).to(share.device)]
+        return _from_share(share)
 
     def add(self, node: ops.Add, a: Any, b: Any) -> Any:
         """Local sum."""

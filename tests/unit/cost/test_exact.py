@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from parties import PAIRING, infer, make_parties, prepare
-from random_networks import random_small_artifact, random_square_artifact
+from random_networks import random_mixed_artifact, random_small_artifact, random_square_artifact
 
 from pi_system.backends.crypten.cost import online
 from pi_system.backends.crypten.party import correlation_plan
@@ -17,6 +17,7 @@ ARTIFACTS = {
     "masks": lambda: random_small_artifact(3),
     "maxpool": lambda: random_small_artifact(8),
     "squares": lambda: random_square_artifact(1),
+    "mixed": lambda: random_mixed_artifact(7, blocks=2),
 }
 
 
