@@ -4,6 +4,7 @@
       ConfigError                     10  bad or mismatching parameters (names field, value, allowed)
         BudgetError                   10  a method cannot reach a ReLU budget; says the least it can
         RevealError                   12  a client asks for more than the server reveals
+        DivergedError                 13  a training whose loss is no longer finite
       InputError                      11  a user's input (picture, path, data set) cannot be used
       ArtifactError                   20  an exported model cannot be read
         UnsupportedLayerError         21  a layer that export does not support, by name
@@ -43,6 +44,7 @@ __all__ = [
     "CorrelationMismatchError",
     "CorrelationReusedError",
     "DealerUnavailableError",
+    "DivergedError",
     "FixedPointRangeError",
     "FrameTooLargeError",
     "InputError",
@@ -94,6 +96,12 @@ class RevealError(ConfigError):
     """A client asks for more than the server's policy reveals."""
 
     exit_code = 12
+
+
+class DivergedError(ConfigError):
+    """The loss of a training is no longer finite: its recipe does not suit the network."""
+
+    exit_code = 13
 
 
 class InputError(PiError):

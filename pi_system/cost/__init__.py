@@ -6,12 +6,14 @@ replay.py       the online phase of the fast runtime on a clock, from the gates'
 predict.py      one inference; rows.py gives its work to layers
 calibration.py  prices of a machine as a file; the one that ships
 choice.py       the faster of two protocols
+activations.py  one activation layer by itself
 
 What a backend costs it says itself (``backends/costs.py``): no backend is named here. Counted exactly: bytes each way,
 rounds, storage, offline bytes. Predicted: milliseconds. Prices are fitted, and predictions compared with measurements,
 in benchmarks/measuring.
 """
 
+from pi_system.cost.activations import activation_ms
 from pi_system.cost.calibration import Calibration, default_calibration, load_calibration
 from pi_system.cost.choice import faster_gate
 from pi_system.cost.predict import Prediction, predict
@@ -19,6 +21,7 @@ from pi_system.cost.predict import Prediction, predict
 __all__ = [
     "Calibration",
     "Prediction",
+    "activation_ms",
     "default_calibration",
     "faster_gate",
     "load_calibration",

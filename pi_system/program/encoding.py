@@ -64,9 +64,9 @@ def quantise_weights(graph: Graph, ring: RingConfig, weights: Weights) -> dict[s
     for node in graph.weighted:
         weight = f"{node.name}.weight"
         integers[weight] = encode(weights[weight], ring.weight_frac_bits[node.name], WEIGHT_BITS, f"weight {weight}")
-    for node in (*graph.weighted, *(square for square in graph.squares() if square.biased)):
-        bias = f"{node.name}.bias"
-        integers[bias] = encode(weights[bias], ring.frac_bits[node.name], ring.ring_bits, f"weight {bias}")
+    for name in (*(node.name for node in graph.weighted), *(node.name for node in graph.squares() if node.biased)):
+        bias = f"{name}.bias"
+        integers[bias] = encode(weights[bias], ring.frac_bits[name], ring.ring_bits, f"weight {bias}")
     return integers
 
 

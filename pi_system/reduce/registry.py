@@ -9,11 +9,13 @@ from pi_system.errors import ConfigError
 from pi_system.reduce.controls import Narrower, RandomMask, Whole
 from pi_system.reduce.deepreduce import DeepReduce
 from pi_system.reduce.deepreshape import DeepReShape
+from pi_system.reduce.delphi import Delphi
 from pi_system.reduce.gradual import Gradual
 from pi_system.reduce.l1 import L1Filters
 from pi_system.reduce.lfpc import Lfpc
 from pi_system.reduce.method import ReductionMethod
 from pi_system.reduce.options import Option, options_of, read_options
+from pi_system.reduce.safenet import SafeNet
 from pi_system.reduce.senet import SeNet
 from pi_system.reduce.shallow import Shallow
 from pi_system.reduce.snip import Snip
@@ -29,6 +31,8 @@ METHODS: dict[str, type[Any]] = {
     "snl": Snl,
     "senet": SeNet,
     "shallow": Shallow,
+    "delphi": Delphi,
+    "safenet": SafeNet,
     "l1": L1Filters,
     "lfpc": Lfpc,
     "snip": Snip,

@@ -18,7 +18,7 @@ from pi_system.train.data.augment import Normalisation
 from pi_system.train.parallel import from_first
 from pi_system.train.relu import MaskedReLU, named_relus
 
-__all__ = ["feeding_convolutions", "loss_of_layers", "loss_of_stages", "pruning_density", "sample_batches"]
+__all__ = ["feeding_convolutions", "loss_of_layers", "loss_of_stages", "mean_loss", "pruning_density", "sample_batches"]
 
 _Key = TypeVar("_Key", str, int)
 _PICTURES = 512
@@ -46,20 +46,21 @@ def _rises(task: ReductionTask, groups: Mapping[_Key, list[str]]) -> dict[_Key, 
     network = copy.deepcopy(task.network).to(task.finetune.torch_device()).train()
     relus = named_relus(network)
     with torch.no_grad():
-        whole = _mean_loss(network, task)
+        whole = mean_loss(network, task)
         rise = {}
         for key, names in groups.items():
             masks = {name: relus[name].mask.clone() for name in names}
             for name, mask in masks.items():
                 relus[name].set_mask(mask & False)
             active = any(bool(mask.any()) for mask in masks.values())
-            rise[key] = _mean_loss(network, task) - whole if active else 0.0
+            rise[key] = mean_loss(network, task) - whole if active else 0.0
             for name, mask in masks.items():
                 relus[name].set_mask(mask)
     return from_first(rise)
 
 
-def _mean_loss(network: nn.Module, task: ReductionTask) -> float:
+def mean_loss(network: nn.Module, task: ReductionTask) -> float:
+    """Mean cross-entropy of ``network`` on some training pictures."""
     losses = [float(functional.cross_entropy(network(x), labels)) for x, labels in sample_batches(network, task)]
     return sum(losses) / len(losses)
 

@@ -52,7 +52,7 @@ class ServerOnline(SecureWalk):
         Args:
             public: the model.
             layers: the fixed-point weights, packed once a model.
-            offsets: c_s + bias of every weighted node, (N, *node.shape).
+            offsets: c_s + bias of every weighted node, (N, *node.shape); of a biased square its bias, (1, C, ...).
             elements: what truncations and re-maskings take (Step.server_elements), by section, (N, n) each.
             gates: of every picture by name, with their material inside; each for one use.
         """

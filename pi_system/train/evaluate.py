@@ -1,5 +1,6 @@
 """Accuracy and loss of a network on a set of pictures."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ _BATCH = 512
 
 @dataclass(frozen=True, slots=True, order=True)
 class Score:
-    """Share of pictures classified right, and the negated mean cross-entropy, which breaks ties."""
+    """Share of pictures classified right, negated mean cross-entropy to break ties; -inf if it overflowed."""
 
     accuracy: float
     negated_loss: float
@@ -47,4 +48,4 @@ def evaluate(
             right += int((logits.argmax(1) == labels).sum())
             loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
     network.train(training)
-    return Score(right / len(pictures), -loss / len(pictures))
+    return Score(right / len(pictures), -loss / len(pictures) if math.isfinite(loss) else -math.inf)

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pi_system.errors import ConfigError
+from pi_system.errors import ConfigError, DivergedError
 from pi_system.train.average import WeightAverage
 from pi_system.train.checkpoint import Checkpoint
 from pi_system.train.config import TrainConfig
@@ -96,7 +96,8 @@ def fit(
         keep: ``last`` leaves the weights of the last epoch, and reports that one, instead of the best.
 
     Raises:
-        ConfigError: the checkpoint is of another run, or the loss is no longer finite.
+        ConfigError: the checkpoint is of another run.
+        DivergedError: the loss is no longer finite.
         Interrupted: Ctrl-C or SIGTERM came; the checkpoint was written.
     """
     return _Run(network, data, config, teacher, checkpoint, label, on_epoch, companion, keep).run(progress)
@@ -234,7 +235,7 @@ class _Run:
     def _close_epoch(self, loss: float, seconds: float) -> None:
         state = self.state
         if not math.isfinite(loss):
-            raise ConfigError(
+            raise DivergedError(
                 f"{self.label}: expected a finite loss; found {loss} in epoch {state.epoch + 1} "
                 f"(learning_rate {self.config.learning_rate} may be too high)"
             )

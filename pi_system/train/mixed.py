@@ -88,7 +88,7 @@ class MixedActivation(MaskedReLU):
             squared = self.kinds == Kind.QUADRATIC
             a, b, c = (value[:, None, None] for value in self.coefficients.to(x.dtype).unbind(1))
             found = (a * squared * x + b) * x + c
-            if float(self.swap):
+            if not self.swap.is_meta and float(self.swap):
                 found = torch.lerp(found, functional.relu(x), self.swap.to(x.dtype))
             out = torch.where(squared | (self.kinds == Kind.LINEAR), found, out)
         return out.masked_fill(self.kinds == Kind.ZERO, 0.0) if self._zero else out

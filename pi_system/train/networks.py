@@ -1,4 +1,4 @@
-"""The networks: residual ones (ResNet, HybReNet), wide pre-activation ones (WRN) and VGG, for small pictures.
+"""The networks: residual ones (ResNet, HybReNet), wide pre-activation ones (WRN), VGG and MiniONN's, small pictures.
 
 The layout is the one used for CIFAR: a 3x3 stem of stride 1, stages of which each but the first halves the
 size, global average pooling and one linear layer. Conventions of the ReLU counts: a ResNet's stem has a ReLU
@@ -7,7 +7,8 @@ size, global average pooling and one linear layer. Conventions of the ReLU count
 linear layer; both are our choices.
 
 Sources: He et al., CVPR 2016, arXiv 1512.03385; Jha and Reagen, arXiv 2304.10593 (stage widths of HybReNets);
-Zagoruyko and Komodakis, arXiv 1605.07146 (WRN); Simonyan and Zisserman, arXiv 1409.1556 (VGG-16).
+Zagoruyko and Komodakis, arXiv 1605.07146 (WRN); Simonyan and Zisserman, arXiv 1409.1556 (VGG-16); mc2-project/delphi,
+python/minionn (MiniONN's).
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from pi_system.train.reuse import use_reuse
 from pi_system.train.spec import NetworkSpec
 from pi_system.train.square import START_SCALE, START_SHIFT, Square
 
-__all__ = ["Classifier", "ResNet", "Vgg", "WideResNet", "build_network", "use_squares"]
+__all__ = ["Classifier", "Minionn", "ResNet", "Vgg", "WideResNet", "build_network", "use_squares"]
 
 _MakeBlock = Callable[[int, int, Place, int], nn.Module]
 
@@ -36,8 +37,8 @@ class Classifier(nn.Module):
         super().__init__()
         self.classes = classes
 
-    def _finish(self, c_in: int) -> None:
-        self.pool = nn.AdaptiveAvgPool2d(1)
+    def _finish(self, c_in: int, pool: nn.Module | None = None) -> None:
+        self.pool = pool or nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(c_in, self.classes)
         for module in self.modules():
@@ -149,6 +150,36 @@ class Vgg(Classifier):
         return self.layers(x)  # type: ignore[no-any-return]
 
 
+class Minionn(Classifier):
+    """Convolutions with bias and ReLUs, averages over 2x2 after the second and the fourth, all features to the logits.
+
+    Kernels are 3x3, of the last two convolutions 1x1; the last has a quarter of the channels.
+    """
+
+    def __init__(self, m: int, *, in_channels: int, classes: int, size: int, stride: int) -> None:
+        """Build with He initialisation. Raises ConfigError for pictures that two averages over 2x2 do not fit."""
+        super().__init__(classes)
+        side = -(-size // stride)
+        if side % 4 or m % 4:
+            raise ConfigError(f"minionn: expected m and size (after the stride) in fours; found {m} and {side}")
+        layers: list[nn.Module] = []
+        c_in = in_channels
+        for index, kernel in enumerate((3, 3, 3, 3, 3, 1, 1)):
+            width, stage = m // 4 if index == 6 else m, min(index // 2, 2)
+            layers.append(nn.Conv2d(c_in, width, kernel, stride if index == 0 else 1, kernel // 2))
+            layers.append(MaskedReLU((width, side, side), stage=stage + 1, block=index - 2 * stage))
+            if index in (1, 3):
+                layers.append(nn.AvgPool2d(2))
+                side //= 2
+            c_in = width
+        self.layers = nn.Sequential(*layers)
+        self._finish(c_in * side * side, nn.Identity())
+
+    def features(self, x: Tensor) -> Tensor:
+        """See ``Classifier``; nothing is averaged over the picture."""
+        return self.layers(x)  # type: ignore[no-any-return]
+
+
 def _stages(
     make: _MakeBlock, c_in: int, widths: tuple[int, ...], depth: tuple[str, ...], size: int, expansion: int = 1
 ) -> nn.Sequential:
@@ -217,6 +248,8 @@ def _build(spec: NetworkSpec) -> Classifier:
     shape = {"in_channels": spec.channels, "classes": spec.classes, "size": spec.size, "stride": spec.stride}
     if spec.kind == "vgg":
         return Vgg(spec.widths, depth, **shape)
+    if spec.kind == "minionn":
+        return Minionn(spec.m, **shape)
     if spec.kind == "preactivation":
         return WideResNet(spec.m, spec.widths, depth, **shape)
     return ResNet(spec.widths, depth, bottleneck=spec.kind == "bottleneck", **shape)

@@ -5,12 +5,14 @@ Every command and benchmark names its network in this one form, and a run direct
 | base | blocks | stage widths |
 |---|---|---|
 | resnet18, resnet34 | basic | m, 2m, 4m, 8m |
+| resnet32 | basic, 5 in each of 3 stages | m, 2m, 4m |
 | basech | as resnet18: DeepReShape's family of different m | |
 | stagech-A, A from 2 to 9 | as hrn-AxAxAx: its family of uniform multipliers | |
 | hrn-AxBxCx, hrn34-AxBxCx | basic, as in ResNet18, ResNet34 | m, Am, ABm, ABCm |
 | resnet50 | bottleneck | m, 2m, 4m, 8m inside, four times that between blocks |
 | wrn-D-K | pre-activation basic, (D - 4) / 6 in each of 3 stages | Km, 2Km, 4Km; the stem has m |
 | vgg16 | single convolutions | m, 2m, 4m, 8m, 8m |
+| minionn | 2, 2 and 3 single convolutions, without normalisation | m, the last m/4 |
 
 ``depth`` names a network with fewer convolutions: a digit a block, stages apart by dashes, such as
 ``22-12-13-10``. 2 is the block as it is, 1 has one 3x3 convolution in the place of two, 3 one with a kernel of the size
@@ -20,7 +22,8 @@ of the two's exact product (5x5; 7x7 with stride 2), 0 is no block.
 ``filters`` names a narrowed network: how many channels each group of channels keeps (train/channels.py), as
 ``16.14.16.9``, in the order of execution.
 
-Source: stage widths of HRN-AxBxCx: Jha and Reagen, TMLR 2024, arXiv 2304.10593.
+Source: stage widths of HRN-AxBxCx: Jha and Reagen, TMLR 2024, arXiv 2304.10593; resnet32 with m=16 and minionn with
+m=64, the networks of Delphi: mc2-project/delphi, python/resnet and python/minionn.
 """
 
 import re
@@ -31,12 +34,17 @@ from pi_system.errors import ConfigError
 
 __all__ = ["NetworkSpec"]
 
-_RESNET_BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}
+_RESNET_BLOCKS = {
+    "resnet18": (2, 2, 2, 2),
+    "resnet32": (5, 5, 5),
+    "resnet34": (3, 4, 6, 3),
+    "resnet50": (3, 4, 6, 3),
+}
 _HRN_BLOCKS = {"hrn": _RESNET_BLOCKS["resnet18"], "hrn34": _RESNET_BLOCKS["resnet34"]}
 _HRN_NAME = re.compile(r"(hrn|hrn34)-([1-9]\d?)x([1-9]\d?)x([1-9]\d?)x")
 _ALIAS = re.compile(r"^stagech-([2-9])$")
 _WRN_NAME = re.compile(r"wrn-([1-9]\d{1,2})-([1-9]\d?)")
-_KNOWN = (*_RESNET_BLOCKS, "vgg16", "wrn-22-8", "hrn-AxBxCx", "hrn34-AxBxCx", "basech", "stagech-A")
+_KNOWN = (*_RESNET_BLOCKS, "vgg16", "minionn", "wrn-22-8", "hrn-AxBxCx", "hrn34-AxBxCx", "basech", "stagech-A")
 _LIMITS = {
     "m": (1, 4096),
     "classes": (2, 100_000),
@@ -110,11 +118,16 @@ class NetworkSpec:
         lengths = [len(stage) for stage in stages]
         legal = all(digit in f"01{highest}3" for digit in "".join(stages))
         # The first stage may vanish into the stem; later ones change the width and the size.
-        if self.kind == "bottleneck" or lengths != list(self.blocks) or not legal or "0" in map(max, stages[1:]):
+        if (
+            self.kind in ("bottleneck", "minionn")
+            or lengths != list(self.blocks)
+            or not legal
+            or "0" in map(max, stages[1:])
+        ):
             expected = "-".join(self.full_depth)
             raise ConfigError(
                 f"network {self.base}: expected a depth like {expected}, digits up to {highest} or 3, "
-                f"no stage but the first all 0, no bottleneck blocks; found {self.depth!r}"
+                f"no stage but the first all 0, no bottleneck blocks, not minionn; found {self.depth!r}"
             )
 
     @classmethod
@@ -130,7 +143,7 @@ class NetworkSpec:
         """
         base, _, options = text.strip().lower().partition(":")
         base = _ALIAS.sub(r"hrn-\1x\1x\1x", "resnet18" if base == "basech" else base)
-        values = {"m": 16 if base.startswith(("hrn", "wrn")) else 64, **_DEFAULTS, **context}
+        values = {"m": 16 if base.startswith(("hrn", "wrn", "resnet32")) else 64, **_DEFAULTS, **context}
         given = _parse_options(text, options)
         for key, value in given.items():
             if context.get(key, value) != value:
@@ -140,19 +153,19 @@ class NetworkSpec:
 
     @property
     def kind(self) -> str:
-        """Kind of its blocks: ``basic``, ``bottleneck``, ``preactivation`` or ``vgg``; empty if it is unknown."""
+        """Its blocks: ``basic``, ``bottleneck``, ``preactivation``, ``vgg`` or ``minionn``; empty if unknown."""
         wide = _WRN_NAME.fullmatch(self.base)
         if wide:
             return "preactivation" if int(wide[1]) >= 10 and int(wide[1]) % 6 == 4 else ""
-        if self.base in ("resnet50", "vgg16"):
-            return "bottleneck" if self.base == "resnet50" else "vgg"
+        if self.base in (others := {"resnet50": "bottleneck", "vgg16": "vgg", "minionn": "minionn"}):
+            return others[self.base]
         return "basic" if self.base in _RESNET_BLOCKS or _HRN_NAME.fullmatch(self.base) else ""
 
     @property
     def blocks(self) -> tuple[int, ...]:
         """Number of blocks in each stage, before ``depth`` takes some away."""
-        if self.kind == "vgg":
-            return (2, 2, 3, 3, 3)
+        if self.kind in (single := {"vgg": (2, 2, 3, 3, 3), "minionn": (2, 2, 3)}):
+            return single[self.kind]
         wide = _WRN_NAME.fullmatch(self.base)
         if wide:
             return ((int(wide[1]) - 4) // 6,) * 3
@@ -163,17 +176,20 @@ class NetworkSpec:
         """Channels of each stage; of bottleneck blocks those inside."""
         if self.kind == "vgg":
             return (self.m, 2 * self.m, 4 * self.m, 8 * self.m, 8 * self.m)
+        if self.kind == "minionn":
+            return (self.m,) * 3
         wide = _WRN_NAME.fullmatch(self.base)
         if wide:
             return tuple(int(wide[2]) * self.m * factor for factor in (1, 2, 4))
         match = _HRN_NAME.fullmatch(self.base)
         alpha, beta, gamma = map(int, match.groups()[1:]) if match else (2, 2, 2)
-        return (self.m, alpha * self.m, alpha * beta * self.m, alpha * beta * gamma * self.m)
+        widths = (self.m, alpha * self.m, alpha * beta * self.m, alpha * beta * gamma * self.m)
+        return widths[: len(self.blocks)]
 
     @property
     def full_depth(self) -> tuple[str, ...]:
         """A digit a block for each stage of the network with all its convolutions."""
-        digit = "1" if self.kind == "vgg" else "2"
+        digit = "1" if self.kind in ("vgg", "minionn") else "2"
         return tuple(digit * count for count in self.blocks)
 
     @property

@@ -1,5 +1,7 @@
 """Mixed activations as nodes of the graph: exact, and as few secure operations as there are."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -71,7 +73,7 @@ def test_a_square_of_coefficient_zero_is_no_square() -> None:
 
 def test_a_network_in_the_middle_of_a_swap_is_refused() -> None:
     network = small(np.array(Kind.QUADRATIC))
-    network[2].swap.fill_(0.5)  # type: ignore[union-attr, operator]
+    network[2].swap.fill_(0.5)  # type: ignore[operator]
     with pytest.raises(UnsupportedLayerError, match=r"expected polynomials that are swapped in, found swap 0\.5"):
         lower(network, (1, 5, 5))
 
@@ -80,7 +82,7 @@ def test_a_network_in_the_middle_of_a_swap_is_refused() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_every_allowed_error_stays_within_the_bound(seed: int, extreme: int) -> None:
     artifact = random_mixed_artifact(seed, blocks=2)
-    pictures = random_pictures(artifact.public.graph.input.shape, 16, seed)  # type: ignore[arg-type]
+    pictures = random_pictures(artifact.public.graph.input.shape, 16, seed)
     exact, fixed = fixed_logits(artifact, pictures, check_range=True)
     assert np.abs(fixed - float_logits(artifact, pictures)).max() < 0.05
     difference = np.abs(noisy_logits(artifact, pictures, seed, extreme) - exact).max(axis=0)
@@ -88,13 +90,13 @@ def test_every_allowed_error_stays_within_the_bound(seed: int, extreme: int) -> 
     assert difference.any()
 
 
-def test_an_artifact_of_version_two_is_kept_and_checked(tmp_path) -> None:
+def test_an_artifact_of_version_two_is_kept_and_checked(tmp_path: Any) -> None:
     artifact = random_mixed_artifact(7, blocks=2)
     assert artifact.public.format_version == 2
     save(artifact, tmp_path / "model")
     loaded = load(tmp_path / "model")
     assert loaded.public.digest == artifact.public.digest
-    pictures = random_pictures(artifact.public.graph.input.shape, 2, 1)  # type: ignore[arg-type]
+    pictures = random_pictures(artifact.public.graph.input.shape, 2, 1)
     assert (float_logits(loaded, pictures) == float_logits(artifact, pictures)).all()
     assert public_from_bytes(public_to_bytes(artifact)).masks.keys() == artifact.masks.keys()
     old = artifact.public.model_copy(update={"format_version": 1})

@@ -19,10 +19,11 @@ from pi_system.reduce import METHODS, make_method
 from pi_system.reduce.registry import reaching
 from pi_system.train import DataSet, Interrupted, ReluMap, build_network, evaluate, named_relus
 from pi_system.train.data.augment import Normalisation
+from pi_system.train.mixed import load_weights
 
 _RELUS = 1088  # of the tiny network
 _BUDGET = 300
-_BUDGETS = {"narrower": 600, "l1": 600, "lfpc": 600}  # one channel a layer has 404
+_BUDGETS = {"narrower": 600, "l1": 600, "lfpc": 600, "delphi": 700}  # one channel a layer has 404
 _KEEPING = {name for name, kind in METHODS.items() if hasattr(kind, "KEEPS_RELUS")}
 _CHANNEL = {"granularity": "channel"}
 _LASSO = {"search_epochs": "2", "lasso_start": "1e-3"}
@@ -54,6 +55,8 @@ CASES = [
     ("random", _CHANNEL, False),
     ("random", {"schedule": "once"}, True),
     ("narrower", {}, False),
+    ("delphi", {"candidates": "2", "rounds": "1"}, False),
+    ("safenet", {}, False),
 ]
 _IDS = ["-".join([name, *options.values()]).replace(",", "") for name, options, _ in CASES]
 
@@ -85,7 +88,7 @@ def test_within_budget_resumable_and_exportable(
     assert whole.relu_map.count == limit if exact or name in _KEEPING else 0 < whole.relu_map.count <= limit
     assert ReluMap.of(task.network).count == _RELUS
     assert all(torch.equal(value, before[key]) for key, value in task.network.state_dict().items())
-    build_network(whole.spec).load_state_dict(whole.network.state_dict())  # the spec describes the network
+    load_weights(build_network(whole.spec), whole.network.state_dict())  # the spec describes the network
 
     resumed = None
     while resumed is None:  # killed after every single epoch
