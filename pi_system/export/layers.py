@@ -38,8 +38,9 @@ def _require(module: nn.Module, **settings: Any) -> None:
 
 
 def _conv2d(draft: Draft, name: str, module: nn.Conv2d, x: str) -> str:
-    _require(module, dilation=1, padding_mode="zeros")
-    kernel, padding = _pair(module.kernel_size), module.padding
+    _require(module, padding_mode="zeros")
+    weight = _spread(module.weight.detach().double().numpy(), _pair(module.dilation))
+    kernel, padding = (weight.shape[2], weight.shape[3]), module.padding
     if padding == "same":
         if kernel[0] % 2 == 0 or kernel[1] % 2 == 0:
             raise Refused(f"Conv2d: expected an odd kernel with padding=same, found {kernel}")
@@ -47,12 +48,20 @@ def _conv2d(draft: Draft, name: str, module: nn.Conv2d, x: str) -> str:
     return draft.conv2d(
         name,
         x,
-        module.weight.detach().double().numpy(),
+        weight,
         _array(module.bias),
         stride=_pair(module.stride),
         padding=(0, 0) if isinstance(padding, str) else _pair(padding),
         groups=module.groups,
     )
+
+
+def _spread(weight: NDArray[np.float64], dilation: Pair) -> NDArray[np.float64]:
+    """A kernel (O, I, H, W) with the zeros between its taps that a dilation means: the protocols know none."""
+    out, inputs, height, width = weight.shape
+    spread = np.zeros((out, inputs, (height - 1) * dilation[0] + 1, (width - 1) * dilation[1] + 1))
+    spread[:, :, :: dilation[0], :: dilation[1]] = weight
+    return spread
 
 
 def _linear(draft: Draft, name: str, module: nn.Linear, x: str) -> str:

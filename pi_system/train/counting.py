@@ -90,6 +90,8 @@ def _recorder(name: str, layers: list[LayerCount]) -> Callable[[nn.Module, tuple
 
 def _macs(module: nn.Module, output: Tensor) -> int:
     if isinstance(module, nn.Conv2d):
-        taps = module.kernel_size[0] * module.kernel_size[1] * (module.in_channels // module.groups)
+        # A dilated kernel is exported with the zeros between its taps (export/layers.py).
+        height, width = ((k - 1) * d + 1 for k, d in zip(module.kernel_size, module.dilation, strict=True))
+        taps = height * width * (module.in_channels // module.groups)
         return output.numel() * taps
     return output.numel() * module.in_features if isinstance(module, nn.Linear) else 0

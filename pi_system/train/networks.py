@@ -1,4 +1,4 @@
-"""The networks: residual ones (ResNet, HybReNet), wide pre-activation ones (WRN), VGG and MiniONN's, small pictures.
+"""The networks: residual ones (ResNet, HybReNet), wide pre-activation ones (WRN), VGG, MiniONN's, searched ones.
 
 The layout is the one used for CIFAR: a 3x3 stem of stride 1, stages of which each but the first halves the
 size, global average pooling and one linear layer. Conventions of the ReLU counts: a ResNet's stem has a ReLU
@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from pi_system.errors import ConfigError
 from pi_system.train.blocks import BasicBlock, Bottleneck, Place, PreActivationBlock, conv_bn
+from pi_system.train.cells import CellFeatures, parse_cells
 from pi_system.train.channels import channels_of, keep_first, narrow
+from pi_system.train.macro import MacroFeatures, parse_macro
 from pi_system.train.relu import MaskedReLU, named_relus
 from pi_system.train.reuse import use_reuse
 from pi_system.train.spec import NetworkSpec
@@ -180,6 +182,20 @@ class Minionn(Classifier):
         return self.layers(x)  # type: ignore[no-any-return]
 
 
+class Searched(Classifier):
+    """A network found by a search: features as an architecture says, of CryptoNAS's kind or Sphynx's."""
+
+    def __init__(self, body: MacroFeatures | CellFeatures, classes: int) -> None:
+        """Build with He initialisation on top of the features."""
+        super().__init__(classes)
+        self.body = body
+        self._finish(body.out_channels)
+
+    def features(self, x: Tensor) -> Tensor:
+        """See ``Classifier``."""
+        return self.body(x)  # type: ignore[no-any-return]
+
+
 def _stages(
     make: _MakeBlock, c_in: int, widths: tuple[int, ...], depth: tuple[str, ...], size: int, expansion: int = 1
 ) -> nn.Sequential:
@@ -244,6 +260,11 @@ def use_squares(network: nn.Module) -> None:
 
 
 def _build(spec: NetworkSpec) -> Classifier:
+    if spec.architecture:
+        picture = {"in_channels": spec.channels, "size": spec.size, "stride": spec.stride}
+        if spec.kind == "macro":
+            return Searched(MacroFeatures(parse_macro(spec.architecture), spec.m, **picture), spec.classes)
+        return Searched(CellFeatures.of(parse_cells(spec.architecture), spec.m, **picture), spec.classes)
     depth = spec.stage_depth
     shape = {"in_channels": spec.channels, "classes": spec.classes, "size": spec.size, "stride": spec.stride}
     if spec.kind == "vgg":

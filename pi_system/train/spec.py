@@ -13,6 +13,8 @@ Every command and benchmark names its network in this one form, and a run direct
 | wrn-D-K | pre-activation basic, (D - 4) / 6 in each of 3 stages | Km, 2Km, 4Km; the stem has m |
 | vgg16 | single convolutions | m, 2m, 4m, 8m, 8m |
 | minionn | 2, 2 and 3 single convolutions, without normalisation | m, the last m/4 |
+| cnet1, cnet2, cnet3 | CryptoNAS's networks; cnet, whose ``arch`` says it (train/macro.py) | m, 4m, 16m |
+| sphynx-N, N 5, 6, 8, 10 | N cells of Sphynx; sphynx, whose ``arch`` says them (train/cells.py) | m, 4m, 16m |
 
 ``depth`` names a network with fewer convolutions: a digit a block, stages apart by dashes, such as
 ``22-12-13-10``. 2 is the block as it is, 1 has one 3x3 convolution in the place of two, 3 one with a kernel of the size
@@ -31,6 +33,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pi_system.errors import ConfigError
+from pi_system.train.cells import ORDERS, SPHYNX_CELLS, parse_cells
+from pi_system.train.macro import CNETS, parse_macro, third
 
 __all__ = ["NetworkSpec"]
 
@@ -44,7 +48,18 @@ _HRN_BLOCKS = {"hrn": _RESNET_BLOCKS["resnet18"], "hrn34": _RESNET_BLOCKS["resne
 _HRN_NAME = re.compile(r"(hrn|hrn34)-([1-9]\d?)x([1-9]\d?)x([1-9]\d?)x")
 _ALIAS = re.compile(r"^stagech-([2-9])$")
 _WRN_NAME = re.compile(r"wrn-([1-9]\d{1,2})-([1-9]\d?)")
-_KNOWN = (*_RESNET_BLOCKS, "vgg16", "minionn", "wrn-22-8", "hrn-AxBxCx", "hrn34-AxBxCx", "basech", "stagech-A")
+_KNOWN = (
+    *(*_RESNET_BLOCKS, "vgg16", "minionn", "wrn-22-8", "hrn-AxBxCx", "hrn34-AxBxCx", "basech", "stagech-A"),
+    *(*CNETS, "sphynx-N"),
+)
+_SEARCHED = {
+    **CNETS,
+    **{f"sphynx-{cells}": f"{SPHYNX_CELLS}-{order}" for cells, order in ORDERS.items()},
+    "cnet": "",
+    "sphynx": "",
+}
+"""Architecture by base; ``arch`` where it is empty."""
+_PUBLISHED_M = {"cnet1": 14, "cnet2": 28, "cnet3": 56, "sphynx": 5, "hrn": 16, "hrn34": 16, "wrn": 16, "resnet32": 16}
 _LIMITS = {
     "m": (1, 4096),
     "classes": (2, 100_000),
@@ -62,8 +77,9 @@ _DEFAULTS: dict[str, Any] = {
     "depth": "",
     "activation": "relu",
     "filters": "",
+    "arch": "",
 }
-_TEXT_KEYS = ("depth", "activation", "filters")
+_TEXT_KEYS = ("depth", "activation", "filters", "arch")
 _FILTERS = re.compile(r"[1-9]\d*(\.[1-9]\d*)*")
 _ACTIVATIONS = ("relu", "square")
 
@@ -90,6 +106,7 @@ class NetworkSpec:
     depth: str = ""
     activation: str = "relu"
     filters: str = ""
+    arch: str = ""
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -111,6 +128,17 @@ class NetworkSpec:
             raise ConfigError(f"network {self.base}: expected reuse=1 with filters; found {self.reuse}")
         if self.filters and not _FILTERS.fullmatch(self.filters):
             raise ConfigError(f"network {self.base}: expected filters like 16.14.9; found {self.filters!r}")
+        self._check_arch()
+
+    def _check_arch(self) -> None:
+        given = _SEARCHED.get(self.base)
+        if bool(self.arch) != (given == ""):
+            raise ConfigError(f"network {self.base}: expected arch with cnet and sphynx alone; found {self.arch!r}")
+        if given is None:
+            return
+        parse_macro(self.architecture) if self.kind == "macro" else parse_cells(self.architecture)
+        if -(-self.size // self.stride) % 4:
+            raise ConfigError(f"network {self.base}: expected a size, after the stem, of 4, 8, ...; found {self.size}")
 
     def _check_depth(self) -> None:
         highest = self.full_depth[0][0]
@@ -118,21 +146,17 @@ class NetworkSpec:
         lengths = [len(stage) for stage in stages]
         legal = all(digit in f"01{highest}3" for digit in "".join(stages))
         # The first stage may vanish into the stem; later ones change the width and the size.
-        if (
-            self.kind in ("bottleneck", "minionn")
-            or lengths != list(self.blocks)
-            or not legal
-            or "0" in map(max, stages[1:])
-        ):
+        fixed = self.kind in ("bottleneck", "minionn", "macro", "cells")
+        if fixed or lengths != list(self.blocks) or not legal or "0" in map(max, stages[1:]):
             expected = "-".join(self.full_depth)
             raise ConfigError(
                 f"network {self.base}: expected a depth like {expected}, digits up to {highest} or 3, "
-                f"no stage but the first all 0, no bottleneck blocks, not minionn; found {self.depth!r}"
+                f"no stage but the first all 0, no bottleneck blocks or cells, not minionn; found {self.depth!r}"
             )
 
     @classmethod
     def parse(cls, text: str, **context: int) -> "NetworkSpec":
-        """Read ``BASE[:key=value,...]``; keys: m, classes, size, channels, stride, reuse, depth, activation, filters.
+        """Read ``BASE[:key=value,...]``; keys: m, classes, size, channels, stride, reuse, depth, activation and more.
 
         Args:
             text: the name, in any letter case.
@@ -143,7 +167,7 @@ class NetworkSpec:
         """
         base, _, options = text.strip().lower().partition(":")
         base = _ALIAS.sub(r"hrn-\1x\1x\1x", "resnet18" if base == "basech" else base)
-        values = {"m": 16 if base.startswith(("hrn", "wrn", "resnet32")) else 64, **_DEFAULTS, **context}
+        values = {"m": _PUBLISHED_M.get(base.partition("-")[0], 64), **_DEFAULTS, **context}
         given = _parse_options(text, options)
         for key, value in given.items():
             if context.get(key, value) != value:
@@ -153,7 +177,9 @@ class NetworkSpec:
 
     @property
     def kind(self) -> str:
-        """Its blocks: ``basic``, ``bottleneck``, ``preactivation``, ``vgg`` or ``minionn``; empty if unknown."""
+        """Its blocks: basic, bottleneck, preactivation, vgg, minionn, macro or cells; empty if unknown."""
+        if self.base in _SEARCHED:
+            return "macro" if self.base.startswith("cnet") else "cells"
         wide = _WRN_NAME.fullmatch(self.base)
         if wide:
             return "preactivation" if int(wide[1]) >= 10 and int(wide[1]) % 6 == 4 else ""
@@ -166,6 +192,12 @@ class NetworkSpec:
         """Number of blocks in each stage, before ``depth`` takes some away."""
         if self.kind in (single := {"vgg": (2, 2, 3, 3, 3), "minionn": (2, 2, 3)}):
             return single[self.kind]
+        if self.kind == "macro":
+            layers = len(parse_macro(self.architecture))
+            return (third(layers), third(layers), layers - 2 * third(layers))
+        if self.kind == "cells":
+            first, *others = (len(part) for part in parse_cells(self.architecture).order.split("r"))
+            return (first, *(1 + more for more in others))
         wide = _WRN_NAME.fullmatch(self.base)
         if wide:
             return ((int(wide[1]) - 4) // 6,) * 3
@@ -178,6 +210,8 @@ class NetworkSpec:
             return (self.m, 2 * self.m, 4 * self.m, 8 * self.m, 8 * self.m)
         if self.kind == "minionn":
             return (self.m,) * 3
+        if self.base in _SEARCHED:
+            return (self.m, 4 * self.m, 16 * self.m)
         wide = _WRN_NAME.fullmatch(self.base)
         if wide:
             return tuple(int(wide[2]) * self.m * factor for factor in (1, 2, 4))
@@ -187,9 +221,14 @@ class NetworkSpec:
         return widths[: len(self.blocks)]
 
     @property
+    def architecture(self) -> str:
+        """Of a searched network: ``arch``, or the published one of its base; else empty."""
+        return self.arch or _SEARCHED.get(self.base, "")
+
+    @property
     def full_depth(self) -> tuple[str, ...]:
         """A digit a block for each stage of the network with all its convolutions."""
-        digit = "1" if self.kind in ("vgg", "minionn") else "2"
+        digit = "1" if self.kind in ("vgg", "minionn", "macro", "cells") else "2"
         return tuple(digit * count for count in self.blocks)
 
     @property

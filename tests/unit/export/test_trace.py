@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -161,10 +162,14 @@ def through(layer: nn.Module) -> Net:
     return Net(lambda net, x: net.layer(x).flatten(1), layer=layer)  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(("kernel", "dilation", "padding"), [(3, 2, 2), ((3, 1), (2, 3), 0), (3, 2, "same")])
+def test_dilated_kernels_are_exported_with_their_zeros(kernel: Any, dilation: Any, padding: Any) -> None:
+    assert ops_and_error(through(nn.Conv2d(4, 4, kernel, dilation=dilation, padding=padding)))[1] < 1e-5
+
+
 REFUSED: dict[str, tuple[str, nn.Module]] = {
     "module": ("layer", through(nn.GELU())),
     "nested": (r"layer\.0", through(nn.Sequential(nn.Sigmoid()))),
-    "dilation": ("layer.*dilation", through(nn.Conv2d(4, 4, 3, dilation=2))),
     "padding_mode": ("layer.*padding_mode", through(nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"))),
     "transposed": ("layer", through(nn.ConvTranspose2d(4, 4, 3))),
     "ceil": ("layer.*ceil_mode", through(nn.MaxPool2d(4, 4, ceil_mode=True))),

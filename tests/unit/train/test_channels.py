@@ -17,6 +17,8 @@ FAMILIES = [
     "vgg16:m=2,size=8",
     "hrn-2x5x3x:m=2,size=8",
     "resnet18:m=2,size=8,depth=21-12-11-10",
+    "cnet:m=4,size=8,arch=0-31-100",
+    "sphynx:m=2,size=8,arch=s0c1.a2d0-c0e1.s0s2-nrnr",
 ]
 
 
