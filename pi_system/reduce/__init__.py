@@ -2,6 +2,7 @@
 
 from pi_system.reduce.controls import Narrower, RandomMask, Whole
 from pi_system.reduce.criticality import StageCriticality, measure_criticality
+from pi_system.reduce.cryptonas import CryptoNas
 from pi_system.reduce.deepreduce import DeepReduce
 from pi_system.reduce.deepreshape import DeepReShape
 from pi_system.reduce.equalization import equalized_multipliers
@@ -16,11 +17,13 @@ from pi_system.reduce.senet import SeNet
 from pi_system.reduce.shallow import Shallow
 from pi_system.reduce.snip import Snip
 from pi_system.reduce.snl import Snl
+from pi_system.reduce.sphynx import Sphynx
 from pi_system.reduce.study import Entry, StudyConfig, run_study
 from pi_system.reduce.unstructured import Unstructured
 
 __all__ = [
     "METHODS",
+    "CryptoNas",
     "DeepReShape",
     "DeepReduce",
     "Entry",
@@ -36,6 +39,7 @@ __all__ = [
     "Shallow",
     "Snip",
     "Snl",
+    "Sphynx",
     "StageCriticality",
     "StudyConfig",
     "Unstructured",

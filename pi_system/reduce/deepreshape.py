@@ -97,8 +97,8 @@ class DeepReShape:
                 f"found {steps}, {self.reuse}, {self.least_width}"
             )
         groups = self.reuse if self.wiring == "add" else 1
-        base = replace(task.spec, base=self.base or (_HIGH if high else _LOW), depth="", stride=self.stride)
-        base = replace(base, reuse=groups, filters="")
+        whole = replace(task.spec, depth="", filters="", arch="", base=self.base or (_HIGH if high else _LOW))
+        base = replace(whole, stride=self.stride, reuse=groups)
         m = task.budget * _REFERENCE_M // max(self._count(replace(base, m=_REFERENCE_M), steps), 1) + self.reuse
         while m > self.least_width and self._count(replace(base, m=m), steps) > task.budget:
             m -= 1

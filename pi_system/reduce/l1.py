@@ -38,7 +38,7 @@ class L1Filters:
     SOURCE: ClassVar[str] = "Li, Kadav, Durdanovic, Samet, Graf, ICLR 2017, arXiv 1608.08710"
     DIFFERS: ClassVar[str] = (
         "one ratio follows from the ReLU budget; residual streams are narrowed too, by summed scores "
-        "(`where=inner` is the paper's); finetuned with distillation"
+        "(`where=inner` is the paper's); finetuned with distillation, unless by the preset"
     )
 
     PRESETS: ClassVar[Mapping[str, Preset]] = {
@@ -49,6 +49,8 @@ class L1Filters:
                 "learning_rate": 1e-3,
                 "weight_decay": 1e-4,
                 "schedule": "constant",
+                "nesterov": False,
+                "distill_weight": 0.0,
             },
             options={"where": "inner"},
         )

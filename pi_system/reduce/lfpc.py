@@ -27,6 +27,7 @@ from pi_system.reduce.filters import CRITERIA, Pruning, narrowed, ranking
 from pi_system.reduce.l1 import WHERE, report_of, shares_of
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
+from pi_system.reduce.outer import generator_of, split_training
 from pi_system.reduce.training import train_student
 from pi_system.train.channels import Channels, channels_of, masked_weights
 from pi_system.train.networks import Classifier
@@ -34,7 +35,6 @@ from pi_system.train.relu_map import ReluMap
 
 __all__ = ["CriteriaSampler", "Lfpc"]
 
-_HELD_OUT = 0.5
 _RATE = 0.1
 
 
@@ -85,9 +85,7 @@ class Lfpc:
         self, task: ReductionTask, channels: Channels, rankings: Sequence[Sequence[Tensor]], sizes: Sequence[int]
     ) -> list[int]:
         """Index of the criterion of each group."""
-        generator = torch.Generator().manual_seed(task.finetune.seed)
-        order = torch.randperm(len(task.data.train), generator=generator)
-        held_out = task.data.train.subset(order[: max(2, int(_HELD_OUT * len(order)))])
+        _, held_out = split_training(task)
         config = replace(
             task.finetune,
             epochs=self.search_epochs,
@@ -161,9 +159,8 @@ class CriteriaSampler(nn.Module):
     def _draw(self) -> Tensor:
         if not self.training:
             return functional.one_hot(self.logits.argmax(1), len(CRITERIA)).float()
-        # Drawn by seed and count, so that a resumed run draws what a whole one would.
-        generator = torch.Generator().manual_seed((self._seed * 1_000_003 + int(self.draws)) % (1 << 32))
         self.draws += 1
+        generator = generator_of(self._seed, int(self.draws))
         uniform = torch.rand(self.logits.shape, generator=generator).clamp(1e-6, 1 - 1e-6).to(self.logits.device)
         soft = functional.softmax((self.logits - (-uniform.log()).log()) / self._temperature, dim=1)
         hard = functional.one_hot(soft.argmax(1), len(CRITERIA)).float()

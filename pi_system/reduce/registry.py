@@ -7,6 +7,7 @@ from typing import Any
 
 from pi_system.errors import ConfigError
 from pi_system.reduce.controls import Narrower, RandomMask, Whole
+from pi_system.reduce.cryptonas import CryptoNas
 from pi_system.reduce.deepreduce import DeepReduce
 from pi_system.reduce.deepreshape import DeepReShape
 from pi_system.reduce.delphi import Delphi
@@ -20,6 +21,7 @@ from pi_system.reduce.senet import SeNet
 from pi_system.reduce.shallow import Shallow
 from pi_system.reduce.snip import Snip
 from pi_system.reduce.snl import Snl
+from pi_system.reduce.sphynx import Sphynx
 from pi_system.reduce.unstructured import Unstructured
 
 __all__ = ["METHODS", "MethodCard", "describe", "make_method", "reaching"]
@@ -35,6 +37,8 @@ METHODS: dict[str, type[Any]] = {
     "safenet": SafeNet,
     "l1": L1Filters,
     "lfpc": Lfpc,
+    "cryptonas": CryptoNas,
+    "sphynx": Sphynx,
     "snip": Snip,
     "random": RandomMask,
     "narrower": Narrower,

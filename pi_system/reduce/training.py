@@ -22,6 +22,7 @@ __all__ = [
     "insert_indicators",
     "relus_of",
     "remove_indicators",
+    "searched_spec",
     "split_epochs",
     "train_new",
     "train_student",
@@ -105,6 +106,20 @@ def apply_masks(relus: Mapping[str, MaskedReLU], masks: Mapping[str, Tensor]) ->
 def relus_of(spec: NetworkSpec) -> int:
     """ReLUs of the network a spec names, without building its weights."""
     return sum(relu.active for relu in named_relus(build_network(spec, device="meta")).values())
+
+
+def searched_spec(task: ReductionTask, base: str, m: int, arch: str) -> NetworkSpec:
+    """A network of ``base`` for the task's pictures and classes, with the stride of its stem."""
+    like = task.spec
+    return NetworkSpec(
+        base=base,
+        m=m,
+        arch=arch,
+        classes=like.classes,
+        size=like.size,
+        channels=like.channels,
+        stride=like.stride,
+    )
 
 
 def train_new(

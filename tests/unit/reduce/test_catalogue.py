@@ -37,6 +37,7 @@ SETTINGS = {
     "deepreduce": {"criticality_epochs": "1", "reshape": "true"},
     "deepreshape": {"least_width": "1"},
     "snl": {"search_epochs": "2"},
+    "sphynx": {"arch": "c0s1-c0e1-rrn"},
 }
 
 
@@ -50,7 +51,7 @@ def _known(networks: Any) -> Iterator[Any]:
         yield name
 
 
-FAMILIES = tuple(_known(("resnet18:m=2", "hrn-2x5x3x:m=1", "wrn-16-1:m=2", "vgg16:m=2", "cnet1:m=1", "cnet-1:m=1")))
+FAMILIES = tuple(_known(("resnet18:m=2", "hrn-2x5x3x:m=1", "wrn-16-1:m=2", "vgg16:m=2", "cnet1:m=2")))
 
 
 def _granularities(name: str) -> Any:

@@ -23,8 +23,10 @@ from pi_system.train.mixed import load_weights
 
 _RELUS = 1088  # of the tiny network
 _BUDGET = 300
-_BUDGETS = {"narrower": 600, "l1": 600, "lfpc": 600, "delphi": 700}  # one channel a layer has 404
+# One channel a layer has 404.
+_BUDGETS = {"narrower": 600, "l1": 600, "lfpc": 600, "delphi": 700, "cryptonas": 400, "sphynx": 400}
 _KEEPING = {name for name, kind in METHODS.items() if hasattr(kind, "KEEPS_RELUS")}
+_BRIEF = {"search_epochs": "2"}
 _CHANNEL = {"granularity": "channel"}
 _LASSO = {"search_epochs": "2", "lasso_start": "1e-3"}
 
@@ -47,6 +49,10 @@ CASES = [
     ("deepreshape", {"least_width": "1", "reuse": "2"}, False),
     ("l1", {}, False),
     ("lfpc", {}, False),
+    ("cryptonas", {}, False),
+    ("cryptonas", {"network": "search", "layers": "3", "search_width": "2", "controller_steps": "2", **_BRIEF}, False),
+    ("sphynx", {"arch": "c0s1-c0e1-rrn"}, False),
+    ("sphynx", {"cells": "search", "nodes": "1", "search_width": "1", **_BRIEF}, False),
     ("snip", {}, True),
     ("snip", _CHANNEL, False),
     ("unstructured", {}, False),
@@ -134,14 +140,17 @@ def test_methods_named_for_any_budget_reach_a_single_relu(make_task: Any, name: 
     assert make_method(name, options).reduce(make_task(1, epochs=0)).relu_map.count == 1
 
 
-@pytest.mark.parametrize("network", ["resnet34:m=1", "resnet50:m=1", "wrn-16-1:m=2", "vgg16:m=2", "hrn-5x5x3x:m=1"])
+_OTHERS = ["resnet34:m=1", "resnet50:m=1", "wrn-16-1:m=2", "vgg16:m=2", "hrn-5x5x3x:m=1", "cnet1:m=2"]
+
+
+@pytest.mark.parametrize("network", _OTHERS)
 @pytest.mark.parametrize("name", ["gradual", "senet", "deepreduce", "shallow", "l1"])
 def test_other_networks(make_task: Any, network: str, name: str) -> None:
     task = make_task(1, network, epochs=0)
     present = ReluMap.of(task.network).count
     task = replace(task, budget=3 * present // 4 if name in ("l1", "lfpc") else present // 2)
     method = make_method(name, {"order": ",".join(reversed(_stages(task)))} if name == "deepreduce" else {})
-    if name == "shallow" and network.startswith("resnet50"):
+    if name == "shallow" and network.startswith(("resnet50", "cnet")):
         with pytest.raises(ConfigError, match="expected a network of basic blocks"):
             method.reduce(task)
         return
