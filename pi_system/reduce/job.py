@@ -10,9 +10,12 @@ from pi_system.reduce.method import ReductionTask, ignore_history
 from pi_system.reduce.registry import make_method, reaching
 from pi_system.train.config import TrainConfig
 from pi_system.train.data import load_data
-from pi_system.train.loop import History
+from pi_system.train.evaluate import evaluate
+from pi_system.train.loop import FitResult, History
+from pi_system.train.networks import Classifier
 from pi_system.train.parallel import is_first
 from pi_system.train.run import RunDirectory
+from pi_system.train.spec import NetworkSpec
 
 __all__ = ["budget_of", "reduce_run", "task_of"]
 
@@ -88,6 +91,8 @@ def reduce_run(
         fraction: the same as a share of the source's ReLUs.
         progress: show progress bars on stderr.
 
+    Further networks that come out of it are runs in folders of ``out``.
+
     Returns:
         What result.json holds.
 
@@ -110,9 +115,26 @@ def reduce_run(
         raise ConfigError(f"{error}; {reaching(relus, method, options)}") from error
     if result.relu_map.count > relus and not getattr(reducer, "KEEPS_RELUS", False):
         raise InvariantError(f"{method}: expected at most {relus} ReLUs; found {result.relu_map.count}")
+    for name, (spec, network) in result.narrower.items():
+        _finish_narrower(RunDirectory(out / name), spec, network, task, {**reduction, "of": name}, config)
     written = run.finish(
         result.network, result.spec, task.data, result.fitted, method=method, budget=relus, report=result.report
     )
     if is_first():
         shutil.rmtree(out / "work", ignore_errors=True)
     return written
+
+
+def _finish_narrower(
+    run: RunDirectory,
+    spec: NetworkSpec,
+    network: Classifier,
+    task: ReductionTask,
+    reduction: Mapping[str, Any],
+    config: TrainConfig,
+) -> None:
+    source = RunDirectory(Path(reduction["source"]))
+    run.claim(source.data_config(), network=str(spec), train=config.recorded(), reduction=dict(reduction))
+    score = evaluate(network, task.data.validation, task.data.preprocess)
+    fitted = FitResult(validation=score, best_epoch=0, history=[])
+    run.finish(network, spec, task.data, fitted, method=reduction["method"], of=reduction["of"])

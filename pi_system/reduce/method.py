@@ -4,8 +4,8 @@ Methods are frozen dataclasses whose fields are their own options (``options``),
 and explain any of them; what all share is in the task.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -63,13 +63,15 @@ class ReductionTask:
 class ReductionResult:
     """The finetuned network with its map applied; ``spec`` differs from the task's where a method rebuilds.
 
-    ``report`` says what was measured and chosen, ready for JSON.
+    ``report`` says what was measured and chosen, ready for JSON. ``narrower`` has further networks that came out of
+    the same training, by name, with their maps applied.
     """
 
     spec: NetworkSpec
     network: Classifier
     fitted: FitResult
     report: dict[str, Any]
+    narrower: Mapping[str, tuple[NetworkSpec, Classifier]] = field(default_factory=dict)
 
     @property
     def relu_map(self) -> ReluMap:
