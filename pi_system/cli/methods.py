@@ -106,6 +106,7 @@ def _lines(card: MethodCard) -> str:
         ("", card.summary),
         ("reduces", card.reduces),
         ("options", options),
+        ("presets", " ".join(presets_of(METHODS[card.name]))),
         ("source", card.source),
         ("differs", card.differs),
     )
@@ -120,4 +121,5 @@ def _plain(card: MethodCard) -> dict[str, object]:
     return {
         **{key: getattr(card, key) for key in ("name", "summary", "reduces", "source", "differs")},
         "options": options,
+        "presets": list(presets_of(METHODS[card.name])),
     }

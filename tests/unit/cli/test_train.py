@@ -95,6 +95,7 @@ def test_methods_lists_all_with_their_options() -> None:
     for name, entry in found.items():
         assert f"{name}\n  {entry['summary']}\n" in shown
         assert entry["source"] in shown
+        assert f"presets  {' '.join(entry['presets'])}" in shown
         assert {option["name"] for option in entry["options"]} == {one.name for one in fields(METHODS[name])}
         assert all(f"{option['name']}={option['default']}" in shown for option in entry["options"])
 

@@ -8,7 +8,9 @@ import pytest
 from pi_system.errors import BudgetError, ConfigError
 from pi_system.reduce import METHODS
 from pi_system.reduce.options import option, options_of, read_options
+from pi_system.reduce.presets import presets_of
 from pi_system.reduce.registry import describe, reaching
+from pi_system.train import TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,15 @@ def test_every_method_says_what_it_is(name: str) -> None:
         assert one.text.endswith((".", "?")), one.name
         assert not one.choices or one.default in one.choices
         assert {part.partition("=")[0] for part in (*one.needs, *one.unless)} <= set(known)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_preset_is_a_recipe_and_options(name: str) -> None:
+    presets = presets_of(METHODS[name])
+    assert "fast" in presets
+    for preset in presets.values():
+        TrainConfig(**preset.recipe)
+        read_options(METHODS[name], preset.options)
 
 
 def test_values_are_read_as_the_defaults_types() -> None:
