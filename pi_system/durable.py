@@ -15,8 +15,6 @@ from typing import IO, Final
 
 from pi_system.errors import StorageError
 
-__all__ = ["PART_SUFFIX", "create_file", "draft", "remove_parts", "storage_error", "sync_folder", "write_file"]
-
 PART_SUFFIX = ".part"
 """Of files that are being written; after a crash they are rubbish."""
 _PART_AGE_S: Final = 600.0
@@ -73,10 +71,18 @@ def remove_parts(root: Path) -> None:
     eldest_s = time.time() - _PART_AGE_S
     for part in root.rglob(f".*{PART_SUFFIX}"):
         try:
-            if part.stat().st_mtime < eldest_s:
-                part.unlink()
+            if modified_before(part, eldest_s):
+                part.unlink(missing_ok=True)
         except OSError:
-            continue  # its writer was faster; a disk that is read-only is told where something is written
+            continue  # a disk that is read-only is told where something is written
+
+
+def modified_before(path: Path, moment_s: float) -> bool:
+    """Whether a file is there and was last written before a time, in seconds since 1970."""
+    try:
+        return path.stat().st_mtime < moment_s
+    except FileNotFoundError:
+        return False
 
 
 def storage_error(error: OSError) -> StorageError | None:

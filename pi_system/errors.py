@@ -4,7 +4,9 @@
       ConfigError                     10  bad or mismatching parameters (names field, value, allowed)
         BudgetError                   10  a method cannot reach a ReLU budget; says the least it can
         RevealError                   12  a client asks for more than the server reveals
-        DivergedError                 13  a training whose loss is no longer finite
+        ClientRefusedError            13  the server does not know the client's certificate, or it is revoked
+        LimitError                    14  a client asks for more than its limits, or the store's, allow
+        DivergedError                 15  a training whose loss is no longer finite
       InputError                      11  a user's input (picture, path, data set) cannot be used
       ArtifactError                   20  an exported model cannot be read
         UnsupportedLayerError         21  a layer that export does not support, by name
@@ -38,6 +40,7 @@ __all__ = [
     "BudgetError",
     "BusyError",
     "ChannelError",
+    "ClientRefusedError",
     "ConfigError",
     "CorrelationError",
     "CorrelationExhaustedError",
@@ -49,6 +52,7 @@ __all__ = [
     "FrameTooLargeError",
     "InputError",
     "InvariantError",
+    "LimitError",
     "LocalProtocolError",
     "PeerTimeoutError",
     "PeerUnavailableError",
@@ -98,10 +102,22 @@ class RevealError(ConfigError):
     exit_code = 12
 
 
+class ClientRefusedError(ConfigError):
+    """A server does not know a client's certificate, or it is revoked."""
+
+    exit_code = 13
+
+
+class LimitError(ConfigError):
+    """A client asks for more than its limits, or those of the store, allow."""
+
+    exit_code = 14
+
+
 class DivergedError(ConfigError):
     """The loss of a training is no longer finite: its recipe does not suit the network."""
 
-    exit_code = 13
+    exit_code = 15
 
 
 class InputError(PiError):

@@ -1,5 +1,6 @@
-"""``store list`` and ``store burn`` of client and server: what was prepared and not used."""
+"""``store status``, ``list``, ``burn`` and ``gc`` of client and server: what was prepared, used and left over."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import click
 from pi_system.backends.registry import BACKENDS
 from pi_system.cli.errors import PiGroup
 from pi_system.cli.program import with_options
+from pi_system.durable import remove_parts
 from pi_system.errors import ConfigError, InputError
 from pi_system.rpc.tls import Role
 from pi_system.secure.stores import Stored, all_stores
@@ -47,7 +49,22 @@ def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> clic
 
     @click.group("store", cls=PiGroup)
     def store() -> None:
-        """Look at, or burn, material that was prepared and not used."""
+        """Look at offline material, burn what was not used, clean up."""
+
+    @store.command("status")
+    @click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material.")
+    def status(store: Path | None) -> None:
+        """Count bundles by state, and the room that is left."""
+        root = folder_of(store)
+        stores = _chosen(root, role)
+        counts = stores[0].index.counts()
+        for state in ("prepared", "taken", "used", "burned"):
+            count, nbytes = counts.get(state, (0, 0))
+            click.echo(f"{state:9} {count:,}" + (f", {nbytes:,} bytes" if state == "prepared" else ""))
+        room = stores[0].index.setting("room", 0)
+        click.echo(f"{len(stores)} stores, {shutil.disk_usage(root).free:,} bytes free on the disk")
+        if room:
+            click.echo(f"material of all clients: at most {int(room):,} bytes")
 
     @store.command("list")
     @_options
@@ -55,7 +72,8 @@ def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> clic
         """List unused material by model, backend, what it reveals, and client."""
         for found in _chosen(folder_of(store), role, **chosen):
             count, nbytes = found.unused()
-            click.echo(f"{_described(found)}: {count} unused, {nbytes:,} bytes")
+            owner = f", of {found.owner()}" if found.owner() else ""
+            click.echo(f"{_described(found)}{owner}: {count} unused, {nbytes:,} bytes")
 
     @store.command("burn")
     @_options
@@ -74,10 +92,21 @@ def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> clic
             click.echo(f"{_described(found)}: {count} burned")
         click.echo(f"{total} unused inferences burned in {folder_of(store)}")
 
+    @store.command("gc")
+    @click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material.")
+    @click.option("--log-days", default=365.0, show_default=True, type=click.FloatRange(0), help="Uses stay logged.")
+    def gc(store: Path | None, log_days: float) -> None:
+        """Burn what expired or lost its file, delete files of no bundle and parts, shorten the log of uses."""
+        root, totals = folder_of(store), [0, 0, 0]
+        for found in _chosen(root, role):
+            totals = [total + more for total, more in zip(totals, found.clean(log_days * 86400), strict=True)]
+        remove_parts(root)
+        click.echo("{} burned, {} files deleted, {} uses forgotten".format(*totals))
+
     return store
 
 
-def _chosen(root: Path, role: Role, *, digest: str, backend: str, client: str) -> list[Stored]:
+def _chosen(root: Path, role: Role, *, digest: str = "", backend: str = "", client: str = "") -> list[Stored]:
     """Raises InputError where there is nothing to choose from, or nothing is chosen: a burn must not miss silently."""
     stores = list(all_stores(root, role))
     if not stores:

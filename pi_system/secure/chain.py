@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from pi_system.durable import draft, sync_folder
+from pi_system.errors import CorrelationMismatchError
+from pi_system.secure import place
+from pi_system.secure.index import Index
 from pi_system.secure.kept import HEADER_BYTES, check_header, kept_header
-from pi_system.secure.place import place_of
 
 _FILE: Final = "uses"
 _LOCK: Final = "lock"
@@ -32,11 +34,14 @@ class Uses:
 
 
 class Chain:
-    """The record on disk, which knows whether it is a copy (secure/place.py); used under ``locked`` only."""
+    """The record on disk, which knows whether it is a copy (secure/place.py); used under ``locked`` only.
 
-    def __init__(self, folder: Path, binding: dict[str, str]):
-        """``folder`` of the material; ``binding``: whose it is."""
-        self._path = folder / _FILE
+    The index holds the same numbers, written before: an index that is behind the record was put back from a backup.
+    """
+
+    def __init__(self, folder: Path, binding: dict[str, str], index: Index, key: str):
+        """``folder`` of the material, its ``key`` in the ``index``; ``binding``: whose it is."""
+        self._path, self._index, self._key = folder / _FILE, index, key
         self._fields = {"what": "uses", **binding}
 
     def read(self) -> Uses:
@@ -44,19 +49,24 @@ class Chain:
 
         Raises:
             OSError: there is none (FileNotFoundError), or it cannot be read.
-            CorrelationMismatchError: it is damaged, a copy, or of another model, peer or protocol version.
+            CorrelationMismatchError: it is damaged, a copy, newer than the index, or of another model, peer or
+                protocol version.
         """
         with self._path.open("rb") as file:
-            content, place = file.read(), place_of(file.fileno())
+            content, here = file.read(), place.place_of(file.fileno())
         header, body = content[:HEADER_BYTES], content[HEADER_BYTES:]
-        found: dict[str, Any] = check_header("record of uses", header, {**self._fields, "place": place}, body)
-        return Uses(epoch=found["epoch"], last=found["last"], confirmed=found["confirmed"])
+        found: dict[str, Any] = check_header("record of uses", header, {**self._fields, "place": here}, body)
+        epoch, last, confirmed = self._index.record(self._key)
+        if epoch != found["epoch"] or last < found["last"] or confirmed < found["confirmed"]:
+            raise CorrelationMismatchError("index: expected one as new as the record of uses, found an older one")
+        return Uses(epoch=epoch, last=found["last"], confirmed=found["confirmed"])
 
     def write(self, uses: Uses) -> None:
         """Replace the record, durably."""
+        self._index.set_record(self._key, (uses.epoch, uses.last, uses.confirmed))
         values = {"epoch": uses.epoch, "last": uses.last, "confirmed": uses.confirmed}
         with draft(self._path) as file:
-            file.write(kept_header({**self._fields, **values, "place": place_of(file.fileno())}, b""))
+            file.write(kept_header({**self._fields, **values, "place": place.place_of(file.fileno())}, b""))
 
 
 def forget(folder: Path) -> None:

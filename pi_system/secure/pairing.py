@@ -10,6 +10,12 @@ the start of every session:
     fits: same epoch, and it heard of all that it
     confirmed; it notes the client's last
     epoch: the same, or a new random one    -->         other than its own: burns; same: its last use is confirmed
+                                            <--         how many bundles it has, and their ids
+    which of them it lacks, a bit each      -->         burns those
+    burns what the client did not name
+
+Both sides name and spare what a session beside this one may be about to store or to use: what was made or taken in the
+last ten minutes.
 
 At any time  confirmed <= heard of <= reserved  holds, since every number is on disk before the next message leaves: a
 use is reserved before the server is asked, heard of before the server says ready, confirmed before the first masked
@@ -27,19 +33,27 @@ import logging
 import re
 import secrets
 import struct
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
+import numpy as np
+
 from pi_system.channel.base import Channel
-from pi_system.errors import CorrelationMismatchError, LocalProtocolError
+from pi_system.errors import CorrelationMismatchError, LocalProtocolError, RemoteProtocolError
 from pi_system.secure.chain import Chain, Uses, forget, locked
 from pi_system.secure.layout import Bundle
-from pi_system.secure.store import MaterialStore
+from pi_system.secure.store import SETTLED_S, MaterialStore, sweep
 
 _EPOCH_BYTES: Final = 16
 _ANNOUNCED: Final = struct.Struct("<16sQ")
 _ANSWER: Final = struct.Struct("<?QQ")
+_COUNT: Final = struct.Struct("<I")
+_ID_BYTES: Final = 16
+MAX_NAMED: Final = 1 << 18
+"""Bundles of one client for one model, 4 MiB of ids."""
 _NAME: Final = re.compile(r"[0-9a-f]{48}")
 _USE_DIGITS: Final = 16
 _LOG = logging.getLogger(__name__)
@@ -53,7 +67,7 @@ class PairedStore(MaterialStore):
 
     @cached_property
     def _chain(self) -> Chain:
-        return Chain(self._folder, self._binding)
+        return Chain(self._folder, self._binding, self.index, self.key)
 
     def recorded(self) -> Uses:
         """The record of uses; without a good one everything is burned and the record is empty."""
@@ -100,7 +114,8 @@ class PairedStore(MaterialStore):
             try:
                 self._agreed()
             except CorrelationMismatchError:
-                self._path(material_id, "ready").unlink(missing_ok=True)
+                self._path(material_id).unlink(missing_ok=True)
+                self.index.burn(self.key, [material_id])
                 raise
 
     def reserve_next(self, count: int) -> tuple[str, ...]:
@@ -112,7 +127,7 @@ class PairedStore(MaterialStore):
         """
         with locked(self._folder):
             mine = self._agreed()
-            taken = self.take_next(count)
+            taken = self.index.take_next(self.key, count, mine.last + 1)
             self._chain.write(replace(mine, last=mine.last + 1))
         return tuple(f"{mine.last + 1:0{_USE_DIGITS}x}{material_id}" for material_id in taken)
 
@@ -126,8 +141,7 @@ class PairedStore(MaterialStore):
         ids, last = [self.id_of(name) for name in names], max(_use_of(name) for name in names)
         with locked(self._folder):
             mine = self._agreed()
-            for material_id in ids:
-                self.take(material_id)
+            self.index.take(self.key, ids, last)
             if last > mine.last:
                 self._chain.write(replace(mine, last=last))
 
@@ -137,6 +151,36 @@ class PairedStore(MaterialStore):
             mine, use = self._agreed(), max(_use_of(name) for name in names)
             if use > mine.confirmed:
                 self._chain.write(replace(mine, confirmed=use))
+
+    def named(self) -> list[str]:
+        """At the client: bundles that it has, or took so lately that the server may still have to; leftovers burn."""
+        burned, _ = sweep(self.index, self.key, self._folder)
+        self._lost(burned)
+        return [*self.index.unused(self.key), *self.index.taken_since(self.key, time.time() - SETTLED_S)][:MAX_NAMED]
+
+    def compare(self, named: Sequence[str]) -> list[bool]:
+        """At the server: which of the client's bundles it lacks; those of its own that the client did not name burn."""
+        burned, _ = sweep(self.index, self.key, self._folder)
+        unnamed = self.index.made_before(self.key, time.time() - SETTLED_S) - set(named)
+        self._lost(burned + self._discard(unnamed))
+        held = self.index.unused(self.key)
+        return [material_id not in held for material_id in named]
+
+    def drop(self, lacking: Sequence[str]) -> None:
+        """At the client: burn what the server lacks; what is in use stays."""
+        self._lost(self._discard(lacking))
+
+    def _discard(self, ids: Iterable[str]) -> int:
+        found = list(ids)
+        burned = self.index.burn(self.key, found)
+        for material_id in found:
+            if self.index.state(self.key, material_id) == "burned":
+                self._path(material_id).unlink(missing_ok=True)
+        return burned
+
+    def _lost(self, burned: int) -> None:
+        if burned:
+            _LOG.warning("%d unused inferences burned: expired, or one side had only half of them", burned)
 
     def id_of(self, name: str) -> str:
         """The bundle's id. Raises CorrelationMismatchError for what is no name."""
@@ -186,6 +230,14 @@ def meet_server(store: PairedStore, client: Channel) -> None:
     client.send(_ANNOUNCED.pack(bytes.fromhex(announced.epoch), announced.last))
     fits, last, confirmed = _ANSWER.unpack(client.recv(_ANSWER.size))
     client.send(bytes.fromhex(store.settle(announced, fits, Uses(last=last, confirmed=confirmed))))
+    (count,) = _COUNT.unpack(client.recv(_COUNT.size))
+    if count > MAX_NAMED:
+        raise RemoteProtocolError(f"meeting: expected at most {MAX_NAMED} bundles, found {count} announced")
+    named = np.frombuffer(client.recv(count * _ID_BYTES), np.uint8) if count else np.zeros(0, np.uint8)
+    ids = [bytes(row).hex() for row in named.reshape(-1, _ID_BYTES)]
+    lacking = store.compare(ids)
+    if count:
+        client.send(np.packbits(lacking).tobytes())
 
 
 def meet_client(store: PairedStore, server: Channel) -> None:
@@ -194,3 +246,9 @@ def meet_client(store: PairedStore, server: Channel) -> None:
     fits, mine = store.answer(Uses(epoch=epoch.hex(), last=heard))
     server.send(_ANSWER.pack(fits, mine.last, mine.confirmed))
     store.adopt(bytes(server.recv(_EPOCH_BYTES)).hex(), fits, mine)
+    ids = store.named()
+    server.send(_COUNT.pack(len(ids)))
+    if ids:
+        server.send(bytes.fromhex("".join(ids)))
+        bits = np.frombuffer(server.recv((len(ids) + 7) // 8), np.uint8)
+        store.drop([ids[i] for i in np.flatnonzero(np.unpackbits(bits, count=len(ids)))])

@@ -1,36 +1,40 @@
 """Offline material at rest: one file an inference, used once, marked used on disk before its first byte is sent.
 
-    <root>/<role>/<artifact digest>/<backend>/<pairing id>/<material id>.ready   prepared
-                                                           <material id>.used    taken; emptied once it is in memory
+    <root>/<role>/index.sqlite3                                                  what there is and was (secure/index.py)
+                 /<artifact digest>/<backend>/<pairing id>/<material id>.ready   a bundle that nobody has loaded
 
-Taking a bundle renames it and syncs the folder, which is atomic between processes and survives a crash: material
-that was taken and never finished is burned, never offered again. Files are mode 0600 in folders of mode 0700 and
-have the form of secure/kept.py; they are not encrypted, so the disk must be as trusted as the process. What a backup
-that was put back would offer a second time is found by secure/pairing.py.
+Taking a bundle is a durable change of the index, atomic between processes; loading one erases its file. Material that
+was taken and never finished is burned, never offered again. Files are mode 0600 in folders of mode 0700 and have the
+form of secure/kept.py; they are not encrypted, so the disk must be as trusted as the process. A file says where it was
+written (secure/place.py), so a copy of it, such as a backup brings back, is refused whatever the index says. What both
+sides' backups would offer a second time is found by secure/pairing.py.
 """
 
 import os
 import re
-from collections.abc import Iterator
+import time
 from pathlib import Path
+from typing import Final
 
-from pi_system.durable import PART_SUFFIX, draft, sync_folder
-from pi_system.errors import (
-    ConfigError,
-    CorrelationExhaustedError,
-    CorrelationMismatchError,
-    CorrelationReusedError,
-)
+from pi_system.durable import PART_SUFFIX, draft, modified_before, sync_folder
+from pi_system.errors import ConfigError, CorrelationMismatchError, CorrelationReusedError, LimitError
+from pi_system.secure import place
+from pi_system.secure.index import Index
 from pi_system.secure.kept import HEADER_BYTES, check_header, kept_header
 from pi_system.secure.layout import Bundle, Layout
 
 _ID = re.compile(r"[0-9a-f]{32}")
+SETTLED_S: Final = 600.0
+"""After that, what one side or the index lacks is no session's work in progress. Shorter: it may be, and that session
+fails. Longer: leftovers stay."""
 
 
 class MaterialStore:
     """The material of one party for one model, backend and peer.
 
     Attributes:
+        index: of all material of this role.
+        key: this store's in the index.
         epoch: what the two parties agreed on when they met (secure/pairing.py); material of another one is refused.
     """
 
@@ -39,31 +43,47 @@ class MaterialStore:
         if not _ID.fullmatch(pairing_id):
             raise ConfigError("pairing id: expected 32 hexadecimal digits")
         self._binding = {"role": role, "digest": digest, "backend": backend, "pairing_id": pairing_id}
-        self._folder = root / role / digest[:32] / backend / pairing_id
+        self.key = f"{digest[:32]}/{backend}/{pairing_id}"
+        self._folder = root / role / self.key
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.index = Index(root / role)
         self._limit_bytes = limit_bytes
         self.epoch = ""
 
     def ids(self) -> list[str]:
         """Unused material, oldest first."""
-        return [path.stem for _, path in sorted((found.st_mtime_ns, path) for path, found in unused_in(self._folder))]
+        return list(self.index.unused(self.key))
 
     def check_room(self, nbytes: int) -> None:
-        """Raise ConfigError if ``nbytes`` more would pass the store's limit."""
-        held = sum(found.st_size for _, found in unused_in(self._folder))
-        if held + nbytes > self._limit_bytes:
-            raise ConfigError(
-                f"material store: expected at most {self._limit_bytes} bytes, "
-                f"found {held} held and {nbytes} more asked for"
-            )
+        """Raise LimitError if ``nbytes`` more would pass the limit of this store, of its owner, or of all stores."""
+        owner = self.index.owner(self._binding["pairing_id"])
+        limits = [("material store", self._limit_bytes, self.index.held(key=self.key))]
+        if owner is not None:
+            limits = [(f"material of client {owner[0]}", owner[1], self.index.held(owner=owner[0]))]
+        limits.append(("material of all clients", int(self.index.setting("room", 1e18)), self.index.held()))
+        for what, limit, held in limits:
+            if held + nbytes > limit:
+                raise LimitError(
+                    f"{what}: expected at most {limit} bytes, found {held} held and {nbytes} more asked for"
+                )
 
     def put(self, material_id: str, bundle: Bundle) -> None:
-        """Write one bundle durably under a new id. Raises CorrelationMismatchError if the store is burned meanwhile."""
+        """Write one bundle durably under a new id.
+
+        Raises:
+            CorrelationReusedError: the id is not new.
+            CorrelationMismatchError: the store is burned meanwhile.
+        """
+        path = self._path(material_id)
+        if self.index.state(self.key, material_id):
+            raise CorrelationReusedError(f"material {material_id}: expected a new id, found one that there was")
         try:
-            with draft(self._path(material_id, "ready")) as file:
-                file.writelines([kept_header(self._fields(material_id), bundle.body.data), bundle.body.data])
+            with draft(path) as file:
+                fields = {**self._fields(material_id), "place": place.place_of(file.fileno())}
+                file.writelines([kept_header(fields, bundle.body.data), bundle.body.data])
         except FileNotFoundError:
             raise CorrelationMismatchError(f"material {material_id}: burned while it was written") from None
+        self.index.add(self.key, material_id, HEADER_BYTES + bundle.body.nbytes)
 
     def take(self, material_id: str) -> None:
         """Mark one bundle used, durably.
@@ -72,53 +92,30 @@ class MaterialStore:
             CorrelationReusedError: it was taken before.
             CorrelationMismatchError: this store never held it.
         """
-        ready, used = self._path(material_id, "ready"), self._path(material_id, "used")
-        if used.exists():
-            ready.unlink(missing_ok=True)  # a copy that was put back
-            raise CorrelationReusedError(f"material {material_id}: expected unused, found used")
-        try:
-            os.rename(ready, used)
-        except FileNotFoundError:
-            if used.exists():
-                raise CorrelationReusedError(f"material {material_id}: expected unused, found used") from None
-            raise CorrelationMismatchError(f"material {material_id}: not held for this model and peer") from None
-        sync_folder(self._folder)
+        self._path(material_id)
+        self.index.take(self.key, [material_id])
 
     def take_next(self, count: int) -> tuple[str, ...]:
-        """Mark the ``count`` oldest bundles used; those that another process takes meanwhile are passed over.
-
-        Raises:
-            CorrelationExhaustedError: fewer are left; nothing is taken then, but for a race that was lost.
-        """
-        ready, taken = self.ids(), list[str]()
-        for position, material_id in enumerate(ready):
-            if len(taken) == count or len(taken) + len(ready) - position < count:
-                break
-            try:
-                self.take(material_id)
-            except CorrelationReusedError:
-                continue
-            taken.append(material_id)
-        if len(taken) < count:
-            raise CorrelationExhaustedError(f"prepared inferences: expected {count} unused, found {len(ready)}")
-        return tuple(taken)
+        """Mark the ``count`` oldest bundles used. Raises CorrelationExhaustedError: fewer are left, none is taken."""
+        return self.index.take_next(self.key, count)
 
     def load(self, material_id: str, layout: Layout) -> Bundle:
-        """Read a taken bundle into memory and empty its file; a second load fails.
+        """Read a taken bundle into memory and erase its file; a second load fails.
 
         Raises:
             CorrelationReusedError: it was loaded before.
-            CorrelationMismatchError: the file is damaged or belongs to another model, peer or layout.
+            CorrelationMismatchError: the file is damaged, a copy, or belongs to another model, peer or layout.
         """
-        bundle = Bundle(layout)
+        bundle, path = Bundle(layout), self._path(material_id)
         try:
-            file = open(self._path(material_id, "used"), "r+b")
+            file = open(path, "r+b")
         except FileNotFoundError:
+            if self.index.state(self.key, material_id) == "used":
+                raise CorrelationReusedError(f"material {material_id}: expected unused, found used") from None
             raise CorrelationMismatchError(f"material {material_id}: burned after it was taken") from None
         with file:
-            size = os.fstat(file.fileno()).st_size
-            if size == 0:
-                raise CorrelationReusedError(f"material {material_id}: expected unused, found used")
+            size, fields = os.fstat(file.fileno()).st_size, self._fields(material_id)
+            fields["place"] = place.place_of(file.fileno())
             header = file.read(HEADER_BYTES)
             if size != HEADER_BYTES + layout.nbytes or file.readinto(bundle.body.data) != layout.nbytes:
                 raise CorrelationMismatchError(
@@ -126,35 +123,49 @@ class MaterialStore:
                 )
             file.truncate(0)
             os.fsync(file.fileno())
-        check_header(f"material {material_id}", header, self._fields(material_id), bundle.body.data)
+        path.unlink(missing_ok=True)
+        self.index.used(self.key, material_id)
+        check_header(f"material {material_id}", header, fields, bundle.body.data)
         return bundle
 
     def burn(self) -> int:
         """Delete all material; returns how many unused bundles there were."""
-        return burn_folder(self._folder)
+        return burn_store(self.index, self.key, self._folder)
 
     def _fields(self, material_id: str) -> dict[str, str]:
         return {"what": "material", **self._binding, "epoch": self.epoch, "id": material_id}
 
-    def _path(self, material_id: str, state: str) -> Path:
+    def _path(self, material_id: str) -> Path:
         if not _ID.fullmatch(material_id):
             raise CorrelationMismatchError("material id: expected 32 hexadecimal digits")
-        return self._folder / f"{material_id}.{state}"
+        return self._folder / f"{material_id}.ready"
 
 
-def unused_in(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """The files of unused material in one store's folder."""
-    for path in folder.glob("*.ready"):
-        try:
-            yield path, path.stat()
-        except FileNotFoundError:
-            continue  # another process took it
-
-
-def burn_folder(folder: Path) -> int:
-    """Delete the material in one store's folder, durably; returns how many unused bundles there were."""
-    unused = [path for path, _ in unused_in(folder)]
-    for path in (*unused, *folder.glob("*.used"), *folder.glob(f".*{PART_SUFFIX}")):
+def burn_store(index: Index, key: str, folder: Path) -> int:
+    """Delete the material in one store's folder and its rows; returns how many unused bundles there were."""
+    files = list(folder.glob("*.ready"))
+    count = index.forget(key)
+    for path in (*files, *folder.glob("*.used"), *folder.glob(f".*{PART_SUFFIX}")):
         path.unlink(missing_ok=True)
-    sync_folder(folder)
-    return len(unused)
+    if folder.is_dir():
+        sync_folder(folder)
+    return len(files) if count is None else count  # a folder of an older version has files and no rows
+
+
+def sweep(index: Index, key: str, folder: Path) -> tuple[int, int]:
+    """Bring index and folder of one store together, after crashes and expiry.
+
+    Returns:
+        How many bundles were burned because they are expired or have no file, and how many files without a bundle
+        were deleted.
+    """
+    before_s = time.time() - SETTLED_S
+    held = index.unused(key)  # before the files: a bundle's file is there before its row
+    found = {path.stem: path for path in folder.glob("*.ready")}
+    burned = index.burn(key, index.expired(key) | (held.keys() - found.keys()))
+    deleted = 0
+    for material_id in found.keys() - index.unused(key).keys() - set(index.taken_since(key, before_s)):
+        if modified_before(found[material_id], before_s):
+            found[material_id].unlink(missing_ok=True)
+            deleted += 1
+    return burned, deleted

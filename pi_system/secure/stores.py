@@ -1,11 +1,13 @@
-"""All stores under one party's folder: for the commands that list and burn unused material."""
+"""All stores under one party's folder: for the commands that show, burn and clean material."""
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pi_system.secure.chain import forget, locked
-from pi_system.secure.store import burn_folder, unused_in
+from pi_system.secure.index import Index
+from pi_system.secure.store import SETTLED_S, burn_store, sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +20,8 @@ class Stored:
         reveal: what the material was prepared to open.
         client: the client's pairing id, 32 hexadecimal digits.
         folder: where it lies.
+        key: its name in the index.
+        index: of this role's material.
     """
 
     model: str
@@ -25,27 +29,50 @@ class Stored:
     reveal: str
     client: str
     folder: Path
+    key: str
+    index: Index = field(repr=False)
 
     def unused(self) -> tuple[int, int]:
         """How many prepared inferences were not used, and their bytes."""
-        sizes = [found.st_size for _, found in unused_in(self.folder)]
+        sizes = self.index.unused(self.key).values()
         return len(sizes), sum(sizes)
+
+    def owner(self) -> str:
+        """Name of the client's certificate; empty: none has claimed it."""
+        found = self.index.owner(self.client)
+        return found[0] if found else ""
 
     def burn(self) -> int:
         """Delete all material and the record of uses; returns how many inferences were unused.
 
         The peer finds no record at the next meeting and burns its half. Sessions that are open can use no more.
         """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(self.folder):
-            burned = burn_folder(self.folder)
+            burned = burn_store(self.index, self.key, self.folder)
             forget(self.folder)
         return burned
+
+    def clean(self, log_s: float) -> tuple[int, int, int]:
+        """Burn what expired or lost its file, delete files of no bundle, and uses logged more than ``log_s`` ago.
+
+        Returns:
+            How many of each.
+        """
+        return *sweep(self.index, self.key, self.folder), self.index.trim(self.key, time.time() - max(log_s, SETTLED_S))
 
 
 def all_stores(root: Path, role: str) -> Iterator[Stored]:
     """The stores of ``role`` under ``root``, in order; none if there is no such folder."""
-    for folder in sorted((root / role).glob("*/*/*/")):
-        if len(folder.name) == 32:  # beside them lies what is kept once a model
-            backend, _, reveal = folder.parent.name.partition("-")
-            model, client = folder.parents[1].name, folder.name
-            yield Stored(model=model, backend=backend, reveal=reveal, client=client, folder=folder)
+    folder = root / role
+    if not folder.is_dir():
+        return
+    index = Index(folder)
+    # Beside them lies what is kept once a model. A folder of an older version is not in the index.
+    on_disk = {f"{path.relative_to(folder)}" for path in folder.glob("*/*/*/") if len(path.name) == 32}
+    for key in sorted(on_disk | set(index.keys())):
+        model, kind, client = key.split("/")
+        backend, _, reveal = kind.partition("-")
+        yield Stored(
+            model=model, backend=backend, reveal=reveal, client=client, folder=folder / key, key=key, index=index
+        )

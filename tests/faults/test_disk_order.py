@@ -1,7 +1,9 @@
 """What is on disk before which byte is sent: a power cut at any moment loses at most work, never a mark of a use."""
 
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,20 @@ from scaled_artifact import relu_artifact
 from streams import in_thread, served
 
 from pi_system import durable
+from pi_system.database import Database
 from pi_system.rpc import client_session, server_session
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.server_session import SESSION_METHOD, SessionHost, serve_session
 from pi_system.rpc.session_config import SessionConfig
+from pi_system.secure.index import INDEX_FILE
 from pi_system.secure.layout import Bundle, Layout
 from pi_system.secure.party import ACK
 from pi_system.secure.store import MaterialStore
 
 ARTIFACT = relu_artifact(weight_scale=0.3)
 LAYOUT = Layout.of([("seed", 16)])
+FULL = ("wal", 2)
 ID = "a" * 32
 
 
@@ -33,14 +38,41 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Any:
     return DiskLog(monkeypatch)
 
 
-def test_put_syncs_the_file_then_its_name(log: Any, tmp_path: Path) -> None:
+def seen_by_others(folder: Path) -> Any:
+    """States of material that are committed: what another process reads."""
+    with closing(sqlite3.connect(folder / INDEX_FILE)) as db:
+        return [row[0] for row in db.execute("SELECT state FROM material ORDER BY number")]
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """How far sqlite brings each durable change to the disk before its commit returns: FULL is all the way."""
+    found, change = [], Database.change
+
+    @contextmanager
+    def watched(file: Any, *, durable: Any = True) -> Any:
+        with change(file, durable=durable) as db:
+            if durable:
+                found.append(
+                    tuple(db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous"))
+                )
+            yield db
+
+    monkeypatch.setattr(Database, "change", watched)
+    return found
+
+
+def test_put_syncs_the_file_then_its_name_and_taking_it_the_index(log: Any, synced: Any, tmp_path: Path) -> None:
     store = MaterialStore(
         tmp_path, role="client", digest="d" * 64, backend="gmw", pairing_id="ab" * 16, limit_bytes=1 << 20
     )
     store.put(ID, Bundle(LAYOUT))
     log.check(tmp_path, 1, ".ready")
     store.take(ID)
-    log.check(tmp_path, 1, ".used")
+    assert seen_by_others(tmp_path / "client") == ["taken"]
+    assert all(value == FULL for value in synced)
+    store.load(ID, LAYOUT)
+    log.check(tmp_path, 1, ".ready")
 
 
 @pytest.mark.parametrize("write", [durable.write_file, durable.create_file])
@@ -99,7 +131,7 @@ def test_a_server_that_cannot_store_leaves_the_client_without_its_half(
 
 
 def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(
-    log: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    log: Any, synced: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     host = SessionHost(artifact=ARTIFACT, store_dir=tmp_path, dealer=None, allowed=("gmw",))
     seen = []
@@ -107,7 +139,7 @@ def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(
     def client_writes(stream: Any, envelope: Any) -> None:
         if envelope.WhichOneof("message") == "infer":
             seen.append("infer")
-            log.check(tmp_path / "client", 1, ".used")
+            assert seen_by_others(tmp_path / "client") == ["used"]
             log.check(tmp_path / "client", before["client"] + 1, "uses")
         write(stream, envelope)
 
@@ -116,7 +148,7 @@ def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(
             seen.append("ready")
             time.sleep(0.3)  # a client that does not wait for this message would have gone on by now
             log.check(tmp_path / "client", before["client"] + 1, "uses")
-            log.check(tmp_path / "server", 1, ".used")
+            assert seen_by_others(tmp_path / "server") == ["used"]
             log.check(tmp_path / "server", before["server"] + 1, "uses")
         write(stream, envelope)
 
@@ -141,3 +173,4 @@ def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(
             monkeypatch.setattr(GrpcChannel, "send", sends)
             session.infer(np.zeros((1, 1, 8, 8), np.float32))
     assert seen == ["infer", "ready", "masked picture"]
+    assert all(value == FULL for value in synced)

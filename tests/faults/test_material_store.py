@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from pi_system.errors import (
-    ConfigError,
     CorrelationExhaustedError,
     CorrelationMismatchError,
     CorrelationReusedError,
+    LimitError,
 )
 from pi_system.secure.layout import Bundle, Layout
 from pi_system.secure.store import MaterialStore
@@ -34,8 +34,8 @@ def filled(root: Path, material_id: Any = ID) -> Any:
     return store, bundle
 
 
-def path_of(root: Path, state: Any) -> Any:
-    (path,) = root.rglob(f"*.{state}")
+def path_of(root: Path) -> Any:
+    (path,) = root.rglob("*.ready")
     return path
 
 
@@ -61,16 +61,19 @@ def test_taking_marks_on_disk_before_loading_so_a_crash_burns_it(tmp_path: Path)
         again.take(ID)
 
 
-def test_used_material_is_emptied_on_disk(tmp_path: Path) -> None:
+def test_used_material_is_erased_on_disk_whatever_name_it_has(tmp_path: Path) -> None:
     store, _ = filled(tmp_path)
+    os.link(path_of(tmp_path), tmp_path / "another name")
     store.take(ID)
     store.load(ID, LAYOUT)
-    assert path_of(tmp_path, "used").stat().st_size == 0
+    assert not list(tmp_path.rglob("*.ready"))
+    assert (tmp_path / "another name").stat().st_size == 0
+    assert store.index.state(store.key, ID) == "used"
 
 
 def test_files_and_folders_are_private(tmp_path: Path) -> None:
     filled(tmp_path)
-    path = path_of(tmp_path, "ready")
+    path = path_of(tmp_path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
@@ -78,7 +81,7 @@ def test_files_and_folders_are_private(tmp_path: Path) -> None:
 @pytest.mark.parametrize("position", [0, 10, 60, 4095, 4096, 5000])
 def test_one_changed_byte_is_noticed(tmp_path: Path, position: int) -> None:
     store, _ = filled(tmp_path)
-    path = path_of(tmp_path, "ready")
+    path = path_of(tmp_path)
     content = bytearray(path.read_bytes())
     content[position] ^= 1
     path.write_bytes(content)
@@ -90,7 +93,7 @@ def test_one_changed_byte_is_noticed(tmp_path: Path, position: int) -> None:
 @pytest.mark.parametrize("size", [1, 100, 4096, 5000])
 def test_a_truncated_file_is_noticed(tmp_path: Path, size: int) -> None:
     store, _ = filled(tmp_path)
-    os.truncate(path_of(tmp_path, "ready"), size)
+    os.truncate(path_of(tmp_path), size)
     store.take(ID)
     with pytest.raises(CorrelationMismatchError):
         store.load(ID, LAYOUT)
@@ -102,7 +105,7 @@ def test_material_of_another_model_role_or_backend_is_refused(tmp_path: Path, ch
     other = open_store(tmp_path, **change)
     with pytest.raises(CorrelationMismatchError, match="not held"):
         other.take(ID)
-    path_of(tmp_path, "ready").rename(other._folder / f"{ID}.used")
+    path_of(tmp_path).rename(other._path(ID))
     with pytest.raises(CorrelationMismatchError, match="another model"):
         other.load(ID, LAYOUT)
 
@@ -116,7 +119,7 @@ def test_material_of_another_protocol_version_is_refused_and_burned(
     store.take(ID)
     with pytest.raises(CorrelationMismatchError, match=r"expected protocol version \d+, found 1"):
         store.load(ID, LAYOUT)
-    assert path_of(tmp_path, "used").stat().st_size == 0
+    assert not list(tmp_path.rglob("*.ready"))
 
 
 def test_material_of_another_epoch_is_refused(tmp_path: Path) -> None:
@@ -129,12 +132,35 @@ def test_material_of_another_epoch_is_refused(tmp_path: Path) -> None:
 
 def test_a_used_bundle_that_was_put_back_is_refused(tmp_path: Path) -> None:
     store, _ = filled(tmp_path)
-    content = path_of(tmp_path, "ready").read_bytes()
+    content = path_of(tmp_path).read_bytes()
     store.take(ID)
-    store._path(ID, "ready").write_bytes(content)
+    store.load(ID, LAYOUT)
+    store._path(ID).write_bytes(content)
     with pytest.raises(CorrelationReusedError):
         store.take(ID)
     assert store.ids() == []
+
+
+def test_a_file_of_material_that_was_put_back_is_refused_whatever_the_index_says(tmp_path: Path) -> None:
+    """The index may be put back, too, or be what sqlite makes of an old and a new file beside each other."""
+    store, _ = filled(tmp_path)
+    content = path_of(tmp_path).read_bytes()
+    store.take(ID)
+    store.load(ID, LAYOUT)
+    store._path(ID).write_bytes(content)
+    with store.index._file.change() as db:
+        db.execute("UPDATE material SET state = 'prepared'")
+    assert store.take_next(1) == (ID,)
+    with pytest.raises(CorrelationMismatchError, match="found a copy"):
+        store.load(ID, LAYOUT)
+    assert not list(tmp_path.rglob("*.ready"))
+
+
+def test_an_id_that_was_used_is_never_new_again(tmp_path: Path) -> None:
+    store, bundle = filled(tmp_path)
+    store.take(ID)
+    with pytest.raises(CorrelationReusedError, match="expected a new id"):
+        store.put(ID, bundle)
 
 
 def test_material_that_is_burned_under_a_session_is_a_typed_error(
@@ -164,7 +190,7 @@ def test_ids_from_a_peer_cannot_leave_the_folder(tmp_path: Path, name: str) -> N
 def test_the_store_is_bounded(tmp_path: Path) -> None:
     store, _ = filled(tmp_path)
     store.check_room(1000)
-    with pytest.raises(ConfigError, match="expected at most"):
+    with pytest.raises(LimitError, match="expected at most"):
         store.check_room(1 << 20)
 
 

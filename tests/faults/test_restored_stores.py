@@ -1,5 +1,6 @@
 """Stores put back from a backup, on one side or on both: no material is used twice."""
 
+import gc
 import logging
 import shutil
 import threading
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from parties import BACKENDS, PAIRING, infer, make_parties, prepare, prepared, reserve, run_parties
+from parties import BACKENDS, PAIRING, infer, make_parties, prepare, prepared, reserve, run_parties, uses_in
 from recording import Recorder
 from scaled_artifact import relu_artifact
 
@@ -22,7 +23,7 @@ from pi_system.errors import (
 from pi_system.export.random import random_pictures
 from pi_system.program.encoding import encode_input
 from pi_system.ring.carrier import Ring
-from pi_system.secure import chain
+from pi_system.secure import place
 from pi_system.secure.chain import Uses
 
 ARTIFACT = relu_artifact(weight_scale=0.3)
@@ -59,9 +60,9 @@ def written_over(store: Path, backup: Any) -> None:
     shutil.copytree(backup, store, dirs_exist_ok=True)
 
 
-def completed(store: Path, backup: Any) -> None:
+def completed(store: Any, backup: Any, pattern: Any = "*") -> Any:
     """Only what is missing is put back."""
-    for path in backup.rglob("*"):
+    for path in backup.rglob(pattern):
         target = store / path.relative_to(backup)
         if path.is_file() and not target.exists():
             shutil.copy2(path, target)
@@ -70,7 +71,7 @@ def completed(store: Path, backup: Any) -> None:
 @pytest.fixture
 def blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Copies as those of a volume's blocks: no file can tell that it is one. The parties' messages are all there is."""
-    monkeypatch.setattr(chain, "place_of", lambda descriptor: "everywhere")
+    monkeypatch.setattr(place, "place_of", lambda descriptor: "everywhere")
 
 
 @pytest.mark.parametrize(
@@ -94,15 +95,28 @@ def test_both_stores_put_back_from_one_copy_use_nothing_twice(
 
 def test_only_what_is_missing_put_back_is_refused_by_its_mark(tmp_path: Path) -> None:
     after_one_of_two("gmw", tmp_path)
-    completed(tmp_path / "store", tmp_path / "backup")
+    completed(tmp_path / "store", tmp_path / "backup", "*.ready")
     server, client = make_parties("gmw", ARTIFACT, tmp_path / "store")
-    used = {path.stem for path in (tmp_path / "store").rglob("*.used")}
+    used = set(uses_in(tmp_path / "store" / "client"))
     with pytest.raises(CorrelationExhaustedError):
         client.reserve(2)
     names = client.reserve(1)
     server.reserve(names)
     assert not {name[16:] for name in names} & used
     assert client.available() == 0
+
+
+def test_an_index_with_the_log_of_an_older_one_beside_it_is_found_by_the_record_of_uses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """sqlite takes the older log for its own, and what it holds with it."""
+    after_one_of_two("gmw", tmp_path)
+    gc.collect()  # closes the index, whose log is gone then
+    assert not list((tmp_path / "store").rglob("*-wal"))
+    completed(tmp_path / "store", tmp_path / "backup")
+    _, client = make_parties("gmw", ARTIFACT, tmp_path / "store")
+    assert client.available() == 0
+    assert "expected one as new as the record of uses, found an older one: 2 unused inferences burned" in caplog.text
 
 
 def test_documented_limit_blocks_of_both_sides_put_back_at_once_give_the_difference_away(

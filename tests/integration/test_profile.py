@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parties import uses_in
 from processes import ALL_BACKENDS, model_folder, pi_client, pi_server
 from scaled_artifact import relu_artifact
 from trace_reader import profile_of
@@ -92,7 +93,7 @@ def test_the_offline_phase_is_in_the_trace_and_nothing_that_identifies_material(
     }
     text = (folder / "offline.json").read_text()
     client_id = (folder / "store-offline" / "client_id").read_bytes().hex()
-    used = {path.stem for path in (folder / "store-offline").rglob("*") if len(path.stem) == 32}
+    used = set(uses_in(folder / "store-offline" / "client"))
     assert used
     assert not any(name in text for name in {client_id, *used})
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pi_system.errors import CorrelationError
-from pi_system.secure import chain
+from pi_system.secure import place
 from pi_system.secure.chain import Uses
 from pi_system.secure.layout import Bundle, Layout
 from pi_system.secure.pairing import PairedStore
@@ -98,10 +98,7 @@ def test_without_a_restore_nothing_is_ever_burned(operations: Any) -> None:
         for role in ROLES:
             store = open_store(root, role)
             assert store.recorded().epoch == epoch
-            held = {path.stem for path in store._folder.glob("*.ready")} | {
-                p.stem for p in store._folder.glob("*.used")
-            }
-            assert held == set(prepared)
+            assert {*store.ids(), *store.index.taken_since(store.key, 0.0)} == set(prepared)
 
 
 @settings(max_examples=20)
@@ -110,7 +107,7 @@ def test_sides_put_back_to_two_moments_with_a_use_between_use_nothing_twice(
     first: Any, second: Any, third: Any, after: Any, older: Any
 ) -> None:
     """By the messages alone: the files cannot tell that they are copies."""
-    place_of, chain.place_of = chain.place_of, lambda descriptor: "everywhere"  # type: ignore[attr-defined]
+    place_of, place.place_of = place.place_of, lambda descriptor: "everywhere"
     try:
         with tempfile.TemporaryDirectory() as folder:
             root, used, prepared, sessions = Path(folder, "store"), set[str](), list[str](), list[Session]()
@@ -129,4 +126,4 @@ def test_sides_put_back_to_two_moments_with_a_use_between_use_nothing_twice(
             shutil.copytree(Path(folder, "younger"), root / younger)
             run([*meeting, *use, *after], root, used, [], prepared)
     finally:
-        chain.place_of = place_of  # type: ignore[attr-defined]
+        place.place_of = place_of

@@ -12,6 +12,7 @@ from pi_system.backends.fss.gates import fss_gates
 from pi_system.backends.registry import find_backend
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.channel.memory import MemoryChannel, memory_pair
+from pi_system.secure.index import Index
 from pi_system.secure.options import RuntimeOptions
 
 
@@ -139,6 +140,12 @@ def infer(
         lambda channel: client.infer(pictures, ids, wrap("client", channel)),
     )
     return found, left, right
+
+
+def uses_in(folder: Path) -> list[str]:
+    """Ids of the bundles whose use is logged in the index of one role's folder."""
+    index = Index(folder)
+    return [material_id for key in index.keys() for material_id in index.taken_since(key, 0.0)]
 
 
 def secure_logits(

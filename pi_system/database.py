@@ -1,0 +1,130 @@
+"""A sqlite file that several processes share: durable transactions, our file mode, typed errors.
+
+WAL mode; ``synchronous=FULL`` syncs the log at every commit, so what a block of ``change`` did is on disk when it ends.
+"""
+
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from pi_system.durable import create_file
+from pi_system.errors import ConfigError, StorageError
+
+_PATIENCE_S: Final = 30.0
+"""How long another process's change is waited for."""
+_BESIDE: Final = ("-wal", "-shm")
+
+
+class Database:
+    """One file; safe in all threads and processes. One that was replaced under its name is opened anew.
+
+    A damaged file is an error, or where ``expendable`` deleted and made anew when it is opened.
+    """
+
+    def __init__(self, path: Path, schema: str, layout: int, *, expendable: bool = False):
+        """The file is opened, and made with its folder (mode 0700), when it is needed first.
+
+        Args:
+            path: of the file.
+            schema: statements that make its tables.
+            layout: their version, at least 1.
+            expendable: nothing is lost with the file that is not found out elsewhere.
+        """
+        self._path, self._schema, self._layout, self._expendable = path, schema, layout, expendable
+        self._lock = threading.RLock()
+        self._db: sqlite3.Connection | None = None
+        self._inode = 0
+
+    @contextmanager
+    def change(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """A transaction, undone if the block fails. Raises StorageError.
+
+        ``durable``: on disk when the block ends; otherwise a power cut may undo it.
+        """
+        with self._lock, self._typed():
+            db = self._connection()
+            db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    def read(self, query: str, *values: Any) -> list[Any]:
+        """All rows of a query. Raises StorageError."""
+        with self._lock, self._typed():
+            return self._connection().execute(query, values).fetchall()
+
+    def _connection(self) -> sqlite3.Connection:
+        """The open file, the one that has the name now."""
+        if self._db is None or self._found() != self._inode:
+            if self._db is not None:
+                self._db.close()
+            self._db = self._open()
+            self._inode = self._found()
+            weakref.finalize(self, self._db.close)
+        return self._db
+
+    def _found(self) -> int:
+        try:
+            return self._path.stat().st_ino
+        except FileNotFoundError:
+            return -1
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return self._opened()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) or not self._expendable:
+                raise
+            for suffix in ("", *_BESIDE):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            return self._opened()
+
+    def _opened(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            create_file(self._path, b"")  # with our mode, which the files beside it take over
+        except FileExistsError:
+            pass
+        db = sqlite3.connect(self._path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False)
+        try:
+            (mode,) = db.execute("PRAGMA journal_mode=WAL").fetchone()
+            if mode != "wal":
+                raise StorageError(f"{self._path}: expected a file system on which sqlite has WAL, found mode {mode}")
+            self._lay_out(db)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _lay_out(self, db: sqlite3.Connection) -> None:
+        db.execute("BEGIN IMMEDIATE")
+        (found,) = db.execute("PRAGMA user_version").fetchone()
+        if found == 0:
+            for statement in self._schema.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version={self._layout}")
+        elif found != self._layout:
+            raise ConfigError(
+                f"{self._path}: expected layout {self._layout}, found {found}: use the version that wrote it, or "
+                "delete it"
+            )
+        db.execute("COMMIT")
+
+    @contextmanager
+    def _typed(self) -> Iterator[None]:
+        """Errors of the disk as what they are."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StorageError(f"storage: {self._path.name}: {error}") from None
+        except sqlite3.DatabaseError as error:
+            raise StorageError(f"storage: {self._path}: {error}; delete it, which burns what it lists") from None

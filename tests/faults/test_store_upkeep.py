@@ -1,0 +1,209 @@
+"""A store that keeps itself: halves without a peer's, expiry, room over all clients, a log that costs nothing."""
+
+import os
+import time
+
+import pytest
+from click.testing import CliRunner
+from parties import make_parties, prepare, reserve
+from scaled_artifact import relu_artifact
+
+from pi_client.cli import main as client_main
+from pi_server.cli import main as server_main
+from pi_system.errors import ConfigError, LimitError, RemoteProtocolError, StorageError
+from pi_system.secure import pairing, store
+from pi_system.secure.index import INDEX_FILE, Index
+from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.pairing import meet_server
+from pi_system.secure.store import MaterialStore
+from pi_system.secure.stores import all_stores
+
+ARTIFACT = relu_artifact(weight_scale=0.3)
+LAYOUT = Layout.of([("seed", 16)])
+BYTES = 4096 + LAYOUT.nbytes
+ROLES = ("client", "server")
+CLIENT, OTHER = "ab" * 16, "cd" * 16
+
+
+def open_store(root, role="server", client=CLIENT, limit_bytes=1 << 30):
+    return MaterialStore(root, role=role, digest="d" * 64, backend="gmw", pairing_id=client, limit_bytes=limit_bytes)
+
+
+def filled(root, count, **options):
+    found = open_store(root, **options)
+    for number in range(count):
+        found.put(f"{number:032x}", Bundle(LAYOUT))
+    return found
+
+
+def aged(root, role):
+    """All that was made or used so far was so long ago."""
+    with Index(root / role)._file.change() as db:
+        db.execute("UPDATE material SET made_s = made_s - 3600, changed_s = changed_s - 3600")
+    for path in (root / role).rglob("*.ready"):
+        os.utime(path, (time.time() - 3600,) * 2)
+
+
+def without_row(root, role):
+    """One prepared bundle of this side is forgotten, as if it had never come to be."""
+    with Index(root / role)._file.change() as db:
+        db.execute("DELETE FROM material WHERE number = (SELECT min(number) FROM material)")
+
+
+@pytest.mark.parametrize("loser", ROLES)
+def test_what_one_side_lacks_the_other_burns_at_the_next_meeting(loser, tmp_path, caplog):
+    prepare(*make_parties("gmw", ARTIFACT, tmp_path), 2)
+    without_row(tmp_path, loser)
+    for role in ROLES:
+        aged(tmp_path, role)
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    assert len(server.store.ids()) == len(client.store.ids()) == 1
+    assert server.store.ids() == client.store.ids()
+    assert len(list(tmp_path.rglob("*.ready"))) == 2
+    assert "1 unused inferences burned" in caplog.text
+    reserve(server, client, 1)
+
+
+def test_what_a_session_beside_this_one_has_just_made_or_taken_is_spared(tmp_path, caplog):
+    first = make_parties("gmw", ARTIFACT, tmp_path)
+    prepare(*first, 2)
+    without_row(tmp_path, "client")  # the client is about to store its half
+    names = first[1].reserve(1)  # the server is about to hear of it
+    second = make_parties("gmw", ARTIFACT, tmp_path)
+    assert len(second[0].store.ids()) == 2
+    first[0].reserve(names)
+    assert caplog.text == ""
+
+
+def test_a_client_that_announces_more_than_there_can_be_is_refused(tmp_path):
+    server, _ = make_parties("gmw", ARTIFACT, tmp_path)
+    said = [b"\1" + bytes(16), (pairing.MAX_NAMED + 1).to_bytes(4, "little")]
+
+    class Peer:
+        def send(self, data):
+            pass
+
+        def recv(self, nbytes):
+            return said.pop(0)
+
+    with pytest.raises(RemoteProtocolError, match="expected at most 262144 bundles"):
+        meet_server(server.store, Peer())
+
+
+def test_expired_material_is_not_given_out_and_goes_on_both_sides(tmp_path):
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    server.store.index.set(keep_s=3000.0)
+    prepare(server, client, 1)
+    with server.store.index._file.change() as db:
+        db.execute("UPDATE material SET expires_s = expires_s - 3600, made_s = made_s - 3600")
+    assert server.store.ids() == []
+    aged(tmp_path, "client")
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    assert client.available() == 0
+    assert not list((tmp_path / "client").rglob("*.ready"))
+
+
+def test_room_is_of_an_owner_whatever_ids_it_draws_and_of_all_together(tmp_path):
+    mine, theirs = filled(tmp_path, 2), filled(tmp_path, 1, client=OTHER)
+    mine.index.claim(CLIENT, "alice", 4 * BYTES)
+    mine.index.claim(OTHER, "alice", 4 * BYTES)
+    mine.check_room(BYTES)
+    for one in (mine, theirs, open_store(tmp_path, client=OTHER)):
+        with pytest.raises(
+            LimitError, match=f"client alice: expected at most {4 * BYTES} bytes, found {3 * BYTES} held"
+        ):
+            one.check_room(BYTES + 1)
+    mine.index.claim(OTHER, "bob", 4 * BYTES)
+    mine.check_room(2 * BYTES)
+    mine.index.set(room=4 * BYTES)
+    with pytest.raises(LimitError, match="material of all clients"):
+        mine.check_room(2 * BYTES)
+
+
+def test_past_uses_cost_a_listing_nothing(tmp_path):
+    """Counted in steps of sqlite's machine, which grow with the rows that are read."""
+    found = filled(tmp_path, 3)
+    index = found.index
+
+    def steps():
+        counted = []
+        index._file._connection().set_progress_handler(lambda: counted.append(1) and None, 1)
+        assert len(found.ids()) == 3
+        assert [stored.unused() for stored in all_stores(tmp_path, "server")] == [(3, 3 * BYTES)]
+        assert index.held() == index.held(key=found.key) == 3 * BYTES
+        found.check_room(1)
+        index._file._connection().set_progress_handler(None, 1)
+        return len(counted)
+
+    before = steps()
+    with index._file.change(durable=False) as db:
+        columns = "store, id, state, bytes, made_s, expires_s, changed_s"
+        row = f"INSERT INTO material ({columns}) VALUES (?, ?, 'used', 9, 0, 0, 0)"
+        db.executemany(row, ((found.key, f"{number:032x}") for number in range(1000, 101_000)))
+    assert steps() == before
+    assert len(list(found._folder.iterdir())) == 3
+
+
+def test_gc_and_status_of_both_programs(tmp_path):
+    for role, main in zip(ROLES, (client_main, server_main), strict=True):
+        kept = filled(tmp_path, 3, role=role)
+        kept.take(f"{0:032x}")
+        kept.load(f"{0:032x}", LAYOUT)
+        kept._path(f"{1:032x}").unlink()
+        (kept._folder / f"{'e' * 32}.ready").write_bytes(b"no row")
+        aged(tmp_path, role)
+
+        def run(command, *arguments, main=main):
+            result = CliRunner().invoke(main, ["store", command, "--store", str(tmp_path), *arguments])
+            assert result.exit_code == 0, result.output
+            return result.output
+
+        assert run("status").startswith(
+            f"prepared  2, {2 * BYTES:,} bytes\ntaken     0\nused      1\nburned    0\n1 stores, "
+        )
+        assert run("gc") == "1 burned, 1 files deleted, 0 uses forgotten\n"
+        assert run("gc", "--log-days", "0") == "0 burned, 0 files deleted, 1 uses forgotten\n"
+        assert kept.ids() == [f"{2:032x}"]
+
+
+def test_a_store_of_the_layout_before_is_burned_and_says_so(tmp_path, caplog):
+    """One file an inference and one a use, without an index: no use of it is lost, so none is made twice."""
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    prepare(server, client, 2)
+    for role in ROLES:
+        for path in (tmp_path / role).glob(f"{INDEX_FILE}*"):
+            path.unlink()
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    assert client.available() == 0
+    assert caplog.text.count("2 unused inferences burned, prepare anew") == 2
+    assert not list(tmp_path.rglob("*.ready"))
+
+
+def test_a_damaged_index_is_made_anew_and_one_of_another_layout_refused(tmp_path):
+    found = filled(tmp_path, 1)
+    path = tmp_path / "server" / INDEX_FILE
+    path.write_bytes(b"no database" * 1000)
+    for beside in path.parent.glob(f"{INDEX_FILE}-*"):
+        beside.unlink()
+    fresh = open_store(tmp_path)
+    assert fresh.ids() == []
+    with fresh.index._file.change() as db:
+        db.execute("PRAGMA user_version=99")
+    with pytest.raises(ConfigError, match="expected layout 1, found 99"):
+        open_store(tmp_path).ids()
+    assert found is not fresh
+
+
+def test_a_disk_that_does_not_take_the_index_is_a_storage_error(tmp_path):
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / INDEX_FILE).mkdir()
+    with pytest.raises(StorageError, match="unable to open"):
+        open_store(tmp_path).ids()
+
+
+def test_leftovers_are_spared_until_no_session_can_be_at_work_on_them(tmp_path):
+    found = filled(tmp_path, 1)
+    found.take(f"{0:032x}")
+    assert store.sweep(found.index, found.key, found._folder) == (0, 0)
+    aged(tmp_path, "server")
+    assert store.sweep(found.index, found.key, found._folder) == (0, 1)
