@@ -66,9 +66,14 @@ __all__ = [
 
 
 class PiError(Exception):
-    """Base of all errors of this package; ``exit_code`` is what a command line program ends with."""
+    """Base of all errors of this package; ``exit_code`` is what a command line program ends with.
+
+    Attributes:
+        request: of the session that it ended, as both sides' logs name it; empty: none.
+    """
 
     exit_code = 1
+    request = ""
 
 
 class ConfigError(PiError):

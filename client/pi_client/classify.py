@@ -41,6 +41,7 @@ def classify(
             online=_sum([cost for _, cost in answers]),
             offline=store.noted_offline(session.config),
             prepared_now=prepared_now,
+            request=session.request,
         )
         return result, tuple(session.profiles.values())
 

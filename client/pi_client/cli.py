@@ -1,7 +1,6 @@
 """``pi-client``: classifies pictures privately; they never leave it in the clear."""
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from pi_client.progress import shown
 from pi_client.store import ClientStore
 from pi_system.backends.registry import find_backend
 from pi_system.cli.links import link_options, open_identity
+from pi_system.cli.logs import chosen_log, start_log
 from pi_system.cli.program import program
-from pi_system.cli.service import health_timeout, log_to_stderr, show_health
+from pi_system.cli.service import health_timeout, show_health
 from pi_system.cli.stores import store_commands
 from pi_system.errors import ConfigError
 
@@ -24,7 +24,7 @@ from pi_system.errors import ConfigError
 @program("pi-client")
 def main() -> None:
     """The picture owner's side of private inference."""
-    log_to_stderr("pi-client", logging.WARNING)
+    start_log(chosen_log("pi-client", "WARNING"))
 
 
 @main.command()

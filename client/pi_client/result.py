@@ -24,6 +24,7 @@ class Result:
         online: cost of the online phase, for all pictures.
         offline: cost of the offline phase behind it, None if there is no record of it.
         prepared_now: that offline phase ran in this call.
+        request: what both sides' logs call the session that answered last.
     """
 
     model: PublicModel
@@ -33,6 +34,7 @@ class Result:
     online: OnlineCost
     offline: PreparationCost | None
     prepared_now: bool
+    request: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The JSON object.
@@ -53,6 +55,7 @@ class Result:
             "backend": self.config.backend,
             "reveal": self.config.revealed,
             "score_step": 2.0**self.score_step_log2 if self.config.revealed == "scores" else None,
+            "request": self.request,
             "insecure_provider": self.config.insecure_provider,
             "predictions": [self._prediction(i) for i in range(len(self.paths))],
             "relus": relus,
@@ -99,7 +102,8 @@ class Result:
             )
         lines.append(f"offline  {self._offline_line()}")
         lines.append(f"reveals  {self._revealed_line()}")
-        lines.append(f"model    {data['model']}, artifact {data['artifact_digest'][:16]}, backend {data['backend']}")
+        model = f"model    {data['model']}, artifact {data['artifact_digest'][:16]}, backend {data['backend']}"
+        lines.append(model + (f", request {self.request}" if self.request else ""))
         return lines
 
     def _revealed_line(self) -> str:

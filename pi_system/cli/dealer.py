@@ -1,19 +1,55 @@
 """``pi-dealer``: deals correlations to the two parties of a session, and sees neither weights nor pictures."""
 
+import logging
 import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import click
+from prometheus_client.core import Metric
 
 from pi_system.cli.links import link_options, open_identity
+from pi_system.cli.logs import chosen_log, start_log
+from pi_system.cli.monitor import metrics_of, monitor_options, monitored
 from pi_system.cli.program import program
 from pi_system.cli.seconds import SECONDS
-from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, raise_file_limit, show_health
+from pi_system.cli.service import health_timeout, on_stop_signal, raise_file_limit, show_health
+from pi_system.rpc.certificate import days_left
 from pi_system.rpc.dealer_link import DEALER_METHOD
 from pi_system.rpc.dealer_service import DealerService
 from pi_system.rpc.listen import serve_streams
 
 MAX_STREAMS = 64
+_GAUGES: Final = {
+    "waiting": "Parties that wait for the other",
+    "running": "Pairs that are dealt to",
+    "certificate_days": "Until the certificate expires",
+}
+_COUNTERS: Final = {"dealt": "Pairs that were dealt to"}
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Status:
+    """A moment of a dealer."""
+
+    waiting: int
+    running: int
+    dealt: int
+    stopping: bool
+    certificate_days: float | None
+    alive: bool = True
+
+    def problems(self) -> list[str]:
+        """See Moment."""
+        expired = self.certificate_days is not None and self.certificate_days <= 0
+        return ["dealer: stopping"] * self.stopping + ["certificate: expired"] * expired
+
+    def metrics(self) -> Iterator[Metric]:
+        """See Moment."""
+        return metrics_of(self, "pi_dealer", _GAUGES, _COUNTERS)
 
 
 @program("pi-dealer")
@@ -24,14 +60,28 @@ def main() -> None:
 @main.command()
 @click.option("--listen", default="127.0.0.1:7101", show_default=True, help="HOST:PORT; port 0: any free one.")
 @click.option("--patience", default=30.0, show_default=True, type=SECONDS, help="A party waits for the other.")
+@click.option("--drain", default=30.0, show_default=True, type=SECONDS, help="Pairs may go on after SIGTERM.")
+@monitor_options
 @link_options
-def serve(listen: str, patience: float, keys: Path | None, insecure: bool) -> None:
-    """Serve until stopped; prints one line with the address when ready."""
-    log_to_stderr("pi-dealer")
+def serve(
+    listen: str,
+    patience: float,
+    drain: float,
+    health: str | None,
+    metrics: str | None,
+    keys: Path | None,
+    insecure: bool,
+) -> None:
+    """Serve until stopped; prints one line with the address when ready.
+
+    SIGTERM: no new pair, those that are dealt to may end (--drain); a second one ends them.
+    """
+    start_log(chosen_log("pi-dealer"))
     raise_file_limit()
     identity = open_identity(keys, insecure, listen)
-    stop = threading.Event()
-    on_stop_signal(stop.set)
+    stops = threading.Semaphore(0)
+    on_stop_signal(stops.release)
+    stopping = threading.Event()
     service = DealerService(patience_s=patience)
     service.load_backends()
     server, port = serve_streams(
@@ -42,10 +92,23 @@ def serve(listen: str, patience: float, keys: Path | None, insecure: bool) -> No
         max_streams=MAX_STREAMS,
         identity=identity,
     )
-    click.echo(f"pi-dealer: listening on {listen.rpartition(':')[0]}:{port}")
-    while not stop.wait(0.5):
-        pass
-    server.stop(0).wait(1.0)
+
+    def status() -> _Status:
+        days = None if identity is None else days_left(identity)
+        waiting, running, dealt = service.counts()
+        return _Status(waiting=waiting, running=running, dealt=dealt, stopping=stopping.is_set(), certificate_days=days)
+
+    with monitored(status, health, metrics):
+        click.echo(f"pi-dealer: listening on {listen.rpartition(':')[0]}:{port}")
+        while not stops.acquire(timeout=0.5):
+            pass
+        stopping.set()
+        _LOG.info("stopping: %d pairs have %g s to end", service.counts()[1], drain)
+        ended = server.stop(drain)
+        while not ended.wait(0.1):
+            if stops.acquire(blocking=False):
+                server.stop(0)
+        _LOG.info("stopped")
 
 
 @main.command()

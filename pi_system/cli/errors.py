@@ -15,12 +15,20 @@ INTERRUPTED = 130
 
 
 class _OneLineErrors(click.Command):
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the arguments; a configuration file that cannot be used is an error like others."""
+        try:
+            return super().make_context(*args, **extra)
+        except PiError as error:
+            click.echo("error: " + " ".join(str(error).split()), err=True)
+            raise click.exceptions.Exit(error.exit_code) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run what the context names."""
         try:
             return super().invoke(ctx)
         except PiError as error:
-            message, code = str(error), error.exit_code
+            message, code = str(error) + (f" (request {error.request})" if error.request else ""), error.exit_code
         except OSError as error:
             known = storage_error(error)
             if known is None:

@@ -1,9 +1,7 @@
-"""What the long-running programs share: logging, signals, the health check."""
+"""What the long-running programs share: signals, the health check."""
 
-import logging
 import resource
 import signal
-import sys
 from collections.abc import Callable
 
 import click
@@ -17,13 +15,6 @@ MAX_FILES = 65536
 """Open files of a process: a connection is one. More: closing all of them in a child takes long."""
 
 health_timeout = click.option("--timeout", default=3.0, show_default=True, type=SECONDS, help="How long it is tried.")
-
-
-def log_to_stderr(name: str, level: int = logging.INFO) -> None:
-    """Log to stderr, with time, program and process."""
-    logging.basicConfig(
-        stream=sys.stderr, level=level, format=f"%(asctime)s {name}[%(process)d] %(levelname)s %(message)s"
-    )
 
 
 def on_stop_signal(stop: Callable[[], None]) -> None:

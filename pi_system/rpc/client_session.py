@@ -121,6 +121,7 @@ class ClientSession:
 
     Attributes:
         public: the public model.
+        request: what both sides' logs call this session.
         config: what was agreed on; ``config.revealed`` says what the client learns.
         server_profiles: the server gives its half of profiles.
         profiles: the last call's, by phase; empty unless ``config.profile``.
@@ -151,8 +152,10 @@ class ClientSession:
             ConfigError: the server does not offer this configuration.
         """
         self._endpoint = endpoint
+        self.request = os.urandom(8).hex()
         asked = replace(config, artifact_digest=public.public.digest) if public else config
-        self._connection, hello = _enter(endpoint, Hello(config=asked, prepares=prepares, ticket=ticket))
+        said = Hello(config=asked, prepares=prepares, ticket=ticket, request=self.request)
+        self._connection, hello = _enter(endpoint, said)
         try:
             check_version(hello.protocol_version)
             self.public = public or self._receive_model(hello)
@@ -335,6 +338,8 @@ class ClientSession:
         )
 
     def _abort(self, error: BaseException) -> None:
+        if isinstance(error, PiError):
+            error.request = self.request
         self._connection.abort(_as_pi_error(error))
         self._close_runtime()
 
@@ -360,6 +365,7 @@ def _enter(endpoint: Endpoint, hello: Hello) -> tuple[Connection, ServerHello]:
             write(connection.stream, ClientEnvelope(hello=hello_to_proto(hello)))
             return connection, read_server(connection.stream, "hello").hello
         except BusyError as busy:
+            busy.request = hello.request
             connection.abort(busy)
             if time.monotonic() + busy.retry_s - started_s > endpoint.busy_timeout_s:
                 raise
@@ -371,6 +377,8 @@ def _enter(endpoint: Endpoint, hello: Hello) -> tuple[Connection, ServerHello]:
                 raise
             pause_s = _RETRY_S
         except BaseException as error:
+            if isinstance(error, PiError):
+                error.request = hello.request
             connection.abort(_as_pi_error(error))
             raise
         time.sleep(pause_s)

@@ -6,6 +6,8 @@ a picture. A pairing is refused when the two differ in anything but their role. 
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -62,9 +64,10 @@ class DealerService:
         """A dealer with nobody waiting."""
         self._patience_s, self._hello_s = patience_s, hello_s
         self._backends = backends
-        self._running = threading.BoundedSemaphore(max_pairs)
+        self._places = threading.BoundedSemaphore(max_pairs)
         self._lock = threading.Lock()
         self._waiting: dict[bytes, _Party] = {}
+        self._running_pairs = self._dealt = 0
 
     def load_backends(self) -> None:
         """Import every backend now, so that the first pair does not wait for it."""
@@ -140,7 +143,7 @@ class DealerService:
     def _deal(self, server: _Party, client: _Party) -> None:
         backend = find_backend(server.hello.backend, self._backends)
         try:
-            with self._running:
+            with self._places, self._counted():
                 channels = [self._open(party) for party in (server, client)]
                 backend.deal(server.request, server.hello.count, *channels)
                 for party in (server, client):
@@ -153,6 +156,23 @@ class DealerService:
             for party in (server, client):
                 party.stream.fail(InvariantError("internal error, see the dealer's log"))
             raise
+
+    def counts(self) -> tuple[int, int, int]:
+        """Parties that wait, pairs that are dealt to, pairs that were."""
+        with self._lock:
+            return len(self._waiting), self._running_pairs, self._dealt
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._running_pairs += 1
+        try:
+            yield
+            with self._lock:
+                self._dealt += 1
+        finally:
+            with self._lock:
+                self._running_pairs -= 1
 
     def _open(self, party: _Party) -> Channel:
         write(party.stream, DealerAccepted())

@@ -26,7 +26,7 @@ from pi_system.errors import (
 )
 from pi_system.protocols.half import Readable
 from pi_system.rpc.byte_queue import ByteQueue, fresh
-from pi_system.rpc.tls import Role
+from pi_system.rpc.tls import Caller
 
 FRAME_BYTES: Final = 1 << 20
 """Body bytes of a full frame. Larger: slower copies, a worse overlap. Smaller: 0.07 ms of CPU a frame adds up."""
@@ -51,7 +51,7 @@ class FrameStream:
         timeout_s: float,
         peer: str = "peer",
         gone: type[ChannelError] = PeerUnavailableError,
-        role: Role | None = None,
+        caller: Caller | None = None,
     ):
         """A stream not yet connected: ``pump`` gives it its input, ``outgoing`` its output.
 
@@ -59,12 +59,12 @@ class FrameStream:
             timeout_s: how long a silent (or not reading) peer is waited for.
             peer: what messages call the other side, for example "server 127.0.0.1:7100".
             gone: the error that says that it cannot be reached or went away.
-            role: of the caller, from its certificate; None without TLS, and at the end that dials.
+            caller: from its certificate; None without TLS, and at the end that dials.
         """
         self.timeout_s = timeout_s
         self.peer = peer
         self.gone = gone
-        self._role = role
+        self.caller = caller
         self._lock = threading.Lock()
         self._dead: PiError | None = None
         self._when_dead: list[Callable[[PiError], None]] = []
@@ -75,8 +75,8 @@ class FrameStream:
 
     def check_role(self, expected: str) -> None:
         """Refuse a caller with the certificate of another role. Raises ConfigError."""
-        if self._role not in (None, expected):
-            raise ConfigError(f"certificate: expected one of the {expected}, found one of the {self._role}")
+        if self.caller is not None and self.caller.role != expected:
+            raise ConfigError(f"certificate: expected one of the {expected}, found one of the {self.caller.role}")
 
     def outgoing(self) -> Iterator[bytes]:
         """The frames to send, for gRPC to pull; ends (with the stream's error, if any) once closed and drained."""

@@ -10,7 +10,7 @@ import grpc
 from pi_system.errors import ConfigError, PeerUnavailableError, PiError
 from pi_system.rpc.frames import OPEN, FrameStream
 from pi_system.rpc.status import error_metadata, error_to_status, rpc_error_to_error
-from pi_system.rpc.tls import Identity, Role, caller_role, check_plaintext
+from pi_system.rpc.tls import Caller, Identity, caller_of, check_plaintext
 from pi_system.rpc.transport import LISTEN_OPTIONS, SERVICE, check_address
 
 _LOG = logging.getLogger(__name__)
@@ -39,12 +39,12 @@ class _Calls:
         replies = {name: grpc.unary_unary_rpc_method_handler(_with(self._answer, f)) for name, f in unary.items()}
         return streams | replies
 
-    def _certified(self, context: Any) -> Role | None:
-        return None if self._identity is None else caller_role(context.auth_context())
+    def _certified(self, context: Any) -> Caller | None:
+        return None if self._identity is None else caller_of(context.auth_context())
 
     def _stream(self, take: Callable[[FrameStream], None], requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         try:
-            stream = FrameStream(self._timeout_s, f"peer {context.peer()}", role=self._certified(context))
+            stream = FrameStream(self._timeout_s, f"peer {context.peer()}", caller=self._certified(context))
         except PiError as error:
             _abort(context, error)
             raise

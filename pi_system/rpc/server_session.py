@@ -36,11 +36,14 @@ _LOG = logging.getLogger(__name__)
 class Desk:
     """What gives a session its place; this one has places for everybody, for others see pi_server/desk.py."""
 
-    def prepare(self) -> None:
-        """The offline phase may start. Raises BusyError."""
+    def prepare(self, count: int) -> None:
+        """The offline phase for ``count`` inferences may start. Raises BusyError, LimitError or ClientRefusedError."""
 
     def prepared(self) -> None:
         """It is over."""
+
+    def infer(self, count: int) -> None:
+        """The online phase for ``count`` pictures may start. Raises LimitError or ClientRefusedError."""
 
     def watch(self, watchdog: Watchdog) -> None:
         """Idle phases may be made shorter than they are."""
@@ -197,7 +200,7 @@ class _Session:
     def _prepare(self, command: Prepare) -> None:
         if not 1 <= command.count <= MAX_COUNT or len(command.pairing_id) != ID_BYTES:
             raise RemoteProtocolError(f"prepare: expected a count of 1 to {MAX_COUNT} and a pairing id of 16 bytes")
-        self._desk.prepare()
+        self._desk.prepare(command.count)
         self._watchdog.expect("the offline phase", self._host.limits.prepare_s)
         dealer = DealerDialer(
             address=self._host.dealer,
@@ -225,6 +228,7 @@ class _Session:
         ids = tuple(command.ids)
         if not 1 <= len(ids) <= MAX_BATCH or len(set(ids)) != len(ids):
             raise RemoteProtocolError(f"infer: expected 1 to {MAX_BATCH} different ids, found {len(ids)}")
+        self._desk.infer(len(ids))
         self._watchdog.expect("the online phase", self._host.limits.infer_s)
         self._runtime.reserve(ids)
         replied_ns = time.monotonic_ns()

@@ -16,6 +16,7 @@ Asked = Reveal | Literal[""]
 """What a client asks to learn; empty: whatever the server reveals."""
 _ASKED: Final = ("", *REVEALS)
 _TICKET: Final = re.compile(r"([0-9a-f]{32})?")
+_REQUEST: Final = re.compile(r"([0-9a-f]{16})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +62,20 @@ class Hello:
         config: what its session shall be.
         prepares: it starts with an offline phase.
         ticket: of an earlier refusal, 32 hexadecimal digits; empty: none.
+        request: the client's name of it in both sides' logs, 16 hexadecimal digits; empty: none.
     """
 
     config: SessionConfig
     prepares: bool = False
     ticket: str = ""
+    request: str = ""
 
     def __post_init__(self) -> None:
         """Raises ConfigError."""
         if not _TICKET.fullmatch(self.ticket):
             raise ConfigError(f"ticket: expected 32 hexadecimal digits or none, found {self.ticket[:40]!r}")
+        if not _REQUEST.fullmatch(self.request):
+            raise ConfigError(f"request: expected 16 hexadecimal digits or none, found {self.request[:20]!r}")
 
 
 def hello_to_proto(hello: Hello) -> ClientHello:
@@ -86,6 +91,7 @@ def hello_to_proto(hello: Hello) -> ClientHello:
         profile=config.profile,
         prepares=hello.prepares,
         ticket=hello.ticket,
+        request=hello.request,
     )
 
 
@@ -100,7 +106,7 @@ def hello_from_proto(hello: ClientHello) -> Hello:
         insecure_provider=hello.insecure_provider,
         profile=hello.profile,
     )
-    return Hello(config=config, prepares=hello.prepares, ticket=hello.ticket)
+    return Hello(config=config, prepares=hello.prepares, ticket=hello.ticket, request=hello.request)
 
 
 def granted(asked: SessionConfig, found: str) -> Reveal:

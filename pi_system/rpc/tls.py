@@ -2,11 +2,14 @@
 
 A certificate is bound to a role by a DNS name, ``pi-server``, ``pi-client`` or ``pi-dealer``: whoever dials asks for
 the name of the role it wants, whoever is dialled reads the role from the caller's certificate. Host names play no
-part, so a party may move. Older TLS is refused in the handshake, see ``TLS_13_ONLY`` in this package; a process
-in which that does not hold opens no link.
+part, so a party may move. A client's certificate may have a second name, ``NAME.pi-client``, that tells it from
+others. Older TLS is refused in the handshake, see ``TLS_13_ONLY`` in this package; a process in which that does not
+hold opens no link.
 """
 
+import hashlib
 import ipaddress
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +27,7 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 AUTHORITY_FILE: Final = "authority.pem"
 CERTIFICATE_FILE: Final = "certificate.pem"
 KEY_FILE: Final = "key.pem"
+_CLIENT: Final = re.compile(r"([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)\.pi-client")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +75,46 @@ def role_name(role: Role) -> str:
     return f"pi-{role}"
 
 
-def caller_role(authenticated: Mapping[str, list[bytes]]) -> Role:
-    """The role of a caller, from a gRPC call's authentication context. Raises ConfigError if it has none of ours."""
-    names = authenticated.get("x509_subject_alternative_name", [])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who dialled, by its certificate.
+
+    Attributes:
+        role: of its organisation.
+        name: of this client; empty: it has the certificate that several share.
+        fingerprint: SHA-256 of the certificate, hexadecimal.
+    """
+
+    role: Role
+    name: str = ""
+    fingerprint: str = ""
+
+
+def caller_of(authenticated: Mapping[str, list[bytes]]) -> Caller:
+    """A caller, from a gRPC call's authentication context. Raises ConfigError if it has no role of ours."""
+    names = [name.decode("ascii", "replace") for name in authenticated.get("x509_subject_alternative_name", [])]
     for role in ROLES:
-        if role_name(role).encode() in names:
-            return role
+        if role_name(role) in names:
+            own = next((found[1] for found in map(_CLIENT.fullmatch, names) if found), "") if role == "client" else ""
+            pem = authenticated.get("x509_pem_cert", [b""])[0]
+            return Caller(role=role, name=own, fingerprint=fingerprint_of(pem) if pem else "")
     raise ConfigError("certificate: expected the name of a role such as pi-client, found none")
+
+
+def client_name(name: str) -> str:
+    """The DNS name in the certificate of the client ``name``. Raises ConfigError if that is no name."""
+    found = f"{name}.{role_name('client')}"
+    if not _CLIENT.fullmatch(found):
+        raise ConfigError(f"client: expected a name of up to 63 of a-z, 0-9 and -, found {name[:80]!r}")
+    return found
+
+
+def fingerprint_of(certificate: bytes) -> str:
+    """SHA-256 of a certificate in PEM, hexadecimal. Raises ConfigError if it is none."""
+    try:
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.decode("ascii"))).hexdigest()
+    except ValueError as error:
+        raise ConfigError(f"certificate: expected PEM, found something else: {error}") from None
 
 
 def check_plaintext(address: str) -> None:

@@ -5,6 +5,7 @@ Whoever holds fewest places comes first, then whoever came first. A place is kep
 if they do not come, whoever asks gets it. Sessions that prepare leave some places to those that infer.
 """
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Hashable
@@ -28,6 +29,7 @@ _SMOOTHED: Final = 0.2
 @dataclass(slots=True)
 class _Session:
     client: str
+    owner: str
     preparing: bool
     since_s: float
 
@@ -39,6 +41,8 @@ class _Ticket:
     number: int
     asked_s: float
     due_s: float
+    owner: str = ""
+    most: float = math.inf
 
 
 class Admission:
@@ -82,7 +86,9 @@ class Admission:
         self._forget()
         return len(self._waiting)
 
-    def enter(self, session: Hashable, client: str, ticket: str, *, prepares: bool) -> BusyError | None:
+    def enter(
+        self, session: Hashable, client: str, ticket: str, *, prepares: bool, owner: str = "", most: float | None = None
+    ) -> BusyError | None:
         """A client asks for a session; None: it has a place.
 
         Args:
@@ -90,11 +96,15 @@ class Admission:
             client: who asks.
             ticket: of an earlier refusal; anything else is no ticket.
             prepares: its session starts with an offline phase.
+            owner: the client as its certificate names it.
+            most: sessions that the owner may have at once; None: any number.
         """
         name, mine = self._ticket(client, ticket, prepares)
+        if mine is not None:
+            mine.owner, mine.most = owner, math.inf if most is None else most
         if mine is not None and session not in self._sessions and self._has_turn(mine):
             self._waiting.pop(name, None)
-            self._sessions[session] = _Session(client, prepares, self._clock())
+            self._sessions[session] = _Session(client, owner, prepares, self._clock())
             self.granted += 1
             return None
         return self._refuse(name, mine)
@@ -140,11 +150,15 @@ class Admission:
         for ticket in self._in_turn(mine):
             if free <= 0:
                 return False
-            takes = (not ticket.prepares or preparing > 0) and ticket.asked_s >= late_s
+            takes = (not ticket.prepares or preparing > 0) and ticket.asked_s >= late_s and self._may(ticket)
             if ticket is mine:
                 return takes
             free, preparing = free - takes, preparing - (takes and ticket.prepares)
         return False
+
+    def _may(self, ticket: _Ticket) -> bool:
+        """Whether its owner may have one session more."""
+        return sum(session.owner == ticket.owner for session in self._sessions.values()) < ticket.most
 
     def _in_turn(self, mine: _Ticket) -> list[_Ticket]:
         held: dict[str, int] = {}
@@ -161,6 +175,8 @@ class Admission:
         retry_s = min(_LONGEST_S, max(_SHORTEST_S, (before + 1) * self._usual_s / self.places))
         mine.due_s = self._clock() + retry_s
         self._waiting[name] = mine
+        if not self._may(mine):
+            return BusyError(f"server: client {mine.owner} has its {mine.most:g} sessions already", retry_s, name)
         what = "preparing" if mine.prepares else "inference"
         return BusyError(f"server: no place for {what} is free, {before} clients are before this one", retry_s, name)
 

@@ -8,24 +8,27 @@ from pathlib import Path
 import click
 from platformdirs import user_data_path
 
-from pi_server.monitor import serve_health, serve_metrics
+from pi_server.clients_cli import clients_commands, limit_options
 from pi_server.options import ServerOptions
 from pi_server.supervisor import Supervisor
 from pi_system.artifact.store import load
 from pi_system.backends.registry import BACKENDS, SERVED_BY_DEFAULT
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.links import link_options, open_identity
+from pi_system.cli.logs import chosen_log, start_log
+from pi_system.cli.monitor import monitor_options, monitored
 from pi_system.cli.program import program
 from pi_system.cli.seconds import SECONDS
-from pi_system.cli.service import health_timeout, log_to_stderr, on_stop_signal, raise_file_limit, show_health
+from pi_system.cli.service import health_timeout, on_stop_signal, raise_file_limit, show_health
 from pi_system.cli.stores import store_commands
 from pi_system.durable import remove_parts
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.channel import Wrap, as_it_is
-from pi_system.rpc.keys import VALID_DAYS, write_keys
+from pi_system.rpc.keys import AUTHORITY, VALID_DAYS, write_keys
 from pi_system.rpc.server_session import Limits
 from pi_system.rpc.tls import ROLES
 from pi_system.rpc.transport import check_address
+from pi_system.secure.index import Index
 
 __all__ = ["main"]
 
@@ -46,12 +49,12 @@ def main() -> None:
     help="Folder of the exported model, or builtin:NAME (see pi-train builtin). Read once, and at SIGHUP.",
 )
 @click.option("--listen", default="127.0.0.1:7100", show_default=True, help="HOST:PORT; port 0: any free one.")
-@click.option("--health", help="HOST:PORT for grpc.health.v1, in the clear: services liveness and readiness.")
-@click.option("--metrics", help="HOST:PORT for HTTP, in the clear: /livez, /readyz and /metrics (Prometheus).")
+@monitor_options
 @click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT")
 @click.option(
     "--backend",
     "allowed",
+    envvar="PI_SERVE_BACKEND",
     multiple=True,
     type=click.Choice(list(BACKENDS)),
     help="Allow only these (default: all but crypten, the baseline, whose logits tell weights).",
@@ -86,10 +89,22 @@ def main() -> None:
     is_flag=True,
     help="Tell a client that asks how long each layer took here. Timing is a side channel: for measurements.",
 )
+@click.option(
+    "--store-bytes",
+    default=64_000_000_000,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Material of all clients together, at rest.",
+)
+@click.option(
+    "--keep-days", default=90.0, show_default=True, type=click.FloatRange(0.01, 36500), help="Unused material is kept."
+)
+@limit_options("client-", " Of each client without a limit of its own (pi-server clients).")
 @link_options
 @click.pass_obj
 def serve(
     wrap: Wrap | None,
+    /,
     artifact: Path,
     listen: str,
     health: str | None,
@@ -106,15 +121,19 @@ def serve(
     insecure_provider: bool,
     reveal: Reveal,
     allow_profile: bool,
+    store_bytes: int,
+    keep_days: float,
     keys: Path | None,
     insecure: bool,
+    **client_limits: int | None,
 ) -> None:
     """Serve until stopped; prints one line with the address when ready.
 
     SIGTERM: no new session, those that run may end (--drain); a second one ends them. SIGHUP: artifact and keys are
     read again, for sessions that start from then on.
     """
-    log_to_stderr("pi-server")
+    log = chosen_log("pi-server")
+    start_log(log)
     raise_file_limit()
     options = ServerOptions(
         identity=open_identity(keys, insecure, listen),
@@ -132,8 +151,15 @@ def serve(
         limits=Limits(prepare_s=prepare_limit, infer_s=infer_limit),
         drain_s=drain,
         wrap=wrap or as_it_is,
+        client_limits={
+            name.removeprefix("client_"): value for name, value in client_limits.items() if value is not None
+        },
+        room_bytes=store_bytes,
+        keep_s=keep_days * 86400,
+        log=log,
     )
     remove_parts(options.store_dir)
+    Index(options.store_dir / "server").set(room=options.room_bytes, keep_s=options.keep_s)
 
     def reload(now: ServerOptions) -> ServerOptions:
         return replace(now, artifact=load(artifact), identity=open_identity(keys, insecure, listen))
@@ -141,10 +167,7 @@ def serve(
     supervisor = Supervisor(options, lambda address: _ready(address, options), reload)
     on_stop_signal(supervisor.stop)
     signal.signal(signal.SIGHUP, lambda *_: supervisor.reload())
-    with serve_health(health, supervisor.status) as probed, serve_metrics(metrics, supervisor.status) as counted:
-        for what, address in (("health", probed), ("metrics", counted)):
-            if address:
-                _LOG.info("%s at %s", what, address)
+    with monitored(supervisor.status, health, metrics):
         supervisor.run()
 
 
@@ -166,10 +189,14 @@ def health(server: str, timeout: float, keys: Path | None, insecure: bool) -> No
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--days", default=VALID_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Validity.")
 def keys(folder: Path, days: int) -> None:
-    """Make the TLS keys of all three roles: FOLDER/server, FOLDER/client and FOLDER/dealer, one for each party."""
+    """Make the TLS keys of all three roles: FOLDER/server, FOLDER/client and FOLDER/dealer, one for each party.
+
+    FOLDER/authority has the key that issues further clients (pi-server clients add): keep it on none of their machines.
+    """
     write_keys(folder, days)
     for role in ROLES:
         click.echo(f"pi-{role}: --keys {folder / role}")
+    click.echo(f"authority, to keep apart, since whoever has it can pose as any party: {folder / AUTHORITY}")
 
 
 def _store_folder(store: Path | None) -> Path:
@@ -177,6 +204,7 @@ def _store_folder(store: Path | None) -> Path:
 
 
 main.add_command(store_commands("server", _store_folder))
+main.add_command(clients_commands(_store_folder))
 
 if __name__ == "__main__":
     main()

@@ -19,9 +19,11 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
+from pi_server.clients import SHARED, Client, Clients
 from pi_system.errors import BusyError, PeerTimeoutError, PeerUnavailableError, PiError
 from pi_system.rpc.server_session import Desk
 from pi_system.rpc.session_config import Hello
+from pi_system.rpc.tls import Caller
 from pi_system.rpc.watchdog import Watchdog
 
 __all__ = ["SupervisorDesk"]
@@ -30,9 +32,10 @@ __all__ = ["SupervisorDesk"]
 class SupervisorDesk(Desk):
     """The worker's end of the pipe; a ``Desk`` of the one session that it admits."""
 
-    def __init__(self, pipe: Connection):
-        """Listen to the supervisor; this process ends when it is gone."""
-        self._pipe = pipe
+    def __init__(self, pipe: Connection, clients: Clients):
+        """Listen to the supervisor; this process ends when it is gone. ``clients``: the server's register."""
+        self._pipe, self._clients = pipe, clients
+        self._caller: Caller | None = None
         self._lock = threading.Lock()
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._idle: tuple[float, PiError] = (math.inf, PiError("none"))
@@ -43,16 +46,26 @@ class SupervisorDesk(Desk):
         """Clients can connect."""
         self._say("listening")
 
-    def enter(self, hello: Hello) -> None:
+    def enter(self, hello: Hello, caller: Caller | None) -> Client:
         """A client wants this worker's session. Raises BusyError, where another client has it, too."""
+        found = self._clients.admit(caller)
+        # Who shares a certificate is told apart by drawn ids: fair between the honest.
+        client = hello.config.client_id.hex() if found.name == SHARED else found.name
+        most = self._clients.most(found, "sessions")
         with self._lock:
-            client = hello.config.client_id.hex()
-            self._ask("enter", client=client, ticket=hello.ticket, prepares=hello.prepares)
+            self._ask("enter", client=client, ticket=hello.ticket, prepares=hello.prepares, owner=found.name, most=most)
+            self._caller = caller
+        return found
 
-    def prepare(self) -> None:
-        """The offline phase may start. Raises BusyError."""
+    def prepare(self, count: int) -> None:
+        """The offline phase may start. Raises BusyError, LimitError or ClientRefusedError."""
         with self._lock:
             self._ask("prepare")
+        self._clients.spend(self._clients.admit(self._caller), "preparations", count)
+
+    def infer(self, count: int) -> None:
+        """The online phase may start. Raises LimitError or ClientRefusedError."""
+        self._clients.spend(self._clients.admit(self._caller), "inferences", count)
 
     def prepared(self) -> None:
         """It is over."""

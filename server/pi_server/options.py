@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pi_system.artifact.model import Artifact
 from pi_system.backends.registry import BACKENDS, Backends
+from pi_system.cli.logs import LogOptions
 from pi_system.program.reveal import Reveal
 from pi_system.rpc.channel import Wrap, as_it_is
 from pi_system.rpc.server_session import Limits
@@ -34,6 +35,10 @@ class ServerOptions:
         backends: where backends are found.
         identity: the server's; None: plaintext, on this machine only.
         wrap: put around the channels of sessions; for measurements.
+        client_limits: of clients that have none of their own, by the names in LIMITS of clients.py; missing: none.
+        room_bytes: of all clients' material together.
+        keep_s: how long material is kept that nobody uses.
+        log: how the server and its workers log.
     """
 
     artifact: Artifact
@@ -52,6 +57,10 @@ class ServerOptions:
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None
     wrap: Wrap = as_it_is
+    client_limits: dict[str, int] = field(default_factory=dict)
+    room_bytes: int = 64_000_000_000
+    keep_s: float = 90 * 86400.0
+    log: LogOptions = field(default_factory=lambda: LogOptions(program="pi-server"))
 
     @property
     def max_preparing(self) -> int:

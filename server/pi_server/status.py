@@ -3,15 +3,35 @@
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from prometheus_client.core import Metric
+
+from pi_system.cli.monitor import metrics_of
 
 __all__ = ["LEAST_ROOM_BYTES", "Status", "store_problem"]
 
 LEAST_ROOM_BYTES: Final = 64 << 20
 """Less room than this, and a server is not ready: a preparation would fail."""
 _STUCK_S: Final = 10.0
+
+
+_GAUGES: Final = {
+    "places": "Sessions that may run at once",
+    "taken": "Sessions that run",
+    "preparing": "Sessions in the offline phase",
+    "waiting": "Clients that wait for a place",
+    "listening": "Workers that take connections",
+    "certificate_days": "Until the certificate expires",
+}
+_COUNTERS: Final = {
+    "granted": "Sessions admitted",
+    "refused": "Times a client was told to wait",
+    "crashed": "Workers that ended with an error",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +70,10 @@ class Status:
     def alive(self) -> bool:
         """The supervisor's loop runs."""
         return time.monotonic() - self.ticked_s < _STUCK_S
+
+    def metrics(self) -> Iterator[Metric]:
+        """Its counts, for Prometheus."""
+        return metrics_of(self, "pi_server", _GAUGES, _COUNTERS)
 
     def problems(self) -> list[str]:
         """Why no session can be served, nothing if one can. A server whose places are all taken has no problem."""

@@ -195,7 +195,8 @@ class Supervisor:
                     self._ready = True
                     self._on_ready(address)
             case "enter":
-                busy = self._admission.enter(worker, message["client"], message["ticket"], prepares=message["prepares"])
+                names = ("client", "ticket", "prepares", "owner", "most")
+                busy = self._admission.enter(worker, **{name: message[name] for name in names})
                 worker.busy = worker.busy or busy is None
                 worker.tell({"idle_s": self._idle_s, "stopping": self._stopping})
                 worker.tell({"busy": busy and busy.args})

@@ -5,24 +5,28 @@ crash, or memory that is not given back) then ends that session only. It is warm
 are there before its client comes.
 """
 
+import hashlib
 import logging
 import os
 import queue
 import signal
 import threading
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Final
 
+from pi_server.clients import SHARED, Client, Clients
 from pi_server.desk import SupervisorDesk
 from pi_server.options import ServerOptions
 from pi_system._proto.v1.control_pb2 import Description
-from pi_system.cli.service import log_to_stderr
+from pi_system.cli.logs import session_log, start_log
 from pi_system.durable import storage_error
 from pi_system.errors import InvariantError, PiError
 from pi_system.rpc.frames import FrameStream
 from pi_system.rpc.listen import serve_streams
 from pi_system.rpc.server_session import SESSION_METHOD, SessionHost, read_hello, serve_session
 from pi_system.rpc.session_config import Hello
+from pi_system.secure.index import Index
 from pi_system.version import PROTOCOL_VERSION
 
 __all__ = ["run_worker"]
@@ -38,18 +42,26 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
     """Serve one session on ``address``; the target of a worker process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the supervisor decides when we end
-    log_to_stderr("pi-server")
-    host, desk = _host(options), SupervisorDesk(supervisor)
-    first: queue.SimpleQueue[tuple[FrameStream, Hello]] = queue.SimpleQueue()
+    start_log(options.log)
+    clients = Clients(options.store_dir, options.client_limits)
+    host, desk = _host(options), SupervisorDesk(supervisor, clients)
+    first: queue.SimpleQueue[tuple[FrameStream, Hello, str]] = queue.SimpleQueue()
 
     def receive(stream: FrameStream) -> None:
+        session_log("", _named(stream))
         try:
             hello = read_hello(stream, host)
-            desk.enter(hello)
+            session_log(hello.request, _named(stream))
+            client = desk.enter(hello, stream.caller)
+            hello = bound_to(client, hello)
+            room = clients.most(client, "bytes")
+            if room is not None:
+                id_ = hello.config.client_id.hex()
+                Index(options.store_dir / "server").claim(id_, client.name, room)
         except Exception as error:
             _refuse(stream, error)
         else:
-            first.put((stream, hello))
+            first.put((stream, hello, client.name))
 
     def take(stream: FrameStream) -> None:
         stream.check_role("client")
@@ -65,12 +77,26 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
         identity=options.identity,
     )
     desk.listening()
-    stream, hello = first.get()
+    stream, hello, name = first.get()
+    session_log(hello.request, name)
     stopped = server.stop(_SESSION_LIMIT_S)  # takes no new connection; the session's call goes on
     _serve(stream, host, hello, desk)
     stopped.wait(_FLUSH_S)
     logging.shutdown()
     os._exit(0)  # nothing is left to clean up, and gRPC's and torch's exit handlers take their time
+
+
+def bound_to(client: Client, hello: Hello) -> Hello:
+    """``hello`` with the id under which this client's material is kept: no other certificate reaches it."""
+    if client.name == SHARED:
+        return hello
+    drawn = hello.config.client_id
+    bound = hashlib.sha256(b"pi-system client\0" + client.name.encode() + b"\0" + drawn).digest()[: len(drawn)]
+    return replace(hello, config=replace(hello.config, client_id=bound))
+
+
+def _named(stream: FrameStream) -> str:
+    return stream.caller.name if stream.caller else ""
 
 
 def _host(options: ServerOptions) -> SessionHost:

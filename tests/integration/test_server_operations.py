@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from parties import uses_in
@@ -28,12 +30,6 @@ from pi_system.artifact import load_public, save
 from pi_system.cli.service import describe
 from pi_system.rpc.keys import write_keys
 from pi_system.rpc.tls import Identity
-
-SMALL = (
-    "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000)); "
-    "from pi_server.cli import main; main(sys.argv[1:])"
-)
-"""A server whose every file of more than 6,000 bytes fails, as on a disk that is full."""
 
 CLIENT_SMALL = (
     "import resource, sys; from pi_system.secure.store import MaterialStore; put = MaterialStore.put\n"
@@ -181,14 +177,15 @@ def test_a_certificate_that_expires_soon_is_warned_of(serve: Callable[..., Any],
     serve("store-soon", keys=tmp_path / "keys")[0].wait_log(r"certificate: expires in 5\.0 days")
 
 
-def test_a_full_disk_of_the_server_is_typed_and_leaves_no_parts(
-    serve: Callable[..., Any], client: Any, folder: Path
-) -> None:
-    server = serve("store-small", program=("-c", SMALL))
+def test_a_full_disk_of_the_server_is_typed_and_leaves_no_parts(serve: Any, client: Any, folder: Path) -> None:
+    server = serve("store-small")
+    parent = psutil.Process(server[0].popen.pid)
+    for process in (parent, *parent.children(recursive=True)):
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (6000, 6000))  # every longer file fails, as on a full disk
     completed = client(server[1], "infer", "a.png", "--store", "client-small")
     assert completed.returncode == 60
-    assert re.fullmatch(r"error: storage: .*(disk I/O error|full)\n", completed.stderr)
-    server[0].wait_log("session ends: StorageError: storage: index.sqlite3: ")
+    assert re.fullmatch(r"error: storage: .*(disk I/O error|full) \(request [0-9a-f]{16}\)\n", completed.stderr)
+    server[0].wait_log("session ends: StorageError: storage: .*sqlite3: ")
     assert not list((folder / "store-small").rglob("*.part"))
     assert not list((folder / "client-small").rglob("*.ready"))
 
@@ -196,7 +193,7 @@ def test_a_full_disk_of_the_server_is_typed_and_leaves_no_parts(
 def test_a_full_disk_of_the_client_is_typed_and_leaves_no_parts(server: Any, folder: Path, link_keys: Path) -> None:
     completed = run_code(CLIENT_SMALL, server, folder, link_keys, "infer", "a.png", "--store", "client-full")
     assert completed.returncode == 60
-    assert completed.stderr == "error: storage: File too large\n"
+    assert re.fullmatch(r"error: storage: File too large( \(request [0-9a-f]{16}\))?\n", completed.stderr)
     assert not list((folder / "client-full").rglob("*.part"))
 
 

@@ -4,14 +4,14 @@ import threading
 
 import click
 
-from pi_system.cli.service import log_to_stderr
+from pi_system.cli.logs import LogOptions, start_log
 from pi_system.rpc.dealer_link import DEALER_METHOD
 from pi_system.rpc.dealer_service import DealerService
 from pi_system.rpc.listen import serve_streams
 
 
 def main() -> None:
-    log_to_stderr("pi-dealer")
+    start_log(LogOptions(program="pi-dealer"))
     service = DealerService(patience_s=20.0, backends={"toy": "toy_backend"})
     _, port = serve_streams(
         "127.0.0.1:0", {DEALER_METHOD: service.take}, {"Describe": service.describe}, timeout_s=20.0, max_streams=16

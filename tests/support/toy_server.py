@@ -8,7 +8,8 @@ import click
 from pi_server.options import ServerOptions
 from pi_server.supervisor import Supervisor
 from pi_system.artifact import load
-from pi_system.cli.service import log_to_stderr, on_stop_signal
+from pi_system.cli.logs import LogOptions, start_log
+from pi_system.cli.service import on_stop_signal
 from pi_system.program.reveal import Reveal
 from pi_system.rpc.server_session import Limits
 from pi_system.rpc.tls import Identity
@@ -20,7 +21,7 @@ def main(
     artifact: str, listen: str, dealer: str, max_sessions: str, reveal: Reveal, keys: str = "-", *numbers: str
 ) -> None:
     chosen = {name: float(value) for name, _, value in (option.partition("=") for option in numbers)}
-    log_to_stderr("pi-server")
+    start_log(LogOptions(program="pi-server"))
     options = ServerOptions(
         artifact=load(Path(artifact)),
         listen=listen,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!pi_system/_proto/v1/control.proto\x12\x0cpi_system.v1\"\xb9\x01\n\x0e\x43lientEnvelope\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x19.pi_system.v1.ClientHelloH\x00\x12(\n\x07prepare\x18\x02 \x01(\x0b\x32\x15.pi_system.v1.PrepareH\x00\x12$\n\x05infer\x18\x03 \x01(\x0b\x32\x13.pi_system.v1.InferH\x00\x12 \n\x03\x62ye\x18\x04 \x01(\x0b\x32\x11.pi_system.v1.ByeH\x00\x42\t\n\x07message\"\xbd\x01\n\x0eServerEnvelope\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x19.pi_system.v1.ServerHelloH\x00\x12*\n\x08prepared\x18\x02 \x01(\x0b\x32\x16.pi_system.v1.PreparedH\x00\x12$\n\x05ready\x18\x03 \x01(\x0b\x32\x13.pi_system.v1.ReadyH\x00\x12\"\n\x04\x64one\x18\x04 \x01(\x0b\x32\x12.pi_system.v1.DoneH\x00\x42\t\n\x07message\"\xc8\x01\n\x0b\x43lientHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x03 \x01(\t\x12\x11\n\tclient_id\x18\x04 \x01(\x0c\x12\x0e\n\x06reveal\x18\x05 \x01(\t\x12\x19\n\x11insecure_provider\x18\x07 \x01(\x08\x12\x0f\n\x07profile\x18\x08 \x01(\x08\x12\x10\n\x08prepares\x18\t \x01(\x08\x12\x0e\n\x06ticket\x18\n \x01(\tJ\x04\x08\x06\x10\x07\"}\n\x0bServerHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x17\n\x0f\x61rtifact_digest\x18\x02 \x01(\t\x12\x1a\n\x12public_model_bytes\x18\x03 \x01(\x04\x12\x0f\n\x07profile\x18\x04 \x01(\x08\x12\x0e\n\x06reveal\x18\x05 \x01(\t\",\n\x07Prepare\x12\r\n\x05\x63ount\x18\x01 \x01(\r\x12\x12\n\npairing_id\x18\x02 \x01(\x0c\"7\n\x08Prepared\x12\x14\n\x0c\x64\x65\x61ler_bytes\x18\x01 \x01(\x04\x12\x15\n\rprofile_bytes\x18\x02 \x01(\x04\"\x14\n\x05Infer\x12\x0b\n\x03ids\x18\x01 \x03(\t\"\x07\n\x05Ready\"\x1d\n\x04\x44one\x12\x15\n\rprofile_bytes\x18\x01 \x01(\x04\"\xae\x01\n\x07Profile\x12\x12\n\nreplied_ns\x18\x01 \x01(\x04\x12\x0e\n\x06layers\x18\x02 \x03(\t\x12\r\n\x05layer\x18\x03 \x03(\r\x12\r\n\x05track\x18\x04 \x03(\r\x12\x10\n\x08start_ns\x18\x05 \x03(\x04\x12\x13\n\x0b\x64uration_ns\x18\x06 \x03(\x04\x12\x12\n\nsent_bytes\x18\x07 \x03(\x04\x12\x16\n\x0ereceived_bytes\x18\x08 \x03(\x04\x12\x0e\n\x06rounds\x18\t \x03(\x04\"\x05\n\x03\x42ye\"\x86\x01\n\x0b\x44\x65\x61lerHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x12\n\npairing_id\x18\x02 \x01(\x0c\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12\r\n\x05\x63ount\x18\x05 \x01(\r\x12\x15\n\rrequest_bytes\x18\x07 \x01(\x04J\x04\x08\x06\x10\x07\"\x10\n\x0e\x44\x65\x61lerAccepted\"\x7f\n\x0b\x44\x65scription\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61\x63kends\x18\x05 \x03(\t\x12\x0e\n\x06reveal\x18\x06 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!pi_system/_proto/v1/control.proto\x12\x0cpi_system.v1\"\xb9\x01\n\x0e\x43lientEnvelope\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x19.pi_system.v1.ClientHelloH\x00\x12(\n\x07prepare\x18\x02 \x01(\x0b\x32\x15.pi_system.v1.PrepareH\x00\x12$\n\x05infer\x18\x03 \x01(\x0b\x32\x13.pi_system.v1.InferH\x00\x12 \n\x03\x62ye\x18\x04 \x01(\x0b\x32\x11.pi_system.v1.ByeH\x00\x42\t\n\x07message\"\xbd\x01\n\x0eServerEnvelope\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x19.pi_system.v1.ServerHelloH\x00\x12*\n\x08prepared\x18\x02 \x01(\x0b\x32\x16.pi_system.v1.PreparedH\x00\x12$\n\x05ready\x18\x03 \x01(\x0b\x32\x13.pi_system.v1.ReadyH\x00\x12\"\n\x04\x64one\x18\x04 \x01(\x0b\x32\x12.pi_system.v1.DoneH\x00\x42\t\n\x07message\"\xd9\x01\n\x0b\x43lientHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x03 \x01(\t\x12\x11\n\tclient_id\x18\x04 \x01(\x0c\x12\x0e\n\x06reveal\x18\x05 \x01(\t\x12\x19\n\x11insecure_provider\x18\x07 \x01(\x08\x12\x0f\n\x07profile\x18\x08 \x01(\x08\x12\x10\n\x08prepares\x18\t \x01(\x08\x12\x0e\n\x06ticket\x18\n \x01(\t\x12\x0f\n\x07request\x18\x0b \x01(\tJ\x04\x08\x06\x10\x07\"}\n\x0bServerHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x17\n\x0f\x61rtifact_digest\x18\x02 \x01(\t\x12\x1a\n\x12public_model_bytes\x18\x03 \x01(\x04\x12\x0f\n\x07profile\x18\x04 \x01(\x08\x12\x0e\n\x06reveal\x18\x05 \x01(\t\",\n\x07Prepare\x12\r\n\x05\x63ount\x18\x01 \x01(\r\x12\x12\n\npairing_id\x18\x02 \x01(\x0c\"7\n\x08Prepared\x12\x14\n\x0c\x64\x65\x61ler_bytes\x18\x01 \x01(\x04\x12\x15\n\rprofile_bytes\x18\x02 \x01(\x04\"\x14\n\x05Infer\x12\x0b\n\x03ids\x18\x01 \x03(\t\"\x07\n\x05Ready\"\x1d\n\x04\x44one\x12\x15\n\rprofile_bytes\x18\x01 \x01(\x04\"\xae\x01\n\x07Profile\x12\x12\n\nreplied_ns\x18\x01 \x01(\x04\x12\x0e\n\x06layers\x18\x02 \x03(\t\x12\r\n\x05layer\x18\x03 \x03(\r\x12\r\n\x05track\x18\x04 \x03(\r\x12\x10\n\x08start_ns\x18\x05 \x03(\x04\x12\x13\n\x0b\x64uration_ns\x18\x06 \x03(\x04\x12\x12\n\nsent_bytes\x18\x07 \x03(\x04\x12\x16\n\x0ereceived_bytes\x18\x08 \x03(\x04\x12\x0e\n\x06rounds\x18\t \x03(\x04\"\x05\n\x03\x42ye\"\x86\x01\n\x0b\x44\x65\x61lerHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x12\n\npairing_id\x18\x02 \x01(\x0c\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12\r\n\x05\x63ount\x18\x05 \x01(\r\x12\x15\n\rrequest_bytes\x18\x07 \x01(\x04J\x04\x08\x06\x10\x07\"\x10\n\x0e\x44\x65\x61lerAccepted\"\x7f\n\x0b\x44\x65scription\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61\x63kends\x18\x05 \x03(\t\x12\x0e\n\x06reveal\x18\x06 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,27 +36,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVERENVELOPE']._serialized_start=240
   _globals['_SERVERENVELOPE']._serialized_end=429
   _globals['_CLIENTHELLO']._serialized_start=432
-  _globals['_CLIENTHELLO']._serialized_end=632
-  _globals['_SERVERHELLO']._serialized_start=634
-  _globals['_SERVERHELLO']._serialized_end=759
-  _globals['_PREPARE']._serialized_start=761
-  _globals['_PREPARE']._serialized_end=805
-  _globals['_PREPARED']._serialized_start=807
-  _globals['_PREPARED']._serialized_end=862
-  _globals['_INFER']._serialized_start=864
-  _globals['_INFER']._serialized_end=884
-  _globals['_READY']._serialized_start=886
-  _globals['_READY']._serialized_end=893
-  _globals['_DONE']._serialized_start=895
-  _globals['_DONE']._serialized_end=924
-  _globals['_PROFILE']._serialized_start=927
-  _globals['_PROFILE']._serialized_end=1101
-  _globals['_BYE']._serialized_start=1103
-  _globals['_BYE']._serialized_end=1108
-  _globals['_DEALERHELLO']._serialized_start=1111
-  _globals['_DEALERHELLO']._serialized_end=1245
-  _globals['_DEALERACCEPTED']._serialized_start=1247
-  _globals['_DEALERACCEPTED']._serialized_end=1263
-  _globals['_DESCRIPTION']._serialized_start=1265
-  _globals['_DESCRIPTION']._serialized_end=1392
+  _globals['_CLIENTHELLO']._serialized_end=649
+  _globals['_SERVERHELLO']._serialized_start=651
+  _globals['_SERVERHELLO']._serialized_end=776
+  _globals['_PREPARE']._serialized_start=778
+  _globals['_PREPARE']._serialized_end=822
+  _globals['_PREPARED']._serialized_start=824
+  _globals['_PREPARED']._serialized_end=879
+  _globals['_INFER']._serialized_start=881
+  _globals['_INFER']._serialized_end=901
+  _globals['_READY']._serialized_start=903
+  _globals['_READY']._serialized_end=910
+  _globals['_DONE']._serialized_start=912
+  _globals['_DONE']._serialized_end=941
+  _globals['_PROFILE']._serialized_start=944
+  _globals['_PROFILE']._serialized_end=1118
+  _globals['_BYE']._serialized_start=1120
+  _globals['_BYE']._serialized_end=1125
+  _globals['_DEALERHELLO']._serialized_start=1128
+  _globals['_DEALERHELLO']._serialized_end=1262
+  _globals['_DEALERACCEPTED']._serialized_start=1264
+  _globals['_DEALERACCEPTED']._serialized_end=1280
+  _globals['_DESCRIPTION']._serialized_start=1282
+  _globals['_DESCRIPTION']._serialized_end=1409
 # @@protoc_insertion_point(module_scope)

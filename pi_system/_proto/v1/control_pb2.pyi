@@ -31,7 +31,7 @@ class ServerEnvelope(_message.Message):
     def __init__(self, hello: _Optional[_Union[ServerHello, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
 
 class ClientHello(_message.Message):
-    __slots__ = ("protocol_version", "backend", "artifact_digest", "client_id", "reveal", "insecure_provider", "profile", "prepares", "ticket")
+    __slots__ = ("protocol_version", "backend", "artifact_digest", "client_id", "reveal", "insecure_provider", "profile", "prepares", "ticket", "request")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,7 @@ class ClientHello(_message.Message):
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     PREPARES_FIELD_NUMBER: _ClassVar[int]
     TICKET_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     backend: str
     artifact_digest: str
@@ -50,7 +51,8 @@ class ClientHello(_message.Message):
     profile: bool
     prepares: bool
     ticket: str
-    def __init__(self, protocol_version: _Optional[int] = ..., backend: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., client_id: _Optional[bytes] = ..., reveal: _Optional[str] = ..., insecure_provider: _Optional[bool] = ..., profile: _Optional[bool] = ..., prepares: _Optional[bool] = ..., ticket: _Optional[str] = ...) -> None: ...
+    request: str
+    def __init__(self, protocol_version: _Optional[int] = ..., backend: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., client_id: _Optional[bytes] = ..., reveal: _Optional[str] = ..., insecure_provider: _Optional[bool] = ..., profile: _Optional[bool] = ..., prepares: _Optional[bool] = ..., ticket: _Optional[str] = ..., request: _Optional[str] = ...) -> None: ...
 
 class ServerHello(_message.Message):
     __slots__ = ("protocol_version", "artifact_digest", "public_model_bytes", "profile", "reveal")

@@ -128,7 +128,7 @@ def test_keys_command_makes_them_once(tmp_path: Path) -> None:
     result = run(pi_server.cli, "keys", str(tmp_path / "keys"))
     assert result.exit_code == 0
     assert [line.split()[-1] for line in result.stdout.splitlines()] == [
-        str(tmp_path / "keys" / role) for role in ("server", "client", "dealer")
+        str(tmp_path / "keys" / role) for role in ("server", "client", "dealer", "authority")
     ]
     assert_refused(run(pi_server.cli, "keys", str(tmp_path / "keys")), "expected a folder without keys")
 

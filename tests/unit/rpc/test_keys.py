@@ -24,11 +24,12 @@ def extension(found: Any, kind: Any) -> Any:
     return found.extensions.get_extension_for_class(kind).value
 
 
-def test_each_role_has_its_three_files_and_nobody_the_authoritys_key(link_keys: Path) -> None:
-    assert {path.name for path in link_keys.iterdir()} == set(ROLES)
+def test_each_role_has_its_three_files_and_no_party_the_authoritys_key(link_keys: Any) -> None:
+    assert {path.name for path in link_keys.iterdir()} == {*ROLES, "authority"}
+    assert {path.name for path in (link_keys / "authority").iterdir()} == {"key.pem", "certificate.pem"}
     for role in ROLES:
         assert {path.name for path in (link_keys / role).iterdir()} == FILES
-    assert len({(link_keys / role / "key.pem").read_bytes() for role in ROLES}) == 3
+    assert len({(link_keys / role / "key.pem").read_bytes() for role in (*ROLES, "authority")}) == 4
     assert len({(link_keys / role / "authority.pem").read_bytes() for role in ROLES}) == 1
 
 

@@ -14,7 +14,7 @@ from pi_system.errors import ConfigError, DealerUnavailableError, PeerUnavailabl
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.keys import write_keys
 from pi_system.rpc.listen import serve_streams
-from pi_system.rpc.tls import Identity, caller_role, check_plaintext
+from pi_system.rpc.tls import Identity, caller_of, check_plaintext
 from pi_system.rpc.transport import client_channel, dial, unary
 
 
@@ -173,4 +173,4 @@ def test_loopback_is_this_machine(address: str) -> None:
 
 def test_certificate_without_a_role_is_no_caller() -> None:
     with pytest.raises(ConfigError, match="found none"):
-        caller_role({"x509_subject_alternative_name": [b"example.org"]})
+        caller_of({"x509_subject_alternative_name": [b"example.org"]})

@@ -1,64 +1,85 @@
-"""Health and metrics on ports of the supervisor's own, in the clear: they tell counts, nothing of clients or models.
+"""Health and metrics on ports of their own, in the clear: they tell counts, nothing of clients or models.
 
-HTTP   /livez     200 as long as the supervisor's loop runs, busy or not
-/readyz    200 if a session can be served now or after a wait, else 503 and why
+HTTP   /livez     200 as long as the service's loop runs, busy or not
+/readyz    200 if one can be served now or after a wait, else 503 and why
 /metrics   Prometheus text
 gRPC   grpc.health.v1 for the services "" and "liveness" (as /livez) and "readiness"
 """
 
+import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+import click
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pi_server.status import Status
 from pi_system.errors import ConfigError
 from pi_system.rpc.transport import check_address
 
-__all__ = ["serve_health", "serve_metrics"]
-
 _POLL_S: Final = 1.0
+_LOG = logging.getLogger(__name__)
 _STATES: Final = health_pb2.HealthCheckResponse
-_GAUGES: Final = {
-    "places": "Sessions that may run at once",
-    "taken": "Sessions that run",
-    "preparing": "Sessions in the offline phase",
-    "waiting": "Clients that wait for a place",
-    "listening": "Workers that take connections",
-}
-_COUNTERS: Final = {
-    "granted": "Sessions admitted",
-    "refused": "Times a client was told to wait",
-    "crashed": "Workers that ended with an error",
-}
+
+
+class Moment(Protocol):
+    """A service at a moment."""
+
+    @property
+    def alive(self) -> bool:
+        """Its loop runs."""
+
+    def problems(self) -> list[str]:
+        """Why it cannot serve, nothing if it can."""
+
+    def metrics(self) -> Iterator[Metric]:
+        """Its counts."""
 
 
 class _Counts(Collector):
-    def __init__(self, status: Callable[[], Status]):
+    def __init__(self, status: Callable[[], Moment]):
         self._status = status
 
     def collect(self) -> Iterator[Metric]:
         """Of one moment."""
-        now = self._status()
-        for name, what in _GAUGES.items():
-            yield GaugeMetricFamily(f"pi_server_{name}", what, value=getattr(now, name))
-        for name, what in _COUNTERS.items():
-            yield CounterMetricFamily(f"pi_server_{name}", what, value=getattr(now, name))
-        yield GaugeMetricFamily("pi_server_ready", "1 if a session can be served", value=float(not now.problems()))
-        if now.certificate_days is not None:
-            yield GaugeMetricFamily("pi_server_certificate_days", "Until it expires", value=now.certificate_days)
+        yield from self._status().metrics()
+
+
+def metrics_of(moment: Any, prefix: str, gauges: Mapping[str, str], counters: Mapping[str, str]) -> Iterator[Metric]:
+    """Attributes of ``moment`` as metrics; those that are None are left out."""
+    for names, family in ((gauges, GaugeMetricFamily), (counters, CounterMetricFamily)):
+        for name, what in names.items():
+            if (value := getattr(moment, name)) is not None:
+                yield family(f"{prefix}_{name}", what, value=value)
+    yield GaugeMetricFamily(f"{prefix}_ready", "1 if it can serve", value=float(not moment.problems()))
+
+
+def monitor_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --health and --metrics."""
+    health = "HOST:PORT for grpc.health.v1, in the clear: services liveness and readiness."
+    metrics = "HOST:PORT for HTTP, in the clear: /livez, /readyz and /metrics (Prometheus)."
+    return click.option("--health", help=health)(click.option("--metrics", help=metrics)(command))
 
 
 @contextmanager
-def serve_metrics(address: str | None, status: Callable[[], Status]) -> Iterator[str]:
+def monitored(status: Callable[[], Moment], health: str | None, metrics: str | None) -> Iterator[None]:
+    """Tell of a service at these addresses while the block runs; None: not there. Raises ConfigError."""
+    with _serve_health(health, status) as probed, _serve_metrics(metrics, status) as counted:
+        for what, address in (("health", probed), ("metrics", counted)):
+            if address:
+                _LOG.info("%s at %s", what, address)
+        yield
+
+
+@contextmanager
+def _serve_metrics(address: str | None, status: Callable[[], Moment]) -> Iterator[str]:
     """The HTTP half while the block runs, its address yielded; None: nothing. Raises ConfigError."""
     if address is None:
         yield ""
@@ -107,7 +128,7 @@ def serve_metrics(address: str | None, status: Callable[[], Status]) -> Iterator
 
 
 @contextmanager
-def serve_health(address: str | None, status: Callable[[], Status]) -> Iterator[str]:
+def _serve_health(address: str | None, status: Callable[[], Moment]) -> Iterator[str]:
     """The gRPC half while the block runs, its address yielded; None: nothing. Raises ConfigError."""
     if address is None:
         yield ""

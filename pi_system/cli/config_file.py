@@ -1,0 +1,64 @@
+"""``--config FILE``: values of options from a TOML file, below flags and environment variables.
+
+[pi-server.serve]            a table a command, named as it is called
+listen = "0.0.0.0:7100"      an option's long name; lists where it may be given several times
+"""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pi_system.errors import ConfigError, InputError
+
+
+def config_option(program: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add --config to a program's group of commands."""
+
+    def load(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+        if path is not None:
+            ctx.default_map = _defaults(ctx.command, _read(path).get(program, {}), f"{path}: {program}")
+
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=load,
+        envvar="PI_CONFIG",
+        help="TOML file of options: a table [PROGRAM.COMMAND], keys as the options are called.",
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"config {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"config {path}: expected TOML, found: {error}") from None
+
+
+def _defaults(command: click.Command, table: Any, where: str) -> dict[str, Any]:
+    """click's defaults by parameter name, of ``command`` and those below it. Raises ConfigError: there is no such."""
+    if not isinstance(table, dict):
+        raise ConfigError(f"config {where}: expected a table, found {type(table).__name__}")
+    names = {
+        option.lstrip("-"): str(param.name)
+        for param in command.params
+        for option in (*param.opts, *param.secondary_opts)
+        if option.startswith("--")
+    }
+    below = command.commands if isinstance(command, click.Group) else {}
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        if key in below:
+            found[key] = _defaults(below[key], value, f"{where}.{key}")
+        elif key in names:
+            found[names[key]] = value
+        else:
+            expected = ", ".join(sorted({*names, *below} - {"help", "version", "config"}))
+            raise ConfigError(f"config {where}: expected one of {expected}, found {key!r}")
+    return found

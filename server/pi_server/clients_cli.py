@@ -1,0 +1,138 @@
+"""``pi-server clients``: who is served, and how much of it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from cryptography import x509
+
+from pi_server.clients import LIMITS, SHARED, Clients
+from pi_system.cli.errors import PiGroup
+from pi_system.errors import ConfigError, InputError
+from pi_system.rpc.keys import VALID_DAYS, issue_client
+from pi_system.rpc.tls import Caller, caller_of, client_name, fingerprint_of
+
+__all__ = ["clients_commands", "limit_options"]
+
+_HELP = {
+    "sessions": "Sessions at once.",
+    "preparations": "Inferences prepared a day (UTC).",
+    "inferences": "Inferences a day (UTC).",
+    "bytes": "Bytes of material at rest, over all models and ids.",
+}
+
+
+def limit_options(prefix: str = "", what: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Options of the limits of a client."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for limit in reversed(LIMITS):
+            named = f"--{prefix}{limit}"
+            default = 16_000_000_000 if prefix and limit == "bytes" else None
+            option = click.option(
+                named, type=click.IntRange(0), help=_HELP[limit] + what, default=default, show_default=True
+            )
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_STORE = click.option("--store", type=click.Path(path_type=Path), help="The server's, as of `pi-server serve`.")
+
+
+def clients_commands(folder_of: Callable[[Path | None], Path]) -> click.Group:
+    """The group ``clients``; ``folder_of``: the server's store, for the value of --store."""
+
+    @click.group("clients", cls=PiGroup)
+    def clients() -> None:
+        """Register clients by certificate, limit them, shut them out. A running server sees it at once."""
+
+    @clients.command("add")
+    @click.argument("name")
+    @click.argument("out", type=click.Path(path_type=Path), required=False)
+    @click.option(
+        "--authority",
+        type=click.Path(path_type=Path),
+        help="Issue keys into the folder OUT, which the client gets: FOLDER/authority of `pi-server keys FOLDER`.",
+    )
+    @click.option("--certificate", type=click.Path(path_type=Path), help="Register one that was issued elsewhere.")
+    @click.option("--days", default=VALID_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Validity.")
+    @limit_options()
+    @_STORE
+    def add(
+        name: str,
+        out: Path | None,
+        authority: Path | None,
+        certificate: Path | None,
+        days: int,
+        store: Path | None,
+        **limits: int | None,
+    ) -> None:
+        """Give the client NAME a certificate of its own."""
+        client_name(name)
+        register = Clients(folder_of(store))
+        register.check_new(name)
+        if authority is not None and out is not None and certificate is None:
+            issued = issue_client(authority, name, out, days)
+        elif certificate is not None and authority is None and out is None:
+            issued = _certificate_of(certificate, name)
+        else:
+            raise ConfigError("clients add: expected either OUT and --authority, or --certificate")
+        register.add(name, fingerprint_of(issued), _given(limits))
+        click.echo(f"{name}: registered" + (f"; the client needs {out} (--keys)" if out else ""))
+
+    @clients.command("revoke")
+    @click.argument("name")
+    @_STORE
+    def revoke(name: str, store: Path | None) -> None:
+        """Serve NAME no more, from the next hello or command on. `shared`: whose certificate has no name."""
+        Clients(folder_of(store)).revoke(name)
+        click.echo(f"{name}: revoked")
+
+    @clients.command("limit")
+    @click.argument("name")
+    @limit_options()
+    @_STORE
+    def limit(name: str, store: Path | None, **limits: int | None) -> None:
+        """Change limits of NAME; those that are not given stay."""
+        Clients(folder_of(store)).limit(name, _given(limits))
+        click.echo(f"{name}: limited")
+
+    @clients.command("list")
+    @_STORE
+    def list_clients(store: Path | None) -> None:
+        """List clients, their limits, and what they asked for today."""
+        for client, preparations, inferences in Clients(folder_of(store)).all():
+            parts = [f"{preparations} prepared and {inferences} inferences today"]
+            parts += [f"at most {value} {limit}" for limit, value in client.limits.items()]
+            if client.revoked_s is not None:
+                parts.insert(0, f"revoked {datetime.fromtimestamp(client.revoked_s, UTC):%Y-%m-%d %H:%M} UTC")
+            if client.name != SHARED:
+                parts.append(f"certificate {client.fingerprint[:16]}")
+            click.echo(f"{client.name}: " + ", ".join(parts))
+
+    return clients
+
+
+def _given(limits: dict[str, int | None]) -> dict[str, int]:
+    return {name: value for name, value in limits.items() if value is not None}
+
+
+def _certificate_of(path: Path, name: str) -> bytes:
+    """Raises InputError or ConfigError: it cannot be read, or is not this client's."""
+    try:
+        pem = path.read_bytes()
+        found = x509.load_pem_x509_certificate(pem)
+        extension: Any = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        names = [value.encode() for value in extension.value.get_values_for_type(x509.DNSName)]
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise ConfigError(f"{path}: expected a client's certificate, found none: {error}") from None
+    caller: Caller = caller_of({"x509_subject_alternative_name": names})
+    if caller.name != name:
+        raise ConfigError(f"{path}: expected the certificate of client {name}, found one of {caller.name or 'no name'}")
+    return pem

@@ -1,0 +1,129 @@
+"""pi-server and clients with certificates of their own: limits, revocation, logs with names, what a drawn id gives."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from parties import uses_in
+from PIL import Image
+from processes import ROOT, started
+from scaled_artifact import relu_artifact
+
+from pi_server.clients import Clients
+from pi_system.artifact import save
+from pi_system.rpc.keys import issue_client
+from pi_system.rpc.tls import fingerprint_of
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clients")
+    save(relu_artifact(0.1), path / "model")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path / "a.png")
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(folder, link_keys):
+    (folder / "pi.toml").write_text(
+        f'[pi-server.serve]\nartifact = "{folder}/model"\nkeys = "{link_keys}/server"\nbackend = ["gmw"]\n'
+        f'listen = "127.0.0.1:0"\nstore = "{folder}/server"\n'
+    )
+    options = ("--config", f"{folder}/pi.toml", "--log-format", "json")
+    with started("-m", "pi_server.cli", *options, "serve") as running:
+        yield running
+
+
+@pytest.fixture
+def register(folder, server, link_keys):
+    """Registers a client of that name with limits; returns the register."""
+
+    def add(name, **limits):
+        pem = issue_client(link_keys / "authority", name, folder / name)
+        clients = Clients(folder / "server")
+        clients.add(name, fingerprint_of(pem), limits)
+        return clients
+
+    return add
+
+
+@pytest.fixture
+def client(folder, server, link_keys):
+    def run(keys, *arguments, code=0):
+        keys = folder / keys if (folder / keys).is_dir() else link_keys / keys
+        completed = subprocess.run(
+            [sys.executable, "-m", "pi_client.cli", *arguments],
+            env=os.environ
+            | {"PI_SERVER": server[1], "PI_KEYS": str(keys), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert completed.returncode == code, completed.stderr
+        return completed
+
+    return run
+
+
+def logged(server, request):
+    """What the server logged of a session."""
+    server[0].wait_log(f'session ends.*"request": "{request}"')
+    return [entry for entry in map(json.loads, server[0].log) if entry.get("request") == request]
+
+
+def test_a_client_is_named_in_the_log_by_the_request_that_it_prints(register, client, server):
+    register("alice")
+    result = json.loads(client("alice", "infer", "a.png", "--json", "--store", "alice-store").stdout)
+    entries = logged(server, result["request"])
+    assert {entry["client"] for entry in entries} == {"alice"}
+    assert [entry["message"] for entry in entries if "served" in entry["message"]] == ["served 1 inferences"]
+    assert {entry["program"] for entry in entries} == {"pi-server"}
+
+
+def test_a_revoked_client_is_refused_at_its_next_hello_without_a_restart(register, client, server):
+    clients = register("bob")
+    client("bob", "prepare", "--count", "1", "--store", "bob-store")
+    clients.revoke("bob")
+    refused = client("bob", "infer", "a.png", "--store", "bob-store", code=13)
+    (request,) = re.fullmatch(
+        r"error: client bob: its certificate is revoked \(request (\w{16})\)\n", refused.stderr
+    ).groups()
+    (entry,) = logged(server, request)
+    assert entry["client"] == "bob"
+    assert entry["message"].startswith("session ends: ClientRefusedError")
+
+
+def test_a_certificate_that_nobody_registered_is_refused(folder, link_keys, client):
+    issue_client(link_keys / "authority", "mallory", folder / "mallory")
+    assert "expected a certificate that is registered" in client("mallory", "infer", "a.png", code=13).stderr
+
+
+def test_limits_of_a_day_and_of_room_are_the_certificates_whatever_id_is_drawn(register, client):
+    clients = register("carol", preparations=2, inferences=1)
+    client("carol", "prepare", "--count", "2", "--store", "carol-1")
+    assert "at most 2 preparations a day" in client("carol", "infer", "a.png", "--store", "carol-2", code=14).stderr
+    client("carol", "infer", "a.png", "--store", "carol-1")
+    assert "at most 1 inferences a day" in client("carol", "infer", "a.png", "--store", "carol-1", code=14).stderr
+    clients.limit("carol", {"preparations": 1000, "inferences": 1000, "bytes": 60_000})
+    client("carol", "infer", "a.png", "--store", "carol-3")
+    refused = client("carol", "prepare", "--count", "9", "--store", "carol-4", code=14)
+    assert "material of client carol: expected at most 60000 bytes" in refused.stderr
+
+
+def test_a_stolen_id_does_not_reach_the_material_of_its_certificate(register, client, folder):
+    register("dave")
+    register("eve")
+    client("dave", "prepare", "--count", "1", "--store", "dave-store")
+    shutil.copytree(folder / "dave-store", folder / "eve-store")
+    kept = set((folder / "server").rglob("*.ready"))
+    result = json.loads(client("eve", "infer", "a.png", "--json", "--store", "eve-store").stdout)
+    assert result["prepared_now"]
+    assert kept <= set((folder / "server").rglob("*.ready"))
+    assert not json.loads(client("dave", "infer", "a.png", "--json", "--store", "dave-store").stdout)["prepared_now"]
+    assert uses_in(folder / "dave-store" / "client")

@@ -1,0 +1,124 @@
+"""The register of clients: names, certificates, limits a day, revocation."""
+
+import pytest
+from click.testing import CliRunner
+
+from pi_server.cli import main
+from pi_server.clients import SHARED, Clients
+from pi_server.worker import bound_to
+from pi_system.errors import ClientRefusedError, ConfigError, LimitError
+from pi_system.rpc.keys import issue_client, write_keys
+from pi_system.rpc.session_config import Hello, SessionConfig
+from pi_system.rpc.tls import Caller, Identity, caller_of, client_name, fingerprint_of
+
+ALICE = Caller(role="client", name="alice", fingerprint="aa" * 32)
+
+
+@pytest.fixture
+def clients(tmp_path):
+    return Clients(tmp_path)
+
+
+def test_who_is_not_registered_is_refused_and_who_has_no_name_is_shared(clients):
+    with pytest.raises(ClientRefusedError, match="alice: expected a certificate that is registered"):
+        clients.admit(ALICE)
+    clients.add("alice", ALICE.fingerprint, {})
+    assert clients.admit(ALICE).name == "alice"
+    with pytest.raises(ClientRefusedError):
+        clients.admit(Caller(role="client", name="alice", fingerprint="bb" * 32))
+    assert clients.admit(None).name == clients.admit(Caller(role="client")).name == SHARED
+
+
+def test_revocation_holds_at_once_in_every_process_that_has_the_register_open(clients, tmp_path):
+    clients.add("alice", ALICE.fingerprint, {})
+    other = Clients(tmp_path)
+    other.admit(ALICE)
+    clients.revoke("alice")
+    with pytest.raises(ClientRefusedError, match="revoked"):
+        other.admit(ALICE)
+    clients.add("alice", "bb" * 32, {})
+    with pytest.raises(ClientRefusedError):
+        other.admit(ALICE)
+    clients.revoke(SHARED)
+    with pytest.raises(ClientRefusedError, match="shared: its certificate is revoked"):
+        other.admit(None)
+
+
+def test_limits_are_a_days_and_a_clients(clients, tmp_path, monkeypatch):
+    clients = Clients(tmp_path, {"inferences": 2})
+    clients.add("alice", ALICE.fingerprint, {"preparations": 3})
+    alice, shared = clients.admit(ALICE), clients.admit(None)
+    clients.spend(alice, "preparations", 3)
+    with pytest.raises(LimitError, match=r"alice: expected at most 3 preparations a day \(UTC\), found 3 and 1 more"):
+        clients.spend(alice, "preparations", 1)
+    clients.spend(alice, "inferences", 2)
+    with pytest.raises(LimitError, match="at most 2 inferences"):
+        clients.spend(alice, "inferences", 1)
+    clients.spend(shared, "preparations", 1000)
+    assert [(found[0].name, *found[1:]) for found in clients.all()] == [("alice", 3, 2)]
+    monkeypatch.setattr("pi_server.clients._today", lambda: 10**6)
+    clients.spend(alice, "preparations", 3)
+
+
+@pytest.mark.parametrize("name", ["", "Alice", "a.b", "-a", "a" * 64, "a\n"])
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(ConfigError, match="expected a name"):
+        client_name(name)
+
+
+def test_material_is_bound_to_the_certificate_and_not_to_the_id_alone(clients):
+    hello = Hello(config=SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16)))
+    for name in ("alice", "bob"):
+        clients.add(name, name, {})
+    ids = {bound_to(found, hello).config.client_id for found, *_ in clients.all()}
+    assert len(ids | {bytes(16)}) == 3
+    assert bound_to(clients.admit(None), hello) == hello
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(main, ["clients", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_commands_issue_register_limit_list_and_revoke(tmp_path):
+    write_keys(tmp_path / "keys")
+    store = ("--store", tmp_path / "store")
+    issued = ("--authority", tmp_path / "keys" / "authority")
+    run("add", "alice", tmp_path / "alice", *issued, "--inferences", 5, *store)
+    Identity.load(tmp_path / "alice")
+    pem = (tmp_path / "alice" / "certificate.pem").read_bytes()
+    run("limit", "alice", "--bytes", 7, *store)
+    assert run("list", *store) == (
+        "alice: 0 prepared and 0 inferences today, at most 5 inferences, at most 7 bytes, "
+        f"certificate {fingerprint_of(pem)[:16]}\n"
+    )
+    assert "revoke it first" in run("add", "alice", tmp_path / "again", *issued, *store, code=10)
+    assert not (tmp_path / "again").exists()
+    run("revoke", "alice", *store)
+    assert run("list", *store).startswith("alice: revoked 20")
+    run("add", "alice", "--certificate", tmp_path / "alice" / "certificate.pem", *store)
+    assert "found one of alice" in run(
+        "add", "bob", "--certificate", tmp_path / "alice" / "certificate.pem", *store, code=10
+    )
+    assert "found one of no name" in run(
+        "add", "bob", "--certificate", tmp_path / "keys" / "client" / "certificate.pem", *store, code=10
+    )
+    for wrong in (("add", "bob"), ("add", "bob", tmp_path / "bob"), ("add", SHARED, tmp_path / "shared", *issued)):
+        run(*wrong, *store, code=10)
+    assert "found none of that name" in run("revoke", "carol", *store, code=10)
+
+
+def test_without_the_authoritys_key_nothing_is_issued(link_keys, tmp_path):
+    with pytest.raises(ConfigError, match="authority: expected its key"):
+        issue_client(
+            link_keys / "client", "alice", tmp_path / "alice"
+        )  # authority.pem is no certificate.pem of its key
+    assert not (tmp_path / "alice").exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="No such file"):
+        issue_client(tmp_path / "empty", "alice", tmp_path / "alice")
+
+
+def test_a_name_of_another_role_is_none():
+    assert caller_of({"x509_subject_alternative_name": [b"pi-server", b"alice.pi-client"]}) == Caller(role="server")
