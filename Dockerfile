@@ -22,9 +22,11 @@ RUN python scripts/demo.py --train-only /opt/demo
 FROM python:3.11-slim
 RUN useradd --create-home --uid 10001 pi
 COPY --from=build /opt/pi /opt/pi
-COPY --from=build --chown=pi:pi /opt/demo /opt/demo
+COPY --from=build --chown=pi:pi /opt/demo/artifact /model
+COPY --from=build --chown=pi:pi /opt/demo/picture.png /pictures/picture.png
 # Volumes mounted here take this owner over. Keys are made when containers start: an image must not hold any.
-RUN install -d -m 700 -o pi -g pi /keys/server /keys/client /keys/dealer
+RUN install -d -m 700 -o pi -g pi /keys/server /keys/client /keys/dealer /keys/authority \
+    /home/pi/.local /home/pi/.local/share /home/pi/.local/share/pi-system
 ENV PATH=/opt/pi/bin:$PATH PYTHONUNBUFFERED=1
 USER pi
 WORKDIR /home/pi

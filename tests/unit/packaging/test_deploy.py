@@ -1,0 +1,91 @@
+"""docker-compose.yml and deploy/kubernetes.yaml: valid, and of one mind with the programs that they start."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from pi_client.cli import main as client_main
+from pi_server.cli import main as server_main
+from pi_system.cli.config_file import _defaults
+from pi_system.cli.dealer import main as dealer_main
+
+ROOT = Path(__file__).resolve().parents[3]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+MANIFEST = list(yaml.safe_load_all((ROOT / "deploy" / "kubernetes.yaml").read_text()))
+BY_KIND = {document["kind"]: document for document in MANIFEST}
+PROGRAMS = {"pi-server": server_main, "pi-client": client_main, "pi-dealer": dealer_main}
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("document", MANIFEST, ids=lambda document: document["kind"])
+def test_every_object_is_valid_to_kubernetes(document):
+    kubernetes_validate.validate(document, "1.31", strict=True)
+
+
+def test_the_manifests_parts_fit_each_other():
+    config = tomllib.loads(BY_KIND["ConfigMap"]["data"]["pi.toml"])["pi-server"]
+    _defaults(server_main, config, "pi.toml")
+    spec = BY_KIND["StatefulSet"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    serve = config["serve"]
+    assert (serve["listen"], serve["metrics"]) == (f"0.0.0.0:{ports['grpc']}", f"0.0.0.0:{ports['probes']}")
+    probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")}
+    assert {name: probe["path"] for name, probe in probes.items()} == {
+        "startup": "/readyz",
+        "readiness": "/readyz",
+        "liveness": "/livez",
+    }
+    assert {probe["port"] for probe in probes.values()} == {"probes"}
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {serve["artifact"], serve["keys"], serve["store"]} <= mounts
+    named = {volume["name"] for volume in spec["volumes"]} | {
+        claim["metadata"]["name"] for claim in BY_KIND["StatefulSet"]["spec"]["volumeClaimTemplates"]
+    }
+    assert {mount["name"] for mount in container["volumeMounts"]} == named
+    (drain,) = [option.default for option in server_main.commands["serve"].params if option.name == "drain"]
+    assert spec["terminationGracePeriodSeconds"] > drain
+    assert f"--uid {spec['securityContext']['runAsUser']} " in DOCKERFILE
+
+
+@pytest.mark.parametrize("name", ["server", "client", "dealer"])
+def test_compose_starts_commands_that_there_are(name):
+    command = re.sub(r"\$\{\w+:-(\w[\w.]*)\}", r"\1", SERVICES[name]["command"])
+    program, subcommand, *arguments = shlex.split(command)
+    main = PROGRAMS[program]
+    context = main.make_context(program, [subcommand], resilient_parsing=True)
+    main.commands[subcommand].make_context(subcommand, arguments, parent=context)
+    for variable in SERVICES[name].get("environment", {}):
+        known = [option.envvar for below in main.commands.values() for option in below.params] + [
+            f"PI_{below}_{option.name}".upper() for below in main.commands for option in main.commands[below].params
+        ]
+        assert variable in known
+
+
+def test_nothing_of_compose_ends_before_the_client():
+    """``up --exit-code-from client`` ends with whatever ends first."""
+    assert "exec sleep infinity" in SERVICES["keys"]["command"]
+    waited = [on["condition"] for service in SERVICES.values() for on in service.get("depends_on", {}).values()]
+    assert set(waited) == {"service_healthy"}
+    for name in ("server", "dealer"):
+        assert SERVICES[name]["restart"] == "unless-stopped"
+        assert int(SERVICES[name]["stop_grace_period"].rstrip("s")) > 30
+
+
+def test_material_is_kept_in_volumes_and_no_party_sees_anothers_keys():
+    kept = {}
+    for name in ("server", "client", "dealer"):
+        mounts = [mount.removesuffix(":ro").rsplit(":", 1) for mount in SERVICES[name]["volumes"]]
+        kept[name] = {source: target for source, target in mounts}
+    for name in ("server", "client"):
+        assert kept[name][f"material-{name}"] == "/home/pi/.local/share/pi-system"
+        assert f"material-{name}" in COMPOSE["volumes"]
+    assert "/home/pi/.local/share/pi-system" in DOCKERFILE
+    for name, mounts in kept.items():
+        assert [source for source in mounts if source.startswith("keys-")] == [f"keys-{name}"]
