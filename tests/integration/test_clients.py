@@ -16,8 +16,11 @@ from scaled_artifact import relu_artifact
 
 from pi_server.clients import Clients
 from pi_system.artifact import save
+from pi_system.errors import ClientRefusedError
+from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.keys import issue_client
-from pi_system.rpc.tls import fingerprint_of
+from pi_system.rpc.session_config import SessionConfig
+from pi_system.rpc.tls import Identity, fingerprint_of
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +100,28 @@ def test_a_revoked_client_is_refused_at_its_next_hello_without_a_restart(registe
     (entry,) = logged(server, request)
     assert entry["client"] == "bob"
     assert entry["message"].startswith("session ends: ClientRefusedError")
+
+
+def test_a_revoked_client_gets_no_further_in_the_session_that_it_has(register, folder, server):
+    clients = register("frank")
+    identity = Identity.load(folder / "frank")
+    endpoint = Endpoint(server=server[1], dealer=None, store_dir=folder / "frank-store", identity=identity)
+    with ClientSession(endpoint, SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16))) as session:
+        session.prepare(1)
+        clients.revoke("frank")
+        with pytest.raises(ClientRefusedError, match="frank: its certificate is revoked"):
+            session.infer(np.zeros((1, 1, 8, 8), np.float32))
+
+
+def test_sessions_of_a_client_are_limited_and_others_have_places(register, client, folder, server):
+    register("grace", sessions=1)
+    endpoint = Endpoint(
+        server=server[1], dealer=None, store_dir=folder / "grace-1", identity=Identity.load(folder / "grace")
+    )
+    with ClientSession(endpoint, SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16))):
+        refused = client("grace", "infer", "a.png", "--store", "grace-2", "--timeout", "0.5", code=55)
+        assert "client grace has its 1 sessions already" in refused.stderr
+        client("client", "infer", "a.png", "--store", "shared-store")
 
 
 def test_a_certificate_that_nobody_registered_is_refused(folder, link_keys, client):

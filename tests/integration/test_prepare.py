@@ -151,7 +151,19 @@ def test_stores_of_both_put_back_from_a_backup_are_burned_and_prepared_anew(
     assert material(folder, store) == (set(), set())
 
 
-def test_burning_one_side_is_enough(folder: Any, server: Any, start: Any, run: Any) -> None:
+def test_a_client_does_not_fail_for_what_its_server_lost(folder: Path, run: Any) -> None:
+    """Neither once for each lost inference, nor for ever: the hello finds it out, and what is left is used."""
+    run("prepare", "--count", "3", "--store", "halves")
+    ours, _ = material(folder, "halves")
+    lost, *_ = sorted(ours)
+    (path,) = (folder / "server-store").rglob(f"{lost}.ready")
+    path.unlink()
+    for prepared_now in (False, False, True):
+        assert json.loads(run("infer", "a.png", "--json", "--store", "halves"))["prepared_now"] == prepared_now
+    assert not list((folder / "halves").rglob("*.ready"))
+
+
+def test_burning_one_side_is_enough(folder: Path, server: Any, start: Any, run: Any) -> None:
     run("prepare", "--count", "2", "--store", "burned")
     assert "2 unused inferences burned" in run("store", "burn", "--all", "--store", "burned")
     assert json.loads(run("infer", "a.png", "--json", "--store", "burned"))["prepared_now"]

@@ -28,7 +28,9 @@ from scaled_artifact import relu_artifact
 
 from pi_system.artifact import load_public, save
 from pi_system.cli.service import describe
+from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.keys import write_keys
+from pi_system.rpc.session_config import SessionConfig
 from pi_system.rpc.tls import Identity
 
 CLIENT_SMALL = (
@@ -148,8 +150,20 @@ def test_probes_and_metrics(server: Any, folder: Path) -> None:
         store.unlink()
 
 
+def test_a_server_whose_places_are_all_taken_is_healthy(serve: Any, folder: Path, link_keys: Any) -> None:
+    server = serve("store-busy", "--max-sessions", "1", "--metrics", "127.0.0.1:0")
+    identity = Identity.load(link_keys / "client")
+    endpoint = Endpoint(server=server[1], dealer=None, store_dir=folder / "client-busy", identity=identity)
+    with ClientSession(endpoint, SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16))):
+        until_s = time.monotonic() + 10  # it is counted anew twice a second
+        while "pi_server_taken 1.0" not in get(server, "/metrics")[1]:
+            assert time.monotonic() < until_s
+        assert get(server, "/readyz") == (200, "ready\n")
+        assert get(server, "/livez") == (200, "alive\n")
+
+
 def test_a_server_answers_with_the_model_it_read_until_it_is_told_to_read_again(
-    serve: Callable[..., Any], folder: Path, link_keys: Path
+    serve: Any, folder: Path, link_keys: Any
 ) -> None:
     save(relu_artifact(0.2), folder / "changing")
     server, identity = serve("store-changing", artifact="changing"), Identity.load(link_keys / "client")

@@ -15,14 +15,16 @@ from processes import toy_dealer, toy_server
 from tiny_artifact import tiny_artifact
 from toy_backend import SLOW_COUNT
 
-from pi_system._proto.v1.control_pb2 import ClientEnvelope, Infer
+from pi_system._proto.v1.control_pb2 import ClientEnvelope, ClientHello, Infer
 from pi_system.artifact import save
 from pi_system.cli.service import describe
 from pi_system.errors import BusyError, PeerTimeoutError, PeerUnavailableError, PiError
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.envelope import read_server, write
 from pi_system.rpc.frames import DATA
-from pi_system.rpc.session_config import SessionConfig
+from pi_system.rpc.server_session import SESSION_METHOD
+from pi_system.rpc.session_config import Hello, SessionConfig, hello_to_proto
+from pi_system.rpc.transport import dial
 
 PICTURE = np.full((1, 1, 2, 2), 0.25, np.float32)
 CONFIG = SessionConfig(backend="toy", artifact_digest="", client_id=bytes(16))
@@ -137,6 +139,17 @@ def trickle(stream: Any) -> None:
     for _ in range(150):
         stream.write(b"x", 3)
         time.sleep(0.1)
+
+
+def test_a_hello_that_names_a_link_to_imitate_is_served_as_any_other(serve: Any, dealer: Any) -> None:
+    """Servers of before slept as that field said, for days."""
+    server, hello = serve(max_sessions=1), hello_to_proto(Hello(config=CONFIG)).SerializeToString()
+    link = b"0.000001,10000"
+    old = ClientEnvelope(hello=ClientHello.FromString(hello + bytes([6 << 3 | 2, len(link)]) + link))
+    connection = dial(server[1], SESSION_METHOD, connect_timeout_s=20.0, timeout_s=10.0, peer="server")
+    write(connection.stream, old)
+    assert read_server(connection.stream, "hello").hello.public_model_bytes > 0
+    connection.abort(PiError("the test is over"))
 
 
 def test_describe_is_answered_at_full_load(serve: Any, connect: Any) -> None:

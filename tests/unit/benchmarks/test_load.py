@@ -5,6 +5,7 @@ import json
 import load
 import pytest
 from measuring.load import Load, summary
+from measuring.networks import cached_artifact
 
 LOAD = Load(backend="gmw", clients=2, rate_per_s=1.5, duration_s=3.0, counted=False, timeout_s=60.0)
 
@@ -27,7 +28,7 @@ def test_percentiles_are_of_what_was_served_from_its_arrival_on():
 @pytest.mark.slow
 def test_two_clients_for_some_seconds(tmp_path):
     """With and without preparation: nothing is wrong, nothing fails, memory is followed, and it can be drawn."""
-    path = load.cached_artifact("resnet18:m=1,size=8,classes=2", tmp_path / "cache")
+    path = cached_artifact("resnet18:m=1,size=8,classes=2", tmp_path / "cache")
     loads = [LOAD, Load(**{name: getattr(LOAD, name) for name in Load.__dataclass_fields__} | {"counted": True})]
     samples = load.measure(path, loads, max_sessions=1)
     for sample in samples:

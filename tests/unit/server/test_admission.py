@@ -137,3 +137,17 @@ def test_the_wait_grows_with_those_before_and_the_length_of_sessions(clock: Any)
     waits = [enter(desk, client, str(client)).retry_s for client in range(1, 9)]
     assert waits == sorted(waits)
     assert waits[-1] == 5.0
+
+
+def test_a_client_has_no_more_places_than_its_limit_and_keeps_nobody_else_waiting(clock):
+    desk = admission(clock, places=3)
+
+    def ask(session, owner, ticket=""):
+        return desk.enter(session, owner, ticket, prepares=False, owner=owner, most=1)
+
+    assert ask(1, "alice") is None
+    busy = ask(2, "alice")
+    assert str(busy) == "server: client alice has its 1 sessions already"
+    assert ask(3, "bob") is None
+    desk.leave(1)
+    assert ask(2, "alice", busy.ticket) is None
