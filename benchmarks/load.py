@@ -21,7 +21,7 @@ from measuring.load import PERCENTILES, Load, put_under
 from measuring.machine import Measurement, measures
 from measuring.networks import cached_artifact
 from measuring.plots import figure, save
-from measuring.processes import Place
+from measuring.processes import Site
 from measuring.programs import start_dealer, start_server
 from measuring.question import Sample
 from measuring.sessions import Network
@@ -40,14 +40,14 @@ def main() -> None:
 
 def measure(path: Path, loads: list[Load], max_sessions: int) -> list[Sample]:
     """Every load in turn, on one server."""
-    samples, place = list[Sample](), Place(pinned=False)
+    samples, site = list[Sample](), Site(pinned=False)
     with tempfile.TemporaryDirectory(prefix="pi-load-") as name, ExitStack() as stack:
         folder, backends = Path(name), tuple(dict.fromkeys(load.backend for load in loads))
         network = Network(path, PICTURES, folder)
         dealer = "127.0.0.1:1"
         if any(find_backend(backend).DEALT for backend in backends):
-            dealer = stack.enter_context(start_dealer(folder, place=place)).address
-        options: dict[str, Any] = {"backends": backends, "max_sessions": max_sessions, "place": place}
+            dealer = stack.enter_context(start_dealer(folder, site=site)).address
+        options: dict[str, Any] = {"backends": backends, "max_sessions": max_sessions, "site": site}
         server = stack.enter_context(start_server(path, dealer, folder, **options))
         for load in loads:
             found = put_under(load, network, server, dealer, folder)

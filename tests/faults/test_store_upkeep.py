@@ -2,6 +2,8 @@
 
 import os
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -25,18 +27,18 @@ ROLES = ("client", "server")
 CLIENT, OTHER = "ab" * 16, "cd" * 16
 
 
-def open_store(root, role="server", client=CLIENT, limit_bytes=1 << 30):
+def open_store(root: Path, role: str = "server", client: Any = CLIENT, limit_bytes: Any = 1 << 30) -> Any:
     return MaterialStore(root, role=role, digest="d" * 64, backend="gmw", pairing_id=client, limit_bytes=limit_bytes)
 
 
-def filled(root, count, **options):
+def filled(root: Path, count: int, **options: Any) -> Any:
     found = open_store(root, **options)
     for number in range(count):
         found.put(f"{number:032x}", Bundle(LAYOUT))
     return found
 
 
-def aged(root, role):
+def aged(root: Path, role: str) -> Any:
     """All that was made or used so far was so long ago."""
     with Index(root / role)._file.change() as db:
         db.execute("UPDATE material SET made_s = made_s - 3600, changed_s = changed_s - 3600")
@@ -44,14 +46,16 @@ def aged(root, role):
         os.utime(path, (time.time() - 3600,) * 2)
 
 
-def without_row(root, role):
+def without_row(root: Path, role: str) -> Any:
     """One prepared bundle of this side is forgotten, as if it had never come to be."""
     with Index(root / role)._file.change() as db:
         db.execute("DELETE FROM material WHERE number = (SELECT min(number) FROM material)")
 
 
 @pytest.mark.parametrize("loser", ROLES)
-def test_what_one_side_lacks_the_other_burns_at_the_next_meeting(loser, tmp_path, caplog):
+def test_what_one_side_lacks_the_other_burns_at_the_next_meeting(
+    loser: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     prepare(*make_parties("gmw", ARTIFACT, tmp_path), 2)
     without_row(tmp_path, loser)
     for role in ROLES:
@@ -64,7 +68,9 @@ def test_what_one_side_lacks_the_other_burns_at_the_next_meeting(loser, tmp_path
     reserve(server, client, 1)
 
 
-def test_what_a_session_beside_this_one_has_just_made_or_taken_is_spared(tmp_path, caplog):
+def test_what_a_session_beside_this_one_has_just_made_or_taken_is_spared(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     first = make_parties("gmw", ARTIFACT, tmp_path)
     prepare(*first, 2)
     without_row(tmp_path, "client")  # the client is about to store its half
@@ -75,22 +81,23 @@ def test_what_a_session_beside_this_one_has_just_made_or_taken_is_spared(tmp_pat
     assert caplog.text == ""
 
 
-def test_a_client_that_announces_more_than_there_can_be_is_refused(tmp_path):
+def test_a_client_that_announces_more_than_there_can_be_is_refused(tmp_path: Path) -> None:
     server, _ = make_parties("gmw", ARTIFACT, tmp_path)
     said = [b"\1" + bytes(16), (pairing.MAX_NAMED + 1).to_bytes(4, "little")]
 
     class Peer:
-        def send(self, data):
+        def send(self, data: Any) -> Any:
             pass
 
-        def recv(self, nbytes):
+        def recv(self, nbytes: Any) -> Any:
             return said.pop(0)
 
+    peer: Any = Peer()
     with pytest.raises(RemoteProtocolError, match="expected at most 262144 bundles"):
-        meet_server(server.store, Peer())
+        meet_server(server.store, peer)
 
 
-def test_expired_material_is_not_given_out_and_goes_on_both_sides(tmp_path):
+def test_expired_material_is_not_given_out_and_goes_on_both_sides(tmp_path: Path) -> None:
     server, client = make_parties("gmw", ARTIFACT, tmp_path)
     server.store.index.set(keep_s=3000.0)
     prepare(server, client, 1)
@@ -103,7 +110,7 @@ def test_expired_material_is_not_given_out_and_goes_on_both_sides(tmp_path):
     assert not list((tmp_path / "client").rglob("*.ready"))
 
 
-def test_room_is_of_an_owner_whatever_ids_it_draws_and_of_all_together(tmp_path):
+def test_room_is_of_an_owner_whatever_ids_it_draws_and_of_all_together(tmp_path: Path) -> None:
     mine, theirs = filled(tmp_path, 2), filled(tmp_path, 1, client=OTHER)
     mine.index.claim(CLIENT, "alice", 4 * BYTES)
     mine.index.claim(OTHER, "alice", 4 * BYTES)
@@ -120,14 +127,18 @@ def test_room_is_of_an_owner_whatever_ids_it_draws_and_of_all_together(tmp_path)
         mine.check_room(2 * BYTES)
 
 
-def test_past_uses_cost_a_listing_nothing(tmp_path):
+def test_past_uses_cost_a_listing_nothing(tmp_path: Path) -> None:
     """Counted in steps of sqlite's machine, which grow with the rows that are read."""
     found = filled(tmp_path, 3)
     index = found.index
 
-    def steps():
-        counted = []
-        index._file._connection().set_progress_handler(lambda: counted.append(1) and None, 1)
+    def steps() -> Any:
+        counted: list[int] = []
+
+        def count_one() -> None:
+            counted.append(1)
+
+        index._file._connection().set_progress_handler(count_one, 1)
         assert len(found.ids()) == 3
         assert [stored.unused() for stored in all_stores(tmp_path, "server")] == [(3, 3 * BYTES)]
         assert index.held() == index.held(key=found.key) == 3 * BYTES
@@ -144,7 +155,7 @@ def test_past_uses_cost_a_listing_nothing(tmp_path):
     assert len(list(found._folder.iterdir())) == 3
 
 
-def test_gc_and_status_of_both_programs(tmp_path):
+def test_gc_and_status_of_both_programs(tmp_path: Path) -> None:
     for role, main in zip(ROLES, (client_main, server_main), strict=True):
         kept = filled(tmp_path, 3, role=role)
         kept.take(f"{0:032x}")
@@ -153,7 +164,7 @@ def test_gc_and_status_of_both_programs(tmp_path):
         (kept._folder / f"{'e' * 32}.ready").write_bytes(b"no row")
         aged(tmp_path, role)
 
-        def run(command, *arguments, main=main):
+        def run(command: Any, *arguments: Any, main: Any = main) -> Any:
             result = CliRunner().invoke(main, ["store", command, "--store", str(tmp_path), *arguments])
             assert result.exit_code == 0, result.output
             return result.output
@@ -166,7 +177,7 @@ def test_gc_and_status_of_both_programs(tmp_path):
         assert kept.ids() == [f"{2:032x}"]
 
 
-def test_a_store_of_the_layout_before_is_burned_and_says_so(tmp_path, caplog):
+def test_a_store_of_the_layout_before_is_burned_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """One file an inference and one a use, without an index: no use of it is lost, so none is made twice."""
     server, client = make_parties("gmw", ARTIFACT, tmp_path)
     prepare(server, client, 2)
@@ -179,7 +190,7 @@ def test_a_store_of_the_layout_before_is_burned_and_says_so(tmp_path, caplog):
     assert not list(tmp_path.rglob("*.ready"))
 
 
-def test_a_damaged_index_is_made_anew_and_one_of_another_layout_refused(tmp_path):
+def test_a_damaged_index_is_made_anew_and_one_of_another_layout_refused(tmp_path: Path) -> None:
     found = filled(tmp_path, 1)
     path = tmp_path / "server" / INDEX_FILE
     path.write_bytes(b"no database" * 1000)
@@ -194,14 +205,14 @@ def test_a_damaged_index_is_made_anew_and_one_of_another_layout_refused(tmp_path
     assert found is not fresh
 
 
-def test_a_disk_that_does_not_take_the_index_is_a_storage_error(tmp_path):
+def test_a_disk_that_does_not_take_the_index_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     (tmp_path / "server" / INDEX_FILE).mkdir()
     with pytest.raises(StorageError, match="unable to open"):
         open_store(tmp_path).ids()
 
 
-def test_leftovers_are_spared_until_no_session_can_be_at_work_on_them(tmp_path):
+def test_leftovers_are_spared_until_no_session_can_be_at_work_on_them(tmp_path: Path) -> None:
     found = filled(tmp_path, 1)
     found.take(f"{0:032x}")
     assert store.sweep(found.index, found.key, found._folder) == (0, 0)

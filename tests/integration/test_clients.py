@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ from pi_system.rpc.tls import Identity, fingerprint_of
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: Any) -> Any:
     path = tmp_path_factory.mktemp("clients")
     save(relu_artifact(0.1), path / "model")
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(path / "a.png")
@@ -32,7 +34,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(folder, link_keys):
+def server(folder: Path, link_keys: Any) -> Any:
     (folder / "pi.toml").write_text(
         f'[pi-server.serve]\nartifact = "{folder}/model"\nkeys = "{link_keys}/server"\nbackend = ["gmw"]\n'
         f'listen = "127.0.0.1:0"\nstore = "{folder}/server"\n'
@@ -43,10 +45,10 @@ def server(folder, link_keys):
 
 
 @pytest.fixture
-def register(folder, server, link_keys):
+def register(folder: Path, server: Any, link_keys: Any) -> Any:
     """Registers a client of that name with limits; returns the register."""
 
-    def add(name, **limits):
+    def add(name: str, **limits: Any) -> Any:
         pem = issue_client(link_keys / "authority", name, folder / name)
         clients = Clients(folder / "server")
         clients.add(name, fingerprint_of(pem), limits)
@@ -56,8 +58,8 @@ def register(folder, server, link_keys):
 
 
 @pytest.fixture
-def client(folder, server, link_keys):
-    def run(keys, *arguments, code=0):
+def client(folder: Path, server: Any, link_keys: Any) -> Any:
+    def run(keys: Any, *arguments: Any, code: int = 0) -> Any:
         keys = folder / keys if (folder / keys).is_dir() else link_keys / keys
         completed = subprocess.run(
             [sys.executable, "-m", "pi_client.cli", *arguments],
@@ -74,13 +76,13 @@ def client(folder, server, link_keys):
     return run
 
 
-def logged(server, request):
+def logged(server: Any, request: Any) -> Any:
     """What the server logged of a session."""
     server[0].wait_log(f'session ends.*"request": "{request}"')
     return [entry for entry in map(json.loads, server[0].log) if entry.get("request") == request]
 
 
-def test_a_client_is_named_in_the_log_by_the_request_that_it_prints(register, client, server):
+def test_a_client_is_named_in_the_log_by_the_request_that_it_prints(register: Any, client: Any, server: Any) -> None:
     register("alice")
     result = json.loads(client("alice", "infer", "a.png", "--json", "--store", "alice-store").stdout)
     entries = logged(server, result["request"])
@@ -89,20 +91,22 @@ def test_a_client_is_named_in_the_log_by_the_request_that_it_prints(register, cl
     assert {entry["program"] for entry in entries} == {"pi-server"}
 
 
-def test_a_revoked_client_is_refused_at_its_next_hello_without_a_restart(register, client, server):
+def test_a_revoked_client_is_refused_at_its_next_hello_without_a_restart(
+    register: Any, client: Any, server: Any
+) -> None:
     clients = register("bob")
     client("bob", "prepare", "--count", "1", "--store", "bob-store")
     clients.revoke("bob")
     refused = client("bob", "infer", "a.png", "--store", "bob-store", code=13)
-    (request,) = re.fullmatch(
-        r"error: client bob: its certificate is revoked \(request (\w{16})\)\n", refused.stderr
-    ).groups()
+    found = re.fullmatch(r"error: client bob: its certificate is revoked \(request (\w{16})\)\n", refused.stderr)
+    assert found
+    (request,) = found.groups()
     (entry,) = logged(server, request)
     assert entry["client"] == "bob"
     assert entry["message"].startswith("session ends: ClientRefusedError")
 
 
-def test_a_revoked_client_gets_no_further_in_the_session_that_it_has(register, folder, server):
+def test_a_revoked_client_gets_no_further_in_the_session_that_it_has(register: Any, folder: Path, server: Any) -> None:
     clients = register("frank")
     identity = Identity.load(folder / "frank")
     endpoint = Endpoint(server=server[1], dealer=None, store_dir=folder / "frank-store", identity=identity)
@@ -113,7 +117,9 @@ def test_a_revoked_client_gets_no_further_in_the_session_that_it_has(register, f
             session.infer(np.zeros((1, 1, 8, 8), np.float32))
 
 
-def test_sessions_of_a_client_are_limited_and_others_have_places(register, client, folder, server):
+def test_sessions_of_a_client_are_limited_and_others_have_places(
+    register: Any, client: Any, folder: Path, server: Any
+) -> None:
     register("grace", sessions=1)
     endpoint = Endpoint(
         server=server[1], dealer=None, store_dir=folder / "grace-1", identity=Identity.load(folder / "grace")
@@ -124,12 +130,12 @@ def test_sessions_of_a_client_are_limited_and_others_have_places(register, clien
         client("client", "infer", "a.png", "--store", "shared-store")
 
 
-def test_a_certificate_that_nobody_registered_is_refused(folder, link_keys, client):
+def test_a_certificate_that_nobody_registered_is_refused(folder: Path, link_keys: Any, client: Any) -> None:
     issue_client(link_keys / "authority", "mallory", folder / "mallory")
     assert "expected a certificate that is registered" in client("mallory", "infer", "a.png", code=13).stderr
 
 
-def test_limits_of_a_day_and_of_room_are_the_certificates_whatever_id_is_drawn(register, client):
+def test_limits_of_a_day_and_of_room_are_the_certificates_whatever_id_is_drawn(register: Any, client: Any) -> None:
     clients = register("carol", preparations=2, inferences=1)
     client("carol", "prepare", "--count", "2", "--store", "carol-1")
     assert "at most 2 preparations a day" in client("carol", "infer", "a.png", "--store", "carol-2", code=14).stderr
@@ -141,7 +147,7 @@ def test_limits_of_a_day_and_of_room_are_the_certificates_whatever_id_is_drawn(r
     assert "material of client carol: expected at most 60000 bytes" in refused.stderr
 
 
-def test_a_stolen_id_does_not_reach_the_material_of_its_certificate(register, client, folder):
+def test_a_stolen_id_does_not_reach_the_material_of_its_certificate(register: Any, client: Any, folder: Path) -> None:
     register("dave")
     register("eve")
     client("dave", "prepare", "--count", "1", "--store", "dave-store")

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import urllib.request
+from typing import Any
 
 import pytest
 from processes import started
@@ -20,25 +21,25 @@ TOY = (
 
 
 @pytest.fixture
-def dealer():
+def dealer() -> Any:
     options = ("--listen", "127.0.0.1:0", "--insecure", "--metrics", "127.0.0.1:0", "--drain", "20")
     with started("-c", TOY, "serve", *options) as running:
         yield running
 
 
-def get(dealer, path):
+def get(dealer: Any, path: Any) -> Any:
     address = dealer[0].wait_log(r"metrics at (\S+)")[1]
     with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
         return answer.read().decode()
 
 
-def test_sigterm_lets_a_pair_end(dealer):
+def test_sigterm_lets_a_pair_end(dealer: Any) -> None:
     assert get(dealer, "/readyz") == "ready\n"
     channels, pairing = {}, os.urandom(16)
 
-    def take(role):
-        timeouts = {"connect_timeout_s": 5.0, "timeout_s": 20.0}
-        fields = {"address": dealer[1], "backend": "toy", "pairing_id": pairing, "count": SLOW_COUNT}
+    def take(role: Any) -> Any:
+        timeouts: dict[str, Any] = {"connect_timeout_s": 5.0, "timeout_s": 20.0}
+        fields: dict[str, Any] = {"address": dealer[1], "backend": "toy", "pairing_id": pairing, "count": SLOW_COUNT}
         channels[role] = DealerDialer(role=role, **fields, **timeouts)(b"request")
 
     threads = [threading.Thread(target=take, args=(role,)) for role in ("server", "client")]

@@ -4,6 +4,8 @@ import json
 import logging
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -38,8 +40,8 @@ def fail() -> None:
 
 
 @pytest.fixture
-def run(tmp_path):
-    def call(text, *arguments, code=0, **environment):
+def run(tmp_path: Path) -> Any:
+    def call(text: str, *arguments: Any, code: int = 0, **environment: Any) -> Any:
         (tmp_path / "pi.toml").write_text(text)
         options = ["--config", str(tmp_path / "pi.toml"), *arguments] if text else [*arguments]
         result = CliRunner().invoke(main, options, env=environment)
@@ -49,7 +51,7 @@ def run(tmp_path):
     return call
 
 
-def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(run):
+def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(run: Any) -> None:
     file = '[pi-try.serve]\nlisten = "file"\nbackend = ["a", "b"]\nfast = true\n[pi-other]\nnot = "ours"\n'
     assert run("", "serve") == "default  False\n"
     assert run(file, "serve") == "file a,b True\n"
@@ -70,26 +72,26 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(run):
         ("not toml", "expected TOML", 10),
     ],
 )
-def test_a_file_that_says_what_there_is_not_is_an_error(run, file, found, code):
+def test_a_file_that_says_what_there_is_not_is_an_error(run: Any, file: Any, found: Any, code: int) -> None:
     assert found in run(file, "serve", code=code)
 
 
-def test_a_file_that_is_missing_is_an_error(run, tmp_path):
+def test_a_file_that_is_missing_is_an_error(run: Any, tmp_path: Path) -> None:
     assert "No such file" in run("", "--config", str(tmp_path / "none"), "serve", code=11)
 
 
-def test_an_error_names_the_request_that_it_ended(run):
+def test_an_error_names_the_request_that_it_ended(run: Any) -> None:
     assert run("", "fail", code=1) == f"error: lost (request {'ab' * 8})\n"
 
 
-def test_the_page_is_what_the_declarations_say():
+def test_the_page_is_what_the_declarations_say() -> None:
     assert (
         subprocess.run([sys.executable, "scripts/configuration.py", "--check"], cwd=ROOT, check=False).returncode == 0
     )
 
 
 @pytest.mark.parametrize(("name", "main"), [("pi-server", server_main), ("pi-client", client_main)])
-def test_programs_take_a_file(name, main, tmp_path):
+def test_programs_take_a_file(name: str, main: Any, tmp_path: Path) -> None:
     (tmp_path / "pi.toml").write_text(f"[{name}.store.list]\nstor = 1\n")
     result = CliRunner().invoke(main, ["--config", str(tmp_path / "pi.toml"), "store", "list"])
     assert result.exit_code == 10
@@ -97,11 +99,11 @@ def test_programs_take_a_file(name, main, tmp_path):
 
 
 @pytest.fixture
-def plain_log():
+def plain_log() -> Any:
     root = logging.getLogger()
     kept, level = root.handlers[:], root.level
 
-    def start(**options):
+    def start(**options: Any) -> Any:
         root.handlers[:] = []
         start_log(LogOptions(program="pi-try", **options))
 
@@ -111,7 +113,9 @@ def plain_log():
     session_log("", "")
 
 
-def test_logs_are_json_objects_with_the_session_that_they_are_of(plain_log, capsys):
+def test_logs_are_json_objects_with_the_session_that_they_are_of(
+    plain_log: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     plain_log(level="INFO", form="json")
     session_log("cd" * 8, "alice")
     logging.getLogger("x").info("said %d", 1)
@@ -131,7 +135,7 @@ def test_logs_are_json_objects_with_the_session_that_they_are_of(plain_log, caps
     assert "ValueError: inside" in second["exception"]
 
 
-def test_logs_for_people_name_the_session(plain_log, capsys):
+def test_logs_for_people_name_the_session(plain_log: Any, capsys: pytest.CaptureFixture[str]) -> None:
     plain_log(level="WARNING")
     logging.getLogger("x").warning("before")
     session_log("cd" * 8, "alice")

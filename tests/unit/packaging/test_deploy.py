@@ -4,6 +4,7 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -24,11 +25,11 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 @pytest.mark.parametrize("document", MANIFEST, ids=lambda document: document["kind"])
-def test_every_object_is_valid_to_kubernetes(document):
+def test_every_object_is_valid_to_kubernetes(document: Any) -> None:
     kubernetes_validate.validate(document, "1.31", strict=True)
 
 
-def test_the_manifests_parts_fit_each_other():
+def test_the_manifests_parts_fit_each_other() -> None:
     config = tomllib.loads(BY_KIND["ConfigMap"]["data"]["pi.toml"])["pi-server"]
     _defaults(server_main, config, "pi.toml")
     spec = BY_KIND["StatefulSet"]["spec"]["template"]["spec"]
@@ -55,7 +56,7 @@ def test_the_manifests_parts_fit_each_other():
 
 
 @pytest.mark.parametrize("name", ["server", "client", "dealer"])
-def test_compose_starts_commands_that_there_are(name):
+def test_compose_starts_commands_that_there_are(name: str) -> None:
     command = re.sub(r"\$\{\w+:-(\w[\w.]*)\}", r"\1", SERVICES[name]["command"])
     program, subcommand, *arguments = shlex.split(command)
     main = PROGRAMS[program]
@@ -68,7 +69,7 @@ def test_compose_starts_commands_that_there_are(name):
         assert variable in known
 
 
-def test_nothing_of_compose_ends_before_the_client():
+def test_nothing_of_compose_ends_before_the_client() -> None:
     """``up --exit-code-from client`` ends with whatever ends first."""
     assert "exec sleep infinity" in SERVICES["keys"]["command"]
     waited = [on["condition"] for service in SERVICES.values() for on in service.get("depends_on", {}).values()]
@@ -78,11 +79,11 @@ def test_nothing_of_compose_ends_before_the_client():
         assert int(SERVICES[name]["stop_grace_period"].rstrip("s")) > 30
 
 
-def test_material_is_kept_in_volumes_and_no_party_sees_anothers_keys():
+def test_material_is_kept_in_volumes_and_no_party_sees_anothers_keys() -> None:
     kept = {}
     for name in ("server", "client", "dealer"):
-        mounts = [mount.removesuffix(":ro").rsplit(":", 1) for mount in SERVICES[name]["volumes"]]
-        kept[name] = {source: target for source, target in mounts}
+        pairs = [mount.removesuffix(":ro").rsplit(":", 1) for mount in SERVICES[name]["volumes"]]
+        kept[name] = {source: target for source, target in pairs}
     for name in ("server", "client"):
         assert kept[name][f"material-{name}"] == "/home/pi/.local/share/pi-system"
         assert f"material-{name}" in COMPOSE["volumes"]

@@ -139,10 +139,10 @@ def test_the_wait_grows_with_those_before_and_the_length_of_sessions(clock: Any)
     assert waits[-1] == 5.0
 
 
-def test_a_client_has_no_more_places_than_its_limit_and_keeps_nobody_else_waiting(clock):
+def test_a_client_has_no_more_places_than_its_limit_and_keeps_nobody_else_waiting(clock: Any) -> None:
     desk = admission(clock, places=3)
 
-    def ask(session, owner, ticket=""):
+    def ask(session: Any, owner: Any, ticket: Any = "") -> Any:
         return desk.enter(session, owner, ticket, prepares=False, owner=owner, most=1)
 
     assert ask(1, "alice") is None

@@ -1,5 +1,8 @@
 """The register of clients: names, certificates, limits a day, revocation."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from click.testing import CliRunner
 
@@ -15,11 +18,11 @@ ALICE = Caller(role="client", name="alice", fingerprint="aa" * 32)
 
 
 @pytest.fixture
-def clients(tmp_path):
+def clients(tmp_path: Path) -> Any:
     return Clients(tmp_path)
 
 
-def test_who_is_not_registered_is_refused_and_who_has_no_name_is_shared(clients):
+def test_who_is_not_registered_is_refused_and_who_has_no_name_is_shared(clients: Any) -> None:
     with pytest.raises(ClientRefusedError, match="alice: expected a certificate that is registered"):
         clients.admit(ALICE)
     clients.add("alice", ALICE.fingerprint, {})
@@ -29,7 +32,7 @@ def test_who_is_not_registered_is_refused_and_who_has_no_name_is_shared(clients)
     assert clients.admit(None).name == clients.admit(Caller(role="client")).name == SHARED
 
 
-def test_revocation_holds_at_once_in_every_process_that_has_the_register_open(clients, tmp_path):
+def test_revocation_holds_at_once_in_every_process_that_has_the_register_open(clients: Any, tmp_path: Path) -> None:
     clients.add("alice", ALICE.fingerprint, {})
     other = Clients(tmp_path)
     other.admit(ALICE)
@@ -44,7 +47,7 @@ def test_revocation_holds_at_once_in_every_process_that_has_the_register_open(cl
         other.admit(None)
 
 
-def test_limits_are_a_days_and_a_clients(clients, tmp_path, monkeypatch):
+def test_limits_are_a_days_and_a_clients(clients: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clients = Clients(tmp_path, {"inferences": 2})
     clients.add("alice", ALICE.fingerprint, {"preparations": 3})
     alice, shared = clients.admit(ALICE), clients.admit(None)
@@ -61,12 +64,12 @@ def test_limits_are_a_days_and_a_clients(clients, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["", "Alice", "a.b", "-a", "a" * 64, "a\n"])
-def test_what_is_no_name_is_refused(name):
+def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="expected a name"):
         client_name(name)
 
 
-def test_material_is_bound_to_the_certificate_and_not_to_the_id_alone(clients):
+def test_material_is_bound_to_the_certificate_and_not_to_the_id_alone(clients: Any) -> None:
     hello = Hello(config=SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16)))
     for name in ("alice", "bob"):
         clients.add(name, name, {})
@@ -75,13 +78,13 @@ def test_material_is_bound_to_the_certificate_and_not_to_the_id_alone(clients):
     assert bound_to(clients.admit(None), hello) == hello
 
 
-def run(*arguments, code=0):
+def run(*arguments: Any, code: int = 0) -> Any:
     result = CliRunner().invoke(main, ["clients", *map(str, arguments)])
     assert result.exit_code == code, result.output
     return result.output
 
 
-def test_commands_issue_register_limit_list_and_revoke(tmp_path):
+def test_commands_issue_register_limit_list_and_revoke(tmp_path: Path) -> None:
     write_keys(tmp_path / "keys")
     store = ("--store", tmp_path / "store")
     issued = ("--authority", tmp_path / "keys" / "authority")
@@ -109,7 +112,7 @@ def test_commands_issue_register_limit_list_and_revoke(tmp_path):
     assert "found none of that name" in run("revoke", "carol", *store, code=10)
 
 
-def test_without_the_authoritys_key_nothing_is_issued(link_keys, tmp_path):
+def test_without_the_authoritys_key_nothing_is_issued(link_keys: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="authority: expected its key"):
         issue_client(
             link_keys / "client", "alice", tmp_path / "alice"
@@ -120,5 +123,5 @@ def test_without_the_authoritys_key_nothing_is_issued(link_keys, tmp_path):
         issue_client(tmp_path / "empty", "alice", tmp_path / "alice")
 
 
-def test_a_name_of_another_role_is_none():
+def test_a_name_of_another_role_is_none() -> None:
     assert caller_of({"x509_subject_alternative_name": [b"pi-server", b"alice.pi-client"]}) == Caller(role="server")
