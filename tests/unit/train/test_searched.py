@@ -1,5 +1,7 @@
 """Networks of CryptoNAS and Sphynx: published counts, what a layer and a cell compute, and architectures as text."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -22,7 +24,7 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_networks_have_the_published_relus(name):
+def test_published_networks_have_the_published_relus(name: str) -> None:
     spec = NetworkSpec.parse(name)
     assert NetworkSpec.parse(str(spec)) == spec
     counts = count_network(build_network(spec, device="meta"), (3, 32, 32))
@@ -32,7 +34,7 @@ def test_published_networks_have_the_published_relus(name):
 
 
 @pytest.mark.parametrize("name", ["cnet1:m=2,size=8", "sphynx-8:m=1,size=16,stride=2", "sphynx-5:m=1,size=8"])
-def test_declared_relu_shapes_and_order_are_those_of_the_forward_pass(name):
+def test_declared_relu_shapes_and_order_are_those_of_the_forward_pass(name: str) -> None:
     spec = NetworkSpec.parse(name)
     network = build_network(spec, seed=0).eval()
     seen = []
@@ -45,8 +47,8 @@ def test_declared_relu_shapes_and_order_are_those_of_the_forward_pass(name):
     assert [stages.count((k, 0)) and sum(s == k for s, _ in stages) for k in (1, 2, 3)] == list(spec.blocks)
 
 
-def test_a_layer_is_relu_convolution_concatenation_and_1x1():
-    network = build_network(NetworkSpec.parse("cnet:m=4,size=8,arch=0-31-211-0000-00000-000001"), seed=0).eval()
+def test_a_layer_is_relu_convolution_concatenation_and_1x1() -> None:
+    network: Any = build_network(NetworkSpec.parse("cnet:m=4,size=8,arch=0-31-211-0000-00000-000001"), seed=0).eval()
     body = network.body
     outputs = [torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8)]
     layer = body.layers[1]
@@ -56,8 +58,8 @@ def test_a_layer_is_relu_convolution_concatenation_and_1x1():
     assert not any(isinstance(m, nn.ReLU) for m in network.modules())
 
 
-def test_a_cell_is_linear_up_to_its_relu():
-    network = build_network(NetworkSpec.parse("sphynx:m=2,size=8,arch=s0c1.v2d0.e1a2-c0v1-nrr"), seed=0).eval()
+def test_a_cell_is_linear_up_to_its_relu() -> None:
+    network: Any = build_network(NetworkSpec.parse("sphynx:m=2,size=8,arch=s0c1.v2d0.e1a2-c0v1-nrr"), seed=0).eval()
     cell = network.body.cells[0]
     cell.relu = nn.Identity()
     x, y = torch.randn(2, 2, 6, 8, 8), torch.randn(2, 2, 6, 8, 8)
@@ -66,9 +68,9 @@ def test_a_cell_is_linear_up_to_its_relu():
     assert torch.allclose(summed - zero, cell(x[0], x[1]) + cell(y[0], y[1]) - 2 * zero, atol=1e-4)
 
 
-def test_halvings_are_built_only_where_something_reads_them():
-    body = build_network(NetworkSpec.parse("cnet1"), device="meta").body
-    halved = {tuple(map(int, name.split("_"))) for name in body.halvings}
+def test_halvings_are_built_only_where_something_reads_them() -> None:
+    network: Any = build_network(NetworkSpec.parse("cnet1"), device="meta")
+    halved = {tuple(map(int, name.split("_"))) for name in network.body.halvings}
     assert halved == {(1, 0), (1, 1), (1, 2), (3, 3), (3, 4)}  # layer 2 skips from 0 and 1, layer 5 from 3 and 4
 
 
@@ -88,6 +90,6 @@ def test_halvings_are_built_only_where_something_reads_them():
         ("cnet1:depth=11-11-11", "expected a depth"),
     ],
 )
-def test_architectures_that_cannot_be_are_refused(text, message):
+def test_architectures_that_cannot_be_are_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         NetworkSpec.parse(text)
