@@ -98,9 +98,9 @@ class _Follower:
         if isinstance(module, nn.Conv2d) and module.groups != 1:
             raise ConfigError(f"channels: expected convolutions without groups; found {module} at {name}")
         self.read[name] = x
-        if isinstance(module, nn.Linear) and sum(self.sizes[one] for one in x) != module.in_features:
+        if isinstance(module, nn.Linear) and _per_channel(module, sum(self.sizes[one] for one in x)) == 0:
             raise ConfigError(
-                f"channels: expected one pixel a channel before {name}; found {module.in_features} values"
+                f"channels: expected as many values of each channel before {name}; found {module.in_features} values"
             )
         if isinstance(module, nn.Conv2d | nn.Linear):
             self.parent.append(len(self.parent))
@@ -144,6 +144,11 @@ class _Follower:
         return Channels(groups=groups, reads=reads, writes=writes)
 
 
+def _per_channel(layer: nn.Linear, channels: int) -> int:
+    """Values of each channel that a linear layer reads; 0 where they are not equally many."""
+    return layer.in_features // channels if channels and layer.in_features % channels == 0 else 0
+
+
 def keep_first(channels: Channels, sizes: Sequence[int]) -> list[Tensor]:
     """The first so many channels of every group, for ``narrow``.
 
@@ -170,6 +175,9 @@ def narrow(network: nn.Module, channels: Channels, kept: Sequence[Tensor]) -> No
         columns = None if None in reads else _side_by_side(channels, reads, kept)
         if isinstance(module, nn.Conv2d | nn.Linear):
             group = channels.writes[name]
+            if isinstance(module, nn.Linear) and columns is not None:
+                values = _per_channel(module, sum(channels.groups[one].size for one in reads if one is not None))
+                columns = (columns[:, None] * values + torch.arange(values)).flatten()
             _narrow_weights(module, None if group is None else kept[group], columns)
         elif isinstance(module, nn.BatchNorm2d) and columns is not None:
             _narrow_norm(module, columns)
@@ -236,5 +244,6 @@ def masked_weights(network: nn.Module, channels: Channels, masks: Sequence[Tenso
         if None not in groups:
             factor = torch.cat([masks[group] for group in groups if group is not None])
             weight = network.get_parameter(f"{name}.weight")
+            factor = factor.repeat_interleave(weight.shape[1] // len(factor))
             found[f"{name}.weight"] = weight * factor.reshape(1, -1, *[1] * (weight.dim() - 2))
     return found

@@ -15,6 +15,7 @@ FAMILIES = [
     "wrn-16-1:m=2,size=8",
     "wrn-16-2:m=2,size=8",
     "vgg16:m=2,size=8",
+    "minionn:m=4,size=8",
     "hrn-2x5x3x:m=2,size=8",
     "resnet18:m=2,size=8,depth=21-12-11-10",
     "cnet:m=4,size=8,arch=0-31-100",
@@ -91,7 +92,7 @@ def test_filters_that_do_not_fit_are_refused(filters: Any, message: Any) -> None
     [
         ((nn.Conv2d(2, 2, 3, groups=2),), "without groups"),
         ((nn.Conv2d(2, 2, 1), nn.GroupNorm(1, 2)), "found GroupNorm"),
-        ((nn.Conv2d(2, 2, 1), nn.Flatten(), nn.Linear(8, 2)), "expected one pixel"),
+        ((nn.Conv2d(2, 2, 1), nn.Flatten(), nn.Linear(7, 2)), "expected as many values of each"),
     ],
 )
 def test_layers_whose_channels_cannot_be_followed_are_named(layers: Any, message: Any) -> None:
