@@ -11,6 +11,8 @@ from typing import Final
 from prometheus_client.core import Metric
 
 from pi_system.cli.monitor import metrics_of
+from pi_system.errors import PiError
+from pi_system.secure.index import Index
 
 __all__ = ["LEAST_ROOM_BYTES", "Status", "store_problem"]
 
@@ -26,6 +28,7 @@ _GAUGES: Final = {
     "waiting": "Clients that wait for a place",
     "listening": "Workers that take connections",
     "certificate_days": "Until the certificate expires",
+    "material_bytes": "Unused material at rest, of all clients",
 }
 _COUNTERS: Final = {
     "granted": "Sessions admitted",
@@ -70,6 +73,14 @@ class Status:
     def alive(self) -> bool:
         """The supervisor's loop runs."""
         return time.monotonic() - self.ticked_s < _STUCK_S
+
+    @property
+    def material_bytes(self) -> int | None:
+        """Unused material of all clients at rest; None: it cannot be told."""
+        try:
+            return Index(self.store_dir / "server").held()
+        except (PiError, OSError):
+            return None
 
     def metrics(self) -> Iterator[Metric]:
         """Its counts, for Prometheus."""

@@ -43,7 +43,7 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the supervisor decides when we end
     start_log(options.log)
-    clients = Clients(options.store_dir, options.client_limits)
+    clients, index = Clients(options.store_dir, options.client_limits), Index(options.store_dir / "server")
     host, desk = _host(options), SupervisorDesk(supervisor, clients)
     first: queue.SimpleQueue[tuple[FrameStream, Hello, str]] = queue.SimpleQueue()
 
@@ -56,8 +56,7 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
             hello = bound_to(client, hello)
             room = clients.most(client, "bytes")
             if room is not None:
-                id_ = hello.config.client_id.hex()
-                Index(options.store_dir / "server").claim(id_, client.name, room)
+                index.claim(hello.config.client_id.hex(), client.name, room)
         except Exception as error:
             _refuse(stream, error)
         else:

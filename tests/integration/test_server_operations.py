@@ -135,6 +135,7 @@ def test_probes_and_metrics(server: Any, folder: Path) -> None:
     found = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     assert (found["pi_server_places"], found["pi_server_taken"], found["pi_server_ready"]) == ("4.0", "0.0", "1.0")
     assert 0 < float(found["pi_server_certificate_days"]) < 10_000
+    assert float(found["pi_server_material_bytes"]) >= 0
     assert get(server, "/else")[0] == 404
 
     store = folder / "store"
