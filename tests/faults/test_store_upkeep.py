@@ -127,6 +127,20 @@ def test_room_is_of_an_owner_whatever_ids_it_draws_and_of_all_together(tmp_path:
         mine.check_room(2 * BYTES)
 
 
+def test_sessions_side_by_side_pass_no_limit_together(tmp_path: Path) -> None:
+    """Both asked for room before either had stored anything."""
+    first, second = open_store(tmp_path), open_store(tmp_path, client=OTHER)
+    for client in (CLIENT, OTHER):
+        first.index.claim(client, "alice", 3 * BYTES)
+    for one in (first, second):
+        one.check_room(2 * BYTES)
+    for number, one in enumerate((first, second, first)):
+        one.put(f"{number:032x}", Bundle(LAYOUT))
+    with pytest.raises(LimitError, match="client alice"):
+        second.put(f"{9:032x}", Bundle(LAYOUT))
+    assert len(list(tmp_path.rglob("*.ready"))) == 3
+
+
 def test_past_uses_cost_a_listing_nothing(tmp_path: Path) -> None:
     """Counted in steps of sqlite's machine, which grow with the rows that are read."""
     found = filled(tmp_path, 3)
