@@ -72,7 +72,7 @@ def all_stores(root: Path, role: str) -> Iterator[Stored]:
     on_disk = {f"{path.relative_to(folder)}" for path in folder.glob("*/*/*/") if len(path.name) == 32}
     for key in sorted(on_disk | set(index.keys())):
         model, kind, client = key.split("/")
-        backend, _, reveal = kind.partition("-")
+        backend, _, reveal = kind.rpartition("-")  # a backend's name may have hyphens
         yield Stored(
             model=model, backend=backend, reveal=reveal, client=client, folder=folder / key, key=key, index=index
         )

@@ -110,3 +110,9 @@ def test_what_a_crash_left_half_written_is_deleted_and_caches_stay(store: Path) 
     assert {path.name for path in folder.iterdir()} == {"lock"}
     assert list((store / "server").rglob("*.words"))
     assert list((store / "server").glob("*/weight_seed"))
+
+
+def test_a_backend_with_hyphens_in_its_name_is_found_by_it(tmp_path: Path) -> None:
+    (tmp_path / "client" / MODEL / "insecure-ideal-label" / PAIRING).mkdir(parents=True)
+    (found,) = all_stores(tmp_path, "client")
+    assert (found.backend, found.reveal) == ("insecure-ideal", "label")
