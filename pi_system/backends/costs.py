@@ -1,18 +1,22 @@
 """What a backend says of its costs: the module ``cost`` of its folder, so that cost/ predicts it and names none.
 
+A backend without that module runs, and is not predicted.
+
 UNITS                               kinds of work that it and its gates count
 online(backend, public)             the records of its gates; or, where nothing overlaps, what every node opens
 offline(backend, public, schedule)  one preparation of one inference
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Protocol, cast
 
 from pi_system.artifact.graph import Node
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.registry import BACKENDS
+from pi_system.errors import ConfigError
 from pi_system.protocols.gate import Units
 from pi_system.ring.carrier import Ring
 from pi_system.secure.kept import HEADER_BYTES
@@ -87,8 +91,22 @@ class BackendCost(Protocol):
 
 
 def find_cost(backend: str) -> BackendCost:
-    """The costs of a backend of the registry."""
-    return cast(BackendCost, import_module(BACKENDS[backend].rpartition(".")[0] + ".cost"))
+    """The costs of a backend of the registry. Raises ConfigError for one that says nothing of them."""
+    module = _module(backend)
+    if find_spec(module) is None:
+        raise ConfigError(f"costs: expected a module {module} of backend {backend}, found none")
+    return cast(BackendCost, import_module(module))
+
+
+def all_units() -> Iterator[str]:
+    """The kinds of work of all backends of the registry that say what they cost; some more than once."""
+    for backend in BACKENDS:
+        if find_spec(_module(backend)):
+            yield from find_cost(backend).UNITS
+
+
+def _module(backend: str) -> str:
+    return BACKENDS[backend].rpartition(".")[0] + ".cost"
 
 
 def stored_bytes(schedule: Schedule, gates: Gates, ring: Ring, seeds: Sequence[str]) -> tuple[int, int]:

@@ -12,8 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.backends.costs import find_cost
-from pi_system.backends.registry import BACKENDS
+from pi_system.backends.costs import all_units
 from pi_system.errors import InvariantError
 
 Work = NDArray[np.float64]
@@ -21,14 +20,7 @@ Work = NDArray[np.float64]
 
 LINEAR: Final = ("mac32", "mac64", "moved", "swept", "layer")
 """Weighted layers and local operations at the server; see layers.py."""
-PRICED: Final = tuple(
-    dict.fromkeys(
-        (
-            *(*LINEAR, "masked", "start", "gate", "hop", "byte", "stored_byte"),
-            *(unit for name in BACKENDS for unit in find_cost(name).UNITS),
-        )
-    )
-)
+PRICED: Final = tuple(dict.fromkeys((*LINEAR, "masked", "start", "gate", "hop", "byte", "stored_byte", *all_units())))
 """Kinds of work that calibration prices, in nanoseconds a unit; what a unit is, is said where it is counted."""
 TRANSFER: Final = "transfer"
 """Nanoseconds that bytes keep a link of limited rate busy; the price is 1."""

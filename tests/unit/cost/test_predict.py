@@ -11,7 +11,7 @@ from random_networks import random_small_artifact
 from scaled_artifact import relu_artifact
 
 from pi_system import cost
-from pi_system.backends.costs import find_cost
+from pi_system.backends.costs import all_units, find_cost
 from pi_system.backends.fss.gates import fss_gates
 from pi_system.backends.registry import BACKENDS
 from pi_system.channel.shaped import Link
@@ -54,7 +54,7 @@ def test_transfers_of_chunks_overlap_with_each_other(backend: str) -> None:
     spec = GateSpec(count=1 << 18, ring_bits=32, comparison_bits=24, shift=10)
     gates, link = find_cost(backend).online(backend, ARTIFACT), Link(1e6, 0.0)
     cost = gates["relu"].cost(spec)  # type: ignore[index]
-    replay = Replay(gates, link, Prices.of({}))  # type: ignore[arg-type]
+    replay = Replay(gates, link, Prices.of({}))
     replay._gate(spec, ())
     down_s, up_s = (8 * n / 1e6 for n in (cost.server_to_client_bytes, cost.client_to_server_bytes))
     busiest, both = max(down_s, up_s), down_s + up_s
@@ -173,3 +173,13 @@ def test_the_cost_model_names_no_backend() -> None:
             text = path.read_text()
             assert not [name for name in BACKENDS if f'"{name}"' in text], path
             assert set(re.findall(r"pi_system\.backends\.(\w+)", text)) <= {"costs", "registry"}, path
+
+
+def test_a_backend_that_says_nothing_of_its_costs_is_not_predicted_and_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = set(all_units())
+    monkeypatch.setitem(BACKENDS, "silent", "pi_system.rpc.backend")
+    assert set(all_units()) == before
+    with pytest.raises(ConfigError, match="of backend silent, found none"):
+        Workload(ARTIFACT, "silent").online(Link(1e6, 0.0), PRICES.as_prices())
