@@ -1,6 +1,7 @@
 """docs/methods.md has the table that benchmarks/methods_table.py makes, with a row for every method."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ def test_every_method_has_its_row() -> None:
         card = describe(name)
         assert rows[name][:2] == [card.reduces, card.source]
         assert len(rows[name]) == 5
+
+
+def test_every_method_is_in_the_readmes_table() -> None:
+    _, _, rest = (HERE.parent / "README.md").read_text().partition("\n| method |")
+    first = [line.split("|")[1] for line in rest.split("\n\n")[0].splitlines()[2:]]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(first))) == sorted(METHODS)
 
 
 @pytest.mark.parametrize("name", list(METHODS))
