@@ -78,9 +78,7 @@ class MaterialStore:
         path = self._path(material_id)
         if self.index.state(self.key, material_id):
             raise CorrelationReusedError(f"material {material_id}: expected a new id, found one that there was")
-        self.check_room(
-            HEADER_BYTES + bundle.body.nbytes
-        )  # again: sessions beside it have stored theirs
+        self.check_room(HEADER_BYTES + bundle.body.nbytes)  # again: sessions beside it have stored theirs
         try:
             with draft(path) as file:
                 fields = {**self._fields(material_id), "place": place.place_of(file.fileno())}

@@ -53,7 +53,8 @@ def test_exchanges_of_crypten_cost_half_a_round_trip() -> None:
 def test_transfers_of_chunks_overlap_with_each_other(backend: str) -> None:
     spec = GateSpec(count=1 << 18, ring_bits=32, comparison_bits=24, shift=10)
     gates, link = find_cost(backend).online(backend, ARTIFACT), Link(1e6, 0.0)
-    cost = gates["relu"].cost(spec)  # type: ignore[index]
+    assert not isinstance(gates, Lockstep)
+    cost = gates["relu"].cost(spec)
     replay = Replay(gates, link, Prices.of({}))
     replay._gate(spec, ())
     down_s, up_s = (8 * n / 1e6 for n in (cost.server_to_client_bytes, cost.client_to_server_bytes))
