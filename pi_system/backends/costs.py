@@ -3,7 +3,8 @@
 A backend without that module runs, and is not predicted.
 
 UNITS                               kinds of work that it and its gates count
-online(backend, public)             the records of its gates; or, where nothing overlaps, what every node opens
+gates(backend)                      the records of its gates; None where nothing overlaps, then also
+lockstep(backend, public)           what every node opens
 offline(backend, public, schedule)  one preparation of one inference
 """
 
@@ -83,7 +84,10 @@ class BackendCost(Protocol):
 
     UNITS: tuple[str, ...]
 
-    def online(self, backend: str, public: PublicArtifact) -> Gates | Lockstep:
+    def gates(self, backend: str) -> Gates | None:
+        """See above."""
+
+    def lockstep(self, backend: str, public: PublicArtifact) -> Lockstep:
         """Raises ConfigError for a network that the backend cannot run."""
 
     def offline(self, backend: str, public: PublicArtifact, schedule: Schedule) -> OfflineCost:
@@ -91,11 +95,19 @@ class BackendCost(Protocol):
 
 
 def find_cost(backend: str) -> BackendCost:
-    """The costs of a backend of the registry. Raises ConfigError for one that says nothing of them."""
+    """The costs of a backend. Raises ConfigError for a name that is none, or one that says nothing of them."""
+    if backend not in BACKENDS:
+        raise ConfigError(f"backend: expected one of {', '.join(BACKENDS)}, found {backend[:40]!r}")
     module = _module(backend)
     if find_spec(module) is None:
         raise ConfigError(f"costs: expected a module {module} of backend {backend}, found none")
     return cast(BackendCost, import_module(module))
+
+
+def overlapping() -> dict[str, Gates]:
+    """The gates of every backend of the registry that says what they cost and whose layers overlap."""
+    known = {name: find_cost(name).gates(name) for name in BACKENDS if find_spec(_module(name))}
+    return {name: gates for name, gates in known.items() if gates}
 
 
 def all_units() -> Iterator[str]:

@@ -7,8 +7,7 @@ little, and what is compared are two activations of one size.
 from typing import Final, Literal
 
 from pi_system.artifact.graph import Input
-from pi_system.backends.fss.gates import fss_gates
-from pi_system.backends.two_party.gates import TWO_PARTY_GATES
+from pi_system.backends.costs import overlapping
 from pi_system.channel.shaped import Link, parse_link
 from pi_system.cost.calibration import Calibration
 from pi_system.cost.layers import NodeWork
@@ -16,8 +15,6 @@ from pi_system.cost.replay import Replay
 from pi_system.errors import ConfigError
 from pi_system.protocols.gate import GateSpec
 
-_GATES: Final = {"fss": fss_gates(), **TWO_PARTY_GATES}
-"""The backends whose layers overlap, so that one activation has a time of its own."""
 _RING_BITS: Final = 59
 _RELU_BITS, _SHIFT, _SQUARE_BITS = 28, 12, 18
 
@@ -30,8 +27,9 @@ def activation_ms(
     Raises:
         ConfigError: a backend whose gates the model does not replay, no such link, or prices are missing.
     """
-    if backend not in _GATES:
-        raise ConfigError(f"backend: expected one of {', '.join(_GATES)}; found {backend!r}")
+    gates = overlapping()  # in lockstep no activation has a time of its own
+    if backend not in gates:
+        raise ConfigError(f"backend: expected one of {', '.join(gates)}; found {backend!r}")
     calibration.check_has(backend)
     if count == 0:
         return 0.0
@@ -43,6 +41,6 @@ def activation_ms(
         shift=_SHIFT if kind == "relu" else 0,
     )
     shaped = parse_link(link) if isinstance(link, str) else link
-    replay = Replay(_GATES[backend], shaped, calibration.as_prices())
+    replay = Replay(gates[backend], shaped, calibration.as_prices())
     replay.node(NodeWork(Input(name="x", inputs=(), shape=(count,)), 0, gates=(("activation", spec),)))
     return replay.server.ns / 1e6

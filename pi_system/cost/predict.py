@@ -66,7 +66,8 @@ class Workload:
 
     @cached_property
     def _online(self) -> Gates | Lockstep:
-        return find_cost(self.backend).online(self.backend, self.public)
+        found = find_cost(self.backend)
+        return found.gates(self.backend) or found.lockstep(self.backend, self.public)
 
     @cached_property
     def _nodes(self) -> list[NodeWork]:

@@ -27,7 +27,11 @@ _WORD: Final = 8
 _RELU_ROUNDS, _RELU_WORDS, _RELU_DEALT = 9, 29, 15
 
 
-def online(backend: str, public: PublicArtifact) -> Lockstep:
+def gates(backend: str) -> None:
+    """Nothing overlaps."""
+
+
+def lockstep(backend: str, public: PublicArtifact) -> Lockstep:
     """See BackendCost."""
     graph = public.public.graph
     elements = {node.name: prod(node.shape) for node in graph}
@@ -62,7 +66,7 @@ def _opening(node: Node, elements: dict[str, int], macs: int) -> Opening:
 
 def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> OfflineCost:
     """See BackendCost."""
-    dealt = sum(opening.dealt_bytes for opening in online(backend, public).openings)
+    dealt = sum(opening.dealt_bytes for opening in lockstep(backend, public).openings)
     nbytes, macs = dealt + 2 * SEED_BYTES, mac_count(public.public.graph)
     return OfflineCost(
         nbytes=nbytes,

@@ -24,15 +24,15 @@ _ROUNDS: Final = 3
 """Weight mask's name and its answer; the weight seed and the dealer's start; the last message and its receipt."""
 
 
-def online(backend: str, public: PublicArtifact) -> Gates:
+def gates(backend: str) -> Gates:
     """See BackendCost."""
     return fss_gates()
 
 
 def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> OfflineCost:
     """See BackendCost."""
-    graph, ring, gates = public.public.graph, Ring(public.public.ring.ring_bits), fss_gates()
-    messages = [sizes(step, gates, ring) for step in schedule.steps]
+    graph, ring, records = public.public.graph, Ring(public.public.ring.ring_bits), fss_gates()
+    messages = [sizes(step, records, ring) for step in schedule.steps]
     to_server, to_client, up = (sum(map(sum, link)) for link in zip(*messages, strict=True))
     to_server, to_client = to_server + 2 * SEED_BYTES, to_client + 2 * SEED_BYTES
     up += _FLAG_BYTES + ID_BYTES
@@ -42,11 +42,11 @@ def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> Offline
     return OfflineCost(
         nbytes=nbytes,
         setup_bytes=weights,
-        stored=stored_bytes(schedule, gates, ring, SEEDS),
+        stored=stored_bytes(schedule, records, ring, SEEDS),
         busiest=max(to_client, to_server),
         rounds=_ROUNDS,
         units=total_units(
-            *(gates[gate.spec.kind].prepared(gate.spec) for gate in schedule.gates),
+            *(records[gate.spec.kind].prepared(gate.spec) for gate in schedule.gates),
             {"dealt_start": 1, "dealt_mac": macs, "dealt_byte": nbytes, "dealt_weight": weights},
         ),
     )

@@ -22,14 +22,14 @@ UNITS = (
 )
 
 
-def online(backend: str, public: PublicArtifact) -> Gates:
+def gates(backend: str) -> Gates:
     """See BackendCost."""
     return TWO_PARTY_GATES[backend]
 
 
 def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> OfflineCost:
     """See BackendCost."""
-    ring, plan, gates = Ring(public.public.ring.ring_bits), linear_plan(public), TWO_PARTY_GATES[backend]
+    ring, plan = Ring(public.public.ring.ring_bits), linear_plan(public)
     linear, degree = linear_he_cost(plan), plan.params.degree
     costs, units = _steps(backend, schedule)
     server_cots, client_cots = sum(cost.server_cots for cost in costs), sum(cost.client_cots for cost in costs)
@@ -50,7 +50,7 @@ def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> Offline
     return OfflineCost(
         nbytes=down + up,
         setup_bytes=0,
-        stored=stored_bytes(schedule, gates, ring, ("seed",)),
+        stored=stored_bytes(schedule, gates(backend), ring, ("seed",)),
         busiest=max(down, up),
         rounds=linear.rounds + SETUP_ROUNDS + sum(cost.round_trips for cost in costs),
         units=total_units(units, own),

@@ -8,7 +8,7 @@ import pytest
 from parties import PAIRING, infer, make_parties, prepare
 from random_networks import random_mixed_artifact, random_small_artifact, random_square_artifact
 
-from pi_system.backends.crypten.cost import online
+from pi_system.backends.crypten.cost import lockstep
 from pi_system.backends.crypten.party import correlation_plan
 from pi_system.cost import default_calibration, predict
 from pi_system.export.random import random_pictures
@@ -50,7 +50,7 @@ def _opened(item: Any) -> Any:
 def test_crypten_opens_and_is_dealt_what_its_plan_says(network: str) -> None:
     artifact = ARTIFACTS[network]()
     graph = artifact.public.graph
-    plan, found = correlation_plan(graph, artifact.masks), online("crypten", artifact).openings
+    plan, found = correlation_plan(graph, artifact.masks), lockstep("crypten", artifact).openings
     assert sum(opening.dealt_bytes for opening in found) == plan.correction_bytes()
     assert sum(opening.nbytes for opening in found) == 8 * sum(_opened(item) for item in plan.items)
     assert sum(opening.rounds for opening in found) == len(plan.items)

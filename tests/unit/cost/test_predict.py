@@ -52,8 +52,8 @@ def test_exchanges_of_crypten_cost_half_a_round_trip() -> None:
 @pytest.mark.parametrize("backend", ["fss", "gmw", "gc"])
 def test_transfers_of_chunks_overlap_with_each_other(backend: str) -> None:
     spec = GateSpec(count=1 << 18, ring_bits=32, comparison_bits=24, shift=10)
-    gates, link = find_cost(backend).online(backend, ARTIFACT), Link(1e6, 0.0)
-    assert not isinstance(gates, Lockstep)
+    gates, link = find_cost(backend).gates(backend), Link(1e6, 0.0)
+    assert gates
     cost = gates["relu"].cost(spec)
     replay = Replay(gates, link, Prices.of({}))
     replay._gate(spec, ())

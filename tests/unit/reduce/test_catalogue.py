@@ -16,7 +16,7 @@ import torch
 from parties import BACKENDS, PAIRING, infer, prepared
 
 from pi_system.artifact import Artifact
-from pi_system.backends.crypten.cost import online
+from pi_system.backends.crypten.cost import lockstep
 from pi_system.backends.crypten.party import correlation_plan
 from pi_system.cost import default_calibration, predict
 from pi_system.errors import BudgetError, ConfigError
@@ -183,6 +183,6 @@ def _check_backend(backend: str, artifact: Artifact, pictures: Any, store: Path)
 
 def _check_crypten(artifact: Artifact) -> None:
     """CrypTen runs in processes of its own (tests/integration); what it is dealt is what is declared."""
-    plan, declared = correlation_plan(artifact.public.graph, artifact.masks), online("crypten", artifact).openings
+    plan, declared = correlation_plan(artifact.public.graph, artifact.masks), lockstep("crypten", artifact).openings
     assert sum(opening.dealt_bytes for opening in declared) == plan.correction_bytes()
     assert sum(opening.rounds for opening in declared) == len(plan.items)
