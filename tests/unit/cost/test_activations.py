@@ -26,5 +26,5 @@ def test_more_activations_and_a_slower_link_cost_more() -> None:
 
 
 def test_a_backend_in_lockstep_is_refused() -> None:
-    with pytest.raises(ConfigError, match="backend: expected one of fss, gmw, gc; found 'crypten'"):
+    with pytest.raises(ConfigError, match="backend: expected one of gmw, gc, fss; found 'crypten'"):
         activation_ms("relu", 1, "crypten", "lan", PRICES)
