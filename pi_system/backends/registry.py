@@ -47,7 +47,10 @@ DEFAULT_BACKEND: Final = "gmw"
 
 
 def find_backend(name: str, backends: Backends = BACKENDS) -> Backend:
-    """Import a backend. Raises ConfigError for a name that is none."""
+    """Import a backend. Raises ConfigError for a name that is none, and where a library that it needs is missing."""
     if name not in backends:
         raise ConfigError(f"backend: expected one of {', '.join(backends)}, found {name[:40]!r}")
-    return cast(Backend, import_module(backends[name]))
+    try:
+        return cast(Backend, import_module(backends[name]))
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"backend {name}: expected module {error.name} installed, found none") from error

@@ -97,6 +97,15 @@ def test_registered_backends_are_complete_and_others_are_refused() -> None:
         find_backend("os")
 
 
+def test_a_backend_whose_library_is_not_installed_is_a_typed_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lacking_backend.py").write_text("import library_that_nobody_has\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="backend lacking: expected module library_that_nobody_has installed"):
+        find_backend("lacking", {"lacking": "lacking_backend"})
+
+
 HOST = SessionHost(artifact=tiny_artifact(), store_dir=Path("unused"), dealer=None, allowed=("gmw",))
 ASKED = SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16))
 
