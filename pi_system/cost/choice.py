@@ -8,5 +8,7 @@ from pi_system.cost.predict import online_ms
 
 
 def faster_gate(public: PublicArtifact, link: Link) -> str:
-    """The backend without a dealer with the lower predicted online time."""
-    return min(TWO_PARTY_GATES, key=lambda name: online_ms(public, name, link, default_calibration()))
+    """The backend without a dealer with the lowest predicted online time, of those that have prices."""
+    calibration = default_calibration()
+    priced = [name for name in TWO_PARTY_GATES if name in calibration.backends]
+    return min(priced, key=lambda name: online_ms(public, name, link, calibration))

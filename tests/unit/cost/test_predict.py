@@ -14,6 +14,7 @@ from pi_system import cost
 from pi_system.backends.costs import all_units, find_cost
 from pi_system.backends.fss.gates import fss_gates
 from pi_system.backends.registry import BACKENDS
+from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.channel.shaped import Link
 from pi_system.cost import default_calibration, faster_gate, predict
 from pi_system.cost.predict import Workload
@@ -164,6 +165,11 @@ def test_fitting_to_a_machine_of_other_prices_finds_its_times() -> None:
 
 def test_few_relus_on_a_slow_round_trip_are_garbled_and_many_bytes_are_not() -> None:
     assert faster_gate(ARTIFACT, Link(1e8, 40e-3)) == "gc"
+    assert faster_gate(ARTIFACT, Link(1e6, 1e-3)) == "gmw"
+
+
+def test_a_gate_without_prices_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TWO_PARTY_GATES, "unpriced", TWO_PARTY_GATES["gmw"])
     assert faster_gate(ARTIFACT, Link(1e6, 1e-3)) == "gmw"
 
 
