@@ -54,8 +54,10 @@ _COUNT: Final = struct.Struct("<I")
 _ID_BYTES: Final = 16
 MAX_NAMED: Final = 1 << 18
 """Bundles of one client for one model, 4 MiB of ids."""
-_NAME: Final = re.compile(r"[0-9a-f]{48}")
+_NAME: Final = re.compile(r"[0-7][0-9a-f]{47}")
 _USE_DIGITS: Final = 16
+_USES: Final = 1 << 63
+"""Uses are numbered below it: the index (sqlite) has no larger integer."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -185,7 +187,7 @@ class PairedStore(MaterialStore):
     def id_of(self, name: str) -> str:
         """The bundle's id. Raises CorrelationMismatchError for what is no name."""
         if not _NAME.fullmatch(name):
-            raise CorrelationMismatchError("name of a use: expected 48 hexadecimal digits")
+            raise CorrelationMismatchError("name of a use: expected 48 hexadecimal digits, a number below 2^63 first")
         return name[_USE_DIGITS:]
 
     def _agreed(self) -> Uses:
@@ -229,6 +231,8 @@ def meet_server(store: PairedStore, client: Channel) -> None:
     announced = store.recorded()
     client.send(_ANNOUNCED.pack(bytes.fromhex(announced.epoch), announced.last))
     fits, last, confirmed = _ANSWER.unpack(client.recv(_ANSWER.size))
+    if max(last, confirmed) >= _USES:
+        raise RemoteProtocolError("meeting: expected uses numbered below 2^63, found a larger number")
     client.send(bytes.fromhex(store.settle(announced, fits, Uses(last=last, confirmed=confirmed))))
     (count,) = _COUNT.unpack(client.recv(_COUNT.size))
     if count > MAX_NAMED:

@@ -3,6 +3,7 @@
 import gc
 import logging
 import shutil
+import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -207,6 +208,24 @@ def test_a_meeting_with_garbage_is_the_peers_fault_and_burns_nothing(cheater: st
     with pytest.raises(RemoteProtocolError):
         run_parties(bodies["server"], bodies["client"])
     assert len(list(tmp_path.rglob("*.ready"))) == 2
+
+
+@pytest.mark.parametrize("use", [1 << 63, (1 << 64) - 1])
+def test_a_use_numbered_beyond_what_the_index_holds_is_the_peers_fault(use: int, tmp_path: Path) -> None:
+    server, client = prepared("gmw", ARTIFACT, tmp_path, 1)
+    with pytest.raises(CorrelationMismatchError, match="number below 2\\^63"):
+        server.reserve((f"{use:016x}{client.store.ids()[0]}",))
+    server, _ = make_parties("gmw", ARTIFACT, tmp_path, met=False)
+    for last, confirmed in ((use, 0), (0, use)):
+
+        def lie(channel: Any, answer: bytes = struct.pack("<?QQ", True, last, confirmed)) -> None:
+            channel.recv(24)
+            channel.send(answer)
+
+        with pytest.raises(RemoteProtocolError, match="numbered below 2\\^63"):
+            run_parties(server.meet, lie)
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    infer(server, client, PICTURES[:1])
 
 
 def test_nothing_is_given_out_without_a_meeting(tmp_path: Path) -> None:
