@@ -29,7 +29,7 @@ _CHANNELS, _TAPS = 16, 64
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class RowWork:
     """Work that belongs to the row of node ``name``, wherever it is done."""
 
     name: str
@@ -51,10 +51,10 @@ class NodeWork:
 
     node: Node
     macs: int
-    at_once: tuple[Share, ...] = ()
-    drawn: tuple[Share, ...] = ()
+    at_once: tuple[RowWork, ...] = ()
+    drawn: tuple[RowWork, ...] = ()
     gates: tuple[tuple[str, GateSpec], ...] = ()
-    after: tuple[Share, ...] = ()
+    after: tuple[RowWork, ...] = ()
 
 
 def node_works(public: PublicArtifact, schedule: Schedule) -> list[NodeWork]:
@@ -71,7 +71,7 @@ class _Walk:
         self._masked = self._graph.masked()
         self._macs = {count.name: count.macs for count in count_nodes(self._graph)}
         self._elements = {node.name: prod(node.shape) for node in self._graph}
-        self._waiting: dict[str, tuple[Share, ...]] = {}
+        self._waiting: dict[str, tuple[RowWork, ...]] = {}
         self._remasked: set[str] = set()
         self._gates: dict[str, list[tuple[str, GateSpec]]] = {}
         for gate in schedule.gates:
@@ -79,13 +79,15 @@ class _Walk:
 
     def run(self) -> Iterator[NodeWork]:
         for node in self._graph:
-            read = tuple(share for name in node.inputs for share in self._waiting[name])
+            read = tuple(part for name in node.inputs for part in self._waiting[name])
             found, self._waiting[node.name] = self._node(node, read, self._own(node))
             if node.name == self._graph.output:
                 found = replace(found, after=(*found.after, *self._waiting[node.name]))
             yield found
 
-    def _node(self, node: Node, read: tuple[Share, ...], own: tuple[Share, ...]) -> tuple[NodeWork, tuple[Share, ...]]:
+    def _node(
+        self, node: Node, read: tuple[RowWork, ...], own: tuple[RowWork, ...]
+    ) -> tuple[NodeWork, tuple[RowWork, ...]]:
         """The node's work and what waits for its value's readers."""
         found = NodeWork(node, self._macs[node.name], gates=tuple(self._gates.get(node.name, ())))
         if isinstance(node, WeightedNode):
@@ -98,13 +100,13 @@ class _Walk:
             return replace(found, at_once=(*read, *own)), ()
         return replace(found, drawn=read, after=own), ()
 
-    def _own(self, node: Node) -> tuple[Share, ...]:
+    def _own(self, node: Node) -> tuple[RowWork, ...]:
         if isinstance(node, Input):
             return ()
         if isinstance(node, WeightedNode):
-            return (Share(node.name, self._weighted(node)),)
+            return (RowWork(node.name, self._weighted(node)),)
         masked = self._elements[node.name] if node.name in self._masked and node.name in self._gates else 0
-        return (Share(node.name, work(swept=self._moved(node), masked=masked)),)
+        return (RowWork(node.name, work(swept=self._moved(node), masked=masked)),)
 
     def _weighted(self, node: WeightedNode) -> Work:
         outputs = self._elements[node.name]
@@ -121,6 +123,6 @@ def _owner(gate: Gate) -> str:
     return gate.name.partition("/")[0]
 
 
-def total(shares: Sequence[Share]) -> Work:
+def total(parts: Sequence[RowWork]) -> Work:
     """The work of all of them."""
-    return np.sum([share.units for share in shares], axis=0) if shares else np.zeros(len(UNITS))
+    return np.sum([part.units for part in parts], axis=0) if parts else np.zeros(len(UNITS))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pi_system.channel.shaped import CHUNK_BYTES, Link
-from pi_system.cost.layers import NodeWork, Share, total
+from pi_system.cost.layers import NodeWork, RowWork, total
 from pi_system.cost.work import START, Moment, Prices, Work, later, work
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.record import GateProtocol
@@ -21,8 +21,8 @@ from pi_system.secure.turns import chunks, turns
 
 _GATE = work(gate=1)
 
-Phases = Mapping[str, Work]
-"""Work of a chunk in one exchange, by phase."""
+StepWork = Mapping[str, Work]
+"""Work of a chunk in one exchange, by the steps of protocols/phases.py."""
 
 
 def transfer_ns(link: Link, nbytes: int) -> float:
@@ -85,40 +85,40 @@ class Replay:
         self.client = later(self.client, self.down.carry(self.server, nbytes))
         return self.client
 
-    def _compute(self, shares: tuple[Share, ...]) -> None:
-        self.server = self.prices.after(self.server, total(shares))
+    def _compute(self, parts: tuple[RowWork, ...]) -> None:
+        self.server = self.prices.after(self.server, total(parts))
 
-    def _gate(self, spec: GateSpec, drawn: tuple[Share, ...]) -> None:
+    def _gate(self, spec: GateSpec, drawn: tuple[RowWork, ...]) -> None:
         gate, feed = self.gates[spec.kind], total(drawn) / spec.count
         self.server = self.prices.after(self.server, _GATE)
         self.client = self.prices.after(self.client, _GATE)
         lengths = {length for _, length in chunks(spec.count)}
-        pieces = {length: (_phases(gate, spec, length), gate.exchanges(spec, length)) for length in lengths}
+        pieces = {length: (_by_step(gate, spec, length), gate.exchanges(spec, length)) for length in lengths}
         arrived: dict[int, Moment] = {}
         for step, exchange, _, first, length in turns(spec.count, gate.round_trips):
-            phases, (down, up) = pieces[length][0], pieces[length][1][exchange]
+            steps, (down, up) = pieces[length][0], pieces[length][1][exchange]
             if step == "send":
                 fed = work() if exchange else feed * length
-                arrived[first] = self._send(phases, down, fed)
+                arrived[first] = self._send(steps, down, fed)
             elif step == "reply":
-                arrived[first] = self._reply(phases, (down, up), arrived[first])
+                arrived[first] = self._reply(steps, (down, up), arrived[first])
             else:
-                taken = phases["receive"] + work(byte=up)
+                taken = steps["receive"] + work(byte=up)
                 self.server = self.prices.after(later(self.server, arrived[first]), taken)
 
-    def _send(self, phases: Phases, nbytes: int, feed: Work) -> Moment:
+    def _send(self, steps: StepWork, nbytes: int, feed: Work) -> Moment:
         """The server makes a chunk's message and sends it; when it arrives."""
-        self.server = self.prices.after(self.server, feed + phases["send"] + work(byte=nbytes))
+        self.server = self.prices.after(self.server, feed + steps["send"] + work(byte=nbytes))
         arrived = self.down.carry(self.server, nbytes)
-        self.server = self.prices.after(self.server, phases["work"])
+        self.server = self.prices.after(self.server, steps["work"])
         return arrived
 
-    def _reply(self, phases: Phases, nbytes: tuple[int, int], arrived: Moment) -> Moment:
+    def _reply(self, steps: StepWork, nbytes: tuple[int, int], arrived: Moment) -> Moment:
         """The client answers a chunk's message; when the answer arrives."""
-        answer = phases["reply"] + work(byte=sum(nbytes))
+        answer = steps["reply"] + work(byte=sum(nbytes))
         self.client = self.prices.after(later(self.client, arrived), answer)
         return self.up.carry(self.client, nbytes[1])
 
 
-def _phases(gate: GateProtocol, spec: GateSpec, count: int) -> Phases:
+def _by_step(gate: GateProtocol, spec: GateSpec, count: int) -> StepWork:
     return {name: work(**units) for name, units in gate.work(spec, count).items()}

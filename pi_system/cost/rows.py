@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from pi_system.cost.layers import NodeWork, Share
+from pi_system.cost.layers import NodeWork, RowWork
 from pi_system.cost.work import LINEAR, ROUND_TRIP, TRANSFER, Prices, Work, work
 
 
@@ -46,9 +46,9 @@ class Rows:
 
     def add(self, node: NodeWork, path: Work, rounds: int, up: int, down: int) -> None:
         """A node and the path from the one before to it, part of which is that of layers it drew from."""
-        own, shares = path.copy(), (*node.at_once, *node.drawn, *node.after)
+        own, parts = path.copy(), (*node.at_once, *node.drawn, *node.after)
         for name in (*LINEAR, "masked"):
-            self._give(own, shares, name)
+            self._give(own, parts, name)
         cost = LayerCost(
             name=node.node.name,
             kind=node.node.op,
@@ -60,16 +60,16 @@ class Rows:
         )
         self._rows[cost.name] = (cost, own)
 
-    def _give(self, own: Work, shares: tuple[Share, ...], name: str) -> None:
+    def _give(self, own: Work, parts: tuple[RowWork, ...], name: str) -> None:
         mask = work(**{name: 1.0})
-        asked = sum(float(share.units @ mask) for share in shares)
+        asked = sum(float(part.units @ mask) for part in parts)
         on_path = float(own @ mask)
-        for share in shares:
-            if asked and share.name in self._rows:
-                part = mask * (on_path * float(share.units @ mask) / asked)
-                units = self._rows[share.name][1]
-                units += part
-                own -= part
+        for part in parts:
+            if asked and part.name in self._rows:
+                given = mask * (on_path * float(part.units @ mask) / asked)
+                units = self._rows[part.name][1]
+                units += given
+                own -= given
 
     def reveal(self, path: Work, nbytes: int) -> None:
         """The last message."""

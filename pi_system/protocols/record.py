@@ -23,7 +23,7 @@ class GateProtocol:
         server_steps: (spec, material) to party 0's steps.
         client_steps: to party 1's.
         work: (spec, count) to the work of a chunk of ``count`` elements in each exchange; of its kinds ``NAME_call`` is
-            one call of a phase and what it costs in Python, whatever the size of the chunk.
+            one call of a step and what it costs in Python, whatever the size of the chunk.
         prepared: (spec) to the work of preparing a gate offline, beside its bytes and OTs.
     """
 

@@ -38,7 +38,7 @@ class ByteQueue(Generic[T]):
                 if not ready:
                     raise PeerTimeoutError(f"expected the peer to read within {timeout_s} s, found it stuck")
             if self._closed:
-                raise fresh(self._error or PiError("this end of the connection is closed"))
+                raise copied(self._error or PiError("this end of the connection is closed"))
             self._held_bytes += nbytes
             self._items.put((item, nbytes))
 
@@ -56,7 +56,7 @@ class ByteQueue(Generic[T]):
         if entry is None:
             self._items.put(None)
             if self._error is not None:
-                raise fresh(self._error)
+                raise copied(self._error)
             return None
         item, nbytes = entry
         with self._room:
@@ -69,11 +69,11 @@ class ByteQueue(Generic[T]):
         with self._room:
             if self._closed:
                 return
-            self._closed, self._error = True, error and fresh(error)
+            self._closed, self._error = True, error and copied(error)
             self._items.put(None)
             self._room.notify_all()
 
 
-def fresh(error: PiError) -> PiError:
+def copied(error: PiError) -> PiError:
     """A copy without traceback: a kept one would hold every object of the frames it passed, runtimes included."""
     return type(error)(*error.args)

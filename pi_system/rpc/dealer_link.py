@@ -6,7 +6,7 @@ from typing import Literal
 from pi_system._proto.v1.control_pb2 import DealerAccepted, DealerHello
 from pi_system.channel.base import Channel
 from pi_system.errors import ConfigError, DealerUnavailableError, PiError
-from pi_system.rpc.byte_queue import fresh
+from pi_system.rpc.byte_queue import copied
 from pi_system.rpc.channel import GrpcChannel, Wrap, as_it_is
 from pi_system.rpc.envelope import read, write
 from pi_system.rpc.frames import DATA
@@ -70,7 +70,7 @@ class DealerDialer:
         self._connections.append(connection)
         try:
             if self._failed is not None:  # the session, while the dealer was dialled
-                raise fresh(self._failed)
+                raise copied(self._failed)
             write(connection.stream, self._hello(request))
             connection.stream.write(request, DATA)
             read(connection.stream, DealerAccepted)

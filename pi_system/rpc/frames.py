@@ -25,7 +25,7 @@ from pi_system.errors import (
     RemoteProtocolError,
 )
 from pi_system.protocols.half import Readable
-from pi_system.rpc.byte_queue import ByteQueue, fresh
+from pi_system.rpc.byte_queue import ByteQueue, copied
 from pi_system.rpc.tls import Caller
 
 FRAME_BYTES: Final = 1 << 20
@@ -193,7 +193,7 @@ class FrameStream:
         with self._lock:
             if self._dead is not None:
                 return
-            self._dead = fresh(error)
+            self._dead = copied(error)
         for callback in self._when_dead:
             callback(error)
         self._when_dead.clear()

@@ -36,9 +36,9 @@ __all__ = [
     "SPHYNX_CELLS",
     "Cell",
     "CellFeatures",
-    "CellPlan",
+    "CellGenotype",
     "Edge",
-    "Plan",
+    "Genotype",
     "parse_cells",
 ]
 
@@ -60,20 +60,20 @@ class Edge:
     state: int
 
 
-CellPlan = tuple[tuple[Edge, Edge], ...]
+CellGenotype = tuple[tuple[Edge, Edge], ...]
 """The edges of each node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Both cells and the order: n and r."""
+class Genotype:
+    """Both cells, the normal and the reducing one, and the order in which they stand: n and r."""
 
-    normal: CellPlan
-    reducing: CellPlan
+    normal: CellGenotype
+    reducing: CellGenotype
     order: str
 
 
-def parse_cells(text: str) -> Plan:
+def parse_cells(text: str) -> Genotype:
     """Read a network.
 
     Raises:
@@ -82,10 +82,10 @@ def parse_cells(text: str) -> Plan:
     parts = text.split("-")
     if len(parts) != 3 or not re.fullmatch("[nr]+", parts[2]) or parts[2].count("r") != 2:
         raise ConfigError(f"arch: expected two cells and an order with two r, as {SPHYNX_CELLS}-rrnnn; found {text!r}")
-    return Plan(normal=_parse_cell(parts[0]), reducing=_parse_cell(parts[1]), order=parts[2])
+    return Genotype(normal=_parse_cell(parts[0]), reducing=_parse_cell(parts[1]), order=parts[2])
 
 
-def _parse_cell(text: str) -> CellPlan:
+def _parse_cell(text: str) -> CellGenotype:
     nodes = []
     for index, node in enumerate(text.split(".")):
         if not _NODE.fullmatch(node) or max(int(node[1]), int(node[3])) >= index + 2:
@@ -156,7 +156,9 @@ class Cell(nn.Module):
 class _PlannedCell(Cell):
     """A cell whose edges are known."""
 
-    def __init__(self, plan: CellPlan, inputs: tuple[int, int], width: int, place: Place, *, skipping: bool) -> None:
+    def __init__(
+        self, plan: CellGenotype, inputs: tuple[int, int], width: int, place: Place, *, skipping: bool
+    ) -> None:
         super().__init__(inputs, width, place, skipping=skipping)
         self.plan = plan
         for node in plan:
@@ -209,7 +211,7 @@ class CellFeatures(nn.Module):
         return last  # type: ignore[no-any-return]
 
     @classmethod
-    def of(cls, plan: Plan, width: int, *, in_channels: int, size: int, stride: int) -> "CellFeatures":
+    def of(cls, plan: Genotype, width: int, *, in_channels: int, size: int, stride: int) -> "CellFeatures":
         """The network of a plan."""
 
         def make(reducing: bool, *arguments: object, **settings: object) -> Cell:
