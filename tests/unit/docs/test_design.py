@@ -67,3 +67,18 @@ def test_one_relu_is_followed_in_six_files_that_hold_what_they_are_read_for() ->
         names = re.findall(r"`(\w+)`", said)
         assert names
         assert all(re.search(rf"^ *(class|def) {name}\b", source, re.MULTILINE) for name in names), file
+
+
+def test_classes_that_the_glossary_names_exist() -> None:
+    glossary = DESIGN.partition("## Glossary")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([A-Z]\w+)`", glossary))
+    sources = [*(ROOT / "pi_system").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    assert named
+    assert named <= {name for path in sources for name in re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE)}
+
+
+def test_a_decision_stands_once_under_its_own_heading() -> None:
+    decisions = (ROOT / "docs" / "decisions.md").read_text()
+    headings = re.findall(r"^## .*", decisions, re.MULTILINE)
+    assert len(set(headings)) == len(headings)
+    assert all(f"\n\n{heading}\n" in decisions for heading in headings)
