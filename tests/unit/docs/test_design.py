@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,35 @@ def test_every_package_is_in_the_table_and_no_other() -> None:
     assert len(set(listed)) == len(listed)
     assert set(listed) == packages | names_in(ROOT / "pi_system", "*.py") | BESIDE
     assert all((ROOT / name).is_dir() for name in BESIDE)
+
+
+@cache
+def direct_imports(name: str) -> frozenset[str]:
+    """Of a package or module at the top: the others that it imports itself."""
+    found = set()
+    for path in [ROOT / "pi_system" / f"{name}.py", *(ROOT / "pi_system" / name).rglob("*.py")]:
+        nodes = ast.walk(ast.parse(path.read_text())) if path.exists() else ()
+        modules = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+        found |= {module.split(".")[1] for module in modules if module.startswith("pi_system.")}
+    return frozenset(found - {name})
+
+
+@cache
+def with_imports(name: str) -> frozenset[str]:
+    return frozenset({name}).union(*map(with_imports, direct_imports(name)))
+
+
+def test_packages_import_what_the_table_says() -> None:
+    table = DESIGN.partition("| folder | what it is |")[2].partition("\n\n")[0]
+    for row in table.splitlines()[2:]:
+        cells = row.strip("| ").split(" | ")
+        if cells[-1] == "everything":
+            continue
+        names = {name.removesuffix("/").removesuffix(".py") for name in re.findall(r"`([^`]+)`", cells[0])}
+        said = set(cells[-1].split(", ")) - {"nothing"}
+        direct = set().union(*map(direct_imports, names)) - names
+        assert said <= direct, row
+        assert direct <= set().union(*map(with_imports, said)), row
 
 
 def test_every_folder_of_tests_is_in_the_table_and_no_other() -> None:
