@@ -18,6 +18,12 @@ def test_squares_cost_less_than_relus_without_a_dealer(backend: Any) -> None:
     assert activation_ms("relu", 0, backend, "lan", PRICES) == 0
 
 
+@pytest.mark.parametrize("link", ["lan", "wan"])
+def test_a_dealers_relus_cost_less_than_squares(link: str) -> None:
+    relu, square = (activation_ms(kind, 20_000, "fss", link, PRICES) for kind in ("relu", "square"))
+    assert relu < square
+
+
 def test_more_activations_and_a_slower_link_cost_more() -> None:
     few, many = (activation_ms("relu", count, "fss", "lan", PRICES) for count in (1000, 100_000))
     assert few < many
