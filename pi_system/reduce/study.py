@@ -192,7 +192,7 @@ def _claim(config: StudyConfig, file: Path) -> None:
 def _recorded(config: StudyConfig) -> dict[str, Any]:
     """The configuration as it is published: without where this machine keeps the data."""
     recipes = {"baseline": config.baseline.recorded(), "reduction": config.reduction.recorded()}
-    data = {key: value for key, value in asdict(config.data).items() if key != "path"}
+    data = {key: value for key, value in config.data.recorded().items() if key != "path"}
     return asdict(config) | recipes | {"data": data}
 
 

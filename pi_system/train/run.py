@@ -10,7 +10,7 @@ result.json               accuracies and counts                        } means f
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,7 +72,7 @@ class RunDirectory:
         """
         if self.finished and not (self.path / "config.json").is_file():
             raise ConfigError(f"{self.path}: holds results without a config.json; name another directory")
-        wanted = json.loads(json.dumps({"schema": _SCHEMA, "data": asdict(data), **settings}))
+        wanted = json.loads(json.dumps({"schema": _SCHEMA, "data": data.recorded(), **settings}))
         if (self.path / "config.json").is_file() and len(list(self.path.iterdir())) > 1:
             found = self.config()
             different = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))

@@ -5,6 +5,7 @@ epoch, a mask, a configuration) is chosen on the validation pictures, which are 
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -56,8 +57,13 @@ class DataSet:
         augmentation: Augmentation,
         validation_fraction: float,
         split_seed: int,
+        tuning_fraction: float = 0.0,
+        judged_on: Literal["test", "tuning"] = "test",
     ) -> "DataSet":
         """Split a training pool and derive mean and standard deviation from its training part alone.
+
+        The validation pictures are the same for every ``tuning_fraction``, a share of the pool, too. ``judged_on``
+        tuning gives these in the place of the test pictures.
 
         Raises:
             InputError: a label is out of range, or no picture is left for training or validation.
@@ -72,6 +78,11 @@ class DataSet:
                 f"training pictures: expected enough for a {validation_fraction:.0%} validation split; "
                 f"found {len(pool)}"
             )
+        if tuning_fraction:
+            kept, tuning = split_by_class(pool.labels[rest], tuning_fraction / (1 - validation_fraction), split_seed)
+            if len(kept) == 0 or len(tuning) == 0:
+                raise InputError(f"training pictures: expected enough for a {tuning_fraction:.0%} tuning split")
+            rest, test = rest[kept], pool.subset(rest[tuning]) if judged_on == "tuning" else test
         train = pool.subset(rest)
         mean, std = _statistics(train.images)
         _, height, width, channels = train.images.shape

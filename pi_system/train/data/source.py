@@ -1,7 +1,8 @@
 """Names of data sets, such as ``digits``, ``cifar100:PATH`` or ``folder:PATH``, and loading by name."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from pi_system.errors import ConfigError
 from pi_system.train.data.augment import Augmentation
@@ -21,6 +22,10 @@ class DataConfig:
 
     ``size`` brings the pictures of a folder tree to one size; other sets have a fixed one.
 
+    ``tuning_fraction`` of the training part is set aside for tuning methods; no run trains on it or chooses its epoch
+    by it. A trial of the tuning is ``judged_on`` these pictures where another run has its test pictures, which it does
+    not load. By default there are none, and the split is what it is without.
+
     Raises:
         ConfigError: a field is outside its limits.
     """
@@ -30,6 +35,8 @@ class DataConfig:
     size: int | None = None
     validation_fraction: float = 0.1
     split_seed: int = 0
+    tuning_fraction: float = 0.0
+    judged_on: Literal["test", "tuning"] = "test"
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -41,6 +48,16 @@ class DataConfig:
             raise ConfigError(f"data {self.name}: size is for folder only, at least 4; found {self.size}")
         if not 0 < self.validation_fraction < 1:
             raise ConfigError(f"validation fraction: expected between 0 and 1; found {self.validation_fraction}")
+        if not 0 <= self.tuning_fraction < 1 - self.validation_fraction:
+            most = f"{1 - self.validation_fraction:g}"
+            raise ConfigError(f"tuning fraction: expected from 0 to below {most}; found {self.tuning_fraction}")
+        if self.judged_on not in ("test", "tuning") or (self.judged_on == "tuning" and not self.tuning_fraction):
+            raise ConfigError(f"judged on: expected test, or tuning with a tuning fraction; found {self.judged_on!r}")
+
+    def recorded(self) -> dict[str, Any]:
+        """The fields as JSON has them; those of the tuning pictures only where they say something."""
+        unsaid = {"tuning_fraction": 0.0, "judged_on": "test"}
+        return {name: value for name, value in asdict(self).items() if name not in unsaid or value != unsaid[name]}
 
     @classmethod
     def parse(cls, text: str, *, size: int | None = None, split_seed: int = 0) -> "DataConfig":
@@ -75,4 +92,6 @@ def load_data(config: DataConfig) -> DataSet:
         augmentation=augmentation,
         validation_fraction=config.validation_fraction,
         split_seed=config.split_seed,
+        tuning_fraction=config.tuning_fraction,
+        judged_on=config.judged_on,
     )

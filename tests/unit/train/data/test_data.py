@@ -205,3 +205,45 @@ def test_sample_is_the_stored_picture(tmp_path: Path) -> None:
     assert label == str(int(data.test.labels[5]))
     with pytest.raises(ConfigError, match="from 0 to 358"):
         write_sample(data, 359, tmp_path / "none.png")
+
+
+def test_pictures_for_tuning_are_set_aside_and_take_nothing_from_validation_or_test() -> None:
+    plain = load_data(DataConfig(name="digits"))
+    whole = load_data(DataConfig(name="digits", tuning_fraction=0.1))
+    trial = load_data(DataConfig(name="digits", tuning_fraction=0.1, judged_on="tuning"))
+    assert torch.equal(plain.validation.images, whole.validation.images)
+    assert torch.equal(plain.test.images, whole.test.images)
+    assert torch.equal(whole.train.images, trial.train.images)
+    assert torch.equal(whole.validation.images, trial.validation.images)
+    assert len(trial.test) == pytest.approx(0.1 * 1438, abs=5)
+    assert len(whole.train) == len(plain.train) - len(trial.test)
+    parts = [part for data in (whole, trial) for part in (data.train, data.validation, data.test)]
+    seen = [{image.numpy().tobytes() for image in part.images} for part in parts]
+    tuning = seen[5]
+    for other in (seen[0], seen[1], seen[2]):
+        assert not tuning & other
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"tuning_fraction": 0.9}, "tuning fraction: expected from 0 to below 0.9; found 0.9"),
+        ({"judged_on": "tuning"}, "judged on: expected test, or tuning with a tuning fraction; found 'tuning'"),
+        ({"judged_on": "train"}, "judged on: expected test"),
+    ],
+)
+def test_a_tuning_split_that_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        DataConfig(name="digits", **fields)
+
+
+def test_a_run_without_tuning_pictures_records_what_it_always_did() -> None:
+    assert DataConfig(name="digits").recorded() == {
+        "name": "digits",
+        "path": None,
+        "size": None,
+        "validation_fraction": 0.1,
+        "split_seed": 0,
+    }
+    tuned = DataConfig(name="digits", tuning_fraction=0.1, judged_on="tuning")
+    assert DataConfig(**tuned.recorded()) == tuned
