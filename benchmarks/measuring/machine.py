@@ -1,7 +1,7 @@
 """One measurement at a time, on an idle machine: a lock that names its holder, and a watch over other processes.
 
-Every command that measures is decorated by ``measures``. Work that takes long may respect the same lock: it is an
-flock on ``LOCK``, free as soon as its holder is gone, however that ended.
+Every command that measures is decorated by ``measures``. Work that takes long respects the same lock, an flock on
+``LOCK``, free as soon as its holder is gone, however that ended: it pauses while the lock is ``held``.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import click
 import psutil
@@ -29,6 +29,8 @@ BUSY: Final = 0.05
 _BEFORE_S: Final = 2.0
 _LEAST_S: Final = 1.0
 """Processors are accounted in ticks of 10 ms: of a shorter time a share says nothing, it waits for the next look."""
+_GLANCE_S: Final = 0.02
+"""Whoever looks whether the lock is held has it for an instant, which is not worth a refusal."""
 _EVERY_S: Final = 10.0
 """Between two looks at all processes, which take some 10 ms."""
 
@@ -115,11 +117,9 @@ class Measurement:
 def alone(lock: Path, *, wait: bool = False, shared: bool = False) -> Iterator[None]:
     """Hold the lock; ``wait`` for who has it, or go on beside it if ``shared``. Raises MachineBusyError: who has it."""
     with open(os.open(lock, os.O_RDWR | os.O_CREAT, 0o666), "r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(file, wait):
             if not shared:
-                raise MachineBusyError(f"expected nobody else to measure, found {file.read().strip()}") from None
+                raise MachineBusyError(f"expected nobody else to measure, found {file.read().strip()}")
         else:
             file.truncate()
             file.write(f"process {os.getpid()}: {' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])}\n")
@@ -127,11 +127,36 @@ def alone(lock: Path, *, wait: bool = False, shared: bool = False) -> Iterator[N
         yield
 
 
+def _taken(file: IO[str], wait: bool) -> bool:
+    for _ in range(2):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_GLANCE_S)
+        else:
+            return True
+    return False
+
+
+def held(lock: Path) -> bool:
+    """Whether somebody measures."""
+    try:
+        with open(lock) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 @contextmanager
 def measurement(*, busy: bool = False, wait: bool = False) -> Iterator[Measurement]:
     """A run on a machine of its own, or, ``busy``, on this one as it is. Raises MachineBusyError."""
     with orderly_stop(), alone(LOCK, wait=wait, shared=busy):
         run = Measurement()
+        if run.before and not busy:  # what pauses while the lock is held needs a moment to see it
+            run = Measurement()
         if run.before and not busy:
             found = ", ".join(f"{name} at {share:.0%} of a core" for name, share in run.before.items())
             raise MachineBusyError(f"expected an idle machine, found {found}; --busy measures nevertheless")

@@ -11,13 +11,16 @@ these differences is what their mean is held against. Two kinds of contrast:
 Over the primary claims of a plan these words keep the rate of a single error below 5 % in all (Holm, A Simple
 Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 1979); what was not announced before
 the runs is exploratory, not corrected, and says so.
+
+A third kind, *measure*, is of one number a seed that the study measured, such as a rank correlation, claimed to be
+above 0.
 """
 
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 from measuring.study_runs import Study
@@ -26,7 +29,7 @@ from scipy import stats
 from pi_system.errors import ConfigError
 
 LEVEL: Final = 0.95
-Kind = Literal["difference", "tendency"]
+Kind = Literal["difference", "tendency", "measure"]
 Word = Literal["supported", "contradicted", "undecided"]
 
 
@@ -37,12 +40,13 @@ class Claim:
     Attributes:
         text: the claim.
         source: who says it.
-        better: label of the curve that gains.
+        better: label of the curve that gains, or of the measure.
         worse: label of the other one.
-        kind: ``difference``, or ``tendency`` where the gain is claimed to grow as the budget shrinks.
+        kind: ``difference``, ``tendency`` where the gain is claimed to grow as the budget shrinks, or ``measure``.
         budgets: shares of the first network's ReLUs that are meant; none for all that both have.
         primary: announced before the runs.
         note: what the reader must know beside the verdict.
+        id: what docs/claims.md finds it by.
     """
 
     text: str
@@ -53,11 +57,12 @@ class Claim:
     budgets: tuple[float, ...] = ()
     primary: bool = False
     note: str = ""
+    id: str = ""
 
     def __post_init__(self) -> None:
         """Check the kind."""
-        if self.kind not in ("difference", "tendency"):
-            raise ConfigError(f"claim {self.text!r}: expected kind difference or tendency, found {self.kind!r}")
+        if self.kind not in get_args(Kind):
+            raise ConfigError(f"claim {self.text!r}: expected kind {'|'.join(get_args(Kind))}, found {self.kind!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +173,9 @@ def judge(study: Study, claims: Iterable[Claim]) -> list[Verdict | Claim]:
 
 
 def _effects(study: Study, claim: Claim) -> tuple[Effect, dict[float, Effect]] | None:
+    if claim.kind == "measure":
+        measured = study.measures.get(claim.better)
+        return (effect(measured), {}) if measured else None
     found = at_budgets(study, claim.better, claim.worse)
     meant = {fraction: found[fraction] for fraction in claim.budgets or found if fraction in found}
     if len(meant) < (2 if claim.kind == "tendency" else 1) or not _whole(meant):

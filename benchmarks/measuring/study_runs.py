@@ -7,7 +7,7 @@ seed all start from one trained network: curves are compared within a seed.
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,14 @@ class Study:
     """Curves by label, each from its largest budget to its smallest, and networks with all their ReLUs by name.
 
     ``source`` is the network with all ReLUs that a curve starts from, by label, as far as the JSON says;
-    ``impossible`` has a line for every budget that a method could not reach.
+    ``impossible`` has a line for every budget that a method could not reach; ``measures``: one number a seed, by label.
     """
 
     curves: Mapping[str, tuple[Cell, ...]]
     baselines: Mapping[str, Cell]
     source: Mapping[str, str]
     impossible: tuple[str, ...]
+    measures: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     @property
     def fractions(self) -> tuple[float, ...]:
@@ -86,11 +87,14 @@ def read_study(*files: Path, names: Mapping[str, str] | None = None) -> Study:
     Raises:
         InputError: a file is not a study, or has no finished run.
     """
-    runs: dict[tuple[str, str], dict[str, Any]] = {}
+    runs: dict[tuple[str, str, float | None], dict[str, Any]] = {}
+    measures: dict[str, dict[int, float]] = {}
     for file in files:
         try:
-            entries = json.loads(file.read_text())["runs"]
-            runs |= {(entry["run"], entry["label"]): entry for entry in entries}
+            content = json.loads(file.read_text())
+            runs |= {(entry["run"], entry["label"], entry["fraction"]): entry for entry in content["runs"]}
+            for label, by_seed in content.get("measures", {}).items():
+                measures[label] = {int(seed): float(value) for seed, value in by_seed.items()}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{file}: expected the JSON of a study; {error}") from error
     done = [entry for entry in runs.values() if "error" not in entry]
@@ -109,6 +113,7 @@ def read_study(*files: Path, names: Mapping[str, str] | None = None) -> Study:
         baselines={cell.label: cell for cell in cells if cell.fraction is None},
         source={label: str(entries[0]["source"]) for (label, _), entries in groups.items() if "source" in entries[0]},
         impossible=tuple(f"{e['run']}: {e['error']}" for e in runs.values() if "error" in e),
+        measures=measures,
     )
 
 

@@ -263,7 +263,7 @@ def _run(job: _Job, config: StudyConfig, progress: bool = False) -> dict[str, An
     if job.entry is None:
         recipe = replace(config.baseline, seed=job.seed)
         result = train_run(job.out, network, config.data, recipe, progress=progress)
-        return figures | {"label": "baseline", "fraction": None, **_figures(result, job.out)}
+        return figures | {"label": "baseline", "fraction": None, **figures_of(result, job.out)}
     figures |= {"label": job.entry.label, "fraction": job.fraction, "source": network}
     top = job.out.parents[1]
     first = RunDirectory(_baseline(top, job.seed, config.networks[0])).result()
@@ -280,10 +280,11 @@ def _run(job: _Job, config: StudyConfig, progress: bool = False) -> dict[str, An
         )
     except ConfigError as error:
         return figures | {"budget": budget, "error": str(error)}
-    return figures | {"budget": budget, **_figures(result, job.out)}
+    return figures | {"budget": budget, **figures_of(result, job.out)}
 
 
-def _figures(result: dict[str, Any], out: Path) -> dict[str, Any]:
+def figures_of(result: dict[str, Any], out: Path) -> dict[str, Any]:
+    """What a study says of the finished run in ``out``; seconds are its epochs' wall time."""
     keys = ("network", "relus", "relu_layers", "macs", "parameters", "validation_accuracy", "test_accuracy")
     lines = (out / "metrics.jsonl").read_text().splitlines() if (out / "metrics.jsonl").is_file() else []
     seconds = [json.loads(line)["seconds"] for line in lines]
