@@ -5,9 +5,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from pi_system.cost.work import Prices
+from pi_system.cost.work import PRICED, Prices
 from pi_system.errors import ConfigError
 
 _DEFAULT = "default_calibration.json"
@@ -32,6 +32,14 @@ class Calibration(BaseModel):
     backends: tuple[str, ...]
     prices: dict[str, float]
 
+    @field_validator("prices")
+    @classmethod
+    def _of_known_work(cls, prices: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(set(prices) - set(PRICED))
+        if unknown:
+            raise ValueError(f"expected kinds of work that this version has, found {unknown[0][:40]}")
+        return prices
+
     def as_prices(self) -> Prices:
         """For the model."""
         return Prices.of(self.prices)
@@ -46,8 +54,14 @@ def load_calibration(path: Path) -> Calibration:
     """Read a calibration. Raises ConfigError."""
     try:
         return Calibration.model_validate_json(path.read_text())
-    except (OSError, ValidationError) as error:
+    except OSError as error:
         raise ConfigError(f"calibration {path.name}: expected a file of benchmarks/calibrate.py; {error}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "file"
+        raise ConfigError(
+            f"calibration {path.name}: expected a file of benchmarks/calibrate.py; {place}: {first['msg']}"
+        ) from None
 
 
 @cache

@@ -10,6 +10,7 @@ from scaled_artifact import relu_artifact
 
 from pi_system.artifact.store import save
 from pi_system.cli.train import main
+from pi_system.cost import default_calibration
 
 
 @pytest.fixture
@@ -44,9 +45,21 @@ def test_the_network_in_the_package_is_predicted_too() -> None:
     assert "expected one of builtin:cifar10" in done.output
 
 
-def test_a_file_that_is_no_calibration_ends_with_one_line(artifact: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"machine": None}, "machine: Input should be a valid string"),
+        ({"prices": {"magic": 1.0}}, "expected kinds of work that this version has, found magic"),
+        ({"prices": {"mac32": "fast"}}, "prices.mac32: "),
+    ],
+)
+def test_a_file_that_is_no_calibration_ends_with_one_line(
+    artifact: Any, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
     bad = tmp_path / "bad.json"
-    bad.write_text("{}")
+    bad.write_text(json.dumps(default_calibration().model_dump(by_alias=True) | change))
     done = CliRunner().invoke(main, ["profile", artifact, "--calibration", str(bad)])
     assert done.exit_code == 10
     assert done.output.startswith("error: calibration bad.json")
+    assert said in done.output
+    assert done.output.count("\n") == 1
