@@ -158,17 +158,16 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def judge(study: Study, claims: Iterable[Claim]) -> list[Verdict | Claim]:
-    """The verdict on every claim, in order; the claim itself where the study lacks a curve or a seed of both."""
+    """The verdict on every claim, in order; the claim itself where the study lacks a curve or a seed of both.
+
+    Primary claims are corrected for as many as there are, decided yet or not.
+    """
     effects = [(claim, _effects(study, claim)) for claim in claims]
-    primary = [found[0].p for claim, found in effects if found and claim.primary]
-    corrected = iter(holm(primary))
+    corrected = iter(holm([found[0].p if found else 1.0 for claim, found in effects if claim.primary]))
     judged: list[Verdict | Claim] = []
     for claim, found in effects:
-        if found is None:
-            judged.append(claim)
-        else:
-            p = next(corrected) if claim.primary else found[0].p
-            judged.append(Verdict(claim=claim, effect=found[0], at=found[1], p=p))
+        p = next(corrected) if claim.primary else found[0].p if found else 1.0
+        judged.append(Verdict(claim=claim, effect=found[0], at=found[1], p=p) if found else claim)
     return judged
 
 

@@ -8,6 +8,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final
 
 from measuring import BENCHMARKS, RESULTS
@@ -26,6 +27,10 @@ DOCUMENT: Final = BENCHMARKS.parent / "docs" / "claims.md"
 RUNS: Final = RESULTS / "plan" / "study.json"
 CATALOGUE: Final = BENCHMARKS / "study" / "claims.toml"
 FIRST: Final = (RESULTS / "study" / "study.json", RESULTS / "study" / "claims.json")
+_ROWS: Final = (
+    "curve=`{curve}`|budget={budget}|ReLUs={relus:,.0f}|MACs, M={macs:/1e6,.1f}|parameters={parameters:,.0f}"
+    "|accuracy={mean:.1f}|seeds={seeds}|core-seconds={core_seconds:,.0f}"
+)
 _COLUMNS: Final = "claim={text}|source={source}|contrast={contrast}|result={result}|scale={scale}|verdict={verdict}"
 
 
@@ -96,6 +101,7 @@ def document(plan: Plan, runs: Path = RUNS, catalogue: Path = CATALOGUE) -> str:
         tested=sum(bool(claim.plan) for claim in published),
         finished=_runs(content),
         table=markdown(rows, _COLUMNS),
+        rows=_rows(content),
     )
 
 
@@ -113,7 +119,7 @@ Primary claims of the plan are corrected for their number (Holm); *exploratory* 
 as all of the first study (8 + 2 epochs), and are not. Sources `from memory` were not verified.
 
 {table}
-"""
+{rows}"""
 
 
 def _verdicts(study: Study, claims: Iterable[Claim]) -> dict[str, Verdict]:
@@ -129,6 +135,29 @@ def _runs(content: Mapping[str, Any]) -> str:
     return f"{count}, of {len(seeds)} seeds, {hours:.1f} core-hours, from commit {content['first_commit'][:10]} on."
 
 
+def _rows(content: Mapping[str, Any]) -> str:
+    """Every curve at every budget; nothing before the first run."""
+    groups: dict[tuple[str, int | None], list[Mapping[str, Any]]] = {}
+    for run in content["runs"]:
+        if "error" not in run:
+            groups.setdefault(
+                (run["network"] if run["fraction"] is None else run["label"], run.get("budget")), []
+            ).append(run)
+    rows = [
+        {
+            "curve": label,
+            "budget": "all" if budget is None else f"{budget:,}",
+            **{name: fmean(run[name] for run in runs) for name in ("relus", "macs", "parameters", "core_seconds")},
+            "mean": 100 * fmean(run["test_accuracy"] for run in runs),
+            "seeds": ", ".join(f"{run['seed']}: {100 * run['test_accuracy']:.2f}" for run in runs),
+        }
+        for (label, budget), runs in groups.items()
+    ]
+    missed = [f"- `{run['run']}`: {run['error']}" for run in content["runs"] if "error" in run]
+    table = ["", "## Every row", "", markdown(rows, _ROWS), *(["", "Out of reach:", "", *missed] if missed else []), ""]
+    return "\n".join(table) if rows else ""
+
+
 def _cells(contrast: str = "", result: str = "", scale: str = "", verdict: str = "") -> dict[str, str]:
     return {"contrast": contrast, "result": result, "scale": scale, "verdict": verdict}
 
@@ -140,10 +169,15 @@ def _contrast(claim: Claim) -> str:
 
 
 def _planned(plan: Plan, claim: Claim, found: Verdict | None) -> dict[str, str]:
-    block = plan.block(next(one.block for one in plan.claims if one.id == claim.id))
+    asked = next(one for one in plan.claims if one.id == claim.id)
     if found is None:
-        needs = f", needs {block.needs}" if block.needs else ""
-        return _cells(_contrast(claim), "-", _scale(plan, claim), f"not run yet (block {block.name}{needs})")
+        needs = plan.block(asked.block).needs
+        about = [
+            f"block {asked.block}",
+            *(["primary"] if asked.primary else []),
+            *([f"needs {needs}"] if needs else []),
+        ]
+        return _cells(_contrast(claim), "-", _scale(plan, claim), f"not run yet ({', '.join(about)})")
     return _judged(found, f"{_scale(plan, claim)}, {len(found.effect.by_seed)} seeds")
 
 

@@ -8,7 +8,8 @@
     [[curves]]        a method on a network, at some budgets, with some seeds; or a measure of a network
     [[claims]]        contrasts of curves, with the direction that a paper claims
 
-What is in the file when the first run begins is primary; claims that come later are exploratory (``study_record``).
+Claims that are primary in the file when the first run begins are corrected for their number; all others are exploratory
+(``study_report``).
 """
 
 import hashlib
@@ -81,7 +82,10 @@ class Curve(_Strict):
 
 
 class PlannedClaim(_Strict):
-    """A claim before it is known what is primary; ``id`` is what docs/claims.md finds it by; ``budgets`` are ReLUs."""
+    """A claim; ``id`` is what docs/claims.md finds it by; ``budgets`` are ReLUs.
+
+    ``primary``: one of the few that the study is for; with every further one, Holm asks more of all.
+    """
 
     id: str
     block: str
@@ -91,6 +95,7 @@ class PlannedClaim(_Strict):
     worse: str = ""
     kind: Kind = "difference"
     budgets: tuple[int, ...] = ()
+    primary: bool = False
     note: str = ""
 
 

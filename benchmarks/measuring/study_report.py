@@ -1,8 +1,8 @@
 """From the records of a plan's runs to the JSON that every table and sentence is made of.
 
 A finished run counts if each of its sittings ran by a plan that its commit has and that this run is in, and if the plan
-of today still has it. A claim is primary if the plan at the commit of the first counted run has it, and its curves,
-as they are today; all others are exploratory.
+of today still has it. A primary claim is one if the plan at the commit of the first counted run has it, and its
+curves, as they are today; all others are exploratory.
 """
 
 import json
@@ -81,7 +81,7 @@ def _text(settings: Mapping[str, Any]) -> str:
 def _announced(claim: PlannedClaim, plan: Plan, then: Plan) -> bool:
     labels = (claim.better, claim.worse)
     curves = [[curve for curve in one.curves if curve.label in labels] for one in (plan, then)]
-    return claim in then.claims and curves[0] == curves[1]
+    return claim.primary and claim in then.claims and curves[0] == curves[1]
 
 
 def _baselines(finished: Mapping[str, Run], counted: Mapping[str, Record]) -> list[dict[str, Any]]:

@@ -244,3 +244,29 @@ def test_equal_accuracy_is_interpolated_seed_by_seed(two_curves: Callable[[], tu
     assert (found["wide"].relus, found["wide"].at_most) == ((400.0, 400.0), True)
     assert at_accuracy(study, costs, 0.7, "fast") == []
     assert "| `wide` | at most 400, 400 |" in needed_markdown(study, costs)
+
+
+def test_primary_claims_that_are_not_decided_yet_are_counted(tmp_path: Path) -> None:
+    runs = [
+        run(label, 0.5, seed, 0.5 + (label == "a") * (0.1 + 0.005 * seed)) for seed in range(3) for label in ("a", "b")
+    ]
+    study = studied(tmp_path, runs)
+    later = [
+        claim(primary=True),
+        *(Claim(text="c", source="s", better="a", worse="later", primary=True) for _ in "123"),
+    ]
+    alone, counted = (judge(study, asked)[0] for asked in (later[:1], later))
+    assert isinstance(alone, Verdict)
+    assert isinstance(counted, Verdict)
+    assert counted.p == pytest.approx(4 * alone.p)
+
+
+def test_a_measure_is_one_number_a_seed(tmp_path: Path) -> None:
+    file = tmp_path / "study.json"
+    runs = [run("a", 0.5, 0, 0.5)]
+    file.write_text(json.dumps({"schema": 1, "runs": runs, "measures": {"order": {"0": 0.8, "1": 1.0, "2": 0.6}}}))
+    asked = Claim(text="m", source="s", better="order", kind="measure", worse="")
+    found, missing = judge(read_study(file), [asked, Claim(text="m", source="s", better="x", worse="", kind="measure")])
+    assert isinstance(found, Verdict)
+    assert (found.effect.by_seed, found.word) == ({0: 0.8, 1: 1.0, 2: 0.6}, "supported")
+    assert isinstance(missing, Claim)

@@ -122,6 +122,7 @@ budgets = [200]
 
 [[claims]]
 id = "wide"
+primary = true
 block = "A"
 text = "wide beats narrow"
 source = "a paper"
@@ -131,6 +132,7 @@ worse = "narrow"
 LATER = """
 [[claims]]
 id = "later"
+primary = true
 block = "A"
 text = "thought of later"
 source = "a paper"

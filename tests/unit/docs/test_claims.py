@@ -44,7 +44,8 @@ def test_a_claim_without_known_contrasts_or_reason_is_refused(tmp_path: Path, ch
 def test_verdicts_come_from_the_runs(tmp_path: Path) -> None:
     def run(label: str, seed: int, accuracy: float, fraction: float = 0.5) -> dict[str, Any]:
         about = {"run": f"seed{seed}/{label}", "label": label, "fraction": fraction, "seed": seed}
-        return about | {"network": "n", "relus": 69632, "macs": 1, "test_accuracy": accuracy, "source": "n"}
+        sizes = {"relus": 69632, "macs": 35_060_000, "parameters": 712_345, "core_seconds": 400, "budget": 70000}
+        return about | sizes | {"network": "n", "test_accuracy": accuracy, "source": "n"}
 
     def changed(primary: list[str], gain: float) -> dict[str, list[str]]:
         runs = [
@@ -64,6 +65,8 @@ def test_verdicts_come_from_the_runs(tmp_path: Path) -> None:
         (tmp_path / "study.json").write_text(json.dumps(content))
         text = document(PLAN, tmp_path / "study.json", CATALOGUE)
         assert "Finished runs of the plan: 6, of 3 seeds, 2.0 core-hours" in text
+        assert "| `narrow-fast` | 70,000 | 69,632 | 35.1 | 712,345 | 50.0 | 0: 50.00, 0: 50.00," in text
+        text = text.partition("## Every row")[0]
         return {row[2].strip(): row for row in reversed(rows(text)) if "first study" not in row[4]}
 
     wide = changed(["width-high"], 0.1)["`fast` - `narrow-fast`"]
@@ -75,4 +78,4 @@ def test_verdicts_come_from_the_runs(tmp_path: Path) -> None:
     measured = changed([], 0.1)["`sensitivity`"]
     assert measured[3].strip() == "+0.35 (-0.29 to +0.99)"
     assert "**undecided**" in measured[5]
-    assert "not run yet (block C, needs cuda)" in changed([], 0.1)["`paper-snl` - `paper-fast`"][5]
+    assert "not run yet (block C, primary, needs cuda)" in changed([], 0.1)["`paper-snl` - `paper-fast`"][5]
