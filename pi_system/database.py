@@ -128,3 +128,5 @@ class Database:
             raise StorageError(f"storage: {self._path.name}: {error}") from None
         except sqlite3.DatabaseError as error:
             raise StorageError(f"storage: {self._path}: {error}; delete it, which burns what it lists") from None
+        except OSError as error:
+            raise StorageError(f"storage: {self._path}: {error.strerror}") from None

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from platformdirs import user_data_path
 
-from pi_server.clients_cli import clients_commands, limit_options
+from pi_server.clients_cli import COUNT, clients_commands, limit_options
 from pi_server.options import ServerOptions
 from pi_server.supervisor import Supervisor
 from pi_system.artifact.store import load
@@ -93,7 +93,7 @@ def main() -> None:
     "--store-bytes",
     default=64_000_000_000,
     show_default=True,
-    type=click.IntRange(0),
+    type=COUNT,
     help="Material of all clients together, at rest.",
 )
 @click.option(

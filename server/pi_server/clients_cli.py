@@ -14,7 +14,7 @@ from pi_system.errors import ConfigError, InputError
 from pi_system.rpc.keys import VALID_DAYS, issue_client
 from pi_system.rpc.tls import Caller, caller_of, client_name, fingerprint_of
 
-__all__ = ["clients_commands", "limit_options"]
+__all__ = ["COUNT", "clients_commands", "limit_options"]
 
 _HELP = {
     "sessions": "Sessions at once.",
@@ -22,6 +22,8 @@ _HELP = {
     "inferences": "Inferences a day (UTC).",
     "bytes": "Bytes of material at rest, over all models and ids.",
 }
+COUNT = click.IntRange(0, (1 << 63) - 1)
+"""What the register and the index (sqlite) hold."""
 
 
 def limit_options(prefix: str = "", what: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -31,9 +33,7 @@ def limit_options(prefix: str = "", what: str = "") -> Callable[[Callable[..., N
         for limit in reversed(LIMITS):
             named = f"--{prefix}{limit}"
             default = 16_000_000_000 if prefix and limit == "bytes" else None
-            option = click.option(
-                named, type=click.IntRange(0), help=_HELP[limit] + what, default=default, show_default=True
-            )
+            option = click.option(named, type=COUNT, help=_HELP[limit] + what, default=default, show_default=True)
             command = option(command)
         return command
 
@@ -98,6 +98,8 @@ def clients_commands(folder_of: Callable[[Path | None], Path]) -> click.Group:
     @_STORE
     def limit(name: str, store: Path | None, **limits: int | None) -> None:
         """Change limits of NAME; those that are not given stay."""
+        if not _given(limits):
+            raise click.UsageError(f"expected at least one of {', '.join(f'--{limit}' for limit in LIMITS)}")
         Clients(folder_of(store)).limit(name, _given(limits))
         click.echo(f"{name}: limited")
 

@@ -226,6 +226,16 @@ def test_a_disk_that_does_not_take_the_index_is_a_storage_error(tmp_path: Path) 
         open_store(tmp_path).ids()
 
 
+@pytest.mark.parametrize("place", ["server", "server/deeper", "/proc/nowhere"])
+def test_a_folder_that_cannot_be_made_is_a_storage_error(place: str, tmp_path: Path) -> None:
+    (tmp_path / "server").touch()
+    index = Index(tmp_path / place)
+    with pytest.raises(StorageError, match=INDEX_FILE):
+        index.set(keep_s=1.0)
+    with pytest.raises(StorageError, match=INDEX_FILE):
+        index.keys()
+
+
 def test_leftovers_are_spared_until_no_session_can_be_at_work_on_them(tmp_path: Path) -> None:
     found = filled(tmp_path, 1)
     found.take(f"{0:032x}")

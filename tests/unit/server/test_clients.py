@@ -125,3 +125,36 @@ def test_without_the_authoritys_key_nothing_is_issued(link_keys: Any, tmp_path: 
 
 def test_a_name_of_another_role_is_none() -> None:
     assert caller_of({"x509_subject_alternative_name": [b"pi-server", b"alice.pi-client"]}) == Caller(role="server")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["clients", "limit", "alice", "--store", "{folder}"], 2, "expected at least one of --sessions"),
+        (["clients", "limit", "shared", "--bytes", str(1 << 63), "--store", "{folder}"], 2, "not in the range"),
+        (["serve", "--artifact", "x", "--store-bytes", str(1 << 63)], 2, "not in the range"),
+        (["clients", "list", "--store", "{folder}/a-file"], 60, "error: storage: "),
+        (["clients", "revoke", "alice", "--store", "{folder}/a-file/below"], 60, "error: storage: "),
+        (
+            [
+                "serve",
+                "--artifact",
+                "builtin:cifar10",
+                "--listen",
+                "127.0.0.1:0",
+                "--insecure",
+                "--store",
+                "{folder}/a-file",
+            ],
+            60,
+            "error: storage: ",
+        ),
+    ],
+)
+def test_a_folder_or_number_that_cannot_be_is_one_line_and_a_code(
+    arguments: list[str], code: int, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a-file").touch()
+    done = CliRunner().invoke(main, [argument.format(folder=tmp_path) for argument in arguments])
+    assert (done.exit_code, said in done.output) == (code, True), done.output
+    assert code == 2 or done.output.count("\n") == 1
