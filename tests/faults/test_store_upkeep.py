@@ -12,7 +12,14 @@ from scaled_artifact import relu_artifact
 
 from pi_client.cli import main as client_main
 from pi_server.cli import main as server_main
-from pi_system.errors import ConfigError, LimitError, RemoteProtocolError, StorageError
+from pi_system.errors import (
+    ConfigError,
+    CorrelationExhaustedError,
+    CorrelationMismatchError,
+    LimitError,
+    RemoteProtocolError,
+    StorageError,
+)
 from pi_system.secure import pairing, store
 from pi_system.secure.index import INDEX_FILE, Index
 from pi_system.secure.layout import Bundle, Layout
@@ -104,6 +111,8 @@ def test_expired_material_is_not_given_out_and_goes_on_both_sides(tmp_path: Path
     with server.store.index._file.change() as db:
         db.execute("UPDATE material SET expires_s = expires_s - 3600, made_s = made_s - 3600")
     assert server.store.ids() == []
+    with pytest.raises(CorrelationExhaustedError, match="expected 1 unused, found 0"):
+        server.store.take_next(1)
     aged(tmp_path, "client")
     server, client = make_parties("gmw", ARTIFACT, tmp_path)
     assert client.available() == 0
@@ -224,6 +233,21 @@ def test_a_disk_that_does_not_take_the_index_is_a_storage_error(tmp_path: Path) 
     (tmp_path / "server" / INDEX_FILE).mkdir()
     with pytest.raises(StorageError, match="unable to open"):
         open_store(tmp_path).ids()
+
+
+def test_an_index_that_was_replaced_under_an_open_one_is_what_counts(tmp_path: Path) -> None:
+    found = filled(tmp_path / "here", 2)
+    other = filled(tmp_path / "there", 1)
+    other.burn()
+    for suffix in ("", "-wal", "-shm"):
+        path = tmp_path / "there" / "server" / f"{INDEX_FILE}{suffix}"
+        target = tmp_path / "here" / "server" / path.name
+        target.unlink(missing_ok=True)
+        if path.exists():
+            path.rename(target)
+    assert found.ids() == []
+    with pytest.raises(CorrelationMismatchError, match="not held"):
+        found.take(f"{0:032x}")
 
 
 @pytest.mark.parametrize("place", ["server", "server/deeper", "/proc/nowhere"])
