@@ -169,6 +169,13 @@ def test_records_of_two_epochs_do_not_fit_whatever_their_numbers(blocks: Any, tm
     infer(server, client, PICTURES[:1])
 
 
+def test_an_index_of_another_epoch_than_the_record_of_uses_burns_what_it_lists(tmp_path: Path) -> None:
+    server, _ = prepared("gmw", ARTIFACT, tmp_path, 1)
+    server.store.index.set_record(server.store.key, ("ab" * 16, 9, 9))
+    assert server.store.recorded() == Uses()
+    assert server.store.ids() == []
+
+
 @pytest.mark.parametrize("lost", ROLES)
 def test_a_store_that_is_lost_costs_the_others_half_and_no_more(lost: str, tmp_path: Path) -> None:
     server, client = prepared("gmw", ARTIFACT, tmp_path, 1)

@@ -101,6 +101,7 @@ def test_bad_first_message_is_refused(server: Any, connect: Callable[..., Any], 
         ClientEnvelope(prepare=Prepare(count=1, pairing_id=b"x")),
         ClientEnvelope(infer=Infer(ids=[])),
         ClientEnvelope(infer=Infer(ids=["a", "a"])),
+        ClientEnvelope(infer=Infer(ids=[f"{number}" for number in range(1025)])),
         ClientEnvelope(hello=HELLO),
     ],
 )

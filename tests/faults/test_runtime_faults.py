@@ -20,6 +20,7 @@ from pi_system.errors import (
     RemoteProtocolError,
 )
 from pi_system.export.random import random_pictures
+from pi_system.secure import party as secure_party
 
 ARTIFACT = relu_artifact(weight_scale=0.3)
 PICTURE = random_pictures((1, 8, 8), 1, 0)
@@ -39,8 +40,25 @@ def test_the_server_refuses_material_named_twice(parties: Any) -> None:
 
 
 def test_the_server_refuses_material_it_never_had(parties: Any) -> None:
-    with pytest.raises(CorrelationMismatchError):
-        parties[0].reserve(("f" * 32,))
+    server, client = parties
+    (known,) = client.reserve(1)
+    unknown = f"{1:016x}{'f' * 32}"
+    for names in ((unknown,), (known, unknown)):
+        with pytest.raises(CorrelationMismatchError, match="not held"):
+            server.reserve(names)
+    server.reserve((known,))  # of a batch that was refused nothing is taken
+
+
+def test_the_server_refuses_a_batch_that_its_memory_would_not_hold(
+    parties: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, client = parties
+    prepare(server, client, 1)
+    monkeypatch.setattr(secure_party, "MAX_BATCH_BYTES", 2 * server.layout.nbytes - 1)
+    names = client.reserve(2)
+    with pytest.raises(RemoteProtocolError, match="batch: expected at most"):
+        server.reserve(names)
+    server.reserve(names[:1])
 
 
 def test_infer_needs_a_reservation_and_uses_it_up(parties: Any) -> None:
@@ -51,6 +69,14 @@ def test_infer_needs_a_reservation_and_uses_it_up(parties: Any) -> None:
         server.infer(ids, memory_pair(1.0)[0])
     with pytest.raises(LocalProtocolError):
         client.infer(PICTURE, ids, memory_pair(1.0)[0])
+
+
+def test_two_pictures_are_not_sent_under_one_mask(parties: Any) -> None:
+    server, client = parties
+    ids, (ours, _) = reserve(server, client, 1), memory_pair(1.0)
+    with pytest.raises(LocalProtocolError, match="reserved material for 2 pictures"):
+        client.infer(np.concatenate([PICTURE, PICTURE]), ids, ours)
+    assert ours.counters.sent_bytes == 0
 
 
 def test_no_second_gate_is_made_of_one_material(parties: Any) -> None:
