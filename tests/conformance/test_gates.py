@@ -322,3 +322,16 @@ def test_specs_out_of_range_are_refused(kind: Any, fields: dict[str, Any]) -> No
     GateSpec(**good)
     with pytest.raises(ConfigError, match="expected"):
         GateSpec(**(good | fields))
+
+
+@pytest.mark.parametrize("protocol", SQUARES)
+def test_what_a_square_shows_of_the_servers_share_is_uniform(protocol: str) -> None:
+    """All shares zero: what is seen is the mask alone."""
+    spec = GateSpec(kind="square", count=2048, ring_bits=33, comparison_bits=12, shift=0)
+    seen = []
+    for _ in range(2):
+        server = prepare(SQUARES[protocol], spec, np.zeros(spec.count, np.int64)).gates().server
+        server.load(0, np.zeros(spec.count, np.uint64))
+        seen.append(np.frombuffer(server.send(0, 0, spec.count), np.uint8))
+        assert stats.chisquare(np.bincount(seen[-1], minlength=256)).pvalue > 1e-8
+    assert (seen[0] != seen[1]).mean() > 0.9
