@@ -34,7 +34,7 @@ def open_session(toy: Any) -> Any:
     """A session, and the process id of the worker that serves it."""
     start = len(toy.server[0].log)
     session = toy.session(connect_timeout_s=4.0)
-    return session, int(toy.server[0].wait_log(r"\[(\d+)\] INFO session with", start=start)[1])
+    return session, int(toy.server[0].wait_log(r"\[(\d+)\] INFO \[.*\] session with", start=start)[1])
 
 
 def kill_soon(pid: int) -> None:
