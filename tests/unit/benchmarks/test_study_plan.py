@@ -406,9 +406,15 @@ def test_a_run_without_its_record_or_of_another_plan_is_not_gone_on_with(tmp_pat
         read_records(tmp_path)
 
 
-def test_budgets_out_of_reach_and_diverging_trainings_are_results(tmp_path: Path) -> None:
+def test_measures_budgets_out_of_reach_and_diverging_trainings_are_results(tmp_path: Path) -> None:
     run = queue(plan_of())[0]
     perform(run, tmp_path, DataConfig(name="digits"))
+    order = replace(run, key="seed0/order", kind="criticality", source=run.key)
+    found = perform(order, tmp_path, DataConfig(name="digits"))
+    assert sorted(stage["stage"] for stage in found["stages"]) == [1, 2, 3, 4]
+    worth = {stage["stage"]: stage["criticality"] for stage in found["stages"]}
+    assert (found["value"] == 1) == (worth[3] > worth[2] > worth[4] > worth[1])
+    assert not (tmp_path / "seed0" / "order").exists()
     least = replace(queue(plan_of())[2], method="narrower", options={}, budget=10)
     assert "expected at least" in perform(least, tmp_path, DataConfig(name="digits"))["error"]
     wild = replace(queue(plan_of())[2], key="seed0/wild", recipe={**run.recipe, "learning_rate": 1e30})
