@@ -40,8 +40,8 @@ def check_ring(graph: ops.Graph, ring: RingConfig) -> None:
 
     Every node has fraction bits that follow from its inputs' (``output_frac_bits``); a ReLU or a truncation never
     adds any. Every ReLU and max-pool has comparison bits k, larger than what it truncates and at most ring_bits; those
-    of a square leave room for its result, 2k - 1 <= ring_bits. The step of scores drops at least
-    one bit of a logit, and leaves two.
+    of a square leave room for its result, 2k - 1 <= ring_bits. Of the bits that are left, 2 or more are compared. The
+    step of scores drops at least one bit of a logit, and leaves two.
     """
     _check_names("frac_bits", [node.name for node in graph], ring.frac_bits)
     _check_names("weight_frac_bits", [n.name for n in graph if multiplies(n)], ring.weight_frac_bits)
@@ -59,6 +59,8 @@ def check_ring(graph: ops.Graph, ring: RingConfig) -> None:
             raise ArtifactError(f"node {node.name}: {found} fraction bits do not fit {ring.ring_bits} ring bits")
     for name in compared:
         _check_comparison(graph, ring, name)
+    for name, bits in ring.compare_bits.items():
+        _check_compare_bits(graph, ring, name, bits)
     if ring.logit_bits >= ring.ring_bits:
         raise ArtifactError(f"logit_bits: expected fewer than {ring.ring_bits}, found {ring.logit_bits}")
     dropped = ring.score_step(graph.output) + ring.frac_bits[graph.output]
@@ -79,6 +81,15 @@ def _check_comparison(graph: ops.Graph, ring: RingConfig, name: str) -> None:
         return
     if not shift + 2 <= bits <= ring.ring_bits:
         raise ArtifactError(f"node {name}: expected {shift + 2}..{ring.ring_bits} comparison bits, found {bits}")
+
+
+def _check_compare_bits(graph: ops.Graph, ring: RingConfig, name: str, bits: int) -> None:
+    node = next((node for node in graph if node.name == name), None)
+    if not isinstance(node, ops.Relu | ops.MaxPool2d):
+        raise ArtifactError(f"compare_bits: expected names of ReLUs and max-pools, found {name:.128}")
+    most = ring.comparison_bits[name] - ring.shift(node)
+    if not 2 <= bits <= most:
+        raise ArtifactError(f"node {name}: expected 2..{most} bits to compare, found {bits}")
 
 
 def _check_names(what: str, expected: list[str], found: dict[str, int]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from pi_system.artifact.graph import Node
+from pi_system.artifact.graph import Node, Square
 
 _Bits = Annotated[int, Field(ge=0, le=63)]
 _SCORE_BITS: Final = 10
@@ -29,6 +29,9 @@ class RingConfig(BaseModel):
             of two entries of a max-pool's window) satisfies |x| < 2^(k-1) at the input's fraction bits, and
             |x| < 2^(k-1) - 2^t for a ReLU that drops t of them. A square has
             one, too: what it squares satisfies the same, and 2k - 1 <= ring_bits.
+        compare_bits: n of those ReLUs and max-pools whose comparison shall not see all K = k - t bits that are left
+            after truncation, 2..K, by node name; absent means K. The sign is then random where |x| < 2^(k-n-1), and the
+            bound above is 2^(k-1) - 2^(k-n). Backends that compare shares (``gmw``, ``gc``, ``crypten``) see all bits.
         logit_bits: bits of a logit with its sign, |logit| < 2^(logit_bits - 1) at the output's fraction bits, less than
             ring_bits: what label and scores start from.
         score_step_log2: scores are logits rounded to multiples of 2^score_step_log2; see ``score_step``. None, as in
@@ -48,6 +51,7 @@ class RingConfig(BaseModel):
     frac_bits: dict[str, _Bits]
     weight_frac_bits: dict[str, _Bits]
     comparison_bits: dict[str, _Bits]
+    compare_bits: dict[str, _Bits] = Field(default_factory=dict)
     logit_bits: Annotated[int, Field(ge=2, le=63)]
     weight_norm_bits: Annotated[int, Field(ge=1, le=40)] | None = None
     score_step_log2: Annotated[int, Field(ge=-63, le=63)] | None = None
@@ -58,9 +62,25 @@ class RingConfig(BaseModel):
         """Fraction bits that ``node`` drops of its first input; negative where it adds some."""
         return self.frac_bits[node.inputs[0]] - self.frac_bits[node.name]
 
+    def unseen_bits(self, node: Node) -> int:
+        """g = K - n of a ReLU or max-pool."""
+        kept = self.comparison_bits[node.name] - self.shift(node)
+        return kept - self.compare_bits.get(node.name, kept)
+
+    def limit(self, node: Node) -> int:
+        """What |x| stays below for what a ReLU, max-pool or square takes; see ``comparison_bits``, ``compare_bits``."""
+        bits = self.comparison_bits[node.name]
+        unknown = 0 if isinstance(node, Square) else self.shift(node) + self.unseen_bits(node)
+        return (1 << (bits - 1)) - (1 << unknown if unknown else 0)
+
     def alignments(self, node: Node) -> list[int]:
         """For each input of ``node`` the bits that it is shifted up by, to the scale of the output."""
         return [self.frac_bits[node.name] - self.frac_bits[name] for name in node.inputs]
+
+    def window(self, node: Node) -> float:
+        """Where the sign is random, as a real number w: |x| < w / 2; 0 where all bits are compared."""
+        unseen = self.unseen_bits(node)
+        return 2.0 ** (unseen - self.frac_bits[node.name]) if unseen else 0.0
 
     def score_step(self, output: str) -> int:
         """Base-2 logarithm of the step of scores; ``output`` names the output node."""
@@ -69,9 +89,11 @@ class RingConfig(BaseModel):
         return max(1, self.logit_bits - _SCORE_BITS) - self.frac_bits[output]
 
     @model_serializer(mode="wrap")
-    def _without_unset_step(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """An artifact without the field keeps the digest it was written with."""
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An artifact without a field keeps the digest it was written with, and older readers take it."""
         content: dict[str, Any] = handler(self)
+        if not self.compare_bits:
+            del content["compare_bits"]
         if self.score_step_log2 is None:
             del content["score_step_log2"]
         return content

@@ -1,11 +1,13 @@
 """The compiled steps of the ReLU ``relu_dcf``, for a batch; protocols/relu_dcf says what they compute, and its letters.
 
-All are for ring_bits = l, compare_bits = k and shift = t. Instances are processed in blocks of ``RELU_BLOCK`` = 32.
+All are for ring_bits = l, comparison_bits = k, shift = t and unseen_bits = g. Instances are processed in blocks of
+``RELU_BLOCK`` = 32.
 ``key`` and ``server blob`` hold the whole layer block by block; a call on the sub-range that starts at ``first`` (a
 multiple of 32) gets the whole blobs, and the other arrays for the sub-range alone. Chunked calls give the same results
 as one call over everything. Arrays that do not fit are a ValueError.
 
-    key      per block, max(K - 9, 0) levels of 32 x 16 bytes, then 2 x 32 x 16 bytes of leaf table
+    key      per block, max(n - 9, 0) levels of 32 x 16 bytes, then 2 x 32 x 16 bytes of leaf table; where n <= 8 a
+             table of 2^(n-1) x 32 bits for the server, and nothing for the client, whose table comes from its seed
     server   per block, 5 rows of 32 elements; an element has 4 bytes if l <= 32, else 8
     message  packed values of the sub-range (``pack_bits``), then packed bits
 """
@@ -32,8 +34,9 @@ class ReluGate:
 
     Attributes:
         ring_bits: l, 2 to 64.
-        compare_bits: k, 2 to l; inputs satisfy |x| < 2^(k-1) - 2^t (2^(k-1) for t = 0).
+        comparison_bits: k, 2 to l; inputs satisfy |x| < 2^(k-1) - 2^(t+g) (2^(k-1) for t = g = 0).
         shift: t, 0 to k - 2, the bits that the output is truncated by.
+        unseen_bits: g, 0 to k - t - 2, of the K = k - t bits that are left those that the comparison does not see.
         threads: cores to use.
 
     Raises:
@@ -41,15 +44,16 @@ class ReluGate:
     """
 
     ring_bits: int
-    compare_bits: int
+    comparison_bits: int
     shift: int
+    unseen_bits: int = 0
     threads: int = 1
     _kernel: _native.ReluGate = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the parameters."""
         try:
-            gate = _native.ReluGate(self.ring_bits, self.compare_bits, self.shift)
+            gate = _native.ReluGate(self.ring_bits, self.comparison_bits, self.shift, self.unseen_bits)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         object.__setattr__(self, "_kernel", gate)
@@ -62,11 +66,11 @@ class ReluGate:
     @property
     def mask_dtype(self) -> np.dtype[Any]:
         """Carrier of masked values and masks: uint32 if k <= 32, else uint64."""
-        return np.dtype(np.uint32 if self.compare_bits <= 32 else np.uint64)
+        return np.dtype(np.uint32 if self.comparison_bits <= 32 else np.uint64)
 
-    def key_bytes(self, count: int) -> int:
-        """Size of the key of ``count`` instances; both parties get the same bytes."""
-        return self._kernel.key_bytes(count)
+    def key_bytes(self, count: int, party: int = 0) -> int:
+        """Size of the key of ``count`` instances; the client gets the server's bytes or none."""
+        return self._kernel.key_bytes(party, count)
 
     def server_bytes(self, count: int) -> int:
         """Size of the server blob of ``count`` instances."""
@@ -82,7 +86,7 @@ class ReluGate:
             salt: 16 public bytes; with a fresh salt a party's seed may serve another layer.
 
         Returns:
-            The key (for both) and the server blob (for the server only).
+            The key (for the server; for the client, too, where it has one) and the server blob (for the server only).
         """
         key = np.empty(self.key_bytes(count), np.uint8)
         server = np.empty(self.server_bytes(count), np.uint8)
@@ -105,7 +109,7 @@ class ReluGate:
         *,
         first: int = 0,
     ) -> tuple[Bytes, Bytes]:
-        """Step 1 of the server: X and e_0 of instances ``first`` .. ``first + share.size - 1``.
+        """Step 1 of the server: X, C where g > 0, and e_0 of instances ``first`` .. ``first + share.size - 1``.
 
         Args:
             key: key of the layer.

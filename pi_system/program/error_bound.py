@@ -3,12 +3,14 @@
 Each shift of the secure run rounds to one of the two neighbouring integers, the oracle to the nearest: they differ by
 at most one ulp (protocols/gate.py, protocols/truncation). These intervals are carried through the graph: linear layers
 by interval arithmetic with the integer weights, ReLU and max-pool as monotone 1-Lipschitz functions, shifts rounding
-outwards. A square is exact, and what it squares satisfies |x| < 2^(k-1), so an error e there becomes at most
-2^k |e| + e^2. The bound holds for every input within range whose truncations do not fail (RingConfig.truncation_log2);
-it grows with depth, so for deep networks it is much larger than any error seen, and with many squares it ends at 2^l
-and says nothing.
+outwards. Where a comparison does not see g bits, a positive value of less than 2^(g-1) ulps may be dropped and a
+negative one kept, so a ReLU loses at most 2^(g-1), and a max-pool that at every level of its tournament. A square is
+exact, and what it squares satisfies |x| < 2^(k-1), so an error e there becomes at most 2^k |e| + e^2. The bound holds
+for every input within range whose truncations do not fail (RingConfig.truncation_log2); it grows with depth, so for
+deep networks it is much larger than any error seen, and with many squares it ends at 2^l and says nothing.
 """
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +63,7 @@ class _ErrorInterpreter(Interpreter[ErrorInterval]):
     def relu(self, node: ops.Relu, x: ErrorInterval) -> ErrorInterval:
         shift = self._ring.shift(node)
         clamped = ErrorInterval(x.low.clamp(max=0), x.high.clamp(min=0))
-        active = _shifted(clamped, shift)
+        active = _lowered(_shifted(clamped, shift), self._ring.unseen_bits(node), 1)
         mask = self._masks.get(node.name)
         if mask is None:
             return active
@@ -105,7 +107,8 @@ class _ErrorInterpreter(Interpreter[ErrorInterval]):
         def largest(value: Tensor) -> Tensor:
             return F.max_pool2d(value, node.kernel, node.stride, node.padding)
 
-        return ErrorInterval(-largest(-x.low), largest(x.high))
+        levels = (prod(node.kernel) - 1).bit_length()
+        return _lowered(ErrorInterval(-largest(-x.low), largest(x.high)), self._ring.unseen_bits(node), levels)
 
     def truncate(self, node: ops.Truncate, x: ErrorInterval) -> ErrorInterval:
         return _shifted(x, self._ring.shift(node))
@@ -125,6 +128,11 @@ def _shifted(x: ErrorInterval, shift: int) -> ErrorInterval:
         return x
     scale = 2.0**-shift
     return ErrorInterval(torch.floor(x.low * scale) - 1, torch.ceil(x.high * scale) + 1)
+
+
+def _lowered(x: ErrorInterval, unseen_bits: int, comparisons: int) -> ErrorInterval:
+    """Error after ``comparisons`` one after the other that do not see the low bits; see the module's text."""
+    return ErrorInterval(x.low - comparisons * (1 << unseen_bits >> 1), x.high)
 
 
 def ulp_bound(graph: ops.Graph, ring: RingConfig, masks: Masks, weights: IntWeights) -> NDArray[np.float64]:

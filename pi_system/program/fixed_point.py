@@ -1,8 +1,9 @@
 """Plaintext fixed-point interpreter: the integer oracle of the secure run.
 
 It shares no code with the secure kernels: int64 tensors, torch's integer convolution. Every value is the signed
-representative mod 2^l. Shifts round to the nearest integer, as gates that compare shares do; with ``coins`` they round
-to either neighbour at random, as truncation pairs do (the same distribution, not the same coins). The secure run
+representative mod 2^l. Shifts round to the nearest integer, and signs are exact, as those of gates that compare shares;
+with ``coins`` shifts round to either neighbour at random, as truncation pairs do, and signs of which few bits are
+compared are random near zero (the same distribution as of the secure run, not the same coins). The secure run
 differs from the former by the ulps of ``error_bound`` only.
 """
 
@@ -24,16 +25,10 @@ from pi_system.program.encoding import (
     wrap,
 )
 from pi_system.program.interpreter import Interpreter
+from pi_system.program.random_sign import kept, tournament, windows
 from pi_system.ring.prg import Prg
 
 IntArray = NDArray[np.int64]
-
-
-def windows(x: NDArray[np.generic], node: ops.PoolNode, fill: int) -> NDArray[np.generic]:
-    """The pooling windows of ``x`` (N, C, H, W) as (N, C, H', W', kh, kw); padding holds ``fill``."""
-    (ph, pw), (sh, sw) = node.padding, node.stride
-    padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
-    return np.lib.stride_tricks.sliding_window_view(padded, node.kernel, axis=(2, 3))[:, :, ::sh, ::sw]
 
 
 class FixedInterpreter(Interpreter[IntArray]):
@@ -54,9 +49,9 @@ class FixedInterpreter(Interpreter[IntArray]):
             ring: fixed-point parameters.
             masks: ReLU map.
             weights: from ``quantise_weights``.
-            check_range: raise FixedPointRangeError when a compared value leaves |x| < 2^(k-1) - 2^t, where the secure
+            check_range: raise FixedPointRangeError when a compared value reaches ``RingConfig.limit``, where the secure
                 comparison is undefined, or a squared one, where the result may wrap.
-            coins: of stochastic rounding; None rounds to nearest.
+            coins: of stochastic rounding and random signs; None rounds to nearest and compares all bits.
         """
         self._ring = ring
         self._masks = masks
@@ -84,7 +79,11 @@ class FixedInterpreter(Interpreter[IntArray]):
         mask = self._masks.get(node.name)
         self._check(node, x if mask is None else x[:, mask])
         rounded = self._rounded(node, x)
-        positive = np.maximum(rounded, 0)
+        unseen = self._ring.unseen_bits(node)
+        if self._coins is None or unseen == 0:
+            positive = np.maximum(rounded, 0)
+        else:
+            positive = np.where(kept(x, self._ring.shift(node) + unseen, self._coins), rounded, 0)
         return positive if mask is None else np.where(mask, positive, rounded)
 
     def square(self, node: ops.Square, x: IntArray) -> IntArray:
@@ -123,7 +122,11 @@ class FixedInterpreter(Interpreter[IntArray]):
     def maxpool(self, node: ops.MaxPool2d, x: IntArray) -> IntArray:
         """Maximum over windows; padding never wins."""
         self._check(node, x)
-        return np.asarray(windows(x, node, np.iinfo(np.int64).min).max(axis=(-1, -2)), dtype=np.int64)
+        unseen, coins = self._ring.unseen_bits(node), self._coins
+        if coins is None or unseen == 0:
+            return np.asarray(windows(x, node, np.iinfo(np.int64).min).max(axis=(-1, -2)), dtype=np.int64)
+        lowest = -(1 << (self._ring.comparison_bits[node.name] - 2)) + (1 << unseen >> 1) + 1
+        return tournament(windows(x, node, lowest), lambda difference: kept(difference, unseen, coins))
 
     def truncate(self, node: ops.Truncate, x: IntArray) -> IntArray:
         """The shift."""
@@ -142,9 +145,7 @@ class FixedInterpreter(Interpreter[IntArray]):
         return [self._wrap(x << shift) for x, shift in zip(xs, self._ring.alignments(node), strict=True)]
 
     def _check(self, node: ops.Node, values: IntArray) -> None:
-        bound = 1 << (self._ring.comparison_bits[node.name] - 1)
-        if isinstance(node, ops.Relu) and self._ring.shift(node):
-            bound -= 1 << self._ring.shift(node)
+        bound = self._ring.limit(node)
         if self._check_range and values.size and not (-bound < values.min() and values.max() < bound):
             raise FixedPointRangeError(f"node {node.name}: expected values below {bound} in magnitude")
 

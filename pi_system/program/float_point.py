@@ -1,5 +1,9 @@
-"""Plaintext float interpreter: the graph in float32, equal to the torch module it was exported from (to 1e-4)."""
+"""Plaintext float interpreter: the graph in float32, equal to the torch module it was exported from (to 1e-4).
 
+With ``coins`` the signs of which few bits are compared are random near zero, as in the secure run.
+"""
+
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +15,8 @@ from torch import Tensor
 from pi_system.artifact import graph as ops
 from pi_system.artifact.model import Artifact, Masks, Weights
 from pi_system.program.interpreter import Interpreter
+from pi_system.program.random_sign import kept_real, tournament, windows
+from pi_system.ring.prg import Prg
 
 
 class Observer(Protocol):
@@ -23,8 +29,25 @@ class Observer(Protocol):
 class FloatInterpreter(Interpreter[Tensor]):
     """Real numbers in float32: values are (N, *shape)."""
 
-    def __init__(self, masks: Masks, weights: Weights, observe: Observer | None = None) -> None:
-        """Hold the network's tensors; ``observe`` is called with every value."""
+    def __init__(
+        self,
+        masks: Masks,
+        weights: Weights,
+        observe: Observer | None = None,
+        *,
+        random_signs: tuple[Mapping[str, float], Prg] | None = None,
+    ) -> None:
+        """Hold the network's tensors.
+
+        Args:
+            masks: ReLU map.
+            weights: of the weighted nodes.
+            observe: called with every value.
+            random_signs: windows of ReLUs and max-pools (``RingConfig.window``) by node name, 0 or absent for exact
+                signs, and the coins.
+        """
+        self._windows: Mapping[str, float] = random_signs[0] if random_signs else {}
+        self._coins = random_signs[1] if random_signs else None
         self._masks = {name: torch.from_numpy(mask) for name, mask in masks.items()}
         self._weights = {name: torch.from_numpy(tensor) for name, tensor in weights.items()}
         self._observe = observe
@@ -56,7 +79,8 @@ class FloatInterpreter(Interpreter[Tensor]):
     def relu(self, node: ops.Relu, x: Tensor) -> Tensor:
         """ReLU on the active positions."""
         mask = self._masks.get(node.name)
-        return torch.relu(x) if mask is None else torch.where(mask, torch.relu(x), x)
+        positive = self._rectified(node, x)
+        return positive if mask is None else torch.where(mask, positive, x)
 
     def square(self, node: ops.Square, x: Tensor) -> Tensor:
         """x * x / 2^halvings + bias on the active positions."""
@@ -87,8 +111,19 @@ class FloatInterpreter(Interpreter[Tensor]):
         return F.avg_pool2d(x, node.kernel, node.stride, node.padding)
 
     def maxpool(self, node: ops.MaxPool2d, x: Tensor) -> Tensor:
-        """Maximum over windows."""
-        return F.max_pool2d(x, node.kernel, node.stride, node.padding)
+        """Maximum over windows; padding never wins."""
+        width, coins = self._windows.get(node.name, 0.0), self._coins
+        if coins is None or width == 0:
+            return F.max_pool2d(x, node.kernel, node.stride, node.padding)
+        views = windows(x.numpy(), node, float(np.finfo(np.float32).min) / 4)
+        winner = tournament(views, lambda difference: kept_real(difference, width, coins))
+        return torch.from_numpy(np.ascontiguousarray(winner))
+
+    def _rectified(self, node: ops.Relu, x: Tensor) -> Tensor:
+        width = self._windows.get(node.name, 0.0)
+        if self._coins is None or width == 0:
+            return torch.relu(x)
+        return x * torch.from_numpy(kept_real(x.numpy(), width, self._coins))
 
     def truncate(self, node: ops.Truncate, x: Tensor) -> Tensor:
         """Identity on real numbers."""

@@ -4,8 +4,11 @@ A gate evaluates f on ``count`` ring elements of one layer: f(y) = max(0, R(y / 
 "square", y * y. R rounds to a neighbouring integer: to the nearest one (protocols that compare shares), or to either,
 up with probability (y mod 2^t) / 2^t by a coin that neither party knows (``relu_dcf``). No protocol rounds by anything
 that a party knows: an error that depends on the client's share would tell it weights.
+Of the K = k - t bits that are left a comparison may not see the low g = ``unseen_bits``. The sign is then right where
+|y| >= 2^(t+g-1), and 1 with probability 1/2 + y / 2^(t+g) nearer to zero, by a second coin of the same kind. Protocols
+that compare shares see all bits whatever g is: there the coin would be the client's.
 Before a gate the server holds the share y_0, the client y_1 (known to it since the offline phase), y_0 + y_1 = y mod
-2^l, |y| < 2^(k-1) - 2^t as a signed number. After it the server holds D = f(y) - r mod 2^l, the client the mask r it
+2^l, |y| <= ``spec.limit`` as a signed number. After it the server holds D = f(y) - r mod 2^l, the client the mask r it
 chose offline.
 
 A gate is driven chunk by chunk, so that computing and sending overlap; for exchange i of 0..round_trips-1:
@@ -35,17 +38,19 @@ class GateSpec:
 
     Attributes:
         kind: which function.
-        count: n, number of ring elements.
+        count: number of ring elements.
         ring_bits: l.
-        comparison_bits: k, the input satisfies |y| < 2^(k-1) - 2^t (2^(k-1) without a shift). Of a square 2k - 1 <= l,
-            so that the result fits.
+        comparison_bits: k, the input satisfies |y| < 2^(k-1) - 2^(t+g) (2^(k-1) for t = g = 0). Of a square
+            2k - 1 <= l, so that the result fits.
         shift: t, bits dropped from the output (0 for a plain ReLU, and for every square).
+        unseen_bits: g, 0..K - 2 (0 for every square).
     """
 
     count: int
     ring_bits: int
     comparison_bits: int
     shift: int
+    unseen_bits: int = 0
     kind: GateKind = "relu"
 
     def __post_init__(self) -> None:
@@ -58,16 +63,29 @@ class GateSpec:
             )
         if not 0 <= self.shift <= self.comparison_bits - 2:
             raise ConfigError(f"shift: expected 0..{self.comparison_bits - 2}, found {self.shift}")
-        if self.kind == "square" and (self.shift or 2 * self.comparison_bits - 1 > self.ring_bits):
+        if not 0 <= self.unseen_bits <= self.opened_bits - 2:
+            raise ConfigError(f"unseen bits: expected 0..{self.opened_bits - 2}, found {self.unseen_bits}")
+        if self.kind == "square" and (self.shift or self.unseen_bits or 2 * self.comparison_bits - 1 > self.ring_bits):
             raise ConfigError(
-                f"square: expected no shift and 2 * comparison bits - 1 <= {self.ring_bits}, "
-                f"found {self.shift}, {self.comparison_bits}"
+                f"square: expected no shift, no unseen bits and 2 * comparison bits - 1 <= {self.ring_bits}, "
+                f"found {self.shift}, {self.unseen_bits}, {self.comparison_bits}"
             )
 
     @property
     def opened_bits(self) -> int:
         """K = k - t: bits of a value that is truncated before it is compared."""
         return self.comparison_bits - self.shift
+
+    @property
+    def compared_bits(self) -> int:
+        """n = K - g: those of them that the comparison sees."""
+        return self.opened_bits - self.unseen_bits
+
+    @property
+    def limit(self) -> int:
+        """The largest |y|: what is rounded up, masked and compared stays within its bits."""
+        unknown = self.shift + self.unseen_bits
+        return (1 << (self.comparison_bits - 1)) - (1 << unknown if unknown else 0) - 1
 
     @property
     def half(self) -> int:

@@ -95,7 +95,8 @@ class SecureWalk(Interpreter[Share]):
     def relu(self, node: ops.Relu, x: Share) -> Share:
         """The gate on active positions; truncation and a fresh mask on the others."""
         shift = self.config.shift(node)
-        spec = self._spec(node.active, self.config.comparison_bits[node.name], shift)
+        unseen = self.config.unseen_bits(node)
+        spec = self._spec(node.active, self.config.comparison_bits[node.name], shift, unseen_bits=unseen)
         if not node.masked:
             out = self._gate(node.name, spec, x.data, None)
             return Share(Computed(out.reshape(-1, *node.shape)), True)
@@ -167,11 +168,12 @@ class SecureWalk(Interpreter[Share]):
         """Tournament over the window; padding is the smallest value of the range."""
         bits = self.config.comparison_bits[node.name]
         (ph, pw), data = node.padding, x.data.full()
-        lowest = self._constant(-(1 << (bits - 2)) + 1)
+        unseen = self.config.unseen_bits(node)
+        lowest = self._constant(-(1 << (bits - 2)) + (1 << unseen >> 1) + 1)
         padded = np.pad(data, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=lowest)
         views = np.stack(list(_windows(padded, node)), axis=1)
         batch = views.shape[0]
-        winner = self._tournament(node.name, views.reshape(batch, views.shape[1], -1), bits)
+        winner = self._tournament(node.name, views.reshape(batch, views.shape[1], -1), bits, unseen)
         return Share(Computed(winner.reshape(batch, *node.shape)), x.fresh)
 
     def truncate(self, node: ops.Truncate, x: Share) -> Share:
@@ -201,14 +203,15 @@ class SecureWalk(Interpreter[Share]):
         flat = np.ascontiguousarray(x).reshape(x.shape[0], -1)
         return self._gate(name, self._spec(flat.shape[1], bits, shift), Computed(flat), None).reshape(x.shape)
 
-    def _tournament(self, name: str, x: RingArray, bits: int) -> RingArray:
+    def _tournament(self, name: str, x: RingArray, bits: int, unseen: int) -> RingArray:
         """Maximum over axis 1 of (N, m, n); ``bits`` hold any difference of two entries."""
         level = 0
         while x.shape[1] > 1:
             pairs = x.shape[1] // 2
             a, b = x[:, : 2 * pairs : 2], x[:, 1 : 2 * pairs : 2]
             flat = np.ascontiguousarray(a - b).reshape(x.shape[0], -1)
-            gate = self._gate(f"{name}/{level}", self._spec(flat.shape[1], bits, 0), Computed(flat), None)
+            spec = self._spec(flat.shape[1], bits, 0, unseen_bits=unseen)
+            gate = self._gate(f"{name}/{level}", spec, Computed(flat), None)
             x = np.concatenate([b + gate.reshape(b.shape), x[:, 2 * pairs :]], axis=1)
             level += 1
         return x[:, 0]
@@ -217,8 +220,15 @@ class SecureWalk(Interpreter[Share]):
         """A public constant: the server's share holds it, the client's is zero."""
         return self.ring.element(value if self.party == 0 else 0)
 
-    def _spec(self, count: int, bits: int, shift: int, kind: GateKind = "relu") -> GateSpec:
-        return GateSpec(kind=kind, count=count, ring_bits=self.config.ring_bits, comparison_bits=bits, shift=shift)
+    def _spec(self, count: int, bits: int, shift: int, kind: GateKind = "relu", *, unseen_bits: int = 0) -> GateSpec:
+        return GateSpec(
+            kind=kind,
+            count=count,
+            ring_bits=self.config.ring_bits,
+            comparison_bits=bits,
+            shift=shift,
+            unseen_bits=unseen_bits,
+        )
 
 
 def active(x: Value, positions: Positions) -> RingArray:

@@ -48,31 +48,57 @@ RELU_WIDTHS = [
     *[(32, 29, 14), (32, 18, 1), (32, 10, 8)],
     *[widths for widths in product((32, 40, 64), (8, 17, 24, 32), (0, 1, 7, 12)) if widths[2] < widths[1] - 1],
 ]
+FEWER_BITS = [
+    *[(32, 24, 10, 6), (32, 28, 14, 6), (32, 28, 14, 3), (32, 24, 0, 16), (32, 32, 0, 24), (20, 20, 5, 13)],
+    *[(64, 36, 20, 8), (64, 17, 0, 9), (40, 26, 8, 1), (16, 9, 0, 7), (59, 30, 7, 14)],
+]
 SQUARE_WIDTHS = [(ring_bits, (ring_bits + 1) // 2, 0) for ring_bits in (8, 31, 32, 33, 48, 59, 63, 64)]
 WIDTHS = [
     pytest.param(protocol, widths, id="-".join([*map(str, widths), protocol]))
-    for protocol, widths in [*product(RELUS, dict.fromkeys(RELU_WIDTHS)), *product(SQUARES, SQUARE_WIDTHS)]
+    for protocol, widths in [
+        *product(RELUS, [*dict.fromkeys(RELU_WIDTHS), *FEWER_BITS]),
+        *product(SQUARES, SQUARE_WIDTHS),
+    ]
 ]
 
 
-def gate(protocol: Any, count: int = 100, ring_bits: int = 32, comparison_bits: int = 24, shift: int = 10) -> Any:
+def gate(
+    protocol: Any,
+    count: int = 100,
+    ring_bits: int = 32,
+    comparison_bits: int = 24,
+    shift: int = 10,
+    unseen_bits: int = 0,
+) -> Any:
     """Of a square's own widths where none are given."""
     if protocol in SQUARES:
-        comparison_bits, shift = min(comparison_bits, (ring_bits + 1) // 2), 0
-    kind: Any = "square" if protocol in SQUARES else "relu"
-    return GateSpec(kind=kind, count=count, ring_bits=ring_bits, comparison_bits=comparison_bits, shift=shift)
+        comparison_bits, shift, unseen_bits = min(comparison_bits, (ring_bits + 1) // 2), 0, 0
+    return GateSpec(
+        kind="square" if protocol in SQUARES else "relu",
+        count=count,
+        ring_bits=ring_bits,
+        comparison_bits=comparison_bits,
+        shift=shift,
+        unseen_bits=unseen_bits,
+    )
 
 
 def top(spec: GateSpec) -> Any:
     """The largest value a gate takes."""
-    return (1 << (spec.comparison_bits - 1)) - (1 << spec.shift if spec.shift else 0) - 1
+    return spec.limit
+
+
+def window(spec: GateSpec) -> int:
+    """Where signs are random: below this magnitude."""
+    return 1 << (spec.shift + spec.unseen_bits - 1) if spec.unseen_bits else 0
 
 
 def values(spec: GateSpec) -> Any:
     """Signed values of the whole allowed range, extremes, neighbours of zero and halves of an ulp first."""
     most, half = top(spec), 1 << spec.shift >> 1
     sizes = [0, 1, most, most - 1, most // 2, half, 3 * half, 2 * half - 1, 2 * half]
-    edges = np.array([sign * edge for edge in sizes for sign in (1, -1) if edge <= most])
+    sizes += [window(spec), window(spec) - 1, window(spec) + 1, window(spec) // 2]
+    edges = np.array([sign * edge for edge in sizes for sign in (1, -1) if abs(edge) <= most])
     drawn = Prg(SEED).child(spec.comparison_bits).ring(spec.count, 64).astype(np.int64) % (2 * most + 1) - most
     return np.concatenate([edges, drawn])[: spec.count]
 
@@ -82,8 +108,9 @@ def right(protocol: Any, spec: GateSpec, y: Any, found: Any) -> Any:
     if protocol in SQUARES:
         return found == y * y
     if protocol in STOCHASTIC:
-        floor, rest = y >> spec.shift, y & ((1 << spec.shift) - 1)
-        return (found == np.maximum(floor, 0)) | ((rest > 0) & (found == np.maximum(floor + 1, 0)))
+        floor, rest, unsure = y >> spec.shift, y & ((1 << spec.shift) - 1), window(spec)
+        kept = (y >= -unsure) & ((found == floor) | ((rest > 0) & (found == floor + 1)))
+        return kept | ((y < max(unsure, 1)) & (found == 0))
     return found == np.maximum((y + (1 << spec.shift >> 1)) >> spec.shift, 0)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from few_bits import with_compare_bits
 from ledger import Ledger, instrument
 from parties import BACKENDS, infer, make_parties, prepare
 from torch import nn
@@ -77,6 +78,14 @@ def artifact() -> Any:
 def early_artifact() -> Any:
     """Truncations before every ReLU, positions that skip it are masked again."""
     return make_artifact(True)
+
+
+@pytest.fixture(scope="module")
+def few_bits_artifact(artifact: Any) -> Any:
+    """The first with signs from nine bits of a tree, and from a table of eight."""
+    pool = next(node.name for node in artifact.public.graph if node.op == "maxpool2d")
+    relus = {relu.name: 9 if number else 8 for number, relu in enumerate(artifact.public.graph.relus())}
+    return with_compare_bits(artifact, {pool: 6, **relus})
 
 
 def test_the_networks_have_every_kind_of_step(artifact: Any, early_artifact: Any) -> None:
@@ -149,6 +158,15 @@ def check(backend: Any, artifact: Any, tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_nothing_is_used_twice(backend: str, artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(backend, artifact, tmp_path, monkeypatch)
+
+
+def test_nothing_is_used_twice_by_few_bits(
+    few_bits_artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger()
+    run(ledger, "fss", few_bits_artifact, tmp_path, monkeypatch)
+    ledger.check()
+    assert {"offset of a sign", "table of a comparison", "root of a key"} <= set(ledger.counts)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

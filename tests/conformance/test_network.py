@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from chosen_logits import chosen_logits_artifact
+from few_bits import with_compare_bits
+from mlp_artifact import mlp_artifact
 from oracle import assert_within_ulps, clear_labels
 from parties import BACKENDS, GATES, secure_logits
 from random_networks import random_small_artifact, random_square_artifact
@@ -21,18 +23,26 @@ from pi_system.ring.carrier import Ring
 from pi_system.secure.ring_layer import LazyLayer
 from pi_system.secure.schedule import plan
 
-PICTURES = {"relu": 50, "square": 20}
+PICTURES = {"relu": 50, "square": 20, "few bits": 20}
 """With a dealer; backends without one take a tenth of a second a picture offline."""
 
 
 def make(kind: Any, seed: Any) -> Any:
-    wide = {"ring_bits": 59} | ({"truncate_before_relu": seed % 4 == 1} if kind == "relu" else {})
-    maker = random_small_artifact if kind == "relu" else random_square_artifact
-    return maker(seed, options=QuantiseOptions(**wide) if seed % 2 else None)
+    wide = {"ring_bits": 59} | ({} if kind == "square" else {"truncate_before_relu": seed % 4 == 1})
+    maker = random_square_artifact if kind == "square" else random_small_artifact
+    artifact = maker(seed, options=QuantiseOptions(**wide) if seed % 2 else None)
+    return with_compare_bits(artifact, 4 + seed % 6) if kind == "few bits" else artifact
+
+
+KINDS = [
+    *(("relu", i) for i in range(20)),
+    *(("square", i) for i in range(8)),
+    *(("few bits", i) for i in (0, 1, 2, 3, 5, 6, 9)),
+]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("kind", "seed"), [*(("relu", i) for i in range(20)), *(("square", i) for i in range(8))])
+@pytest.mark.parametrize(("kind", "seed"), KINDS)
 def test_logits_stay_within_the_stated_ulps(kind: Any, seed: int, backend: str, tmp_path: Path) -> None:
     artifact = make(kind, seed)
     count = PICTURES[kind] if backend == "fss" else 2
@@ -43,7 +53,19 @@ def test_logits_stay_within_the_stated_ulps(kind: Any, seed: int, backend: str, 
         assert np.abs(logits - real).max() < 0.05
 
 
+@pytest.mark.parametrize("backend", ["gmw", "gc"])
+def test_who_compares_shares_sees_all_bits(backend: str, tmp_path: Path) -> None:
+    """Few bits change nothing there: neither logits nor bytes."""
+    artifact = mlp_artifact("relu")
+    pictures = random_pictures((1, 8, 8), 2, 7)
+    expected, server, client = secure_logits(backend, artifact, pictures, tmp_path / "all")
+    found, *few = secure_logits(backend, with_compare_bits(artifact, 3), pictures, tmp_path / "few")
+    assert (found == expected).all()
+    assert [end.counters.sent_bytes for end in few] == [end.counters.sent_bytes for end in (server, client)]
+
+
 COSTS: dict[str, tuple[Callable[[], Artifact], Reveal]] = {
+    "few bits": (lambda: with_compare_bits(random_small_artifact(3), 8), "label"),
     "relu 3": (lambda: random_small_artifact(3), "logits"),
     "relu 4": (lambda: random_small_artifact(4), "logits"),
     "square 2": (lambda: random_square_artifact(2), "logits"),

@@ -1,5 +1,7 @@
 """A client that repeats one picture and reads full logits learns nothing from their noise about the weights.
 
+Of random signs, too, where few bits are compared: their coins must be in nothing that the client opens.
+
 The attack: the noise of a logit is the sum of the last layer's weights times rounding errors. Where an error depends on
 anything the client holds (its shares, its masks) or sees, least squares of the logits on that gives the weights: with
 local truncation of shares 128 to 384 repetitions gave every weight of the last layer. Here the same regression must
@@ -15,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mlp_artifact import CLASSES, HIDDEN, SHIFT, mlp_artifact
+from mlp_artifact import CLASSES, FEW_BITS, HIDDEN, SHIFT, mlp_artifact
 from parties import infer, prepared
 from scipy import stats
 
@@ -23,12 +25,16 @@ from pi_system.artifact import Artifact
 from pi_system.backends.fss import offline as fss_offline
 from pi_system.backends.two_party import offline as two_party
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
-from pi_system.program.fixed_point import fixed_logits
+from pi_system.kernels import packed_bytes, unpack_bits
+from pi_system.program.encoding import encode_input, quantise_weights
+from pi_system.program.fixed_point import FixedInterpreter, fixed_logits
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.relu_dcf.gates import DcfRelu, _kernel
+from pi_system.protocols.relu_dcf.gates import DcfClient, DcfRelu, _kernel
+from pi_system.ring.prg import Prg
 
 RUNS = {"fss": 300, "gmw": 110, "gc": 110}
 ALARM = 1e-6
+UNSEEN = 16 - FEW_BITS
 PICTURE = np.random.default_rng(3).uniform(-1, 1, (1, 1, 8, 8)).astype(np.float32)
 
 
@@ -84,10 +90,45 @@ class _View:
             self.runs.append(run)
         run[kind] = np.concatenate([np.asarray(array, np.uint64) for array in arrays])
 
-    def residues(self) -> Any:
+    def residues(self, bits: int = SHIFT) -> Any:
         """(runs, features): the low bits of all of it, which a truncation's error could depend on."""
         rows = [np.concatenate([run[kind] for kind in sorted(run)]) for run in self.runs]
-        return (np.stack(rows) & np.uint64((1 << SHIFT) - 1)).astype(float) / (1 << SHIFT) - 0.5
+        return (np.stack(rows) & np.uint64((1 << bits) - 1)).astype(float) / (1 << bits) - 0.5
+
+
+class _Opened:
+    """What the client reads in the server's messages about the hidden layer: X and the bits compared, run by run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.runs: list[tuple[Any, ...]] = []
+        made, reply = DcfClient.__init__, DcfClient.reply
+
+        def watched_made(gate: Any, spec: GateSpec, material: Any, **options: Any) -> None:
+            gate.spec = spec
+            made(gate, spec, material, **options)
+
+        def watched(gate: Any, exchange: int, first: int, count: int, message: memoryview) -> memoryview:
+            if gate.spec.unseen_bits:
+                self.runs.append(self._parts(gate.spec, np.frombuffer(message, np.uint8)))
+            return reply(gate, exchange, first, count, message)
+
+        monkeypatch.setattr(DcfClient, "__init__", watched_made)
+        monkeypatch.setattr(DcfClient, "reply", watched)
+
+    def _parts(self, spec: GateSpec, message: Any) -> tuple[Any, ...]:
+        parts = []
+        for bits in (spec.opened_bits, spec.compared_bits):
+            size, values = packed_bytes(spec.count, bits), np.empty(spec.count, np.uint32)
+            unpack_bits(message[:size], bits, values)
+            message = message[size:]
+            parts.append(values.astype(np.int64))
+        return tuple(parts)
+
+    def features(self) -> Any:
+        """(runs, features): of X its low bits and their highest, of the bits compared the lowest two."""
+        opened, compared = (np.stack(parts) for parts in zip(*self.runs, strict=True))
+        low = opened & ((1 << UNSEEN) - 1)
+        return np.hstack([low / (1 << UNSEEN), low >> (UNSEEN - 1), compared & 1, compared >> 1 & 1]).astype(float)
 
 
 def _repeat(backend: str, artifact: Artifact, runs: Any, store: Path) -> Any:
@@ -134,6 +175,42 @@ def test_the_noise_of_logits_is_independent_of_all_that_the_client_holds(
     weights = np.rint(artifact.weights["fc.weight"] * 64)
     sharpest = (logits.std(axis=0) / np.sqrt(runs)).max()  # what is left: unbiased coins that the client does not know
     assert (np.abs(logits.mean(axis=0) - expected) < 0.5 * np.abs(weights).sum(axis=1) + 6 * sharpest).all()
+
+
+def test_the_coins_of_few_bits_are_independent_of_all_that_the_client_holds_and_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view, seen, artifact = _View(monkeypatch), _Opened(monkeypatch), mlp_artifact("few bits")
+    runs = int(os.environ.get("PI_LEAK_RUNS", RUNS["fss"]))
+    logits = _repeat("fss", artifact, runs, tmp_path)
+    assert len(seen.runs) == len(view.runs) == runs
+    for bits in (SHIFT, SHIFT + UNSEEN):
+        assert (_explained(view.residues(bits), logits) > ALARM / CLASSES).all()
+    assert (_explained(seen.features(), logits) > ALARM / CLASSES).all()
+    expected = _with_coins(artifact, 4 * runs)
+    assert logits.std(axis=0).min() > 20  # ulps: signs are random, not only the last bit
+    for found, drawn in zip(logits.T, expected.T, strict=True):
+        assert stats.ks_2samp(found, drawn).pvalue > ALARM
+
+
+def _with_coins(artifact: Artifact, runs: int) -> Any:
+    """Logits (runs, classes) in ulps of the fixed-point interpreter, with random signs of its own."""
+    graph, ring = artifact.public.graph, artifact.public.ring
+    weights = quantise_weights(graph, ring, artifact.weights)
+    interpreter = FixedInterpreter(ring, artifact.masks, weights, coins=Prg(bytes(16)))
+    return interpreter.run(graph, encode_input(np.repeat(PICTURE, runs, axis=0), graph, ring))
+
+
+def test_the_regression_would_see_signs_by_the_bits_that_are_opened() -> None:
+    """With one mask for value and sign the client reads the sign's coin in X, whose low bits it opens."""
+    rng, runs, half = np.random.default_rng(1), RUNS["fss"], 1 << (UNSEEN - 1)
+    weights = np.rint(mlp_artifact("few bits").weights["fc.weight"] * 64)
+    hidden, masks = rng.integers(100, 400, HIDDEN), rng.integers(0, 1 << 16, (runs, HIDDEN))
+    opened = hidden + masks - half
+    kept = (opened >> UNSEEN) - (masks >> UNSEEN) >= 0
+    logits = (kept * hidden) @ weights.T
+    features = (opened + half & ((1 << UNSEEN) - 1)) >= half
+    assert (_explained(features.astype(float), logits.astype(float)) < ALARM / CLASSES).all()
 
 
 def test_the_regression_would_see_local_truncation() -> None:

@@ -26,18 +26,18 @@ def test_stream_of_a_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ring_bits", "compare_bits", "shift", "expected"),
+    ("ring_bits", "comparison_bits", "shift", "expected"),
     [
         (32, 24, 8, "44d8d7912fe08f00 9fdf0864ac84a9c7 911aa4edfaf95436 6832012458d76329 394ff13d104e37ad"),
         (64, 17, 6, "1edddb9da6246228 34302586d2298925 8bc219bdfbee3e47 a3c86213d3692316 5b6894229d176f39"),
         (59, 40, 12, "5b0bd53f25cf7f69 22eecddf666c3cc9 d83b381b6345439b efebd1b3c7a7e318 66888a0f7cba2146"),
     ],
 )
-def test_transcript_of_the_relu_gate(ring_bits: int, compare_bits: int, shift: int, expected: str) -> None:
-    gate = ReluGate(ring_bits=ring_bits, compare_bits=compare_bits, shift=shift)
+def test_transcript_of_the_relu_gate(ring_bits: int, comparison_bits: int, shift: int, expected: str) -> None:
+    gate = ReluGate(ring_bits=ring_bits, comparison_bits=comparison_bits, shift=shift)
     prg = Prg(SALT)
     share, r_next = (prg.ring(COUNT, ring_bits).astype(gate.ring_dtype) for _ in range(2))
-    masked = prg.ring(COUNT, compare_bits).astype(gate.mask_dtype)
+    masked = prg.ring(COUNT, comparison_bits).astype(gate.mask_dtype)
     key, server = gate.deal(COUNT, SERVER_SEED, CLIENT_SEED, SALT)
     message, state = gate.server_send(key, SERVER_SEED, SALT, share, masked)
     reply = gate.client_reply(key, CLIENT_SEED, SALT, message, r_next)

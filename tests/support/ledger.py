@@ -301,20 +301,28 @@ def _relu_keys(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
 
     def dealt_both(gate: Any, count: int, seed0: bytes, seed1: bytes, salt: bytes) -> Any:
         ledger.use("salt", salt, 0, count)  # with the block's number the AES key that all its nodes share
-        return _both(ledger, (seed0, seed1), salt, 0, count, ("summand of a mask", "root of a key"))
+        spaces = dict.fromkeys(["summand of a mask", "root of a key", *of_server(gate), *of_client(gate)])
+        return _both(ledger, (seed0, seed1), salt, 0, count, tuple(spaces))
 
-    def one(space: str, at: int, size: int) -> Callable[..., Any]:
+    def of_server(gate: Any) -> list[str]:
+        root = ["root of a key"] if gate.key_bytes(1, 1) else []  # a table of the server's is stored
+        return root + (["offset of a sign"] if gate.unseen_bits else [])
+
+    def of_client(gate: Any) -> list[str]:
+        return ["root of a key" if gate.key_bytes(1, 1) else "table of a comparison"]
+
+    def one(spaces: Callable[[Any], list[str]], at: int, size: int) -> Callable[..., Any]:
         def enter(gate: Any, *arguments: Any, first: int = 0, **_: Any) -> Any:
             seed, salt, sized = arguments[at], arguments[at + 1], arguments[size]
             count = sized if isinstance(sized, int) else sized.size
-            return _both(ledger, (seed,), salt, first, count, (space,))
+            return _both(ledger, (seed,), salt, first, count, tuple(spaces(gate)))
 
         return enter
 
     _around(monkeypatch, ReluGate, "deal", dealt_both)
-    _around(monkeypatch, ReluGate, "masks", one("summand of a mask", 1, 0))
-    _around(monkeypatch, ReluGate, "server_send", one("root of a key", 1, 3))
-    _around(monkeypatch, ReluGate, "client_reply", one("root of a key", 1, 4))
+    _around(monkeypatch, ReluGate, "masks", one(lambda gate: ["summand of a mask"], 1, 0))
+    _around(monkeypatch, ReluGate, "server_send", one(of_server, 1, 3))
+    _around(monkeypatch, ReluGate, "client_reply", one(of_client, 1, 4))
 
 
 @contextmanager

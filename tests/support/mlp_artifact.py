@@ -8,9 +8,13 @@ from pi_system.artifact.graph import Flatten, Input, Linear, Relu, Truncate
 HIDDEN, CLASSES, SHIFT = 24, 10, 12
 
 
+FEW_BITS = 5
+"""Of 16 that ``few bits`` compares: the window of random signs, |x| < 4, holds every ReLU's input."""
+
+
 def mlp_artifact(kind: str) -> Artifact:
-    """``relu``: 24 ReLUs that truncate, 32 bits; ``skipped``: every other one skips its ReLU, 59 bits; ``before``: a
-    truncation in front of all ReLUs, 59 bits."""
+    """``relu``: 24 ReLUs that truncate, 32 bits; ``few bits``: the same with random signs; ``skipped``: every other one
+    skips its ReLU, 59 bits; ``before``: a truncation in front of all ReLUs, 59 bits."""
     skipped, before = kind == "skipped", kind == "before"
     relu_input = "hidden.truncate" if before else "hidden"
     nodes: list[Node] = [
@@ -23,12 +27,13 @@ def mlp_artifact(kind: str) -> Artifact:
     ]
     frac_bits = {"input": 8, "flatten": 8, "hidden": 20, "hidden.truncate": 8, "relu": 8, "fc": 14}
     ring = RingConfig(
-        ring_bits=32 if kind == "relu" else 59,
+        ring_bits=32 if kind in ("relu", "few bits") else 59,
         frac_bits={node.name: frac_bits[node.name] for node in nodes},
         weight_frac_bits={"hidden": SHIFT, "fc": 6},
         comparison_bits={"relu": 16 if before else 28},
+        compare_bits={"relu": FEW_BITS} if kind == "few bits" else {},
         logit_bits=24,
-        truncation_log2=-1000.0 if kind == "relu" else -24.0,
+        truncation_log2=-1000.0 if kind in ("relu", "few bits") else -24.0,
     )
     rng = np.random.default_rng(7)
     weights = {

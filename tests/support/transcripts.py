@@ -38,6 +38,7 @@ from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, Linear
 from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
 from pi_system.protocols.ot.gate import OtGate
+from pi_system.protocols.relu_dcf import dcf_gate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.square import DEALT_SQUARE, SQUARE
@@ -139,6 +140,18 @@ def gate(protocol: OtGate, spec: GateSpec) -> Transcript:
         | {f"material of the {name}": value for name, value in material.items()}
         | online
     )
+
+
+def dealt_relu(spec: GateSpec) -> Transcript:
+    y_server, y_client, fresh = share(spec, _inputs(spec), Prg(SEED))
+    protocol, salt = dcf_gate(), bytes(16)
+    mine, theirs = dealt_material(protocol, spec, y_client, fresh, SERVER, CLIENT, salt)
+    online = _online(protocol.server_gate(spec, mine), protocol.client_gate(spec, theirs), y_server)
+    stored = {"server": (mine, protocol.server_shapes), "client": (theirs, protocol.client_shapes)}
+    return {
+        f"material of the {name}": digest(*(part[key] for key in shapes(spec)))
+        for name, (part, shapes) in stored.items()
+    } | online
 
 
 def dealt_square(spec: GateSpec) -> Transcript:
@@ -256,8 +269,12 @@ def _fixed_randomness() -> Iterator[None]:
         yield
 
 
-def _relu(count: int = 45, ring_bits: int = 32, comparison_bits: int = 24, shift: int = 10) -> GateSpec:
-    return GateSpec(count=count, ring_bits=ring_bits, comparison_bits=comparison_bits, shift=shift)
+def _relu(
+    count: int = 45, ring_bits: int = 32, comparison_bits: int = 24, shift: int = 10, unseen_bits: int = 0
+) -> GateSpec:
+    return GateSpec(
+        count=count, ring_bits=ring_bits, comparison_bits=comparison_bits, shift=shift, unseen_bits=unseen_bits
+    )
 
 
 def _square(ring_bits: int = 59, comparison_bits: int = 24) -> GateSpec:
@@ -274,6 +291,10 @@ CASES: dict[str, Callable[[], Transcript]] = {
     "SoftSpokenOT": lambda: extension(False),
     "Ferret": lambda: extension(True),
     "encryption": encryption,
+    "dcf": lambda: dealt_relu(_relu()),
+    "dcf, nine bits": lambda: dealt_relu(_relu(unseen_bits=5)),
+    "dcf, eight bits": lambda: dealt_relu(_relu(unseen_bits=6)),
+    "dcf, six bits, no shift": lambda: dealt_relu(_relu(45, 59, 17, 0, 11)),
     "gmw": lambda: gate(GMW, _relu()),
     "gmw, no shift": lambda: gate(GMW, _relu(ring_bits=59, comparison_bits=17, shift=0)),
     "gc": lambda: gate(GC, _relu()),

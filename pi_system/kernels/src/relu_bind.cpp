@@ -6,12 +6,14 @@ using namespace pi;
 
 namespace {
 
-Gate make_gate(int ring_bits, int compare_bits, int shift) {
+Gate make_gate(int ring_bits, int comparison_bits, int shift, int unseen_bits) {
     if (ring_bits < 2 || ring_bits > 64) throw nb::value_error("ring_bits: expected 2 to 64");
-    if (compare_bits < 2 || compare_bits > ring_bits)
-        throw nb::value_error("compare_bits: expected 2 to ring_bits");
-    if (shift < 0 || shift > compare_bits - 2) throw nb::value_error("shift: expected 0 to compare_bits - 2");
-    return Gate{ring_bits, compare_bits, shift};
+    if (comparison_bits < 2 || comparison_bits > ring_bits)
+        throw nb::value_error("comparison_bits: expected 2 to ring_bits");
+    if (shift < 0 || shift > comparison_bits - 2) throw nb::value_error("shift: expected 0 to comparison_bits - 2");
+    if (unseen_bits < 0 || unseen_bits > comparison_bits - shift - 2)
+        throw nb::value_error("unseen_bits: expected 0 to comparison_bits - shift - 2");
+    return Gate{ring_bits, comparison_bits, shift, unseen_bits};
 }
 
 size_t blocks(size_t n) { return (n + LANES - 1) / LANES; }
@@ -25,7 +27,7 @@ Range make_range(size_t first, size_t count, int threads) {
 // Whole-layer arrays must hold complete blocks and cover the range.
 void require_cover(const char *what, size_t found, size_t block_bytes, const Range &range) {
     const size_t needed = block_bytes * (range.first / LANES + range.blocks());
-    if (found % block_bytes != 0 || found < needed)
+    if (block_bytes == 0 ? found != 0 : found % block_bytes != 0 || found < needed)
         throw nb::value_error((std::string(what) + ": expected whole blocks, at least " +
                                std::to_string(needed) + " bytes, found " + std::to_string(found))
                                   .c_str());
@@ -43,7 +45,7 @@ void masks(const Gate &gate, const nb::bytes &seed, const nb::bytes &salt, size_
 void deal(const Gate &gate, size_t first, size_t count, const nb::bytes &seed0, const nb::bytes &seed1,
           const nb::bytes &salt, Bytes key, Bytes server, int threads) {
     const Range range = make_range(first, count, threads);
-    require_size("key bytes", key.size(), gate.key_block_bytes() * blocks(count));
+    require_size("key bytes", key.size(), gate.key_block_bytes(0) * blocks(count));
     require_size("server bytes", server.size(), gate.server_block_bytes() * blocks(count));
     const uint8_t *s0 = bytes16("seed0 bytes", seed0), *s1 = bytes16("seed1 bytes", seed1);
     const uint8_t *t = bytes16("salt bytes", salt);
@@ -59,7 +61,7 @@ void server_send(const Gate &gate, ConstBytes key, const nb::bytes &seed0, const
     require_size("masked", require_elements("masked", masked, gate.mask_bytes()), range.count);
     require_size("message bytes", message.size(), gate.server_message_bytes(range.count));
     require_size("state bytes", state.size(), gate.state_block_bytes() * range.blocks());
-    require_cover("key", key.size(), gate.key_block_bytes(), range);
+    require_cover("key", key.size(), gate.key_block_bytes(0), range);
     const uint8_t *s = bytes16("seed0 bytes", seed0), *t = bytes16("salt bytes", salt), *k = key.data();
     const void *y = share.data(), *m = masked.data();
     uint8_t *to = message.data(), *st = state.data();
@@ -73,7 +75,7 @@ void client_reply(const Gate &gate, ConstBytes key, const nb::bytes &seed1, cons
         make_range(first, require_elements("next_mask", next_mask, gate.ring_bytes()), threads);
     require_size("message bytes", message.size(), gate.server_message_bytes(range.count));
     require_size("reply bytes", reply.size(), gate.client_message_bytes(range.count));
-    require_cover("key", key.size(), gate.key_block_bytes(), range);
+    require_cover("key", key.size(), gate.key_block_bytes(1), range);
     const uint8_t *s = bytes16("seed1 bytes", seed1), *t = bytes16("salt bytes", salt);
     const uint8_t *k = key.data(), *in = message.data();
     const void *next = next_mask.data();
@@ -101,11 +103,11 @@ void register_relu(nb::module_ &m) {
     nb::class_<Gate>(m, "ReluGate")
         .def(
             "__init__",
-            [](Gate *self, int ring_bits, int compare_bits, int shift) {
-                new (self) Gate(make_gate(ring_bits, compare_bits, shift));
+            [](Gate *self, int ring_bits, int comparison_bits, int shift, int unseen_bits) {
+                new (self) Gate(make_gate(ring_bits, comparison_bits, shift, unseen_bits));
             },
-            nb::arg("ring_bits"), nb::arg("compare_bits"), nb::arg("shift"))
-        .def("key_bytes", [](const Gate &g, size_t n) { return g.key_block_bytes() * blocks(n); })
+            nb::arg("ring_bits"), nb::arg("comparison_bits"), nb::arg("shift"), nb::arg("unseen_bits"))
+        .def("key_bytes", [](const Gate &g, int party, size_t n) { return g.key_block_bytes(party) * blocks(n); })
         .def("server_bytes", [](const Gate &g, size_t n) { return g.server_block_bytes() * blocks(n); })
         .def("state_bytes", [](const Gate &g, size_t n) { return g.state_block_bytes() * blocks(n); })
         .def("server_message_bytes", &Gate::server_message_bytes)

@@ -20,12 +20,15 @@ Bytes = NDArray[np.uint8]
 @lru_cache(maxsize=256)
 def _kernel(spec: GateSpec, threads: int = 1) -> ReluGate:
     bits, compared = spec.ring_bits, spec.comparison_bits
-    return ReluGate(ring_bits=bits, compare_bits=compared, shift=spec.shift, threads=threads)
+    return ReluGate(
+        ring_bits=bits, comparison_bits=compared, shift=spec.shift, unseen_bits=spec.unseen_bits, threads=threads
+    )
 
 
 def message_bytes(spec: GateSpec, exchange: int, count: int) -> int:
-    """Declared size of the server's message: K = k - t bits an element and 1."""
-    return packed_bytes(count, spec.opened_bits) + packed_bytes(count, 1)
+    """Declared size of the server's message: K bits an element, n more where it does not compare all of them, and 1."""
+    sign = packed_bytes(count, spec.compared_bits) if spec.unseen_bits else 0
+    return packed_bytes(count, spec.opened_bits) + sign + packed_bytes(count, 1)
 
 
 def reply_bytes(spec: GateSpec, exchange: int, count: int) -> int:
@@ -46,8 +49,12 @@ def server_shapes(spec: GateSpec) -> Shapes:
 
 @lru_cache
 def client_shapes(spec: GateSpec) -> Shapes:
-    """The arrays of the client's material: the key, the same as the server's."""
-    return {"key": server_shapes(spec)["key"]}
+    """The arrays of the client's material: the key, the same as the server's; of a table nothing."""
+    return {"key": ((_kernel(spec).key_bytes(spec.count, 1),), np.uint8)}
+
+
+def _client_has_key(spec: GateSpec) -> bool:
+    return client_shapes(spec)["key"][0][0] > 0
 
 
 def masked_message_bytes(spec: GateSpec) -> int:
@@ -65,21 +72,22 @@ class DcfRelu:
 
     threads: int
 
-    def dealt_bytes(self, spec: GateSpec) -> tuple[tuple[int, int], tuple[int]]:
-        """Sizes of the dealer's messages: key and corrections for the server, the key for the client."""
+    def dealt_bytes(self, spec: GateSpec) -> tuple[tuple[int, int], tuple[int, ...]]:
+        """Sizes of the dealer's messages: key and corrections for the server, the key for the client if it has one."""
         key, corrections = (server_shapes(spec)[name][0][0] for name in ("key", "corrections"))
-        return (key, corrections), (key,)
+        return (key, corrections), (key,) if _client_has_key(spec) else ()
 
     def deal(self, spec: GateSpec, seed0: bytes, seed1: bytes, salt: bytes) -> tuple[Sent, Sent]:
         """The dealer, from both parties' gate seeds."""
         key, corrections = _kernel(spec, self.threads).deal(spec.count, seed0, seed1, salt)
-        return (key.data, corrections.data), (key.data,)
+        return (key.data, corrections.data), (key.data,) if _client_has_key(spec) else ()
 
     def client_offline(
         self, spec: GateSpec, seed1: bytes, salt: bytes, share: RingArray, fresh_mask: RingArray, dealt: Received
     ) -> tuple[Material, Readable]:
         """The client: its key to keep, and its masked share for the server."""
-        return {"key": np.frombuffer(dealt[0], np.uint8)}, self.mask_share(spec, seed1, salt, share).data
+        key = np.frombuffer(dealt[0], np.uint8) if _client_has_key(spec) else np.empty(0, np.uint8)
+        return {"key": key}, self.mask_share(spec, seed1, salt, share).data
 
     def server_offline(
         self, spec: GateSpec, seed0: bytes, salt: bytes, dealt: Received, message: memoryview
@@ -120,7 +128,7 @@ class DcfServer(ServerSteps):
         self._states: dict[int, Bytes] = {}
 
     def send(self, exchange: int, first: int, count: int) -> memoryview:
-        """X, the high bits of y + r' mod 2^k, and the masked bit of a loaded chunk."""
+        """X, the high bits of y + r' mod 2^k, those the comparison sees, and the masked bit of a loaded chunk."""
         key, masked, share = self._material["key"], self._material["masked"], self._shares.pop(first)
         message, self._states[first] = self._kernel.server_send(
             key, self._seed, self._salt, share, masked[first : first + count], first=first
@@ -148,12 +156,20 @@ class DcfClient:
 
 
 def work(spec: GateSpec, count: int) -> GateWork:
-    """Both evaluate the key, level by level (``fss_level``: bits compared), and touch every element once."""
-    level = {"fss_call": 1, "fss_level": spec.opened_bits * count}
-    reply, receive = {**level, "fss_element": count}, {"fss_call": 1, "fss_element": count}
+    """Both evaluate the key, level by level (``fss_level``: bits compared), and touch every element once.
+
+    Of a table the client makes its share, about as much as one level, and the server reads a bit.
+    """
+    call = {"fss_call": 1, "fss_level": _levels(spec) * count}
+    level = call if _client_has_key(spec) else {"fss_call": 1, "fss_level": 0}
+    reply, receive = {**call, "fss_element": count}, {"fss_call": 1, "fss_element": count}
     return {"send": level, "work": {}, "reply": reply, "receive": receive}
 
 
 def prepared(spec: GateSpec) -> Units:
-    """Elements times the bits a key compares."""
-    return {"dealt_level": spec.opened_bits * spec.count}
+    """Elements times the bits a key compares; a table is about as much as one level."""
+    return {"dealt_level": _levels(spec) * spec.count}
+
+
+def _levels(spec: GateSpec) -> int:
+    return spec.compared_bits if _client_has_key(spec) else 1

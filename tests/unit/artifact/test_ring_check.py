@@ -93,3 +93,29 @@ def test_a_square_doubles_the_fraction_bits_and_needs_room(
         return
     with pytest.raises(ArtifactError, match=message):
         check_ring(graph, ring)
+
+
+@pytest.mark.parametrize(("bits", "message"), [(2, None), (14, None), (1, "2..14"), (15, "2..14"), (0, "2..14")])
+def test_bits_to_compare_are_two_to_all_that_are_left(bits: int, message: str | None) -> None:
+    """The ReLU has k = 24 and drops 10."""
+    ring = RING.model_copy(update={"compare_bits": {"relu": bits}})
+    if message is None:
+        check_ring(GRAPH, ring)
+        return
+    with pytest.raises(ArtifactError, match=message):
+        check_ring(GRAPH, ring)
+
+
+@pytest.mark.parametrize("name", ["fc", "nothing"])
+def test_only_relus_and_max_pools_compare(name: str) -> None:
+    with pytest.raises(ArtifactError, match="compare_bits"):
+        check_ring(GRAPH, RING.model_copy(update={"compare_bits": {name: 4}}))
+
+
+def test_artifacts_that_compare_all_bits_are_written_as_before() -> None:
+    assert "compare_bits" not in RING.model_dump()
+    few = RING.model_copy(update={"compare_bits": {"relu": 8}})
+    assert RingConfig.model_validate(few.model_dump()) == few
+    (relu,) = GRAPH.relus()
+    assert (RING.limit(relu), few.limit(relu)) == (2**23 - 2**10, 2**23 - 2**16)
+    assert (RING.window(relu), few.window(relu)) == (0, 2.0 ** (16 - 18))

@@ -42,13 +42,13 @@ class Reference:
     """One instance: its key, and the evaluation of both parties."""
 
     def __init__(self, gate: ReluGate, index: int) -> None:
-        self.gate, self.index, self.bits = gate, index, gate.compare_bits - gate.shift - 1
+        self.gate, self.index, self.bits = gate, index, gate.comparison_bits - gate.shift - 1
         words = _derived(SALT, b"relu-words")
         self.aes_key = _stream(words, 16 * (index // 32), 16)
         self.roots = [int.from_bytes(_stream(_derived(s, b"relu-root"), 16 * index, 16), "little") for s in SEEDS]
         width = gate.mask_dtype.itemsize
         masks = [int.from_bytes(_stream(_derived(s, b"relu-mask"), width * index, width), "little") for s in SEEDS]
-        self.mask = sum(m % 2**gate.compare_bits for m in masks) % 2**gate.compare_bits
+        self.mask = sum(m % 2**gate.comparison_bits for m in masks) % 2**gate.comparison_bits
         self.alpha = (self.mask >> gate.shift) % 2**self.bits
         self.words: list[int] = []
 
@@ -61,6 +61,9 @@ class Reference:
         word = (left if keep else right) & ~5
         control = ((left & 1) ^ keep ^ 1, (right >> 2 & 1) ^ keep)
         return word | control[0] | control[1] << 2, control[keep]
+
+    def evaluate(self, party: int, x: int) -> int:
+        raise NotImplementedError
 
     def walk(self, x: int, level: int) -> int:
         return x >> (self.bits - 1 - level) & 1
@@ -102,8 +105,30 @@ class BitReference(Reference):
         return value ^ leaf >> (x % 128) & 1
 
 
-def _gate(ring_bits: int, compare_bits: int) -> ReluGate:
-    return ReluGate(ring_bits=ring_bits, compare_bits=compare_bits, shift=compare_bits // 3)
+def _gate(ring_bits: int, comparison_bits: int) -> ReluGate:
+    return ReluGate(ring_bits=ring_bits, comparison_bits=comparison_bits, shift=comparison_bits // 3)
+
+
+class TableReference(Reference):
+    """A table of at most 128 bits: the client's from its seed, the server's with the comparison in it."""
+
+    def __init__(self, gate: ReluGate, index: int) -> None:
+        super().__init__(gate, index)
+        size = 4 << self.bits
+        stride = max(size, 16)
+        stream = _stream(_derived(SEEDS[1], b"relu-table"), stride * (index // 32), size)
+        theirs = [stream[4 * x + index % 32 // 8] >> index % 8 & 1 for x in range(1 << self.bits)]
+        flip = (self.roots[0] ^ self.roots[1]) >> 1 & 1
+        self.tables = [[bit ^ (x < self.alpha) ^ flip for x, bit in enumerate(theirs)], theirs]
+
+    def evaluate(self, party: int, x: int) -> int:
+        return int(self.tables[party][x])
+
+
+def _table_bytes(block: list[TableReference]) -> bytes:
+    """The server's tables of 32 instances, 32 bits for every x."""
+    rows = zip(*(r.tables[0] for r in block), strict=True)
+    return b"".join(sum(bit << i for i, bit in enumerate(row)).to_bytes(4, "little") for row in rows)
 
 
 def _block_bytes(block: list[BitReference]) -> bytes:
@@ -112,18 +137,28 @@ def _block_bytes(block: list[BitReference]) -> bytes:
     return b"".join(r.words[level].to_bytes(16, "little") for level in levels for r in block)
 
 
-@pytest.mark.parametrize("compare_bits", range(2, 41))
-def test_bit_keys_and_opened_bits_equal_the_reference(compare_bits: int) -> None:
-    gate = _gate(64, compare_bits)
-    instances = [BitReference(gate, i) for i in range(64)]
+def _references(gate: ReluGate) -> tuple[list[BitReference] | list[TableReference], bytes]:
+    """Two blocks of instances, and the dealer's key of them."""
+    if gate.comparison_bits - gate.shift > 8:
+        trees = [BitReference(gate, i) for i in range(64)]
+        return trees, b"".join(_block_bytes(trees[b : b + 32]) for b in (0, 32))
+    tables = [TableReference(gate, i) for i in range(64)]
+    return tables, b"".join(_table_bytes(tables[b : b + 32]) for b in (0, 32))
+
+
+@pytest.mark.parametrize("comparison_bits", range(2, 41))
+def test_bit_keys_and_opened_bits_equal_the_reference(comparison_bits: int) -> None:
+    gate = _gate(64, comparison_bits)
+    instances, expected_key = _references(gate)
     key, _ = gate.deal(COUNT, *SEEDS, SALT)
-    assert key.tobytes() == b"".join(_block_bytes(instances[b : b + 32]) for b in (0, 32))
-    low = 2 ** (compare_bits - gate.shift - 1)
-    masked = Prg(bytes(16)).ring(COUNT, compare_bits).astype(gate.mask_dtype)
+    assert key.tobytes() == expected_key
+    low = 2 ** (comparison_bits - gate.shift - 1)
+    masked = Prg(bytes(16)).ring(COUNT, comparison_bits).astype(gate.mask_dtype)
     masked[:32:2] = [i.mask for i in instances[:32:2]]  # x = alpha, and its neighbours
-    masked[1:32:4] = [(i.mask - (1 << gate.shift)) % 2**compare_bits for i in instances[1:32:4]]
+    masked[1:32:4] = [(i.mask - (1 << gate.shift)) % 2**comparison_bits for i in instances[1:32:4]]
     message, _ = gate.server_send(key, SEEDS[0], SALT, np.zeros(COUNT, np.uint64), masked)
-    reply = gate.client_reply(key, SEEDS[1], SALT, message, np.zeros(COUNT, np.uint64))
+    theirs = key[: gate.key_bytes(COUNT, 1)]
+    reply = gate.client_reply(theirs, SEEDS[1], SALT, message, np.zeros(COUNT, np.uint64))
     xs = [(int(v) >> gate.shift) % low for v in masked]
     for party, opened in ((0, message), (1, reply)):
         bits = np.array([i.evaluate(party, x) for i, x in zip(instances, xs, strict=False)], np.uint32)

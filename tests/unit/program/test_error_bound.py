@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from few_bits import with_compare_bits
 from noisy_interpreter import noisy_logits
 from random_networks import random_small_artifact, random_square_artifact
 from tiny_artifact import tiny_artifact
@@ -11,9 +12,11 @@ from pi_system.artifact.graph import Flatten, Graph, Input, Linear, Relu
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.export.random import random_pictures
 from pi_system.program import square_count
+from pi_system.program.encoding import encode_input, quantise_weights
 from pi_system.program.error_bound import artifact_ulp_bound, ulp_bound
-from pi_system.program.fixed_point import fixed_logits
+from pi_system.program.fixed_point import FixedInterpreter, fixed_logits
 from pi_system.program.float_point import float_logits
+from pi_system.ring.prg import Prg
 
 
 def test_bound_of_a_small_network_by_hand() -> None:
@@ -47,6 +50,20 @@ def test_a_rounding_can_go_either_way_at_every_position() -> None:
     weights = {"fc.weight": np.array([[1000, -1000]]), "fc.bias": np.zeros(1, np.int64)}
     (found,) = ulp_bound(Graph(nodes=nodes), ring, {}, weights)
     assert 2000 <= found <= 2001
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@pytest.mark.parametrize("bits", [4, 7])
+def test_random_signs_stay_within_the_bound(seed: int, bits: int) -> None:
+    artifact = with_compare_bits(random_small_artifact(seed), bits)
+    graph, ring = artifact.public.graph, artifact.public.ring
+    pictures = random_pictures(graph.input.shape, 200, seed)
+    weights, bound = quantise_weights(graph, ring, artifact.weights), artifact_ulp_bound(artifact)
+    drawn = FixedInterpreter(ring, artifact.masks, weights, coins=Prg(bytes(16)))
+    difference = drawn.run(graph, encode_input(pictures, graph, ring)) - fixed_logits(artifact, pictures)[0]
+    assert (np.abs(difference) <= bound).all()
+    assert (np.abs(difference) > artifact_ulp_bound(random_small_artifact(seed)) / 1000).any()
+    assert (bound > artifact_ulp_bound(random_small_artifact(seed))).all()
 
 
 @pytest.mark.parametrize("extreme", [-1, 0, 1])

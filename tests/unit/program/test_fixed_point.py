@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from tiny_artifact import tiny_artifact
 
@@ -9,6 +10,7 @@ from pi_system.artifact.graph import Add, AvgPool2d, Conv2d, Graph, Input, MaxPo
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.errors import FixedPointRangeError
 from pi_system.program.fixed_point import FixedInterpreter, fixed_logits
+from pi_system.program.float_point import FloatInterpreter
 from pi_system.ring.prg import Prg
 
 IntArray = NDArray[np.int64]
@@ -22,6 +24,7 @@ def run(nodes: list[Node], x: Any, *, shape: tuple[int, int, int], **parts: Any)
         frac_bits={"input": 4} | parts.pop("frac_bits", {}),
         weight_frac_bits=parts.pop("weight_frac_bits", {}),
         comparison_bits=parts.pop("comparison_bits", {}),
+        compare_bits=parts.pop("compare_bits", {}),
     )
     graph = Graph(nodes=(Input(name="input", inputs=(), shape=shape), *nodes))
     masks, weights = parts.pop("masks", {}), parts.pop("weights", {})
@@ -172,3 +175,43 @@ def test_whole_artifact_by_hand() -> None:
     logits = y.reshape(1, -1) @ (weights["fc.weight"] * 1024).astype(np.int64).T
     assert (integers == logits + (weights["fc.bias"] * 2**18).astype(np.int64)).all()
     assert (real == integers / 2**18).all()
+
+
+@pytest.mark.parametrize("bits", [4, 5])
+def test_with_coins_few_bits_make_a_linear_coin_of_the_sign(bits: int) -> None:
+    """k = 9, t = 1: right where |x| >= 2^(k-n-1), nearer to zero kept with probability 1/2 + x / 2^(k-n)."""
+    width, relus = 1 << (9 - bits), 4000
+    column = np.arange(-width, width + 1)
+    node = Relu(name="r", inputs=("input",), shape=(1, 1, column.size), active=column.size)
+    ring: dict[str, Any] = {"frac_bits": {"r": 3}, "comparison_bits": {"r": 9}, "compare_bits": {"r": bits}}
+    x = np.tile(column, (relus, 1))[:, None, None]
+    exact = run([node], x, shape=(1, 1, column.size), **ring)[:, 0, 0]
+    assert (exact == np.maximum(column + 1 >> 1, 0)).all()
+    out = run([node], x, shape=(1, 1, column.size), **ring, coins=Prg(bytes(16)))[:, 0, 0]
+    chance = np.clip(0.5 + column / width, 0, 1)
+    limit = 5 * np.sqrt(chance * (1 - chance) * (column / 2) ** 2 / relus + 0.25 / relus)
+    assert (np.abs(out.mean(axis=0) - chance * column / 2) <= limit).all()
+    kept = out[:, np.abs(column) > 1] != 0
+    assert (np.abs(kept.mean(axis=0) - chance[np.abs(column) > 1]) < 5 * 0.5 / np.sqrt(relus)).all()
+    real = FloatInterpreter({}, {}, random_signs=({"r": 2.0 ** (8 - bits - 3)}, Prg(bytes(16))))
+    graph = Graph(nodes=(Input(name="input", inputs=(), shape=(1, 1, column.size)), node))
+    signs = real.run(graph, torch.from_numpy(x / 16.0)).numpy()[:, 0, 0] != 0
+    assert (np.abs(signs.mean(axis=0) - chance)[column != 0] < 5 * 0.5 / np.sqrt(relus)).all()
+    assert (signs.all(axis=0) | ~signs.any(axis=0) | (np.abs(column) < width / 2)).all()
+
+
+def test_with_coins_a_max_pool_of_few_bits_loses_less_than_its_window() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.integers(-50, 50, (300, 1, 5, 5))
+    pool = MaxPool2d(name="p", inputs=("input",), shape=(1, 3, 3), kernel=(3, 3), stride=(2, 2), padding=(1, 1))
+    parts: dict[str, Any] = {"frac_bits": {"p": 4}, "comparison_bits": {"p": 9}, "compare_bits": {"p": 6}}
+    best = run([pool], x, shape=(1, 5, 5), **parts)
+    found = run([pool], x, shape=(1, 5, 5), **parts, coins=Prg(bytes(16)))
+    assert (found != best).any()
+    assert (found <= best).all()
+    assert (found > best - 4 * 4).all()  # four comparisons in a row, a window of half 2^(g-1) = 4
+    real = FloatInterpreter({}, {}, random_signs=({"p": 0.5}, Prg(bytes(16))))
+    graph = Graph(nodes=(Input(name="input", inputs=(), shape=(1, 5, 5)), pool))
+    close = real.run(graph, torch.from_numpy(x / 16.0)).numpy() * 16
+    assert (close != best).any()
+    assert ((close <= best) & (close > best - 4 * 4)).all()
