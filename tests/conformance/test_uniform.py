@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from few_bits import with_compare_bits
 from parties import infer, make_parties, prepare
 from recording import Recorder
 from scaled_artifact import relu_artifact
@@ -16,10 +17,11 @@ from scipy import stats
 
 from pi_system.artifact import Artifact
 
-PICTURES = {"fss": 48, "gmw": 40, "gc": 40}
+PICTURES = {"fss": 48, "fss, few bits": 48, "gmw": 40, "gc": 40}
 ALARM = 1e-8
 VIEWS = {
     "fss": ("offline server", "online server", "offline client from dealer", "online client"),
+    "fss, few bits": ("offline server", "online server", "online client"),
     "gmw": ("online server", "online client"),
     "gc": ("online server", "online client"),
 }
@@ -47,8 +49,13 @@ def worlds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     count, shape = PICTURES[request.param], relu_artifact(weight_scale=1.0).public.graph.input.shape
     dark = np.full((count, *shape), -2.0, np.float32)
     varied = np.random.default_rng(5).uniform(-2, 2, (count, *shape)).astype(np.float32)
+    backend, _, few_bits = request.param.partition(", ")
+
+    def artifact(scale: float) -> Artifact:
+        return with_compare_bits(relu_artifact(weight_scale=scale), 8 if few_bits else 64)
+
     views = [
-        _views(request.param, relu_artifact(weight_scale=scale), pictures, tmp_path_factory.mktemp("store"))
+        _views(backend, artifact(scale), pictures, tmp_path_factory.mktemp("store"))
         for scale, pictures in ((0.1, dark), (1.0, varied))
     ]
     return request.param, views
