@@ -49,6 +49,7 @@ def export_run(run: Path, folder: Path, options: QuantiseOptions | None = None) 
         "macs": mac_count(graph),
         "ring_bits": ring.ring_bits,
         "comparison_bits": max(ring.comparison_bits.values(), default=0),
+        "compare_bits": ring.compare_bits,
         "overflow_log2": ring.overflow_log2,
         "truncation_log2": ring.truncation_log2,
         "score_step": 2.0**step_log2,

@@ -29,6 +29,7 @@ from scipy import stats
 
 from pi_system.errors import ConfigError, CorrelationMismatchError, LocalProtocolError, RemoteProtocolError
 from pi_system.kernels import aes_backend, aes_backends, use_aes_backend
+from pi_system.protocols.dealt import DealtGate
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import material_bytes, unpack_material
 from pi_system.protocols.ot.gate import OtGate
@@ -362,3 +363,18 @@ def test_what_a_square_shows_of_the_servers_share_is_uniform(protocol: str) -> N
         seen.append(np.frombuffer(server.send(0, 0, spec.count), np.uint8))
         assert stats.chisquare(np.bincount(seen[-1], minlength=256)).pvalue > 1e-8
     assert (seen[0] != seen[1]).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("bits", "online", "dealt", "stored"), [(14, 6, 244, (136, 112)), (9, 7.125, 84, (56, 32)), (8, 7, 36, (40, 0))]
+)
+def test_what_a_relu_of_28_bits_costs_by_the_bits_compared(
+    bits: int, online: float, dealt: int, stored: tuple[int, int]
+) -> None:
+    """A 32-bit ring, 14 bits dropped: bytes a ReLU that docs/decisions.md states."""
+    protocol, spec = RELUS["dcf"], gate("dcf", 1 << 16, 32, 28, 14, 14 - bits)
+    assert isinstance(protocol, DealtGate)
+    cost, shapes = protocol.cost(spec), (protocol.server_shapes(spec), protocol.client_shapes(spec))
+    assert (cost.server_to_client_bytes + cost.client_to_server_bytes) / spec.count == online
+    assert sum(map(sum, protocol.dealt_bytes(spec))) / spec.count == dealt
+    assert tuple(material_bytes(part) / spec.count for part in shapes) == stored
