@@ -133,5 +133,6 @@ def test_folder_bytes_sums_files_at_every_depth(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "one").write_bytes(bytes(10))
     (tmp_path / "two").write_bytes(bytes(5))
+    (tmp_path / "index.sqlite3-wal").write_bytes(bytes(99))
     assert folder_bytes(tmp_path) == 15
     assert folder_bytes(tmp_path / "missing") == 0

@@ -95,7 +95,7 @@ def test_studies_are_read_from_json_and_checked(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_benchmark_runs_with_workers_is_killed_and_goes_on(tmp_path: Path) -> None:
     options = ["--out", str(tmp_path), "--network", "resnet18:m=2", "--hybrid", "hrn-2x5x3x:m=1", "--seeds", "1"]
-    options += [word for label in ("random-channel", "hrn-snl") for word in ("--only", label)]
+    options += [word for label in ("random-channel", "hrn-fast") for word in ("--only", label)]
     options += ["--baseline-epochs", "1", "--epochs", "1", "--batch-size", "256", "--precision", "float32"]
     command = [sys.executable, str(_ROOT / "benchmarks" / "study_relu_budgets.py"), *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
