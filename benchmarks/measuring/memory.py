@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-from pi_system.secure.index import INDEX_FILE
-
 
 def peak_memory_bytes(pid: int | str = "self") -> int:
     """Peak resident set (VmHWM) of a process; 0 if it is gone. Pages shared with others count in full."""
@@ -17,5 +15,5 @@ def peak_memory_bytes(pid: int | str = "self") -> int:
 
 def folder_bytes(folder: Path) -> int:
     """Sum of the sizes of all files under ``folder`` but sqlite's, which grow by pages; 0 if it does not exist."""
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(INDEX_FILE))
+    files = (path for path in folder.rglob("*") if path.is_file() and ".sqlite3" not in path.name)
     return sum(path.stat().st_size for path in files)
