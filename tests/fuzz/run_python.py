@@ -19,7 +19,7 @@ def _import_from_source() -> None:
         del sys.modules[name]
     sys.modules[native.__name__] = native
     sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__]
-    sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+    sys.path[:0] = [str(ROOT), str(Path(__file__).parent), str(ROOT / "tests" / "support")]
 
 
 _import_from_source()
