@@ -55,16 +55,7 @@ def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> clic
     @click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material.")
     def status(store: Path | None) -> None:
         """Count bundles by state, and the room that is left."""
-        root = folder_of(store)
-        stores = _chosen(root, role)
-        counts = stores[0].index.counts()
-        for state in ("prepared", "taken", "used", "burned"):
-            count, nbytes = counts.get(state, (0, 0))
-            click.echo(f"{state:9} {count:,}" + (f", {nbytes:,} bytes" if state == "prepared" else ""))
-        room = stores[0].index.setting("room", 0)
-        click.echo(f"{len(stores)} stores, {shutil.disk_usage(root).free:,} bytes free on the disk")
-        if room:
-            click.echo(f"material of all clients: at most {int(room):,} bytes")
+        _show_status(folder_of(store), role)
 
     @store.command("list")
     @_options
@@ -104,6 +95,18 @@ def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> clic
         click.echo("{} burned, {} files deleted, {} uses forgotten".format(*totals))
 
     return store
+
+
+def _show_status(root: Path, role: Role) -> None:
+    stores = _chosen(root, role)
+    counts = stores[0].index.counts()
+    for state in ("prepared", "taken", "used", "burned"):
+        count, nbytes = counts.get(state, (0, 0))
+        click.echo(f"{state:9} {count:,}" + (f", {nbytes:,} bytes" if state == "prepared" else ""))
+    room = stores[0].index.setting("room", 0)
+    click.echo(f"{len(stores)} stores, {shutil.disk_usage(root).free:,} bytes free on the disk")
+    if room:
+        click.echo(f"material of all clients: at most {int(room):,} bytes")
 
 
 def _chosen(root: Path, role: Role, *, digest: str = "", backend: str = "", client: str = "") -> list[Stored]:

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,19 +152,27 @@ def serve(
         limits=Limits(prepare_s=prepare_limit, infer_s=infer_limit),
         drain_s=drain,
         wrap=wrap or as_it_is,
-        client_limits={
-            name.removeprefix("client_"): value for name, value in client_limits.items() if value is not None
-        },
+        client_limits=_given(client_limits),
         room_bytes=store_bytes,
         keep_s=keep_days * 86400,
         log=log,
     )
-    remove_parts(options.store_dir)
-    Index(options.store_dir / "server").set(room=options.room_bytes, keep_s=options.keep_s)
 
     def reload(now: ServerOptions) -> ServerOptions:
         return replace(now, artifact=load(artifact), identity=open_identity(keys, insecure, listen))
 
+    _run(options, reload, health, metrics)
+
+
+def _given(client_limits: Mapping[str, int | None]) -> dict[str, int]:
+    return {name.removeprefix("client_"): value for name, value in client_limits.items() if value is not None}
+
+
+def _run(
+    options: ServerOptions, reload: Callable[[ServerOptions], ServerOptions], health: str | None, metrics: str | None
+) -> None:
+    remove_parts(options.store_dir)
+    Index(options.store_dir / "server").set(room=options.room_bytes, keep_s=options.keep_s)
     supervisor = Supervisor(options, lambda address: _ready(address, options), reload)
     on_stop_signal(supervisor.stop)
     signal.signal(signal.SIGHUP, lambda *_: supervisor.reload())

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from cryptography import x509
 
-from pi_server.clients import LIMITS, SHARED, Clients
+from pi_server.clients import LIMITS, SHARED, Client, Clients
 from pi_system.cli.errors import PiGroup
 from pi_system.errors import ConfigError, InputError
 from pi_system.rpc.keys import VALID_DAYS, issue_client
@@ -75,12 +75,7 @@ def clients_commands(folder_of: Callable[[Path | None], Path]) -> click.Group:
         client_name(name)
         register = Clients(folder_of(store))
         register.check_new(name)
-        if authority is not None and out is not None and certificate is None:
-            issued = issue_client(authority, name, out, days)
-        elif certificate is not None and authority is None and out is None:
-            issued = _certificate_of(certificate, name)
-        else:
-            raise ConfigError("clients add: expected either OUT and --authority, or --certificate")
+        issued = _issued(name, out, authority, certificate, days)
         register.add(name, fingerprint_of(issued), _given(limits))
         click.echo(f"{name}: registered" + (f"; the client needs {out} (--keys)" if out else ""))
 
@@ -108,15 +103,27 @@ def clients_commands(folder_of: Callable[[Path | None], Path]) -> click.Group:
     def list_clients(store: Path | None) -> None:
         """List clients, their limits, and what they asked for today."""
         for client, preparations, inferences in Clients(folder_of(store)).all():
-            parts = [f"{preparations} prepared and {inferences} inferences today"]
-            parts += [f"at most {value} {limit}" for limit, value in client.limits.items()]
-            if client.revoked_s is not None:
-                parts.insert(0, f"revoked {datetime.fromtimestamp(client.revoked_s, UTC):%Y-%m-%d %H:%M} UTC")
-            if client.name != SHARED:
-                parts.append(f"certificate {client.fingerprint[:16]}")
-            click.echo(f"{client.name}: " + ", ".join(parts))
+            click.echo(_line(client, preparations, inferences))
 
     return clients
+
+
+def _line(client: Client, preparations: int, inferences: int) -> str:
+    parts = [f"{preparations} prepared and {inferences} inferences today"]
+    parts += [f"at most {value} {limit}" for limit, value in client.limits.items()]
+    if client.revoked_s is not None:
+        parts.insert(0, f"revoked {datetime.fromtimestamp(client.revoked_s, UTC):%Y-%m-%d %H:%M} UTC")
+    if client.name != SHARED:
+        parts.append(f"certificate {client.fingerprint[:16]}")
+    return f"{client.name}: " + ", ".join(parts)
+
+
+def _issued(name: str, out: Path | None, authority: Path | None, certificate: Path | None, days: int) -> bytes:
+    if authority is not None and out is not None and certificate is None:
+        return issue_client(authority, name, out, days)
+    if certificate is not None and authority is None and out is None:
+        return _certificate_of(certificate, name)
+    raise ConfigError("clients add: expected either OUT and --authority, or --certificate")
 
 
 def _given(limits: dict[str, int | None]) -> dict[str, int]:
