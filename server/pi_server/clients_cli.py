@@ -93,9 +93,7 @@ def clients_commands(folder_of: Callable[[Path | None], Path]) -> click.Group:
     @_STORE
     def limit(name: str, store: Path | None, **limits: int | None) -> None:
         """Change limits of NAME; those that are not given stay."""
-        if not _given(limits):
-            raise click.UsageError(f"expected at least one of {', '.join(f'--{limit}' for limit in LIMITS)}")
-        Clients(folder_of(store)).limit(name, _given(limits))
+        Clients(folder_of(store)).limit(name, _some(limits))
         click.echo(f"{name}: limited")
 
     @clients.command("list")
@@ -128,6 +126,12 @@ def _issued(name: str, out: Path | None, authority: Path | None, certificate: Pa
 
 def _given(limits: dict[str, int | None]) -> dict[str, int]:
     return {name: value for name, value in limits.items() if value is not None}
+
+
+def _some(limits: dict[str, int | None]) -> dict[str, int]:
+    if not (given := _given(limits)):
+        raise click.UsageError(f"expected at least one of {', '.join(f'--{limit}' for limit in LIMITS)}")
+    return given
 
 
 def _certificate_of(path: Path, name: str) -> bytes:
