@@ -40,6 +40,11 @@ def limit_options(prefix: str = "", what: str = "") -> Callable[[Callable[..., N
     return decorate
 
 
+_AUTHORITY = click.option(
+    "--authority",
+    type=click.Path(path_type=Path),
+    help="Issue keys into the folder OUT, which the client gets: FOLDER/authority of `pi-server keys FOLDER`.",
+)
 _STORE = click.option("--store", type=click.Path(path_type=Path), help="The server's, as of `pi-server serve`.")
 
 
@@ -53,11 +58,7 @@ def clients_commands(folder_of: Callable[[Path | None], Path]) -> click.Group:
     @clients.command("add")
     @click.argument("name")
     @click.argument("out", type=click.Path(path_type=Path), required=False)
-    @click.option(
-        "--authority",
-        type=click.Path(path_type=Path),
-        help="Issue keys into the folder OUT, which the client gets: FOLDER/authority of `pi-server keys FOLDER`.",
-    )
+    @_AUTHORITY
     @click.option("--certificate", type=click.Path(path_type=Path), help="Register one that was issued elsewhere.")
     @click.option("--days", default=VALID_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Validity.")
     @limit_options()
