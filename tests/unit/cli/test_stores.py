@@ -56,6 +56,7 @@ def test_burn_all_deletes_this_side_and_the_next_meeting_the_other(role: str, st
     assert output.endswith(f"3 unused inferences burned in {store}\n")
     assert f"model {MODEL}, gmw, logits, client {PAIRING[:16]}: 2 burned\n" in output
     assert unused(store) == {(other, "gmw"): 2, (other, "fss"): 1}
+    assert {path.relative_to(store).parts[0] for path in store.rglob("uses")} == {other}  # nor the record of uses
     assert run(role, store, "burn", "--all").endswith(f"\n0 unused inferences burned in {store}\n")
     for backend in ("gmw", "fss"):
         make_parties(backend, ARTIFACT, store)
