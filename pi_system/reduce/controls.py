@@ -7,7 +7,7 @@ from typing import ClassVar
 from pi_system.errors import BudgetError
 from pi_system.reduce.gradual import shrink
 from pi_system.reduce.method import ReductionResult, ReductionTask
-from pi_system.reduce.options import option
+from pi_system.reduce.options import epochs_of_new_weights, option, rate_of_new_weights
 from pi_system.reduce.training import relus_of, train_new, train_student
 from pi_system.train.spec import NetworkSpec
 
@@ -65,8 +65,8 @@ class Narrower:
     REDUCES: ClassVar[str] = "channels of the whole network"
     SOURCE: ClassVar[str] = "none: a control"
 
-    extra_epochs: int = option(0, "Trained from new weights, it needs more than a finetuning: so many epochs more.")
-    learning_rate: float = option(0.1, "Of that training.")
+    extra_epochs: int = epochs_of_new_weights()
+    learning_rate: float = rate_of_new_weights()
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.

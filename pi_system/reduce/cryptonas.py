@@ -16,7 +16,7 @@ from typing import ClassVar
 from pi_system.errors import BudgetError, ConfigError
 from pi_system.reduce.macro_search import search_macro
 from pi_system.reduce.method import ReductionResult, ReductionTask
-from pi_system.reduce.options import option
+from pi_system.reduce.options import epochs_of_new_weights, option, rate_of_new_weights
 from pi_system.reduce.training import searched_spec, train_new
 from pi_system.train.macro import CNETS
 from pi_system.train.spec import NetworkSpec
@@ -43,8 +43,8 @@ class CryptoNas:
     search_epochs: int = option(10, "Epochs of the shared weights.", needs=("network=search",))
     search_width: int = option(12, "Channels in the search.", needs=("network=search",))
     controller_steps: int = option(50, "Architectures the controller learns from an epoch.", needs=("network=search",))
-    extra_epochs: int = option(0, "Trained from new weights, it needs more than a finetuning: so many epochs more.")
-    learning_rate: float = option(0.1, "Of that training.")
+    extra_epochs: int = epochs_of_new_weights()
+    learning_rate: float = rate_of_new_weights()
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.

@@ -26,7 +26,7 @@ from typing import ClassVar
 from pi_system.errors import BudgetError, ConfigError
 from pi_system.reduce.configurations import Configuration
 from pi_system.reduce.method import ReductionResult, ReductionTask
-from pi_system.reduce.options import option
+from pi_system.reduce.options import epochs_of_new_weights, option, rate_of_new_weights
 from pi_system.reduce.presets import Preset
 from pi_system.reduce.training import train_new
 from pi_system.train.networks import Classifier, build_network
@@ -65,8 +65,8 @@ class DeepReShape:
         "add", "What the other groups do: reuse that one, or pass on.", choices=("add", "pass"), needs=("reuse",)
     )
     least_width: int = option(4, "Narrowest m that is a useful network.")
-    extra_epochs: int = option(0, "Trained from new weights, it needs more than a finetuning: so many epochs more.")
-    learning_rate: float = option(0.1, "Of that training.")
+    extra_epochs: int = epochs_of_new_weights()
+    learning_rate: float = rate_of_new_weights()
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.

@@ -34,6 +34,16 @@ def option(
     return found
 
 
+def epochs_of_new_weights() -> int:
+    """The field ``extra_epochs`` of a method that trains a network of its own (``training.train_new``)."""
+    return option(0, "Trained from new weights, it needs more than a finetuning: so many epochs more.")
+
+
+def rate_of_new_weights() -> float:
+    """The field ``learning_rate`` beside it."""
+    return option(0.1, "Of that training.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """One option as it is explained; see ``option``."""

@@ -16,7 +16,7 @@ from typing import ClassVar
 from pi_system.errors import BudgetError, ConfigError
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.micro_search import search_cells
-from pi_system.reduce.options import option
+from pi_system.reduce.options import epochs_of_new_weights, option, rate_of_new_weights
 from pi_system.reduce.training import searched_spec, train_new
 from pi_system.train.cells import ORDERS, SPHYNX_CELLS, parse_cells
 
@@ -43,8 +43,8 @@ class Sphynx:
     search_epochs: int = option(10, "Epochs of the search.", needs=("cells=search",))
     search_width: int = option(4, "Channels of the first cells in the search.", needs=("cells=search",))
     nodes: int = option(4, "Nodes of a cell that is searched.", needs=("cells=search",))
-    extra_epochs: int = option(0, "Trained from new weights, it needs more than a finetuning: so many epochs more.")
-    learning_rate: float = option(0.1, "Of that training.")
+    extra_epochs: int = epochs_of_new_weights()
+    learning_rate: float = rate_of_new_weights()
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.
