@@ -46,7 +46,7 @@ class Needed:
 
 def at_accuracy(study: Study, costs: Mapping[str, Any], target: float, base: str) -> list[Needed]:
     """Every curve that reaches ``target`` (0 to 1) with every seed, ``base`` first. Empty if ``base`` does not."""
-    prices = {label: _prices(study, cells, costs) for label, cells in study.curves.items()}
+    prices = {label: _prices(_points(study, label), costs) for label in study.curves}
     found = {label: needs for label in study.curves if (needs := _needs(study, label, target)) and prices[label]}
     if base not in found:
         return []
@@ -96,9 +96,9 @@ def _needed(curve: Sequence[tuple[float, float]], target: float) -> _Need | None
     return None
 
 
-def _prices(study: Study, cells: Sequence[Cell], costs: Mapping[str, Any]) -> dict[Place, list[tuple[float, float]]]:
+def _prices(cells: Sequence[Cell], costs: Mapping[str, Any]) -> dict[Place, list[tuple[float, float]]]:
     """(log ReLUs, online ms) of the curve's measured networks, by place."""
-    runs = {run: cell.relus for cell in _points(study, cells[0].label) for run in cell.runs.values()}
+    runs = {run: cell.relus for cell in cells for run in cell.runs.values()}
     found: dict[Place, list[tuple[float, float]]] = {}
     for entry in costs["results"]:
         if entry["run"] in runs and "error" not in entry:

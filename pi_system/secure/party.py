@@ -80,11 +80,16 @@ class _Party(ABC):
             pairing_id=options.client_id,
             limit_bytes=STORE_LIMIT_BYTES,
         )
+        self._loaded: dict[tuple[str, ...], list[Bundle]] = {}
 
     @cached_property
     def layout(self) -> Layout:
         """Layout of this party's bundles."""
         return self.schedule.layout(self.role, self.gates, self.ring, self.seeds)
+
+    def _load(self, ids: tuple[str, ...]) -> None:
+        """Read the bundles of a use that is on disk as reserved; ``infer`` takes them, once."""
+        self._loaded[ids] = [self.store.load(self.store.id_of(name), self.layout) for name in ids]
 
     @abstractmethod
     def filling(self, peer: Channel, dealer: DealerLink) -> AbstractContextManager[Fill]:
@@ -108,7 +113,6 @@ class ServerParty(_Party):
             node.name: RingLayer(node, self.ring.from_signed(self.weights[f"{node.name}.weight"]))
             for node in self.graph.weighted
         }
-        self._loaded: dict[tuple[str, ...], list[Bundle]] = {}
 
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures."""
@@ -142,7 +146,7 @@ class ServerParty(_Party):
                 f"batch: expected at most {MAX_BATCH_BYTES} bytes of material, found {len(ids)} of {self.layout.nbytes}"
             )
         self.store.reserve_named(ids)
-        self._loaded[ids] = [self.store.load(self.store.id_of(name), self.layout) for name in ids]
+        self._load(ids)
 
     def infer(self, ids: tuple[str, ...], peer: Channel) -> None:
         """Online phase for ``len(ids)`` pictures."""
@@ -182,11 +186,6 @@ class ClientParty(_Party):
 
     role = 1
 
-    def __init__(self, public: PublicArtifact, gates: Gates, options: RuntimeOptions):
-        """Errors as for any party."""
-        super().__init__(public, gates, options)
-        self._loaded: dict[tuple[str, ...], list[Bundle]] = {}
-
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures."""
         self.store.check_room(count * self.layout.nbytes)
@@ -221,7 +220,7 @@ class ClientParty(_Party):
     def reserve(self, count: int) -> tuple[str, ...]:
         """Mark ``count`` bundles used, durably, and load them."""
         ids = self.store.reserve_next(count)
-        self._loaded[ids] = [self.store.load(self.store.id_of(name), self.layout) for name in ids]
+        self._load(ids)
         return ids
 
     def confirm(self, ids: tuple[str, ...]) -> None:
