@@ -41,7 +41,8 @@ class Result:
 
         ``predictions``: a picture's path, class index, label, score (softmax) and logits. Under ``scores`` the logits
         are rounded to multiples of ``score_step``, which is null otherwise; under ``label`` score and logits are null.
-        ``online_*`` are of all pictures together; ``relus`` counts those of all pictures,
+        ``online_*`` are of all pictures together, as is ``ready_ms``, which comes before them: material is marked as
+        used, durably, and read; ``relus`` counts those of all pictures,
         ``us_per_relu`` is 1000 * online_ms / relus and ``bytes_per_relu`` the online payload / relus, both directions,
         null for a network without. ``offline_ms`` and ``offline_bytes`` are of ``offline_count`` inferences, which were
         prepared in this call if ``prepared_now``, null if unknown.
@@ -59,6 +60,7 @@ class Result:
             "insecure_provider": self.config.insecure_provider,
             "predictions": [self._prediction(i) for i in range(len(self.paths))],
             "relus": relus,
+            "ready_ms": online.ready_ms,
             "online_ms": online.online_ms,
             "online_rounds": online.rounds,
             "online_bytes": {

@@ -97,6 +97,8 @@ class OnlineCost:
     """One online phase, seen from the client.
 
     Attributes:
+        ready_ms: before it, from the request: both parties mark their material as used, durably, read it, and expand
+            what depends on no picture.
         online_ms: from the first online byte to the decoded result.
         rounds: times the client waited for an answer.
         client_to_server_bytes: payload.
@@ -104,6 +106,7 @@ class OnlineCost:
         frame_bytes: framing in both directions.
     """
 
+    ready_ms: float
     online_ms: float
     rounds: int
     client_to_server_bytes: int
@@ -242,6 +245,7 @@ class ClientSession:
         """
         if not 1 <= len(pictures) <= MAX_BATCH:
             raise InputError(f"batch: expected 1 to {MAX_BATCH} pictures, found {len(pictures)}")
+        wanted_s = time.perf_counter()
         ids = self._runtime.reserve(len(pictures))
         try:
             asked_ns = time.monotonic_ns()
@@ -263,6 +267,7 @@ class ClientSession:
             self._abort(error)
             raise
         return logits, OnlineCost(
+            ready_ms=1000 * (started_s - wanted_s),
             online_ms=online_ms,
             rounds=counters.rounds,
             client_to_server_bytes=counters.sent_bytes,

@@ -11,7 +11,7 @@ share of every value is known since the offline phase, so only the gates are lef
 Delphi (Mishra et al., eprint 2020/050), with the gate exchanged for a pluggable one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -45,26 +45,30 @@ class ServerOnline(SecureWalk):
         layers: Mapping[str, RingLayer],
         offsets: Mapping[str, RingArray],
         elements: Mapping[str, RingArray],
-        gates: Sequence[Mapping[str, ServerGate]],
+        gates: Iterator[list[ServerGate]],
+        batch: int,
     ):
-        """Made while the client's first message is on its way.
+        """Made before the run may start.
 
         Args:
             public: the model.
             layers: the fixed-point weights, packed once a model.
             offsets: c_s + bias of every weighted node, (N, *node.shape); of a biased square its bias, (1, C, ...).
             elements: what truncations and re-maskings take (Step.server_elements), by section, (N, n) each.
-            gates: of every picture by name, with their material inside; each for one use.
+            gates: in the schedule's order, of every picture, with their material inside; each for one use. The next
+                are asked for while the client answers those before.
+            batch: N.
         """
         super().__init__(public.public.graph, public.public.ring, public.masks)
         self._layers, self._offsets, self._elements, self._gates = layers, offsets, elements, gates
+        self._batch, self._ready = batch, list[ServerGate]()
         self._client: Channel
         self._watch = OFF
 
     def infer(self, reveal: Reveal, client: Channel) -> None:
         """Run the graph and send the client what reveals its result."""
         self._client, self._watch = client, profiler_of(client)
-        node, batch = self.graph.input, len(self._gates)
+        node, batch = self.graph.input, self._batch
         size = batch * prod(node.shape) * self.ring.itemsize
         masked = np.frombuffer(client.recv(size), self.ring.dtype).reshape(batch, *node.shape)
         logits = self.run(self.graph, Share(Computed(masked), True)).data.full()
@@ -85,8 +89,11 @@ class ServerOnline(SecureWalk):
         return self._layers[node.name].start(x, self._offsets[node.name])
 
     def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
-        gates = [picture[name] for picture in self._gates]
-        return serve(gates, spec.count, Gather(x, positions, spec.count).upto, self._client)
+        gates = self._ready or next(self._gates)
+        return serve(gates, spec.count, Gather(x, positions, spec.count).upto, self._client, self._make_ready)
+
+    def _make_ready(self) -> None:
+        self._ready = next(self._gates, [])
 
     def _biased(self, node: Relu | Square, out: RingArray, positions: Positions) -> RingArray:
         bias = self._offsets.get(node.name)
@@ -112,14 +119,14 @@ class ClientOnline:
         ring: of the shares.
         input_mask: r_0, (N, C * H * W).
         output_share: the client's share of what is opened, (N, classes), of a label (N, 1).
-        gates: of every picture, with their material inside, each for one use; asked for when the message before has
-            left, so that they are made while the server works.
+        gates: in the schedule's order, of every picture, with their material inside, each for one use; asked for when
+            the message before has left, so that they are made while the server works.
     """
 
     ring: Ring
     input_mask: RingArray
     output_share: RingArray
-    gates: Callable[[Gate], list[ClientGate]]
+    gates: Iterator[list[ClientGate]]
 
     def infer(self, pictures: NDArray[np.int64], gates: Sequence[Gate], server: Channel) -> NDArray[np.int64]:
         """Mask fixed-point pictures (N, C, H, W), answer the schedule's ``gates``, add up what is opened, signed."""
@@ -128,7 +135,7 @@ class ClientOnline:
         server.send(wire(ring.reduce(masked)))
         for gate in gates:
             watch.enter(gate.name)
-            answer(self.gates(gate), gate.spec.count, server)
+            answer(next(self.gates), gate.spec.count, server)
         watch.enter("output")
         share = self.output_share
         theirs = np.frombuffer(server.recv(share.nbytes), ring.dtype).reshape(share.shape)

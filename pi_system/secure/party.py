@@ -80,16 +80,15 @@ class _Party(ABC):
             pairing_id=options.client_id,
             limit_bytes=STORE_LIMIT_BYTES,
         )
-        self._loaded: dict[tuple[str, ...], list[Bundle]] = {}
 
     @cached_property
     def layout(self) -> Layout:
         """Layout of this party's bundles."""
         return self.schedule.layout(self.role, self.gates, self.ring, self.seeds)
 
-    def _load(self, ids: tuple[str, ...]) -> None:
-        """Read the bundles of a use that is on disk as reserved; ``infer`` takes them, once."""
-        self._loaded[ids] = [self.store.load(self.store.id_of(name), self.layout) for name in ids]
+    def _bundles(self, ids: tuple[str, ...]) -> list[Bundle]:
+        """The bundles of a use that is on disk as reserved."""
+        return [self.store.load(self.store.id_of(name), self.layout) for name in ids]
 
     @abstractmethod
     def filling(self, peer: Channel, dealer: DealerLink) -> AbstractContextManager[Fill]:
@@ -108,6 +107,7 @@ class ServerParty(_Party):
     def __init__(self, artifact: Artifact, gates: Gates, options: RuntimeOptions):
         """Errors as for any party."""
         super().__init__(artifact, gates, options)
+        self._loaded: dict[tuple[str, ...], ServerOnline] = {}
         self.weights = quantise_weights(self.graph, self.config, artifact.weights)
         self._layers = {
             node.name: RingLayer(node, self.ring.from_signed(self.weights[f"{node.name}.weight"]))
@@ -146,14 +146,14 @@ class ServerParty(_Party):
                 f"batch: expected at most {MAX_BATCH_BYTES} bytes of material, found {len(ids)} of {self.layout.nbytes}"
             )
         self.store.reserve_named(ids)
-        self._load(ids)
+        self._loaded[ids] = self._run(self._bundles(ids))
 
     def infer(self, ids: tuple[str, ...], peer: Channel) -> None:
         """Online phase for ``len(ids)`` pictures."""
         material = self._loaded.pop(ids, None)
         if material is None:
             raise LocalProtocolError("online phase: expected reserved material, found none")
-        self._run(material).infer(self.reveal, peer)
+        material.infer(self.reveal, peer)
 
     def _run(self, bundles: list[Bundle]) -> ServerOnline:
         offsets = {}
@@ -174,10 +174,8 @@ class ServerParty(_Party):
             self._layers,
             offsets=offsets,
             elements={name: stacked(name) for step in self.schedule.steps for name in step.server_elements},
-            gates=[
-                {gate.name: self.gate(bundle, gate.name, gate.spec) for gate in self.schedule.gates}
-                for bundle in bundles
-            ],
+            batch=len(bundles),
+            gates=([self.gate(bundle, gate.name, gate.spec) for bundle in bundles] for gate in self.schedule.gates),
         )
 
 
@@ -185,6 +183,11 @@ class ClientParty(_Party):
     """Party 1; with ``filling`` a ClientRuntime. One instance a session."""
 
     role = 1
+
+    def __init__(self, public: PublicArtifact, gates: Gates, options: RuntimeOptions):
+        """Errors as for any party."""
+        super().__init__(public, gates, options)
+        self._loaded: dict[tuple[str, ...], ClientOnline] = {}
 
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures."""
@@ -220,7 +223,7 @@ class ClientParty(_Party):
     def reserve(self, count: int) -> tuple[str, ...]:
         """Mark ``count`` bundles used, durably, and load them."""
         ids = self.store.reserve_next(count)
-        self._load(ids)
+        self._loaded[ids] = self._run(self._bundles(ids))
         return ids
 
     def confirm(self, ids: tuple[str, ...]) -> None:
@@ -233,7 +236,7 @@ class ClientParty(_Party):
         if material is None or len(pictures) != len(ids):
             raise LocalProtocolError(f"online phase: expected reserved material for {len(pictures)} pictures")
         encoded = encode_input(pictures, self.graph, self.config)
-        opened = self._run(material).infer(encoded, self.schedule.gates, peer)
+        opened = material.infer(encoded, self.schedule.gates, peer)
         return outputs_to_float(opened, self.graph, self.config, self.reveal)
 
     def _run(self, bundles: list[Bundle]) -> ClientOnline:
@@ -243,5 +246,5 @@ class ClientParty(_Party):
             ring=self.ring,
             input_mask=np.stack([seed.fresh_mask(node.name, size, self.ring.bits) for seed in seeds]),
             output_share=np.stack([bundle.section("output").view(dtype) for bundle in bundles]),
-            gates=lambda gate: [self.gate(bundle, gate.name, gate.spec) for bundle in bundles],
+            gates=([self.gate(bundle, gate.name, gate.spec) for bundle in bundles] for gate in self.schedule.gates),
         )

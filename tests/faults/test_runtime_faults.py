@@ -82,11 +82,12 @@ def test_two_pictures_are_not_sent_under_one_mask(parties: Any) -> None:
 def test_no_second_gate_is_made_of_one_material(parties: Any) -> None:
     """A gate takes each chunk once; two gates of one material would take it twice under the same masks."""
     server, client = parties
-    ids = client.reserve(1)
-    server.reserve(ids)
-    gate = server.schedule.gates[0]
+    bundles: list[Any] = []
     for party in parties:
-        (bundle,) = party._loaded[ids]
+        party._run = bundles.extend
+    server.reserve(client.reserve(1))
+    gate = server.schedule.gates[0]
+    for party, bundle in zip((client, server), bundles, strict=True):
         party.gate(bundle, gate.name, gate.spec)
         with pytest.raises(CorrelationReusedError, match="found taken"):
             party.gate(bundle, gate.name, gate.spec)

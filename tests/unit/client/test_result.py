@@ -14,7 +14,9 @@ from pi_system.secure.kept import write_kept
 
 PUBLIC = tiny_artifact().public
 CONFIG = SessionConfig(backend="fss", artifact_digest=PUBLIC.digest, client_id=bytes(16), reveal="logits")
-ONLINE = OnlineCost(online_ms=4.0, rounds=2, client_to_server_bytes=70, server_to_client_bytes=30, frame_bytes=24)
+ONLINE = OnlineCost(
+    ready_ms=1.0, online_ms=4.0, rounds=2, client_to_server_bytes=70, server_to_client_bytes=30, frame_bytes=24
+)
 OFFLINE = PreparationCost(count=3, offline_ms=20.0, offline_bytes=3000)
 
 
@@ -42,7 +44,7 @@ def test_json_has_every_documented_key() -> None:
     assert data["relus"] == 10  # five of each picture
     assert data["us_per_relu"] == 400.0
     assert data["bytes_per_relu"] == 10.0
-    assert (data["online_ms"], data["online_rounds"], data["frame_bytes"]) == (4.0, 2, 24)
+    assert (data["ready_ms"], data["online_ms"], data["online_rounds"], data["frame_bytes"]) == (1.0, 4.0, 2, 24)
     assert data["online_bytes"] == {"client_to_server": 70, "server_to_client": 30}
     assert (data["offline_count"], data["offline_ms"], data["offline_bytes"]) == (3, 20.0, 3000)
     assert (data["artifact_digest"], data["backend"]) == (PUBLIC.digest, "fss")
