@@ -29,8 +29,6 @@ from pi_system.rpc.session_config import Hello
 from pi_system.secure.index import Index
 from pi_system.version import PROTOCOL_VERSION
 
-__all__ = ["run_worker"]
-
 _SESSION_LIMIT_S: Final = 7 * 86400.0
 _FLUSH_S: Final = 5.0
 _HELLOS: Final = 64
@@ -44,13 +42,13 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
         signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the supervisor decides when we end
     start_log(options.log)
     clients, index = Clients(options.store_dir, options.client_limits), Index(options.store_dir / "server")
-    host, desk = _host(options), SupervisorDesk(supervisor, clients)
+    desk = SupervisorDesk(supervisor, clients)
     first: queue.SimpleQueue[tuple[FrameStream, Hello, str]] = queue.SimpleQueue()
 
     def receive(stream: FrameStream) -> None:
         session_log("", _named(stream))
         try:
-            hello = read_hello(stream, host)
+            hello = read_hello(stream, options)
             session_log(hello.request, _named(stream))
             client = desk.enter(hello, stream.caller)
             hello = bound_to(client, hello)
@@ -69,7 +67,7 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
     server, _ = serve_streams(
         address,
         {SESSION_METHOD: take},
-        {"Describe": lambda _: _describe(host)},
+        {"Describe": lambda _: _describe(options)},
         timeout_s=options.timeout_s,
         max_streams=_HELLOS,
         share_port=True,
@@ -79,7 +77,7 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
     stream, hello, name = first.get()
     session_log(hello.request, name)
     stopped = server.stop(_SESSION_LIMIT_S)  # takes no new connection; the session's call goes on
-    _serve(stream, host, hello, desk)
+    _serve(stream, options, hello, desk)
     stopped.wait(_FLUSH_S)
     logging.shutdown()
     os._exit(0)  # nothing is left to clean up, and gRPC's and torch's exit handlers take their time
@@ -96,23 +94,6 @@ def bound_to(client: Client, hello: Hello) -> Hello:
 
 def _named(stream: FrameStream) -> str:
     return stream.caller.name if stream.caller else ""
-
-
-def _host(options: ServerOptions) -> SessionHost:
-    return SessionHost(
-        artifact=options.artifact,
-        store_dir=options.store_dir,
-        dealer=options.dealer,
-        allowed=options.allowed,
-        insecure_provider=options.insecure_provider,
-        profile=options.profile,
-        reveal=options.reveal,
-        timeout_s=options.timeout_s,
-        backends=options.backends,
-        identity=options.identity,
-        limits=options.limits,
-        wrap=options.wrap,
-    )
 
 
 def _serve(stream: FrameStream, host: SessionHost, hello: Hello, desk: SupervisorDesk) -> None:
