@@ -17,10 +17,9 @@ from pi_system.reduce.method import ReductionTask
 from pi_system.reduce.selection import select_best, select_in_layers
 from pi_system.reduce.training import insert_indicators, remove_indicators, train_student
 from pi_system.train.config import TrainConfig
+from pi_system.train.loop import Companion
 from pi_system.train.networks import Classifier
 from pi_system.train.parallel import average_
-
-__all__ = ["search_masks"]
 
 _SETTLED = 0.9
 _POWER = 3
@@ -79,24 +78,17 @@ def _between(budget: int, start: int, left: float) -> int:
     return budget + int((start - budget) * left)
 
 
-class _Shrinking:
+class _Shrinking(Companion):
     """The companion of the search. Its state is in the indicators; when it acts follows from the share done."""
 
     def __init__(self, indicators: Mapping[str, HardIndicator], select: Callable[[float], dict[str, Tensor]]) -> None:
         self._indicators, self._select = indicators, select
-
-    def extra_loss(self) -> None:
-        """Nothing is added to the loss."""
 
     def after_step(self, done: int, steps: int) -> None:
         """Every few steps, and with the last one, let the mask follow the schedule."""
         average_(state for indicator in self._indicators.values() for state in indicator.measure.state())
         if done == steps or done % max(1, min(_INTERVAL, steps // _UPDATES)) == 0:
             self.update(max(0.0, 1 - done / (_SETTLED * steps)) ** _POWER)
-
-    def after_epoch(self) -> bool:
-        """Never end early."""
-        return False
 
     def update(self, left: float) -> None:
         """Take the best entries as the mask when this share of the surplus ReLUs is left."""

@@ -22,11 +22,10 @@ from pi_system.reduce.method import ReductionTask
 from pi_system.reduce.outer import HeldOut, OuterAdam, generator_of, split_training
 from pi_system.reduce.training import train_student
 from pi_system.train.blocks import conv_bn
+from pi_system.train.loop import Companion
 from pi_system.train.macro import KERNELS, MacroLayer, halving, macro_text, third
 from pi_system.train.networks import Classifier
 from pi_system.train.spec import NetworkSpec
-
-__all__ = ["Controller", "Draw", "MacroSupernet", "search_macro"]
 
 _HIDDEN = 32
 _TANH = 1.5
@@ -190,18 +189,12 @@ class MacroSupernet(Classifier):
         return outputs[-1]
 
 
-class _Reinforce:
+class _Reinforce(Companion):
     """The companion: after each epoch of the shared weights, the controller learns."""
 
     def __init__(self, supernet: MacroSupernet, held_out: HeldOut, steps: int) -> None:
         self._supernet, self._held_out, self._steps = supernet, held_out, steps
         supernet.optimizer = OuterAdam(list(supernet.controller.parameters()), rate=_RATE)
-
-    def extra_loss(self) -> None:
-        """Nothing is added to the loss of the weights."""
-
-    def after_step(self, done: int, steps: int) -> None:
-        """Nothing."""
 
     def after_epoch(self) -> bool:
         """Let the controller learn; never end early."""

@@ -11,12 +11,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from pi_system.train.loop import Companion
 from pi_system.train.relu import named_relus
 
-__all__ = ["Matching"]
 
-
-class Matching:
+class Matching(Companion):
     """The companion of the finetuning: remembers the last ReLU layers' outputs of both networks of a step."""
 
     def __init__(self, student: nn.Module, teacher: nn.Module, weight: float) -> None:
@@ -47,13 +46,6 @@ class Matching:
             for name, found in self._seen["student"].items()
         ]
         return 0.5 * self._weight * torch.stack(gaps).sum()
-
-    def after_step(self, done: int, steps: int) -> None:
-        """Nothing."""
-
-    def after_epoch(self) -> bool:
-        """Never end early."""
-        return False
 
 
 def _unit_length(activation: Tensor) -> Tensor:

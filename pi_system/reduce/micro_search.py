@@ -21,10 +21,9 @@ from pi_system.reduce.outer import HeldOut, OuterAdam, split_training
 from pi_system.reduce.training import train_student
 from pi_system.train.blocks import Place
 from pi_system.train.cells import OPERATIONS, Cell, CellFeatures
+from pi_system.train.loop import Companion
 from pi_system.train.networks import Classifier
 from pi_system.train.spec import NetworkSpec
-
-__all__ = ["MicroSupernet", "search_cells"]
 
 _RATE, _BETAS, _DECAY = 3e-4, (0.5, 0.999), 1e-3
 _WEIGHTS_RATE = 0.025
@@ -98,15 +97,12 @@ def _best(table: Tensor) -> str:
     return "".join(f"{letters[int(operation[state])]}{state}" for state in states)
 
 
-class _Architect:
+class _Architect(Companion):
     """The companion: after each step of the weights, a step of the shares."""
 
     def __init__(self, supernet: MicroSupernet, held_out: HeldOut) -> None:
         self._supernet, self._held_out = supernet, held_out
         supernet.optimizer = OuterAdam(list(supernet.logits), rate=_RATE, betas=_BETAS, weight_decay=_DECAY)
-
-    def extra_loss(self) -> None:
-        """Nothing is added to the loss of the weights."""
 
     def after_step(self, done: int, steps: int) -> None:
         """Move the shares by a held-out batch."""
@@ -118,10 +114,6 @@ class _Architect:
             optimizer.step(functional.cross_entropy(net(x), labels))
         finally:
             net.searching = False
-
-    def after_epoch(self) -> bool:
-        """Never end early."""
-        return False
 
 
 def search_cells(task: ReductionTask, order: str, *, nodes: int, width: int, epochs: int) -> str:

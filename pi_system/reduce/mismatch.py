@@ -19,10 +19,9 @@ from pi_system.reduce.method import ReductionTask
 from pi_system.reduce.selection import select_in_layers
 from pi_system.reduce.training import insert_indicators, remove_indicators, train_student
 from pi_system.train.config import TrainConfig
+from pi_system.train.loop import Companion
 from pi_system.train.networks import Classifier
 from pi_system.train.parallel import average_
-
-__all__ = ["match_masks"]
 
 _UPDATES = 10
 _DECAY = 0.95
@@ -65,7 +64,7 @@ def match_masks(
     return {"search_epochs": len(fitted.history), "search_accuracy": fitted.validation.accuracy}
 
 
-class _Search:
+class _Search(Companion):
     """The companion of the search: sees both networks' activations. Its state is in the indicators."""
 
     def __init__(self, indicators: Mapping[str, HardIndicator], teacher: nn.Module, budgets: Mapping[str, int]) -> None:
@@ -95,10 +94,6 @@ class _Search:
         average_(indicator.measure.importance for indicator in self._indicators.values())
         if done < steps and done % max(1, steps // _UPDATES) == 0:
             self.update()
-
-    def after_epoch(self) -> bool:
-        """Never end early."""
-        return False
 
     @torch.no_grad()
     def update(self) -> None:

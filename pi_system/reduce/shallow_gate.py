@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from pi_system.reduce.shallow_weights import sites
+from pi_system.train.loop import Companion
 from pi_system.train.networks import Classifier
-
-__all__ = ["GateTraining", "GatedBlock", "gated"]
 
 
 class GatedBlock(nn.Module):
@@ -62,7 +61,7 @@ def gated(deep: Classifier, shallow: Classifier, full: tuple[str, ...], depth: t
     return network
 
 
-class GateTraining:
+class GateTraining(Companion):
     """The companion of the training: the penalty, and the ceiling, which is in the network's buffers."""
 
     def __init__(self, network: nn.Module, pressure: float) -> None:
@@ -80,7 +79,3 @@ class GateTraining:
         """Lower the ceiling."""
         for gate in self._gates:
             gate.ceiling.fill_(1 - done / steps)
-
-    def after_epoch(self) -> bool:
-        """Never end early."""
-        return False

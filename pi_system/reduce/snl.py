@@ -27,11 +27,10 @@ from pi_system.reduce.options import option
 from pi_system.reduce.presets import FAST, Preset
 from pi_system.reduce.selection import check_reachable, select_best
 from pi_system.reduce.training import insert_indicators, remove_indicators, train_student
+from pi_system.train.loop import Companion
 from pi_system.train.networks import Classifier
 from pi_system.train.relu import named_relus
 from pi_system.train.relu_map import ReluMap
-
-__all__ = ["Snl"]
 
 _ALIVE = 1e-2
 _PATIENT_EPOCHS = 5  # as many without a change: `epoch >= 5` with epochs from 0, in the authors' code
@@ -107,7 +106,7 @@ class Snl:
         }
 
 
-class _Lasso(nn.Module):
+class _Lasso(nn.Module, Companion):
     """The companion of the search; its two numbers are saved with the network it is a part of."""
 
     weight: Tensor
@@ -138,9 +137,6 @@ class _Lasso(nn.Module):
             for indicator, cost in zip(self._indicators, self._costs, strict=True)
         ]
         return self.weight.float() * torch.stack(sums).sum()
-
-    def after_step(self, done: int, steps: int) -> None:
-        """Nothing."""
 
     def after_epoch(self) -> bool:
         """Raise lambda where the count does not fall; end when it is within the budget."""

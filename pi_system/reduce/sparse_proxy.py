@@ -11,14 +11,13 @@ import copy
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pi_system.reduce.method import ReductionTask
 from pi_system.reduce.sensitivity import feeding_convolutions
 from pi_system.reduce.training import train_student
+from pi_system.train.loop import Companion
 from pi_system.train.parallel import from_first
-
-__all__ = ["trained_density"]
 
 _SETTLED = 0.75
 _UPDATES = 50
@@ -45,7 +44,7 @@ def _left(convs: list[nn.Conv2d]) -> float:
     return float(torch.cat([conv.get_buffer("kept").flatten() for conv in convs]).float().mean())
 
 
-class _Pruning:
+class _Pruning(Companion):
     """The companion of the training. Which weights are left is in a buffer of each convolution."""
 
     def __init__(self, convs: list[nn.Conv2d], density: float) -> None:
@@ -53,20 +52,12 @@ class _Pruning:
         for conv in convs:
             conv.register_buffer("kept", torch.ones_like(conv.weight, dtype=torch.bool))
 
-    def extra_loss(self) -> Tensor | None:
-        """Nothing is added to the loss."""
-        return None
-
     def after_step(self, done: int, steps: int) -> None:
         """Prune on the schedule every few steps, and keep pruned weights at zero."""
         if done == steps or done % max(1, steps // _UPDATES) == 0:
             left = max(0.0, 1 - done / (_SETTLED * steps)) ** 3
             self.prune(self._density + (1 - self._density) * left)
         self._zero()
-
-    def after_epoch(self) -> bool:
-        """Never end early."""
-        return False
 
     def prune(self, density: float) -> None:
         """Keep the weights largest in magnitude."""

@@ -23,12 +23,10 @@ from pi_system.train.loop import Companion, FitResult
 from pi_system.train.mixed import mixed_activations
 from pi_system.train.parallel import from_first
 
-__all__ = ["CLIP_VALUE", "clipped_gradients", "settle", "swap_and_finetune", "swap_in", "train_clipped"]
-
 CLIP_VALUE: Final = 2.0
 
 
-class _Swap:
+class _Swap(Companion):
     """The companion of a swap: r is what is left of the training. It is in the layers' buffers."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -39,16 +37,9 @@ class _Swap:
         for layer in self._layers:
             layer.swap.fill_(r)
 
-    def extra_loss(self) -> None:
-        """Nothing is added to the loss."""
-
     def after_step(self, done: int, steps: int) -> None:
         """Less ReLU with every step, none after the last."""
         self.set(1 - done / steps)
-
-    def after_epoch(self) -> bool:
-        """Never end early."""
-        return False
 
 
 @contextmanager

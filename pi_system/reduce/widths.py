@@ -21,11 +21,10 @@ from torch.nn import functional
 from pi_system.errors import ConfigError
 from pi_system.reduce.matching import Matching
 from pi_system.train.config import TrainConfig
+from pi_system.train.loop import Companion
 from pi_system.train.networks import Classifier, build_network
 from pi_system.train.relu import named_relus
 from pi_system.train.spec import NetworkSpec
-
-__all__ = ["Widths", "parse_widths"]
 
 
 def parse_widths(text: str) -> list[float]:
@@ -43,7 +42,7 @@ def parse_widths(text: str) -> list[float]:
     return shares
 
 
-class Widths:
+class Widths(Companion):
     """The companion of the finetuning: its networks are a part of ``student`` until they are taken.
 
     Args:
@@ -99,13 +98,6 @@ class Widths:
             gap = functional.kl_div(found, target, reduction="batchmean", log_target=True)
             total = total + self._heat * self._heat * gap
         return total
-
-    def after_step(self, done: int, steps: int) -> None:
-        """Nothing."""
-
-    def after_epoch(self) -> bool:
-        """Never end early."""
-        return False
 
     def take(self) -> dict[str, tuple[NetworkSpec, Classifier]]:
         """Take the narrower networks out of the student, each with its own copy of the shared weights."""

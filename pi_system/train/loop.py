@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
@@ -32,8 +32,6 @@ from pi_system.train.interrupt import stop_requests
 from pi_system.train.parallel import any_of, average_, from_first, replicate, share_of, shared_statistics
 from pi_system.train.schedule import learning_rates, make_optimizer
 
-__all__ = ["Companion", "FitResult", "History", "Interrupted", "fit"]
-
 # Stands for a step where the order of an epoch's pictures is drawn.
 _ORDER = -1
 
@@ -46,17 +44,19 @@ class Interrupted(KeyboardInterrupt):
     """Training was asked to stop; the checkpoint, where there is one, holds everything done so far."""
 
 
-class Companion(Protocol):
-    """What a method adds to a training run. Its state must be in the network's buffers, to be resumed with it."""
+class Companion:
+    """What a method adds to a training run, by itself nothing. Its state must be in the network's buffers, to resume."""
 
     def extra_loss(self) -> Tensor | None:
         """A scalar added to the loss, asked for after both forward passes of a step."""
+        return None
 
     def after_step(self, done: int, steps: int) -> None:
         """Called after each update of the weights, when ``done`` of the run's ``steps`` are."""
 
     def after_epoch(self) -> bool:
         """Called before an epoch's validation; True ends the run with this epoch."""
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
