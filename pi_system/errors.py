@@ -33,36 +33,7 @@ Messages say what was expected and what was found. They never hold secret data: 
 key or logit. A message may hold sizes, names, digests of public files and addresses.
 """
 
-__all__ = [
-    "ArtifactDigestError",
-    "ArtifactError",
-    "ArtifactVersionError",
-    "BudgetError",
-    "BusyError",
-    "ChannelError",
-    "ClientRefusedError",
-    "ConfigError",
-    "CorrelationError",
-    "CorrelationExhaustedError",
-    "CorrelationMismatchError",
-    "CorrelationReusedError",
-    "DealerUnavailableError",
-    "DivergedError",
-    "FixedPointRangeError",
-    "FrameTooLargeError",
-    "InputError",
-    "InvariantError",
-    "LimitError",
-    "LocalProtocolError",
-    "PeerTimeoutError",
-    "PeerUnavailableError",
-    "PiError",
-    "ProtocolError",
-    "RemoteProtocolError",
-    "RevealError",
-    "StorageError",
-    "UnsupportedLayerError",
-]
+from typing import Final
 
 
 class PiError(Exception):
@@ -263,3 +234,9 @@ class InvariantError(PiError):
     """A bug in this package: something that cannot happen did."""
 
     exit_code = 70
+
+
+ERRORS: Final[dict[str, type[PiError]]] = {
+    name: kind for name, kind in vars().copy().items() if isinstance(kind, type) and issubclass(kind, PiError)
+}
+"""All of them, by name."""

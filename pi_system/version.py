@@ -2,8 +2,6 @@
 
 from typing import Final
 
-__all__ = ["PROTOCOL_VERSION"]
-
 PROTOCOL_VERSION: Final = 5
 """Raised with every change of a message, of a protocol or of the layout of material: processes of different versions
 refuse each other, and material and caches of another version are not read (secure/kept.py)."""

@@ -13,8 +13,6 @@ from pi_system.train.config import TrainConfig
 from pi_system.train.parallel import is_first
 from pi_system.train.presets import PLAIN_PRESETS, Recipe
 
-__all__ = ["MethodCommand", "PresetCommand", "finetuning", "method_option", "methods", "pairs"]
-
 method_option = click.option("--method", type=click.Choice(list(METHODS)), default="gradual")
 
 

@@ -28,8 +28,6 @@ from pi_system.artifact.graph import (
 )
 from pi_system.artifact.shapes import infer_shape
 
-__all__ = ["Draft"]
-
 Pair = tuple[int, int]
 Array = NDArray[np.float64]
 

@@ -21,8 +21,6 @@ from pi_system.export.trace import trace
 from pi_system.program.encoding import quantise_weights, weight_norm_bits
 from pi_system.program.float_point import FloatInterpreter
 
-__all__ = ["export_network", "lower"]
-
 # Pictures on which the lowered graph is compared with the module itself, and how far logits of order one may differ:
 # folding and merging change the order of float32 sums, nothing else.
 _COMPARED = 8

@@ -15,8 +15,6 @@ from pi_system.train.data import load_data
 from pi_system.train.data.augment import Normalisation
 from pi_system.train.run import RunDirectory
 
-__all__ = ["CALIBRATION_PICTURES", "export_run"]
-
 CALIBRATION_PICTURES = 256
 """Training pictures that the ranges are calibrated on. More: a surer tail estimate, a slower export."""
 

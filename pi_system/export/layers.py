@@ -14,8 +14,6 @@ from pi_system.train.mixed import MixedActivation
 from pi_system.train.relu import MaskedReLU
 from pi_system.train.square import Square
 
-__all__ = ["LAYERS", "Refused", "global_average"]
-
 
 class Refused(Exception):
     """A layer or a setting that export does not support; the tracer adds the layer's name."""

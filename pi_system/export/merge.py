@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from pi_system.artifact.graph import Conv2d, Linear, Node
 from pi_system.export.draft import Array, Draft
 
-__all__ = ["merge_linear_layers", "remove_dead_nodes"]
-
 Merged = tuple[Conv2d | Linear, Array, Array]
 
 

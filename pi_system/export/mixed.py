@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from pi_system.export.draft import Array, Draft
 from pi_system.train.mixed import Kind, MixedActivation
 
-__all__ = ["lower_mixed"]
-
 Mask = NDArray[np.bool_]
 
 

@@ -20,8 +20,6 @@ from pi_system.program.counts import mac_count
 from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
 from pi_system.program.fixed_point import FixedInterpreter
 
-__all__ = ["QuantiseOptions", "Quantised", "quantise"]
-
 # (fraction bits of activations, bits of the weights' root mean square), from cheap to exact.
 _CANDIDATES = ((8, 7), (8, 8), (9, 8), (9, 9), (10, 9), (10, 10), (11, 10), (12, 10), (12, 11), (13, 11), (14, 12))
 # The most ring bits that homomorphic encryption takes, and how much less accurate a network may be to fit them: more

@@ -14,8 +14,6 @@ from pi_system.export.exporter import export_network, lower
 from pi_system.export.quantise import QuantiseOptions
 from pi_system.train.square import START_SCALE, START_SHIFT, Square
 
-__all__ = ["random_artifact", "random_pictures", "randomise"]
-
 _MEAN, _STD = 0.5, 0.25
 
 

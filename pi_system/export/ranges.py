@@ -13,8 +13,6 @@ from pi_system.artifact.model import Masks, Weights
 from pi_system.errors import FixedPointRangeError
 from pi_system.program.float_point import FloatInterpreter
 
-__all__ = ["Ranges", "calibrate", "tail_log2"]
-
 # The standard deviation of a picture's peak is taken as at least 5 % of its mean, and as 25 % when there is only
 # one calibration picture. Upside: few pictures do not give a false certainty; downside: up to one bit more.
 _MIN_DEVIATION = 0.05

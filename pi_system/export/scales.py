@@ -33,8 +33,6 @@ from pi_system.artifact.ring_config import RingConfig
 from pi_system.export.ranges import Ranges, integer_bits, sum_log2, tail_log2
 from pi_system.program.encoding import WEIGHT_BITS
 
-__all__ = ["MAX_TRUNCATION_LOG2", "ScaleOptions", "ScalePlan", "assign_scales"]
-
 MAX_TRUNCATION_LOG2 = -16.0
 """Truncation pairs may fail somewhere in one inference with probability 2^-16 (protocols/truncation)."""
 

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from pi_system.artifact.ring_config import RingConfig
 
-__all__ = ["NOISE_STEPS", "choose_score_step", "labels_kept"]
-
 NOISE_STEPS: Final = 4
 """More: fewer logits lie so near to where rounding turns that noise moves their score; fewer: closer scores."""
 

@@ -17,8 +17,6 @@ from pi_system.export.draft import Draft
 from pi_system.export.layers import LAYERS, Refused, global_average
 from pi_system.train.relu import ReluTracer
 
-__all__ = ["trace"]
-
 
 class _Ref(NamedTuple):
     """A traced value that is a node of the draft (anything else in the trace is a size: an int or a tuple)."""

@@ -11,8 +11,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pi_system.errors import ConfigError, InputError
 
-__all__ = ["BUILTIN_PREFIX", "NetworkCard", "artifact_folder", "builtin_names", "read_card"]
-
 BUILTIN_PREFIX = "builtin:"
 _HERE = Path(__file__).resolve().parent
 

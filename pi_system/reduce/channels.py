@@ -18,8 +18,6 @@ from pi_system.reduce.sensitivity import mean_loss, sample_batches
 from pi_system.train.mixed import Kind, MixedActivation, mixed_activations
 from pi_system.train.parallel import from_first
 
-__all__ = ["Step", "channel_importance", "give_back", "give_up", "measure_steps"]
-
 _STEPS = 8
 _KINDS = torch.tensor([Kind.LINEAR, Kind.LINEAR, Kind.QUADRATIC], dtype=torch.uint8)
 """Of a polynomial, by its degree; a constant is b x + c with b = 0."""

@@ -12,17 +12,6 @@ from pi_system.train.relu import MaskedReLU, named_relus
 from pi_system.train.relu_map import ReluMap
 from pi_system.train.spec import NetworkSpec
 
-__all__ = [
-    "Candidate",
-    "Configuration",
-    "Reshaping",
-    "candidates",
-    "choose",
-    "configurations",
-    "parse_stages",
-    "reshapings",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Configuration:

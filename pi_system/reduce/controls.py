@@ -11,8 +11,6 @@ from pi_system.reduce.options import epochs_of_new_weights, option, rate_of_new_
 from pi_system.reduce.training import relus_of, train_new, train_student
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["Narrower", "RandomMask", "Whole", "widest"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomMask:

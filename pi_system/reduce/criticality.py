@@ -15,8 +15,6 @@ from pi_system.reduce.method import ReductionTask
 from pi_system.reduce.training import train_student
 from pi_system.train.relu import named_relus
 
-__all__ = ["StageCriticality", "measure_criticality"]
-
 _EXPONENT = 0.07
 
 

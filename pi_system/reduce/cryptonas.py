@@ -21,8 +21,6 @@ from pi_system.reduce.training import searched_spec, train_new
 from pi_system.train.macro import CNETS
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["CryptoNas"]
-
 _NETWORKS = ("auto", *CNETS, "search")
 _PUBLISHED = {"cnet3": (24, 56), "cnet2": (12, 28), "cnet1": (6, 14)}
 

@@ -36,9 +36,6 @@ from pi_system.train.networks import Classifier
 from pi_system.train.relu import named_relus
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["DeepReduce"]
-
-
 _NEW = ("channels", "stride", "reshape", "start=new")
 
 

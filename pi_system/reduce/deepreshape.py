@@ -35,8 +35,6 @@ from pi_system.train.relu_map import ReluMap
 from pi_system.train.reuse import group_mask
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["DeepReShape"]
-
 _HIGH, _LOW = "hrn-5x5x3x", "hrn-2x5x3x"
 _REFERENCE_M = 64
 

@@ -38,8 +38,6 @@ from pi_system.train.parallel import from_first
 from pi_system.train.relu import named_relus
 from pi_system.train.relu_map import ReluMap
 
-__all__ = ["Delphi", "candidate_plans", "plan_loss", "polynomial_loss", "score"]
-
 _ATTEMPTS = 20  # draws a wanted plan; small networks have few
 _DRAWN = 8  # plans a candidate: more cost a look at some pictures each
 

@@ -15,8 +15,6 @@ from itertools import pairwise, product
 
 from pi_system.errors import ConfigError
 
-__all__ = ["CRITICALITY_ORDER", "equalized_multipliers", "multiplier_name"]
-
 CRITICALITY_ORDER = (3, 2, 4, 1)
 """Of ResNet18, most critical first, as DeepReDuce reports it; see ``criticality`` for measuring one's own."""
 

@@ -27,8 +27,6 @@ from pi_system.train.networks import Classifier, build_network
 from pi_system.train.relu import named_relus
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["CRITERIA", "Pruning", "narrowed", "ranking"]
-
 CRITERIA: Mapping[str, Callable[[Tensor], Tensor]] = {
     "l1": lambda filters: filters.abs().sum(1),
     "l2": lambda filters: filters.square().sum(1).sqrt(),

@@ -24,8 +24,6 @@ from pi_system.reduce.training import split_epochs, train_student
 from pi_system.train.relu import named_relus
 from pi_system.train.relu_map import ReluMap
 
-__all__ = ["Gradual", "shrink"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gradual:

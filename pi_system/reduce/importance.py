@@ -24,8 +24,6 @@ from torch import Tensor, nn
 
 from pi_system.errors import ConfigError
 
-__all__ = ["MEASURES", "Measure", "layer_weights", "make_measure"]
-
 _DECAY = 0.95
 _SLOW_DECAY = 0.99
 _RECENT_DECAY = 0.9

@@ -13,8 +13,6 @@ from pi_system.errors import ConfigError
 from pi_system.reduce.importance import Measure, make_measure
 from pi_system.train.relu import MaskedReLU
 
-__all__ = ["HardIndicator", "Indicator", "SoftIndicator", "indicator_shape"]
-
 # One in so many pictures of a batch is looked at for importance: all of them make a step a third slower.
 _SAMPLED = 4
 

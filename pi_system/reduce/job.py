@@ -17,8 +17,6 @@ from pi_system.train.parallel import is_first
 from pi_system.train.run import RunDirectory
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["budget_of", "reduce_run", "task_of"]
-
 
 def budget_of(relus: int, budget: int | None, fraction: float | None) -> int:
     """The ReLU budget from a number or a fraction of the present count, rounded down.

@@ -25,8 +25,6 @@ from pi_system.train.channels import Channels, channels_of
 from pi_system.train.relu import named_relus
 from pi_system.train.relu_map import ReluMap
 
-__all__ = ["WHERE", "L1Filters", "report_of", "shares_of"]
-
 WHERE = ("all", "inner")
 
 

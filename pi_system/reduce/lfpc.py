@@ -33,8 +33,6 @@ from pi_system.train.channels import Channels, channels_of, masked_weights
 from pi_system.train.networks import Classifier
 from pi_system.train.relu_map import ReluMap
 
-__all__ = ["CriteriaSampler", "Lfpc"]
-
 _RATE = 0.1
 
 

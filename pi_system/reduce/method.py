@@ -17,8 +17,6 @@ from pi_system.train.networks import Classifier
 from pi_system.train.relu_map import ReluMap
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["ReductionMethod", "ReductionResult", "ReductionTask", "ignore_history"]
-
 
 def ignore_history(_history: History) -> None:
     """Record nothing."""

@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 
 from pi_system.errors import ConfigError
 
-__all__ = ["Option", "option", "options_of", "read_options"]
-
 _T = TypeVar("_T", bool, int, float, str)
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 

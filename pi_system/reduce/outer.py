@@ -18,8 +18,6 @@ from pi_system.train.data.augment import Normalisation
 from pi_system.train.data.dataset import ImageSet
 from pi_system.train.parallel import average_
 
-__all__ = ["HeldOut", "OuterAdam", "generator_of", "split_training"]
-
 
 def generator_of(seed: int, *counters: int) -> torch.Generator:
     """The generator of one draw, which a resumed search makes anew."""

@@ -18,8 +18,6 @@ from pi_system.train.config import TrainConfig
 from pi_system.train.files import write_atomic
 from pi_system.train.run import RunDirectory
 
-__all__ = ["criticality_run", "pareto_run", "pareto_set"]
-
 
 def criticality_run(
     source: Path, out: Path, config: TrainConfig, *, epochs: int, progress: bool = False

@@ -20,8 +20,6 @@ from pi_system.reduce.sensitivity import sample_batches
 from pi_system.train.parallel import from_first
 from pi_system.train.relu import named_relus
 
-__all__ = ["Moments", "fit_degree", "lowest_degrees", "measure_moments"]
-
 # Added to the diagonal of the normal equations, as a share of its mean: channels that never vary have no unique fit.
 _RIDGE = 1e-6
 

@@ -11,8 +11,6 @@ from typing import Any
 from pi_system.errors import ConfigError
 from pi_system.train.presets import Recipe
 
-__all__ = ["FAST", "Preset", "preset_of", "presets_of"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:

@@ -12,8 +12,6 @@ import torch
 
 from pi_system.errors import ConfigError
 
-__all__ = ["run_on_ray"]
-
 _Job = TypeVar("_Job")
 
 

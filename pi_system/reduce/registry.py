@@ -24,8 +24,6 @@ from pi_system.reduce.snl import Snl
 from pi_system.reduce.sphynx import Sphynx
 from pi_system.reduce.unstructured import Unstructured
 
-__all__ = ["METHODS", "MethodCard", "describe", "make_method", "reaching"]
-
 METHODS: dict[str, type[Any]] = {
     "deepreshape": DeepReShape,
     "deepreduce": DeepReduce,

@@ -36,8 +36,6 @@ from pi_system.train.mixed import DELPHI, mix, mixed_activations, square_count
 from pi_system.train.relu import named_relus
 from pi_system.train.relu_map import ReluMap
 
-__all__ = ["SafeNet"]
-
 _HALVINGS = 20  # of the interval that the knapsack's budget in milliseconds lies in
 
 

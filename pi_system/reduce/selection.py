@@ -7,8 +7,6 @@ from torch import Tensor
 
 from pi_system.errors import BudgetError
 
-__all__ = ["check_reachable", "select_best", "select_in_layers"]
-
 
 def select_best(scores: Mapping[str, Tensor], allowed: Mapping[str, Tensor], budget: int) -> dict[str, Tensor]:
     """Keep the positions with the highest scores.

@@ -41,8 +41,6 @@ from pi_system.train.networks import Classifier
 from pi_system.train.relu import named_relus
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["SeNet", "share_budget"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeNet:

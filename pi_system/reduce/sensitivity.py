@@ -18,8 +18,6 @@ from pi_system.train.data.augment import Normalisation
 from pi_system.train.parallel import from_first
 from pi_system.train.relu import MaskedReLU, named_relus
 
-__all__ = ["feeding_convolutions", "loss_of_layers", "loss_of_stages", "mean_loss", "pruning_density", "sample_batches"]
-
 _Key = TypeVar("_Key", str, int)
 _PICTURES = 512
 _BATCH = 128

@@ -17,8 +17,6 @@ from pi_system.reduce.method import ReductionTask
 from pi_system.reduce.sensitivity import loss_of_layers, loss_of_stages, pruning_density
 from pi_system.train.relu import named_relus
 
-__all__ = ["LayerSensitivity", "SensitivityReport", "sensitivity_report", "spearman"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSensitivity:

@@ -36,8 +36,6 @@ from pi_system.train.networks import Classifier, build_network
 from pi_system.train.relu import named_relus
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["Shallow"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shallow:

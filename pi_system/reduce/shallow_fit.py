@@ -17,8 +17,6 @@ from torch.nn import functional
 
 from pi_system.reduce.shallow_weights import Merged
 
-__all__ = ["fit_merged"]
-
 _RIDGE = 1e-3
 _WIDEST = 6144  # inputs of a patch: above, solving takes minutes, and the middle of the product stays
 

@@ -15,8 +15,6 @@ from pi_system.train.blocks import merged_kernel
 from pi_system.train.relu import MaskedReLU, named_relus
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["depth_of", "most_sensitive"]
-
 
 def most_sensitive(sensitivity: Mapping[str, float], relus: Mapping[str, MaskedReLU], budget: int) -> set[str]:
     """The ReLU layers with the highest summed sensitivity within the budget, at least one.

@@ -17,8 +17,6 @@ from pi_system.train.blocks import PreActivationBlock
 from pi_system.train.networks import Vgg
 from pi_system.train.relu import named_relus
 
-__all__ = ["Merged", "composed_kernel", "inherit_weights", "sites"]
-
 
 @dataclass(frozen=True, slots=True)
 class Merged:

@@ -26,8 +26,6 @@ from pi_system.train.parallel import from_first
 from pi_system.train.relu import named_relus
 from pi_system.train.relu_map import ReluMap
 
-__all__ = ["Snip", "relu_saliency"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snip:

@@ -20,8 +20,6 @@ from pi_system.reduce.options import epochs_of_new_weights, option, rate_of_new_
 from pi_system.reduce.training import searched_spec, train_new
 from pi_system.train.cells import ORDERS, SPHYNX_CELLS, parse_cells
 
-__all__ = ["Sphynx"]
-
 _CELLS = ("published", "search")
 _USUAL_WIDTH = 5
 

@@ -35,8 +35,6 @@ from pi_system.train.files import write_atomic
 from pi_system.train.job import train_run
 from pi_system.train.run import RunDirectory
 
-__all__ = ["Entry", "StudyConfig", "run_study"]
-
 _SCHEMA = 1
 _SAVE_S = 10.0
 """How long an orphaned worker may take to save its run: a step of training and a checkpoint."""

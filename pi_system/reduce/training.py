@@ -17,17 +17,6 @@ from pi_system.train.networks import Classifier, build_network
 from pi_system.train.relu import MaskedReLU, named_relus
 from pi_system.train.spec import NetworkSpec
 
-__all__ = [
-    "apply_masks",
-    "insert_indicators",
-    "relus_of",
-    "remove_indicators",
-    "searched_spec",
-    "split_epochs",
-    "train_new",
-    "train_student",
-]
-
 _Indicator = TypeVar("_Indicator", bound=Indicator)
 
 

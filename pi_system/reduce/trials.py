@@ -27,8 +27,6 @@ from pi_system.train.config import TrainConfig
 from pi_system.train.mixed import Kind, load_weights, mix
 from pi_system.train.networks import Classifier
 
-__all__ = ["Plan", "Search", "Trial", "with_polynomials"]
-
 _LEARNING_RATES, _MOMENTA = (1e-4, 1.0), (0.5, 1.0)
 _QUARTER = 0.25
 

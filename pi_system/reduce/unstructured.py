@@ -28,8 +28,6 @@ from pi_system.train.networks import Classifier
 from pi_system.train.parallel import from_first
 from pi_system.train.relu_map import ReluMap
 
-__all__ = ["Unstructured"]
-
 _CRITERIA = ("magnitude", "snip")
 
 

@@ -49,7 +49,7 @@ _GONE: Final = {
 }
 _LOCAL: Final = {"BudgetError"}
 """Errors of work that has no peer, made of more than a message; a peer's word for one stands for no class."""
-_CLASSES: Final[dict[str, type[PiError]]] = {name: getattr(errors, name) for name in set(errors.__all__) - _LOCAL}
+_CLASSES: Final[dict[str, type[PiError]]] = {name: kind for name, kind in errors.ERRORS.items() if name not in _LOCAL}
 
 
 _HANDSHAKE: Final = ("TSI_PROTOCOL_FAILURE", "verification check failed")

@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-__all__ = ["WeightAverage"]
-
 
 class WeightAverage:
     """Average of all parameters and of batch normalisation's running statistics, by name in ``values``."""

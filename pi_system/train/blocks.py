@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from pi_system.train.relu import MaskedReLU
 
-__all__ = ["BasicBlock", "Bottleneck", "Place", "PreActivationBlock", "conv_bn", "merged_kernel"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:

@@ -30,18 +30,6 @@ from pi_system.errors import ConfigError
 from pi_system.train.blocks import Place, conv_bn
 from pi_system.train.macro import halving
 
-__all__ = [
-    "OPERATIONS",
-    "ORDERS",
-    "SPHYNX_CELLS",
-    "Cell",
-    "CellFeatures",
-    "CellGenotype",
-    "Edge",
-    "Genotype",
-    "parse_cells",
-]
-
 SPHYNX_CELLS = "s0s1.s2e0.v2d0.c1s2-c0c1.s0c2.d0s2.v0s4"
 """The published cells: normal, then reducing."""
 

@@ -18,8 +18,6 @@ from torch import Tensor, fx, nn
 from pi_system.errors import ConfigError
 from pi_system.train.relu import MaskedReLU, ReluTracer
 
-__all__ = ["ChannelGroup", "Channels", "channels_of", "keep_first", "masked_weights", "narrow"]
-
 _INPUT = 0
 
 

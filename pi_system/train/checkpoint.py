@@ -15,8 +15,6 @@ from torch import Tensor
 from pi_system.errors import ConfigError, InputError
 from pi_system.train.files import write_atomic
 
-__all__ = ["Checkpoint"]
-
 _SCHEMA = 2
 
 

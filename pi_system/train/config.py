@@ -7,8 +7,6 @@ import torch
 
 from pi_system.errors import ConfigError
 
-__all__ = ["TrainConfig"]
-
 _CHOICES = {
     "precision": ("float32", "bfloat16"),
     "device": ("auto", "cpu", "cuda"),

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from pi_system.train.relu import MaskedReLU
 
-__all__ = ["LayerCount", "NetworkCount", "count_network"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerCount:

@@ -11,8 +11,6 @@ from pi_system.artifact.preprocess import Preprocess
 from pi_system.train.data.augment import Normalisation
 from pi_system.train.data.dataset import ImageSet
 
-__all__ = ["Score", "evaluate"]
-
 _BATCH = 512
 
 

@@ -6,8 +6,6 @@ from pi_system.durable import write_file
 from pi_system.errors import InputError
 from pi_system.train.parallel import is_first
 
-__all__ = ["write_atomic"]
-
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Replace a file's content in one step; the folder is made if it is missing.

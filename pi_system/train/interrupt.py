@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["stop_requests"]
-
 
 @contextmanager
 def stop_requests() -> Iterator[threading.Event]:

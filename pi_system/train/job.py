@@ -10,8 +10,6 @@ from pi_system.train.networks import build_network
 from pi_system.train.run import RunDirectory
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["train_run"]
-
 
 def train_run(
     out: Path, network: str, data_config: DataConfig, config: TrainConfig, *, progress: bool = False

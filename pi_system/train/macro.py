@@ -24,8 +24,6 @@ from torch import Tensor, nn
 from pi_system.errors import ConfigError
 from pi_system.train.blocks import Place, conv_bn
 
-__all__ = ["CNETS", "KERNELS", "MacroFeatures", "MacroLayer", "halving", "macro_text", "parse_macro", "third"]
-
 KERNELS = (3, 3, 5, 5)
 """Kernel size by operation."""
 

@@ -21,8 +21,6 @@ from torch.nn import functional
 from pi_system.errors import ConfigError
 from pi_system.train.relu import MaskedReLU, named_relus
 
-__all__ = ["DELPHI", "Kind", "MixedActivation", "load_weights", "mix", "mixed_activations", "square_count"]
-
 DELPHI: Final = (0.1997, 0.5002, 0.1992)
 """a, b and c of Delphi's p(x) = a x^2 + b x + c."""
 

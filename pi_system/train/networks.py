@@ -26,8 +26,6 @@ from pi_system.train.reuse import use_reuse
 from pi_system.train.spec import NetworkSpec
 from pi_system.train.square import START_SCALE, START_SHIFT, Square
 
-__all__ = ["Classifier", "Minionn", "ResNet", "Vgg", "WideResNet", "build_network", "use_squares"]
-
 _MakeBlock = Callable[[int, int, Place, int], nn.Module]
 
 

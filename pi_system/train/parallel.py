@@ -21,8 +21,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pi_system.errors import ConfigError
 
-__all__ = ["any_of", "average_", "from_first", "is_first", "joined", "replicate", "share_of", "shared_statistics"]
-
 _T = TypeVar("_T")
 
 

@@ -6,8 +6,6 @@ from typing import Any
 from pi_system.errors import ConfigError
 from pi_system.train.config import TrainConfig
 
-__all__ = ["PLAIN_PRESETS", "Recipe", "recipe_of"]
-
 Recipe = Mapping[str, Any]
 """Fields of a ``TrainConfig`` by name."""
 

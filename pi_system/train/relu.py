@@ -12,8 +12,6 @@ from torch.nn import functional
 from pi_system.errors import ConfigError
 from pi_system.train.square import Square
 
-__all__ = ["MaskedReLU", "ReluTracer", "named_relus"]
-
 
 class MaskedReLU(nn.Module):
     """ReLU where the mask is set, identity where it is not.

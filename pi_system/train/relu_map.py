@@ -19,8 +19,6 @@ from pi_system.errors import ConfigError, InputError
 from pi_system.train.files import write_atomic
 from pi_system.train.relu import named_relus
 
-__all__ = ["ReluMap"]
-
 _SCHEMA = 1
 
 

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from pi_system.train.relu import MaskedReLU, named_relus
 
-__all__ = ["ReusedReLU", "group_mask", "use_reuse"]
-
 
 def group_mask(shape: tuple[int, int, int], groups: int) -> Tensor:
     """Bool (C, H, W): the last of so many groups of channels, at least one channel."""

@@ -32,8 +32,6 @@ from pi_system.train.parallel import is_first
 from pi_system.train.relu_map import ReluMap
 from pi_system.train.spec import NetworkSpec
 
-__all__ = ["LoadedRun", "RunDirectory", "load_run"]
-
 _SCHEMA = 1
 
 

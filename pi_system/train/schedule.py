@@ -10,8 +10,6 @@ from torch.optim import Optimizer, lr_scheduler
 
 from pi_system.train.config import TrainConfig
 
-__all__ = ["learning_rates", "make_optimizer"]
-
 _START = 1e-3
 """Share of the learning rate at which a warm-up begins: torch refuses 0."""
 

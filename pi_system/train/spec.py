@@ -36,8 +36,6 @@ from pi_system.errors import ConfigError
 from pi_system.train.cells import ORDERS, SPHYNX_CELLS, parse_cells
 from pi_system.train.macro import CNETS, parse_macro, third
 
-__all__ = ["NetworkSpec"]
-
 _RESNET_BLOCKS = {
     "resnet18": (2, 2, 2, 2),
     "resnet32": (5, 5, 5),

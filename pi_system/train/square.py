@@ -17,8 +17,6 @@ from torch import Tensor, nn
 
 from pi_system.errors import ConfigError
 
-__all__ = ["HALVINGS", "START_SCALE", "START_SHIFT", "Square"]
-
 HALVINGS = 4
 START_SCALE, START_SHIFT = 0.25, 1.0
 """Of the batch normalisations of a network with squares, before training."""

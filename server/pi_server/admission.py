@@ -14,8 +14,6 @@ from typing import Final
 
 from pi_system.errors import BusyError
 
-__all__ = ["Admission"]
-
 _KEPT_S: Final = 0.5
 """How long a free place waits for those whose turn it is."""
 _FORGOTTEN_S: Final = 5.0

@@ -31,8 +31,6 @@ from pi_system.rpc.tls import ROLES
 from pi_system.rpc.transport import check_address
 from pi_system.secure.index import Index
 
-__all__ = ["main"]
-
 _LIMITS = Limits()
 _LOG = logging.getLogger(__name__)
 

@@ -14,8 +14,6 @@ from pi_system.database import Database
 from pi_system.errors import ClientRefusedError, ConfigError, LimitError
 from pi_system.rpc.tls import Caller
 
-__all__ = ["CLIENTS_FILE", "LIMITS", "SHARED", "Client", "Clients"]
-
 CLIENTS_FILE: Final = "clients.sqlite3"
 SHARED: Final = "shared"
 """Whoever has the certificate without a name, or none (plaintext on this machine)."""

@@ -14,8 +14,6 @@ from pi_system.errors import ConfigError, InputError
 from pi_system.rpc.keys import VALID_DAYS, issue_client
 from pi_system.rpc.tls import Caller, caller_of, client_name, fingerprint_of
 
-__all__ = ["COUNT", "clients_commands", "limit_options"]
-
 _HELP = {
     "sessions": "Sessions at once.",
     "preparations": "Inferences prepared a day (UTC).",

@@ -26,8 +26,6 @@ from pi_system.rpc.session_config import Hello
 from pi_system.rpc.tls import Caller
 from pi_system.rpc.watchdog import Watchdog
 
-__all__ = ["SupervisorDesk"]
-
 
 class SupervisorDesk(Desk):
     """The worker's end of the pipe; a ``Desk`` of the one session that it admits."""

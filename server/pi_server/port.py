@@ -5,8 +5,6 @@ import socket
 from pi_system.errors import ConfigError
 from pi_system.rpc.transport import check_address
 
-__all__ = ["reserve_port"]
-
 
 def reserve_port(listen: str) -> tuple[socket.socket, str]:
     """Bind without listening, so that the port is ours whichever worker comes and goes.

@@ -14,8 +14,6 @@ from pi_system.cli.monitor import metrics_of
 from pi_system.errors import PiError
 from pi_system.secure.index import Index
 
-__all__ = ["LEAST_ROOM_BYTES", "Status", "store_problem"]
-
 LEAST_ROOM_BYTES: Final = 64 << 20
 """Less room than this, and a server is not ready: a preparation would fail."""
 _STUCK_S: Final = 10.0

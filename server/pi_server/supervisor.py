@@ -24,8 +24,6 @@ from pi_server.worker import run_worker
 from pi_system.errors import InvariantError, PiError
 from pi_system.rpc.certificate import days_left, warn_of_expiry
 
-__all__ = ["Supervisor"]
-
 _POLL_S: Final = 0.5
 """How long a signal may go unnoticed."""
 _IDLE: Final = 2

@@ -17,8 +17,6 @@ from pi_system.protocols.linear_he.key import SecretKey
 from pi_system.protocols.linear_he.params import HeParams
 from pi_system.ring.prg import Prg
 
-__all__ = ["Seal", "accepts_at_128_bits", "encrypted", "largest_primes", "secret_of"]
-
 Words = npt.NDArray[np.uint64]
 _HEADER = struct.Struct("<HBBBBHQ")
 _MAGIC = 0xA15E

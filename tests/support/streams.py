@@ -9,8 +9,6 @@ from pi_system.errors import PeerUnavailableError, PiError
 from pi_system.rpc.frames import FrameStream
 from pi_system.rpc.listen import serve_streams
 
-__all__ = ["in_thread", "served", "stream_pair"]
-
 
 def in_thread(body: Callable[[FrameStream], Any]) -> Callable[[FrameStream], None]:
     """Take each stream in a thread of its own; an error of ``body`` fails the stream."""

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from pi_system.artifact.preprocess import Preprocess
 
-__all__ = ["Augmentation", "Normalisation", "augment"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:

@@ -13,8 +13,6 @@ import torch
 from pi_system.errors import InputError
 from pi_system.train.data.dataset import ImageSet
 
-__all__ = ["CIFAR10", "CIFAR100", "CifarLayout"]
-
 _PIXELS = 3 * 32 * 32
 
 

@@ -14,8 +14,6 @@ from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import InputError
 from pi_system.train.data.augment import Augmentation
 
-__all__ = ["DataSet", "ImageSet", "split_by_class"]
-
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:

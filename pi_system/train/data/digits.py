@@ -9,8 +9,6 @@ from sklearn.datasets import load_digits
 
 from pi_system.train.data.dataset import ImageSet, split_by_class
 
-__all__ = ["CLASSES", "read_digits"]
-
 CLASSES = tuple("0123456789")
 # The bundle has no official test part, so a fifth is held out by a seed that no user's seed can change.
 _TEST_FRACTION = 0.2

@@ -16,8 +16,6 @@ from PIL import Image, ImageOps
 from pi_system.errors import InputError
 from pi_system.train.data.dataset import ImageSet, split_by_class
 
-__all__ = ["read_folder"]
-
 _SUFFIXES = {".jpeg", ".jpg", ".png"}
 _TEST_FRACTION = 0.2
 _TEST_SEED = 2024

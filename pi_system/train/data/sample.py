@@ -7,8 +7,6 @@ from PIL import Image
 from pi_system.errors import ConfigError, InputError
 from pi_system.train.data.dataset import DataSet
 
-__all__ = ["write_sample"]
-
 
 def write_sample(data: DataSet, index: int, path: Path) -> str:
     """Write test picture ``index`` as it is stored and return the name of its class.

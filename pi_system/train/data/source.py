@@ -11,8 +11,6 @@ from pi_system.train.data.dataset import DataSet
 from pi_system.train.data.digits import CLASSES, read_digits
 from pi_system.train.data.folder import read_folder
 
-__all__ = ["DataConfig", "load_data"]
-
 _NAMES = ("digits", "cifar10", "cifar100", "folder")
 
 
