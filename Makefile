@@ -8,10 +8,10 @@ TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-# In order; each has a file benchmarks/NAME.py with the commands run and plot.
+# In order; each has a file benchmarks/NAME.py with the command run.
 QUESTIONS := q01_cost_per_relu q02_placement q03_architectures q04_offline q05_scaling q06_quadratic q07_peers
 
-.PHONY: demo test check golden mutants sanitize bench bench-full plots report clean
+.PHONY: demo test check golden mutants sanitize bench bench-full report clean
 
 demo: $(READY)
 	$(BIN)/python scripts/demo.py
@@ -48,16 +48,7 @@ bench: $(READY)
 bench-full: $(READY)
 	$(call run_questions,--full)
 
-# From committed JSON only; of a question that has both, the full run.
-plots: $(READY)
-	@for question in $(QUESTIONS); do \
-	  for file in benchmarks/results/full/$${question%%_*}.json benchmarks/results/quick/$${question%%_*}.json; do \
-	    test -f $$file || continue; \
-	    $(BIN)/python benchmarks/$$question.py plot $$file --out docs/img || exit 1; \
-	    break; \
-	  done; \
-	done
-
+# From committed JSON only: the page, docs/findings.md, all pictures of docs/img, and the parts of other documents.
 report: $(READY)
 	$(BIN)/python benchmarks/report/build.py
 

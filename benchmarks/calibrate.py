@@ -39,8 +39,8 @@ NETWORKS = (
 @documents.link_option("loopback", "lan", "wan")
 @documents.repeat_option(5)
 @click.option("--machine", default="", help="What to call this machine; default: what it says of itself.")
-@documents.json_out_option
-@documents.keep_option
+@click.option("--json-out", type=documents.PATH, help="Write the calibration to this file, too.")
+@click.option("--keep", is_flag=True, help="Write the one that ships with the package, too.")
 @click.option("--fresh", is_flag=True, help="Forget what a stopped run measured.")
 @documents.cache_option
 def main(

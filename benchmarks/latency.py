@@ -64,8 +64,7 @@ def show(report: LatencyReport) -> None:
     type=click.Choice(get_args(Revealed)),
     help="What servers reveal; label: what the default policy costs. Repeatable.",
 )
-@documents.json_out_option
-@documents.keep_option
+@documents.publishes
 @documents.cache_option
 def main(
     run: Measurement,
@@ -76,8 +75,7 @@ def main(
     repeat: int,
     batch: int,
     reveals: tuple[Revealed, ...],
-    json_out: Path | None,
-    keep: bool,
+    publish: documents.Publish,
     cache: Path,
 ) -> None:
     """Measure the online latency of every combination of network, backend and link."""
@@ -99,8 +97,7 @@ def main(
         environment=run.environment(),
     )
     show(report)
-    kept = keep and "latency/{date}_{machine}-{cores}-cores_{sha}"
-    documents.publish(report.model_dump(mode="json", by_alias=True), json_out, keep=kept)
+    publish(report.model_dump(mode="json", by_alias=True), "latency/{date}_{machine}-{cores}-cores_{sha}")
 
 
 if __name__ == "__main__":

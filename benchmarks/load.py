@@ -69,8 +69,7 @@ def measure(path: Path, loads: list[Load], max_sessions: int) -> list[Sample]:
 @click.option("--max-sessions", default=4, show_default=True, type=click.IntRange(1, 256), help="Of the server.")
 @click.option("--timeout", default=60.0, show_default=True, type=SECONDS, help="Of each request's wait for a place.")
 @documents.cache_option
-@documents.json_out_option
-@documents.keep_option
+@documents.publishes
 def run(
     run: Measurement,
     network: str,
@@ -82,8 +81,7 @@ def run(
     max_sessions: int,
     timeout: float,
     cache: Path,
-    json_out: Path | None,
-    keep: bool,
+    publish: documents.Publish,
 ) -> None:
     """Measure; a table, then one JSON object."""
     ways = {"counted": (True,), "ahead": (False,), "both": (False, True)}[preparation]
@@ -100,7 +98,7 @@ def run(
     columns += "".join(f"|p{share} ms={{latency_ms.p{share}:.0f}}" for share in PERCENTILES)
     documents.show(f"{network}, {backend}", samples, columns)
     report = run.report("load", network=network, max_sessions=max_sessions, samples=samples)
-    documents.publish(report, json_out, keep=keep and "load/{date}_{machine}-{cores}-cores_{sha}")
+    publish(report, "load/{date}_{machine}-{cores}-cores_{sha}")
 
 
 @main.command(cls=PiCommand)

@@ -2,7 +2,7 @@
 
 Networks as the papers build them, of the width that brings them nearest to one budget, the few ReLUs above it masked
 off. Everything is a ratio to the plain answer, a ResNet18 that is narrow enough. Weights are random: they do not change
-cost. What they cost at equal accuracy is computed from the accuracy study (plot_study.py).
+cost. What they cost at equal accuracy is computed from the accuracy study (measuring/equal_accuracy.py).
 """
 
 from collections.abc import Mapping, Sequence

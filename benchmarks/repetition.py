@@ -8,10 +8,11 @@ answers stands for the logit; the error after n answers is the root mean square,
 distance of the mean of n answers from it. A score errs by up to half a step, however often it is asked for, unless the
 logit's noise carries it over the point where rounding turns: the share of such logits is given, too.
 
---keep writes the JSON object to benchmarks/results/repetition and its sentences into docs/threat-model.md. On stdout a
-table, then, last line, the JSON object; progress on stderr.
+--keep writes the JSON object to benchmarks/results/repetition and `make report` the newest's sentences into
+docs/threat-model.md. On stdout a table, then, last line, the JSON object; progress on stderr.
 """
 
+import json
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,8 +20,8 @@ from typing import Any, Final
 
 import click
 import numpy as np
-from measuring import RESULTS, ROOT
-from measuring.documents import backend_option, between_marks, keep_option, publish, say, show
+from measuring import RESULTS
+from measuring.documents import Publish, backend_option, publishes, say, show
 from measuring.machine import Measurement, measures
 from measuring.processes import Site
 from measuring.programs import start_dealer, start_server
@@ -32,8 +33,7 @@ from pi_system.backends.registry import BACKENDS
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.errors import PiCommand
 
-DOCUMENT: Final = ROOT / "docs" / "threat-model.md"
-BEGIN, END = "<!-- benchmarks/repetition.py: begin -->", "<!-- end -->"
+KEPT: Final = RESULTS / "repetition"
 BATCH: Final = 32
 
 
@@ -63,8 +63,9 @@ def _error(answers: NDArray[np.float64], truth: NDArray[np.float64], repeats: in
     return float(np.sqrt(np.square(means - truth).mean()))
 
 
-def statement(report: dict[str, Any]) -> str:
-    """What the threat model says of a run, a line a backend."""
+def statement() -> str:
+    """What the threat model says of the newest run that was kept, a line a backend."""
+    report = json.loads(max(KEPT.glob("*.json")).read_text())
     step = report["score_step"]
     lines = [f"Measured on {report['network']} ({report['pictures']} pictures; scores in steps of {step:g}):"]
     for row in report["rows"]:
@@ -99,8 +100,10 @@ def answers(artifact: Path, backend: str, pictures: int, repeat: int, folder: Pa
 @backend_option(BACKENDS, ("fss", "gmw"))
 @click.option("--pictures", default=4, show_default=True, type=click.IntRange(1, 1000), help="Random ones.")
 @click.option("--repeat", default=256, show_default=True, type=click.IntRange(4, 65536), help="Answers a picture.")
-@keep_option
-def main(run: Measurement, artifact: Path, backends: tuple[str, ...], pictures: int, repeat: int, keep: bool) -> None:
+@publishes
+def main(
+    run: Measurement, artifact: Path, backends: tuple[str, ...], pictures: int, repeat: int, publish: Publish
+) -> None:
     """Measure what repeated answers tell of a logit."""
     public, rows = load(artifact).public, list[dict[str, Any]]()
     step = 2.0 ** public.ring.score_step(public.graph.output)
@@ -113,11 +116,7 @@ def main(run: Measurement, artifact: Path, backends: tuple[str, ...], pictures: 
     shown = [{"backend": row["backend"], **found} for row in rows for found in row["precision"]]
     columns = "backend|answers=repeats:d|logits=logits_error:.2e|scores=scores_error:.2e|two scores=scores_moved:.1%"
     show(f"{report['network']}, scores in steps of {report['score_step']:g}: error of a logit", shown, columns)
-    if keep:
-        for old in (RESULTS / "repetition").glob("*.json"):
-            old.unlink()  # the document states one run
-        DOCUMENT.write_text(between_marks(DOCUMENT.read_text(), BEGIN, END, statement(report)))
-    publish(report, keep=keep and "repetition/{date}_{sha}")
+    publish(report, "repetition/{date}_{sha}")
 
 
 if __name__ == "__main__":

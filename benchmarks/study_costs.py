@@ -5,7 +5,7 @@
 exports the network of one seed of every curve and budget (STUDY_FOLDER/artifacts keeps them) and measures online
 milliseconds, bytes and rounds of every backend and link. One command: killed, it goes on behind the last measured
 combination; COSTS.json is written anew after each. A network whose ring no backend without a dealer takes is recorded
-as such. The last line of stdout is the JSON. plot_study.py reads it.
+as such. The last line of stdout is the JSON. `make report` reads it.
 """
 
 import json

@@ -1,8 +1,7 @@
-"""Does the cost model hold on networks it was not fitted on? Predictions beside measurements, and their plot.
+"""Does the cost model hold on networks it was not fitted on? Predictions beside measurements.
 
     python benchmarks/validate_cost_model.py run      # with the calibration that ships; about five minutes
     python benchmarks/validate_cost_model.py again    # predicts the committed measurements again, measures nothing
-    python benchmarks/validate_cost_model.py plot benchmarks/results/cost_model/validation.json --out docs/img
 
 Other families, widths, depths, picture sizes than those of calibrate.py; thinned, culled, pixel-masked, with squares.
 Bytes, rounds and storage must be equal; tests/unit/benchmarks/test_validation.py holds the errors against the goals.
@@ -13,9 +12,8 @@ from pathlib import Path
 
 import click
 from measuring import RESULTS
-from measuring.documents import PATH, cache_option, repeat_option, say, show
+from measuring.documents import PATH, cache_option, repeat_option, show
 from measuring.machine import Measurement, measures
-from measuring.plots import COLOURS, figure, save
 from measuring.samples import Group, measure_groups
 from measuring.validation import Validation
 
@@ -42,7 +40,6 @@ GROUPS = (
     Group("resnet34:m=8/keep=24", "loopback", ("fss", "crypten")),
     Group("hrn-6x6x2x:m=4", "loopback", ALL),
 )
-MARKERS = {"loopback": "o", "lan": "s", "wan": "^"}
 calibration_option = click.option("--calibration", type=PATH, help="Default: the one that ships.")
 
 
@@ -92,38 +89,6 @@ def write(validation: Validation, path: Path) -> None:
     columns += "offline=offline_measured_ms:.0f|predicted=offline_predicted_ms:.0f|error=offline_error:+.1%|exact=exact"
     show("Measured and predicted, ms", rows, columns)
     click.echo(f"online error: median {validation.median_error:.1%}, worst {validation.worst_error:.1%}")
-
-
-@main.command()
-@click.argument("result", type=PATH)
-@click.option("--out", type=PATH, required=True, help="Folder of the picture.")
-def plot(result: Path, out: Path) -> None:
-    """Draw predicted against measured online milliseconds."""
-    for path in draw(result, out):
-        say(f"wrote {path}")
-
-
-def draw(result: Path, out: Path) -> list[Path]:
-    """Every point, in front of the errors that are aimed at."""
-    points = Validation.read(result).points
-    drawn, (axes,) = figure(size=(6, 5))
-    measured = [point.measured_ms for point in points]
-    ends = [min(measured) / 1.5, max(measured) * 1.5]
-    for error, shade in ((0.25, "#dddddd"), (0.1, "#bbbbbb")):
-        low, high = [[end * factor for end in ends] for factor in (1 - error, 1 + error)]
-        axes.fill_between(ends, low, high, color=shade, linewidth=0, label=f"within {error:.0%}")
-    axes.plot(ends, ends, color="black", linewidth=1)
-    for point in points:
-        colour, marker = COLOURS[point.backend][0], MARKERS[point.link]
-        axes.plot(point.measured_ms, point.predicted_ms, marker, color=colour, markeredgecolor="white", markersize=8)
-    for backend in dict.fromkeys(point.backend for point in points):
-        axes.plot([], [], "o", color=COLOURS[backend][0], label=backend)
-    for link, marker in MARKERS.items():
-        axes.plot([], [], marker, color="white", markeredgecolor="black", label=link)
-    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
-    axes.set(xlabel="measured online ms", ylabel="predicted online ms")
-    axes.legend(fontsize=11, ncols=2, columnspacing=0.8, handletextpad=0.3)
-    return save(drawn, out, "cost-model")
 
 
 if __name__ == "__main__":

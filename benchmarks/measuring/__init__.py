@@ -4,7 +4,7 @@ processes.py       where processes run, and how they end
 line_process.py    a process that answers lines of JSON; programs.py: dealer and server
 client_process.py  the program of a measured client: one session, driven by lines of JSON
 sessions.py        networks, servers and measured clients, ready to be called
-party_channel.py   our channel between two processes without a session
+party_channel.py   our channel between two processes without a session; ways.py: what channel.py compares over it
 memory.py          peak memory of a process, size of a folder
 machine.py         one measurement at a time, on an idle machine
 environment.py     what the numbers were measured on

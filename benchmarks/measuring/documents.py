@@ -5,10 +5,10 @@ import math
 import re
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce, wraps
 from operator import getitem
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 from measuring import RESULTS
@@ -19,8 +19,6 @@ from rich.table import Table
 from pi_system.errors import InputError
 
 PATH = click.Path(path_type=Path)
-json_out_option = click.option("--json-out", type=PATH, help="Write the JSON object to this file, too.")
-keep_option = click.option("--keep", is_flag=True, help="Write it to its folder of benchmarks/results, too.")
 
 
 def default_cache() -> Path:
@@ -50,6 +48,15 @@ def link_option(*default: str) -> Decorator:
     """Over which links; several times."""
     text = "loopback, lan, wan or MBIT_S,RTT_MS. Repeatable."
     return click.option("--link", "links", multiple=True, default=default, show_default=True, help=text)
+
+
+def emulated_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Both ends of an emulated link; given to processes.emulated."""
+    for end in ("client", "server"):
+        prefix = click.option(f"--{end}-prefix", default="", help=f"Command in front of the {end}'s side.")
+        host = click.option(f"--{end}-host", default="127.0.0.1", help=f"The {end}'s address on the emulated link.")
+        command = host(prefix(command))
+    return command
 
 
 def unique(*chosen: Sequence[str]) -> tuple[str, ...]:
@@ -120,24 +127,40 @@ def show(title: str, rows: Iterable[Mapping[str, Any]], columns: str) -> None:
     Console(width=max(Console().width, 180)).print(out)
 
 
-def publish(report: Mapping[str, Any], json_out: Path | None = None, *, keep: str | Literal[False] = False) -> None:
-    """Print the JSON object as the last line of stdout, and write it to ``json_out``, and to results/``keep``.json.
+Publish = Callable[[Mapping[str, Any], str], None]
+"""``publish`` as a command's options say."""
 
-    {date}, {machine}, {cores} and {sha} in ``keep`` are those of the report's environment.
+
+def publish(report: Mapping[str, Any], name: str, json_out: Path | None = None, *, keep: bool = False) -> None:
+    """Print the JSON object as the last line of stdout, and write it to ``json_out``, and to results/``name``.json.
+
+    {date}, {machine}, {cores} and {sha} in ``name`` are those of the report's environment; ``keep``: write the latter.
     """
     about = report["environment"]
     model = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\((r|tm)\)", "", about["cpu"].lower())).strip("-")
     stem = {"date": about["date"][:10], "machine": model, "cores": about["cores"], "sha": about["git_sha"]}
-    kept = RESULTS / f"{keep.format_map(stem)}.json" if keep else None
-    for path in filter(None, (json_out, kept)):
+    for path in filter(None, (json_out, RESULTS / f"{name.format_map(stem)}.json" if keep else None)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(report, indent=1) + "\n")
         say(f"wrote {path}")
     click.echo(json.dumps(report))
 
 
-def between_marks(document: str, begin: str, end: str, text: str) -> str:
-    """``document`` with ``text`` between the marks in the place of what is there. Raises InputError without them."""
+def publishes(command: Callable[..., None]) -> Callable[..., None]:
+    """A command's options --json-out and --keep; it is given ``publish``."""
+
+    @click.option("--json-out", type=PATH, help="Write the JSON object to this file, too.")
+    @click.option("--keep", is_flag=True, help="Write it to its folder of benchmarks/results, too.")
+    @wraps(command)
+    def published(*given: Any, json_out: Path | None, keep: bool, **options: Any) -> None:
+        command(*given, publish=partial(publish, json_out=json_out, keep=keep), **options)
+
+    return published
+
+
+def between_marks(document: str, name: str, text: str) -> str:
+    """``document`` with ``text`` in the place of what is between the marks of ``name``. Raises InputError: no marks."""
+    begin, end = (f"<!-- {name}:{mark} -->" for mark in ("begin", "end"))
     before, first, rest = document.partition(begin)
     _, last, after = rest.partition(end)
     if not first or not last:

@@ -3,7 +3,6 @@
 At most one answer may be outstanding: a second one that arrived with the first would be in a buffer, unseen.
 """
 
-import inspect
 import json
 import select
 import subprocess
@@ -135,8 +134,7 @@ def party_pair(name: str, commands: Sequence[Sequence[str]], site: Site, folder:
 
 def run_parties(function: Callable[..., Message], site: Site, folder: Path, **task: Any) -> Message:
     """``function(role, **task)`` of a benchmark in a process of each role; what it returns at the client."""
-    module = Path(inspect.getfile(function)).stem
-    script = f"import json, sys, {module} as program; task = json.loads(sys.argv[1]); "
+    script = f"import json, sys, {function.__module__} as program; task = json.loads(sys.argv[1]); "
     script += f"print(json.dumps(program.{function.__name__}(**task)), flush=True)"
     commands = [[sys.executable, "-c", script, json.dumps({"role": role, **task})] for role in ROLES]
     with party_pair(site.name, commands, site, folder) as pair:

@@ -8,7 +8,7 @@ import shlex
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,11 +74,12 @@ class Site:
 HERE: Final = Site()
 
 
-def emulated(name: str, prefixes: tuple[str, str], hosts: tuple[str, str], keys: Path) -> Site:
-    """Both ends of an emulated link, reached by commands in front. Raises ConfigError: one of them is missing."""
-    server, client = (tuple(shlex.split(prefix)) for prefix in prefixes)
+def emulated(name: str, keys: Path, options: Mapping[str, str]) -> Site:
+    """Both ends of an emulated link, as documents.emulated_options give them. Raises ConfigError: one is missing."""
+    server, client = (tuple(shlex.split(options[f"{end}_prefix"])) for end in ("server", "client"))
     if not server or not client:
         raise ConfigError("expected --server-prefix and --client-prefix: the two ends of an emulated link")
+    hosts = (options["server_host"], options["client_host"])
     return Site(name=name, prefixes=(server, client), hosts=hosts, keys=keys)
 
 

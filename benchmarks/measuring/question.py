@@ -1,7 +1,6 @@
-"""A question of benchmarks/qNN_*.py: its JSON (schema 1), and its two commands.
+"""A question of benchmarks/qNN_*.py: its JSON (schema 1), and its command.
 
     python benchmarks/q01_cost_per_relu.py run [--full]
-    python benchmarks/q01_cost_per_relu.py plot benchmarks/results/quick/q01.json --out docs/img
 
 The JSON holds raw samples, and answers with intervals computed from them. Plots, tables and the report read nothing
 but this. A later field is added with a default, never by another schema.
@@ -143,8 +142,8 @@ class Question:
 
 
 def commands(question: Question) -> click.Group:
-    """``run [--full]`` and ``plot FILE --out FOLDER``."""
-    main = click.Group(help=f"{Path(question.script).stem}: run measures, plot draws.")
+    """``run [--full]``; `make report` draws."""
+    main = click.Group(help=f"{Path(question.script).stem}: run measures, `make report` draws.")
 
     @main.command(cls=PiCommand)
     @measures
@@ -160,13 +159,5 @@ def commands(question: Question) -> click.Group:
             between = "" if answer.low == answer.high else f" ({answer.low:.4g} to {answer.high:.4g})"
             click.echo(f"{answer.name}: {answer.value:.4g} {answer.unit}{between} {answer.note}".rstrip())
         say(f"wrote {out}")
-
-    @main.command(cls=PiCommand)
-    @click.argument("file", type=PATH)
-    @click.option("--out", type=PATH, required=True, help="Folder of the pictures.")
-    def plot(file: Path, out: Path) -> None:
-        """Draw the plots of a report."""
-        for path in question.draw(QuestionReport.read(file), out):
-            say(f"wrote {path}")
 
     return main

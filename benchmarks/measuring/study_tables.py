@@ -1,13 +1,14 @@
 """A study in Markdown: a row a curve and budget, and every claim with its interval and verdict, from its JSON alone."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from measuring import RESULTS
-from measuring.equal_accuracy import Needed, at_accuracy
+from measuring.documents import markdown
+from measuring.equal_accuracy import Needed, Place, at_accuracy
 from measuring.study_analysis import Claim, Effect, Verdict, at_budgets, effect, judge
 from measuring.study_runs import Cell, Study, read_study
 
@@ -51,12 +52,15 @@ def control(study: Study, label: str) -> str:
     return "random" if pixels or "random-channel" not in study.curves else "random-channel"
 
 
+_RESULTS: Final = (
+    "curve=`{name}`|budget|ReLUs=relus:,.0f|MACs, M=macs:/1e6,.1f|accuracy=accuracy:.1f|seeds|over its control=over"
+)
+
+
 def results_markdown(study: Study) -> str:
     """A row a curve and budget: ReLUs, MACs, every seed's accuracy, and the paired margin over its control."""
     lines = [
-        "| curve | budget | ReLUs | MACs, M | accuracy | seeds | over its control |",
-        "|---|---|---|---|---|---|---|",
-        *(_row(study, cell) for cell in study.cells),
+        markdown([_row(study, cell) for cell in study.cells], _RESULTS),
         "",
         "Accuracy on the test pictures in percent, mean of seeds and each of them. The control of masks of pixels is "
         "`random`, of all others `random-channel`; a margin is the mean of the seeds' own, in points, with its 95 % "
@@ -66,13 +70,17 @@ def results_markdown(study: Study) -> str:
     return "\n".join([*lines, *(["", "Not possible:", ""] if impossible else []), *impossible])
 
 
-def _row(study: Study, cell: Cell) -> str:
-    seeds = ", ".join(f"{100 * value:.2f}" for value in cell.accuracies)
-    budget = "all" if cell.fraction is None else f"{100 * cell.fraction:.4g} %"
+def _row(study: Study, cell: Cell) -> dict[str, Any]:
     found = at_budgets(study, cell.label, control(study, cell.label)) if cell.fraction else {}
-    over = points(effect(found[cell.fraction])) if cell.fraction in found else ""
-    relus, macs = _sizes(cell)
-    return f"| `{cell.label.split(',')[0]}` | {budget} | {relus} | {macs} | {100 * cell.mean:.1f} | {seeds} | {over} |"
+    return {
+        "name": cell.label.split(",")[0],
+        "budget": "all" if cell.fraction is None else f"{100 * cell.fraction:.4g} %",
+        "relus": cell.relus,
+        "macs": cell.macs,
+        "accuracy": 100 * cell.mean,
+        "seeds": ", ".join(f"{100 * value:.2f}" for value in cell.accuracies),
+        "over": points(effect(found[cell.fraction])) if cell.fraction in found else "",
+    }
 
 
 def points(found: Effect) -> str:
@@ -116,12 +124,44 @@ def _claim(study: Study, judged: Verdict | Claim) -> list[str]:
 
 def _counts(study: Study, claim: Claim, fraction: float) -> str:
     cells = [cell for label in (claim.better, claim.worse) if (cell := study.cell(label, fraction))]
-    relus, macs = (" against ".join(text) for text in zip(*(_sizes(cell) for cell in cells), strict=True))
+    relus, macs = (" against ".join(text) for text in zip(*map(_sizes, cells), strict=True))
     return f"{relus} ReLUs, {macs} M MACs"
 
 
 def _sizes(cell: Cell) -> tuple[str, str]:
     return f"{cell.relus:,.0f}", f"{cell.macs / 1e6:.1f}"
+
+
+def costs_markdown(study: Study, costs: Mapping[str, Any]) -> str:
+    """A row a measured network: accuracy (mean of seeds), and online ms, rounds and kB of every backend and link."""
+    results, rows = costs["results"], []
+    places = dict.fromkeys((entry["link"], entry["backend"]) for entry in results)
+    for cell in study.cells:
+        run = next((run for run in cell.runs.values() if run in costs["networks"]), None)
+        if run is not None:
+            name = cell.label.split(",")[0] if cell.fraction is None else f"{cell.label} {100 * cell.fraction:.4g} %"
+            about = {"name": name, "relus": costs["networks"][run]["relus"], "accuracy": 100 * cell.mean}
+            own = {_key(e["link"], e["backend"]): _cost(e) for e in results if e["run"] == run}
+            rows.append({_key(*place): "-" for place in places} | own | about)
+    lines = [markdown(rows, "network=`{name}`|ReLUs=relus:,|accuracy=accuracy:.1f|" + _place_columns(places))]
+    lines += ["", "Each cell: online ms (median), round trips, online kB in both directions."]
+    errors = {f"- `{e['run']}`, `{e['backend']}`: {e['error']}." for e in results if "error" in e}
+    return "\n".join([*lines, *(["", "Not measured:", *sorted(errors)] if errors else [])])
+
+
+def _cost(entry: Mapping[str, Any]) -> str:
+    if "error" in entry:
+        return "-"
+    size = sum(entry["online_bytes"].values()) / 1e3
+    return f"{entry['online_ms']['median']:.1f}, {entry['online_rounds']}, {size:,.0f}"
+
+
+def _key(link: str, backend: str) -> str:
+    return f"{backend}/{link}"
+
+
+def _place_columns(places: Iterable[Place]) -> str:
+    return "|".join(f"`{backend}`, {link}={_key(link, backend)}" for link, backend in places)
 
 
 def needed(study: Study, costs: Mapping[str, Any]) -> tuple[float, list[Needed]]:
@@ -136,15 +176,15 @@ def needed_markdown(study: Study, costs: Mapping[str, Any]) -> str:
     if not found:
         return f"Not every seed of `{BASE}` reaches {100 * target:.1f} %."
     places = list(dict.fromkeys(place for one in found for place in one.ratios))
-    head = " | ".join(f"`{backend}`, {link}" for link, backend in places)
-    lines = [f"| curve | ReLUs, each seed | {head} |", f"|---|---|{'---|' * len(places)}"]
+    rows = []
     for one in found:
         relus = ", ".join(f"{count:,.0f}" for count in one.relus)
-        ratios = [f"{r.value:.2f} ({r.low:.2f} to {r.high:.2f})" if (r := one.ratios.get(p)) else "-" for p in places]
-        lines.append(f"| `{one.label}` | {'at most ' if one.at_most else ''}{relus} | {' | '.join(ratios)} |")
+        ratios = {_key(*p): f"{r.value:.2f} ({r.low:.2f} to {r.high:.2f})" for p, r in one.ratios.items()}
+        about = {"label": one.label, "relus": f"{'at most ' if one.at_most else ''}{relus}"}
+        rows.append({_key(*place): "-" for place in places} | ratios | about)
     text = (
         f"For {100 * target:.1f} %, {100 * LOSS:.0f} points below the first network with all its ReLUs; by "
         f"interpolation between the budgets of each seed. Online ms as multiples of `{BASE}`'s, with 95 % intervals "
         "over seeds; networks' times are those of one seed, measured once (the table above)."
     )
-    return "\n".join([text, "", *lines])
+    return f"{text}\n\n{markdown(rows, 'curve=`{label}`|ReLUs, each seed=relus|' + _place_columns(places))}"

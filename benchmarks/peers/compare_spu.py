@@ -8,7 +8,7 @@ client learns the logits; batch 1. SPU runs on a 64-bit ring with its own settin
 first party, which knows it (not the same trust). Each party is pinned to a core of its own; systems take turns within
 each repetition. The first run of each makes what is made once a session and is reported apart. SPU's link cannot be
 shaped by us: beside it ours is measured over loopback, and over other links alone, unless both run over an emulated
-link (--link-name, --server-prefix, --client-prefix, --server-host, --client-host as in benchmarks/link_check.py).
+link (--link-name, --server-prefix, --client-prefix, --server-host, --client-host as in benchmarks/channel.py).
 The last line of stdout is one JSON object with every sample; ``times_faster`` is theirs / ours of medians.
 """
 
@@ -127,8 +127,7 @@ def sites_of(options: Options, keys: Path) -> tuple[Site, ...]:
             parse_link(link)
         own, links = keys if options["tls"] else None, documents.unique(options["links"])
         return tuple(Site(name=link, link=link, keys=own, pinned=pinned) for link in links)
-    prefixes, hosts = ((options[f"server_{what}"], options[f"client_{what}"]) for what in ("prefix", "host"))
-    return (replace(emulated(name, prefixes, hosts, keys), pinned=pinned),)
+    return (replace(emulated(name, keys, options), pinned=pinned),)
 
 
 @click.command(cls=PiCommand)
@@ -143,24 +142,20 @@ def sites_of(options: Options, keys: Path) -> tuple[Site, ...]:
 @documents.backend_option(BACKENDS)
 @documents.link_option("loopback")
 @click.option("--link-name", default="", help="Name of an emulated link; both run over it, unshaped.")
-@click.option("--server-host", default="127.0.0.1", help="The server's address on the emulated link.")
-@click.option("--client-host", default="127.0.0.1", help="The client's.")
-@click.option("--server-prefix", default="", help="Command in front of the server's.")
-@click.option("--client-prefix", default="", help="Command in front of the client's.")
+@documents.emulated_options
 @click.option("--tls", is_flag=True, help="Our links use mutual TLS 1.3, too; SPU's never do. Always, if emulated.")
 @click.option("--unpinned", is_flag=True, help="Every party may use every core.")
 @documents.repeat_option(3)
-@documents.json_out_option
-@documents.keep_option
+@documents.publishes
 @documents.cache_option
-def main(run: Measurement, **options: Any) -> None:
+def main(run: Measurement, publish: documents.Publish, **options: Any) -> None:
     """Compare with SPU."""
     for protocol in options["protocols"]:
         if protocol.partition(":")[0] not in PROTOCOLS:
             raise click.UsageError(f"--protocol: expected one of {', '.join(PROTOCOLS)}, found {protocol}")
     with tempfile.TemporaryDirectory(prefix="pi-keys-") as keys:
         report = compare(run, options, sites_of(options, Path(keys)))
-    documents.publish(report, options["json_out"], keep=options["keep"] and "peers_spu/{date}_{cores}-cores_{sha}")
+    publish(report, "peers_spu/{date}_{cores}-cores_{sha}")
 
 
 if __name__ == "__main__":

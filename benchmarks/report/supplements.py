@@ -118,7 +118,7 @@ _KINDS: Final = {
         "{network} over {link}, {repeat} repetitions in turn",
         "Backend, phase={backend}, {phase}|Plaintext ms=ms.plaintext.median:n|TLS ms=ms.tls.median:n|"
         "TLS / plaintext=ratio:n",
-        "tls_cost.py {}",
+        "channel.py tls {}",
         lambda content: {
             "network": [content["network"]],
             "backend": _each(content, "rows", "backend"),
@@ -135,7 +135,7 @@ _KINDS: Final = {
         "CrypTen's protocols over either, in turn within one run.",
         "{network}, loopback; gRPC / gloo {ratio:n}",
         "Communicator=name|Online ms, median=median:n|Samples=count",
-        "communicators.py {}",
+        "channel.py communicators {}",
         lambda content: {"network": [content["network"]], "repeat": [len(content["online_ms"]["grpc"]["samples"])]},
         lambda content: [
             {"name": name, "median": ms["median"], "count": len(ms["samples"])}
@@ -147,7 +147,7 @@ _KINDS: Final = {
         "How far the shaper inside the channel is from a link that the kernel emulates. 1 is the same.",
         "{link}: {rate_bits_s:/1e6,g} Mbit/s, {rtt_s:/1e-3,g} ms; {repeat} repetitions",
         "What=what|Emulated ms=emulated.median:n|Shaped ms=shaped.median:n|Shaped / emulated=ratio:n",
-        "link_check.py {} --host ADDRESS --server-prefix ... --client-prefix ...",
+        "channel.py link {} --server-host ADDRESS --server-prefix ... --client-prefix ...",
         lambda content: {"link": [content["link"]], "repeat": [content["repeat"]]},
         lambda content: [row | {"what": row["what"].replace("echo ", "echo, bytes: ")} for row in content["rows"]],
     ),

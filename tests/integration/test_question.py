@@ -26,6 +26,5 @@ def test_a_question_from_run_to_plot(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert {a.name for a in report.answers} >= {"fss/1000,2/relu_over_square_online"}
     assert report.command == "python benchmarks/q06_quadratic.py run --repeat 2"
 
-    done = CliRunner().invoke(q06.main, ["plot", str(out), "--out", str(tmp_path)])
-    assert done.exit_code == 0, done.output
+    assert q06.QUESTION.draw(report, tmp_path) == [tmp_path / "q06-square.svg"]
     assert (tmp_path / "q06-square.svg").stat().st_size > 10_000

@@ -123,6 +123,6 @@ def test_an_environment_names_versions_and_instruction_paths_but_neither_host_no
 
 def test_a_kept_file_is_named_after_when_where_and_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "RESULTS", tmp_path)
-    documents.publish({"environment": ENVIRONMENT.model_dump()}, keep="tls/{date}_{machine}-{cores}-cores_{sha}")
+    documents.publish({"environment": ENVIRONMENT.model_dump()}, "tls/{date}_{machine}-{cores}-cores_{sha}", keep=True)
     (path,) = tmp_path.rglob("*.json")
     assert path.relative_to(tmp_path) == Path("tls/2026-11-20_intel-xeon-cpu-2-60ghz-2-cores_abc.json")

@@ -1,15 +1,17 @@
-"""before_after.py and repetition.py: their figures, and that documents state those of the committed runs."""
+"""compare_runs.py and repetition.py: their figures, and that documents state those of the committed runs."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-import before_after
+import compare_runs
 import numpy as np
 import pytest
 import repetition
-from measuring import RESULTS
+from click.testing import CliRunner
+from measuring import ROOT
 from measuring.documents import between_marks
+from report.parts import PARTS
 
 from pi_system.errors import InputError
 
@@ -29,7 +31,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_ratio_is_that_of_its_round(folder: Path) -> None:
-    line = before_after.table(before_after.rounds(folder)).splitlines()[-1]
+    done = CliRunner().invoke(compare_runs.main, [str(folder)])
+    assert done.exit_code == 0, done.output
+    line = done.output.splitlines()[-1]
     cells = "| n | 1,000 | lan | `fss` | 2 | 10.0 | 15.5 | 1.55 (1.10, 2.00) | contradicted"
     assert line == f"{cells} | 8.00 | 6.00 | 0.750 |"
 
@@ -37,7 +41,7 @@ def test_a_ratio_is_that_of_its_round(folder: Path) -> None:
 def test_a_round_without_its_other_half_is_refused(folder: Path) -> None:
     (folder / "after-2.json").unlink()
     with pytest.raises(InputError, match="one of each a round"):
-        before_after.rounds(folder)
+        compare_runs.commits(folder)
 
 
 def test_averaging_gains_under_logits_and_not_under_scores() -> None:
@@ -63,15 +67,10 @@ def test_noise_across_a_turn_is_seen() -> None:
     assert repetition.precision(logits, 0.5)[-1]["scores_moved"] == 1.0
 
 
-@pytest.mark.parametrize("script", [before_after, repetition])
-def test_the_document_states_the_committed_run(script: Any) -> None:
-    if script is before_after:
-        text = before_after.table(before_after.rounds(RESULTS / "truncation"))
-    else:
-        (path,) = (RESULTS / "repetition").glob("*.json")
-        text = repetition.statement(json.loads(path.read_text()))
-    document = script.DOCUMENT.read_text()
-    assert script.BEGIN in document
-    assert between_marks(document, script.BEGIN, script.END, text) == document
-    with pytest.raises(InputError, match="expected"):
-        between_marks("no marks", script.BEGIN, script.END, text)
+@pytest.mark.parametrize("name", PARTS)
+def test_documents_state_the_committed_runs(name: str) -> None:
+    file, make = PARTS[name]
+    document = (ROOT / "docs" / file).read_text()
+    assert document == between_marks(document, name, make()), "run make report and commit"
+    with pytest.raises(InputError, match=f"expected the lines <!-- {name}:begin --> and"):
+        between_marks("no marks", name, "")

@@ -1,4 +1,4 @@
-"""docs/methods.md has the table that benchmarks/methods_table.py makes, with a row for every method."""
+"""docs/methods.md has the table that benchmarks/report/methods.py makes, with a row for every method."""
 
 import json
 import re
@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from measuring import BENCHMARKS
 from measuring.documents import between_marks
-from methods_table import BEGIN, END, HERE, table
+from report.methods import table
 
 from pi_system.reduce.registry import METHODS, describe
 
-DOCS = HERE.parent / "docs"
+DOCS = BENCHMARKS.parent / "docs"
 
 
 def _rows(text: Any) -> Any:
@@ -21,7 +22,7 @@ def _rows(text: Any) -> Any:
 
 def test_the_table_is_current() -> None:
     document = (DOCS / "methods.md").read_text()
-    assert document == between_marks(document, BEGIN, END, table()), "run python benchmarks/methods_table.py --into"
+    assert document == between_marks(document, "methods", table()), "run make report and commit"
 
 
 def test_every_method_has_its_row() -> None:
@@ -34,7 +35,7 @@ def test_every_method_has_its_row() -> None:
 
 
 def test_every_method_is_in_the_readmes_table() -> None:
-    _, _, rest = (HERE.parent / "README.md").read_text().partition("\n| method |")
+    _, _, rest = (BENCHMARKS.parent / "README.md").read_text().partition("\n| method |")
     first = [line.split("|")[1] for line in rest.split("\n\n")[0].splitlines()[2:]]
     assert sorted(re.findall(r"`(\w+)`", " ".join(first))) == sorted(METHODS)
 
@@ -47,9 +48,9 @@ def test_a_method_of_a_paper_says_what_differs(name: str) -> None:
 
 
 def test_published_points_have_sources_and_figures_come_from_the_study(tmp_path: Path) -> None:
-    data = json.loads((HERE / "study" / "methods.json").read_text())
+    data = json.loads((BENCHMARKS / "study" / "methods.json").read_text())
     assert all(entry["source"] and isinstance(entry["verified"], bool) for entry in data["published"])
-    study = json.loads((HERE / data["study"]).read_text())
+    study = json.loads((BENCHMARKS / data["study"]).read_text())
     assert {curve["label"] for curve in data["curves"]} <= {run["label"] for run in study["runs"]}
     rows = _rows(table())
     assert "49.4K 73.75 %" in rows["snl"][2]

@@ -1,49 +1,41 @@
 """The table of methods in docs/methods.md: published, reached here, and what differs from the paper.
 
-    python benchmarks/methods_table.py [--into docs/methods.md]
-
 Methods, sources and differences are what the registry says; published points, with where they were read, and which
 curve of which study ran a method are in ``benchmarks/study/methods.json``; what was reached is in that study's JSON. A
-method that no committed study ran is "not measured". Without ``--into`` the table goes to stdout.
+method that no committed study ran is "not measured".
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import click
-from measuring.documents import PATH, between_marks, say
+from measuring import BENCHMARKS
+from measuring.documents import markdown
 
 from pi_system.reduce.registry import METHODS, describe
 
-HERE = Path(__file__).parent
-BEGIN, END = (
-    "<!-- methods:begin (python benchmarks/methods_table.py --into docs/methods.md) -->",
-    "<!-- methods:end -->",
+_COLUMNS = (
+    "method=`{name}`|what it reduces=reduces|source|published|reached here=reached|what differs from the paper=differs"
 )
-_HEAD = ("method", "what it reduces", "source", "published", "reached here", "what differs from the paper")
 _SHOWN = (12_900, 25_000, 50_000, 100_000, 230_000)
 """Of a published curve the points nearest to these counts of ReLUs; all are in the JSON."""
 
 
-def table(folder: Path = HERE) -> str:
+def table(folder: Path = BENCHMARKS) -> str:
     """The table in Markdown, from the files in ``folder``, which is ``benchmarks``."""
     data = json.loads((folder / "study" / "methods.json").read_text())
     study = json.loads((folder / data["study"]).read_text())
-    lines = [f"| {' | '.join(_HEAD)} |", "|" + "---|" * len(_HEAD)]
+    rows = []
     for name in METHODS:
         card = describe(name)
         published = [_published(entry) for entry in data["published"] if entry["method"] == name]
         reached = [_reached(curve, study) for curve in data["curves"] if curve["method"] == name]
-        cells = (f"`{name}`", card.reduces, card.source, _joined(published, "-"), _joined(reached, "not measured"))
-        lines.append(f"| {' | '.join((*cells, card.differs or '-'))} |")
-    return "\n".join([*lines, "", _scale(data, study)])
-
-
-def _joined(parts: Iterable[str], without: str) -> str:
-    return "; ".join(parts) or without
+        about = {"name": name, "reduces": card.reduces, "source": card.source, "differs": card.differs or "-"}
+        found = {"published": "; ".join(published) or "-", "reached": "; ".join(reached) or "not measured"}
+        rows.append(about | found)
+    return f"{markdown(rows, _COLUMNS)}\n\n{_scale(data, study)}"
 
 
 def _published(entry: Mapping[str, Any]) -> str:
@@ -81,18 +73,3 @@ def _scale(data: Mapping[str, Any], study: Mapping[str, Any]) -> str:
         f"the reduction, mean of {len(config['seeds'])} seeds\n(`benchmarks/{data['study']}`): at this scale methods "
         "compare with each other, not with their papers."
     ).replace("%", " %")
-
-
-@click.command()
-@click.option("--into", type=PATH, help="The document whose marks the table goes between.")
-def main(into: Path | None) -> None:
-    """Print the table, or put it in its place."""
-    if into is None:
-        click.echo(table())
-        return
-    into.write_text(between_marks(into.read_text(), BEGIN, END, table()))
-    say(f"wrote {into}")
-
-
-if __name__ == "__main__":
-    main()

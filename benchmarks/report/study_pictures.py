@@ -1,26 +1,18 @@
-"""The accuracy study in pictures and tables: from JSON of study_relu_budgets.py and study_costs.py only.
+"""The accuracy study in pictures: from JSON of study_relu_budgets.py and study_costs.py only.
 
-    python benchmarks/plot_study.py STUDY.json [CLAIMS.json] [--costs COSTS.json] --out docs/img [--into FILE.md]
-
-Pictures: study-relus-{pixel,channel,structure}.svg (mean of seeds, every seed as a small mark, the spread as a bar),
-with costs also study-ms-BACKEND-LINK.svg and study-bytes-BACKEND.svg. Tables and verdicts (study_tables.py) go to
-stdout, or, with --into, between the lines ``<!-- study:begin -->`` and ``<!-- study:end -->`` of that file.
+study-relus-{pixel,channel,structure,claims}.svg: mean of seeds, every seed as a small mark, the spread as a bar; with
+costs also study-ms-BACKEND-LINK.svg and study-bytes-BACKEND.svg.
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
-from measuring.documents import PATH, between_marks, say
 from measuring.plots import LINK_NAMES, around, figure, save, ticks_at
 from measuring.statistics import Interval
 from measuring.study_runs import Cell, Study
-from measuring.study_tables import claims_markdown, load_study, needed_markdown, results_markdown
-
-from pi_system.cli.errors import PiGroup
+from measuring.study_tables import load_study
 
 # Okabe and Ito's colours, which the colour-blind tell apart; the marker says the same again.
 _STYLE = {
@@ -38,7 +30,7 @@ _STYLE = {
     "narrow-fast": ("#56b4e9", "v"),
     "hrn-5x5x3x-fast": ("#e69f00", "P"),
 }
-_GROUPS = {
+GROUPS = {
     "pixel": ("fast", "fast-by-layer", "hrn-fast", "random", "narrower"),
     "channel": ("fast-channel", "fast-by-layer-channel", "random-channel", "narrower"),
     "structure": ("deepreduce", "deepreshape", "shallow", "random", "narrower"),
@@ -46,7 +38,6 @@ _GROUPS = {
 }
 _CONTROLS = {"random", "narrower"}
 _MAIN = {"fast", "hrn-fast"}
-_BEGIN, _END = "<!-- study:begin -->", "<!-- study:end -->"
 _Point = tuple[Cell, float]
 _Curves = dict[str, list[_Point]]
 
@@ -84,7 +75,7 @@ def _picture(curves: _Curves, whole: list[_Point], x_label: str, out: Path, stem
 def draw_relus(study: Study, out: Path) -> Iterator[Path]:
     """Accuracy against ReLUs, a picture a group of curves."""
     whole = [(cell, cell.relus) for cell in list(study.baselines.values())[:1]]
-    for group, labels in _GROUPS.items():
+    for group, labels in GROUPS.items():
         if set(labels) & set(study.curves) - (_MAIN if group == "claims" else _CONTROLS):
             shown = [label for label in labels if label in study.curves]
             curves = {label: [(cell, cell.relus) for cell in study.curves[label]] for label in shown}
@@ -102,7 +93,7 @@ def draw_costs(study: Study, costs: dict[str, Any], out: Path) -> Iterator[Path]
     for entry in results:
         key = (f"online kB, {entry['backend']}, both directions", f"study-bytes-{entry['backend']}")
         pictures.setdefault(key, {})[entry["run"]] = sum(entry["online_bytes"].values()) / 1e3
-    labels = dict.fromkeys(label for name in ("pixel", "structure", "channel") for label in _GROUPS[name])
+    labels = dict.fromkeys(label for name in ("pixel", "structure", "channel") for label in GROUPS[name])
     for (label, stem), found in pictures.items():
         curves = {name: _measured(study.curves[name], found) for name in labels if name in study.curves}
         shown = {name: points for name, points in curves.items() if points}
@@ -117,66 +108,3 @@ def draw(studies: Sequence[Path], costs: Sequence[Path], out: Path) -> list[Path
     """All pictures."""
     study, held = load_study(studies), [json.loads(file.read_text()) for file in costs]
     return [*draw_relus(study, out), *(path for each in held for path in draw_costs(study, each, out))]
-
-
-def costs_markdown(study: Study, costs: dict[str, Any]) -> str:
-    """A row a measured network: accuracy (mean of seeds), and online ms, rounds and kB of every backend and link."""
-    results = costs["results"]
-    places = list(dict.fromkeys((entry["link"], entry["backend"]) for entry in results))
-    head = [f"`{backend}`, {link}" for link, backend in places]
-    lines = [f"| network | ReLUs | accuracy | {' | '.join(head)} |", f"|---|---|---|{'---|' * len(head)}"]
-    for cell in study.cells:
-        run = next((run for run in cell.runs.values() if run in costs["networks"]), None)
-        if run is None:
-            continue
-        name = cell.label.split(",")[0] if cell.fraction is None else f"{cell.label} {100 * cell.fraction:.4g} %"
-        by_place = {(e["link"], e["backend"]): e for e in results if e["run"] == run}
-        entries = [_cost_cell(by_place.get(place)) for place in places]
-        relus = costs["networks"][run]["relus"]
-        lines.append(f"| `{name}` | {relus:,} | {100 * cell.mean:.1f} | {' | '.join(entries)} |")
-    lines += ["", "Each cell: online ms (median), round trips, online kB in both directions."]
-    errors = {f"- `{e['run']}`, `{e['backend']}`: {e['error']}." for e in results if "error" in e}
-    return "\n".join([*lines, *(["", "Not measured:", *sorted(errors)] if errors else [])])
-
-
-def _cost_cell(entry: dict[str, Any] | None) -> str:
-    if entry is None or "error" in entry:
-        return "-"
-    size = sum(entry["online_bytes"].values()) / 1e3
-    return f"{entry['online_ms']['median']:.1f}, {entry['online_rounds']}, {size:,.0f}"
-
-
-def _shown(pictures: Iterable[Path], beside: Path) -> str:
-    """The pictures in a text that lies in ``beside``."""
-    names = {path: path.stem.removeprefix("study-").replace("-", ", ") for path in pictures}
-    return "\n".join(f"![accuracy against {name}]({os.path.relpath(path, beside)})" for path, name in names.items())
-
-
-@click.group(cls=PiGroup, invoke_without_command=True, context_settings={"allow_interspersed_args": True})
-@click.argument("studies", nargs=-1, required=True, type=PATH)
-@click.option("--costs", "costs_file", type=click.Path(exists=True, path_type=Path), help="JSON of study_costs.py.")
-@click.option("--out", type=PATH, required=True, help="Folder of the pictures.")
-@click.option("--into", type=click.Path(exists=True, path_type=Path), help="Markdown file to put the tables into.")
-def main(studies: tuple[Path, ...], costs_file: Path | None, out: Path, into: Path | None) -> None:
-    """Draw and tabulate STUDIES, one or more JSON files of study_relu_budgets.py."""
-    study = load_study(studies)
-    pictures = list(draw_relus(study, out))
-    beside = into.parent if into else Path()
-    parts = [results_markdown(study), _shown(pictures, beside), "### Claims", claims_markdown(study)]
-    if costs_file is not None:
-        costs = json.loads(costs_file.read_text())
-        drawn = list(draw_costs(study, costs, out))
-        pictures += drawn
-        parts += ["### What these networks cost online", _shown(drawn, beside), costs_markdown(study, costs)]
-        parts += ["### At equal accuracy", needed_markdown(study, costs)]
-    text = "\n\n".join(parts)
-    if into is not None:
-        into.write_text(between_marks(into.read_text(), _BEGIN, _END, text))
-    else:
-        click.echo(text)
-    for picture in pictures:
-        say(str(picture))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,44 +1,46 @@
-"""What does our gRPC communicator cost beside CrypTen's own, torch.distributed with gloo?
-
-Two pinned processes run one network under backend ``crypten`` over loopback. In one run they alternate between the
-two communicators, with the same provider, material of the same dealing, and the same pictures; only what carries the
-openings differs. Online time is taken at the client, from its first byte to the logits. The last line of stdout is
-one JSON object with every sample and the ratio of the medians (goal: at most 1.3).
-
-    python benchmarks/communicators.py --network resnet18:m=16 --repeat 7
-"""
+"""One party of what benchmarks/channel.py compares, run by line_process.run_parties: echoes, and CrypTen's two ways."""
 
 import os
-import tempfile
 import threading
 import time
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import click
-from measuring.documents import default_cache, publish, repeat_option
-from measuring.line_process import Message, run_parties
-from measuring.machine import Measurement, measures
-from measuring.networks import cached_artifact
+from measuring.line_process import Message
 from measuring.party_channel import connect, traffic
-from measuring.processes import HERE, free_port
 from measuring.reference import Reference
+from measuring.sessions import WARMUP
 
-from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
-from pi_system.cli.errors import PiCommand
+from pi_system.channel.shaped import parse_link, shape
 from pi_system.export.random import random_pictures
-from pi_system.program import relu_count
 
-METHOD = "communicators"
-WARMUP = 1
+SIZES = (8_000_000, 1_000_000, 128_000, 16_000, 1_000)
+"""Large first: they open TCP's window, since the shaper does not imitate slow start."""
 PICTURES_SEED = 11
 
 
-def build(name: str) -> Artifact:
-    """A network of random weights."""
-    return load(cached_artifact(name, default_cache()))
+def echo(role: str, address: str, link: str, repeat: int, keys: str) -> Message:
+    """One end of the echoes; the client's times in ms by size in bytes."""
+    inner, end = connect(role, address, "Echo", Path(keys))
+    channel, samples = shape(inner, parse_link(link)), Message()
+    for size in SIZES:
+        payload = bytes(size)
+        for index in range(WARMUP + repeat):
+            if role == "server":
+                channel.send(channel.recv(size))
+                continue
+            start_s = time.perf_counter()
+            channel.send(payload)
+            channel.recv(size)
+            if index >= WARMUP:
+                samples.setdefault(f"echo {size}", []).append(1000 * (time.perf_counter() - start_s))
+    if role == "client":
+        channel.send(b"\0")
+    else:
+        channel.recv(1)  # the client has everything; a server that stops earlier may reset the connection
+    end()
+    return samples
 
 
 class _Borrowed:
@@ -75,16 +77,21 @@ def deal_in_process(request: bytes, count: int, client: Any) -> Any:
     return near
 
 
-def party(role: str, network: str, repeat: int, ports: tuple[int, int]) -> Message:
-    """Run one party; the client returns samples, counters and the largest error against plaintext."""
+def crypten_party(role: str, network: str, repeat: int, ports: tuple[int, int]) -> Message:
+    """One party of backend ``crypten`` on the artifact in ``network``, alternating between gloo and our communicator.
+
+    Both have the same provider, material of the same dealing and the same pictures; only what carries the openings
+    differs. The client returns samples (from its first byte to the logits), counters, and the largest error against
+    plaintext.
+    """
     import torch
 
     from pi_system.backends.crypten.party import CryptenClient, CryptenServer
 
     torch.set_num_threads(1)
-    artifact, serves = build(network), role == "server"
+    artifact, serves = load(Path(network)), role == "server"
     graph = artifact.public.graph
-    peer, disconnect = connect(role, f"127.0.0.1:{ports[0]}", METHOD)
+    peer, disconnect = connect(role, f"127.0.0.1:{ports[0]}", "communicators")
     other = gloo(role, ports[1])
     runtime: Any = CryptenServer(graph, dict(artifact.weights), {}) if serves else CryptenClient(graph, {})
     ours = runtime.communicator
@@ -114,31 +121,3 @@ def party(role: str, network: str, repeat: int, ports: tuple[int, int]) -> Messa
         result["max_abs_error"] = max(result["max_abs_error"], reference.error(0, logits).absolute)
     disconnect()
     return result
-
-
-@click.command(cls=PiCommand)
-@measures
-@click.option("--network", default="resnet18:m=16", show_default=True, help="Specification, e.g. resnet18:m=16.")
-@repeat_option(7)
-def main(run: Measurement, network: str, repeat: int) -> None:
-    """Compare both communicators on one network."""
-    relus, ports = relu_count(build(network).public.graph), (free_port(), free_port())
-    with tempfile.TemporaryDirectory(prefix="pi-gloo-") as folder:
-        found = run_parties(party, HERE, Path(folder), network=network, repeat=repeat, ports=ports)
-    medians = {name: median(samples) for name, samples in found["samples"].items()}
-    sent, received, rounds = found["counters"]
-    report = run.report(
-        "communicators",
-        network=network,
-        relus=relus,
-        online_ms={name: {"median": medians[name], "samples": found["samples"][name]} for name in medians},
-        ratio=medians["grpc"] / medians["gloo"],
-        online_rounds=rounds,
-        online_bytes={"client_to_server": sent, "server_to_client": received},
-        max_abs_error=found["max_abs_error"],
-    )
-    publish(report)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,48 @@
+"""Parts of documents that the JSON of benchmarks/results makes, each between two marks of its document."""
+
+import json
+from collections.abc import Iterable
+
+import compare_runs
+import repetition
+from measuring import RESULTS
+from measuring.study_claims import FIRST
+from measuring.study_tables import claims_markdown, costs_markdown, load_study, needed_markdown, results_markdown
+from report import methods, study_pictures
+
+
+def study() -> str:
+    """The first accuracy study: curves, claims, online costs, equal accuracy."""
+    found, costs = load_study(FIRST), json.loads((RESULTS / "study" / "costs.json").read_text())
+    measured = [entry for entry in costs["results"] if "error" not in entry]
+    return "\n\n".join(
+        [
+            results_markdown(found),
+            _shown(f"relus-{group}" for group in study_pictures.GROUPS),
+            "### Claims",
+            claims_markdown(found),
+            "### What these networks cost online",
+            _shown(
+                [*(f"ms-{e['backend']}-{e['link']}" for e in measured), *(f"bytes-{e['backend']}" for e in measured)]
+            ),
+            costs_markdown(found, costs),
+            "### At equal accuracy",
+            needed_markdown(found, costs),
+        ]
+    )
+
+
+def _shown(names: Iterable[str]) -> str:
+    """Pictures of ``study_pictures``, each once."""
+    return "\n".join(
+        f"![accuracy against {name.replace('-', ', ')}](img/study-{name}.svg)" for name in dict.fromkeys(names)
+    )
+
+
+PARTS = {
+    "study": ("results.md", study),
+    "truncation": ("results.md", lambda: compare_runs.commits(RESULTS / "truncation")),
+    "repetition": ("threat-model.md", repetition.statement),
+    "methods": ("methods.md", methods.table),
+}
+"""By the name in the marks: the document, and what makes the part."""
