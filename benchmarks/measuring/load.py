@@ -1,14 +1,15 @@
-"""Clients that come and go at a real server, open loop: every request is a session of its own, opened when it arrives.
+"""Clients that come and go at a real server: every request is a session of its own, opened when it arrives.
 
 Clients are threads of this process, each with an id, a store and a queue of its own; a latency counts from the
 scheduled arrival, so it has the wait for the client's earlier requests, for a place (the server says "busy" and the
-client comes again within its timeout), and, where preparation is counted, for an offline phase.
+client comes again within its timeout), and, where preparation is counted, for an offline phase. Requests come when a
+schedule says so (open loop), or, as many clients as there are at once, each when the one before is done (closed loop).
 """
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from measuring.arrivals import percentile, poisson_schedule, split
 from measuring.programs import RunningProgram
 from measuring.question import Sample
 from measuring.sessions import Network
+from numpy.typing import NDArray
 
 from pi_system.errors import BusyError, PiError
 from pi_system.rpc.client_session import ClientSession, Endpoint
@@ -36,7 +38,7 @@ class Load:
     Attributes:
         backend: of every session.
         clients: that requests are dealt to, at random.
-        rate_per_s: of Poisson arrivals, of all clients together.
+        rate_per_s: of Poisson arrivals, of all clients together; None: a client asks again when it has its answer.
         duration_s: for which requests arrive.
         counted: each request prepares its inference itself; else material is there before the first arrives.
         timeout_s: for which a client waits for a place, and for a silent server.
@@ -45,19 +47,31 @@ class Load:
 
     backend: str
     clients: int
-    rate_per_s: float
+    rate_per_s: float | None
     duration_s: float
     counted: bool
     timeout_s: float = 60.0
     seed: int = 1
 
 
+class _NoPlaceToPrepareError(Exception):
+    def __init__(self, busy: BusyError):
+        super().__init__(busy)
+        self.busy = busy
+
+
 class Client:
-    """One client of a load: its id, its store, and what became of its requests."""
+    """One client of a load: its id, its store, and what became of its requests.
+
+    Attributes:
+        index: its number.
+        requests: what became of those of ``run``.
+        entered_s: CLOCK_MONOTONIC seconds at which it had a place for its last request.
+    """
 
     def __init__(self, index: int, load: Load, network: Network, server: str, dealer: str, folder: Path):
         """Nothing is opened yet."""
-        self.requests, self.index = list[Sample](), index
+        self.requests, self.index, self.entered_s = list[Sample](), index, 0.0
         self._load, self._network = load, network
         self._busy = 0
         store = folder / f"client-{index}"
@@ -79,34 +93,60 @@ class Client:
             if (missing := count - session.available()) > 0:
                 session.prepare(missing)
 
-    def run(self, arrivals: Sequence[float], start_s: float) -> None:
+    def meet(self) -> None:
+        """Say hello and goodbye: both sides compare what they have. Raises PiError."""
+        with self._open(prepares=False):
+            pass
+
+    def run(self, arrivals: Iterable[float], start_s: float) -> None:
         """Make a request at each of these times after ``start_s`` (CLOCK_MONOTONIC), or as soon after as it can."""
         for arrival_s in arrivals:
             time.sleep(max(0.0, start_s + arrival_s - time.monotonic()))
             self._busy, begin_s = 0, time.monotonic() - start_s
             picture = len(self.requests) % len(self._network.pictures)
-            state = self._request(picture)
+            state = self.infer(picture, counted=self._load.counted)
             end_s = time.monotonic() - start_s
             told = {"arrival_s": arrival_s, "begin_s": begin_s, "end_s": end_s, "state": state, "told_busy": self._busy}
             self.requests.append({"client": self.index, **told})
 
-    def _request(self, picture: int) -> str:
-        try:
-            with self._open(prepares=self._load.counted) as session:
-                if self._load.counted or not session.available():
-                    session.prepare(1)
-                logits, _ = session.infer(self._network.pictures[picture : picture + 1])
-        except BusyError:
-            return "busy"
-        except PiError as error:
-            return type(error).__name__
-        return "served" if self._network.reference.error(picture, logits).bounded else "wrong"
+    def infer(self, picture: int, *, counted: bool) -> str:
+        """What becomes of a picture: served, wrong, busy or the name of an error; ``counted``: prepared for it."""
 
-    def _open(self, *, prepares: bool) -> ClientSession:
-        return ClientSession(self._endpoint, self._config, self._network.artifact, prepares=prepares)
+        def ask() -> str:
+            try:
+                logits = self._infer(picture, counted=counted)
+            except _NoPlaceToPrepareError as error:  # a session that says so beforehand waits for one
+                logits = self._infer(picture, counted=True, ticket=error.busy.ticket)
+            return "served" if self._network.reference.error(picture, logits).bounded else "wrong"
+
+        return outcome(ask)
+
+    def _infer(self, picture: int, *, counted: bool, ticket: str = "") -> NDArray[np.float64]:
+        with self._open(prepares=counted, ticket=ticket) as session:
+            if counted or not session.available():
+                try:
+                    session.prepare(1)
+                except BusyError as busy:
+                    raise busy if counted else _NoPlaceToPrepareError(busy) from busy
+            return session.infer(self._network.pictures[picture : picture + 1])[0]
+
+    def _open(self, *, prepares: bool, ticket: str = "") -> ClientSession:
+        session = ClientSession(self._endpoint, self._config, self._network.artifact, prepares=prepares, ticket=ticket)
+        self.entered_s = time.monotonic()
+        return session
 
     def _told(self, busy: BusyError) -> None:
         self._busy += 1
+
+
+def outcome(ask: Callable[[], str]) -> str:
+    """What a request returns, or what its error is called."""
+    try:
+        return ask()
+    except BusyError:
+        return "busy"
+    except PiError as error:
+        return type(error).__name__
 
 
 class Memory(NamedTuple):
@@ -154,13 +194,10 @@ def _memory(pid: int) -> tuple[int, int]:
 def put_under(load: Load, network: Network, server: RunningProgram, dealer: str, folder: Path) -> Sample:
     """Run ``load`` against ``server``: every request, the server's memory, and what they add up to. Raises PiError."""
     clients = [Client(index, load, network, server.address, dealer, folder) for index in range(load.clients)]
-    schedule = poisson_schedule(load.rate_per_s, load.duration_s, load.seed)
-    streams = split(schedule, load.clients, load.seed)
-    if not load.counted:
-        for client, stream in zip(clients, streams, strict=True):
-            if stream:
-                client.prepare(len(stream))
+    streams = _scheduled(load, clients) if load.rate_per_s else None
     start_s = time.monotonic() + 0.2
+    if streams is None:
+        streams = [_one_after_the_other(start_s, load.duration_s) for _ in clients]
     with watched(server) as memory:
         threads = [
             threading.Thread(target=client.run, args=(stream, start_s))
@@ -172,6 +209,22 @@ def put_under(load: Load, network: Network, server: RunningProgram, dealer: str,
             thread.join()
     requests = sorted((found for client in clients for found in client.requests), key=lambda found: found["arrival_s"])
     return {"kind": "load", **_about(load), **summary(requests, load), "memory": memory, "requests": requests}
+
+
+def _scheduled(load: Load, clients: Sequence[Client]) -> list[Iterable[float]]:
+    """Arrivals of each client; what they need is prepared unless that counts."""
+    streams = split(poisson_schedule(load.rate_per_s or 0.0, load.duration_s, load.seed), load.clients, load.seed)
+    if not load.counted:
+        for client, stream in zip(clients, streams, strict=True):
+            if stream:
+                client.prepare(len(stream))
+    return list[Iterable[float]](streams)
+
+
+def _one_after_the_other(start_s: float, duration_s: float) -> Iterator[float]:
+    """Now, whenever that is asked, until the time is over."""
+    while (now_s := max(0.0, time.monotonic() - start_s)) < duration_s:
+        yield now_s
 
 
 def _about(load: Load) -> dict[str, Any]:

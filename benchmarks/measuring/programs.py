@@ -35,14 +35,19 @@ class RunningProgram:
 
 @contextmanager
 def start_dealer(
-    folder: Path, *, site: Site = HERE, core: int | None = None, startup_timeout_s: float = STARTUP_TIMEOUT_S
+    folder: Path,
+    *,
+    site: Site = HERE,
+    core: int | None = None,
+    startup_timeout_s: float = STARTUP_TIMEOUT_S,
+    options: Sequence[str] = (),
 ) -> Iterator[RunningProgram]:
-    """A running ``pi-dealer`` on the server's host, its log in ``folder``.
+    """A running ``pi-dealer`` on the server's host, its log in ``folder``; ``options``: more of ``serve``.
 
     Raises:
         PeerUnavailableError: it ended, or did not get ready in time; with the end of its log.
     """
-    arguments = ["pi_system.cli.dealer", "serve", *_reachable("dealer", site)]
+    arguments = ["pi_system.cli.dealer", "serve", *_reachable("dealer", site), *options]
     with _program("pi-dealer", arguments, folder, site, core, None, startup_timeout_s) as running:
         yield running
 
@@ -57,17 +62,21 @@ def start_server(
     max_sessions: int = 1,
     reveal: Reveal = "logits",
     site: Site = HERE,
+    program_options: Sequence[str] = (),
+    options: Sequence[str] = (),
 ) -> Iterator[RunningProgram]:
     """A running ``pi-server``, which reveals logits where nothing else is said: results are compared with them.
 
-    ``folder`` is for its log and its store; ``backends``: those allowed, none for all. Errors as ``start_dealer``.
+    ``folder`` is for its log and its store; ``backends``: those allowed, none for all; ``program_options`` stand before
+    ``serve`` and ``options`` behind it, where they have the last word. Errors as ``start_dealer``.
     """
     program = ["pi_server.cli"] if site.link == "loopback" else ["measuring.shaped_server", site.link]
-    arguments = [*program, "serve", "--artifact", str(artifact), "--dealer", dealer, *_reachable("server", site)]
+    arguments = [*program, *program_options, "serve", *_reachable("server", site)]
+    arguments += ["--artifact", str(artifact), "--dealer", dealer]
     arguments += ["--max-sessions", str(max_sessions), "--reserved", "0", "--drain", "1", "--reveal", reveal]
     arguments += [f"--{name}={TIMEOUT_S}" for name in ("timeout", "infer-limit", "prepare-limit")]
     arguments += [f"--backend={backend}" for backend in backends or BACKENDS]
-    arguments += ["--store", str(folder / "server-store")]
+    arguments += ["--store", str(folder / "server-store"), *options]
     with _program("pi-server", arguments, folder, site, site.cores[0], site.threads, STARTUP_TIMEOUT_S) as running:
         yield running
 

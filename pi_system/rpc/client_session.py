@@ -1,5 +1,6 @@
 """The client's side of one session: connect, agree on the model, prepare, infer; with the cost of each."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -46,6 +47,7 @@ MAX_MODEL_BYTES: Final = 512 << 20
 _RETRY_S: Final = 0.1
 BATCH_BYTES: Final = 1 << 30
 """Material of one batch in memory. Larger: fewer round trips a picture, more memory in a worker."""
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +249,7 @@ class ClientSession:
             raise InputError(f"batch: expected 1 to {MAX_BATCH} pictures, found {len(pictures)}")
         wanted_s = time.perf_counter()
         ids = self._runtime.reserve(len(pictures))
+        _LOG.debug("request %s uses %s", self.request, " ".join(ids))
         try:
             asked_ns = time.monotonic_ns()
             self._command(ClientEnvelope(infer=Infer(ids=ids)))

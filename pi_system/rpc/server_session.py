@@ -233,6 +233,7 @@ class _Session:
         self._runtime.reserve(ids)
         replied_ns = time.monotonic_ns()
         write(self._stream, ServerEnvelope(ready=Ready()))
+        _LOG.debug("uses %s", " ".join(ids))
         watch = self._watch("online")
         self._runtime.infer(ids, watch.watch(self._channel))
         half = self._half(watch, replied_ns)
