@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from pi_client.picture import load_pictures
 from pi_system.artifact.store import load
 from pi_system.backends.registry import BACKENDS, DEFAULT_BACKEND, find_backend
+from pi_system.inputs.picture import load_pictures
 from pi_system.program.float_point import float_logits
 
 BIN = Path(sys.executable).parent

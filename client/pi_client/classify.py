@@ -1,4 +1,4 @@
-"""``pi-client infer``: pictures to predictions, in batches whose material fits into memory on both sides."""
+"""``pi-client infer``: files to predictions, in batches whose material fits into memory on both sides."""
 
 from contextlib import ExitStack
 from dataclasses import fields
@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from pi_client.connect import SessionOptions, open_session
-from pi_client.picture import load_pictures
 from pi_client.result import Result
 from pi_client.store import ClientStore
 from pi_system.errors import BusyError
+from pi_system.inputs import load_inputs
 from pi_system.rpc.client_session import ClientSession, OnlineCost
 from pi_system.rpc.phase_profile import PhaseProfile
 
@@ -18,15 +18,15 @@ from pi_system.rpc.phase_profile import PhaseProfile
 def classify(
     common: SessionOptions, store: ClientStore, paths: list[Path], *, profile: bool = False
 ) -> tuple[Result, tuple[PhaseProfile, ...]]:
-    """Classify pictures, with the profiles of the last batch.
+    """Classify what is in files, with the profiles of the last batch.
 
     Raises:
-        InputError: a picture cannot be used; nothing was spent.
+        InputError: a file cannot be used; nothing was spent.
         CorrelationError, ChannelError, ProtocolError: see ClientSession.
     """
     with ExitStack() as stack:
         session = stack.enter_context(open_session(common, store, profile=profile))
-        inputs, size = load_pictures(paths, session.public.public.preprocess), session.batch_limit
+        (inputs, names), size = load_inputs(paths, session.public.public.preprocess), session.batch_limit
         answers, prepared_now = [], False
         for start in range(0, len(inputs), size):
             batch = inputs[start : start + size]
@@ -36,7 +36,7 @@ def classify(
         result = Result(
             model=session.public.public,
             config=session.config,
-            paths=paths,
+            names=names,
             outputs=np.concatenate([outputs for outputs, _ in answers]),
             online=_sum([cost for _, cost in answers]),
             offline=store.noted_offline(session.config),

@@ -28,7 +28,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("pictures", metavar="PICTURE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @session_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
@@ -36,14 +36,17 @@ def main() -> None:
     type=click.Path(path_type=Path),
     help="Write a trace (Chrome, Perfetto) of time, bytes and rounds by layer; table on stderr.",
 )
-def infer(pictures: tuple[Path, ...], as_json: bool, profile: Path | None, **options: Any) -> None:
-    """Classify pictures (PNG or JPEG); prepares offline material first where too little is left."""
+def infer(files: tuple[Path, ...], as_json: bool, profile: Path | None, **options: Any) -> None:
+    """Classify pictures (PNG or JPEG) or arrays (.npy, or .csv with one input a row).
+
+    Prepares offline material first where too little is left.
+    """
     common = SessionOptions(**options)
     store = ClientStore(common.store)
     check_output()
     if profile is not None:
         check_profile_path(profile)
-    result, profiles = classify(common, store, list(pictures), profile=profile is not None)
+    result, profiles = classify(common, store, list(files), profile=profile is not None)
     show(json.dumps(result.as_json()) if as_json else "\n".join(result.lines()))
     if profile is not None:
         click.echo("\n".join(save_profile(profile, result, profiles)), err=True)

@@ -40,7 +40,7 @@ def _metadata(result: Result, profiles: list[PhaseProfile]) -> dict[str, Any]:
         "backend": config.backend,
         "reveal": config.revealed,
         "network": result.model.name,
-        "pictures": len(result.paths),
+        "pictures": len(result.names),
         "relus": result.relus,
         "online_ms": online.online_ms,
         "online_rounds": online.rounds,

@@ -1,13 +1,13 @@
 """What ``pi-client infer`` prints: for people, and as one JSON object."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.artifact.model import PublicModel
+from pi_system.program.answer import Answer, read_answer
 from pi_system.rpc.client_session import OnlineCost, PreparationCost
 from pi_system.rpc.session_config import SessionConfig
 
@@ -19,7 +19,7 @@ class Result:
     Attributes:
         model: the public model.
         config: the session's.
-        paths: the pictures.
+        names: of the inputs: a file, or ``file[index]``.
         outputs: logits or scores (N, classes), or class indices (N, 1), by ``config.revealed``.
         online: cost of the online phase, for all pictures.
         offline: cost of the offline phase behind it, None if there is no record of it.
@@ -29,7 +29,7 @@ class Result:
 
     model: PublicModel
     config: SessionConfig
-    paths: list[Path]
+    names: tuple[str, ...]
     outputs: NDArray[np.float64]
     online: OnlineCost
     offline: PreparationCost | None
@@ -39,10 +39,11 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """The JSON object.
 
-        ``predictions``: a picture's path, class index, label, score (softmax) and logits. Under ``scores`` the logits
-        are rounded to multiples of ``score_step``, which is null otherwise; under ``label`` score and logits are null.
-        ``online_*`` are of all pictures together, as is ``ready_ms``, which comes before them: material is marked as
-        used, durably, and read; ``relus`` counts those of all pictures,
+        ``predictions``: an input's name, class index, label, score (softmax), logits and value. Under ``scores`` the
+        logits are rounded to multiples of ``score_step``, which is null otherwise; under ``label`` score and logits are
+        null. Of a network with one output, ``value`` is that, ``label`` its name, class and score are null; else
+        ``value`` is null. ``online_*`` are of all inputs together, as is ``ready_ms``, which comes before them:
+        material is marked as used, durably, and read; ``relus`` counts those of all inputs,
         ``us_per_relu`` is 1000 * online_ms / relus and ``bytes_per_relu`` the online payload / relus, both directions,
         null for a network without. ``offline_ms`` and ``offline_bytes`` are of ``offline_count`` inferences, which were
         prepared in this call if ``prepared_now``, null if unknown.
@@ -58,7 +59,7 @@ class Result:
             "score_step": 2.0**self.score_step_log2 if self.config.revealed == "scores" else None,
             "request": self.request,
             "insecure_provider": self.config.insecure_provider,
-            "predictions": [self._prediction(i) for i in range(len(self.paths))],
+            "predictions": [self._prediction(i) for i in range(len(self.names))],
             "relus": relus,
             "ready_ms": online.ready_ms,
             "online_ms": online.online_ms,
@@ -83,16 +84,13 @@ class Result:
 
     @property
     def relus(self) -> int:
-        """Active ReLU positions, of all pictures."""
-        return sum(node.active for node in self.model.graph.relus()) * len(self.paths)
+        """Active ReLU positions, of all inputs."""
+        return sum(node.active for node in self.model.graph.relus()) * len(self.names)
 
     def lines(self) -> list[str]:
         """The same for people."""
         data = self.as_json()
-        lines = []
-        for prediction in data["predictions"]:
-            score = "" if prediction["score"] is None else f"  score {prediction['score']:.4f}"
-            lines.append(f"{prediction['path']}: {prediction['label']}{score}")
+        lines = [f"{name}: {self._answer(index)}" for index, name in enumerate(self.names)]
         sizes = data["online_bytes"]
         lines.append(
             f"online   {data['online_ms']:.1f} ms, {data['online_rounds']} rounds, "
@@ -119,13 +117,16 @@ class Result:
         cost = self.offline
         return f"{cost.offline_ms:.1f} ms, {cost.offline_bytes:,} bytes for {cost.count} inferences, {when}"
 
+    def _answer(self, index: int) -> Answer:
+        return read_answer(self.outputs[index], self.model.preprocess, self.config.revealed)
+
     def _prediction(self, index: int) -> dict[str, Any]:
-        output = self.outputs[index]
-        if self.config.revealed == "label":
-            best, score, logits = int(output[0]), None, None
-        else:
-            best, logits = int(output.argmax()), [float(value) for value in output]
-            weights = np.exp(output - output.max())
-            score = float(weights[best] / weights.sum())
-        label = self.model.preprocess.classes[best]
-        return {"path": str(self.paths[index]), "class": best, "label": label, "score": score, "logits": logits}
+        answer = self._answer(index)
+        return {
+            "path": self.names[index],
+            "class": answer.index,
+            "label": answer.label,
+            "score": answer.score,
+            "logits": None if answer.logits is None else list(answer.logits),
+            "value": answer.value,
+        }

@@ -2,7 +2,8 @@
 
 A picture is rotated by its EXIF orientation, flattened onto white if it has transparency, converted to
 ``channels`` channels, resized so that its shorter side fits, centre-cropped to (height, width), scaled to
-[0, 1] and normalised per channel as (x - mean) / std.
+[0, 1] and normalised per channel as (x - mean) / std. Other inputs come as arrays, whose values are normalised as they
+are (``pi_system/inputs``).
 """
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -12,12 +13,12 @@ class Preprocess(BaseModel):
     """Geometry, normalisation and class names of a network's input.
 
     Attributes:
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (grey) or 3 (RGB) of pictures, 1 to 4096 of arrays.
         height: pixels.
         width: pixels.
-        mean: one value a channel, of pixels scaled to [0, 1].
+        mean: one value a channel, of pixels scaled to [0, 1] or of an array's values.
         std: one positive value a channel.
-        classes: the name of each class, in the order of the logits.
+        classes: the name of each class, in the order of the logits; of a network with one output the name of that.
         invert: digits are light on dark; True inverts a dark-on-light picture before normalising.
     """
 
@@ -33,8 +34,8 @@ class Preprocess(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> "Preprocess":
-        if self.channels not in (1, 3):
-            raise ValueError(f"channels: expected 1 or 3, found {self.channels}")
+        if not 0 < self.channels <= 4096:
+            raise ValueError(f"channels: expected 1..4096, found {self.channels}")
         if not (0 < self.height <= 4096 and 0 < self.width <= 4096):
             raise ValueError(f"height, width: expected 1..4096, found {self.height}, {self.width}")
         if len(self.mean) != self.channels or len(self.std) != self.channels:

@@ -9,7 +9,6 @@ from torch import nn
 
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.preprocess import Preprocess
-from pi_system.errors import UnsupportedLayerError
 from pi_system.export.exporter import export_network, lower
 from pi_system.export.quantise import QuantiseOptions
 from pi_system.train.square import START_SCALE, START_SHIFT, Square
@@ -66,8 +65,6 @@ def random_artifact(
     """
     network = randomise(module, shape, seed)
     (classes,) = lower(network, shape).graph().nodes[-1].shape
-    if shape[0] not in (1, 3):
-        raise UnsupportedLayerError(f"input: expected 1 or 3 channels, found {shape[0]}")
     preprocess = Preprocess(
         channels=shape[0],
         height=shape[1],

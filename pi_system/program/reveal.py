@@ -13,10 +13,19 @@ from numpy.typing import NDArray
 
 from pi_system.artifact.graph import Graph
 from pi_system.artifact.ring_config import RingConfig
+from pi_system.errors import ConfigError
 
 Reveal = Literal["label", "scores", "logits"]
 REVEALS: Final[tuple[Reveal, ...]] = get_args(Reveal)
 """From least to most."""
+
+
+def check_reveal(graph: Graph, reveal: Reveal) -> None:
+    """Refuse the label of a network that has none. Raises ConfigError."""
+    if reveal == "label" and graph.nodes[-1].shape == (1,):
+        raise ConfigError(
+            "reveal: expected scores or logits of a network with one output, which has no label; found label"
+        )
 
 
 def tells_more(one: Reveal, other: Reveal) -> bool:

@@ -14,7 +14,7 @@ from pi_system.backends.registry import BACKENDS, Backends, find_backend
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import OFF, LayerWatch
 from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolError, RevealError
-from pi_system.program.reveal import Reveal, tells_more
+from pi_system.program.reveal import Reveal, check_reveal, tells_more
 from pi_system.rpc.channel import GrpcChannel, Wrap, as_it_is
 from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, read_client, write
@@ -109,6 +109,7 @@ class SessionHost:
                 f"reveal: expected at most {self.reveal}, this server's policy (pi-server serve --reveal), "
                 f"found {config.reveal} asked for"
             )
+        check_reveal(self.artifact.public.graph, config.reveal or self.reveal)
         digest = self.artifact.public.digest
         if config.artifact_digest not in ("", digest):
             raise ArtifactDigestError(

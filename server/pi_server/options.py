@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from pi_system.cli.logs import LogOptions
+from pi_system.program.reveal import check_reveal
 from pi_system.rpc.server_session import SessionHost
 
 
@@ -29,6 +30,10 @@ class ServerOptions(SessionHost):
     room_bytes: int = 64_000_000_000
     keep_s: float = 90 * 86400.0
     log: LogOptions = field(default_factory=lambda: LogOptions(program="pi-server"))
+
+    def __post_init__(self) -> None:
+        """Refuse to reveal what the network does not have. Raises ConfigError."""
+        check_reveal(self.artifact.public.graph, self.reveal)
 
     @property
     def max_preparing(self) -> int:

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from PIL import Image
 from processes import pi_client, pi_server
 
-from pi_client.picture import load_picture
 from pi_system.artifact.store import load
 from pi_system.cli.train import main
 from pi_system.errors import ConfigError
+from pi_system.inputs.picture import load_picture
 from pi_system.networks import artifact_folder, builtin_names, read_card
 from pi_system.program import relu_count
 from pi_system.program.fixed_point import fixed_logits

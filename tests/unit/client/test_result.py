@@ -24,7 +24,7 @@ def result(**changes: Any) -> Any:
     fields: dict[str, Any] = {
         "model": PUBLIC,
         "config": CONFIG,
-        "paths": [Path("a.png"), Path("b.png")],
+        "names": ("a.png", "b.png"),
         "outputs": np.array([[0.0, np.log(3.0)], [1000.0, -1000.0]]),
         "online": ONLINE,
         "offline": OFFLINE,
@@ -53,7 +53,19 @@ def test_json_has_every_documented_key() -> None:
 def test_label_only_has_no_score_and_no_logits() -> None:
     config = SessionConfig(backend="fss", artifact_digest="", client_id=bytes(16), reveal="label")
     prediction = result(config=config, outputs=np.array([[1.0], [0.0]])).as_json()["predictions"][0]
-    assert prediction == {"path": "a.png", "class": 1, "label": "yes", "score": None, "logits": None}
+    expected = {"path": "a.png", "class": 1, "label": "yes", "score": None, "logits": None, "value": None}
+    assert prediction == expected
+
+
+def test_one_output_is_a_value_with_a_name() -> None:
+    preprocess = PUBLIC.preprocess.model_copy(update={"classes": ("price",)})
+    found = result(
+        model=PUBLIC.model_copy(update={"preprocess": preprocess}), outputs=np.array([[3.25], [-0.5]]), names=("a", "b")
+    )
+    assert found.lines()[:2] == ["a: price 3.25", "b: price -0.5"]
+    prediction = found.as_json()["predictions"][1]
+    assert (prediction["class"], prediction["label"], prediction["score"]) == (None, "price", None)
+    assert (prediction["value"], prediction["logits"]) == (-0.5, [-0.5])
 
 
 def test_scores_come_with_their_step() -> None:

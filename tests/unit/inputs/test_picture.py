@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pi_client.picture import MAX_PIXELS, load_picture, load_pictures
 from pi_system.artifact import Preprocess
 from pi_system.errors import InputError
+from pi_system.inputs.picture import MAX_PIXELS, load_picture, load_pictures
 
 GREY = Preprocess(channels=1, height=4, width=4, mean=(0.5,), std=(0.25,), classes=("a",))
 COLOUR = Preprocess(channels=3, height=4, width=4, mean=(0.0, 0.5, 0.0), std=(1.0, 0.5, 1.0), classes=("a",))

@@ -1,0 +1,58 @@
+"""What a client reads in what was opened: a class with its score, or the value of a network with one output."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.artifact.preprocess import Preprocess
+from pi_system.program.reveal import Reveal
+
+__all__ = ["Answer", "read_answer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One input's answer.
+
+    Attributes:
+        label: the class's name; of a network with one output the name of that.
+        index: of the class, in the order of the classes; None: there is one output.
+        score: the softmax of that class; None where only the label was revealed, or there is one output.
+        scores: of every class, as ``score``.
+        logits: of every class, exact or rounded as they were revealed; None where only the label was.
+        value: the output of a network that has one; None: it has classes.
+    """
+
+    label: str
+    index: int | None
+    score: float | None
+    scores: tuple[float, ...] | None
+    logits: tuple[float, ...] | None
+    value: float | None
+
+    def __str__(self) -> str:
+        """For people: the label, with score or value."""
+        if self.value is not None:
+            return f"{self.label} {self.value:.6g}"
+        return self.label if self.score is None else f"{self.label}  score {self.score:.4f}"
+
+
+def read_answer(output: NDArray[np.float64], preprocess: Preprocess, reveal: Reveal) -> Answer:
+    """The answer in one row: logits or scores (classes,), or a class index (1,), by ``reveal``."""
+    classes = preprocess.classes
+    if len(classes) == 1 and reveal != "label":
+        value = float(output[0])
+        return Answer(label=classes[0], index=None, score=None, scores=None, logits=(value,), value=value)
+    if reveal == "label":
+        best = int(output[0])
+        return Answer(label=classes[best], index=best, score=None, scores=None, logits=None, value=None)
+    best, logits = int(output.argmax()), tuple(float(value) for value in output)
+    scores = tuple(float(score) for score in softmax(output))
+    return Answer(label=classes[best], index=best, score=scores[best], scores=scores, logits=logits, value=None)
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Along the last axis."""
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True), np.float64)
