@@ -5,19 +5,22 @@ flatten; every interpreter adds the batch axis in front. Weights are not in the 
 owns the tensors ``n.weight`` and ``n.bias`` of the artifact's weight file, and a node that treats its positions
 differently (``Graph.masked``) owns the boolean tensor ``n`` of its ReLU map.
 
-Format version 2 added squares at some positions or with a bias, and ``Select``; a graph without them is written as
-version 1 always was.
+Format version 2 added squares at some positions or with a bias, and ``Select``; version 3 ``Gather``, ``Affine`` and
+sums in the place of averages. A graph without them is written as before.
 """
 
 from collections.abc import Iterator
 from math import prod
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 Shape = tuple[int, ...]
 Pair = tuple[Annotated[int, Field(ge=0, le=4096)], Annotated[int, Field(ge=0, le=4096)]]
 Size = Annotated[int, Field(ge=1, le=1 << 24)]
+Offset = Annotated[int, Field(ge=-1, le=1 << 26)]
 
 
 class _NodeBase(BaseModel):
@@ -128,9 +131,21 @@ class Flatten(_NodeBase):
 
 
 class AvgPool2d(_Windowed):
-    """Average over windows, zero padding counted (global pooling has kernel = the input's size)."""
+    """Average over windows, zero padding counted (global pooling has kernel = the input's size).
+
+    ``summed``: the sum instead, where whoever reads it has the division in its weights.
+    """
 
     op: Literal["avgpool2d"] = "avgpool2d"
+    summed: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An average keeps the JSON it had in version 1."""
+        content: dict[str, Any] = handler(self)
+        if not self.summed:
+            del content["summed"]
+        return content
 
 
 class MaxPool2d(_Windowed):
@@ -145,8 +160,48 @@ class Truncate(_NodeBase):
     op: Literal["truncate"] = "truncate"
 
 
+class Gather(_NodeBase):
+    """Positions of the input in another order, repeated or left out, zeros between them: every change of place.
+
+    Element (i, j, ...) of the output is element offsets[0][i] + offsets[1][j] + ... of the flat input, and zero where
+    one of these is -1.
+    """
+
+    op: Literal["gather"] = "gather"
+    offsets: tuple[tuple[Offset, ...], ...]
+
+    def indices(self) -> NDArray[np.int64]:
+        """The flat input position of every element of the output, -1 for a zero."""
+        axes = np.ix_(*(np.asarray(axis, np.int64) for axis in self.offsets))
+        index, zero = axes[0], axes[0] < 0
+        for axis in axes[1:]:
+            index, zero = index + axis, zero | (axis < 0)
+        return np.where(zero, -1, index)
+
+
+class Affine(_NodeBase):
+    """x, or -x if ``negated``, plus ``n.bias``, one value a channel and the server's secret, if ``biased``."""
+
+    op: Literal["affine"] = "affine"
+    negated: bool = False
+    biased: bool = False
+
+
 Node = Annotated[
-    Input | Conv2d | Linear | Relu | Square | Select | Add | Concat | Flatten | AvgPool2d | MaxPool2d | Truncate,
+    Input
+    | Conv2d
+    | Linear
+    | Relu
+    | Square
+    | Select
+    | Add
+    | Concat
+    | Flatten
+    | AvgPool2d
+    | MaxPool2d
+    | Gather
+    | Affine
+    | Truncate,
     Field(discriminator="op"),
 ]
 
@@ -212,6 +267,10 @@ class Graph(BaseModel):
         """The square activations in execution order."""
         return [node for node in self.nodes if isinstance(node, Square)]
 
+    def biased(self) -> list[Square | Affine]:
+        """The nodes besides the weighted that own a bias, in execution order."""
+        return [node for node in self.nodes if isinstance(node, Square | Affine) and node.biased]
+
     def masked(self) -> dict[str, Relu | Square | Select]:
         """The nodes that own a mask of the ReLU map, by name."""
         found: dict[str, Relu | Square | Select] = {}
@@ -227,12 +286,16 @@ class Graph(BaseModel):
     @property
     def format_version(self) -> int:
         """The oldest artifact format that can say this graph."""
-        new = (
-            isinstance(node, Select) or (isinstance(node, Square) and (node.biased or node.active is not None))
-            for node in self.nodes
-        )
-        return 2 if any(new) else 1
+        return max(_format_version(node) for node in self.nodes)
 
     def last_use(self) -> dict[str, str]:
         """For each value the last node that reads it, so that an interpreter can free it there."""
         return {name: node.name for node in self.nodes for name in node.inputs}
+
+
+def _format_version(node: Node) -> int:
+    if isinstance(node, Gather | Affine) or (isinstance(node, AvgPool2d) and node.summed):
+        return 3
+    if isinstance(node, Select) or (isinstance(node, Square) and (node.biased or node.active is not None)):
+        return 2
+    return 1

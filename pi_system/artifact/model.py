@@ -20,14 +20,14 @@ from pi_system.artifact.ring_config import RingConfig
 from pi_system.artifact.shapes import check_graph, weight_shapes
 from pi_system.errors import ArtifactError
 
-FORMAT_VERSIONS = (1, 2)
+FORMAT_VERSIONS = (1, 2, 3)
 """What is read; written is the oldest that can say the graph (``Graph.format_version``)."""
 
 Masks = Mapping[str, NDArray[np.bool_]]
 """ReLU map: for every node of ``Graph.masked`` its active positions, (C, H, W)."""
 
 Weights = Mapping[str, NDArray[np.float32]]
-"""``n.weight`` and ``n.bias`` of every weighted node ``n``, ``n.bias`` of a biased square."""
+"""``n.weight`` and ``n.bias`` of every weighted node ``n``, ``n.bias`` of every node of ``Graph.biased``."""
 
 _Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

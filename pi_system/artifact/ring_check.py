@@ -13,7 +13,7 @@ def multiplies(node: ops.Node) -> bool:
     An average pool whose window has a power of two of elements only sums: its division is a change of scale.
     """
     if isinstance(node, ops.AvgPool2d):
-        return prod(node.kernel).bit_count() != 1
+        return not node.summed and prod(node.kernel).bit_count() != 1
     return isinstance(node, ops.WeightedNode)
 
 
@@ -23,7 +23,7 @@ def output_frac_bits(node: ops.Node, operands: list[int], weight_frac_bits: int)
         case ops.Conv2d() | ops.Linear():
             return operands[0] + weight_frac_bits
         case ops.AvgPool2d():
-            area = prod(node.kernel)
+            area = 1 if node.summed else prod(node.kernel)
             return operands[0] + (weight_frac_bits if multiplies(node) else area.bit_length() - 1)
         case ops.Square():
             return 2 * operands[0] + node.halvings

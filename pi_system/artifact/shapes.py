@@ -55,6 +55,8 @@ def infer_shape(node: ops.Node, operands: list[ops.Shape]) -> ops.Shape:
             return (sum(shape[0] for shape in operands), *operands[0][1:])
         case ops.Flatten():
             return (prod(operands[0]),)
+        case ops.Gather():
+            return _gather_shape(node, operands[0])
         case _:
             return operands[0] if operands else node.shape
 
@@ -68,6 +70,15 @@ def _conv_shape(node: ops.Conv2d, operand: ops.Shape) -> ops.Shape:
     return (channels, *window_shape(operand, node.kernel, node.stride, node.padding))
 
 
+def _gather_shape(node: ops.Gather, operand: ops.Shape) -> ops.Shape:
+    if not node.offsets or not all(node.offsets):
+        raise ArtifactError(f"node {node.name}: expected positions for every axis")
+    last = sum(max(axis) for axis in node.offsets)
+    if last >= prod(operand):
+        raise ArtifactError(f"node {node.name}: expected positions below {prod(operand)}, found {last}")
+    return tuple(len(axis) for axis in node.offsets)
+
+
 def _mismatch(node: ops.Node, expected: ops.Shape, found: ops.Shape) -> ArtifactError:
     return ArtifactError(f"node {node.name}: expected an input of shape {expected}, found {found}")
 
@@ -78,7 +89,7 @@ def weight_shapes(graph: ops.Graph) -> dict[str, ops.Shape]:
     for node in graph.weighted:
         shapes[f"{node.name}.weight"] = node.weight_shape
         shapes[f"{node.name}.bias"] = (node.shape[0],)
-    return shapes | {f"{node.name}.bias": (node.shape[0],) for node in graph.squares() if node.biased}
+    return shapes | {f"{node.name}.bias": (node.shape[0],) for node in graph.biased()}
 
 
 def check_graph(graph: ops.Graph) -> None:

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from pi_system.artifact.graph import (
     Add,
+    Affine,
     AvgPool2d,
     Concat,
     Conv2d,
     Flatten,
+    Gather,
     Graph,
     Input,
     Linear,
@@ -34,7 +36,7 @@ Array = NDArray[np.float64]
 
 @dataclass
 class Draft:
-    """Nodes by name in topological order, with ``weights`` [n] and ``biases`` [n] of weighted nodes and squares.
+    """Nodes by name in topological order, with ``weights`` [n] and ``biases`` [n] of weighted and biased nodes.
 
     ``output`` is the node whose value is the network's result, set when the trace ends.
     """
@@ -180,6 +182,21 @@ class Draft:
                 padding=padding,
             )
         )
+
+    def gather(self, name: str, x: str, offsets: Sequence[Sequence[int]]) -> str:
+        """Elements of ``x`` at other places; see Gather."""
+        axes = tuple(tuple(int(offset) for offset in axis) for axis in offsets)
+        return self.add_node(Gather(name=name, inputs=(x,), shape=tuple(map(len, axes)), offsets=axes))
+
+    def signed(self, name: str, x: str, bias: Array | None = None, *, negated: bool = False) -> str:
+        """``x`` or -``x``, plus ``bias`` (C,)."""
+        biased = bias is not None and bool(bias.any())
+        if not biased and not negated:
+            return x
+        added = self.add_node(Affine(name=name, inputs=(x,), shape=self.nodes[x].shape, negated=negated, biased=biased))
+        if bias is not None and biased:
+            self.biases[added] = np.asarray(bias, dtype=np.float64)
+        return added
 
     def users(self, name: str) -> list[str]:
         """The nodes that read ``name``, the network's output being one more reader of the last value."""

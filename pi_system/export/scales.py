@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from pi_system.artifact.graph import (
     Add,
+    Affine,
     AvgPool2d,
     Concat,
     Conv2d,
     Flatten,
+    Gather,
     Graph,
     Input,
     Linear,
@@ -41,7 +43,7 @@ MAX_TRUNCATION_LOG2 = -16.0
 _SLACK_BITS = 6
 # Reciprocals of average pools are systematic errors, so they get this many bits more than weights.
 _RECIPROCAL_BITS = 3
-_PLAIN_FOLLOWERS = (Add, Concat, Flatten, MaxPool2d, Select, Truncate)
+_PLAIN_FOLLOWERS = (Add, Affine, Concat, Flatten, Gather, MaxPool2d, Select, Truncate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +114,7 @@ class _Walk:
         bits = {name: integer_bits(peaks, margin, share) for name, peaks in self.ranges.output.items()}
         self.compared = {name: integer_bits(peaks, margin, share) for name, peaks in self.ranges.compared.items()}
         for node in reversed(self.graph.nodes):
-            if isinstance(node, Conv2d | Linear) or (isinstance(node, Square) and node.biased):
+            if isinstance(node, Conv2d | Linear) or (isinstance(node, Square | Affine) and node.biased):
                 largest = float(np.abs(self.weights[f"{node.name}.bias"]).max())
                 bits[node.name] = max(bits[node.name], ceil(log2(largest)) + 1 if largest else 0)
             if isinstance(node, _PLAIN_FOLLOWERS):

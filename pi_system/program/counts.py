@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 
-from pi_system.artifact.graph import Graph, Node, Relu, Square, WeightedNode
+from pi_system.artifact.graph import Affine, Graph, Node, Relu, Square, WeightedNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class NodeCount:
         relus: active ReLU positions.
         squares: positions that are squared.
         macs: multiply-accumulates of a convolution or linear layer, zero padding counted.
-        parameters: weights and biases, a square's too.
+        parameters: weights and biases.
     """
 
     name: str
@@ -48,7 +48,7 @@ def _count(node: Node) -> NodeCount:
 
 
 def _biased(node: Node) -> bool:
-    return isinstance(node, Square) and node.biased
+    return isinstance(node, Square | Affine) and node.biased
 
 
 def relu_count(graph: Graph) -> int:

@@ -20,7 +20,7 @@ WEIGHT_BITS = 16
 _LARGEST_WEIGHT = 1 << 20  # squares of 2^22 of them fit 63 bits
 
 IntWeights = Mapping[str, NDArray[np.int64]]
-"""``n.weight`` and ``n.bias`` of every weighted node ``n``, ``n.bias`` of a biased square, as integers."""
+"""``Weights`` as integers."""
 
 
 def wrap(values: NDArray[np.int64], ring_bits: int) -> NDArray[np.int64]:
@@ -64,14 +64,14 @@ def quantise_weights(graph: Graph, ring: RingConfig, weights: Weights) -> dict[s
     for node in graph.weighted:
         weight = f"{node.name}.weight"
         integers[weight] = encode(weights[weight], ring.weight_frac_bits[node.name], WEIGHT_BITS, f"weight {weight}")
-    for name in (*(node.name for node in graph.weighted), *(node.name for node in graph.squares() if node.biased)):
+    for name in (*(node.name for node in graph.weighted), *(node.name for node in graph.biased())):
         bias = f"{name}.bias"
         integers[bias] = encode(weights[bias], ring.frac_bits[name], ring.ring_bits, f"weight {bias}")
     return integers
 
 
 def pool_factor(node: AvgPool2d, ring: RingConfig) -> int:
-    """What an average pool multiplies its window sums by: 1 for a power of two, else rint(2^fw / area)."""
+    """What a pool multiplies its window sums by: 1 for a sum or a power of two, else rint(2^fw / area)."""
     frac_bits = ring.weight_frac_bits.get(node.name)
     return 1 if frac_bits is None else round(2.0**frac_bits / prod(node.kernel))
 

@@ -110,6 +110,17 @@ class _ErrorInterpreter(Interpreter[ErrorInterval]):
         levels = (prod(node.kernel) - 1).bit_length()
         return _lowered(ErrorInterval(-largest(-x.low), largest(x.high)), self._ring.unseen_bits(node), levels)
 
+    def gather(self, node: ops.Gather, x: ErrorInterval) -> ErrorInterval:
+        index = torch.from_numpy(node.indices())
+
+        def gathered(value: Tensor) -> Tensor:
+            return value.flatten(1)[:, index.clamp(min=0)] * (index >= 0)
+
+        return ErrorInterval(gathered(x.low), gathered(x.high))
+
+    def affine(self, node: ops.Affine, x: ErrorInterval) -> ErrorInterval:
+        return ErrorInterval(-x.high, -x.low) if node.negated else x
+
     def truncate(self, node: ops.Truncate, x: ErrorInterval) -> ErrorInterval:
         return _shifted(x, self._ring.shift(node))
 

@@ -90,9 +90,7 @@ class FixedInterpreter(Interpreter[IntArray]):
         """x * x, exactly, on the active positions, x at the result's scale elsewhere; ``halvings`` are in the scale."""
         mask = self._masks.get(node.name)
         self._check(node, x if mask is None else x[:, mask])
-        squared = x * x
-        if node.biased:
-            squared = squared + self._weights[f"{node.name}.bias"].reshape(-1, *(1,) * (len(node.shape) - 1))
+        squared = self._biased(node, x * x)
         if mask is not None:
             squared = np.where(mask, squared, x << -self._ring.shift(node))
         return self._wrap(squared)
@@ -127,6 +125,20 @@ class FixedInterpreter(Interpreter[IntArray]):
             return np.asarray(windows(x, node, np.iinfo(np.int64).min).max(axis=(-1, -2)), dtype=np.int64)
         lowest = -(1 << (self._ring.comparison_bits[node.name] - 2)) + (1 << unseen >> 1) + 1
         return tournament(windows(x, node, lowest), lambda difference: kept(difference, unseen, coins))
+
+    def gather(self, node: ops.Gather, x: IntArray) -> IntArray:
+        """Elements at the node's positions, zeros where there is none."""
+        index = node.indices()
+        return np.where(index < 0, 0, x.reshape(len(x), -1)[:, index])
+
+    def affine(self, node: ops.Affine, x: IntArray) -> IntArray:
+        """x or -x, plus a bias a channel at the same scale."""
+        return self._wrap(self._biased(node, -x if node.negated else x))
+
+    def _biased(self, node: ops.Square | ops.Affine, x: IntArray) -> IntArray:
+        if not node.biased:
+            return x
+        return x + self._weights[f"{node.name}.bias"].reshape(-1, *(1,) * (len(node.shape) - 1))
 
     def truncate(self, node: ops.Truncate, x: IntArray) -> IntArray:
         """The shift."""

@@ -85,8 +85,7 @@ class FloatInterpreter(Interpreter[Tensor]):
     def square(self, node: ops.Square, x: Tensor) -> Tensor:
         """x * x / 2^halvings + bias on the active positions."""
         squared = x * x * 2.0**-node.halvings
-        if node.biased:
-            squared = squared + self._weights[f"{node.name}.bias"].reshape(-1, *(1,) * (len(node.shape) - 1))
+        squared = self._biased(node, squared)
         mask = self._masks.get(node.name)
         return squared if mask is None else torch.where(mask, squared, x)
 
@@ -107,8 +106,8 @@ class FloatInterpreter(Interpreter[Tensor]):
         return x.flatten(1)
 
     def avgpool(self, node: ops.AvgPool2d, x: Tensor) -> Tensor:
-        """Average over windows, padding counted."""
-        return F.avg_pool2d(x, node.kernel, node.stride, node.padding)
+        """Average over windows, padding counted, or their sum."""
+        return F.avg_pool2d(x, node.kernel, node.stride, node.padding, divisor_override=1 if node.summed else None)
 
     def maxpool(self, node: ops.MaxPool2d, x: Tensor) -> Tensor:
         """Maximum over windows; padding never wins."""
@@ -124,6 +123,20 @@ class FloatInterpreter(Interpreter[Tensor]):
         if self._coins is None or width == 0:
             return torch.relu(x)
         return x * torch.from_numpy(kept_real(x.numpy(), width, self._coins))
+
+    def gather(self, node: ops.Gather, x: Tensor) -> Tensor:
+        """Elements at the node's positions, zeros where there is none."""
+        index = torch.from_numpy(node.indices())
+        return x.flatten(1)[:, index.clamp(min=0)] * (index >= 0)
+
+    def affine(self, node: ops.Affine, x: Tensor) -> Tensor:
+        """x or -x, plus a bias a channel."""
+        return self._biased(node, -x if node.negated else x)
+
+    def _biased(self, node: ops.Square | ops.Affine, x: Tensor) -> Tensor:
+        if not node.biased:
+            return x
+        return x + self._weights[f"{node.name}.bias"].reshape(-1, *(1,) * (len(node.shape) - 1))
 
     def truncate(self, node: ops.Truncate, x: Tensor) -> Tensor:
         """Identity on real numbers."""

@@ -48,6 +48,10 @@ class Interpreter(ABC, Generic[V]):
                 return self.avgpool(node, operands[0])
             case ops.MaxPool2d():
                 return self.maxpool(node, operands[0])
+            case ops.Gather():
+                return self.gather(node, operands[0])
+            case ops.Affine():
+                return self.affine(node, operands[0])
             case ops.Truncate():
                 return self.truncate(node, operands[0])
         raise InvariantError(f"node {node.name}: no interpreter step for op {node.op}")
@@ -86,11 +90,19 @@ class Interpreter(ABC, Generic[V]):
 
     @abstractmethod
     def avgpool(self, node: ops.AvgPool2d, x: V) -> V:
-        """Average over windows."""
+        """Average over windows, or their sum."""
 
     @abstractmethod
     def maxpool(self, node: ops.MaxPool2d, x: V) -> V:
         """Maximum over windows."""
+
+    @abstractmethod
+    def gather(self, node: ops.Gather, x: V) -> V:
+        """Elements at the node's positions, zeros where there is none."""
+
+    @abstractmethod
+    def affine(self, node: ops.Affine, x: V) -> V:
+        """x or -x, plus a bias a channel."""
 
     @abstractmethod
     def truncate(self, node: ops.Truncate, x: V) -> V:

@@ -18,7 +18,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import Node, Relu, Square, WeightedNode
+from pi_system.artifact.graph import Affine, Node, Relu, Square, WeightedNode
 from pi_system.artifact.model import PublicArtifact
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import OFF, profiler_of
@@ -53,7 +53,7 @@ class ServerOnline(SecureWalk):
         Args:
             public: the model.
             layers: the fixed-point weights, packed once a model.
-            offsets: c_s + bias of every weighted node, (N, *node.shape); of a biased square its bias, (1, C, ...).
+            offsets: c_s + bias of every weighted node, (N, *node.shape); of ``Graph.biased`` the bias, (1, C, ...).
             elements: what truncations and re-maskings take (Step.server_elements), by section, (N, n) each.
             gates: in the schedule's order, of every picture, with their material inside; each for one use. The next
                 are asked for while the client answers those before.
@@ -95,7 +95,7 @@ class ServerOnline(SecureWalk):
     def _make_ready(self) -> None:
         self._ready = next(self._gates, [])
 
-    def _biased(self, node: Relu | Square, out: RingArray, positions: Positions) -> RingArray:
+    def _biased(self, node: Relu | Square | Affine, out: RingArray, positions: Positions) -> RingArray:
         bias = self._offsets.get(node.name)
         if bias is None:
             return out

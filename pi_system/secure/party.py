@@ -161,10 +161,9 @@ class ServerParty(_Party):
             bias = self.ring.from_signed(self.weights[f"{node.name}.bias"])
             bias = bias.reshape(1, -1, *(1,) * (len(node.shape) - 1))
             offsets[node.name] = np.concatenate([self.linear_share(bundle, node) for bundle in bundles]) + bias
-        for square in self.public.public.graph.squares():
-            if square.biased:
-                bias = self.ring.from_signed(self.weights[f"{square.name}.bias"])
-                offsets[square.name] = bias.reshape(1, -1, *(1,) * (len(square.shape) - 1))
+        for owner in self.public.public.graph.biased():
+            bias = self.ring.from_signed(self.weights[f"{owner.name}.bias"])
+            offsets[owner.name] = bias.reshape(1, -1, *(1,) * (len(owner.shape) - 1))
 
         def stacked(name: str) -> RingArray:
             return np.stack([bundle.section(name).view(self.ring.dtype) for bundle in bundles])

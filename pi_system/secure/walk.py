@@ -12,7 +12,8 @@ fresh mask offline, which costs nothing online.
     conv, linear             not fresh (c_c of that layer)
     truncation               fresh
     add, pools, concat       fresh if all operands are
-    selection                as its operand; zero, which is public, has a zero mask
+    selection, gather        as its operand; zero, which is public, has a zero mask
+    affine                   as its operand: the bias is in the server's share
 
 Max-pool is a tournament of max(a, b) = b + ReLU(a - b), so it runs on the same gate as ReLU does; so do label and
 scores (secure/reveal.py).
@@ -137,8 +138,8 @@ class SecureWalk(Interpreter[Share]):
         merged[:, passive] = passed(flat[:, passive])
         return Computed(merged.reshape(-1, *node.shape))
 
-    def _biased(self, node: ops.Relu | ops.Square, out: RingArray, positions: Positions) -> RingArray:
-        """``out`` (N, n) of a gate at ``positions`` with the node's bias, which only the server has."""
+    def _biased(self, node: ops.Relu | ops.Square | ops.Affine, out: RingArray, positions: Positions) -> RingArray:
+        """``out`` (N, n) at ``positions`` (None: all) with the node's bias, which only the server has."""
         return out
 
     def add(self, node: ops.Add, a: Share, b: Share) -> Share:
@@ -175,6 +176,21 @@ class SecureWalk(Interpreter[Share]):
         batch = views.shape[0]
         winner = self._tournament(node.name, views.reshape(batch, views.shape[1], -1), bits, unseen)
         return Share(Computed(winner.reshape(batch, *node.shape)), x.fresh)
+
+    def gather(self, node: ops.Gather, x: Share) -> Share:
+        """Both shares at the node's positions, zeros in both where there is none."""
+        data, index = x.data.full(), node.indices()
+        return Share(
+            Computed(np.where(index < 0, self.ring.element(0), data.reshape(data.shape[0], -1)[:, index])), x.fresh
+        )
+
+    def affine(self, node: ops.Affine, x: Share) -> Share:
+        """A sign in both shares, the bias in the server's."""
+        data = x.data.full()
+        signed = self.ring.element(0) - data if node.negated else data
+        if node.biased:
+            signed = self._biased(node, signed.reshape(signed.shape[0], -1), None)
+        return Share(Computed(np.ascontiguousarray(signed.reshape(data.shape))), x.fresh)
 
     def truncate(self, node: ops.Truncate, x: Share) -> Share:
         """A truncation pair on every position."""

@@ -24,7 +24,7 @@ def sha256(data: bytes) -> str:
 
 def test_digest_and_wire_form_of_a_fixed_artifact() -> None:
     artifact = tiny_artifact()
-    assert FORMAT_VERSIONS == (1, 2)
+    assert FORMAT_VERSIONS == (1, 2, 3)
     assert artifact.public.digest == DIGEST
     assert sha256(public_to_bytes(artifact)) == WIRE
     assert sha256(tensor_bytes(artifact.weights)) == WEIGHTS

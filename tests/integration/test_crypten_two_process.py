@@ -15,10 +15,12 @@ import torch
 
 from pi_system.artifact.graph import (
     Add,
+    Affine,
     AvgPool2d,
     Concat,
     Conv2d,
     Flatten,
+    Gather,
     Graph,
     Input,
     Linear,
@@ -69,6 +71,9 @@ class PipeChannel:
         """The pipe lives as long as its process: several sessions run on it in turn."""
 
 
+GATHERED = (tuple(range(0, 128, 16)), (4, 0, -1, 12), (3, 1, 1, 0))
+
+
 def every_op() -> Graph:
     """A network with every operation, pixel masks and a channel mask; picture (2, 8, 8), 5 classes."""
     return Graph(
@@ -87,14 +92,18 @@ def every_op() -> Graph:
             MaxPool2d(name="m1", inputs=("a1",), shape=(4, 4, 4), kernel=(3, 3), stride=(2, 2), padding=(1, 1)),
             AvgPool2d(name="p1", inputs=("a1",), shape=(4, 4, 4), kernel=(3, 3), stride=(2, 2), padding=(1, 1)),
             Concat(name="k1", inputs=("m1", "p1"), shape=(8, 4, 4)),
-            Truncate(name="t1", inputs=("k1",), shape=(8, 4, 4)),
+            Affine(name="b1", inputs=("k1",), shape=(8, 4, 4), negated=True, biased=True),
+            Gather(name="i1", inputs=("b1",), shape=(8, 4, 4), offsets=GATHERED),
+            Truncate(name="t1", inputs=("i1",), shape=(8, 4, 4)),
             Square(name="s1", inputs=("t1",), shape=(8, 4, 4), halvings=2, active=33, biased=True),
             Select(name="s2", inputs=("s1",), shape=(8, 4, 4), active=100),
             Conv2d(
                 name="c3", inputs=("s2",), shape=(6, 2, 2), in_channels=8, kernel=(1, 1), stride=(2, 2), padding=(0, 0),
             ),
             Relu(name="r3", inputs=("c3",), shape=(6, 2, 2), active=8, masked=True),
-            AvgPool2d(name="g1", inputs=("r3",), shape=(6, 1, 1), kernel=(2, 2), stride=(2, 2), padding=(0, 0)),
+            AvgPool2d(
+                name="g1", inputs=("r3",), shape=(6, 1, 1), kernel=(2, 2), stride=(2, 2), padding=(0, 0), summed=True,
+            ),
             Flatten(name="f1", inputs=("g1",), shape=(6,)),
             Linear(name="l1", inputs=("f1",), shape=(5,), in_features=6),
         )

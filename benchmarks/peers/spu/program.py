@@ -39,7 +39,8 @@ def conv2d(node: Node, x: jax.Array, weight: jax.Array, bias: jax.Array) -> jax.
 
 def avgpool2d(node: Node, x: jax.Array) -> jax.Array:
     """Average over windows, zero padding counted; over all of the picture it is a plain sum."""
-    (height, width), area = node["kernel"], node["kernel"][0] * node["kernel"][1]
+    (height, width) = node["kernel"]
+    area = 1 if node.get("summed") else height * width
     if x.shape[2:] == (height, width) and not any(node["padding"]):
         return x.sum(axis=(2, 3), keepdims=True) * (1.0 / area)
     padding = [(0, 0), (0, 0), *((pad, pad) for pad in node["padding"])]

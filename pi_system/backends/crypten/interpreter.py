@@ -7,7 +7,7 @@ Online:   weighted layer: opens x - a and w - b, 1 round, 8 bytes an element of 
           ReLU: CrypTen's conversion to binary shares, an adder over 64 bits, one bit back, one product:
           9 rounds, 232 bytes an active position each way. Max-pool: ceil(log2(window)) such ReLUs.
           Square: opens x - r, 1 round, 8 bytes an element each way.
-          Selection, add, concatenation, flatten, average pool, truncation: local.
+          Selection, gather, affine, add, concatenation, flatten, average pool, truncation: local.
 Error:    local truncation is off by up to one ulp (2^-16), and wrong by a large value with probability about
           2^(bits of the product - 64) an element, as in CrypTen: about 2^-10 an inference of a ResNet18. The ulp is a
           function of either party's share: a client that repeats a picture and sees logits learns weights from it.
@@ -116,10 +116,10 @@ class CryptenInterpreter(Interpreter[Any]):
         gathered = function(_from_share(flat.index_select(1, index)))
         return _from_share(flat.index_copy_(1, index, gathered.share).reshape(x.share.shape))
 
-    def _bias(self, node: ops.Square) -> Any:
-        """The shared bias of a square, as its operand is: (C, ...) or, at its active positions, (n,)."""
+    def _bias(self, node: ops.Square | ops.Affine) -> Any:
+        """The shared bias as the operand is: (C, ...) or, at a square's active positions, (n,)."""
         share = self._weights[f"{node.name}.bias"].share.reshape(-1, *(1,) * (len(node.shape) - 1)).expand(node.shape)
-        if node.active is not None:
+        if isinstance(node, ops.Square) and node.active is not None:
             share = share.reshape(-1)[torch.from_numpy(self._active[node.name]).to(share.device)]
         return _from_share(share)
 
@@ -137,6 +137,11 @@ class CryptenInterpreter(Interpreter[Any]):
 
     def avgpool(self, node: ops.AvgPool2d, x: Any) -> Any:
         """Local sum over windows and division by their size."""
+        if node.summed:
+            (kh, kw), (ph, pw) = node.kernel, node.padding
+            padded = torch.nn.functional.pad(x.share, (pw, pw, ph, ph))
+            windows = padded.unfold(2, kh, node.stride[0]).unfold(3, kw, node.stride[1])
+            return _from_share(windows.sum((-1, -2)))
         return x.avg_pool2d(node.kernel, stride=node.stride, padding=node.padding)
 
     def maxpool(self, node: ops.MaxPool2d, x: Any) -> Any:
@@ -149,6 +154,17 @@ class CryptenInterpreter(Interpreter[Any]):
             a, b, rest = (_from_share(part) for part in windows.share.split([half, half, size - 2 * half]))
             windows = crypten.cat([b + (a - b).relu(), rest], dim=0)
         return _from_share(windows.share[0].reshape(-1, *node.shape))
+
+    def gather(self, node: ops.Gather, x: Any) -> Any:
+        """Both shares at the node's positions, zeros where there is none."""
+        flat = x.share.flatten(1)
+        index = torch.from_numpy(node.indices()).to(flat.device)
+        return _from_share(flat[:, index.clamp(min=0)] * (index >= 0))
+
+    def affine(self, node: ops.Affine, x: Any) -> Any:
+        """A sign, and the shared bias."""
+        signed = x.neg() if node.negated else x
+        return signed + self._bias(node) if node.biased else signed
 
     def truncate(self, node: ops.Truncate, x: Any) -> Any:
         """Nothing to do: CrypTen truncates after every product."""
