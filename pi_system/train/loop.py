@@ -45,7 +45,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Companion:
-    """What a method adds to a training run, by itself nothing. Its state must be in the network's buffers, to resume."""
+    """What a method adds to a training run, by itself nothing. Its state is in the network's buffers, to resume."""
 
     def extra_loss(self) -> Tensor | None:
         """A scalar added to the loss, asked for after both forward passes of a step."""

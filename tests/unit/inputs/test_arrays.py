@@ -63,7 +63,7 @@ def test_rows_of_a_table(tmp_path: Path, head: str) -> None:
     path = tmp_path / "x.csv"
     path.write_text(head + "1,2.5,-3,4e2\n\n5, 6,7,8\r\n", encoding="utf-8")
     found, names = load_inputs([path], ROW)
-    assert np.array_equal(found[:, :, 0, 0], [[1, 2.5, -3, 400], [5, 6, 7, 8]])
+    assert found[:, :, 0, 0].tolist() == [[1, 2.5, -3, 400], [5, 6, 7, 8]]
     assert names == (f"{path}[0]", f"{path}[1]")
 
 
