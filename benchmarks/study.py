@@ -3,27 +3,33 @@
     python benchmarks/study.py status --out DIR
     python benchmarks/study.py run --data cifar100:PATH --out DIR [--hours 2]
     python benchmarks/study.py report --out DIR
+    python benchmarks/study.py costs --out DIR --into COSTS.json [--seed 0]
 
 ``run`` may be stopped or killed at any time and goes on when it is given again. It works at low priority, and pauses
 while a benchmark of this checkout measures. It refuses a plan or code that is not committed; ``--exploratory`` runs it
 nevertheless, in DIR/exploratory, and never counts. ``report`` writes benchmarks/results/plan/study.json and
-docs/claims.md. README.md of benchmarks/study says how to reproduce one row.
+docs/claims.md. ``costs`` measures what the networks of one seed cost online (measuring/study_costs.py), and goes on
+where it was. README.md of benchmarks/study says how to reproduce one row.
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
-from measuring import RESULTS, ROOT
-from measuring.documents import PATH, say
+from measuring import RESULTS
+from measuring.documents import PATH, backend_option, link_option, repeat_option, say
+from measuring.machine import Measurement, measures
 from measuring.processes import orderly_stop
 from measuring.study_claims import write_claims
-from measuring.study_plan import PLAN, Plan, load_plan
+from measuring.study_costs import measure_costs, networks_of
+from measuring.study_plan import PLAN, load_plan
 from measuring.study_record import Stamp, committed
 from measuring.study_report import collect
 from measuring.study_runner import data_path, hours_from_now, progress, run_plan
 
+from pi_system.backends.registry import BACKENDS
 from pi_system.cli.errors import PiGroup
 from pi_system.train.files import write_atomic
 
@@ -85,16 +91,31 @@ def run(path: Path, out: Path, data: str, hours: float | None, threads: int, exp
 @_plan_option
 @_out_option
 @click.option("--into", type=PATH, default=RESULTS / "plan" / "study.json", help="The JSON.")
-@click.option("--claims", type=PATH, default=ROOT / "docs" / "claims.md", help="The document about claims.")
-def report(path: Path, out: Path, into: Path, claims: Path) -> None:
-    """Write the JSON and the documents of what is finished."""
-    plan: Plan = load_plan(path)
+def report(path: Path, out: Path, into: Path) -> None:
+    """Write the JSON of what is finished and, for the plan that claims are of, docs/claims.md."""
+    plan = load_plan(path)
     found = collect(plan, path, out)
     for key, reason in found["not_counted"].items():
         say(f"not counted: {key}: {reason}")
     write_atomic(into, json.dumps(found, indent=1) + "\n")
-    write_claims(claims, plan, into)
-    say(f"wrote {into} and {claims}")
+    say(f"wrote {into}")
+    if path == PLAN:
+        write_claims(plan=plan, runs=into)
+
+
+@main.command()
+@measures
+@_out_option
+@click.option("--into", type=PATH, required=True, help="JSON to write, or to go on with.")
+@click.option("--seed", default=0, help="Whose networks.")
+@backend_option(BACKENDS, ("fss", "gmw"))
+@link_option("loopback", "lan")
+@repeat_option(5)
+@click.option("--only", multiple=True, help="Runs whose name contains this; repeatable.")
+def costs(measurement: Measurement, out: Path, into: Path, seed: int, only: tuple[str, ...], **how: Any) -> None:
+    """Measure the networks of a study, or go on with it; the last line of stdout is the JSON."""
+    wanted = [name for name in networks_of(out, seed) if not only or any(part in name for part in only)]
+    click.echo(json.dumps(measure_costs(measurement, out, into, wanted, seed=seed, **how)))
 
 
 if __name__ == "__main__":

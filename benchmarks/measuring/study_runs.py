@@ -78,7 +78,7 @@ class Study:
 
 
 def read_study(*files: Path, names: Mapping[str, str] | None = None) -> Study:
-    """Read studies written by ``run_study``; runs that several of them contain count once.
+    """Read studies of ``study_report``, or the first one; runs that several of them contain count once.
 
     Args:
         files: JSON of studies.

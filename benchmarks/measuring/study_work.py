@@ -33,7 +33,6 @@ from pi_system.reduce.equalization import CRITICALITY_ORDER
 from pi_system.reduce.job import reduce_run, task_of
 from pi_system.reduce.pareto import criticality_run
 from pi_system.reduce.sensitivity_report import sensitivity_report, spearman
-from pi_system.reduce.study import figures_of
 from pi_system.train.config import TrainConfig
 from pi_system.train.data import DataConfig
 from pi_system.train.job import train_run
@@ -74,6 +73,14 @@ def perform(run: Run, out: Path, data: DataConfig) -> dict[str, Any]:
         return {"value": value, "stages": [asdict(entry) for entry in entries]}
     report = sensitivity_report(task_of(RunDirectory(source), 0, config))
     return {"value": -report.by_layer, **report.as_json()}
+
+
+def figures_of(result: dict[str, Any], out: Path) -> dict[str, Any]:
+    """What a study says of the finished run in ``out``; seconds are its epochs' wall time."""
+    keys = ("network", "relus", "relu_layers", "macs", "parameters", "validation_accuracy", "test_accuracy")
+    lines = (out / "metrics.jsonl").read_text().splitlines() if (out / "metrics.jsonl").is_file() else []
+    seconds = [json.loads(line)["seconds"] for line in lines]
+    return {key: result[key] for key in keys} | {"epochs": len(seconds), "seconds": round(sum(seconds), 1)}
 
 
 class Watch:

@@ -30,6 +30,11 @@ _ALWAYS: Final = (
 )
 _FIELDS: Final = {"study": "runs", "cost_model": "points"}
 """By key of a section without a question: the field that its files hold."""
+_COMMANDS: Final = {
+    "study": "python benchmarks/study.py run --plan benchmarks/study/budgets.toml --data cifar100:DIR --out study",
+    "cost_model": "python benchmarks/validate_cost_model.py run",
+}
+"""That make such files."""
 Drawings = Mapping[str, tuple[Drawing, ...]]
 
 
@@ -77,23 +82,12 @@ def _evidence(
         return [], [], ""
     origins = []
     for file, content in sources.holding(finding.key, _FIELDS[finding.key]):
-        command = _study_command(content) if finding.key == "study" else "python benchmarks/validate_cost_model.py run"
         samples = content.get("samples") or content[_FIELDS[finding.key]]
-        origins.append(provenance(file, command, content.get("environment", {}), samples))
+        origins.append(provenance(file, _COMMANDS[finding.key], content.get("environment", {}), samples))
     if finding.key == "study":
         found = study(sources)
         return [study_table(found)] if found else [], origins, ""
     return [cost_table(Validation.read(sources.files("cost_model", "points")[-1]).points)], origins, ""
-
-
-def _study_command(content: Mapping[str, Any]) -> str:
-    """The command as the recipe gives it; where the data was is of no use elsewhere."""
-    config, workers = content["config"], content["environment"].get("workers", 1)
-    recipe = f"--baseline-epochs {config['baseline']['epochs']} --epochs {config['reduction']['epochs']}"
-    return (
-        f"python benchmarks/study_relu_budgets.py --data {config['data']['name']}:DIR --out study "
-        f"--network {config['networks'][0]} {recipe} --seeds {len(config['seeds'])} --workers {workers}"
-    )
 
 
 def _gaps(sections: tuple[Finding, ...]) -> tuple[str, ...]:

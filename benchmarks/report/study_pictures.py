@@ -1,4 +1,4 @@
-"""The accuracy study in pictures: from JSON of study_relu_budgets.py and study_costs.py only.
+"""The accuracy study in pictures: from its JSON and that of what its networks cost.
 
 study-relus-{pixel,channel,structure,claims}.svg: mean of seeds, every seed as a small mark, the spread as a bar; with
 costs also study-ms-BACKEND-LINK.svg and study-bytes-BACKEND.svg.

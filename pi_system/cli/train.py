@@ -29,7 +29,6 @@ from pi_system.networks import BUILTIN_PREFIX, artifact_folder, builtin_names, r
 from pi_system.reduce.equalization import CRITICALITY_ORDER, equalized_multipliers, multiplier_name
 from pi_system.reduce.job import reduce_run
 from pi_system.reduce.pareto import criticality_run, pareto_run
-from pi_system.reduce.study import StudyConfig, run_study
 from pi_system.train.counting import count_network
 from pi_system.train.data import DataConfig, load_data, write_sample
 from pi_system.train.job import train_run
@@ -170,25 +169,6 @@ def design(blocks: str, order: str, alpha: int | None, as_json: bool) -> None:
     found = equalized_multipliers((phi[0], phi[1], phi[2], phi[3]), _numbers("order", order, int), alpha=alpha)
     names = [multiplier_name(one) for one in found]
     show_result({"multipliers": names if as_json else " ".join(names)}, as_json)
-
-
-@main.command()
-@click.argument("config", type=_PATH)
-@click.option("--out", type=_PATH, required=True, help="Folder for all runs and study.json.")
-@click.option("--workers", default=1, help="Runs at once, each in a process.")
-@click.option("--threads", type=int, help="Threads of each process.")
-@click.option("--quiet", is_flag=True, help="No lines about finished runs.")
-@json_option
-def sweep(config: Path, out: Path, workers: int, threads: int | None, quiet: bool, as_json: bool) -> None:
-    """Run the study that the JSON file CONFIG describes."""
-    found = run_study(
-        StudyConfig.load(config),
-        out,
-        workers=workers,
-        threads=threads,
-        report=lambda line: None if quiet else click.echo(line, err=True),
-    )
-    show_result(found if as_json else {"runs": len(found["runs"]), "study": str(out / "study.json")}, as_json)
 
 
 @main.command()

@@ -18,7 +18,6 @@ from pi_system.reduce.shallow import Shallow
 from pi_system.reduce.snip import Snip
 from pi_system.reduce.snl import Snl
 from pi_system.reduce.sphynx import Sphynx
-from pi_system.reduce.study import Entry, StudyConfig, run_study
 from pi_system.reduce.unstructured import Unstructured
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "CryptoNas",
     "DeepReShape",
     "DeepReduce",
-    "Entry",
     "Gradual",
     "L1Filters",
     "Lfpc",
@@ -41,7 +39,6 @@ __all__ = [
     "Snl",
     "Sphynx",
     "StageCriticality",
-    "StudyConfig",
     "Unstructured",
     "Whole",
     "equalized_multipliers",
@@ -49,5 +46,4 @@ __all__ = [
     "measure_criticality",
     "pareto_run",
     "reduce_run",
-    "run_study",
 ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,11 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from measuring import BENCHMARKS, study_runner
-from measuring.machine import MachineBusyError, alone, held
+from measured import ENVIRONMENT
+from measuring import BENCHMARKS, RESULTS, study_costs, study_runner
+from measuring.environment import Environment
+from measuring.machine import MachineBusyError, Measurement, alone, held
+from measuring.networks import cached_artifact
 from measuring.study_plan import PLAN, load_plan
 from measuring.study_queue import Run, queue, relus
 from measuring.study_record import (
@@ -91,6 +96,57 @@ def test_the_plan_of_this_checkout_can_run() -> None:
     }
     assert all(curve.trials for curve in plan.curves if curve.block == "B")
     assert plan.data_config("x").recorded()["tuning_fraction"] == 0.1
+
+
+def test_the_plan_of_the_first_study_has_its_runs() -> None:
+    done = [json.loads((RESULTS / "study" / f"{name}.json").read_text())["runs"] for name in ("study", "claims")]
+    runs = queue(load_plan(PLAN.with_name("budgets.toml")))
+    assert len(runs) == len({run["run"] for found in done for run in found})
+    recorded = {(r["seed"], r.get("source") or r["network"], r.get("budget")) for found in done for r in found}
+    assert {(run.seed, run.network, run.budget) for run in runs} == recorded
+
+
+def test_costs_go_on_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = queue(plan_of())[:3]
+    for run in runs:
+        made(tmp_path, run, Stamp("a", "b"))
+    names, asked = study_costs.networks_of(tmp_path, 0), list[tuple[str, ...]]()
+    assert names == sorted(run.key for run in runs)
+    artifact = cached_artifact(M1, tmp_path / "cache")
+    monkeypatch.setattr(study_costs, "export_run", lambda run, path: shutil.copytree(artifact, path))
+
+    def measured(paths: list[Path], backends: list[str], *_: Any) -> Iterator[Any]:
+        asked.append((paths[0].name, *backends))
+        yield from (_Result(backend) for backend in backends)
+
+    monkeypatch.setattr(study_costs, "run_all", measured)
+    file, run = tmp_path / "costs.json", _Measured()
+    how: dict[str, Any] = {"links": ("lan",), "seed": 0, "repeat": 5}
+    study_costs.measure_costs(run, tmp_path, file, names[:2], backends=("fss",), **how)
+    found = study_costs.measure_costs(run, tmp_path, file, names, backends=("fss", "gmw"), **how)
+    assert found == json.loads(file.read_text())
+    assert len(found["results"]) == 6
+    assert [len(backends) for _, *backends in asked] == [1, 1, 1, 1, 2]
+    with pytest.raises(ConfigError, match="holds costs of another repeat"):
+        study_costs.measure_costs(run, tmp_path, file, names, backends=("fss",), **how | {"repeat": 6})
+    with pytest.raises(InputError, match="expected a finished run of seed 1"):
+        study_costs.networks_of(tmp_path, 1)
+
+
+class _Result(SimpleNamespace):
+    def __init__(self, backend: str) -> None:
+        super().__init__(backend=backend, online_ms=SimpleNamespace(median=1.0))
+
+    def model_dump(self, **_: Any) -> dict[str, float]:
+        return {"online_ms": 1.0}
+
+
+class _Measured(Measurement):
+    def __init__(self) -> None:
+        """On a machine made up."""
+
+    def environment(self, **_: Any) -> Environment:
+        return ENVIRONMENT
 
 
 @pytest.mark.parametrize(
