@@ -20,10 +20,11 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import numpy as np
 from measuring.study_runs import Study
+from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
 from pi_system.errors import ConfigError
@@ -33,8 +34,7 @@ Kind = Literal["difference", "tendency", "measure"]
 Word = Literal["supported", "contradicted", "undecided"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(BaseModel):
     """What a source says, as a contrast of two curves.
 
     Attributes:
@@ -49,20 +49,17 @@ class Claim:
         id: what docs/claims.md finds it by.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     text: str
     source: str
     better: str
-    worse: str
+    worse: str = ""
     kind: Kind = "difference"
     budgets: tuple[float, ...] = ()
     primary: bool = False
     note: str = ""
     id: str = ""
-
-    def __post_init__(self) -> None:
-        """Check the kind."""
-        if self.kind not in get_args(Kind):
-            raise ConfigError(f"claim {self.text!r}: expected kind {'|'.join(get_args(Kind))}, found {self.kind!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

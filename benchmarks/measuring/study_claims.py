@@ -14,7 +14,7 @@ from typing import Any, Final
 from measuring import BENCHMARKS, RESULTS
 from measuring.documents import markdown
 from measuring.study_analysis import Claim, Verdict, judge
-from measuring.study_plan import PLAN, Plan, load_plan
+from measuring.study_plan import PLAN, Plan, PlannedClaim, load_plan
 from measuring.study_queue import relus
 from measuring.study_runs import Study, read_study
 from measuring.study_tables import load_analysis, load_study, points
@@ -63,17 +63,10 @@ def load_catalogue(plan: Plan, path: Path = CATALOGUE) -> tuple[Published, ...]:
 
 def planned(plan: Plan, primary: Sequence[str]) -> list[Claim]:
     """The plan's claims as contrasts, budgets as shares of each block's network."""
+    whole = {block.name: relus(block.reference) for block in plan.blocks}
     return [
-        Claim(
-            text=claim.text,
-            source=claim.source,
-            better=claim.better,
-            worse=claim.worse,
-            kind=claim.kind,
-            budgets=tuple(budget / relus(plan.block(claim.block).reference) for budget in claim.budgets),
-            primary=claim.id in primary,
-            note=claim.note,
-            id=claim.id,
+        claim.model_copy(
+            update={"budgets": tuple(b / whole[claim.block] for b in claim.budgets), "primary": claim.id in primary}
         )
         for claim in plan.claims
     ]
@@ -83,14 +76,14 @@ def document(plan: Plan, runs: Path = RUNS, catalogue: Path = CATALOGUE) -> str:
     """All of docs/claims.md."""
     content: Mapping[str, Any] = json.loads(runs.read_text()) if runs.is_file() else {"runs": [], "primary": []}
     study = read_study(runs) if any("error" not in run for run in content["runs"]) else None
-    contrasts = {claim.id: claim for claim in planned(plan, content["primary"])}
-    found = _verdicts(study, contrasts.values()) if study else {}
+    asked = {claim.id: claim for claim in plan.claims}
+    found = _verdicts(study, planned(plan, content["primary"])) if study else {}
     first = load_study(FIRST)
     old = _verdicts(first, load_analysis().claims)
     published = load_catalogue(plan, catalogue)
     rows = []
     for claim in published:
-        cells = [_planned(plan, contrasts[name], found.get(name)) for name in claim.plan]
+        cells = [_planned(plan, asked[name], found.get(name)) for name in claim.plan]
         cells += [_judged(old[name], _scale_first(first, old[name])) for name in claim.first]
         if claim.reason:
             cells.append(_cells(verdict=claim.reason if cells else f"not testable here: {claim.reason}"))
@@ -168,16 +161,11 @@ def _contrast(claim: Claim) -> str:
     return f"`{claim.better}` - `{claim.worse}`" + (", tendency" if claim.kind == "tendency" else "")
 
 
-def _planned(plan: Plan, claim: Claim, found: Verdict | None) -> dict[str, str]:
-    asked = next(one for one in plan.claims if one.id == claim.id)
+def _planned(plan: Plan, claim: PlannedClaim, found: Verdict | None) -> dict[str, str]:
     if found is None:
-        needs = plan.block(asked.block).needs
-        about = [
-            f"block {asked.block}",
-            *(["primary"] if asked.primary else []),
-            *([f"needs {needs}"] if needs else []),
-        ]
-        return _cells(_contrast(claim), "-", _scale(plan, claim), f"not run yet ({', '.join(about)})")
+        needs = plan.block(claim.block).needs
+        about = [f"block {claim.block}", "primary" if claim.primary else "", f"needs {needs}" if needs else ""]
+        return _cells(_contrast(claim), "-", _scale(plan, claim), f"not run yet ({', '.join(filter(None, about))})")
     return _judged(found, f"{_scale(plan, claim)}, {len(found.effect.by_seed)} seeds")
 
 
@@ -191,11 +179,10 @@ def _judged(found: Verdict, scale: str) -> dict[str, str]:
     return _cells(_contrast(found.claim), result, scale, f"**{found.word}**{mark}{note}")
 
 
-def _scale(plan: Plan, claim: Claim) -> str:
-    planned = next(one for one in plan.claims if one.id == claim.id)
+def _scale(plan: Plan, claim: PlannedClaim) -> str:
     curves = [curve for curve in plan.curves if curve.label in (claim.better, claim.worse)]
     common = [b for b in curves[0].budgets if all(b in curve.budgets for curve in curves)]
-    budgets = sorted(planned.budgets or common, reverse=True)
+    budgets = sorted(claim.budgets or common, reverse=True)
     networks = " and ".join(dict.fromkeys(f"`{curve.network}`" for curve in curves))
     shown = [f"{budgets[0]:,} to {budgets[-1]:,} ReLUs" if len(budgets) > 1 else f"{b:,} ReLUs" for b in budgets[:1]]
     return ", ".join([networks, *shown])

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from measuring import BENCHMARKS
-from measuring.study_analysis import Claim, Kind
+from measuring.study_analysis import Claim
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pi_system.errors import ConfigError, InputError
@@ -81,22 +81,15 @@ class Curve(_Strict):
         return self
 
 
-class PlannedClaim(_Strict):
-    """A claim; ``id`` is what docs/claims.md finds it by; ``budgets`` are ReLUs.
+class PlannedClaim(Claim):
+    """A claim of a block; ``budgets`` are ReLUs.
 
     ``primary``: one of the few that the study is for; with every further one, Holm asks more of all.
     """
 
     id: str
     block: str
-    text: str
-    source: str
-    better: str
-    worse: str = ""
-    kind: Kind = "difference"
     budgets: tuple[int, ...] = ()
-    primary: bool = False
-    note: str = ""
 
 
 class Tuning(_Strict):
@@ -163,7 +156,6 @@ class Plan(_Strict):
                 raise ValueError(f"claim {claim.id}: expected kind measure for measures only; found {claim.kind}")
             for budget in claim.budgets:
                 _known(f"claim {claim.id}", budget, labels[label].budgets)
-        Claim(text=claim.text, source=claim.source, better=claim.better, worse=claim.worse, kind=claim.kind)
 
     def block(self, name: str) -> Block:
         """By name."""

@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ from measuring.documents import markdown
 from measuring.equal_accuracy import Needed, Place, at_accuracy
 from measuring.study_analysis import Claim, Effect, Verdict, at_budgets, effect, judge
 from measuring.study_runs import Cell, Study, read_study
+from pydantic import BaseModel
 
 from pi_system.errors import ConfigError
 
@@ -21,21 +21,18 @@ BASE: Final = "fast"
 ANALYSIS: Final = RESULTS.parent / "study" / "first.toml"
 
 
-@dataclass(frozen=True, slots=True)
-class Analysis:
+class Analysis(BaseModel):
     """What is asked of a study: what its curves are called where not as in its JSON, and the claims."""
 
-    names: Mapping[str, str]
+    names: dict[str, str] = {}
     claims: tuple[Claim, ...]
 
 
 def load_analysis(path: Path = ANALYSIS) -> Analysis:
     """Read an analysis from TOML. Raises ConfigError: a field is unknown, missing or wrong."""
     try:
-        content = tomllib.loads(path.read_text())
-        claims = [Claim(**{**claim, "budgets": tuple(claim.get("budgets", ()))}) for claim in content["claims"]]
-        return Analysis(dict(content.get("names", {})), tuple(claims))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Analysis(**tomllib.loads(path.read_text()))
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: expected names and claims of a study in TOML; {error}") from error
 
 

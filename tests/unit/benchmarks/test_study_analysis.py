@@ -147,7 +147,7 @@ def test_primary_claims_are_corrected_and_exploratory_ones_say_what_they_are(tmp
     assert alone.word == "supported"
     several = judge(study, [claim(primary=True)] * 6)
     assert {one.word for one in several if isinstance(one, Verdict)} == {"undecided"}
-    text = claims_markdown(study, Analysis({}, (claim(), claim(primary=True))))
+    text = claims_markdown(study, Analysis(claims=(claim(), claim(primary=True))))
     assert "- a beats b (a paper): **supported**, exploratory. `a` - `b`: +1.3 (+0.6 to +2.0) points, 3 seeds." in text
     assert "- a beats b (a paper): **supported**. `a`" in text
     assert "  - 50 %: +1.3 (+0.6 to +2.0), 100 against 100 ReLUs, 35.0 against 35.0 M MACs." in text
@@ -167,7 +167,7 @@ def test_a_claim_speaks_of_its_own_budgets(tmp_path: Path) -> None:
     assert verdict(study, claim("tendency")).effect.value == pytest.approx(-0.1)
     missing = Claim(text="c beats d", source="", better="c", worse="d")
     assert judge(study, [missing]) == [missing]
-    assert "- c beats d: not in this study (`c`, `d`)." in claims_markdown(study, Analysis({}, (missing,)))
+    assert "- c beats d: not in this study (`c`, `d`)." in claims_markdown(study, Analysis(claims=(missing,)))
 
 
 def test_the_table_has_a_row_a_cell_and_paired_margins(tmp_path: Path) -> None:
