@@ -1,4 +1,4 @@
-"""Predictions beside measurements of networks that the calibration has not seen; benchmarks/validate_cost_model.py."""
+"""Predictions beside measurements of networks that the calibration has not seen; benchmarks/calibrate.py validate."""
 
 from collections.abc import Sequence
 from statistics import median

@@ -32,7 +32,7 @@ _FIELDS: Final = {"study": "runs", "cost_model": "points"}
 """By key of a section without a question: the field that its files hold."""
 _COMMANDS: Final = {
     "study": "python benchmarks/study.py run --plan benchmarks/study/budgets.toml --data cifar100:DIR --out study",
-    "cost_model": "python benchmarks/validate_cost_model.py run",
+    "cost_model": "python benchmarks/calibrate.py validate",
 }
 """That make such files."""
 Drawings = Mapping[str, tuple[Drawing, ...]]

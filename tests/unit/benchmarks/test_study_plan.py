@@ -120,15 +120,15 @@ def test_costs_go_on_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyP
         yield from (_Result(backend) for backend in backends)
 
     monkeypatch.setattr(study_costs, "run_all", measured)
-    file, run = tmp_path / "costs.json", _Measured()
+    file, measured_on = tmp_path / "costs.json", _Measured()
     how: dict[str, Any] = {"links": ("lan",), "seed": 0, "repeat": 5}
-    study_costs.measure_costs(run, tmp_path, file, names[:2], backends=("fss",), **how)
-    found = study_costs.measure_costs(run, tmp_path, file, names, backends=("fss", "gmw"), **how)
+    study_costs.measure_costs(measured_on, tmp_path, file, names[:2], backends=("fss",), **how)
+    found = study_costs.measure_costs(measured_on, tmp_path, file, names, backends=("fss", "gmw"), **how)
     assert found == json.loads(file.read_text())
     assert len(found["results"]) == 6
     assert [len(backends) for _, *backends in asked] == [1, 1, 1, 1, 2]
     with pytest.raises(ConfigError, match="holds costs of another repeat"):
-        study_costs.measure_costs(run, tmp_path, file, names, backends=("fss",), **how | {"repeat": 6})
+        study_costs.measure_costs(measured_on, tmp_path, file, names, backends=("fss",), **how | {"repeat": 6})
     with pytest.raises(InputError, match="expected a finished run of seed 1"):
         study_costs.networks_of(tmp_path, 1)
 

@@ -1,7 +1,7 @@
 """The cost model against measurements of networks it was not fitted on, as committed.
 
 Fails when a change of the model or of a protocol makes its predictions worse than the goals. After a change of the
-runtime that makes it faster or slower, run benchmarks/calibrate.py --keep and benchmarks/validate_cost_model.py run.
+runtime that makes it faster or slower, run benchmarks/calibrate.py fit --keep and benchmarks/calibrate.py validate.
 """
 
 from pathlib import Path
