@@ -43,12 +43,12 @@ def working_folder(folder: Path | None) -> Iterator[Path]:
         yield (folder or Path(name)).absolute()
 
 
-def publish(question: str, sample: Sample, json_out: Path | None, keep: bool) -> None:
+def show(question: str, sample: Sample, publish: documents.Publish) -> None:
     """Verdicts for people, then the JSON object."""
     claims = sample.pop("claims")
     for found in claims:
         documents.say(f"{found['verdict']}: {found['claim']} ({found['found']})")
-    documents.publish(report(question, claims, **sample), json_out, keep=keep and f"load/{question}")
+    publish(report(question, claims, **sample), f"load/{question}")
 
 
 @main.command(cls=PiCommand)
@@ -59,8 +59,7 @@ def publish(question: str, sample: Sample, json_out: Path | None, keep: bool) ->
 @click.option("--clients", default=8, show_default=True, type=click.IntRange(1, 256))
 @click.option("--every", default=20.0, show_default=True, type=SECONDS, help="Mean time between two kills.")
 @documents.cache_option
-@documents.json_out_option
-@documents.keep_option
+@documents.publishes
 def kills(
     folder: Path | None,
     duration: float,
@@ -69,14 +68,13 @@ def kills(
     clients: int,
     every: float,
     cache: Path,
-    json_out: Path | None,
-    keep: bool,
+    publish: documents.Publish,
 ) -> None:
     """Kill the server's workers with SIGKILL while clients prepare and infer."""
     load = Load(backend=backend, clients=clients, rate_per_s=None, duration_s=duration, counted=False)
     with working_folder(folder) as place:
         sample = KillRun(cached_artifact(network, cache), place, load, every).run()
-    publish("kills", sample, json_out, keep)
+    show("kills", sample, publish)
 
 
 if __name__ == "__main__":
