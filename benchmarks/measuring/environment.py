@@ -65,11 +65,11 @@ def environment(
     others_during: Others | None = None,
 ) -> Environment:
     """Describe this machine now; ``load_before``: when the run began; without ``pinned_cores`` each is on its own."""
-    sha = _git("rev-parse", "--short=10", "HEAD")
+    sha = (git(ROOT, "rev-parse", "--short=10", "HEAD") or "").strip()
     return Environment(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         git_sha=sha or "unknown",
-        git_dirty=bool(sha and _git("status", "--porcelain")),
+        git_dirty=bool(sha and git(ROOT, "status", "--porcelain")),
         python=platform.python_version(),
         packages={name: _version(name) for name in _PACKAGES},
         system=f"{platform.system()} {platform.release()}",
@@ -106,9 +106,10 @@ def _cpu_model() -> str:
     return found[1].strip() if found else platform.processor() or platform.machine()
 
 
-def _git(*arguments: str) -> str:
+def git(folder: Path, *arguments: str) -> str | None:
+    """What git says in a folder of a checkout, None if it fails or is not there."""
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.decode() if done.returncode == 0 else None

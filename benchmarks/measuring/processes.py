@@ -108,13 +108,13 @@ def start(command: Sequence[str], core: int | None, threads: int | None, **optio
         return subprocess.Popen(list(command), env=child_environment(threads), start_new_session=True, **options)
 
 
-def end_group(process: "subprocess.Popen[Any]") -> None:
+def end_group(process: "subprocess.Popen[Any]", grace_s: float = _GRACE_S) -> None:
     """End a process that leads its own group: asked first, then killed, with whatever is left of the group."""
     if process.returncode is not None:
         return
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(_GRACE_S)
+        process.wait(grace_s)
     with suppress(ProcessLookupError):  # of the group nobody is left
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

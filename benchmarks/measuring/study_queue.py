@@ -11,7 +11,7 @@ their ReLUs, then curve by curve. A run is known by its folder:
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -141,16 +141,12 @@ def _trials(plan: Plan, block: Block) -> Iterator[Run]:
         return
     for curve in (curve for curve in plan.curves if curve.trials):
         first = baseline(plan, block.name, curve.network, tuning.seed)
-        first = _changed(first, key=f"trial/{_file(curve.network)}", judged_on="tuning")
+        first = replace(first, key=f"trial/{_file(curve.network)}", judged_on="tuning")
         yield first
         for number, trial in enumerate(curve.trials):
             run = reduction(plan, curve, tuning.seed, tuning.budget, trial)
             about = {"key": f"trial/{curve.label}-{number}", "source": first.key, "label": curve.label}
-            yield _changed(run, block=block.name, judged_on="tuning", **about)
-
-
-def _changed(run: Run, **changes: Any) -> Run:
-    return Run(**{**asdict(run), **changes})
+            yield replace(run, block=block.name, judged_on="tuning", **about)
 
 
 def choices(plan: Plan, accuracies: Mapping[str, float | None]) -> dict[str, Trial]:

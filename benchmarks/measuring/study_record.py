@@ -8,12 +8,12 @@ counts. Exploratory sittings have an OUT of their own (``exploratory`` in the OU
 """
 
 import json
-import subprocess
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from measuring.environment import git
 from measuring.study_plan import Plan, parse_plan
 from measuring.study_queue import Run
 
@@ -35,10 +35,10 @@ class Stamp:
 
 def committed(path: Path, plan: Plan) -> Stamp:
     """The stamp of a plan. Raises ConfigError: plan or code are not what the commit has; such a run could not count."""
-    commit = _git(path, "rev-parse", "HEAD")
+    commit = (git(path.parent, "rev-parse", "HEAD") or "").strip()
     if not commit or _show(path, "HEAD") is None:
         raise ConfigError(f"{path}: expected a plan that is committed; --exploratory runs it, and never counts")
-    changed = _git(path, "status", "--porcelain", "--untracked-files=no", "--", path.name, *_from_top(_CODE))
+    changed = git(path.parent, "status", "--porcelain", "--untracked-files=no", "--", path.name, *_from_top(_CODE))
     if changed or plan_at(path, "HEAD").digest != plan.digest:
         first = changed.splitlines()[0].split()[-1] if changed else path.name
         raise ConfigError(
@@ -52,19 +52,11 @@ def plan_at(path: Path, commit: str) -> Plan:
     content = _show(path, commit)
     if content is None:
         raise ConfigError(f"{path.name}: expected it in commit {commit[:10]}, found none")
-    return parse_plan(content, f"{path.name} of {commit[:10]}")
+    return parse_plan(content.encode(), f"{path.name} of {commit[:10]}")
 
 
-def _show(path: Path, commit: str) -> bytes | None:
-    done = subprocess.run(
-        ["git", "-C", str(path.parent), "show", f"{commit}:./{path.name}"], capture_output=True, timeout=60
-    )
-    return done.stdout if done.returncode == 0 else None
-
-
-def _git(path: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(path.parent), *arguments], capture_output=True, text=True, timeout=60)
-    return done.stdout.strip() if done.returncode == 0 else ""
+def _show(path: Path, commit: str) -> str | None:
+    return git(path.parent, "show", f"{commit}:./{path.name}")
 
 
 def _from_top(paths: tuple[str, ...]) -> list[str]:

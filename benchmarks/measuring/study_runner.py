@@ -5,7 +5,6 @@ pause by themselves while somebody measures (``study_work``).
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,8 +16,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Final
 
-from measuring import BENCHMARKS, ROOT
 from measuring.machine import LOCK, alone
+from measuring.processes import end_group, start
 from measuring.study_plan import Plan, Trial
 from measuring.study_queue import Run, choices, queue
 from measuring.study_record import Record, Stamp, read_records
@@ -143,27 +142,17 @@ def run_plan(
             if not state.left:
                 return
             run = state.left[0]
-            told = {
-                "out": str(out),
-                "run": asdict(run),
-                "stamp": asdict(stamp()),
-                "threads": threads,
-                "lock": str(lock),
-            }
-            told["data"] = asdict(plan.data_config(data, judged_on=run.judged_on))
+            told = {"out": str(out), "threads": threads, "lock": str(lock), "run": asdict(run)}
+            told |= {"stamp": asdict(stamp()), "data": asdict(plan.data_config(data, judged_on=run.judged_on))}
             ended = _sit(json.dumps(told), sitting_s)
             report(f"{run.key}: {'finished' if ended else 'saved, to be gone on with'}; {len(state.left) - ended} left")
 
 
 def _sit(told: str, sitting_s: float) -> bool:
     """Whether the run is finished; else it was stopped after ``sitting_s``. Raises RunFailedError, Interrupted."""
-    path = os.pathsep.join([str(BENCHMARKS), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "measuring.study_work"]
-    # A session of its own: Ctrl-C reaches this process, which then has the run saved.
-    child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
-        env=os.environ | {"PYTHONPATH": path},
-    )  # fmt: skip
+    command, pipes = [sys.executable, "-m", "measuring.study_work"], {"stdin": subprocess.PIPE, "text": True}
+    # It leads a session of its own: Ctrl-C reaches this process, which then has the run saved.
+    child = start(command, None, None, stdout=subprocess.DEVNULL, **pipes)
     with child:
         try:
             if child.stdin is not None:
@@ -172,20 +161,13 @@ def _sit(told: str, sitting_s: float) -> bool:
                     child.stdin.flush()
             child.wait(sitting_s)
         except subprocess.TimeoutExpired:
-            _stop(child)
+            end_group(child, _KILL_S)
         except KeyboardInterrupt as asked:
-            _stop(child)
+            end_group(child, _KILL_S)
             raise Interrupted("stopped; the same command goes on") from asked
     if child.returncode not in (0, STOPPED, -signal.SIGTERM):
         raise RunFailedError(f"run: expected it to finish; it ended with {child.returncode}, see above")
     return child.returncode == 0
-
-
-def _stop(child: "subprocess.Popen[str]") -> None:
-    child.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(_KILL_S)
-    child.kill()
 
 
 def data_path(text: str, plan: Plan) -> str | None:
