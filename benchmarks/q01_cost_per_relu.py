@@ -101,7 +101,7 @@ def draw(report: QuestionReport, out: Path) -> list[Path]:
         ("ns_per_mac", "online nanoseconds a multiply-accumulate"),
     ):
         shown = {b: {link_name(k): time_slopes(table[b, k])[key] for k in links if (b, k) in table} for b in backends}
-        paths += dots([link_name(link) for link in links], shown, xlabel, out, f"q01-{key.replace('_', '-')}")
+        paths += dots(shown, xlabel, out, f"q01-{key.replace('_', '-')}")
     for link in links:
         points = {b: [(s["relus"], s) for s in relu_series(table[b, link])] for b in backends if (b, link) in table}
         paths += lines(points, f"active ReLUs\n{link_name(link)}", out, f"q01-online-{link}")

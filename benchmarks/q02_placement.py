@@ -11,7 +11,7 @@ from pathlib import Path
 
 from measuring.plots import dots, lines, link_name
 from measuring.question import Answer, Mode, Question, QuestionReport, Sample, commands
-from measuring.side_by_side import Series, by_pair, measuring
+from measuring.side_by_side import Series, by_link, by_pair, measuring
 from measuring.statistics import Interval, ratio_interval, slope_interval
 
 SPREAD = ("1 layer", "4 layers", "8 layers", "17 layers")
@@ -80,9 +80,8 @@ def _short(label: str) -> str:
 
 def draw(report: QuestionReport, out: Path) -> list[Path]:
     """Online time against ReLU layers for every link, and four layers in different stages."""
-    table, paths = by_pair(report.samples), list[Path]()
-    for link in dict.fromkeys(link for _, link in table):
-        found = {backend: networks for (backend, where), networks in table.items() if where == link}
+    paths = list[Path]()
+    for link, found in by_link(report.samples).items():
         spread = {b: [(n[label]["relu_layers"], n[label]) for label in SPREAD if label in n] for b, n in found.items()}
         budget = next(sample["relus"] for sample in report.samples if sample["link"] == link)
         xlabel = f"layers that share {budget:,} ReLUs\n{link_name(link)}"
@@ -91,9 +90,8 @@ def draw(report: QuestionReport, out: Path) -> list[Path]:
             b: {_place(label): between(n[label], n[WHOLE]) for label in STAGES[1:] if label in n}
             for b, n in found.items()
         }
-        rows = list(dict.fromkeys(row for shown in places.values() for row in shown))
         xlabel = f"online time / whole layers of stage 4\n{link_name(link)}"
-        paths += dots(rows, places, xlabel, out, f"q02-stages-{link}", mark=1.0) if rows else []
+        paths += dots(places, xlabel, out, f"q02-stages-{link}", mark=1.0)
     return paths
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from measuring.plots import dots, link_name
 from measuring.question import Answer, Mode, Question, QuestionReport, Sample, commands
-from measuring.side_by_side import Series, by_pair, measuring
+from measuring.side_by_side import Series, by_link, by_pair, measuring
 from measuring.statistics import Interval, ratio_interval
 
 BASE = "ResNet18, narrow"
@@ -65,12 +65,10 @@ def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
 
 def draw(report: QuestionReport, out: Path) -> list[Path]:
     """A row a network, a plot a link."""
-    table, paths = by_pair(report.samples), list[Path]()
-    for link in dict.fromkeys(link for _, link in table):
-        found = {backend: networks for (backend, where), networks in table.items() if where == link}
-        base, *labels = next(iter(found.values()))
+    paths = list[Path]()
+    for link, found in by_link(report.samples).items():
         shown = {backend: ratios(networks) for backend, networks in found.items()}
-        paths += dots(labels, shown, f"online time / {base}\n{link_name(link)}", out, f"q03-relus-{link}", mark=1.0)
+        paths += dots(shown, f"online time / {BASE}\n{link_name(link)}", out, f"q03-relus-{link}", mark=1.0)
     return paths
 
 

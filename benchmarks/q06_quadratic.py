@@ -61,8 +61,7 @@ def draw(report: QuestionReport, out: Path) -> list[Path]:
     shown: dict[str, dict[str, Interval]] = {}
     for (backend, link), networks in by_pair(report.samples).items():
         shown.setdefault(backend, {})[link_name(link)] = saved(networks)
-    rows = list(dict.fromkeys(row for found in shown.values() for row in found))
-    return dots(rows, shown, "online time with ReLU / with square", out, "q06-square", mark=1.0)
+    return dots(shown, "online time with ReLU / with square", out, "q06-square", mark=1.0)
 
 
 QUESTION = Question(script=__file__, measure=measuring(SERIES), answers=answers, draw=draw)

@@ -92,7 +92,6 @@ def legend_above(drawn: Any, axes: Any) -> None:
 
 
 def dots(
-    rows: Sequence[str],
     series: Mapping[str, Mapping[str, Interval]],
     xlabel: str,
     out: Path,
@@ -100,10 +99,13 @@ def dots(
     *,
     mark: float | None = None,
 ) -> list[Path]:
-    """Intervals of each backend by category, on a logarithmic axis; ``rows`` are categories from top to bottom.
+    """Intervals of each backend by category, from top to bottom as they come, on a logarithmic axis; none without any.
 
     Estimates of zero or less are left out, intervals that reach it cut; ``mark``: where a thin line helps to compare.
     """
+    rows = list(dict.fromkeys(row for found in series.values() for row in found))
+    if not rows:
+        return []
     drawn, (axes,) = figure(size=(6, max(4, 1.2 + 0.55 * len(rows))))
     width = 0.7 / max(1, len(series))
     least = min((i.value for found in series.values() for i in found.values() if i.value > 0), default=1.0)

@@ -6,7 +6,7 @@ They are started through their own command lines by this interpreter, on a free 
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,7 +33,6 @@ class RunningProgram:
     store: Path
 
 
-@contextmanager
 def start_dealer(
     folder: Path,
     *,
@@ -41,18 +40,16 @@ def start_dealer(
     core: int | None = None,
     startup_timeout_s: float = STARTUP_TIMEOUT_S,
     options: Sequence[str] = (),
-) -> Iterator[RunningProgram]:
+) -> AbstractContextManager[RunningProgram]:
     """A running ``pi-dealer`` on the server's host, its log in ``folder``; ``options``: more of ``serve``.
 
     Raises:
         PeerUnavailableError: it ended, or did not get ready in time; with the end of its log.
     """
     arguments = ["pi_system.cli.dealer", "serve", *_reachable("dealer", site), *options]
-    with _program("pi-dealer", arguments, folder, site, core, None, startup_timeout_s) as running:
-        yield running
+    return _program("pi-dealer", arguments, folder, site, core, None, startup_timeout_s)
 
 
-@contextmanager
 def start_server(
     artifact: Path,
     dealer: str,
@@ -64,7 +61,7 @@ def start_server(
     site: Site = HERE,
     program_options: Sequence[str] = (),
     options: Sequence[str] = (),
-) -> Iterator[RunningProgram]:
+) -> AbstractContextManager[RunningProgram]:
     """A running ``pi-server``, which reveals logits where nothing else is said: results are compared with them.
 
     ``folder`` is for its log and its store; ``backends``: those allowed, none for all; ``program_options`` stand before
@@ -77,8 +74,7 @@ def start_server(
     arguments += [f"--{name}={TIMEOUT_S}" for name in ("timeout", "infer-limit", "prepare-limit")]
     arguments += [f"--backend={backend}" for backend in backends or BACKENDS]
     arguments += ["--store", str(folder / "server-store"), *options]
-    with _program("pi-server", arguments, folder, site, site.cores[0], site.threads, STARTUP_TIMEOUT_S) as running:
-        yield running
+    return _program("pi-server", arguments, folder, site, site.cores[0], site.threads, STARTUP_TIMEOUT_S)
 
 
 def _reachable(role: str, site: Site) -> list[str]:

@@ -6,7 +6,7 @@ file beside the result, so that a stopped run goes on where it was.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from measuring.documents import say
 from measuring.latency import run_all
@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter
 
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
-from pi_system.cost.predict import Prediction, Workload
+from pi_system.cost.predict import Workload
 from pi_system.errors import ConfigError
 
 
@@ -47,16 +47,15 @@ class Group(NamedTuple):
 _SAMPLES = TypeAdapter(list[CostSample])
 
 
-def exact_fields(found: Prediction | CostSample) -> tuple[int, ...]:
-    """What must be equal, predicted and counted."""
-    return (
-        found.online_rounds,
-        found.client_to_server_bytes,
-        found.server_to_client_bytes,
-        found.offline_bytes,
-        found.stored_bytes_server,
-        found.stored_bytes_client,
-    )
+EXACT: Final = (
+    "online_rounds",
+    "client_to_server_bytes",
+    "server_to_client_bytes",
+    "offline_bytes",
+    "stored_bytes_server",
+    "stored_bytes_client",
+)
+"""What must be equal, predicted and counted."""
 
 
 def measure_groups(

@@ -82,6 +82,14 @@ def by_pair(samples: Sequence[Sample]) -> dict[tuple[str, str], dict[str, Sample
     return found
 
 
+def by_link(samples: Sequence[Sample]) -> dict[str, dict[str, dict[str, Sample]]]:
+    """Samples by link, backend and label."""
+    found: dict[str, dict[str, dict[str, Sample]]] = {}
+    for (backend, link), networks in by_pair(samples).items():
+        found.setdefault(link, {})[backend] = networks
+    return found
+
+
 def online_bytes(sample: Sample) -> int:
     """Payload of one inference, both directions."""
     return int(sample["sent_bytes"] + sample["received_bytes"])

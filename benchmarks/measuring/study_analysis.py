@@ -178,10 +178,3 @@ def _effects(study: Study, claim: Claim) -> tuple[Effect, dict[float, Effect]] |
         return None
     whole = tendency(meant) if claim.kind == "tendency" else difference(meant)
     return whole, {fraction: effect(by_seed) for fraction, by_seed in found.items()}
-
-
-def power(size: float, spread: float, seeds: int) -> float:
-    """Probability that a paired contrast of this size is found with 5 % error, at this deviation between seeds."""
-    freedom = seeds - 1
-    shift, limit = size / spread * math.sqrt(seeds), float(stats.t.ppf((1 + LEVEL) / 2, freedom))
-    return float(stats.nct.sf(limit, freedom, shift) + stats.nct.cdf(-limit, freedom, shift))

@@ -63,9 +63,8 @@ class ReluParty:
         before, start_s = traffic(self._channel), time.perf_counter()
         if self._ots is None:
             self._ots = drive(ot_setup(Prg(fresh_seed())), self._channel)
-        evaluate = self._evaluate_server if self._server else self._evaluate_client
         share = ring.reduce(ring.from_signed(y) - y_client) if self._server else y_client
-        offline_s, result = evaluate(self._ots, share, fresh)
+        offline_s, result = self._evaluate(self._ots, share, fresh)
         seconds = time.perf_counter() - start_s
         after = traffic(self._channel)
         return {
@@ -80,18 +79,17 @@ class ReluParty:
         self._channel.send(b"!")
         self._channel.recv(1)
 
-    def _evaluate_server(self, ots: OtParty, share: NDArray[Any], fresh: NDArray[Any]) -> tuple[float, NDArray[Any]]:
-        start_s, channel, spec = time.perf_counter(), self._channel, self._spec
-        material = drive(self._relu.offline_server(spec, ots, Prg(fresh_seed())), channel)
-        offline_s = time.perf_counter() - start_s
-        gate = self._relu.server_gate(spec, material)
-        (result,) = serve([gate], spec.count, lambda first, length: share[None, first : first + length], channel)
-        channel.send(b"!")  # the client's clock stops when the server has its result
-        return offline_s, result
-
-    def _evaluate_client(self, ots: OtParty, share: NDArray[Any], fresh: NDArray[Any]) -> tuple[float, NDArray[Any]]:
-        start_s, channel, spec = time.perf_counter(), self._channel, self._spec
-        material = drive(self._relu.offline_client(spec, share, fresh, ots, Prg(fresh_seed())), channel)
+    def _evaluate(self, ots: OtParty, share: NDArray[Any], fresh: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+        """Seconds of the offline phase and this party's result."""
+        start_s, channel, spec, prg = time.perf_counter(), self._channel, self._spec, Prg(fresh_seed())
+        if self._server:
+            material = drive(self._relu.offline_server(spec, ots, prg), channel)
+            offline_s = time.perf_counter() - start_s
+            gate = self._relu.server_gate(spec, material)
+            (result,) = serve([gate], spec.count, lambda first, length: share[None, first : first + length], channel)
+            channel.send(b"!")  # the client's clock stops when the server has its result
+            return offline_s, result
+        material = drive(self._relu.offline_client(spec, share, fresh, ots, prg), channel)
         offline_s = time.perf_counter() - start_s
         answer([self._relu.client_gate(spec, material)], spec.count, channel)
         channel.recv(1)

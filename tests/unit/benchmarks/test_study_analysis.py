@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from measuring.equal_accuracy import at_accuracy
-from measuring.study_analysis import Claim, Verdict, at_budgets, effect, holm, judge, power, tendency
+from measuring.study_analysis import LEVEL, Claim, Verdict, at_budgets, effect, holm, judge, tendency
 from measuring.study_runs import Study, read_study
 from measuring.study_tables import Analysis, claims_markdown, load_analysis, needed_markdown, results_markdown
+from scipy import stats
 
 from pi_system.errors import ConfigError, InputError
 
@@ -71,6 +72,13 @@ def found_of(folder: Path, trials: int, asked: Claim, **effects: float) -> float
     rng = np.random.default_rng(7)
     words = [verdict(drawn(folder, 5, rng, **effects), asked).word for _ in range(trials)]
     return sum(word != "undecided" for word in words) / trials
+
+
+def power(size: float, spread: float, seeds: int) -> float:
+    """Probability that a paired contrast of this size is found with 5 % error, at this deviation between seeds."""
+    freedom = seeds - 1
+    shift, limit = size / spread * math.sqrt(seeds), float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+    return float(stats.nct.sf(limit, freedom, shift) + stats.nct.cdf(-limit, freedom, shift))
 
 
 def test_seeds_are_paired(tmp_path: Path) -> None:
