@@ -16,7 +16,6 @@ from typing import ClassVar
 from pi_system.errors import ConfigError
 from pi_system.reduce.budget_schedule import search_masks
 from pi_system.reduce.importance import MEASURES
-from pi_system.reduce.indicators import indicator_shape
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
 from pi_system.reduce.selection import check_reachable
@@ -52,9 +51,7 @@ class Gradual:
 
 def shrink(task: ReductionTask, granularity: str, importance: str, search: float) -> ReductionResult:
     """Search masks in a share of the recipe's epochs, all at once where it is 0, and finetune in the others."""
-    relus = named_relus(task.network)
-    shapes = {name: indicator_shape(relu, granularity) for name, relu in relus.items()}
-    check_reachable({name: relu.mask for name, relu in relus.items()}, shapes, task.budget)
+    check_reachable(named_relus(task.network), granularity, task.budget)
     student = copy.deepcopy(task.network)
     config, finetune = split_epochs(task, search)
     report = search_masks(task, student, config, granularity, importance=importance)

@@ -29,7 +29,16 @@ WHERE = ("all", "inner")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class L1Filters:
+class FilterOptions:
+    """Which filters may go."""
+
+    where: str = option("all", "Groups of channels to narrow; inner: none that an addition writes.", choices=WHERE)
+    ratios: str = option("", "Rates by stage relative to each other, as 60,30,10; one rate for all if left out.")
+    skip: str = option("", "Module paths of convolutions whose filters all stay, with commas between them.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class L1Filters(FilterOptions):
     """L1 filter pruning: channels whose filters have the smallest sum of absolute weights go."""
 
     REDUCES: ClassVar[str] = "channels, inside blocks and of residual streams"
@@ -53,10 +62,6 @@ class L1Filters:
             options={"where": "inner"},
         )
     }
-
-    where: str = option("all", "Groups of channels to narrow; inner: none that an addition writes.", choices=WHERE)
-    ratios: str = option("", "Rates by stage relative to each other, as 60,30,10; one rate for all if left out.")
-    skip: str = option("", "Module paths of convolutions whose filters all stay, with commas between them.")
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.

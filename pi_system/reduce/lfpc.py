@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from pi_system.errors import ConfigError
 from pi_system.reduce.filters import CRITERIA, Pruning, narrowed, ranking
-from pi_system.reduce.l1 import WHERE, report_of, shares_of
+from pi_system.reduce.l1 import FilterOptions, report_of, shares_of
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
 from pi_system.reduce.outer import generator_of, split_training
@@ -37,7 +37,7 @@ _RATE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lfpc:
+class Lfpc(FilterOptions):
     """LFPC: filter pruning whose criterion is learned for each group of channels."""
 
     REDUCES: ClassVar[str] = "channels, inside blocks and of residual streams"
@@ -47,9 +47,6 @@ class Lfpc:
         "held-out training pictures are our choice"
     )
 
-    where: str = option("all", "Groups of channels to narrow; inner: none that an addition writes.", choices=WHERE)
-    ratios: str = option("", "Rates by stage relative to each other, as 60,30,10; one rate for all if left out.")
-    skip: str = option("", "Module paths of convolutions whose filters all stay, with commas between them.")
     search_epochs: int = option(2, "Epochs in which the sampler learns, each over half of the training pictures.")
     temperature: float = option(1.0, "Of the Gumbel-softmax.")
 

@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from pi_system.cost import activation_ms, default_calibration
 from pi_system.errors import ConfigError
 from pi_system.reduce.channels import Step, channel_importance, give_back, give_up, measure_steps
-from pi_system.reduce.indicators import indicator_shape
 from pi_system.reduce.knapsack import choose
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
@@ -69,8 +68,7 @@ class SafeNet:
         """
         self._check()
         relus = {name: relu for name, relu in named_relus(task.network).items() if relu.active}
-        shapes = {name: indicator_shape(relu, "channel") for name, relu in relus.items()}
-        check_reachable({name: relu.mask for name, relu in relus.items()}, shapes, task.budget)
+        check_reachable(relus, "channel", task.budget)
         student = copy.deepcopy(task.network).to(task.finetune.torch_device())
         degrees = self._put_polynomials(task, student, list(relus))
         costs = {name: relu.mask.cpu().flatten(1).sum(1) for name, relu in relus.items()}

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from pi_system.errors import BudgetError
+from pi_system.reduce.indicators import indicator_shape
+from pi_system.train.relu import MaskedReLU
 
 
 def select_best(scores: Mapping[str, Tensor], allowed: Mapping[str, Tensor], budget: int) -> dict[str, Tensor]:
@@ -59,15 +61,14 @@ def select_in_layers(
     return kept
 
 
-def check_reachable(allowed: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], budget: int) -> None:
+def check_reachable(relus: Mapping[str, MaskedReLU], granularity: str, budget: int) -> None:
     """Refuse a budget that not even the cheapest entry fits, so that a network without any ReLU is not an accident.
 
     Raises:
         BudgetError: naming the least budget.
+        ConfigError: unknown granularity.
     """
-    cheapest = []
-    for name, mask in allowed.items():
-        cost = mask.float().sum_to_size(shapes[name])
-        cheapest += [int(cost[cost > 0].min())] if mask.any() else []
+    costs = [relu.mask.float().sum_to_size(indicator_shape(relu, granularity)) for relu in relus.values()]
+    cheapest = [int(cost[cost > 0].min()) for cost in costs if cost.any()]
     if min(cheapest) > budget:
         raise BudgetError(min(cheapest), "the smallest unit of this granularity", budget)

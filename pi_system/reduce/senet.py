@@ -71,14 +71,13 @@ class SeNet:
             Interrupted: stopped; the same task resumes.
         """
         relus = named_relus(task.network)
-        shapes = {name: indicator_shape(relu, self.granularity) for name, relu in relus.items()}
-        check_reachable({name: relu.mask for name, relu in relus.items()}, shapes, task.budget)
+        check_reachable(relus, self.granularity, task.budget)
         search, finetune = split_epochs(task, self.search)
         shares = parse_widths(self.widths)
         if shares and task.spec.reuse > 1:
             raise ConfigError(f"widths: expected a network without ReLU reuse; found {task.spec}")
         sensitivity = self._sensitivity(task)
-        unit = {name: relu.size // prod(shapes[name]) for name, relu in relus.items()}
+        unit = {name: relu.size // prod(indicator_shape(relu, self.granularity)) for name, relu in relus.items()}
         budgets = share_budget(sensitivity, {n: r.active for n, r in relus.items()}, unit, task.budget)
         student, teacher = copy.deepcopy(task.network), copy.deepcopy(task.network)
         if self.mask == "mismatch":

@@ -16,7 +16,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn import functional
 
-from pi_system.reduce.indicators import SoftIndicator, indicator_shape
+from pi_system.reduce.indicators import SoftIndicator
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
 from pi_system.reduce.selection import check_reachable, select_best
@@ -48,9 +48,8 @@ class Snip:
             Interrupted: stopped; the same task resumes.
         """
         relus = named_relus(task.network)
+        check_reachable(relus, self.granularity, task.budget)
         allowed = {name: relu.mask.cpu() for name, relu in relus.items()}
-        shapes = {name: indicator_shape(relu, self.granularity) for name, relu in relus.items()}
-        check_reachable(allowed, shapes, task.budget)
         student = copy.deepcopy(task.network)
         scores = relu_saliency(task, self.granularity)
         apply_masks(named_relus(student), select_best(scores, allowed, task.budget))

@@ -14,14 +14,14 @@ worth of largest alphas is kept, so the count is exact; a channel's alpha weighs
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from pi_system.reduce.indicators import SoftIndicator, indicator_shape
+from pi_system.reduce.indicators import SoftIndicator
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
 from pi_system.reduce.presets import FAST, Preset
@@ -69,9 +69,7 @@ class Snl:
             ConfigError: unknown granularity.
             Interrupted: stopped; the same task resumes.
         """
-        relus = named_relus(task.network)
-        shapes = {name: indicator_shape(relu, self.granularity) for name, relu in relus.items()}
-        check_reachable({name: relu.mask for name, relu in relus.items()}, shapes, task.budget)
+        check_reachable(named_relus(task.network), self.granularity, task.budget)
         student = copy.deepcopy(task.network)
         report = self._search(task, student)
         fitted = train_student(task, student, task.finetune, "finetune")
@@ -124,19 +122,16 @@ class _Lasso(nn.Module, Companion):
 
     def count(self) -> int:
         """ReLUs whose alpha is above the threshold."""
-        counts = [
-            (cost.to(indicator.alpha.device) * (indicator.alpha[0] > _ALIVE)).sum()
-            for indicator, cost in zip(self._indicators, self._costs, strict=True)
-        ]
-        return int(torch.stack(counts).sum())
+        return int(self._sum(lambda alpha: alpha > _ALIVE))
 
     def extra_loss(self) -> Tensor:
         """Lambda times the alphas' absolute values."""
-        sums = [
-            (cost.to(indicator.alpha.device) * indicator.alpha[0].abs()).sum()
-            for indicator, cost in zip(self._indicators, self._costs, strict=True)
-        ]
-        return self.weight.float() * torch.stack(sums).sum()
+        return self.weight.float() * self._sum(torch.abs)
+
+    def _sum(self, of: Callable[[Tensor], Tensor]) -> Tensor:
+        """Over all ReLUs, of what is ``of`` their alphas."""
+        pairs = ((one.alpha[0], cost) for one, cost in zip(self._indicators, self._costs, strict=True))
+        return torch.stack([(cost.to(alpha.device) * of(alpha)).sum() for alpha, cost in pairs]).sum()
 
     def after_epoch(self) -> bool:
         """Raise lambda where the count does not fall; end when it is within the budget."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pi_system.errors import ConfigError
 from pi_system.reduce.selection import check_reachable, select_best, select_in_layers
 from pi_system.reduce.senet import share_budget
+from pi_system.train.relu import MaskedReLU
 
 
 def _scores(seed: int, shapes: Any) -> Any:
@@ -56,10 +57,10 @@ def test_layers_keep_their_own_budgets() -> None:
 
 
 def test_least_budget_is_one_entry() -> None:
-    allowed = {"a": torch.ones(2, 4, 4, dtype=torch.bool), "b": torch.ones(2, 2, 2, dtype=torch.bool)}
-    check_reachable(allowed, {"a": (2, 1, 1), "b": (2, 1, 1)}, 4)
+    relus = {"a": MaskedReLU((2, 4, 4), stage=1, block=0), "b": MaskedReLU((2, 2, 2), stage=1, block=0)}
+    check_reachable(relus, "channel", 4)
     with pytest.raises(ConfigError, match="expected at least 4 ReLUs"):
-        check_reachable(allowed, {"a": (2, 1, 1), "b": (2, 1, 1)}, 3)
+        check_reachable(relus, "channel", 3)
 
 
 @given(
