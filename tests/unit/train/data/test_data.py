@@ -23,6 +23,7 @@ def _keys(pictures: Any) -> Any:
 def test_digits_are_split_into_disjoint_parts_with_every_class() -> None:
     data = load_data(DataConfig(name="digits"))
     assert (len(data.train) + len(data.validation), len(data.test)) == (1438, 359)
+    assert data.test.images.sum() == 1_793_232  # by scikit-learn's own load_digits
     assert data.context == {"classes": 10, "size": 8, "channels": 1}
     for part in (data.train, data.validation, data.test):
         assert set(part.labels.tolist()) == set(range(10))
