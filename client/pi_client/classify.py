@@ -1,10 +1,11 @@
 """``pi-client infer``: files to predictions, in batches whose material fits into memory on both sides."""
 
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pi_client.connect import SessionOptions, open_session
 from pi_client.result import Result
@@ -26,28 +27,65 @@ def classify(
     """
     with ExitStack() as stack:
         session = stack.enter_context(open_session(common, store, profile=profile))
-        (inputs, names), size = load_inputs(paths, session.public.public.preprocess), session.batch_limit
-        answers, prepared_now = [], False
-        for start in range(0, len(inputs), size):
-            batch = inputs[start : start + size]
-            session, prepared = prepare_missing(stack, session, common, store, len(batch), profile=profile)
-            answers.append(session.infer(batch))
-            prepared_now = prepared_now or prepared > 0
+        inputs, names = load_inputs(paths, session.public.public.preprocess)
+        answered = answer(stack, session, common, store, inputs, profile=profile)
+        session = answered.session
         result = Result(
             model=session.public.public,
             config=session.config,
             names=names,
-            outputs=np.concatenate([outputs for outputs, _ in answers]),
-            online=_sum([cost for _, cost in answers]),
+            outputs=answered.outputs,
+            online=answered.online,
             offline=store.noted_offline(session.config),
-            prepared_now=prepared_now,
+            prepared_now=answered.prepared_now,
             request=session.request,
         )
         return result, tuple(session.profiles.values())
 
 
-def _sum(costs: list[OnlineCost]) -> OnlineCost:
-    return OnlineCost(**{field.name: sum(getattr(cost, field.name) for cost in costs) for field in fields(OnlineCost)})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What a server answered to all inputs of a call.
+
+    Attributes:
+        session: that answered last; it is open.
+        outputs: logits or scores (N, classes), or class indices (N, 1).
+        online: cost of all batches.
+        prepared_now: an offline phase was needed.
+    """
+
+    session: ClientSession
+    outputs: NDArray[np.float64]
+    online: OnlineCost
+    prepared_now: bool
+
+
+def answer(
+    stack: ExitStack,
+    session: ClientSession,
+    common: SessionOptions,
+    store: ClientStore,
+    inputs: NDArray[np.float32],
+    *,
+    profile: bool = False,
+) -> Answered:
+    """Have inputs (N, C, H, W) answered, in batches, with what is missing prepared before each.
+
+    Raises:
+        CorrelationError, ChannelError, ProtocolError: see ClientSession.
+    """
+    size, outputs, costs, prepared_now = session.batch_limit, [], [], False
+    for start in range(0, len(inputs), size):
+        batch = inputs[start : start + size]
+        session, prepared = prepare_missing(stack, session, common, store, len(batch), profile=profile)
+        output, cost = session.infer(batch)
+        outputs.append(output)
+        costs.append(cost)
+        prepared_now = prepared_now or prepared > 0
+    total = {field.name: sum(getattr(cost, field.name) for cost in costs) for field in fields(OnlineCost)}
+    return Answered(
+        session=session, outputs=np.concatenate(outputs), online=OnlineCost(**total), prepared_now=prepared_now
+    )
 
 
 def prepare_missing(

@@ -1,5 +1,6 @@
 """The options of a session, and opening one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.program import with_options
 from pi_system.cli.seconds import SECONDS
-from pi_system.errors import ArtifactDigestError
+from pi_system.errors import ArtifactDigestError, BusyError
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.session_config import SessionConfig
@@ -65,7 +66,13 @@ class SessionOptions:
 
 
 def open_session(
-    common: SessionOptions, store: ClientStore, *, profile: bool = False, prepares: bool = False, ticket: str = ""
+    common: SessionOptions,
+    store: ClientStore,
+    *,
+    profile: bool = False,
+    prepares: bool = False,
+    ticket: str = "",
+    on_busy: Callable[[BusyError], None] | None = None,
 ) -> ClientSession:
     """Connect to the server that the options name, and wait for a place there.
 
@@ -75,6 +82,7 @@ def open_session(
         profile: keep profiles.
         prepares: the session starts with an offline phase.
         ticket: of a refusal.
+        on_busy: called while the server has no place; None: lines on stderr say so.
 
     Raises:
         BusyError: there was no place in time.
@@ -87,7 +95,7 @@ def open_session(
         connect_timeout_s=common.connect_timeout,
         timeout_s=common.timeout,
         busy_timeout_s=common.timeout,
-        on_busy=BusyLines(),
+        on_busy=on_busy or BusyLines(),
         identity=open_identity(common.keys, common.insecure, common.server),
     )
     config = SessionConfig(

@@ -24,17 +24,32 @@ MAX_ELEMENTS: Final = 1 << 28
 def load_arrays(path: Path, preprocess: Preprocess) -> NDArray[np.float32]:
     """The inputs in a .npy or .csv file as (N, C, H, W), preprocessed. Raises InputError, which names the file."""
     values = read_arrays(path)
+    scale = 255.0 if values.dtype == np.uint8 else 1.0
+    planes = shaped(values, preprocess, str(path)).astype(np.float32) / np.float32(scale)
+    mean, std = (np.array(of, np.float32)[:, None, None] for of in (preprocess.mean, preprocess.std))
+    return _finite(np.asarray((planes - mean) / std, np.float32), str(path))
+
+
+def as_inputs(values: NDArray[Any], preprocess: Preprocess) -> NDArray[np.float32]:
+    """Arrays in memory, which are as the network takes them, as (N, C, H, W). Raises InputError."""
+    if values.dtype.kind not in "fiub":
+        raise InputError(f"input: expected an array of real numbers, found {values.dtype}")
+    return _finite(shaped(values, preprocess, "input").astype(np.float32), "input")
+
+
+def shaped(values: NDArray[Any], preprocess: Preprocess, what: str) -> NDArray[Any]:
+    """One input or several, in any of the forms above, as (N, C, H, W). Raises InputError."""
     shape = (preprocess.channels, preprocess.height, preprocess.width)
     forms = (shape, tuple(size for size in shape if size > 1), (prod(shape),))
     if values.shape not in forms and values.shape[1:] not in forms:
         expected = " or ".join(dict.fromkeys(f"(N, {', '.join(map(str, form))})" for form in forms if form))
-        raise InputError(f"{path}: expected inputs of shape {expected}, found {values.shape}")
-    scale = 255.0 if values.dtype == np.uint8 else 1.0
-    planes = values.reshape(-1, *shape).astype(np.float32) / np.float32(scale)
-    mean, std = (np.array(of, np.float32)[:, None, None] for of in (preprocess.mean, preprocess.std))
-    inputs = np.asarray((planes - mean) / std, np.float32)
+        raise InputError(f"{what}: expected inputs of shape {expected}, found {values.shape}")
+    return values.reshape(-1, *shape)
+
+
+def _finite(inputs: NDArray[np.float32], what: str) -> NDArray[np.float32]:
     if len(inputs) == 0 or not np.isfinite(inputs).all():
-        raise InputError(f"{path}: expected at least one input of finite values")
+        raise InputError(f"{what}: expected at least one input of finite values")
     return inputs
 
 

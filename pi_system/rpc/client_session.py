@@ -161,6 +161,8 @@ class ClientSession:
         asked = replace(config, artifact_digest=public.public.digest) if public else config
         said = Hello(config=asked, prepares=prepares, ticket=ticket, request=self.request)
         self._connection, hello = _enter(endpoint, said)
+        self._alive = True
+        self._connection.stream.when_dead(self._ended)
         try:
             check_version(hello.protocol_version)
             self.public = public or self._receive_model(hello)
@@ -186,6 +188,11 @@ class ClientSession:
                 f"public model: expected at most {MAX_MODEL_BYTES}, found {hello.public_model_bytes} bytes announced"
             )
         return public_from_bytes(bytes(self._connection.stream.read_data(hello.public_model_bytes)))
+
+    @property
+    def alive(self) -> bool:
+        """Nothing has ended it yet, as far as this end knows."""
+        return self._alive
 
     def available(self) -> int:
         """How many inferences are prepared."""
@@ -278,8 +285,12 @@ class ClientSession:
             frame_bytes=counters.frame_bytes,
         )
 
+    def _ended(self, error: PiError) -> None:
+        self._alive = False
+
     def close(self) -> None:
         """Say goodbye and disconnect; safe to call twice."""
+        self._alive = False
         try:
             self._command(ClientEnvelope(bye=Bye()))
         except PiError:

@@ -1,0 +1,194 @@
+"""A client of a running server: prepares ahead, asks for predictions; the inputs never leave it in the clear."""
+
+import asyncio
+import logging
+import threading
+from contextlib import ExitStack
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+
+from pi_client.classify import answer, prepare_missing
+from pi_client.connect import SessionOptions, open_session
+from pi_client.store import ClientStore
+from pi_system.api.inputs import Inputs, read_inputs
+from pi_system.api.result import Cost, Result
+from pi_system.backends.registry import DEFAULT_BACKEND, find_backend
+from pi_system.errors import BusyError, ConfigError, InputError
+from pi_system.networks import BUILTIN_PREFIX, artifact_folder
+from pi_system.program.reveal import Reveal
+from pi_system.rpc.client_session import ClientSession, OnlineCost, PreparationCost
+
+__all__ = ["Client"]
+
+_LOG = logging.getLogger(__name__)
+_LOCAL_DEALER = "127.0.0.1:7101"
+
+
+class Client:
+    """A context manager. Calls may come from several threads; those of one client run one after another.
+
+    A session is opened by the first call and held until the block ends, or the server needs its place; the next call
+    opens another. Nothing is asked a second time by itself: material of an inference that failed is spent.
+    """
+
+    def __init__(
+        self,
+        server: str = "127.0.0.1:7100",
+        *,
+        keys: str | PathLike[str] | None = None,
+        insecure: bool = False,
+        backend: str = DEFAULT_BACKEND,
+        reveal: Reveal | None = None,
+        dealer: str = _LOCAL_DEALER,
+        artifact: str | PathLike[str] | None = None,
+        digest: str = "",
+        store: str | PathLike[str] | None = None,
+        timeout_s: float = 120.0,
+        connect_timeout_s: float = 10.0,
+    ):
+        """Nothing is connected to yet.
+
+        Args:
+            server: HOST:PORT.
+            keys: this client's folder of those that ``pi.make_keys`` makes.
+            insecure: plaintext, on this machine only; in the place of ``keys``.
+            backend: gmw, gc, fss or crypten.
+            reveal: learn no more than this; None: what the server reveals.
+            dealer: HOST:PORT, for backends that have one.
+            artifact: own copy of the public part, or ``builtin:NAME``; None: the server sends it.
+            digest: accept only a model whose digest starts so.
+            store: private folder of material; None: the user's.
+            timeout_s: a silent peer or a busy server is waited for.
+            connect_timeout_s: a server is tried.
+
+        Raises:
+            ConfigError: a backend that is none.
+            InputError: the store cannot be made.
+        """
+        self._durable = find_backend(backend).DURABLE
+        folder = None if artifact is None else str(artifact)
+        if folder is not None and folder.startswith(BUILTIN_PREFIX):
+            folder = str(artifact_folder(folder))
+        self._options = SessionOptions(
+            server=server,
+            dealer=dealer,
+            backend=backend,
+            reveal=reveal,
+            artifact=None if folder is None else Path(folder),
+            digest=digest,
+            store=None if store is None else Path(store),
+            timeout=timeout_s,
+            connect_timeout=connect_timeout_s,
+            insecure_provider=False,
+            keys=None if keys is None else Path(keys),
+            insecure=insecure,
+        )
+        self._store = ClientStore(self._options.store)
+        self._lock, self._stack = threading.Lock(), ExitStack()
+        self._open: ClientSession | None = None
+
+    def __enter__(self) -> "Client":
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """End the session, if one is open; safe to call twice."""
+        with self._lock:
+            self._end()
+
+    def prepare(self, count: int) -> int:
+        """Offline phase for what is missing to ``count`` inferences.
+
+        Returns:
+            How many are ready.
+
+        Raises:
+            ConfigError: the backend keeps no material, or the server does not offer this configuration.
+            ChannelError, CorrelationError: see ``pi_system.errors``; what was finished is kept.
+        """
+        if not self._durable:
+            raise ConfigError(f"prepare: backend {self._options.backend} keeps no material, predict prepares it")
+        if not 1 <= count <= 1 << 16:
+            raise InputError(f"prepare: expected 1 to {1 << 16} inferences, found {count}")
+        with self._lock:
+            session = self._session(prepares=True)
+            session, _ = prepare_missing(self._stack, session, self._options, self._store, count)
+            self._open = session
+            return session.available()
+
+    def available(self) -> int:
+        """Inferences that are ready for the model that the server has now. Errors as ``predict``."""
+        with self._lock:
+            return self._session().available()
+
+    def predict(self, inputs: Inputs) -> Result:
+        """Answers to inputs; prepares first where too little is left.
+
+        Args:
+            inputs: a file or several (PNG, JPEG, .npy, .csv), or an array or tensor as the network takes it.
+
+        Raises:
+            InputError: the inputs cannot be used; nothing was spent.
+            ArtifactDigestError: the server has another model.
+            ConfigError: it does not offer this configuration.
+            ChannelError, CorrelationError, ProtocolError: see ``pi_system.errors``.
+        """
+        with self._lock:
+            session = self._session()
+            public = session.public.public
+            arrays, names = read_inputs(inputs, public.preprocess)
+            answered = answer(self._stack, session, self._options, self._store, arrays)
+            self._open = session = answered.session
+            offline = self._store.noted_offline(session.config)
+            return Result(
+                model=public,
+                reveal=session.config.revealed,
+                outputs=answered.outputs,
+                names=names,
+                cost=_cost(answered.online, offline, answered.prepared_now),
+            )
+
+    async def apredict(self, inputs: Inputs) -> Result:
+        """``predict`` in a thread, for an event loop that has other work meanwhile."""
+        return await asyncio.to_thread(self.predict, inputs)
+
+    def _session(self, *, prepares: bool = False) -> ClientSession:
+        """The open one, or a new one where there is none or the server has ended it."""
+        if self._open is None or not self._open.alive:
+            self._end()
+            opened = open_session(self._options, self._store, prepares=prepares, on_busy=_log_busy)
+            self._open = self._stack.enter_context(opened)
+        return self._open
+
+    def _end(self) -> None:
+        self._stack.close()
+        self._stack, self._open = ExitStack(), None
+
+
+def _log_busy(busy: BusyError) -> None:
+    _LOG.info("%s; asking again in %.1f s", busy, busy.retry_s)
+
+
+def _cost(online: OnlineCost, offline: PreparationCost | None, prepared_now: bool) -> Cost:
+    cost = Cost(
+        online_ms=online.online_ms,
+        online_rounds=online.rounds,
+        online_bytes=online.client_to_server_bytes + online.server_to_client_bytes,
+        prepared_now=prepared_now,
+    )
+    if offline is None:
+        return cost
+    return replace(
+        cost,
+        offline_ms=offline.offline_ms,
+        offline_bytes=offline.offline_bytes,
+        offline_count=offline.count,
+    )

@@ -1,0 +1,170 @@
+"""A network ready for private inference: made of a torch module, kept in a folder, tried out, priced."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.api.in_process import infer_here
+from pi_system.api.inputs import Inputs, read_inputs
+from pi_system.api.result import Result
+from pi_system.artifact import store
+from pi_system.artifact.model import Artifact
+from pi_system.artifact.preprocess import Preprocess
+from pi_system.backends.registry import DEFAULT_BACKEND
+from pi_system.cost import Prediction, default_calibration, predict
+from pi_system.export.compile import Preprocessing, calibration_inputs, compile_network
+from pi_system.export.quantise import QuantiseOptions
+from pi_system.networks import BUILTIN_PREFIX, artifact_folder
+from pi_system.program.counts import relu_count
+from pi_system.program.fixed_point import fixed_logits
+from pi_system.program.float_point import float_logits
+from pi_system.program.reveal import Reveal
+
+__all__ = ["Model", "compile", "load", "profile"]
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """An exported network with its weights: what a server serves.
+
+    Attributes:
+        artifact: all of it; the weights are the server's secret.
+    """
+
+    artifact: Artifact
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the order of the logits."""
+        return self.artifact.public.preprocess.classes
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How files become inputs."""
+        return self.artifact.public.preprocess
+
+    @property
+    def digest(self) -> str:
+        """Of the public part, in hex: what ``pi.Client(digest=...)`` compares."""
+        return self.artifact.public.digest
+
+    @property
+    def relus(self) -> int:
+        """ReLUs of one inference."""
+        return relu_count(self.artifact.public.graph)
+
+    def save(self, folder: str | PathLike[str]) -> Path:
+        """Write the artifact as ``folder``, which must not exist; the weights' files are of mode 0600.
+
+        Raises:
+            ArtifactError: it exists, or cannot be written.
+        """
+        store.save(self.artifact, Path(folder))
+        return Path(folder)
+
+    def simulate(self, inputs: Inputs) -> Result:
+        """What a private inference would answer, computed in the clear in fixed point: fast, in batches, without cost.
+
+        Args:
+            inputs: see ``Inputs``.
+
+        Returns:
+            Logits of the integers that the secure run computes with; its roundings differ in the last bits.
+
+        Raises:
+            InputError: the inputs cannot be used.
+            FixedPointRangeError: they are outside of the ring.
+        """
+        return self._answers(inputs, lambda batch: fixed_logits(self.artifact, batch)[1])
+
+    def plaintext(self, inputs: Inputs) -> Result:
+        """What the network answers in float32; errors as ``simulate``."""
+        return self._answers(inputs, lambda batch: np.asarray(float_logits(self.artifact, batch), np.float64))
+
+    def predict(self, inputs: Inputs, backend: str = DEFAULT_BACKEND, reveal: Reveal = "logits") -> Result:
+        """A private inference, offline and online phase, with both parties in this process.
+
+        Args:
+            inputs: see ``Inputs``.
+            backend: gmw, gc or fss.
+            reveal: what is opened: label, scores or logits.
+
+        Raises:
+            InputError: the inputs cannot be used.
+            ConfigError: the backend cannot run this network here.
+        """
+        arrays, names = read_inputs(inputs, self.preprocess)
+        outputs, cost = infer_here(self.artifact, arrays, backend, reveal)
+        return Result(model=self.artifact.public, reveal=reveal, outputs=outputs, names=names, cost=cost)
+
+    def _answers(self, inputs: Inputs, logits: Any) -> Result:
+        arrays, names = read_inputs(inputs, self.preprocess)
+        parts: list[NDArray[np.float64]] = [
+            logits(arrays[start : start + _BATCH]) for start in range(0, len(arrays), _BATCH)
+        ]
+        return Result(model=self.artifact.public, reveal="logits", outputs=np.concatenate(parts), names=names)
+
+
+def compile(
+    network: object,
+    calibration: object,
+    *,
+    classes: Sequence[str] | None = None,
+    preprocess: Preprocessing = None,
+    name: str | None = None,
+    options: QuantiseOptions | None = None,
+) -> Model:
+    """Make a trained network ready for private inference; it is copied, not changed.
+
+    Args:
+        network: a torch module, (N, C, H, W) or (N, features) to logits (N, classes), or a
+            torch.export.ExportedProgram. torch.compile and DataParallel come off.
+        calibration: inputs as the network takes them: a tensor, an array, or a data loader. Its values decide how many
+            bits every layer gets; 64 typical inputs are plenty, one example is little.
+        classes: names in the order of the logits; see ``compile_network``.
+        preprocess: how pictures and files become such inputs: ``{"mean": ..., "std": ...}``, one value or one a
+            channel, of pixels from 0 to 1, or a whole ``Preprocess``.
+        name: what is shown; None: the class of the network.
+        options: how fixed point is chosen.
+
+    Raises:
+        InputError: ``network`` or ``calibration`` is something else; the message says what to pass.
+        UnsupportedLayerError: naming a layer that private inference does not have.
+        ConfigError: classes or preprocessing do not fit, or the network's values fit no ring.
+    """
+    inputs = calibration_inputs(calibration)
+    return Model(compile_network(network, inputs, classes=classes, preprocess=preprocess, name=name, options=options))
+
+
+def load(folder: str | PathLike[str]) -> Model:
+    """Read what ``Model.save`` or ``pi-train export`` wrote, or ``builtin:NAME``.
+
+    Raises:
+        ArtifactError: it cannot be read, is damaged, or of another format version.
+        ConfigError: no network of that name came with the package.
+    """
+    text = str(folder)
+    return Model(store.load(artifact_folder(text) if text.startswith(BUILTIN_PREFIX) else Path(folder)))
+
+
+def profile(model: Model | str | PathLike[str], *, backend: str = DEFAULT_BACKEND, link: str = "lan") -> Prediction:
+    """Predict the cost of one inference, layer by layer, without running it; prices are those that ship.
+
+    Args:
+        model: a Model, or a folder of one.
+        backend: gmw, gc, fss or crypten.
+        link: loopback, lan, wan or "MBIT_S,RTT_MS".
+
+    Raises:
+        ConfigError: no such backend or link.
+        ArtifactError: the folder cannot be read.
+    """
+    found = model if isinstance(model, Model) else load(model)
+    return predict(found.artifact, backend, link, default_calibration())

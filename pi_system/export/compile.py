@@ -1,0 +1,164 @@
+"""A network of one's own to an artifact: what came is looked at, named and brought into form, then exported.
+
+Every error is typed and one line, whatever torch, pydantic or the module's code raise.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from pi_system.artifact.model import Artifact
+from pi_system.artifact.preprocess import Preprocess
+from pi_system.errors import ConfigError, InputError, PiError, UnsupportedLayerError
+from pi_system.export.exporter import export_network
+from pi_system.export.intake import one_line, plain_module, try_out
+from pi_system.export.quantise import QuantiseOptions
+
+__all__ = ["MAX_CALIBRATION", "Preprocessing", "calibration_inputs", "compile_network"]
+
+MAX_CALIBRATION: Final = 256
+"""Inputs of an iterable that are looked at. More: a surer tail estimate, a slower export."""
+
+Preprocessing = Preprocess | Mapping[str, Any] | None
+"""How files become inputs: all of it, or ``mean``, ``std`` and ``invert`` alone; None: pixels from 0 to 1, values as
+they are."""
+_SIMPLE: Final = ("mean", "std", "invert")
+
+
+def _binary() -> nn.Linear:
+    """One logit z of a binary network as two, 0 and z: their softmax is the sigmoid, their label its threshold."""
+    layer = nn.Linear(1, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.0], [1.0]]))
+    return layer
+
+
+def compile_network(
+    network: object,
+    inputs: NDArray[np.float32],
+    *,
+    classes: Sequence[str] | None = None,
+    preprocess: Preprocessing = None,
+    name: str | None = None,
+    options: QuantiseOptions | None = None,
+) -> Artifact:
+    """Export a network of one's own.
+
+    Args:
+        network: a torch module or ExportedProgram, (N, ...) to logits (N, classes).
+        inputs: for calibration, as the network takes them: (N, C, H, W), or (N, features). 64 are plenty.
+        classes: names in the order of the logits. Two for one output: it is the logit of the second. One for one
+            output: the name of a value. None: numbers.
+        preprocess: how files become such inputs.
+        name: of the network; None: its class's.
+        options: how ring parameters are chosen.
+
+    Raises:
+        InputError: something that is no network or no inputs of it; the message says what to pass.
+        UnsupportedLayerError: naming a layer that export does not support.
+        ConfigError: classes or preprocessing do not fit the network, or its values fit no ring.
+    """
+    module = plain_module(network)
+    if inputs.ndim == 2:
+        module, inputs = nn.Sequential(nn.Flatten(), module), inputs[:, :, None, None]
+    if inputs.ndim != 4 or len(inputs) == 0:
+        raise InputError(f"calibration: expected inputs (N, C, H, W) or (N, features), found {inputs.shape}")
+    if not np.isfinite(inputs).all():
+        raise InputError("calibration: expected finite values")
+    outputs = _outputs(try_out(module, inputs[:2]))
+    if outputs == 1 and classes is not None and len(classes) == 2:
+        module, outputs = nn.Sequential(module, _binary()), 2
+    plain = _preprocess(preprocess, inputs.shape[1:], _class_names(classes, outputs))
+    given = (name or type(network).__name__).encode("ascii", "replace").decode()
+    text = "".join(letter if letter.isprintable() else "?" for letter in given)[:256] or "network"
+    try:
+        return export_network(module, plain, inputs, text, options)
+    except PiError:
+        raise
+    except Exception as error:  # what tracing and running a module's code raise
+        raise UnsupportedLayerError(f"{text}: cannot be exported: {one_line(error)}") from error
+
+
+def _outputs(result: object) -> int | None:
+    """How many logits an output has; None: it is no tensor (N, classes), and export says what it thinks of it."""
+    return int(result.shape[1]) if isinstance(result, Tensor) and result.ndim == 2 else None
+
+
+def _class_names(classes: Sequence[str] | None, outputs: int | None) -> tuple[str, ...]:
+    if isinstance(classes, str | bytes) or (classes is not None and not all(isinstance(one, str) for one in classes)):
+        raise ConfigError("classes: expected a list of names")
+    if classes is None:
+        return ("value",) if outputs == 1 else tuple(str(index) for index in range(outputs or 1))
+    if outputs is not None and len(classes) != outputs:
+        also = ", or 2 for a binary network" if outputs == 1 else ""
+        raise ConfigError(f"classes: expected {outputs} names, the network's outputs{also}, found {len(classes)}")
+    return tuple(classes)
+
+
+def _preprocess(given: Preprocessing, shape: tuple[int, ...], classes: tuple[str, ...]) -> Preprocess:
+    if isinstance(given, Preprocess):
+        return given if given.classes == classes else given.model_copy(update={"classes": classes})
+    fields = dict(given or {})
+    unknown = sorted(set(fields) - set(_SIMPLE))
+    if unknown:
+        raise ConfigError(f"preprocess: expected {', '.join(_SIMPLE)} or a whole Preprocess, found {unknown[0]}")
+    channels, height, width = shape
+    try:
+        mean, std = (_by_channel(fields.get(key, default), channels) for key, default in (("mean", 0.0), ("std", 1.0)))
+        return Preprocess(
+            channels=channels,
+            height=height,
+            width=width,
+            mean=mean,
+            std=std,
+            classes=classes,
+            invert=fields.get("invert", False),
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"preprocess{'.' if where else ''}{where}: {first['msg']}") from None
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"preprocess: {one_line(error)}") from None
+
+
+def _by_channel(value: Any, channels: int) -> tuple[float, ...]:
+    values = [float(one) for one in np.asarray(value, np.float64).reshape(-1)]
+    return tuple(values * channels if len(values) == 1 else values)
+
+
+def calibration_inputs(given: object) -> NDArray[np.float32]:
+    """Inputs as the network takes them, float32 (N, ...): a tensor, an array, or batches of a data loader.
+
+    A batch may be a tuple whose first entry is the inputs. Raises InputError: anything else.
+    """
+    if isinstance(given, Tensor | np.ndarray):
+        return _as_array(given)
+    if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
+        parts: list[NDArray[np.float32]] = []
+        for batch in given:
+            first = batch[0] if isinstance(batch, tuple | list) and batch else batch
+            parts.append(_as_array(first))
+            if sum(len(part) for part in parts) >= MAX_CALIBRATION:
+                break
+        if not parts or any(part.shape[1:] != parts[0].shape[1:] for part in parts):
+            raise InputError("calibration: expected batches of one shape, at least one")
+        return np.concatenate(parts)[:MAX_CALIBRATION]
+    raise InputError(f"calibration: expected a tensor, an array or batches of them, found {type(given).__name__}")
+
+
+def _as_array(given: object) -> NDArray[np.float32]:
+    try:
+        if isinstance(given, Tensor):
+            return given.detach().cpu().float().numpy()
+        values = np.asarray(given)
+        if values.dtype.kind in "fiub":
+            return values.astype(np.float32)
+    except Exception as error:  # tensors of other layouts and devices
+        raise InputError(f"calibration: expected real numbers: {one_line(error)}") from error
+    raise InputError(f"calibration: expected real numbers, found {values.dtype}")

@@ -1,0 +1,111 @@
+"""What people have as their network, made a plain float32 module on the CPU; or refused with what to pass instead.
+
+torch.compile, DataParallel, DistributedDataParallel and AveragedModel are taken off wherever they are; TorchScript,
+weights alone, a class, a function and quantised networks are refused with what to pass instead.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pi_system.errors import InputError, UnsupportedLayerError
+
+__all__ = ["one_line", "plain_module", "try_out"]
+
+_WRAPPERS: Final = {
+    "OptimizedModule": "_orig_mod",
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "FullyShardedDataParallel": "module",
+    "AveragedModel": "module",
+}
+"""Classes of torch by name, since some are loaded only where they are used, and where each keeps its module."""
+_INSTEAD: Final = (
+    (torch.jit.ScriptModule, "TorchScript", "the Python module it was made of, or an ONNX file of it"),
+    (type, "a class", "an instance: the network with its weights"),
+    (Mapping, "weights alone", "the network they belong to, after load_state_dict"),
+    (Tensor, "a tensor", "the network"),
+)
+
+
+def plain_module(network: object) -> nn.Module:
+    """A copy of a network in evaluation mode, float32 on the CPU, without wrappers.
+
+    Args:
+        network: a torch module, or a torch.export.ExportedProgram.
+
+    Raises:
+        InputError: it is something else; the message says what to pass instead.
+        UnsupportedLayerError: it cannot be copied, or its weights are no real numbers.
+    """
+    found = network.module() if isinstance(network, torch.export.ExportedProgram) else network
+    for kind, what, instead in _INSTEAD:
+        if isinstance(found, kind):
+            raise InputError(f"network: expected a torch module, found {what}: pass {instead}")
+    if not isinstance(found, nn.Module):
+        hint = ": put it into forward of an nn.Module" if callable(found) else ""
+        raise InputError(f"network: expected a torch module, found {type(found).__name__}{hint}")
+    bare = _unwrapped(found)
+    _check_parts(bare)
+    try:
+        copied = copy.deepcopy(bare)
+        for part in list(copied.modules()):
+            for name, child in part.named_children():
+                setattr(part, name, _unwrapped(child))
+        # torch.export's modules know no modes: they are what they were exported in.
+        ready = copied if isinstance(network, torch.export.ExportedProgram) else copied.eval()
+        return ready.cpu().float().requires_grad_(False)
+    except Exception as error:  # a module's own code runs in a copy and in a conversion
+        raise UnsupportedLayerError(f"{type(bare).__name__}: cannot be copied: {one_line(error)}") from error
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    while type(module).__name__ in _WRAPPERS and type(module).__module__.startswith("torch."):
+        module = getattr(module, _WRAPPERS[type(module).__name__])
+    return module
+
+
+def _check_parts(module: nn.Module) -> None:
+    """Look at every part; the layers' own rules come later."""
+    for name, child in module.named_modules():
+        if isinstance(child, torch.jit.ScriptModule):
+            raise InputError(f"layer {name}: expected a torch module, found TorchScript: pass the Python module")
+        if "quantized" in type(child).__module__:
+            raise UnsupportedLayerError(
+                f"layer {name}: expected real weights, found {type(child).__name__}: pass it before quantisation"
+            )
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if nn.parameter.is_lazy(tensor):
+            raise UnsupportedLayerError(f"{name}: expected a weight, found a lazy one: run the network once before")
+        if tensor.is_meta:
+            raise UnsupportedLayerError(f"{name}: expected a weight, found none (device meta): load the weights first")
+        if tensor.is_complex():
+            raise UnsupportedLayerError(f"{name}: expected a real weight, found {tensor.dtype}")
+        if tensor.is_floating_point() and tensor.layout == torch.strided and not tensor.detach().isfinite().all():
+            raise UnsupportedLayerError(f"{name}: expected finite weights")
+
+
+def try_out(module: nn.Module, inputs: NDArray[np.float32]) -> object:
+    """What the network gives for inputs (N, ...), once, before anything is made of it.
+
+    Raises:
+        InputError: it fails on inputs of that shape.
+    """
+    try:
+        with torch.no_grad():
+            return module(torch.from_numpy(np.ascontiguousarray(inputs)))
+    except Exception as error:  # whatever a module's code raises
+        raise InputError(
+            f"{type(module).__name__}: expected a network that takes inputs of shape {inputs.shape}: {one_line(error)}"
+        ) from error
+
+
+def one_line(error: BaseException) -> str:
+    """An error of somebody else's code, in one line of readable length."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

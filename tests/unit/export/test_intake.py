@@ -1,0 +1,261 @@
+"""Whatever is passed as a network or as calibration: an artifact, or one typed line that says what to pass."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from pi_system.errors import ConfigError, InputError, PiError, UnsupportedLayerError
+from pi_system.export.compile import calibration_inputs, compile_network
+from pi_system.export.intake import plain_module
+from pi_system.program.float_point import float_logits
+
+INPUTS = np.random.default_rng(0).normal(size=(6, 2, 6, 6)).astype(np.float32)
+
+
+def network(**settings: Any) -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1, **settings), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3, **settings)
+    ).eval()
+
+
+def logits(module: nn.Module) -> Any:
+    with torch.no_grad():
+        return module(torch.from_numpy(INPUTS)).numpy()
+
+
+class Odd(nn.Module):
+    """A network whose forward is ``body``."""
+
+    def __init__(self, body: Callable[[Any, Tensor], Any]) -> None:
+        super().__init__()
+        self.inner, self.body = network(), body
+
+    def forward(self, x: Tensor) -> Any:
+        return self.body(self.inner, x)
+
+
+WRAPPED: dict[str, Callable[[], Any]] = {
+    "as it is": network,
+    "in training": lambda: network().train(),
+    "DataParallel": lambda: nn.DataParallel(network()),
+    "averaged": lambda: AveragedModel(network()),
+    "one around the other": lambda: nn.DataParallel(nn.DataParallel(network())),
+    "a part of it": lambda: nn.Sequential(nn.DataParallel(nn.Sequential(cast(nn.Module, torch.compile(network()))))),
+    "traced by fx": lambda: torch.fx.symbolic_trace(network()),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch's own, as torch.compile is loaded
+@pytest.mark.parametrize("wrapper", WRAPPED)
+def test_wrappers_come_off(wrapper: str) -> None:
+    artifact = compile_network(WRAPPED[wrapper](), INPUTS)
+    assert np.allclose(float_logits(artifact, INPUTS), logits(network()), atol=1e-4)
+
+
+def test_the_network_itself_stays_as_it_was() -> None:
+    given = nn.Sequential(nn.DataParallel(network())).train().bfloat16()
+    found = plain_module(given)
+    assert isinstance(given[0], nn.DataParallel)
+    assert given.training
+    assert not found.training
+    assert {one.dtype for one in given.parameters()} == {torch.bfloat16}
+    assert {one.dtype for one in found.parameters()} == {torch.float32}
+    assert all(one.requires_grad for one in given.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_weights_of_other_precision(dtype: torch.dtype) -> None:
+    given = network(dtype=dtype)
+    artifact = compile_network(given, INPUTS)
+    assert np.allclose(float_logits(artifact, INPUTS), logits(network(dtype=dtype).float()), atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 9])
+def test_any_number_of_channels(channels: int) -> None:
+    inputs = np.ones((2, channels, 4, 4), np.float32)
+    artifact = compile_network(nn.Sequential(nn.Conv2d(channels, 3, 4), nn.Flatten()), inputs)
+    assert artifact.public.preprocess.channels == channels
+
+
+def test_a_network_of_rows_takes_features() -> None:
+    torch.manual_seed(0)
+    perceptron = nn.Sequential(nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 1))
+    rows = np.random.default_rng(1).normal(size=(9, 7)).astype(np.float32)
+    artifact = compile_network(perceptron, rows, classes=["price"])
+    assert artifact.public.preprocess.classes == ("price",)
+    with torch.no_grad():
+        expected = perceptron(torch.from_numpy(rows)).numpy()
+    assert np.allclose(float_logits(artifact, rows[:, :, None, None]), expected, atol=1e-4)
+
+
+def test_a_binary_network_has_two_classes() -> None:
+    torch.manual_seed(3)
+    inner = nn.Sequential(nn.Flatten(), nn.Linear(72, 1))
+    artifact = compile_network(inner, INPUTS, classes=("no", "yes"))
+    found = float_logits(artifact, INPUTS)
+    z = logits(inner)[:, 0]
+    assert np.allclose(found[:, 0], 0, atol=1e-4)
+    assert np.allclose(found[:, 1], z, atol=1e-4)
+    assert 0 < (z > 0).mean() < 1
+
+
+LAZY = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten())
+META = nn.Sequential(nn.Conv2d(2, 4, 3, device="meta"), nn.Flatten())
+
+
+def infinite() -> nn.Module:
+    module = network()
+    with torch.no_grad():
+        next(module.parameters())[0, 0, 0, 0] = torch.inf
+    return module
+
+
+class Uncopied(nn.Module):
+    def __deepcopy__(self, memo: object) -> "Uncopied":
+        raise RuntimeError("no\ncopies")
+
+
+def scripted() -> Any:
+    return torch.jit.trace(network(), torch.from_numpy(INPUTS))  # type: ignore[no-untyped-call]
+
+
+def quantised() -> nn.Module:
+    layer: Any = torch.ao.nn.quantized.ReLU6
+    return nn.Sequential(layer())
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], type[PiError], str]] = {
+    "TorchScript": (scripted, InputError, "ONNX file of it"),
+    "TorchScript inside": (
+        lambda: nn.Sequential(scripted()),
+        InputError,
+        "layer 0",
+    ),
+    "weights": (lambda: network().state_dict(), InputError, "after load_state_dict"),
+    "class": (lambda: nn.Linear, InputError, "pass an instance"),
+    "function": (lambda: torch.relu, InputError, "into forward of an nn.Module"),
+    "tensor": (lambda: torch.ones(3), InputError, "pass the network"),
+    "nothing": (lambda: None, InputError, "found NoneType"),
+    "lazy": (lambda: LAZY, UnsupportedLayerError, "lazy"),
+    "meta": (lambda: META, UnsupportedLayerError, "load the weights first"),
+    "infinite": (infinite, UnsupportedLayerError, "finite weights"),
+    "complex": (lambda: network(dtype=torch.complex64), UnsupportedLayerError, "real weight"),
+    "quantised": (
+        quantised,
+        UnsupportedLayerError,
+        "before quantisation",
+    ),
+    "not to be copied": (Uncopied, UnsupportedLayerError, "cannot be copied: RuntimeError: no"),
+    "another size": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(5, 2)), InputError, r"of shape \(2, 2, 6, 6\)"),
+    "no forward": (lambda: nn.ModuleList([network()]), InputError, "takes inputs"),
+}
+BODIES: dict[str, Callable[[Any, Tensor], Any]] = {
+    "raises": lambda inner, x: 1 / 0,
+    "text": lambda inner, x: "a cat",
+    "nothing": lambda inner, x: None,
+    "a number": lambda inner, x: 3.0,
+    "a dictionary": lambda inner, x: {"a": 1},
+    "input": lambda inner, x: x,
+    "constant": lambda inner, x: torch.zeros(len(x), 3),
+    "branches on values": lambda inner, x: inner(x) if x.sum() > 0 else inner(-x),
+    "loops on values": lambda inner, x: sum(inner(x) for _ in range(int(x[0, 0, 0, 0].abs()) + 1)),
+    "numpy": lambda inner, x: torch.from_numpy(inner(x).detach().numpy() + 1),
+    "sorts": lambda inner, x: inner(x).sort(dim=1).values,
+    "attention": lambda inner, x: torch.softmax(x.flatten(2) @ x.flatten(2).transpose(1, 2), -1).flatten(1),
+    "fft": lambda inner, x: inner(torch.fft.fft2(x).real),
+    "random": lambda inner, x: inner(x + torch.randn_like(x)),
+    "indices": lambda inner, x: inner(x)[:, torch.tensor([0, 0])],
+    "item": lambda inner, x: inner(x) * x.max().item(),
+    "empty": lambda inner, x: inner(x)[:, :0],
+    "integers": lambda inner, x: inner(x).argmax(1, keepdim=True),
+    "not finite": lambda inner, x: inner(x) / 0.0,
+    "exits": lambda inner, x: inner.missing(x),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_refused_says_what_to_pass(what: str) -> None:
+    make, kind, hint = REFUSED[what]
+    with pytest.raises(kind, match=hint) as caught:
+        compile_network(make(), INPUTS)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", BODIES)
+def test_odd_networks_end_in_one_typed_line_or_work(what: str) -> None:
+    odd, artifact, refused = Odd(BODIES[what]), None, None
+    try:
+        artifact = compile_network(odd, INPUTS)
+    except PiError as error:
+        refused = error
+    if artifact is not None:
+        assert np.allclose(float_logits(artifact, INPUTS), logits(odd), atol=1e-3)
+    else:
+        assert type(refused) is not PiError
+        assert "\n" not in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ({"classes": ["a"]}, "expected 3 names"),
+        ({"classes": "abc"}, "list of names"),
+        ({"classes": [1, 2, 3]}, "list of names"),
+        ({"classes": ["a", "b", ""]}, "printable"),
+        ({"preprocess": {"mean": [1, 2, 3]}}, "mean, std"),
+        ({"preprocess": {"mean": "blue"}}, "preprocess"),
+        ({"preprocess": {"std": 0}}, "positive"),
+        ({"preprocess": {"std": np.nan}}, "preprocess"),
+        ({"preprocess": {"colour": 1}}, "found colour"),
+        ({"preprocess": {"invert": "maybe"}}, "invert"),
+    ],
+)
+def test_classes_and_preprocessing_that_do_not_fit(settings: dict[str, Any], hint: str) -> None:
+    with pytest.raises(ConfigError, match=hint) as caught:
+        compile_network(network(), INPUTS, **settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_of_any_script_become_names_of_networks() -> None:
+    kind = type("R\u00e9seau", (nn.Sequential,), {})
+    artifact = compile_network(kind(nn.Flatten(), nn.Linear(72, 2)), INPUTS)
+    assert artifact.public.name == "R?seau"
+
+
+CALIBRATIONS: dict[str, tuple[Any, int]] = {
+    "tensor": (torch.from_numpy(INPUTS), 6),
+    "needs a gradient": (torch.from_numpy(INPUTS).clone().requires_grad_(), 6),
+    "bfloat16": (torch.from_numpy(INPUTS).bfloat16(), 6),
+    "float64": (INPUTS.astype(np.float64), 6),
+    "batches": ([INPUTS[:2], INPUTS[2:]], 6),
+    "a loader": ([(torch.from_numpy(INPUTS), torch.zeros(6))] * 50, 256),
+}
+
+
+@pytest.mark.parametrize("given", CALIBRATIONS)
+def test_forms_of_calibration(given: str) -> None:
+    value, count = CALIBRATIONS[given]
+    found = calibration_inputs(value)
+    assert found.shape == (count, 2, 6, 6)
+    assert found.dtype == np.float32
+    assert np.allclose(found[:6], INPUTS, atol=0.05)
+
+
+@pytest.mark.parametrize("given", [None, 3, "a.png", {"x": 1}, [], [None], [INPUTS, INPUTS[:, :1]], np.array(["a"])])
+def test_what_is_no_calibration(given: object) -> None:
+    with pytest.raises(InputError) as caught:
+        calibration_inputs(given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("inputs", [INPUTS[0], INPUTS[:0], INPUTS[0, 0, 0], np.full_like(INPUTS, np.nan)])
+def test_calibration_of_another_form(inputs: Any) -> None:
+    with pytest.raises(InputError):
+        compile_network(network(), inputs)
