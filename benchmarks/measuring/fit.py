@@ -51,7 +51,8 @@ _ROUGH: Final[Mapping[str, float]] = {
     "dealt_start": 30e6, "dealt_level": 4.0, "dealt_mac": 0.05, "dealt_weight": 3.0,
     "dealt_byte": 2.0,
     "ot_start": 200e6, "ot_product": 1.0, "ot_ciphertext": 50.0, "ot_cot": 30.0, "ot_byte": 3.0,
-    "gmw_prepared": 500.0, "gc_prepared": 30.0, "pair_prepared": 300.0, "stored_byte": 3.0,
+    "gmw_prepared": 500.0, "gc_prepared": 30.0, "pair_prepared": 300.0,
+    "table_prepared": 500.0, "table_entry": 1.0, "stored_byte": 3.0,
     "crypten_offline_start": 30e6, "crypten_offline_byte": 8.0, "crypten_offline_mac": 0.5,
 }  # fmt: skip
 """ns a unit on one core with VAES and AMX, from kernels alone: where the fit begins, and the prior."""

@@ -36,6 +36,7 @@ Backends = Mapping[str, str]
 BACKENDS: Final[Backends] = {
     "gmw": "pi_system.backends.two_party.backend",
     "gc": "pi_system.backends.two_party.backend",
+    "table": "pi_system.backends.two_party.backend",
     "fss": "pi_system.backends.fss.backend",
     "crypten": "pi_system.backends.crypten.backend",
 }

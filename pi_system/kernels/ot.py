@@ -86,7 +86,7 @@ def lpn_encode(base: Blocks, seed: bytes, first: int, out: Blocks) -> None:
 
 
 def bit_products_sender(q: Blocks, delta: bytes, tweak: int, width: int) -> tuple[Bytes, Bytes]:
-    """Hash n COTs to ``width`` (1 or 2) random bit products each: planes (width, n / 8) of beta and of v.
+    """Hash n COTs to ``width`` (1 to 128) random bit products each: planes (width, n / 8) of beta and of v.
 
     The receiver's u and w satisfy v ^ w = u & beta.
     """

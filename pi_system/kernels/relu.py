@@ -7,7 +7,9 @@ multiple of 32) gets the whole blobs, and the other arrays for the sub-range alo
 as one call over everything. Arrays that do not fit are a ValueError.
 
     key      per block, max(n - 9, 0) levels of 32 x 16 bytes, then 2 x 32 x 16 bytes of leaf table; where n <= 8 a
-             table of 2^(n-1) x 32 bits for the server, and nothing for the client, whose table comes from its seed
+             table of 2^(n-1) x 32 bits for the server, and nothing for the client, whose table comes from its seed;
+             of a stored gate (n <= 10) such a table for each, then the server's 32 offsets d (none where g = 0), the
+             client's 5 rows as in the server blob; seeds and salt count for nothing there
     server   per block, 5 rows of 32 elements; an element has 4 bytes if l <= 32, else 8
     message  packed values of the sub-range (``pack_bits``), then packed bits
 """
@@ -38,6 +40,7 @@ class ReluGate:
         shift: t, 0 to k - 2, the bits that the output is truncated by.
         unseen_bits: g, 0 to k - t - 2, of the K = k - t bits that are left those that the comparison does not see.
         threads: cores to use.
+        stored: all that a party holds is in its key; made by the two parties, never dealt.
 
     Raises:
         ConfigError: a parameter is out of range.
@@ -48,12 +51,13 @@ class ReluGate:
     shift: int
     unseen_bits: int = 0
     threads: int = 1
+    stored: bool = False
     _kernel: _native.ReluGate = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the parameters."""
         try:
-            gate = _native.ReluGate(self.ring_bits, self.comparison_bits, self.shift, self.unseen_bits)
+            gate = _native.ReluGate(self.ring_bits, self.comparison_bits, self.shift, self.unseen_bits, self.stored)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         object.__setattr__(self, "_kernel", gate)
@@ -69,7 +73,7 @@ class ReluGate:
         return np.dtype(np.uint32 if self.comparison_bits <= 32 else np.uint64)
 
     def key_bytes(self, count: int, party: int = 0) -> int:
-        """Size of the key of ``count`` instances; the client gets the server's bytes or none."""
+        """Size of the key of ``count`` instances; with a dealer the client gets the server's bytes or none."""
         return self._kernel.key_bytes(party, count)
 
     def server_bytes(self, count: int) -> int:

@@ -29,7 +29,9 @@ from typing import Literal
 from pi_system.errors import ConfigError
 from pi_system.protocols.material import BLOCK
 
-GateKind = Literal["relu", "square"]
+GateKind = Literal["relu", "exact", "square"]
+"""``exact`` is a ReLU whose comparison must see every bit, of label and scores: a backend may serve it by another
+protocol than the ReLUs and max-pools of the graph."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

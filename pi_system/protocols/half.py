@@ -6,16 +6,17 @@ protocol used by another is inlined by ``yield from``, and every size is known b
 pi_system/channel/drive.py over a channel; tests step two halves against each other.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.errors import RemoteProtocolError
+from pi_system.errors import InvariantError, RemoteProtocolError
 
 T = TypeVar("T")
+S = TypeVar("S", "Send", "Receive")
 
 Readable = bytes | bytearray | memoryview
 """What may be sent: any C-contiguous byte buffer, which nobody changes afterwards."""
@@ -59,3 +60,39 @@ def in_turn(halves: Iterable[Half[T]]) -> Half[list[T]]:
     for half in halves:
         results.append((yield from half))
     return results
+
+
+def together(halves: Sequence[Half[T]]) -> Half[list[T]]:
+    """Halves side by side, each of which sends and receives in turn: one message of all of them each way a round.
+
+    The peer must do the same with its halves in the same order. Raises InvariantError for a half that does not.
+    """
+    results: dict[int, T] = {}
+    steps: dict[int, Send | Receive] = {}
+
+    def advance(number: int, message: memoryview | None) -> None:
+        try:
+            steps[number] = next(halves[number]) if message is None else halves[number].send(message)
+        except StopIteration as end:
+            del steps[number]
+            results[number] = end.value
+
+    for number in range(len(halves)):
+        steps[number] = Send(b"")
+        advance(number, None)
+    while steps:
+        yield Send(b"".join(_as(Send, step).data for step in steps.values()))
+        for number in list(steps):
+            advance(number, None)
+        sizes = {number: _as(Receive, step).nbytes for number, step in steps.items()}
+        message, at = (yield from receive(sum(sizes.values()))), 0
+        for number, size in sizes.items():
+            advance(number, message[at : at + size])
+            at += size
+    return [results[number] for number in range(len(halves))]
+
+
+def _as(kind: type[S], step: Send | Receive) -> S:
+    if not isinstance(step, kind):
+        raise InvariantError(f"halves side by side: expected {kind.__name__}, found {type(step).__name__}")
+    return step

@@ -25,6 +25,7 @@ class GateProtocol:
         work: (spec, count) to the work of a chunk of ``count`` elements in each exchange; of its kinds ``NAME_call`` is
             one call of a step and what it costs in Python, whatever the size of the chunk.
         prepared: (spec) to the work of preparing a gate offline, beside its bytes and OTs.
+        most_compared: the most bits n that its comparison sees; a gate of more is a ConfigError.
     """
 
     name: str
@@ -37,6 +38,7 @@ class GateProtocol:
     client_steps: Callable[[GateSpec, Material], ClientSteps]
     work: Callable[[GateSpec, int], GateWork]
     prepared: Callable[[GateSpec], Units]
+    most_compared: int = 64
 
     def server_gate(self, spec: GateSpec, material: Material) -> ServerGate:
         """Party 0's gate. Raises CorrelationMismatchError."""

@@ -74,9 +74,15 @@ class ClientWalk(MaskWalk):
 
     def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
         share, mask = self.ring.reduce(active(x, positions)), self.fresh(name, spec.count)
-        material = self._material(name, spec, share, mask[0])
-        self.bundle.keep(name, material, self.gates[spec.kind].client_shapes(spec))
+        self._prepare(name, spec, share, mask[0])
         return mask
+
+    def _prepare(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> None:
+        """Keep a gate's material, now or before ``fill`` returns."""
+        self._keep(name, spec, self._material(name, spec, share, mask))
+
+    def _keep(self, name: str, spec: GateSpec, material: Material) -> None:
+        self.bundle.keep(name, material, self.gates[spec.kind].client_shapes(spec))
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
         share, mask = self.ring.reduce(np.ascontiguousarray(x.reshape(-1))), self.fresh(name, spec.count)
@@ -104,6 +110,13 @@ class ServerFill(ABC):
     def _pair(self, step: Truncation) -> tuple[RingArray, RingArray]:
         """Offset and correction, (n,) each; see protocols/truncation."""
 
+    def _prepare(self, step: Gate) -> None:
+        """See ClientWalk."""
+        self._keep(step, self._material(step))
+
+    def _keep(self, step: Gate, material: Material) -> None:
+        self.bundle.keep(step.name, material, self.gates[step.spec.kind].server_shapes(step.spec))
+
     def _weighted(self, step: Weighted) -> None:  # noqa: B027
         """A weighted layer: nothing, where its share comes from a seed alone."""
 
@@ -113,8 +126,8 @@ class ServerFill(ABC):
             match step:
                 case Weighted():
                     self._weighted(step)
-                case Gate(name, spec):
-                    self.bundle.keep(name, self._material(step), self.gates[spec.kind].server_shapes(spec))
+                case Gate():
+                    self._prepare(step)
                 case Truncation(name):
                     offset, correction = self._pair(step)
                     self.bundle.fill(f"{name}/offset", wire(offset))

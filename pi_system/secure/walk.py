@@ -215,9 +215,9 @@ class SecureWalk(Interpreter[Share]):
         return revealer.scores(logits, score_shift(self.graph, self.config)) if reveal == "scores" else logits
 
     def _shaped_gate(self, name: str, bits: int, shift: int, x: RingArray) -> RingArray:
-        """A ReLU gate on all of x, in the shape of x."""
+        """An exact ReLU gate on all of x, in the shape of x."""
         flat = np.ascontiguousarray(x).reshape(x.shape[0], -1)
-        return self._gate(name, self._spec(flat.shape[1], bits, shift), Computed(flat), None).reshape(x.shape)
+        return self._gate(name, self._spec(flat.shape[1], bits, shift, "exact"), Computed(flat), None).reshape(x.shape)
 
     def _tournament(self, name: str, x: RingArray, bits: int, unseen: int) -> RingArray:
         """Maximum over axis 1 of (N, m, n); ``bits`` hold any difference of two entries."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gates import PROTOCOLS, SQUARES, exchange, prepare
+from gates import PROTOCOLS, SQUARES, exchange, prepare, unseen_of
 
 from pi_system.errors import CorrelationReusedError, LocalProtocolError, RemoteProtocolError
 from pi_system.protocols.gate import GateSpec
@@ -20,7 +20,8 @@ COUNT, CHUNK = 100, 64
 def gates(request: pytest.FixtureRequest) -> Any:
     kind: Any
     kind, shift = ("square", 0) if request.param in SQUARES else ("relu", 10)
-    spec = GateSpec(kind=kind, count=COUNT, ring_bits=59, comparison_bits=24, shift=shift)
+    unseen = unseen_of(request.param, 24 - shift)
+    spec = GateSpec(kind=kind, count=COUNT, ring_bits=59, comparison_bits=24, shift=shift, unseen_bits=unseen)
     return prepare(PROTOCOLS[request.param], spec, np.zeros(COUNT, np.int64)).gates()
 
 

@@ -20,6 +20,7 @@ from gates import (
     drive,
     exchange,
     prepare,
+    unseen_of,
 )
 from halves import run_alone
 from hypothesis import HealthCheck, given, settings
@@ -74,6 +75,7 @@ def gate(
     """Of a square's own widths where none are given."""
     if protocol in SQUARES:
         comparison_bits, shift, unseen_bits = min(comparison_bits, (ring_bits + 1) // 2), 0, 0
+    unseen_bits = unseen_of(protocol, comparison_bits - shift, unseen_bits)
     return GateSpec(
         kind="square" if protocol in SQUARES else "relu",
         count=count,

@@ -30,6 +30,7 @@ SEEN = {
     "fss": {"keystream", "summand of a mask", "root of a key", "salt"},
     "gmw": {"hash tweak"},
     "gc": {"garbling tweak", "label"},
+    "table": {"hash tweak"},
 }
 """What an instrumented run must have written down, or the instruments are broken."""
 OF_OTS = {
@@ -226,6 +227,7 @@ def _same_coins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("fss", _same_gate_seed, "truncation"),
         ("gmw", _same_masks, "keystream"),
         ("gmw", _same_cots, "correlated OT"),
+        ("table", _same_cots, "correlated OT"),
     ],
 )
 def test_a_planted_reuse_is_found(

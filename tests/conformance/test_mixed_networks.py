@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from few_bits import runnable
 from parties import BACKENDS, GATES, secure_logits
 from random_networks import random_mixed_artifact
 from torch import nn
@@ -18,10 +19,11 @@ from pi_system.secure.schedule import plan
 from pi_system.train.mixed import Kind, mix
 from pi_system.train.relu import MaskedReLU
 
-PICTURES = {"fss": 20, "gmw": 1, "gc": 1}
+PICTURES = {"fss": 20, "gmw": 1, "gc": 1, "table": 1}
 
 
 def _check(backend: Any, artifact: Any, tmp_path: Any, pictures: Any = None) -> Any:
+    artifact = runnable(backend, artifact)
     pictures = random_pictures(artifact.public.graph.input.shape, pictures or PICTURES[backend], 1000)
     expected, real = fixed_logits(artifact, pictures, check_range=True)
     logits, server, client = secure_logits(backend, artifact, pictures, tmp_path)
@@ -41,7 +43,7 @@ def test_logits_stay_within_the_stated_ulps(seed: Any, backend: Any, tmp_path: A
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("seed", [5, 7])
 def test_declared_cost_is_the_counted_cost(seed: Any, backend: Any, tmp_path: Any) -> None:
-    artifact = random_mixed_artifact(seed, blocks=2)
+    artifact = runnable(backend, random_mixed_artifact(seed, blocks=2))
     public, ring = artifact.public, artifact.public.ring
     server, client = _check(backend, artifact, tmp_path, pictures=1)
     element = 4 if ring.ring_bits <= 32 else 8

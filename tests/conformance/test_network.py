@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from chosen_logits import chosen_logits_artifact
-from few_bits import with_compare_bits
+from few_bits import runnable, with_compare_bits
 from mlp_artifact import mlp_artifact
 from oracle import assert_within_ulps, clear_labels
 from parties import BACKENDS, GATES, secure_logits
@@ -44,7 +44,7 @@ KINDS = [
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("kind", "seed"), KINDS)
 def test_logits_stay_within_the_stated_ulps(kind: Any, seed: int, backend: str, tmp_path: Path) -> None:
-    artifact = make(kind, seed)
+    artifact = runnable(backend, make(kind, seed))
     count = PICTURES[kind] if backend == "fss" else 2
     pictures = random_pictures(artifact.public.graph.input.shape, count, 1000 + seed)
     logits, _, _ = secure_logits(backend, artifact, pictures, tmp_path)
@@ -78,7 +78,7 @@ COSTS: dict[str, tuple[Callable[[], Artifact], Reveal]] = {
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", COSTS)
 def test_declared_cost_is_the_counted_cost(case: str, backend: str, tmp_path: Path) -> None:
-    artifact, reveal = COSTS[case][0](), COSTS[case][1]
+    artifact, reveal = runnable(backend, COSTS[case][0]()), COSTS[case][1]
     graph, ring = artifact.public.graph, artifact.public.ring
     pictures = random_pictures(graph.input.shape, 1, 7)
     _, server, client = secure_logits(backend, artifact, pictures, tmp_path, reveal=reveal)
@@ -96,7 +96,7 @@ def test_declared_cost_is_the_counted_cost(case: str, backend: str, tmp_path: Pa
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_label_of_squares_is_the_plaintexts(backend: str, tmp_path: Path) -> None:
-    artifact = random_square_artifact(4)
+    artifact = runnable(backend, random_square_artifact(4))
     pictures = random_pictures(artifact.public.graph.input.shape, 6, 4)
     clear, expected = clear_labels(artifact, pictures)
     found, _, _ = secure_logits(backend, artifact, pictures, tmp_path, reveal="label")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from chosen_logits import chosen_logits_artifact, pictures_of
+from few_bits import runnable
 from oracle import clear_labels
 from parties import BACKENDS, infer, make_parties, prepare, prepared, secure_logits
 from random_networks import random_small_artifact
@@ -89,14 +90,14 @@ def test_groups_hold_all_classes_in_as_few_levels_as_possible(classes: int) -> N
     assert len(sizes) == 0 if classes == 1 else FAN_OUT ** (len(sizes) - 1) < classes
 
 
-ASKED = {"fss": (100, 6), "gmw": (6, 3), "gc": (6, 3)}
+ASKED = {"fss": (100, 6), "gmw": (6, 3), "gc": (6, 3), "table": (6, 3)}
 """(pictures, times each); ``PI_ASK_AGAIN=100,60`` for all of them instead."""
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_under_the_default_policy_asking_again_gives_the_same_answer(backend: str, tmp_path: Path) -> None:
     """Whatever noise the logits have, near ties apart, of which there may be few."""
-    artifact = random_small_artifact(0)
+    artifact = runnable(backend, random_small_artifact(0))
     pictures, repeats = map(int, os.environ.get("PI_ASK_AGAIN", "{},{}".format(*ASKED[backend])).split(","))
     asked = random_pictures(artifact.public.graph.input.shape, pictures, 3)
     clear, expected = clear_labels(artifact, asked)

@@ -12,11 +12,13 @@ stay at chance, for ReLUs that truncate, for positions that skip their ReLU and 
 
 import os
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from few_bits import runnable
 from mlp_artifact import CLASSES, FEW_BITS, HIDDEN, SHIFT, mlp_artifact
 from parties import infer, prepared
 from scipy import stats
@@ -29,10 +31,12 @@ from pi_system.kernels import packed_bytes, unpack_bits
 from pi_system.program.encoding import encode_input, quantise_weights
 from pi_system.program.fixed_point import FixedInterpreter, fixed_logits
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.ot.gate import RoundsGate
 from pi_system.protocols.relu_dcf.gates import DcfClient, DcfRelu, _kernel
+from pi_system.protocols.relu_table import offline as tables
 from pi_system.ring.prg import Prg
 
-RUNS = {"fss": 300, "gmw": 110, "gc": 110}
+RUNS = {"fss": 300, "gmw": 110, "gc": 110, "table": 150}
 ALARM = 1e-6
 UNSEEN = 16 - FEW_BITS
 PICTURE = np.random.default_rng(3).uniform(-1, 1, (1, 1, 8, 8)).astype(np.float32)
@@ -45,6 +49,7 @@ class _View:
         self.runs: list[dict[str, np.ndarray]] = []
         self._watch_gates(monkeypatch)
         self._watch_truncations(monkeypatch)
+        self._watch_summands(monkeypatch)
 
     def _watch_gates(self, monkeypatch: pytest.MonkeyPatch) -> None:
         mask_share = DcfRelu.mask_share
@@ -59,11 +64,24 @@ class _View:
             monkeypatch.setitem(TWO_PARTY_GATES, backend, watched_gates)
 
     def _watched_gate(self, gate: Any) -> Any:
-        def offline_client(spec: GateSpec, share: Any, mask: Any, *rest: Any) -> Any:
-            self._note("gate", share, mask)
-            return gate.offline_client(spec, share, mask, *rest)
+        name = "begin_client" if isinstance(gate, RoundsGate) else "offline_client"
 
-        return replace(gate, offline_client=offline_client)
+        def watched(spec: GateSpec, share: Any, mask: Any, *rest: Any) -> Any:
+            self._note("gate", share, mask)
+            return getattr(gate, name)(spec, share, mask, *rest)
+
+        return replace(gate, **{name: watched})
+
+    def _watch_summands(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of r' in ``table``: the client's random choices."""
+        own_mask = tables.own_mask
+
+        def watched(party: Any, chosen: Any) -> Any:
+            mask, other = own_mask(party, chosen)
+            self._note("summand", mask[:HIDDEN])
+            return mask, other
+
+        monkeypatch.setattr(tables, "own_mask", watched)
 
     def _watch_truncations(self, monkeypatch: pytest.MonkeyPatch) -> None:
         dealt, pairs = fss_offline.truncation, two_party.pairs  # type: ignore[attr-defined]
@@ -156,19 +174,21 @@ def _explained(features: Any, logits: Any) -> Any:
     return np.array(p_values)
 
 
-@pytest.mark.parametrize("kind", ["relu", "skipped", "before"])
-@pytest.mark.parametrize("backend", RUNS)
+@pytest.mark.parametrize(
+    ("backend", "kind"),
+    [*product(("fss", "gmw", "gc"), ("relu", "skipped", "before")), ("table", "relu")],  # it truncates alone as gmw
+)
 def test_the_noise_of_logits_is_independent_of_all_that_the_client_holds(
     backend: str, kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    view, artifact = _View(monkeypatch), mlp_artifact(kind)
+    view, artifact = _View(monkeypatch), runnable(backend, mlp_artifact(kind))
     runs = int(os.environ.get("PI_LEAK_RUNS", RUNS[backend]))
     logits = _repeat(backend, artifact, runs, tmp_path)
     features = view.residues()
     assert features.shape[0] == runs
     assert features.shape[1] >= 2 * HIDDEN
     expected, _ = fixed_logits(artifact, PICTURE)
-    exact = backend != "fss" and kind == "relu"  # protocols that compare shares round exactly: no noise at all
+    exact = backend in ("gmw", "gc") and kind == "relu"  # protocols that compare shares round exactly: no noise at all
     assert (logits.std(axis=0) == 0).all() == exact
     assert (np.abs(logits - expected).max() == 0) == exact
     assert (_explained(features, logits) > ALARM / CLASSES).all()
@@ -177,12 +197,13 @@ def test_the_noise_of_logits_is_independent_of_all_that_the_client_holds(
     assert (np.abs(logits.mean(axis=0) - expected) < 0.5 * np.abs(weights).sum(axis=1) + 6 * sharpest).all()
 
 
+@pytest.mark.parametrize("backend", ["fss", "table"])
 def test_the_coins_of_few_bits_are_independent_of_all_that_the_client_holds_and_opens(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     view, seen, artifact = _View(monkeypatch), _Opened(monkeypatch), mlp_artifact("few bits")
-    runs = int(os.environ.get("PI_LEAK_RUNS", RUNS["fss"]))
-    logits = _repeat("fss", artifact, runs, tmp_path)
+    runs = int(os.environ.get("PI_LEAK_RUNS", RUNS[backend]))
+    logits = _repeat(backend, artifact, runs, tmp_path)
     assert len(seen.runs) == len(view.runs) == runs
     for bits in (SHIFT, SHIFT + UNSEEN):
         assert (_explained(view.residues(bits), logits) > ALARM / CLASSES).all()

@@ -17,13 +17,14 @@ from scipy import stats
 
 from pi_system.artifact import Artifact
 
-PICTURES = {"fss": 48, "fss, few bits": 48, "gmw": 40, "gc": 40}
+PICTURES = {"fss": 48, "fss, few bits": 48, "gmw": 40, "gc": 40, "table, few bits": 40}
 ALARM = 1e-8
 VIEWS = {
     "fss": ("offline server", "online server", "offline client from dealer", "online client"),
     "fss, few bits": ("offline server", "online server", "online client"),
     "gmw": ("online server", "online client"),
     "gc": ("online server", "online client"),
+    "table, few bits": ("online server", "online client"),
 }
 """Ciphertexts, curve points and OT messages of the other offline phases are not uniform byte by byte by design."""
 

@@ -4,6 +4,18 @@ from collections.abc import Mapping
 
 from pi_system.artifact import Artifact
 from pi_system.artifact.graph import MaxPool2d, Relu
+from pi_system.protocols.relu_table import MAX_COMPARED_BITS
+
+
+def runnable(backend: str, artifact: Artifact) -> Artifact:
+    """``artifact`` as the backend takes it: under ``table`` with at most as many bits compared as a table has."""
+    ring = artifact.public.ring
+    compared = [node for node in artifact.public.graph if isinstance(node, Relu | MaxPool2d)]
+    kept = {node.name: ring.comparison_bits[node.name] - ring.shift(node) - ring.unseen_bits(node) for node in compared}
+    if backend != "table" or max(kept.values(), default=0) <= MAX_COMPARED_BITS:
+        return artifact
+    few = {name: MAX_COMPARED_BITS for name, bits in kept.items() if bits > MAX_COMPARED_BITS}
+    return with_compare_bits(artifact, ring.compare_bits | few)
 
 
 def with_compare_bits(artifact: Artifact, bits: int | Mapping[str, int]) -> Artifact:

@@ -20,17 +20,23 @@ from pi_system.protocols.phases import ClientGate, ServerGate
 from pi_system.protocols.relu_dcf import dcf_gate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
+from pi_system.protocols.relu_table import table_gate
 from pi_system.protocols.square import DEALT_SQUARE, SQUARE
 from pi_system.ring.prg import Prg, fresh_seed
 from pi_system.secure.turns import CHUNK, answer, serve, turns
 
-RELUS: dict[str, OtGate | DealtGate] = {"dcf": dcf_gate(), "gmw": GMW, "gc": GC}
+RELUS: dict[str, OtGate | DealtGate] = {"dcf": dcf_gate(), "gmw": GMW, "gc": GC, "table": table_gate()}
 SQUARES: dict[str, OtGate | DealtGate] = {"dealt": DEALT_SQUARE, "gilboa": SQUARE}
 PROTOCOLS = RELUS | SQUARES
-STOCHASTIC = {"dcf"}
+STOCHASTIC = {"dcf", "table"}
 """Protocols that round to either neighbour; the others round to the nearest."""
 MAX_COMPARISON_BITS = {"gmw": 37}
 SEED = b"0123456789abcdef"
+
+
+def unseen_of(protocol: str, opened_bits: int, least: int = 0) -> int:
+    """g of a gate of K = ``opened_bits`` that the protocol takes."""
+    return max(least, opened_bits - PROTOCOLS[protocol].most_compared)
 
 
 class Gates(NamedTuple):

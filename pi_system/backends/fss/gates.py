@@ -25,7 +25,8 @@ SEEDS: Final = ("seed", "salt")
 
 def fss_gates(*, threads: int = 1) -> DealtGates:
     """The protocols; ``threads``: cores their kernels use."""
-    return {"relu": dcf_gate(threads=threads), "square": DEALT_SQUARE}
+    relu = dcf_gate(threads=threads)
+    return {"relu": relu, "exact": relu, "square": DEALT_SQUARE}
 
 
 def gate_seeds(bundle: Bundle, name: str) -> Material:

@@ -1,1 +1,1 @@
-"""Backends ``gmw`` and ``gc``: no third party; oblivious transfer and homomorphic encryption offline."""
+"""Backends ``gmw``, ``gc`` and ``table``: no third party; oblivious transfer and homomorphic encryption offline."""

@@ -1,4 +1,4 @@
-"""Backends ``gmw`` and ``gc`` for the registry: no dealer; material is kept on disk, by client and model."""
+"""Backends ``gmw``, ``gc`` and ``table`` for the registry: no dealer; material is kept on disk, by client and model."""
 
 from pi_system.backends.two_party.party import TwoPartyClient, TwoPartyServer
 from pi_system.channel.base import Channel

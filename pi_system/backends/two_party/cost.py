@@ -1,23 +1,25 @@
-"""What ``gmw`` and ``gc`` cost: their gates online; offline ciphertexts, and correlated OTs by Ferret's trees.
+"""What ``gmw``, ``gc`` and ``table`` cost: gates online; offline ciphertexts, and correlated OTs by Ferret's trees.
 
 Units: ``ot_start``: a preparation; ``ot_byte``: payload bytes; ``ot_product``: coefficients of ciphertext products;
 ``ot_ciphertext``: coefficients of ciphertexts sent; ``ot_cot``: correlated OTs; ``pair_prepared``: truncated elements.
+Online ``table`` counts those of ``fss``, by which it is computed.
 """
 
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.costs import ACK_BYTES, ID_BYTES, OfflineCost, stored_bytes, total_units
-from pi_system.backends.two_party.gates import TWO_PARTY_GATES
+from pi_system.backends.two_party.gates import TWO_PARTY_GATES, check_compared_bits
 from pi_system.backends.two_party.offline import linear_plan
 from pi_system.protocols.gate import Units
 from pi_system.protocols.linear_he import linear_he_cost
 from pi_system.protocols.ot.bytes import SETUP_BYTES, SETUP_ROUNDS, silent_bytes
-from pi_system.protocols.ot.gate import GateOfflineCost
+from pi_system.protocols.ot.gate import GateOfflineCost, RoundsGate
 from pi_system.protocols.truncation import offline_cost as truncation_cost
 from pi_system.ring.carrier import Ring
 from pi_system.secure.schedule import Gate, Gates, Remask, Schedule, Truncation
 
 UNITS = (
     *("gmw_call", "gmw_element", "gmw_prepared", "gc_call", "gc_wire", "gc_prepared", "square_call", "square_element"),
+    *("table_prepared", "table_entry", "fss_call", "fss_element"),
     *("ot_start", "ot_product", "ot_ciphertext", "ot_cot", "ot_byte", "pair_prepared"),
 )
 
@@ -31,6 +33,7 @@ def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> Offline
     """See BackendCost."""
     ring, plan = Ring(public.public.ring.ring_bits), linear_plan(public)
     linear, degree = linear_he_cost(plan), plan.params.degree
+    check_compared_bits(backend, schedule)
     costs, units = _steps(backend, schedule)
     server_cots, client_cots = sum(cost.server_cots for cost in costs), sum(cost.client_cots for cost in costs)
     server_sends, client_answers = silent_bytes(server_cots)
@@ -52,7 +55,7 @@ def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> Offline
         setup_bytes=0,
         stored=stored_bytes(schedule, gates(backend), ring, ("seed",)),
         busiest=max(down, up),
-        rounds=linear.rounds + SETUP_ROUNDS + sum(cost.round_trips for cost in costs),
+        rounds=linear.rounds + SETUP_ROUNDS + _rounds(backend, schedule),
         units=total_units(units, own),
     )
 
@@ -69,3 +72,19 @@ def _steps(backend: str, schedule: Schedule) -> tuple[list[GateOfflineCost], Uni
             costs.append(truncation_cost(step.spec))
             units.append({"pair_prepared": step.spec.count})
     return costs, total_units(*units)
+
+
+def _rounds(backend: str, schedule: Schedule) -> int:
+    """Round trips one after the other: those of most gates add up, many rounds run side by side, half a trip each."""
+    alone, beside = 0, 0
+    for step in schedule.steps:
+        if isinstance(step, Truncation):
+            alone += truncation_cost(step.spec).round_trips
+        elif isinstance(step, Gate):
+            gate = TWO_PARTY_GATES[backend][step.spec.kind]
+            trips = gate.offline_cost(step.spec).round_trips
+            if isinstance(gate, RoundsGate):
+                beside = max(beside, trips)
+            else:
+                alone += trips
+    return alone + (beside + 1) // 2

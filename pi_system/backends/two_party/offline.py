@@ -7,9 +7,11 @@
                    <-- Enc(r) of every weighted layer
                        Enc(W * r - c_s) -->         c_c; c_s stays, from the server's seed
                    in the schedule's order:
-                   <-> the gate's own offline phase (protocols/relu_gmw, protocols/relu_gc, protocols/square)
+                   <-> the gate's own offline phase (protocols/relu_gmw, protocols/relu_gc, protocols/square);
+                       of a gate with many rounds (protocols/relu_table) its OTs
                    <-> truncation pairs (protocols/truncation)
                    <-- re-masking differences
+                   <-> the rounds of all gates that have many, side by side
 
 The client's masks enter the encryption before any answer is back: fresh masks do not depend on answers, so the
 weighted layers of a picture are one pipelined exchange (protocols/linear_he). Security: semi-honest, one party
@@ -23,9 +25,12 @@ from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.two_party.gates import OtGates
 from pi_system.channel.base import Channel
 from pi_system.channel.drive import drive
+from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.half import Half, together
 from pi_system.protocols.linear_he import LinearPlan, linear_shapes, plan_linear
 from pi_system.protocols.material import Material
+from pi_system.protocols.ot.gate import RoundsGate
 from pi_system.protocols.ot.party import OtParty
 from pi_system.protocols.truncation import TruncationSpec, pairs
 from pi_system.ring.carrier import RingArray
@@ -52,6 +57,22 @@ class TwoPartyFill(ServerFill):
         """``ots``: the server's ends."""
         super().__init__(schedule, gates, bundle, client)
         self._ots, self._prg = ots, Prg(party_seed(bundle).seed)
+        self._begun: list[tuple[Gate, Half[Material]]] = []
+
+    def fill(self) -> None:
+        """All steps; then the rounds of all gates that have many."""
+        super().fill()
+        materials = drive(together([rounds for _, rounds in self._begun]), self.client)
+        for (step, _), material in zip(self._begun, materials, strict=True):
+            self._keep(step, material)
+
+    def _prepare(self, step: Gate) -> None:
+        gate = self.gates[step.spec.kind]
+        if not isinstance(gate, RoundsGate):
+            return super()._prepare(step)
+        prg = self._prg.child("gate", step.name)
+        self._begun.append((step, drive(gate.begin_server(step.spec, self._ots, prg), self.client)))
+        return None
 
     def _material(self, step: Gate) -> Material:
         gate = self.gates[step.spec.kind]
@@ -93,6 +114,22 @@ class TwoPartyWalk(ClientWalk):
         """``ots``: the client's ends."""
         super().__init__(public, gates, bundle, server)
         self._ots, self._shares, self._prg = ots, shares, Prg(self.seed.seed)
+        self._begun: list[tuple[str, GateSpec, Half[Material]]] = []
+
+    def fill(self, reveal: Reveal) -> None:
+        """Walk the graph, then the rounds of all gates that have many."""
+        super().fill(reveal)
+        materials = drive(together([rounds for *_, rounds in self._begun]), self.server)
+        for (name, spec, _), material in zip(self._begun, materials, strict=True):
+            self._keep(name, spec, material)
+
+    def _prepare(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> None:
+        gate = self.gates[spec.kind]
+        if not isinstance(gate, RoundsGate):
+            return super()._prepare(name, spec, share, mask)
+        begun = gate.begin_client(spec, share, mask, self._ots, self._prg.child("gate", name))
+        self._begun.append((name, spec, drive(begun, self.server)))
+        return None
 
     def _weighted(self, node: WeightedNode, x: RingArray) -> Value:
         return Computed(self._shares[node.name].reshape(1, *node.shape))

@@ -1,11 +1,11 @@
-"""Backends ``gmw`` and ``gc``: the fast runtime without a third party (homomorphic encryption, oblivious transfer)."""
+"""Backends ``gmw``, ``gc``, ``table``: no third party, but homomorphic encryption and oblivious transfer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import Artifact, PublicArtifact
-from pi_system.backends.two_party.gates import TWO_PARTY_GATES, OtGates
+from pi_system.backends.two_party.gates import TWO_PARTY_GATES, OtGates, check_compared_bits
 from pi_system.backends.two_party.offline import EncryptedMasks, TwoPartyFill, TwoPartyWalk, linear_plan
 from pi_system.channel.base import Channel, DealerLink
 from pi_system.channel.drive import drive
@@ -28,8 +28,9 @@ class TwoPartyServer(ServerParty):
     gates: OtGates
 
     def __init__(self, artifact: Artifact, options: RuntimeOptions):
-        """See ServerParty. Raises ConfigError for a ring of more than 59 bits."""
+        """See ServerParty. Raises ConfigError for a ring of more than 59 bits, and for too many compared bits."""
         super().__init__(artifact, TWO_PARTY_GATES[options.backend], options)
+        check_compared_bits(options.backend, self.schedule)
         self._plan = linear_plan(artifact)
 
     @contextmanager
@@ -61,8 +62,9 @@ class TwoPartyClient(ClientParty):
     gates: OtGates
 
     def __init__(self, public: PublicArtifact, options: RuntimeOptions):
-        """See ClientParty. Raises ConfigError for a ring of more than 59 bits."""
+        """See ClientParty. Raises ConfigError as TwoPartyServer."""
         super().__init__(public, TWO_PARTY_GATES[options.backend], options)
+        check_compared_bits(options.backend, self.schedule)
         self._plan = linear_plan(public)
 
     @contextmanager

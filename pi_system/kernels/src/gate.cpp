@@ -9,7 +9,9 @@ namespace pi {
 
 size_t Gate::key_block_bytes(int party) const {
     if (!table()) return bit_block_bytes(low_bits());
-    return party == 0 ? table_block_bytes(low_bits()) : 0;
+    if (!stored) return party == 0 ? table_block_bytes(low_bits()) : 0;
+    const size_t beside = party == 1 ? server_block_bytes() : unseen_bits ? LANES * mask_bytes() : 0;
+    return table_block_bytes(low_bits()) + beside;
 }
 size_t Gate::compared_at(size_t count) const { return packed_bytes(count, opened_bits()); }
 size_t Gate::bits_at(size_t count) const {
@@ -93,6 +95,11 @@ PI_INLINE void seeded_shares(const Backend &be, const AesKey &key, size_t block,
     for (size_t p = 0; p < count; p++) load_lanes(stream + p * LANES * width, width, LANES, out[p]);
 }
 
+// A block's dealt shares as they are stored.
+void stored_shares(const uint8_t *blob, size_t width, Lanes *out) {
+    for (size_t p = 0; p < SHARES; p++) load_lanes(blob + p * LANES * width, width, LANES, out[p]);
+}
+
 void masks_of(const Backend &be, const Gate &gate, const AesKey &key, size_t block, uint64_t *out) {
     uint8_t stream[8 * LANES];
     const size_t blocks = LANES * gate.mask_bytes() / 16;
@@ -150,6 +157,11 @@ void offsets_of(const Backend &be, const Gate &gate, const AesKey &key, size_t b
     std::memset(out, 0, sizeof(Lanes));
 }
 
+// What a block of a stored key holds beside the table.
+const uint8_t *beside_table(const Gate &gate, const uint8_t *words) {
+    return words + table_block_bytes(gate.low_bits());
+}
+
 // C of x + r'' mod 2^k.
 void compared_of(const Gate &gate, const uint64_t *sum, uint64_t *compared) {
     const uint64_t half = gate.half() << gate.shift;
@@ -181,8 +193,9 @@ uint32_t compare(const Backend &be, const Gate &gate, int party, const AesKey &o
     low_of(gate, compared, low);
     uint8_t stream[TABLE_BLOCK_MOST];
     if (gate.table()) {
-        if (party == 1) table_stream(be, own, block, gate.low_bits(), stream);
-        return table_eval(party == 1 ? stream : words, low);
+        const bool seeded = party == 1 && !gate.stored;
+        if (seeded) table_stream(be, own, block, gate.low_bits(), stream);
+        return table_eval(seeded ? stream : words, low);
     }
     alignas(64) Block root[LANES];
     roots(be, own, block, root);
@@ -290,7 +303,11 @@ void relu_server_send(const Gate &gate, const Range &range, const uint8_t *key, 
         Lanes y, mask, offset, opened, compared;
         load_lanes(static_cast<const uint8_t *>(share) + at * gate.ring_bytes(), gate.ring_bytes(), n, y);
         load_lanes(static_cast<const uint8_t *>(masked) + at * gate.mask_bytes(), gate.mask_bytes(), n, mask);
-        offsets_of(be, gate, offset_key, first + j, offset);
+        const uint8_t *words = key + (first + j) * gate.key_block_bytes(0);
+        if (gate.stored && gate.unseen_bits)
+            load_lanes(beside_table(gate, words), gate.mask_bytes(), LANES, offset);
+        else
+            offsets_of(be, gate, offset_key, first + j, offset);
         for (size_t i = 0; i < LANES; i++) {
             y[i] += mask[i];
             opened[i] = ((y[i] + half) & low_mask(gate.comparison_bits)) >> gate.shift;
@@ -300,7 +317,6 @@ void relu_server_send(const Gate &gate, const Range &range, const uint8_t *key, 
         put_lanes(be, opened, gate.opened_bits(), at, n, message);
         if (gate.unseen_bits)
             put_lanes(be, compared, gate.compared_bits(), at, n, message + gate.compared_at(range.count));
-        const uint8_t *words = key + (first + j) * gate.key_block_bytes(0);
         const uint32_t e = compare(be, gate, 0, own, first + j, block_key, words, compared);
         put_bits(e, n, message + gate.bits_at(range.count) + at / 8);
         const uint32_t f = e ^ signs(gate, compared);
@@ -324,8 +340,11 @@ void relu_client_reply(const Gate &gate, const Range &range, const uint8_t *key,
         std::memcpy(compared, opened, sizeof compared);
         if (gate.unseen_bits)
             get_lanes(be, message + gate.compared_at(range.count), gate.compared_bits(), at, n, compared);
-        seeded_shares(be, share_key, first + j, SHARES, width, dealt);
         const uint8_t *words = key + (first + j) * gate.key_block_bytes(1);
+        if (gate.stored)
+            stored_shares(beside_table(gate, words), width, dealt);
+        else
+            seeded_shares(be, share_key, first + j, SHARES, width, dealt);
         const uint32_t e1 = compare(be, gate, 1, own, first + j, block_key, words, compared);
         put_bits(e1, n, bits_out + at / 8);
         const uint32_t f = e1 ^ get_bits(bits_in + at / 8, n) ^ signs(gate, compared);
@@ -350,8 +369,7 @@ void relu_server_finish(const Gate &gate, const Range &range, const uint8_t *ser
             get_lanes(be, reply, gate.ring_bits, at, n, theirs);
             load_lanes(st, gate.mask_bytes(), LANES, opened);
             std::memcpy(&f0, st + LANES * gate.mask_bytes(), 4);
-            const uint8_t *blob = server + (first + j) * gate.server_block_bytes();
-            for (size_t p = 0; p < SHARES; p++) load_lanes(blob + p * LANES * width, width, LANES, dealt[p]);
+            stored_shares(server + (first + j) * gate.server_block_bytes(), width, dealt);
             combine(be, gate, 0, opened, f0 ^ get_bits(bits + at / 8, n), dealt, share);
             for (size_t i = 0; i < LANES; i++) share[i] += theirs[i];
             store_lanes(share, width, n, low_mask(gate.ring_bits), static_cast<uint8_t *>(out) + at * width);

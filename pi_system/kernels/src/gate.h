@@ -25,16 +25,20 @@ constexpr size_t SHARES = 5;
 
 struct Gate {
     int ring_bits, comparison_bits, shift, unseen_bits;
+    // Both parties store what they hold, nothing comes from a seed: always a table; see key_block_bytes.
+    bool stored;
 
     int opened_bits() const { return comparison_bits - shift; }
     int compared_bits() const { return opened_bits() - unseen_bits; }
     int low_bits() const { return compared_bits() - 1; }
-    // The key is a table, of which party 1's share comes from its seed.
-    bool table() const { return low_bits() <= TABLE_BITS; }
+    // The key is a table, of which party 1's share comes from its seed (or is stored).
+    bool table() const { return stored || low_bits() <= TABLE_BITS; }
     // h in units of the opened value.
     uint64_t half() const { return unseen_bits == 0 ? 0 : uint64_t{1} << (unseen_bits - 1); }
     size_t ring_bytes() const { return ring_bits <= 32 ? 4 : 8; }
     size_t mask_bytes() const { return comparison_bits <= 32 ? 4 : 8; }
+    // Of a stored gate a block of the key holds the party's table, then the server's offsets d (none where g = 0) or the
+    // client's dealt shares.
     size_t key_block_bytes(int party) const;
     size_t server_block_bytes() const { return LANES * SHARES * ring_bytes(); }
     size_t state_block_bytes() const { return LANES * mask_bytes() + 4; }

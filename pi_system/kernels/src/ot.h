@@ -51,7 +51,7 @@ void tree_receiver(const uint32_t *alphas, size_t trees, int depth, const Pair *
 constexpr size_t LPN_ROWS = 32, LPN_WEIGHT = 10;
 void lpn_encode(const Pair *base, uint32_t k, const uint8_t *seed16, uint64_t first, size_t n, Pair *out);
 
-// Bit products: the sender's (beta, v) and the receiver's (u, w) have v ^ w = u * beta, `width` (1 or 2) of
+// Bit products: the sender's (beta, v) and the receiver's (u, w) have v ^ w = u * beta, `width` (1 to 128) of
 // them a COT with one u. Planes of n / 8 bytes, n a multiple of 32: beta, v, w are width planes each.
 void bits_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int width, uint8_t *beta, uint8_t *v);
 void bits_receiver(const Pair *t, uint64_t tweak, size_t n, int width, uint8_t *u, uint8_t *w);

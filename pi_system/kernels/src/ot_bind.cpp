@@ -95,7 +95,7 @@ void py_lpn_encode(ConstBlocks base, const nb::bytes &seed16, uint64_t first, Bl
 void py_bits_sender(ConstBlocks q, const nb::bytes &delta16, uint64_t tweak, int width, Bytes beta, Bytes v) {
     const size_t n = q.shape(0);
     require_group(n);
-    require_range("width: expected 1 or 2", width, 1, 2);
+    require_range("width: expected 1 to 128", width, 1, 128);
     require_size("beta bytes", beta.size(), n / 8 * static_cast<size_t>(width));
     require_size("v bytes", v.size(), n / 8 * static_cast<size_t>(width));
     const Pair *from = pairs(q), delta = pair16("delta bytes", delta16);
@@ -107,7 +107,7 @@ void py_bits_sender(ConstBlocks q, const nb::bytes &delta16, uint64_t tweak, int
 void py_bits_receiver(ConstBlocks t, uint64_t tweak, int width, Bytes u, Bytes w) {
     const size_t n = t.shape(0);
     require_group(n);
-    require_range("width: expected 1 or 2", width, 1, 2);
+    require_range("width: expected 1 to 128", width, 1, 128);
     require_size("u bytes", u.size(), n / 8);
     require_size("w bytes", w.size(), n / 8 * static_cast<size_t>(width));
     const Pair *from = pairs(t);

@@ -3,6 +3,9 @@
 #include <cstring>
 
 #include "ot.h"
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace pi {
 namespace {
@@ -21,6 +24,37 @@ inline uint32_t gather(const Pair *x, int bit) {
     uint32_t word = 0;
     for (size_t i = 0; i < GROUP; i++) word |= static_cast<uint32_t>((x[i].lo >> bit) & 1) << i;
     return word;
+}
+
+// Bits 8 * byte .. 8 * byte + 7 of every block, a word each.
+inline void gather_byte(const Pair *x, int byte, uint32_t *words) {
+    alignas(16) uint8_t column[GROUP];
+    const uint8_t *from = reinterpret_cast<const uint8_t *>(x) + byte;
+    for (size_t i = 0; i < GROUP; i++) column[i] = from[i * sizeof(Pair)];
+#if defined(__SSE2__)
+    __m128i low = _mm_load_si128(reinterpret_cast<const __m128i *>(column));
+    __m128i high = _mm_load_si128(reinterpret_cast<const __m128i *>(column + 16));
+    for (int bit = 8; bit-- > 0;) {
+        words[bit] = static_cast<uint32_t>(_mm_movemask_epi8(low)) |
+                     static_cast<uint32_t>(_mm_movemask_epi8(high)) << 16;
+        low = _mm_add_epi8(low, low);
+        high = _mm_add_epi8(high, high);
+    }
+#else
+    for (int bit = 0; bit < 8; bit++) {
+        words[bit] = 0;
+        for (size_t i = 0; i < GROUP; i++) words[bit] |= static_cast<uint32_t>((column[i] >> bit) & 1) << i;
+    }
+#endif
+}
+
+// The first `width` bits of every block, a word each.
+inline void gather_bits(const Pair *x, int width, uint32_t *words) {
+    if (width <= 2) {
+        for (int bit = 0; bit < width; bit++) words[bit] = gather(x, bit);
+        return;
+    }
+    for (int byte = 0; 8 * byte < width; byte++) gather_byte(x, byte, words + 8 * byte);
 }
 
 inline void put(uint8_t *plane, size_t at, uint32_t word) { std::memcpy(plane + at / 8, &word, sizeof word); }
@@ -42,10 +76,12 @@ void bits_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int width,
     for (size_t at = 0; at < n; at += GROUP) {
         Pair zero[GROUP], one[GROUP];
         hash_both(q + at, delta, tweak + at, zero, one);
+        uint32_t low[128], high[128];
+        gather_bits(zero, width, low);
+        gather_bits(one, width, high);
         for (int w = 0; w < width; w++) {
-            const uint32_t low = gather(zero, w);
-            put(v + static_cast<size_t>(w) * n / 8, at, low);
-            put(beta + static_cast<size_t>(w) * n / 8, at, low ^ gather(one, w));
+            put(v + static_cast<size_t>(w) * n / 8, at, low[w]);
+            put(beta + static_cast<size_t>(w) * n / 8, at, low[w] ^ high[w]);
         }
     }
 }
@@ -53,9 +89,11 @@ void bits_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int width,
 void bits_receiver(const Pair *t, uint64_t tweak, size_t n, int width, uint8_t *u, uint8_t *w) {
     for (size_t at = 0; at < n; at += GROUP) {
         Pair hashed[GROUP];
+        uint32_t words[128];
         put(u, at, gather(t + at, 0));
         cr_hash(t + at, hashed, GROUP, tweak + at);
-        for (int i = 0; i < width; i++) put(w + static_cast<size_t>(i) * n / 8, at, gather(hashed, i));
+        gather_bits(hashed, width, words);
+        for (int i = 0; i < width; i++) put(w + static_cast<size_t>(i) * n / 8, at, words[i]);
     }
 }
 

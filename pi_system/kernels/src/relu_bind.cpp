@@ -6,14 +6,19 @@ using namespace pi;
 
 namespace {
 
-Gate make_gate(int ring_bits, int comparison_bits, int shift, int unseen_bits) {
+constexpr int STORED_BITS = 10;
+
+Gate make_gate(int ring_bits, int comparison_bits, int shift, int unseen_bits, bool stored) {
     if (ring_bits < 2 || ring_bits > 64) throw nb::value_error("ring_bits: expected 2 to 64");
     if (comparison_bits < 2 || comparison_bits > ring_bits)
         throw nb::value_error("comparison_bits: expected 2 to ring_bits");
     if (shift < 0 || shift > comparison_bits - 2) throw nb::value_error("shift: expected 0 to comparison_bits - 2");
     if (unseen_bits < 0 || unseen_bits > comparison_bits - shift - 2)
         throw nb::value_error("unseen_bits: expected 0 to comparison_bits - shift - 2");
-    return Gate{ring_bits, comparison_bits, shift, unseen_bits};
+    const Gate gate{ring_bits, comparison_bits, shift, unseen_bits, stored};
+    if (stored && gate.compared_bits() > STORED_BITS)
+        throw nb::value_error("compared bits of a stored table: expected at most 10");
+    return gate;
 }
 
 size_t blocks(size_t n) { return (n + LANES - 1) / LANES; }
@@ -45,6 +50,7 @@ void masks(const Gate &gate, const nb::bytes &seed, const nb::bytes &salt, size_
 void deal(const Gate &gate, size_t first, size_t count, const nb::bytes &seed0, const nb::bytes &seed1,
           const nb::bytes &salt, Bytes key, Bytes server, int threads) {
     const Range range = make_range(first, count, threads);
+    require_size("stored gates dealt", gate.stored, 0);
     require_size("key bytes", key.size(), gate.key_block_bytes(0) * blocks(count));
     require_size("server bytes", server.size(), gate.server_block_bytes() * blocks(count));
     const uint8_t *s0 = bytes16("seed0 bytes", seed0), *s1 = bytes16("seed1 bytes", seed1);
@@ -103,10 +109,11 @@ void register_relu(nb::module_ &m) {
     nb::class_<Gate>(m, "ReluGate")
         .def(
             "__init__",
-            [](Gate *self, int ring_bits, int comparison_bits, int shift, int unseen_bits) {
-                new (self) Gate(make_gate(ring_bits, comparison_bits, shift, unseen_bits));
+            [](Gate *self, int ring_bits, int comparison_bits, int shift, int unseen_bits, bool stored) {
+                new (self) Gate(make_gate(ring_bits, comparison_bits, shift, unseen_bits, stored));
             },
-            nb::arg("ring_bits"), nb::arg("comparison_bits"), nb::arg("shift"), nb::arg("unseen_bits"))
+            nb::arg("ring_bits"), nb::arg("comparison_bits"), nb::arg("shift"), nb::arg("unseen_bits"),
+            nb::arg("stored"))
         .def("key_bytes", [](const Gate &g, int party, size_t n) { return g.key_block_bytes(party) * blocks(n); })
         .def("server_bytes", [](const Gate &g, size_t n) { return g.server_block_bytes() * blocks(n); })
         .def("state_bytes", [](const Gate &g, size_t n) { return g.state_block_bytes() * blocks(n); })

@@ -55,3 +55,17 @@ class OtGate(GateProtocol):
     offline_cost: Callable[[GateSpec], GateOfflineCost]
     offline_server: Callable[[GateSpec, OtParty, Prg], Half[Material]]
     offline_client: Callable[[GateSpec, NDArray[Any], NDArray[Any], OtParty, Prg], Half[Material]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundsGate(OtGate):
+    """A protocol with many rounds, of which those of several gates run side by side (half.py, ``together``).
+
+    Attributes:
+        begin_server: as ``offline_server``, but what it returns is the half of its rounds: in each it sends, then
+            receives, once. OTs are all taken before.
+        begin_client: likewise.
+    """
+
+    begin_server: Callable[[GateSpec, OtParty, Prg], Half[Half[Material]]]
+    begin_client: Callable[[GateSpec, NDArray[Any], NDArray[Any], OtParty, Prg], Half[Half[Material]]]

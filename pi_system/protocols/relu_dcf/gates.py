@@ -120,10 +120,10 @@ class DcfRelu:
 class DcfServer(ServerSteps):
     """Party 0. Material: see ``server_shapes``; besides its gate seed and the gate's salt."""
 
-    def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1):
-        """``threads``: cores the kernels use."""
+    def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1, kernel: ReluGate | None = None):
+        """``threads``: cores the kernels use; ``kernel``: another than that of dealt keys."""
         super().__init__(spec)
-        self._kernel, self._material = _kernel(spec, threads), material
+        self._kernel, self._material = kernel or _kernel(spec, threads), material
         self._seed, self._salt = material["seed"].tobytes(), material["salt"].tobytes()
         self._states: dict[int, Bytes] = {}
 
@@ -144,9 +144,9 @@ class DcfServer(ServerSteps):
 class DcfClient:
     """Party 1. Material: see ``client_shapes``; besides its gate seed, the gate's salt and r ("mask")."""
 
-    def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1):
-        """``threads``: cores the kernels use."""
-        self._kernel, self._material = _kernel(spec, threads), material
+    def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1, kernel: ReluGate | None = None):
+        """See DcfServer."""
+        self._kernel, self._material = kernel or _kernel(spec, threads), material
         self._seed, self._salt = material["seed"].tobytes(), material["salt"].tobytes()
 
     def reply(self, exchange: int, first: int, count: int, message: memoryview) -> memoryview:

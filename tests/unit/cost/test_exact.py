@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from few_bits import runnable
 from parties import PAIRING, infer, make_parties, prepare
 from random_networks import random_mixed_artifact, random_small_artifact, random_square_artifact
 
@@ -22,9 +23,9 @@ ARTIFACTS = {
 
 
 @pytest.mark.parametrize("network", list(ARTIFACTS))
-@pytest.mark.parametrize("backend", ["fss", "gmw", "gc"])
+@pytest.mark.parametrize("backend", ["fss", "gmw", "gc", "table"])
 def test_a_run_counts_what_was_predicted(backend: str, network: str, tmp_path: Path) -> None:
-    artifact = ARTIFACTS[network]()
+    artifact = runnable(backend, ARTIFACTS[network]())
     found = predict(artifact, backend, "lan", default_calibration())
     server, client = make_parties(backend, artifact, tmp_path)
     channels: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from few_bits import runnable, with_compare_bits
 from measuring.fit import fit_calibration
 from measuring.samples import CostSample
 from random_networks import random_small_artifact
@@ -31,16 +32,17 @@ PRICES = default_calibration()
 @pytest.mark.parametrize("backend", list(BACKENDS))
 @pytest.mark.parametrize("link", ["loopback", "lan", "10,100"])
 def test_rows_add_up_to_the_total_and_none_is_negative(backend: str, link: str) -> None:
-    found = predict(random_small_artifact(3), backend, link, PRICES)
+    found = predict(runnable(backend, random_small_artifact(3)), backend, link, PRICES)
     parts = [(row.compute_ms, row.transfer_ms, row.round_trip_ms) for row in found.layers]
     assert sum(map(sum, parts)) == pytest.approx(found.online_ms)
     assert min(map(min, parts)) > -1e-9
     assert sum(row.round_trip_ms for row in found.layers) == 0 or link != "loopback"
 
 
-@pytest.mark.parametrize(("backend", "rounds"), [("fss", 3), ("gmw", 5), ("gc", 3)])
+@pytest.mark.parametrize(("backend", "rounds"), [("fss", 3), ("gmw", 5), ("gc", 3), ("table", 3)])
 def test_delay_counts_once_a_round(backend: str, rounds: int) -> None:
-    near, far = (predict(ARTIFACT, backend, Link(float("inf"), rtt_s), PRICES) for rtt_s in (0.0, 1.0))
+    artifact = runnable(backend, ARTIFACT)
+    near, far = (predict(artifact, backend, Link(float("inf"), rtt_s), PRICES) for rtt_s in (0.0, 1.0))
     assert far.online_rounds == rounds
     assert far.online_ms - near.online_ms == pytest.approx(1000 * rounds)
 
@@ -73,7 +75,7 @@ def test_key_evaluation_of_both_parties_overlaps_but_for_a_chunk() -> None:
 
 
 def test_what_is_not_known_is_refused() -> None:
-    with pytest.raises(ConfigError, match="expected one of gmw, gc, fss"):
+    with pytest.raises(ConfigError, match="expected one of gmw, gc, table, fss"):
         Workload(ARTIFACT, "tin can")
     part = PRICES.model_copy(update={"backends": ("gmw",)})
     with pytest.raises(ConfigError, match="found no prices of gc"):
@@ -124,6 +126,8 @@ MACHINE = {
     "crypten_offline_byte": 1.7,
     "crypten_offline_mac": 0.36,
     "pair_prepared": 300.0,
+    "table_prepared": 300.0,
+    "table_entry": 1.0,
 }
 """Prices of a plausible machine, in ns: what a fit can find must not hang on what ships."""
 
@@ -166,6 +170,12 @@ def test_fitting_to_a_machine_of_other_prices_finds_its_times() -> None:
 def test_few_relus_on_a_slow_round_trip_are_garbled_and_many_bytes_are_not() -> None:
     assert faster_gate(ARTIFACT, Link(1e8, 40e-3)) == "gc"
     assert faster_gate(ARTIFACT, Link(1e6, 1e-3)) == "gmw"
+
+
+def test_with_few_bits_the_table_has_one_round_trip_and_few_bytes() -> None:
+    assert faster_gate(with_compare_bits(ARTIFACT, 8), Link(1e6, 40e-3)) == "table"
+    with pytest.raises(ConfigError, match=r"expected at most 10 compared bits.*found 14 at .*--compare-bits 10"):
+        predict(ARTIFACT, "table", "lan", PRICES)
 
 
 def test_a_gate_without_prices_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from insecure_cots import insecure_parties
 
 from pi_system.errors import RemoteProtocolError
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.half import Half, Send
+from pi_system.protocols.half import Half, Send, in_turn, together
 from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, LinearShape, plan_linear
 from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
@@ -18,6 +18,7 @@ from pi_system.protocols.ot.ferret import FerretReceiver, FerretSender, LpnParam
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
+from pi_system.protocols.relu_table import table_gate
 from pi_system.protocols.square import SQUARE
 from pi_system.protocols.truncation import TruncationSpec, pairs
 from pi_system.ring.prg import Prg
@@ -52,15 +53,39 @@ def ferret() -> Halves:
     )
 
 
-def gate(protocol: OtGate) -> Halves:
+def gate(protocol: OtGate, unseen_bits: int = 0) -> Halves:
     kind, shift = ("square", 0) if protocol is SQUARE else ("relu", 10)
-    spec = GateSpec(kind=kind, count=70, ring_bits=59, comparison_bits=24, shift=shift)  # type: ignore[arg-type]
+    fields: Any = {"kind": kind, "shift": shift, "unseen_bits": unseen_bits}
+    spec = GateSpec(count=70, ring_bits=59, comparison_bits=24, **fields)
     server, client = insecure_parties(SEED)
     share, mask = Prg(SEED).ring(70, 59), Prg(SEED).ring(70, 59)
     return (
         protocol.offline_server(spec, server, Prg(b"s" * 16)),
         protocol.offline_client(spec, share, mask, client, Prg(b"c" * 16)),
     )
+
+
+def side_by_side() -> Halves:
+    """Three of different numbers of rounds, and elements."""
+    specs = [
+        GateSpec(count=count, ring_bits=59, comparison_bits=bits, shift=shift, unseen_bits=unseen)
+        for count, bits, shift, unseen in ((40, 24, 10, 6), (70, 12, 8, 0), (5, 30, 12, 9))
+    ]
+    server, client = insecure_parties(SEED)
+    table = table_gate()
+
+    def serve() -> Half[Any]:
+        begun = yield from in_turn(table.begin_server(spec, server, Prg(SEED)) for spec in specs)
+        return (yield from together(begun))
+
+    def ask() -> Half[Any]:
+        shares = [Prg(SEED).ring(spec.count, 59) for spec in specs]
+        begun = yield from in_turn(
+            table.begin_client(spec, share, share, client, Prg(SEED)) for spec, share in zip(specs, shares, strict=True)
+        )
+        return (yield from together(begun))
+
+    return serve(), ask()
 
 
 def truncation() -> Halves:
@@ -97,6 +122,8 @@ PROTOCOLS: dict[str, Callable[[], Halves]] = {
     "Ferret over rounds": ferret,
     "gmw": lambda: gate(GMW),
     "gc": lambda: gate(GC),
+    "table": lambda: gate(table_gate(), 6),
+    "gates side by side": side_by_side,
     "square": lambda: gate(SQUARE),
     "truncation": truncation,
     "linear": linear,

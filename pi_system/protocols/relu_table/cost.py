@@ -1,0 +1,68 @@
+"""Declared sizes of the ReLU ``table``; tests hold them against a channel."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from pi_system.protocols.gate import GateSpec, GateWork, Units
+from pi_system.protocols.material import Shapes, padded
+from pi_system.protocols.ot.gate import GateOfflineCost
+from pi_system.protocols.relu_dcf import gates as dcf
+from pi_system.protocols.relu_table.online import stored_kernel
+from pi_system.protocols.relu_table.shape import shape_of
+
+ROUND_TRIPS = 1
+
+
+def message_bytes(spec: GateSpec, exchange: int, count: int) -> int:
+    """Of the server's message: as of ``relu_dcf``."""
+    shape_of(spec)
+    return dcf.message_bytes(spec, exchange, count)
+
+
+def reply_bytes(spec: GateSpec, exchange: int, count: int) -> int:
+    """Of the client's reply: likewise."""
+    shape_of(spec)
+    return dcf.reply_bytes(spec, exchange, count)
+
+
+def offline_cost(spec: GateSpec) -> GateOfflineCost:
+    """Declared offline cost; its round trips are half as long as others, both parties send at once."""
+    shape, n = shape_of(spec), padded(spec.count)
+    down, up = shape.directions
+    return GateOfflineCost(
+        round_trips=len(shape.rounds(0)),
+        server_to_client_bytes=shape.sent_bytes(0),
+        client_to_server_bytes=shape.sent_bytes(1),
+        server_cots=n * down.cots,
+        client_cots=n * up.cots,
+    )
+
+
+@lru_cache
+def server_shapes(spec: GateSpec) -> Shapes:
+    """The arrays of the server's material: table and offsets, its shares, y_1 + r' mod 2^k."""
+    kernel = stored_kernel(spec)
+    return {
+        "key": ((kernel.key_bytes(spec.count),), np.uint8),
+        "corrections": ((kernel.server_bytes(spec.count),), np.uint8),
+        "masked": ((spec.count,), kernel.mask_dtype.type),
+    }
+
+
+@lru_cache
+def client_shapes(spec: GateSpec) -> Shapes:
+    """The arrays of the client's material: table and shares."""
+    return {"key": ((stored_kernel(spec).key_bytes(spec.count, 1),), np.uint8)}
+
+
+def work(spec: GateSpec, count: int) -> GateWork:
+    """That of ``relu_dcf`` with no level of AES: a bit of a table is read, every element touched once at each party."""
+    shape_of(spec)
+    call, element = {"fss_call": 1}, {"fss_call": 1, "fss_element": count}
+    return {"send": call, "work": {}, "reply": element, "receive": element}
+
+
+def prepared(spec: GateSpec) -> Units:
+    """Elements, and bits of tables."""
+    return {"table_prepared": spec.count, "table_entry": spec.count << (spec.compared_bits - 1)}
