@@ -145,7 +145,7 @@ def _trials(plan: Plan, block: Block) -> Iterator[Run]:
         yield first
         for number, trial in enumerate(curve.trials):
             run = reduction(plan, curve, tuning.seed, tuning.budget, trial)
-            about = {"key": f"trial/{curve.label}-{number}", "source": first.key, "label": curve.label}
+            about: dict[str, Any] = {"key": f"trial/{curve.label}-{number}", "source": first.key, "label": curve.label}
             yield replace(run, block=block.name, judged_on="tuning", **about)
 
 
