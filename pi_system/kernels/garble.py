@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pi_system.kernels._native as _native
+from pi_system.kernels.packing import Bytes, Words
 
-Bytes = NDArray[np.uint8]
-Words = NDArray[np.uint64]
 Garbled = tuple[Words, Words, Words]
 """tables (k - 1, 4 n), rows (garble_rows, n), offset (n,)."""
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pi_system.kernels._native as _native
+from pi_system.kernels.packing import Bytes
 
-Bytes = NDArray[np.uint8]
 Elements = NDArray[Any]
 Pair = tuple[Elements, ...]
 """Two arrays: for a bit that is 0, and for 1."""

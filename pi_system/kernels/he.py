@@ -8,15 +8,12 @@ is released while it computes; an object may be used by several threads at once.
 
 import hashlib
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from pi_system.kernels import _native
-from pi_system.kernels.packing import packed_bytes
-
-Words: TypeAlias = npt.NDArray[np.uint64]
+from pi_system.kernels.packing import Words, packed_bytes
 
 SEED_BYTES = 64
 MAX_TERMS = 1 << 11  # lazy sums of 52-bit halves must stay below 2^63

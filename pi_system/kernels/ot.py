@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pi_system.kernels._native as _native
+from pi_system.kernels.packing import Bytes
 
 Blocks = NDArray[np.uint64]
 """(n, 2)."""
-Bytes = NDArray[np.uint8]
 
 
 def cr_hash(blocks: Blocks, tweak: int) -> Blocks:

@@ -5,13 +5,16 @@ import numpy.typing as npt
 
 import pi_system.kernels._native as _native
 
+Bytes = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint64]
+
 
 def packed_bytes(count: int, bits: int) -> int:
     """Return the bytes that ``count`` values of ``bits`` bits take; the last byte is filled with zeros."""
     return (count * bits + 7) // 8
 
 
-def pack_bits(values: npt.NDArray[np.uint32] | npt.NDArray[np.uint64], bits: int, out: npt.NDArray[np.uint8]) -> None:
+def pack_bits(values: npt.NDArray[np.uint32] | npt.NDArray[np.uint64], bits: int, out: Bytes) -> None:
     """Pack the low ``bits`` bits (1 to 64) of each value; higher bits are ignored.
 
     Args:

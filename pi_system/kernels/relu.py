@@ -22,10 +22,10 @@ import numpy.typing as npt
 
 import pi_system.kernels._native as _native
 from pi_system.errors import ConfigError
+from pi_system.kernels.packing import Bytes
 
 RELU_BLOCK: int = _native.RELU_BLOCK
 
-Bytes: TypeAlias = npt.NDArray[np.uint8]
 BytesLike: TypeAlias = bytes | bytearray | memoryview | Bytes
 Elements: TypeAlias = npt.NDArray[np.uint32] | npt.NDArray[np.uint64]
 

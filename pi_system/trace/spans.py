@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pi_system.channel.profile import TRACKS, Piece
-from pi_system.rpc.phase_profile import Phase, PhaseProfile
-from pi_system.trace.timeline import Party, Timed, timeline
+from pi_system.rpc.phase_profile import Phase
+from pi_system.trace.timeline import Party, Timed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +48,6 @@ class LayerSpan:
     sent_bytes: int
     received_bytes: int
     rounds: int
-
-
-def spans_of(profiles: Iterable[PhaseProfile]) -> tuple[LayerSpan, ...]:
-    """The spans of a session's profiles: ``spans_of(session.profiles.values())``."""
-    return layer_spans(timeline(profiles))
 
 
 def layer_spans(pieces: Iterable[Timed]) -> tuple[LayerSpan, ...]:

@@ -13,11 +13,11 @@ import numpy.typing as npt
 import tenseal.sealapi as sealapi
 
 from pi_system.kernels.he import expand_seed
+from pi_system.kernels.packing import Words
 from pi_system.protocols.linear_he.key import SecretKey
 from pi_system.protocols.linear_he.params import HeParams
 from pi_system.ring.prg import Prg
 
-Words = npt.NDArray[np.uint64]
 _HEADER = struct.Struct("<HBBBBHQ")
 _MAGIC = 0xA15E
 _NO_ID = bytes(32)

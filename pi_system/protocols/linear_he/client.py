@@ -7,10 +7,9 @@ import numpy.typing as npt
 
 from pi_system.errors import InputError, LocalProtocolError, RemoteProtocolError
 from pi_system.kernels.he import SEED_BYTES
-from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
+from pi_system.kernels.packing import Words, pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.half import Half, Readable, Send, receive
 from pi_system.protocols.linear_he.key import SecretKey
-from pi_system.protocols.linear_he.packing import Words
 from pi_system.protocols.linear_he.plan import AHEAD, AnswerChunk, LinearPlan
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg

@@ -9,7 +9,8 @@ arithmetic is kernels/he.py, in constant time; tests hold it against SEAL.
 import numpy as np
 import numpy.typing as npt
 
-from pi_system.kernels.he import SEED_BYTES, RlweContext, Words, expand_seed
+from pi_system.kernels.he import SEED_BYTES, RlweContext, expand_seed
+from pi_system.kernels.packing import Words
 from pi_system.protocols.linear_he.params import HeParams
 from pi_system.ring.prg import Prg
 

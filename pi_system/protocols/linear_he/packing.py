@@ -21,9 +21,8 @@ import numpy.typing as npt
 
 from pi_system.errors import ConfigError
 from pi_system.kernels.he import MAX_TERMS
+from pi_system.kernels.packing import Words
 from pi_system.protocols.linear_he.layer import LinearShape
-
-Words = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,9 @@ import numpy.typing as npt
 
 from pi_system.errors import ConfigError, FixedPointRangeError, RemoteProtocolError
 from pi_system.kernels.he import SEED_BYTES, RlweContext, expand_seed
-from pi_system.kernels.packing import packed_bytes, unpack_bits
+from pi_system.kernels.packing import Words, packed_bytes, unpack_bits
 from pi_system.program.encoding import weight_norm_bits
 from pi_system.protocols.half import Half, Readable, Send, receive
-from pi_system.protocols.linear_he.packing import Words
 from pi_system.protocols.linear_he.plan import AnswerChunk, LinearPlan
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.kernels.ot import Blocks, Bytes, cr_hash, fold_leaves, transpose_128
+from pi_system.kernels.ot import Blocks, cr_hash, fold_leaves, transpose_128
+from pi_system.kernels.packing import Bytes
 from pi_system.protocols.half import Half, Send, receive_array
 from pi_system.protocols.ot.base import Cots, Position
 

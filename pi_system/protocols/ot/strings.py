@@ -13,8 +13,8 @@ Source:   Beaver 1995 (precomputed OT); Asharov, Lindell, Schneider, Zohner, epr
 import numpy as np
 
 from pi_system.errors import RemoteProtocolError
-from pi_system.kernels.ot import Blocks, Bytes, cr_hash
-from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
+from pi_system.kernels.ot import Blocks, cr_hash
+from pi_system.kernels.packing import Bytes, pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.half import Half, receive_array
 from pi_system.protocols.ot.base import Cots
 from pi_system.ring.carrier import RingArray

@@ -4,17 +4,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pi_system.kernels import ReluGate, pack_bits, packed_bytes, unpack_bits
+from pi_system.kernels.packing import Bytes
 from pi_system.protocols.dealt import Received, Sent
 from pi_system.protocols.gate import GateSpec, GateWork, Units
 from pi_system.protocols.half import Readable
 from pi_system.protocols.material import Material, Shapes
 from pi_system.protocols.phases import ServerSteps
 from pi_system.ring.carrier import RingArray
-
-Bytes = NDArray[np.uint8]
 
 
 @lru_cache(maxsize=256)

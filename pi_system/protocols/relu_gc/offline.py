@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.kernels.garble import garble, garble_rows
-from pi_system.kernels.ot import Bytes
+from pi_system.kernels.packing import Bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half, Send, in_turn, receive_array
 from pi_system.protocols.material import Material, Shapes, blocks, padded, padded_shares

@@ -24,7 +24,7 @@ from functools import lru_cache
 import numpy as np
 
 from pi_system.errors import InvariantError
-from pi_system.kernels.ot import Bytes
+from pi_system.kernels.packing import Bytes
 
 Planes = Sequence[Bytes] | Bytes
 """Planes one by one, or as the rows of an array."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pi_system.kernels.ot import Bytes
+from pi_system.kernels.packing import Bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half, in_turn, receive_array
 from pi_system.protocols.material import Material

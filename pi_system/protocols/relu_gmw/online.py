@@ -3,8 +3,7 @@
 import numpy as np
 
 from pi_system.kernels.gmw import gmw_mask, gmw_open, gmw_replies, gmw_result
-from pi_system.kernels.ot import Bytes
-from pi_system.kernels.packing import packed_bytes
+from pi_system.kernels.packing import Bytes, packed_bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Material
 from pi_system.protocols.ot.strings import pack_ring, unpack_ring

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.kernels.ot import Bytes
+from pi_system.kernels.packing import Bytes
 
 
 def as_plane(bits: NDArray[Any]) -> Bytes:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.kernels.gmw import gmw_select, gmw_tables
-from pi_system.kernels.ot import Bytes
+from pi_system.kernels.packing import Bytes
 from pi_system.protocols.material import Material, Shapes
 from pi_system.protocols.relu_gmw.cut import Cut
 from pi_system.protocols.relu_gmw.merge import Merge, Planes, Variable

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pi_system.kernels.ot import Bytes, bit_products_receiver, pads_receiver
+from pi_system.kernels.ot import bit_products_receiver, pads_receiver
+from pi_system.kernels.packing import Bytes
 from pi_system.protocols.material import Material
 from pi_system.protocols.ot import Cots
 from pi_system.protocols.relu_gmw.cut import Cut

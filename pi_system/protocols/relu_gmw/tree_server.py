@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.kernels.ot import Blocks, Bytes, bit_products_sender, pads_sender, pads_shift
+from pi_system.kernels.ot import Blocks, bit_products_sender, pads_sender, pads_shift
+from pi_system.kernels.packing import Bytes
 from pi_system.protocols.material import Material
 from pi_system.protocols.ot import Cots
 from pi_system.protocols.relu_gmw.cut import Cut

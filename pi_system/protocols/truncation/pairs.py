@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.kernels.ot import Bytes
+from pi_system.kernels.packing import Bytes
 from pi_system.protocols.half import Half, Send, in_turn, receive_array
 from pi_system.protocols.material import padded, padded_shares
 from pi_system.protocols.ot import OtParty

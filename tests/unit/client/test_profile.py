@@ -7,7 +7,8 @@ from pi_client.cli import main
 from pi_client.profile import profile_lines
 from pi_system.channel.profile import Piece
 from pi_system.rpc.phase_profile import PhaseProfile
-from pi_system.trace.spans import spans_of
+from pi_system.trace.spans import layer_spans
+from pi_system.trace.timeline import timeline
 
 
 def piece(layer: Any, track: Any, duration_ms: Any, **counts: Any) -> Any:
@@ -34,7 +35,7 @@ def profile(**changes: Any) -> Any:
 
 
 def test_the_table_has_a_row_a_layer_with_both_parties() -> None:
-    lines = profile_lines([profile()], spans_of([profile()]))
+    lines = profile_lines([profile()], layer_spans(timeline([profile()])))
     rows = {line.split()[0]: line.split()[2:] for line in lines[2:-1]}
     assert rows == {
         "relu1": ["0.25", "1.50", "0.12", "0.00", "2.00", "0.00", "40", "5,000", "1"],
@@ -46,7 +47,7 @@ def test_the_table_has_a_row_a_layer_with_both_parties() -> None:
 
 def test_without_the_servers_half_a_line_says_so() -> None:
     alone = profile(server=None, clock_error_us=None)
-    assert "the server does not give its half" in profile_lines([alone], spans_of([alone]))[-1]
+    assert "the server does not give its half" in profile_lines([alone], layer_spans(timeline([alone])))[-1]
 
 
 def test_a_profile_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pi_system.kernels import _native, aes_backends, use_aes_backend
-from pi_system.kernels.he import RlweContext, Words, expand_seed, rlwe_paths
+from pi_system.kernels.he import RlweContext, expand_seed, rlwe_paths
+from pi_system.kernels.packing import Words
 from pi_system.protocols.linear_he.primes import make_primes
 from pi_system.ring.prg import Prg
 

@@ -5,7 +5,7 @@ import pytest
 from seal import Seal, encrypted, secret_of
 
 from pi_system.errors import ConfigError
-from pi_system.kernels.he import Words
+from pi_system.kernels.packing import Words
 from pi_system.protocols.linear_he.key import SecretKey
 from pi_system.protocols.linear_he.params import MAX_RING_BITS, MIN_RING_BITS, HeParams, derive_params
 from pi_system.protocols.linear_he.primes import make_primes

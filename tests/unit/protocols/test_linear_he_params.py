@@ -9,10 +9,10 @@ import pytest
 from seal import Seal, accepts_at_128_bits, largest_primes, secret_of
 
 from pi_system.errors import ConfigError
-from pi_system.kernels.packing import packed_bytes, unpack_bits
+from pi_system.kernels.packing import Words, packed_bytes, unpack_bits
 from pi_system.protocols.linear_he.client import LinearHeClient
 from pi_system.protocols.linear_he.layer import LinearShape
-from pi_system.protocols.linear_he.packing import LayerBundle, Packing, Words
+from pi_system.protocols.linear_he.packing import LayerBundle, Packing
 from pi_system.protocols.linear_he.params import (
     MAX_RING_BITS,
     MIN_RING_BITS,

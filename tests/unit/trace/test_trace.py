@@ -9,7 +9,7 @@ from pi_system.channel.profile import Piece
 from pi_system.errors import InputError
 from pi_system.rpc.phase_profile import PhaseProfile
 from pi_system.trace.chrome import trace_of, write_trace
-from pi_system.trace.spans import layer_spans, spans_of
+from pi_system.trace.spans import layer_spans
 from pi_system.trace.timeline import timeline
 
 
@@ -44,7 +44,7 @@ PROFILES = (
 
 
 def test_spans_add_up_the_pieces_of_a_layer() -> None:
-    spans = spans_of(PROFILES)
+    spans = layer_spans(timeline(PROFILES))
     assert [(s.party, s.phase, s.layer, s.kind, s.start_us) for s in spans] == [
         ("client", "offline", "setup", "setu", 0.0),
         ("server", "online", "conv1", "conv", 90.0),
@@ -59,7 +59,7 @@ def test_spans_add_up_the_pieces_of_a_layer() -> None:
 def test_a_written_trace_gives_the_same_spans(tmp_path: Path) -> None:
     file = tmp_path / "out.json"
     write_trace(file, timeline(PROFILES), {"backend": "gmw"})
-    assert profile_of(file) == spans_of(PROFILES)
+    assert profile_of(file) == layer_spans(timeline(PROFILES))
     assert json.loads(file.read_text())["otherData"] == {"backend": "gmw"}
 
 
