@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import TOY
 from streams import in_thread, served
 from tiny_artifact import tiny_artifact
-from toy_sessions import BACKENDS as TOY
 from toy_sessions import CONFIG, PICTURE
 
 from pi_system._proto.v1.control_pb2 import Done, ServerEnvelope

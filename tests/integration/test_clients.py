@@ -1,36 +1,26 @@
 """pi-server and clients with certificates of their own: limits, revocation, logs with names, what a drawn id gives."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from parties import uses_in
-from PIL import Image
-from processes import ROOT, started
+from processes import gmw_session, model_folder, pi_client, started
 from scaled_artifact import relu_artifact
 
 from pi_server.clients import Clients
-from pi_system.artifact import save
 from pi_system.errors import ClientRefusedError
-from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.keys import issue_client
-from pi_system.rpc.session_config import SessionConfig
-from pi_system.rpc.tls import Identity, fingerprint_of
+from pi_system.rpc.tls import fingerprint_of
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: Any) -> Any:
-    path = tmp_path_factory.mktemp("clients")
-    save(relu_artifact(0.1), path / "model")
-    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path / "a.png")
-    return path
+    return model_folder(tmp_path_factory.mktemp("clients"), relu_artifact(0.1))
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +51,7 @@ def register(folder: Path, server: Any, link_keys: Any) -> Any:
 def client(folder: Path, server: Any, link_keys: Any) -> Any:
     def run(keys: Any, *arguments: Any, code: int = 0) -> Any:
         keys = folder / keys if (folder / keys).is_dir() else link_keys / keys
-        completed = subprocess.run(
-            [sys.executable, "-m", "pi_client.cli", *arguments],
-            env=os.environ
-            | {"PI_SERVER": server[1], "PI_KEYS": str(keys), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        completed = pi_client(folder, *arguments, PI_SERVER=server[1], PI_KEYS=str(keys))
         assert completed.returncode == code, completed.stderr
         return completed
 
@@ -108,9 +90,7 @@ def test_a_revoked_client_is_refused_at_its_next_hello_without_a_restart(
 
 def test_a_revoked_client_gets_no_further_in_the_session_that_it_has(register: Any, folder: Path, server: Any) -> None:
     clients = register("frank")
-    identity = Identity.load(folder / "frank")
-    endpoint = Endpoint(server=server[1], dealer=None, store_dir=folder / "frank-store", identity=identity)
-    with ClientSession(endpoint, SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16))) as session:
+    with gmw_session(server[1], folder / "frank-store", folder / "frank") as session:
         session.prepare(1)
         clients.revoke("frank")
         with pytest.raises(ClientRefusedError, match="frank: its certificate is revoked"):
@@ -121,10 +101,7 @@ def test_sessions_of_a_client_are_limited_and_others_have_places(
     register: Any, client: Any, folder: Path, server: Any
 ) -> None:
     register("grace", sessions=1)
-    endpoint = Endpoint(
-        server=server[1], dealer=None, store_dir=folder / "grace-1", identity=Identity.load(folder / "grace")
-    )
-    with ClientSession(endpoint, SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16))):
+    with gmw_session(server[1], folder / "grace-1", folder / "grace"):
         refused = client("grace", "infer", "a.png", "--store", "grace-2", "--timeout", "0.5", code=55)
         assert "client grace has its 1 sessions already" in refused.stderr
         client("client", "infer", "a.png", "--store", "shared-store")

@@ -7,7 +7,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,20 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from parties import uses_in
-from PIL import Image
-from processes import ROOT, started
+from processes import ROOT, gmw_session, model_folder, pi_client, started
 from scaled_artifact import relu_artifact
 
 from pi_system.artifact import load_public, save
 from pi_system.cli.service import describe
-from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.keys import write_keys
-from pi_system.rpc.session_config import SessionConfig
 from pi_system.rpc.tls import Identity
 
 CLIENT_SMALL = (
@@ -46,23 +41,9 @@ CLIENT_BATCHES = (
 """A client whose batches are of two pictures."""
 
 
-def run_code(code: Any, server: Any, folder: Path, keys: Any, *arguments: Any) -> Any:
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env=os.environ | {"PI_SERVER": server[1], "PI_KEYS": f"{keys}/client", "PYTHONPATH": str(ROOT)},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    path = tmp_path_factory.mktemp("operations")
-    save(relu_artifact(0.1), path / "model")
-    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path / "a.png")
-    return path
+    return model_folder(tmp_path_factory.mktemp("operations"), relu_artifact(0.1))
 
 
 @pytest.fixture(scope="module")
@@ -89,17 +70,8 @@ def server(serve: Callable[..., Any]) -> Any:
 
 @pytest.fixture
 def client(folder: Path, link_keys: Path) -> Any:
-    def run(address: str, *arguments: Any, **options: Any) -> Any:
-        environment = {"PI_SERVER": address, "PI_KEYS": f"{link_keys}/client", "PYTHONPATH": str(ROOT)}
-        chosen = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        return subprocess.run(
-            [sys.executable, "-m", "pi_client.cli", *arguments],
-            env=os.environ | environment | {"OMP_NUM_THREADS": "1"},
-            cwd=folder,
-            text=True,
-            timeout=120,
-            **chosen,
-        )
+    def run(address: str, *arguments: Any, code: str = "", **how: Any) -> Any:
+        return pi_client(folder, *arguments, code=code, how=how, PI_SERVER=address, PI_KEYS=f"{link_keys}/client")
 
     return run
 
@@ -153,9 +125,7 @@ def test_probes_and_metrics(server: Any, folder: Path) -> None:
 
 def test_a_server_whose_places_are_all_taken_is_healthy(serve: Any, folder: Path, link_keys: Any) -> None:
     server = serve("store-busy", "--max-sessions", "1", "--metrics", "127.0.0.1:0")
-    identity = Identity.load(link_keys / "client")
-    endpoint = Endpoint(server=server[1], dealer=None, store_dir=folder / "client-busy", identity=identity)
-    with ClientSession(endpoint, SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16))):
+    with gmw_session(server[1], folder / "client-busy", link_keys / "client"):
         until_s = time.monotonic() + 10  # it is counted anew twice a second
         while "pi_server_taken 1.0" not in get(server, "/metrics")[1]:
             assert time.monotonic() < until_s
@@ -205,8 +175,8 @@ def test_a_full_disk_of_the_server_is_typed_and_leaves_no_parts(serve: Any, clie
     assert not list((folder / "client-small").rglob("*.ready"))
 
 
-def test_a_full_disk_of_the_client_is_typed_and_leaves_no_parts(server: Any, folder: Path, link_keys: Path) -> None:
-    completed = run_code(CLIENT_SMALL, server, folder, link_keys, "infer", "a.png", "--store", "client-full")
+def test_a_full_disk_of_the_client_is_typed_and_leaves_no_parts(server: Any, client: Any, folder: Path) -> None:
+    completed = client(server[1], "infer", "a.png", "--store", "client-full", code=CLIENT_SMALL)
     assert completed.returncode == 60
     assert re.fullmatch(r"error: storage: File too large( \(request [0-9a-f]{16}\))?\n", completed.stderr)
     assert not list((folder / "client-full").rglob("*.part"))
@@ -238,9 +208,9 @@ def test_a_time_that_is_none_is_a_usage_error(client: Any, option: str, value: s
     assert "Traceback" not in completed.stderr
 
 
-def test_more_pictures_than_a_batch_are_several(server: Any, folder: Path, link_keys: Path) -> None:
+def test_more_pictures_than_a_batch_are_several(server: Any, client: Any, folder: Path) -> None:
     arguments = ("infer", *["a.png"] * 5, "--json", "--store", "client-many")
-    completed = run_code(CLIENT_BATCHES, server, folder, link_keys, *arguments)
+    completed = client(server[1], *arguments, code=CLIENT_BATCHES)
     assert completed.returncode == 0, completed.stderr
     result = json.loads(completed.stdout)
     assert len(result["predictions"]) == 5

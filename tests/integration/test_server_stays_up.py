@@ -5,61 +5,42 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from processes import toy_dealer, toy_server
-from tiny_artifact import tiny_artifact
+from processes import toy_server
 from toy_backend import SLOW_COUNT
+from toy_sessions import CONFIG, PICTURE, Toy
 
 from pi_system._proto.v1.control_pb2 import ClientEnvelope, ClientHello, Infer
-from pi_system.artifact import save
 from pi_system.cli.service import describe
 from pi_system.errors import BusyError, PeerTimeoutError, PeerUnavailableError, PiError
-from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.envelope import read_server, write
 from pi_system.rpc.frames import DATA
 from pi_system.rpc.server_session import SESSION_METHOD
 from pi_system.rpc.session_config import Hello, SessionConfig, hello_to_proto
 from pi_system.rpc.transport import dial
 
-PICTURE = np.full((1, 1, 2, 2), 0.25, np.float32)
-CONFIG = SessionConfig(backend="toy", artifact_digest="", client_id=bytes(16))
-OTHER = SessionConfig(backend="toy", artifact_digest="", client_id=bytes([1]) * 16)
-
-
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder = tmp_path_factory.mktemp("model") / "artifact"
-    save(tiny_artifact(), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def dealer() -> Iterator[Any]:
-    with toy_dealer() as (_, address):
-        yield address
+OTHER = replace(CONFIG, client_id=bytes([1]) * 16)
 
 
 @pytest.fixture
-def serve(artifact: Any, dealer: str) -> Iterator[Any]:
+def serve(toy: Toy) -> Iterator[Any]:
     with ExitStack() as stack:
-        yield lambda **options: stack.enter_context(toy_server(artifact, dealer, **options))
+        yield lambda **options: stack.enter_context(toy_server(toy.model, toy.dealer[1], **options))
 
 
 @pytest.fixture
-def connect(dealer: str) -> Iterator[Any]:
+def connect(toy: Toy) -> Iterator[Any]:
     """Opens sessions; ends them after the test."""
     sessions = []
 
-    def open_session(server: Any, config: Any = CONFIG, **changes: Any) -> Any:
-        keywords = {name: changes.pop(name) for name in ("prepares", "ticket") if name in changes}
-        fields = {"server": server[1], "dealer": dealer, "store_dir": Path("unused"), "timeout_s": 20.0}
-        endpoint = Endpoint(**(fields | changes), backends={"toy": "toy_backend"})
-        sessions.append(ClientSession(endpoint, config, **keywords))
+    def open_session(server: Any, config: SessionConfig = CONFIG, **changes: Any) -> Any:
+        sessions.append(replace(toy, server=server).session(config, **changes))
         return sessions[-1]
 
     yield open_session
@@ -73,21 +54,16 @@ def assert_serves(session: Any) -> None:
 
 
 def test_a_crowd_is_served_one_after_the_other_and_told_to_wait(serve: Any, connect: Any) -> None:
-    server, told, served = serve(max_sessions=2), list[Any](), list[int]()
+    server, told = serve(max_sessions=2), list[Any]()
 
     def classify(index: Any) -> None:
-        config = SessionConfig(backend="toy", artifact_digest="", client_id=bytes([index]) * 16)
+        config = replace(CONFIG, client_id=bytes([index]) * 16)
         session = connect(server, config, busy_timeout_s=60.0, on_busy=told.append)
         assert_serves(session)
         session.close()
-        served.append(index)
 
-    threads = [threading.Thread(target=classify, args=(index,)) for index in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert sorted(served) == list(range(12))
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(classify, range(12), timeout=60))
     assert any(busy.ticket for busy in told)
     assert all(0 < busy.retry_s <= 5 for busy in told)
 
@@ -122,7 +98,7 @@ def test_a_silent_connection_is_closed_within_seconds(serve: Any) -> None:
 
 
 def test_a_byte_now_and_then_does_not_keep_a_phase_alive(serve: Any, connect: Any, dealer: str) -> None:
-    server = serve(infer_s=1.0)
+    server = serve(infer_limit=1.0)
     session = connect(server)
     session.prepare(1)
     stream, (name,) = session._connection.stream, session._runtime.reserve(1)
@@ -186,7 +162,7 @@ def test_offline_phases_leave_a_place_to_inference(serve: Any, connect: Any) -> 
 
 
 def test_sigterm_lets_a_session_end(serve: Any, connect: Any) -> None:
-    server = serve(drain_s=20.0)
+    server = serve(drain=20.0)
     session = connect(server)
     server[0].popen.send_signal(signal.SIGTERM)
     server[0].wait_log("stopping: 1 sessions have 20 s to end")
@@ -200,7 +176,7 @@ def test_sigterm_lets_a_session_end(serve: Any, connect: Any) -> None:
 
 @pytest.mark.parametrize("twice", [False, True], ids=["after the drain", "at a second signal"])
 def test_sigterm_ends_a_session_that_does_not_end(serve: Any, connect: Any, twice: bool) -> None:
-    server = serve(drain_s=60.0 if twice else 1.0)
+    server = serve(drain=60.0 if twice else 1.0)
     session = connect(server)
     thread = prepare_slowly(session)
     server[0].wait_log(f"preparing {SLOW_COUNT}")

@@ -6,22 +6,27 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
 
 from pi_system.artifact import Artifact, save
 from pi_system.backends.registry import BACKENDS
+from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.session_config import SessionConfig
+from pi_system.rpc.tls import Identity
 
 SUPPORT = Path(__file__).parent
 ROOT = SUPPORT.parents[1]
 SOURCES = f"{ROOT}:{ROOT}/server:{ROOT}/client:{SUPPORT}"
 ENVIRONMENT = os.environ | {"PYTHONPATH": SOURCES, "OMP_NUM_THREADS": "1"}
 START_S = 60.0
+TOY = {"toy": "toy_backend"}
+"""A backend that deals nothing secret, and slowly where it is asked for many."""
 
 
 class Process:
@@ -114,16 +119,26 @@ def pi_server(artifact: Path | str, store: Path, *arguments: str) -> AbstractCon
     return started("-m", "pi_server.cli", "serve", *places, *arguments)
 
 
-def pi_client(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run pi-client in ``folder``, with more environment variables."""
+def pi_client(
+    folder: Path, *arguments: str, code: str = "", how: Mapping[str, Any] | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run pi-client, or ``code``, in ``folder``, with more environment variables; ``how`` is of subprocess.run."""
+    program = ("-c", code) if code else ("-m", "pi_client.cli")
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.run(
-        [sys.executable, "-m", "pi_client.cli", *arguments],
+        [sys.executable, *program, *arguments],
         env=ENVIRONMENT | environment,
         cwd=folder,
-        capture_output=True,
         text=True,
         timeout=120,
+        **(pipes | dict(how or {})),
     )
+
+
+def gmw_session(address: str, store: Path, keys: Path) -> ClientSession:
+    """A session with a server, with these keys."""
+    endpoint = Endpoint(server=address, dealer=None, store_dir=store, identity=Identity.load(keys))
+    return ClientSession(endpoint, SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16)))
 
 
 def model_folder(path: Path, artifact: Artifact) -> Path:
@@ -135,17 +150,25 @@ def model_folder(path: Path, artifact: Artifact) -> Path:
     return path
 
 
-def toy_dealer() -> AbstractContextManager[tuple[Process, str]]:
-    return started(str(SUPPORT / "toy_dealer.py"))
+def _toy(program: str, backends: Mapping[str, str], *arguments: str) -> AbstractContextManager[tuple[Process, str]]:
+    """The program of this module, which knows ``backends`` of this folder and no others."""
+    code = (
+        f"import sys; from pi_system.backends import registry; registry.BACKENDS = {backends}\n"
+        f"registry.SERVED_BY_DEFAULT = tuple(registry.BACKENDS); from {program} import main; main(sys.argv[1:])"
+    )
+    return started("-c", code, "serve", "--listen", "127.0.0.1:0", *arguments)
+
+
+def toy_dealer(*arguments: str) -> AbstractContextManager[tuple[Process, str]]:
+    return _toy("pi_system.cli.dealer", TOY, "--insecure", "--patience", "20", *arguments)
 
 
 def toy_server(
-    artifact: Path,
-    dealer: str,
-    max_sessions: int = 4,
-    reveal: str = "label",
-    keys: Path | None = None,
-    **options: float,
+    artifact: Path, dealer: str, keys: Path | None = None, **options: float | str
 ) -> AbstractContextManager[tuple[Process, str]]:
-    places = [str(artifact), "127.0.0.1:0", dealer, str(max_sessions), reveal, str(keys or "-")]
-    return started(str(SUPPORT / "toy_server.py"), *places, *(f"{name}={value}" for name, value in options.items()))
+    """``options`` are those of pi-server serve."""
+    chosen = {"reserved": 0, "timeout": 20, "store": f"{artifact.parent}/store"} | options
+    words = [word for name, value in chosen.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    links = ("--keys", str(keys)) if keys else ("--insecure",)
+    served = TOY | {"insecure-ideal": "insecure_ideal"}
+    return _toy("pi_server.cli", served, "--artifact", str(artifact), "--dealer", dealer, *links, *words)

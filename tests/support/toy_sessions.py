@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from processes import Process, toy_dealer, toy_server
+from processes import TOY, Process, toy_dealer, toy_server
 from tiny_artifact import tiny_artifact
 
 from pi_system.artifact import save
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.session_config import SessionConfig
 
-BACKENDS = {"toy": "toy_backend"}
 PICTURE = np.full((1, 1, 2, 2), 0.25, np.float32)
 CONFIG = SessionConfig(backend="toy", artifact_digest="", client_id=bytes(16))
 
@@ -27,15 +26,18 @@ class Toy:
     dealer: tuple[Process, str]
     server: tuple[Process, str]
 
-    def session(self, config: SessionConfig = CONFIG, **changes: Any) -> ClientSession:
+    def session(
+        self, config: SessionConfig = CONFIG, *, prepares: bool = False, ticket: str = "", **changes: Any
+    ) -> ClientSession:
         """A client's session; ``changes`` are of its endpoint."""
         fields: dict[str, Any] = {
             "server": self.server[1],
             "dealer": self.dealer[1],
             "store_dir": Path("unused"),
-            "timeout_s": 20.0,
+            "backends": TOY,
         }
-        return ClientSession(Endpoint(**({"backends": BACKENDS} | fields | changes)), config)
+        endpoint = Endpoint(**(fields | {"timeout_s": 20.0} | changes))
+        return ClientSession(endpoint, config, prepares=prepares, ticket=ticket)
 
     def assert_serves(self) -> None:
         """Whatever happened to other sessions, a new one is served."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import TOY
 from streams import stream_pair
 from tiny_artifact import tiny_artifact
 
@@ -29,13 +30,9 @@ def ends() -> Iterator[Any]:
 
 
 def host(**changes: Any) -> Any:
-    fields: dict[str, Any] = {
-        "artifact": tiny_artifact(),
-        "store_dir": Path("unused"),
-        "dealer": None,
-        "allowed": ("toy",),
-    }
-    return SessionHost(**(fields | changes), backends={"toy": "toy_backend"})
+    return SessionHost(
+        artifact=tiny_artifact(), store_dir=Path("unused"), dealer=None, allowed=("toy",), backends=TOY, **changes
+    )
 
 
 def test_a_client_that_says_nothing_is_left(ends: Any) -> None:
@@ -55,7 +52,7 @@ def test_the_deadline_is_over_once_the_client_has_said_hello(ends: Any) -> None:
 def test_a_party_that_says_nothing_to_the_dealer_is_left(ends: Any) -> None:
     failed: queue.SimpleQueue[PiError] = queue.SimpleQueue()
     ends[0].when_dead(failed.put)
-    DealerService(hello_s=SHORT_S, backends={"toy": "toy_backend"}).take(ends[0])
+    DealerService(hello_s=SHORT_S, backends=TOY).take(ends[0])
     error = failed.get(timeout=STREAM_S / 2)
     assert isinstance(error, PeerTimeoutError)
     assert f"within {SHORT_S} s" in str(error)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import TOY
 
 from pi_system.channel.shaped import parse_link, shape
 from pi_system.errors import ConfigError, PeerTimeoutError, RemoteProtocolError
@@ -17,7 +18,7 @@ from pi_system.rpc.tls import Identity
 
 @pytest.fixture
 def address(serve: Any) -> Any:
-    service = DealerService(patience_s=0.5, max_pairs=2, backends={"toy": "toy_backend"})
+    service = DealerService(patience_s=0.5, max_pairs=2, backends=TOY)
     service.load_backends()
     return serve({DEALER_METHOD: service.take})
 
@@ -115,7 +116,7 @@ def test_unknown_backend_is_refused(address: Any) -> None:
 
 
 def test_certificate_must_be_of_the_role_that_is_claimed(link_keys: Path, serve: Any) -> None:
-    service = DealerService(patience_s=0.5, backends={"toy": "toy_backend"})
+    service = DealerService(patience_s=0.5, backends=TOY)
     address = serve({DEALER_METHOD: service.take}, identity=Identity.load(link_keys / "dealer"))
     party = dialer(address, "server", identity=Identity.load(link_keys / "client"))
     with pytest.raises(ConfigError, match="expected one of the server, found one of the client"):

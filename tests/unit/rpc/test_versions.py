@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import TOY
 from streams import in_thread
 from tiny_artifact import tiny_artifact
+from toy_sessions import CONFIG
 
 from pi_system._proto.v1.control_pb2 import ServerEnvelope, ServerHello
 from pi_system.artifact.store import public_to_bytes
@@ -15,10 +17,7 @@ from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.envelope import read_client, write
 from pi_system.rpc.frames import DATA
 from pi_system.rpc.server_session import SESSION_METHOD
-from pi_system.rpc.session_config import SessionConfig
 from pi_system.version import PROTOCOL_VERSION
-
-CONFIG = SessionConfig(backend="toy", artifact_digest="", client_id=bytes(16))
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def meet(serve: Callable[..., Any]) -> Any:
             stream.write(model, DATA)
 
         address = serve({SESSION_METHOD: in_thread(greet)}, timeout_s=10.0)
-        endpoint = Endpoint(server=address, dealer=None, store_dir=Path("unused"), backends={"toy": "toy_backend"})
+        endpoint = Endpoint(server=address, dealer=None, store_dir=Path("unused"), backends=TOY)
         return ClientSession(endpoint, CONFIG)
 
     return open_session
