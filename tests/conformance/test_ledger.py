@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from few_bits import with_compare_bits
+from changed_artifact import with_compare_bits
 from ledger import Ledger, instrument
 from parties import BACKENDS, infer, make_parties, prepare
 from torch import nn

@@ -2,34 +2,37 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from changed_artifact import runnable, with_compare_bits
 from chosen_logits import chosen_logits_artifact
-from few_bits import runnable, with_compare_bits
 from mlp_artifact import mlp_artifact
 from oracle import assert_within_ulps, clear_labels
 from parties import BACKENDS, GATES, secure_logits
-from random_networks import random_small_artifact, random_square_artifact
+from random_networks import random_mixed_artifact, random_small_artifact, random_square_artifact
 
 from pi_system.artifact import Artifact
 from pi_system.artifact.graph import Conv2d, Linear, Relu
 from pi_system.export import QuantiseOptions
 from pi_system.export.random import random_pictures
+from pi_system.program import relu_count, square_count
 from pi_system.program.reveal import Reveal
 from pi_system.ring.carrier import Ring
 from pi_system.secure.ring_layer import LazyLayer
 from pi_system.secure.schedule import plan
 
-PICTURES = {"relu": 50, "square": 20, "few bits": 20}
+PICTURES = {"relu": 50, "square": 20, "few bits": 20, "mixed": 20}
 """With a dealer; backends without one take a tenth of a second a picture offline."""
+MAKERS: dict[str, Callable[..., Artifact]] = {"square": random_square_artifact, "mixed": random_mixed_artifact}
 
 
 def make(kind: Any, seed: Any) -> Any:
     wide = {"ring_bits": 59} | ({} if kind == "square" else {"truncate_before_relu": seed % 4 == 1})
-    maker = random_square_artifact if kind == "square" else random_small_artifact
+    maker = partial(MAKERS.get(kind, random_small_artifact), **({"blocks": 2} if kind == "mixed" else {}))
     artifact = maker(seed, options=QuantiseOptions(**wide) if seed % 2 else None)
     return with_compare_bits(artifact, 4 + seed % 6) if kind == "few bits" else artifact
 
@@ -38,6 +41,7 @@ KINDS = [
     *(("relu", i) for i in range(20)),
     *(("square", i) for i in range(8)),
     *(("few bits", i) for i in (0, 1, 2, 3, 5, 6, 9)),
+    *(("mixed", i) for i in range(5)),
 ]
 
 
@@ -45,11 +49,11 @@ KINDS = [
 @pytest.mark.parametrize(("kind", "seed"), KINDS)
 def test_logits_stay_within_the_stated_ulps(kind: Any, seed: int, backend: str, tmp_path: Path) -> None:
     artifact = runnable(backend, make(kind, seed))
-    count = PICTURES[kind] if backend == "fss" else 2
+    count = PICTURES[kind] if backend == "fss" else 2 - (kind == "mixed")
     pictures = random_pictures(artifact.public.graph.input.shape, count, 1000 + seed)
     logits, _, _ = secure_logits(backend, artifact, pictures, tmp_path)
     real = assert_within_ulps(artifact, pictures, logits)
-    if kind == "square":  # the bound of the product of many errors is wide; this is not
+    if kind in MAKERS:  # the bound of the product of many errors is wide; this is not
         assert np.abs(logits - real).max() < 0.05
 
 
@@ -70,6 +74,8 @@ COSTS: dict[str, tuple[Callable[[], Artifact], Reveal]] = {
     "relu 4": (lambda: random_small_artifact(4), "logits"),
     "square 2": (lambda: random_square_artifact(2), "logits"),
     "square 3": (lambda: random_square_artifact(3), "logits"),
+    "mixed 5": (lambda: random_mixed_artifact(5, blocks=2), "logits"),
+    "mixed 7": (lambda: random_mixed_artifact(7, blocks=2), "logits"),
     "label": (lambda: chosen_logits_artifact(59, 20, classes=20, shift=6), "label"),
     "scores": (lambda: chosen_logits_artifact(59, 20, classes=20, shift=6), "scores"),
 }
@@ -83,7 +89,11 @@ def test_declared_cost_is_the_counted_cost(case: str, backend: str, tmp_path: Pa
     pictures = random_pictures(graph.input.shape, 1, 7)
     _, server, client = secure_logits(backend, artifact, pictures, tmp_path, reveal=reveal)
     specs = [gate.spec for gate in plan(graph, ring, artifact.masks, reveal).gates]
-    assert ("square" in {spec.kind for spec in specs}) == case.startswith("square")
+    count = {kind: sum(spec.count for spec in specs if spec.kind == kind) for kind in ("relu", "square")}
+    assert (count["square"] > 0) == case.startswith(("square", "mixed"))
+    if case.startswith("mixed"):
+        assert count == {"relu": relu_count(graph), "square": square_count(graph)}
+        assert count["relu"] > 0
     costs = [GATES[backend][spec.kind].cost(spec) for spec in specs]
     element, opened = Ring(ring.ring_bits).itemsize, 1 if reveal == "label" else graph.nodes[-1].shape[0]
     down = sum(cost.server_to_client_bytes for cost in costs) + opened * element

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
+from changed_artifact import changed
 from mlp_artifact import mlp_artifact
 from parties import secure_logits
 
@@ -34,14 +35,7 @@ def renamed(old: str, new: str) -> Artifact:
     ]
     ring = artifact.public.ring
     bits = {name: keys(getattr(ring, name)) for name in ("frac_bits", "weight_frac_bits", "comparison_bits")}
-    return Artifact.create(
-        name="named",
-        graph=Graph(nodes=tuple(nodes)),
-        ring=ring.model_copy(update=bits),
-        preprocess=artifact.public.preprocess,
-        masks={},
-        weights=artifact.weights,
-    )
+    return changed(artifact, graph=Graph(nodes=tuple(nodes)), ring=ring.model_copy(update=bits))
 
 
 @pytest.mark.parametrize("backend", ["fss", "gmw", "gc"])

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from changed_artifact import runnable
 from chosen_logits import chosen_logits_artifact, pictures_of
-from few_bits import runnable
 from oracle import clear_labels
 from parties import BACKENDS, infer, make_parties, prepare, prepared, secure_logits
 from random_networks import random_small_artifact
 
 from pi_system.export.random import random_pictures
-from pi_system.program.reveal import Reveal, outputs_to_float, revealed
+from pi_system.program.reveal import REVEALS, Reveal, outputs_to_float, revealed
 from pi_system.secure.reveal import FAN_OUT, group_sizes
 
 RINGS = ((32, 14), (32, 31), (59, 27), (59, 36))
@@ -30,16 +30,20 @@ def _logits(rng: Any, classes: Any, bits: int, step: Any) -> Any:
     return np.stack(rows).astype(np.int64).clip(-top, top)
 
 
+RULES = [
+    *((bits, logit_bits, 9, 10, reveal) for bits, logit_bits in RINGS for reveal in REVEALS),
+    *((59, logit_bits, shift, 5, "scores") for shift, logit_bits in [(1, 2), (1, 20), (18, 20), (33, 35)]),
+]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("reveal", ["label", "scores", "logits"])
-@pytest.mark.parametrize(("ring_bits", "logit_bits"), RINGS)
+@pytest.mark.parametrize(("ring_bits", "logit_bits", "shift", "classes", "reveal"), RULES)
 def test_exactly_the_plaintext_rule(
-    ring_bits: int, logit_bits: int, reveal: Reveal, backend: str, tmp_path: Path
+    ring_bits: int, logit_bits: int, shift: int, classes: int, reveal: Reveal, backend: str, tmp_path: Path
 ) -> None:
-    shift = 9
-    artifact = chosen_logits_artifact(ring_bits, logit_bits, classes=10, shift=shift)
+    artifact = chosen_logits_artifact(ring_bits, logit_bits, classes=classes, shift=shift)
     graph, ring = artifact.public.graph, artifact.public.ring
-    expected = _logits(np.random.default_rng(logit_bits), 10, logit_bits, 1 << shift)
+    expected = _logits(np.random.default_rng(logit_bits), classes, logit_bits, 1 << shift)
     found, _, _ = secure_logits(backend, artifact, pictures_of(expected, ring), tmp_path, reveal=reveal)
     np.testing.assert_array_equal(found, outputs_to_float(revealed(expected, graph, ring, reveal), graph, ring, reveal))
 
@@ -58,17 +62,6 @@ def test_label_of_any_number_of_classes(
         backend, artifact, pictures_of(expected, artifact.public.ring), tmp_path, reveal="label"
     )
     np.testing.assert_array_equal(found[:, 0], expected.argmax(axis=1))
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("shift", "logit_bits"), [(1, 2), (1, 20), (18, 20), (33, 35)])
-def test_scores_of_any_step(shift: int, logit_bits: int, backend: str, tmp_path: Path) -> None:
-    artifact = chosen_logits_artifact(59, logit_bits, 5, shift=shift)
-    graph, ring = artifact.public.graph, artifact.public.ring
-    expected = _logits(np.random.default_rng(shift), 5, logit_bits, 1 << shift)
-    found, _, _ = secure_logits(backend, artifact, pictures_of(expected, ring), tmp_path, reveal="scores")
-    rounded = revealed(expected, graph, ring, "scores")
-    np.testing.assert_array_equal(found, outputs_to_float(rounded, graph, ring, "scores"))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

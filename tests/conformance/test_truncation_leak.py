@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from few_bits import runnable
+from changed_artifact import changed, runnable
 from mlp_artifact import CLASSES, FEW_BITS, HIDDEN, SHIFT, mlp_artifact
 from parties import infer, prepared
 from scipy import stats
@@ -250,16 +250,8 @@ def test_a_failed_truncation_tells_a_column_of_weights(tmp_path: Path) -> None:
     """The documented limit: why ``truncation_log2`` is bounded. In a ring far too narrow 3 % of the runs fail."""
     artifact, bits, runs = mlp_artifact("skipped"), 30, 900
     ring = artifact.public.ring.model_copy(update={"ring_bits": bits, "truncation_log2": -1.0})
-    narrow = Artifact.create(
-        name="narrow",
-        graph=artifact.public.graph,
-        ring=ring,
-        preprocess=artifact.public.preprocess,
-        masks=artifact.masks,
-        weights=artifact.weights,
-    )
     expected, _ = fixed_logits(artifact, PICTURE)
-    moved = (_repeat("fss", narrow, runs, tmp_path) - expected) / 2.0 ** (bits - SHIFT)
+    moved = (_repeat("fss", changed(artifact, ring=ring), runs, tmp_path) - expected) / 2.0 ** (bits - SHIFT)
     columns = {tuple(row) for row in np.rint(np.rint(artifact.weights["fc.weight"] * 64).T).astype(int)}
     failed = [tuple(row) for row in np.rint(moved[np.abs(moved).max(axis=1) > 0.5]).astype(int)]
     assert failed

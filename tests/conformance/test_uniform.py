@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from few_bits import with_compare_bits
+from changed_artifact import with_compare_bits
 from parties import infer, make_parties, prepare
 from recording import Recorder
 from scaled_artifact import relu_artifact

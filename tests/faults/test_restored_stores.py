@@ -4,8 +4,8 @@ import gc
 import logging
 import shutil
 import struct
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -319,21 +319,12 @@ def test_many_sessions_of_one_client_at_once_share_the_material(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     prepared("gmw", ARTIFACT, tmp_path, 6)
-    names, errors = list[str](), list[BaseException]()
 
-    def run() -> None:
-        try:
-            for _ in range(3):
-                names.extend(reserve(*make_parties("gmw", ARTIFACT, tmp_path), 1))
-        except BaseException as error:
-            errors.append(error)
+    def run(_: int) -> list[str]:
+        return [name for _ in range(3) for name in reserve(*make_parties("gmw", ARTIFACT, tmp_path), 1)]
 
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
+    with ThreadPoolExecutor(2) as pool:
+        names = [name for found in pool.map(run, range(2)) for name in found]
     assert len({name[16:] for name in names}) == 6
     assert caplog.text == ""
 

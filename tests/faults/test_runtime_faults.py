@@ -93,34 +93,30 @@ def test_no_second_gate_is_made_of_one_material(parties: Any) -> None:
             party.gate(bundle, gate.name, gate.spec)
 
 
-@pytest.mark.parametrize("size", [0, 1, 255, 257])
-def test_a_first_message_of_the_wrong_size_is_the_peers_fault(parties: Any, size: int) -> None:
+SIZES = (0, 1, 255, 257)
+"""Of a first message that must have 256 bytes."""
+
+
+def short_reply(channel: Any) -> None:
+    channel.send(np.zeros(64, np.uint32).data)
+    channel.send(b"short")
+
+
+@pytest.mark.parametrize(
+    ("cheat", "error", "text"),
+    [
+        *((lambda channel, size=size: channel.send(bytes(size)), RemoteProtocolError, "of 256") for size in SIZES),
+        (short_reply, RemoteProtocolError, "expected a message"),
+        (lambda channel: channel.close(), PeerUnavailableError, None),
+    ],
+)
+def test_what_a_client_does_online_is_a_typed_error_of_its_own(
+    parties: Any, cheat: Any, error: type[Exception], text: str | None
+) -> None:
     server, client = parties
-    ids = client.reserve(1)
-    server.reserve(ids)
-    with pytest.raises(RemoteProtocolError, match="expected a message of 256 bytes"):
-        run_parties(lambda channel: server.infer(ids, channel), lambda channel: channel.send(bytes(size)))
-
-
-def test_a_reply_of_the_wrong_size_is_the_peers_fault(parties: Any) -> None:
-    server, client = parties
-    ids = client.reserve(1)
-    server.reserve(ids)
-
-    def cheat(channel: Any) -> None:
-        channel.send(np.zeros(64, np.uint32).data)
-        channel.send(b"short")
-
-    with pytest.raises(RemoteProtocolError):
+    ids = reserve(server, client, 1)
+    with pytest.raises(error, match=text):
         run_parties(lambda channel: server.infer(ids, channel), cheat)
-
-
-def test_a_client_that_goes_away_ends_the_server_with_a_typed_error(parties: Any) -> None:
-    server, client = parties
-    ids = client.reserve(1)
-    server.reserve(ids)
-    with pytest.raises(PeerUnavailableError):
-        run_parties(lambda channel: server.infer(ids, channel), lambda channel: channel.close())
 
 
 @pytest.mark.parametrize("backend", ["gmw", "gc"])

@@ -186,17 +186,12 @@ def instrument(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
 
 def _replace(monkeypatch: pytest.MonkeyPatch, original: Callable[..., Any], note: Callable[..., Any]) -> None:
     """Call ``note`` with the arguments before ``original``, wherever a module holds that function."""
-
-    @functools.wraps(original)
-    def noted(*arguments: Any, **named: Any) -> Any:
-        note(*arguments, **named)
-        return original(*arguments, **named)
-
-    _put_everywhere(monkeypatch, original, noted)
+    owner = sys.modules[original.__module__]
+    _around(monkeypatch, owner, original.__name__, lambda *given, **named: _noting(note, *given, **named))
 
 
 def _around(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, enter: Callable[..., Any]) -> None:
-    """Run a function or method within the context that ``enter`` makes of its arguments."""
+    """Run a method, or a function wherever a module holds it, within what ``enter`` makes of its arguments."""
     original = getattr(owner, name)
 
     @functools.wraps(original)
@@ -207,15 +202,10 @@ def _around(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, enter: Calla
     if isinstance(owner, type):
         monkeypatch.setattr(owner, name, inside)
         return
-    _put_everywhere(monkeypatch, original, inside)
-
-
-def _put_everywhere(monkeypatch: pytest.MonkeyPatch, original: Any, replacement: Any) -> None:
-    """Wherever a module of the package holds ``original``."""
     for module in [module for name, module in list(sys.modules.items()) if name.startswith("pi_system")]:
         for attribute, value in list(vars(module).items()):
             if value is original:
-                monkeypatch.setattr(module, attribute, replacement)
+                monkeypatch.setattr(module, attribute, inside)
 
 
 def _after(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, note: Callable[..., Any]) -> None:
@@ -291,8 +281,8 @@ def _identity(ledger: Ledger, thing: Any) -> int:
 
 
 @contextmanager
-def _noting(note: Callable[..., Any], *arguments: Any) -> Iterator[None]:
-    note(*arguments)
+def _noting(note: Callable[..., Any], *arguments: Any, **named: Any) -> Iterator[None]:
+    note(*arguments, **named)
     yield
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from few_bits import runnable
+from changed_artifact import runnable
 
 from pi_system.artifact import Artifact
 from pi_system.backends.base import Deal
@@ -96,7 +96,7 @@ _FOUND = {name: find_backend(name) for name in BACKENDS}  # imported now: transc
 def make_parties(backend: str, artifact: Artifact, store: Path, *, met: bool = True, **options: Any) -> tuple[Any, Any]:
     """Both runtimes of a backend on one store folder, after their meeting; they reveal logits unless told otherwise.
 
-    Where the backend takes no gate of so many bits, of the artifact with fewer (few_bits.py).
+    Where the backend takes no gate of so many bits, of the artifact with fewer (changed_artifact.py).
     """
     artifact = runnable(backend, artifact)
     fields = {"client_id": PAIRING, "reveal": "logits", "insecure_provider": False, **options}

@@ -32,6 +32,7 @@ from tiny_artifact import tiny_artifact
 from pi_system.artifact.graph import Linear
 from pi_system.backends.fss.dealer import deal
 from pi_system.program.reveal import Reveal
+from pi_system.protocols.dealt import DealtGate
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half, Send, in_turn
 from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, LinearShape, plan_linear
@@ -143,11 +144,16 @@ def gate(protocol: OtGate, spec: GateSpec) -> Transcript:
     )
 
 
-def dealt_relu(spec: GateSpec) -> Transcript:
+def _dealt(protocol: DealtGate, spec: GateSpec) -> tuple[Any, Any, Transcript]:
+    """Both parties' material, and what is sent online."""
     y_server, y_client, fresh = share(spec, _inputs(spec), Prg(SEED))
-    protocol, salt = dcf_gate(), bytes(16)
-    mine, theirs = dealt_material(protocol, spec, y_client, fresh, SERVER, CLIENT, salt)
-    online = _online(protocol.server_gate(spec, mine), protocol.client_gate(spec, theirs), y_server)
+    mine, theirs = dealt_material(protocol, spec, y_client, fresh, SERVER, CLIENT, bytes(16))
+    return mine, theirs, _online(protocol.server_gate(spec, mine), protocol.client_gate(spec, theirs), y_server)
+
+
+def dealt_relu(spec: GateSpec) -> Transcript:
+    protocol = dcf_gate()
+    mine, theirs, online = _dealt(protocol, spec)
     stored = {"server": (mine, protocol.server_shapes), "client": (theirs, protocol.client_shapes)}
     return {
         f"material of the {name}": digest(*(part[key] for key in shapes(spec)))
@@ -156,13 +162,11 @@ def dealt_relu(spec: GateSpec) -> Transcript:
 
 
 def dealt_square(spec: GateSpec) -> Transcript:
-    y_server, y_client, fresh = share(spec, _inputs(spec), Prg(SEED))
+    _, y_client, fresh = share(spec, _inputs(spec), Prg(SEED))
     salt = bytes(16)  # of no use to a square
     _, (correction,) = DEALT_SQUARE.deal(spec, SERVER, CLIENT, salt)
     kept, delta = DEALT_SQUARE.client_offline(spec, CLIENT, salt, y_client, fresh, [memoryview(correction)])
-    mine, theirs = dealt_material(DEALT_SQUARE, spec, y_client, fresh, SERVER, CLIENT, salt)
-    online = _online(DEALT_SQUARE.server_gate(spec, mine), DEALT_SQUARE.client_gate(spec, theirs), y_server)
-    return {"offline": digest(correction, delta, kept["offset"])} | online
+    return {"offline": digest(correction, delta, kept["offset"])} | _dealt(DEALT_SQUARE, spec)[2]
 
 
 TRUNCATION = TruncationSpec(count=45, ring_bits=59, shift=12)

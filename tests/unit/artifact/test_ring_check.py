@@ -1,3 +1,4 @@
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -7,6 +8,11 @@ from pi_system.artifact.graph import AvgPool2d, Graph, Input, Square
 from pi_system.artifact.ring_check import check_ring, multiplies, output_frac_bits
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.errors import ArtifactError
+
+
+def refused(message: str | None) -> AbstractContextManager[Any]:
+    """Expects an error that says so; None: none."""
+    return pytest.raises(ArtifactError, match=message) if message else nullcontext()
 
 
 def test_ring_that_fits_passes() -> None:
@@ -30,21 +36,15 @@ def test_ring_that_fits_passes() -> None:
 )
 def test_ring_that_does_not_fit_is_refused(field: str, value: Any, message: str | None) -> None:
     ring = RING.model_copy(update={field: value})
-    if message is None:
-        check_ring(GRAPH, ring)
-        return
-    with pytest.raises(ArtifactError, match=message):
+    with refused(message):
         check_ring(GRAPH, ring)
 
 
 @pytest.mark.parametrize(("step_log2", "fits"), [(-17, True), (0, True), (-18, False), (1, False)])
 def test_a_step_of_scores_drops_a_bit_and_leaves_two(step_log2: int, fits: bool) -> None:
     ring = RING.model_copy(update={"score_step_log2": step_log2, "logit_bits": 20})  # 18 fraction bits
-    if fits:
+    with refused(None if fits else r"drops 1\.\.18 bits"):
         check_ring(GRAPH, ring)
-    else:
-        with pytest.raises(ArtifactError, match=r"drops 1\.\.18 bits"):
-            check_ring(GRAPH, ring)
 
 
 @pytest.mark.parametrize(("logit_bits", "step_log2"), [(24, -4), (10, -17), (2, -17)])
@@ -88,10 +88,7 @@ def test_a_square_doubles_the_fraction_bits_and_needs_room(
         comparison_bits=comparison_bits,
         logit_bits=20,
     )
-    if message is None:
-        check_ring(graph, ring)
-        return
-    with pytest.raises(ArtifactError, match=message):
+    with refused(message):
         check_ring(graph, ring)
 
 
@@ -99,10 +96,7 @@ def test_a_square_doubles_the_fraction_bits_and_needs_room(
 def test_bits_to_compare_are_two_to_all_that_are_left(bits: int, message: str | None) -> None:
     """The ReLU has k = 24 and drops 10."""
     ring = RING.model_copy(update={"compare_bits": {"relu": bits}})
-    if message is None:
-        check_ring(GRAPH, ring)
-        return
-    with pytest.raises(ArtifactError, match=message):
+    with refused(message):
         check_ring(GRAPH, ring)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from few_bits import runnable
+from changed_artifact import runnable
 from parties import PAIRING, infer, make_parties, prepare
 from random_networks import random_mixed_artifact, random_small_artifact, random_square_artifact
 

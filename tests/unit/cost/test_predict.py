@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from few_bits import runnable, with_compare_bits
+from changed_artifact import runnable, with_compare_bits
 from measuring.fit import fit_calibration
 from measuring.samples import CostSample
 from random_networks import random_small_artifact

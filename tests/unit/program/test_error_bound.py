@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from few_bits import with_compare_bits
+from changed_artifact import with_compare_bits
 from noisy_interpreter import noisy_logits
 from random_networks import random_small_artifact, random_square_artifact
 from tiny_artifact import tiny_artifact

@@ -1,6 +1,5 @@
 """The digits, and a small network trained on them, as cheaply as possible."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,15 +10,6 @@ from pi_system.reduce import ReductionTask
 from pi_system.train import DataConfig, DataSet, NetworkSpec, TrainConfig, build_network, fit, load_data
 
 TINY = "resnet18:m=2"
-
-
-@pytest.fixture(autouse=True, scope="package")
-def _one_thread() -> Iterator[Any]:
-    """Networks this small only lose time to a second thread, more so when tests share the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="package")

@@ -1,19 +1,16 @@
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from reductions import MakeTask
 
-from pi_system.reduce import ReductionTask
 from pi_system.reduce.budget_schedule import search_masks
 from pi_system.train import Interrupted, ReluMap
 
 
-def test_search_killed_after_every_epoch_finds_the_same(
-    make_task: Callable[..., ReductionTask], tmp_path: Path
-) -> None:
+def test_search_killed_after_every_epoch_finds_the_same(make_task: MakeTask, tmp_path: Path) -> None:
     def kill(history: Any) -> None:
         raise Interrupted("killed")
 
@@ -34,7 +31,7 @@ def test_search_killed_after_every_epoch_finds_the_same(
     assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())
 
 
-def test_layer_budgets_are_met_and_inactive_positions_stay_so(make_task: Callable[..., ReductionTask]) -> None:
+def test_layer_budgets_are_met_and_inactive_positions_stay_so(make_task: MakeTask) -> None:
     task = make_task(200)
     start = ReluMap.of(task.network)
     student = copy.deepcopy(task.network)

@@ -5,7 +5,7 @@ every method meets several families and every backend several methods; ``PI_CATA
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from oracle import assert_within_ulps
 from parties import BACKENDS, PAIRING, infer, prepared
+from reductions import MakeTask, killed_after_every_epoch
 
 from pi_system.artifact import Artifact
 from pi_system.backends.crypten.cost import lockstep
@@ -22,11 +24,9 @@ from pi_system.cost import default_calibration, predict
 from pi_system.errors import BudgetError, ConfigError
 from pi_system.export import export_network
 from pi_system.program import mac_count, relu_count, relu_layers
-from pi_system.program.error_bound import artifact_ulp_bound
-from pi_system.program.fixed_point import fixed_logits
-from pi_system.reduce import METHODS, ReductionTask, make_method
+from pi_system.reduce import METHODS, make_method
 from pi_system.reduce.options import options_of
-from pi_system.train import DataSet, Interrupted, NetworkSpec, ReluMap
+from pi_system.train import DataSet, NetworkSpec, ReluMap
 from pi_system.train.data.augment import Normalisation
 
 FULL = os.environ.get("PI_CATALOGUE") == "full"
@@ -91,7 +91,7 @@ def test_the_selection_spans_methods_families_and_backends() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_budget_resume_export_backends_and_costs(
-    make_task: Callable[..., ReductionTask], few_digits: DataSet, tmp_path: Path, case: Any
+    make_task: MakeTask, few_digits: DataSet, tmp_path: Path, case: Any
 ) -> None:
     name, granularity, family = case
     method = make_method(name, SETTINGS.get(name, {}) | ({"granularity": granularity} if granularity else {}))
@@ -102,7 +102,8 @@ def test_budget_resume_export_backends_and_costs(
 
     limit = present if hasattr(method, "KEEPS_RELUS") else task.budget  # a control that takes no ReLUs
     assert 0 < whole.relu_map.count <= limit
-    resumed = _killed_after_every_epoch(method, replace(task, workdir=tmp_path / "work"))
+    resumed, seen = killed_after_every_epoch(method, replace(task, workdir=tmp_path / "work"))
+    assert seen
     assert resumed.spec == whole.spec
     assert resumed.relu_map == whole.relu_map
     state = resumed.network.state_dict()
@@ -138,23 +139,6 @@ def _reduce(method: Any, task: Any, budget: Any) -> Any:
     return task, method.reduce(task)
 
 
-def _killed_after_every_epoch(method: Any, task: Any) -> Any:
-    seen = []
-
-    def kill(history: Any) -> None:
-        seen.append((history[-1]["phase"], history[-1]["epoch"]))
-        raise Interrupted("killed")
-
-    while True:
-        try:
-            result = method.reduce(replace(task, on_epoch=kill))
-        except Interrupted:
-            assert len(seen) == len(set(seen)), "an epoch was trained twice"
-        else:
-            assert seen
-            return result
-
-
 def _check_backend(backend: str, artifact: Artifact, pictures: Any, store: Path) -> None:
     """Logits are the fixed-point interpreter's, and a run counts what the cost model declares."""
     declared = predict(artifact, backend, "lan", default_calibration())
@@ -172,10 +156,8 @@ def _check_backend(backend: str, artifact: Artifact, pictures: Any, store: Path)
     assert declared.online_rounds >= relu_layers(artifact.public.graph) + 1
     assert mac_count(artifact.public.graph) > 0
 
-    ring, graph = artifact.public.ring, artifact.public.graph
-    expected, logits = fixed_logits(artifact, pictures, check_range=True)
     secure = np.stack(found)
-    assert (np.abs(secure * 2.0 ** ring.frac_bits[graph.output] - expected) <= artifact_ulp_bound(artifact)).all()
+    logits = assert_within_ulps(artifact, pictures, secure)
     # The bound holds for any input and is loose for deep networks; logits that mean anything are also close.
     spread = logits.max(1) - logits.min(1)
     assert (np.abs(secure - logits).max(1) < 0.1 * spread + 0.02).all()

@@ -1,14 +1,14 @@
 """CryptoNAS: which network a budget gets, and that the controller learns what is rewarded."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from reductions import MakeTask
 
 from pi_system.errors import BudgetError, ConfigError
-from pi_system.reduce import CryptoNas, ReductionTask
+from pi_system.reduce import CryptoNas
 from pi_system.reduce.macro_search import Controller, MacroSupernet, _Reinforce
 from pi_system.reduce.outer import HeldOut, generator_of, split_training
 from pi_system.train.macro import macro_text, parse_macro
@@ -25,9 +25,7 @@ from pi_system.train.macro import macro_text, parse_macro
         (100, "search", ("cnet", 16)),
     ],
 )
-def test_width_follows_from_the_budget(
-    make_task: Callable[..., ReductionTask], pixels: int, network: Any, expected: Any
-) -> None:
+def test_width_follows_from_the_budget(make_task: MakeTask, pixels: int, network: Any, expected: Any) -> None:
     task = make_task(1, epochs=0)
     object.__setattr__(task, "budget", 64 * pixels + 63)
     spec = CryptoNas(network=network)._design(task)
@@ -35,7 +33,7 @@ def test_width_follows_from_the_budget(
     assert (spec.classes, spec.size, spec.channels) == (10, 8, 1)
 
 
-def test_a_budget_below_one_channel_is_refused(make_task: Callable[..., ReductionTask]) -> None:
+def test_a_budget_below_one_channel_is_refused(make_task: MakeTask) -> None:
     with pytest.raises(BudgetError, match="at least 384 ReLUs, those of 6 layers"):
         CryptoNas().reduce(make_task(383))
     with pytest.raises(BudgetError, match="at least 192 ReLUs"):
@@ -60,7 +58,7 @@ def test_a_draw_has_its_probability() -> None:
     assert float(draw.skip_penalty.detach()) >= 0
 
 
-def test_the_controller_learns_what_is_rewarded(make_task: Callable[..., ReductionTask]) -> None:
+def test_the_controller_learns_what_is_rewarded(make_task: MakeTask) -> None:
     task = make_task(500)
     torch.manual_seed(0)
     net = MacroSupernet(3, 1, task.spec, seed=0)
@@ -72,7 +70,7 @@ def test_the_controller_learns_what_is_rewarded(make_task: Callable[..., Reducti
     assert all(torch.equal(value, weights[name]) for name, value in net.layers.state_dict().items())
 
 
-def test_the_search_trains_shared_weights_and_the_controller(make_task: Callable[..., ReductionTask]) -> None:
+def test_the_search_trains_shared_weights_and_the_controller(make_task: MakeTask) -> None:
     task = make_task(400, epochs=0)
     settings: dict[str, Any] = {"network": "search", "layers": 3, "search_width": 2, "controller_steps": 3}
     found = [CryptoNas(**settings, search_epochs=epochs).reduce(task) for epochs in (0, 2)]
@@ -82,7 +80,7 @@ def test_the_search_trains_shared_weights_and_the_controller(make_task: Callable
         assert 0 < result.relu_map.count == 3 * 64 * result.spec.m <= 400
 
 
-def test_halves_of_the_training_pictures_are_disjoint(make_task: Callable[..., ReductionTask]) -> None:
+def test_halves_of_the_training_pictures_are_disjoint(make_task: MakeTask) -> None:
     task = make_task(400)
     data, held_out = split_training(task)
     assert len(data.train) == len(held_out) == len(task.data.train) // 2

@@ -1,22 +1,22 @@
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from reductions import MakeTask
 
 from pi_system.errors import BudgetError, ConfigError
-from pi_system.reduce import DeepReShape, ReductionTask
+from pi_system.reduce import DeepReShape
 from pi_system.train import ReluMap, build_network
 from pi_system.train.counting import count_network
 
 
-def test_high_budgets_keep_all_relus_of_a_wide_network(make_task: Callable[..., ReductionTask]) -> None:
+def test_high_budgets_keep_all_relus_of_a_wide_network(make_task: MakeTask) -> None:
     spec, steps = DeepReShape(least_width=1).design(make_task(2000, "resnet18:m=4"))
     # 5x5x3x has 1,340 ReLUs for each m on pictures of 8 x 8: m = 1 is all that fits, if that is of use.
     assert (str(spec).partition(",")[0], steps) == ("hrn-5x5x3x:m=1", "none")
 
 
-def test_networks_too_narrow_to_be_of_use_are_refused_with_the_least(make_task: Callable[..., ReductionTask]) -> None:
+def test_networks_too_narrow_to_be_of_use_are_refused_with_the_least(make_task: MakeTask) -> None:
     with pytest.raises(BudgetError, match=r"least 5360 ReLUs, those of hrn-5x5x3x:m=4.*stride=2") as found:
         DeepReShape().design(make_task(2000, "resnet18:m=4"))
     assert found.value.least == 4 * 1340
@@ -38,7 +38,7 @@ def test_networks_too_narrow_to_be_of_use_are_refused_with_the_least(make_task: 
     ],
 )
 def test_width_follows_from_the_budget(
-    make_task: Callable[..., ReductionTask], options: dict[str, Any], budget: int, m: int, relus: int | None
+    make_task: MakeTask, options: dict[str, Any], budget: int, m: int, relus: int | None
 ) -> None:
     task = make_task(budget, "resnet18:m=4", epochs=0)
     result = DeepReShape(base="hrn-2x5x3x", least_width=1, **options).reduce(task)
@@ -47,7 +47,7 @@ def test_width_follows_from_the_budget(
 
 
 @pytest.mark.parametrize("wiring", ["add", "pass"])
-def test_reuse_keeps_the_last_group_of_channels(make_task: Callable[..., ReductionTask], wiring: str) -> None:
+def test_reuse_keeps_the_last_group_of_channels(make_task: MakeTask, wiring: str) -> None:
     result = DeepReShape(reuse=4, wiring=wiring).reduce(make_task(900, "resnet18:m=4", epochs=0))
     assert result.spec.reuse == (4 if wiring == "add" else 1)
     kept = {name: mask for name, mask in ReluMap.of(result.network) if mask.any()}
@@ -59,9 +59,7 @@ def test_reuse_keeps_the_last_group_of_channels(make_task: Callable[..., Reducti
 
 
 @pytest.mark.parametrize("groups", [2, 4])
-def test_dropping_the_other_groups_is_the_same_budget_without_reuse(
-    make_task: Callable[..., ReductionTask], groups: int
-) -> None:
+def test_dropping_the_other_groups_is_the_same_budget_without_reuse(make_task: MakeTask, groups: int) -> None:
     task = make_task(1000, "resnet18:m=4")
     wide, _ = DeepReShape(reuse=groups, least_width=1).design(task)
     narrow, _ = DeepReShape(least_width=1).design(task)
@@ -74,7 +72,7 @@ def mac_ratio(wide: Any, narrow: Any) -> Any:
     return first / second
 
 
-def test_the_width_is_the_largest_within_the_budget(make_task: Callable[..., ReductionTask]) -> None:
+def test_the_width_is_the_largest_within_the_budget(make_task: MakeTask) -> None:
     for reuse in (1, 2, 3, 5):
         for budget in (400, 1000, 1717):
             method = DeepReShape(reuse=reuse, least_width=1)
@@ -83,7 +81,7 @@ def test_the_width_is_the_largest_within_the_budget(make_task: Callable[..., Red
             assert counts[0] <= budget < counts[1]
 
 
-def test_bad_options_are_refused(make_task: Callable[..., ReductionTask]) -> None:
+def test_bad_options_are_refused(make_task: MakeTask) -> None:
     for bad in ({"steps": "chop"}, {"reuse": 0}, {"base": "vgg99"}):
         with pytest.raises(ConfigError, match="expected"):
             DeepReShape(**bad).design(make_task(100))

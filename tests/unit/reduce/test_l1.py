@@ -1,16 +1,16 @@
 """L1 filter pruning: the published layer widths, what budgets can be reached, and that pruned equals masked."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from reductions import MakeTask
 from torch import nn
 from torch.func import functional_call
 
 from pi_system.errors import ConfigError
-from pi_system.reduce import L1Filters, RandomMask, ReductionTask
+from pi_system.reduce import L1Filters, RandomMask
 from pi_system.reduce.filters import CRITERIA, Pruning, ranking
 from pi_system.reduce.l1 import shares_of
 from pi_system.train import ReluMap, ResNet, build_network
@@ -29,7 +29,7 @@ _PUBLISHED = {
 
 
 @pytest.mark.parametrize("variant", _PUBLISHED)
-def test_resnet56_has_the_published_widths(make_task: Callable[..., ReductionTask], variant: Any) -> None:
+def test_resnet56_has_the_published_widths(make_task: MakeTask, variant: Any) -> None:
     ratios, skipped, ratio, widths = _PUBLISHED[variant]
     network = _resnet56()
     task = replace(make_task(1000), network=network)
@@ -70,7 +70,7 @@ def test_criteria_by_hand() -> None:
 
 
 @pytest.mark.parametrize("network", ["resnet18:m=4", "wrn-16-2:m=2", "vgg16:m=2", "resnet50:m=1"])
-def test_pruned_equals_masked_before_finetuning(make_task: Callable[..., ReductionTask], network: Any) -> None:
+def test_pruned_equals_masked_before_finetuning(make_task: MakeTask, network: Any) -> None:
     task = make_task(1, network, epochs=0)
     task = replace(task, budget=ReluMap.of(task.network).count // 2)
     result = L1Filters().reduce(task)
@@ -87,7 +87,7 @@ def test_pruned_equals_masked_before_finetuning(make_task: Callable[..., Reducti
     assert result.spec.filters
 
 
-def test_the_ratio_is_the_smallest_within_the_budget(make_task: Callable[..., ReductionTask]) -> None:
+def test_the_ratio_is_the_smallest_within_the_budget(make_task: MakeTask) -> None:
     network = make_task(1, "resnet18:m=4").network
     channels = channels_of(network)
     rankings = [ranking(network, group, "l1") for group in channels.groups]
@@ -98,7 +98,7 @@ def test_the_ratio_is_the_smallest_within_the_budget(make_task: Callable[..., Re
         assert pruning.relus(pruning.sizes(ratio)) <= budget < pruning.relus(pruning.sizes(before))
 
 
-def test_inner_pruning_keeps_the_relus_after_additions(make_task: Callable[..., ReductionTask]) -> None:
+def test_inner_pruning_keeps_the_relus_after_additions(make_task: MakeTask) -> None:
     task = make_task(100, "resnet18:m=4", epochs=0)
     streams = 3 * 4 * 64 + 2 * 8 * 16 + 2 * 16 * 4 + 2 * 32
     least = streams + 2 * (64 + 16 + 4 + 1)
@@ -108,7 +108,7 @@ def test_inner_pruning_keeps_the_relus_after_additions(make_task: Callable[..., 
     assert result.relu_map.count == least
 
 
-def test_a_reduced_map_stays_reduced(make_task: Callable[..., ReductionTask]) -> None:
+def test_a_reduced_map_stays_reduced(make_task: MakeTask) -> None:
     once = RandomMask().reduce(make_task(600, "resnet18:m=4", epochs=0))
     task = replace(make_task(400, "resnet18:m=4", epochs=0), network=once.network)
     result = L1Filters().reduce(task)
@@ -127,8 +127,6 @@ def test_a_reduced_map_stays_reduced(make_task: Callable[..., ReductionTask]) ->
         ({"skip": "conv9"}, r"found \['conv9'\]"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(
-    make_task: Callable[..., ReductionTask], options: Any, message: Any
-) -> None:
+def test_options_that_do_not_fit_are_refused(make_task: MakeTask, options: Any, message: Any) -> None:
     with pytest.raises(ConfigError, match=message):
         L1Filters(**options).reduce(make_task(100))

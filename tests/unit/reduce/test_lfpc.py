@@ -1,16 +1,16 @@
 """LFPC: a sampler that is sure of L1 is L1 pruning, and its gradient tells criteria apart."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from reductions import MakeTask
 from torch.func import functional_call
 from torch.nn import functional
 
 from pi_system.errors import ConfigError
-from pi_system.reduce import L1Filters, Lfpc, ReductionTask
+from pi_system.reduce import L1Filters, Lfpc
 from pi_system.reduce.filters import CRITERIA, Pruning, ranking
 from pi_system.reduce.lfpc import CriteriaSampler
 from pi_system.train import DataSet
@@ -42,7 +42,7 @@ def test_a_one_hot_sampler_is_its_criterion(sampler: Any, trained: Any, index: A
         assert torch.allclose(found, mask)
 
 
-def test_without_a_search_it_is_l1(make_task: Callable[..., ReductionTask]) -> None:
+def test_without_a_search_it_is_l1(make_task: MakeTask) -> None:
     task = make_task(600, epochs=1)
     found, expected = Lfpc(search_epochs=0).reduce(task), L1Filters().reduce(task)
     assert found.spec == expected.spec
@@ -61,9 +61,7 @@ def test_the_gradient_reaches_the_logits_where_criteria_differ(sampler: Any, dig
     assert all(parameter.grad is None for parameter in sampler.network.parameters())
 
 
-def test_the_search_changes_the_sampler_and_nothing_else(
-    make_task: Callable[..., ReductionTask], trained: Any, digits: DataSet
-) -> None:
+def test_the_search_changes_the_sampler_and_nothing_else(make_task: MakeTask, trained: Any, digits: DataSet) -> None:
     task = replace(make_task(1200, "resnet18:m=4", digits, epochs=0), network=trained)
     before = {name: value.clone() for name, value in trained.state_dict().items()}
     result = Lfpc(search_epochs=1).reduce(task)
@@ -71,6 +69,6 @@ def test_the_search_changes_the_sampler_and_nothing_else(
     assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
 
 
-def test_a_temperature_of_nothing_is_refused(make_task: Callable[..., ReductionTask]) -> None:
+def test_a_temperature_of_nothing_is_refused(make_task: MakeTask) -> None:
     with pytest.raises(ConfigError, match="temperature"):
         Lfpc(temperature=0.0).reduce(make_task(600))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from reductions import killed_after_every_epoch
 
 from pi_system.errors import BudgetError, ConfigError
 from pi_system.export import export_network
@@ -17,7 +18,7 @@ from pi_system.program.fixed_point import fixed_logits
 from pi_system.program.float_point import float_logits
 from pi_system.reduce import METHODS, make_method
 from pi_system.reduce.registry import reaching
-from pi_system.train import DataSet, Interrupted, ReluMap, build_network, evaluate, named_relus
+from pi_system.train import DataSet, ReluMap, build_network, evaluate, named_relus
 from pi_system.train.data.augment import Normalisation
 from pi_system.train.mixed import load_weights
 
@@ -80,12 +81,6 @@ def test_every_method_has_a_case() -> None:
 def test_within_budget_resumable_and_exportable(
     make_task: Any, tmp_path: Path, name: str, options: dict[str, Any], exact: bool
 ) -> None:
-    seen = []
-
-    def kill(history: Any) -> None:
-        seen.append((history[-1]["phase"], history[-1]["epoch"]))
-        raise Interrupted("killed")
-
     task = make_task(_BUDGETS.get(name, _BUDGET))
     before = copy.deepcopy(task.network.state_dict())
     method = make_method(name, options)
@@ -97,15 +92,10 @@ def test_within_budget_resumable_and_exportable(
     assert all(torch.equal(value, before[key]) for key, value in task.network.state_dict().items())
     load_weights(build_network(whole.spec), whole.network.state_dict())  # the spec describes the network
 
-    resumed = None
-    while resumed is None:  # killed after every single epoch
-        try:
-            resumed = method.reduce(replace(task, workdir=tmp_path, on_epoch=kill))
-        except Interrupted:
-            assert len(seen) <= 4, "no progress"
+    resumed, seen = killed_after_every_epoch(method, replace(task, workdir=tmp_path))
+    assert len(seen) <= 4
     assert resumed.relu_map == whole.relu_map
     assert _equal(resumed.network, whole.network)
-    assert len(seen) == len(set(seen))  # no epoch is trained twice
 
     _check_export(whole.network, task.data, whole.relu_map.count)
 

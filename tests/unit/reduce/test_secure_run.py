@@ -1,17 +1,17 @@
 """What a reduced network costs in a run under ``fss``, by its counters; every method's logits: ``test_catalogue``."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from parties import make_parties, prepare, reserve, run_parties
+from reductions import MakeTask
 
 from pi_system.export import export_network
 from pi_system.program import mac_count, relu_count
-from pi_system.reduce import ReductionTask, make_method
+from pi_system.reduce import make_method
 from pi_system.secure.ring_layer import RingLayer
 from pi_system.secure.schedule import plan
 from pi_system.train import DataSet
@@ -36,7 +36,7 @@ def exported(few_digits: DataSet, inputs: Any) -> Any:
 
 
 def test_a_shallow_network_costs_fewer_relus_rounds_and_macs_in_the_run(
-    make_task: Callable[..., ReductionTask], exported: Any, inputs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_task: MakeTask, exported: Any, inputs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = make_task(300, epochs=1)
     networks = {"source": task.network, "shallow": make_method("shallow", {}).reduce(task).network}

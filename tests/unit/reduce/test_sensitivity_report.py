@@ -1,12 +1,11 @@
 import json
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
+from reductions import MakeTask
 from scipy import stats
 
-from pi_system.reduce import ReductionTask
 from pi_system.reduce.sensitivity import loss_of_layers, loss_of_stages
 from pi_system.reduce.sensitivity_report import sensitivity_report, spearman
 from pi_system.train import named_relus
@@ -22,7 +21,7 @@ def test_rank_correlation_is_spearmans() -> None:
     assert math.isnan(spearman([1, 1, 1], [1, 2, 3]))
 
 
-def test_every_layer_and_stage_is_reported_with_its_sign(make_task: Callable[..., ReductionTask]) -> None:
+def test_every_layer_and_stage_is_reported_with_its_sign(make_task: MakeTask) -> None:
     task = make_task(100)
     found = sensitivity_report(task, density=0.2)
     rise = loss_of_layers(task)
@@ -36,7 +35,7 @@ def test_every_layer_and_stage_is_reported_with_its_sign(make_task: Callable[...
     assert plain["pruned_to"] == 0.2
 
 
-def test_a_stage_is_all_its_layers_at_once(make_task: Callable[..., ReductionTask]) -> None:
+def test_a_stage_is_all_its_layers_at_once(make_task: MakeTask) -> None:
     task = make_task(100)
     for name, relu in named_relus(task.network).items():  # one layer a stage is left: stage and layer are the same
         if not name.endswith("0.relu1"):
@@ -46,7 +45,7 @@ def test_a_stage_is_all_its_layers_at_once(make_task: Callable[..., ReductionTas
         assert stages[stage] == pytest.approx(layers[f"stages.{stage - 1}.0.relu1"])
 
 
-def test_an_undefined_correlation_is_null(make_task: Callable[..., ReductionTask]) -> None:
+def test_an_undefined_correlation_is_null(make_task: MakeTask) -> None:
     task = make_task(100)
     for relu in list(named_relus(task.network).values())[1:]:
         relu.set_mask(relu.mask & False)

@@ -1,17 +1,17 @@
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, combinations
 from typing import Any
 
 import pytest
 import torch
+from reductions import MakeTask
 from torch import nn
 from torch.nn import functional
 
 from pi_system.errors import ConfigError
 from pi_system.export import export_network
 from pi_system.program import mac_count, relu_layers
-from pi_system.reduce import RandomMask, ReductionTask, Shallow
+from pi_system.reduce import RandomMask, Shallow
 from pi_system.reduce.sensitivity import loss_of_layers
 from pi_system.reduce.shallow_fit import fit_merged
 from pi_system.reduce.shallow_form import depth_of, most_sensitive
@@ -31,7 +31,7 @@ def test_composed_kernel_is_the_two_convolutions(stride: int) -> None:
     assert torch.allclose(found, expected, atol=1e-4)
 
 
-def test_kept_layers_have_the_highest_summed_sensitivity(make_task: Callable[..., ReductionTask]) -> None:
+def test_kept_layers_have_the_highest_summed_sensitivity(make_task: MakeTask) -> None:
     relus = named_relus(make_task(100).network)
     draw = torch.Generator().manual_seed(3)
     sensitivity = {name: float(torch.randn((), generator=draw)) for name in relus}
@@ -124,7 +124,7 @@ def test_merging_is_exact_with_the_normalisations_shift(network: str, depth: str
 
 
 @pytest.mark.parametrize("network", ["resnet18:m=4", "wrn-16-1:m=4", "vgg16:m=4"])
-def test_fitted_kernels_are_nearer_than_cropped_ones(make_task: Callable[..., ReductionTask], network: str) -> None:
+def test_fitted_kernels_are_nearer_than_cropped_ones(make_task: MakeTask, network: str) -> None:
     full = make_task(1, network).spec
     depth = {"basic": "21-12-11-22", "preactivation": "21-12-11", "vgg": "01-01-001-110-110"}[full.kind]
     deep = _random_statistics(build_network(full, seed=0))
@@ -144,7 +144,7 @@ def test_fitted_kernels_are_nearer_than_cropped_ones(make_task: Callable[..., Re
     assert gaps[1] < 0.6 * gaps[0]
 
 
-def test_gates_start_at_the_deep_network_and_end_at_the_shallow_one(make_task: Callable[..., ReductionTask]) -> None:
+def test_gates_start_at_the_deep_network_and_end_at_the_shallow_one(make_task: MakeTask) -> None:
     task = make_task(300, epochs=1)
     spec = replace(task.spec, depth="01-12-11-10")
     shallow = build_network(spec, seed=1)
@@ -163,7 +163,7 @@ def test_gates_start_at_the_deep_network_and_end_at_the_shallow_one(make_task: C
     assert not torch.equal(weight, shallow.stages[1][0].conv1.weight)  # type: ignore[index, union-attr]  # it was trained
 
 
-def test_exported_network_has_fewer_relu_layers_and_macs(make_task: Callable[..., ReductionTask]) -> None:
+def test_exported_network_has_fewer_relu_layers_and_macs(make_task: MakeTask) -> None:
     task = make_task(300, epochs=1)
     result = Shallow().reduce(task)
     pictures = Normalisation.of(task.data.preprocess, torch.device("cpu"))(task.data.train.images[:32]).numpy()
@@ -189,7 +189,7 @@ def test_untouched_weights_are_inherited_in_the_place_they_have() -> None:
     assert torch.allclose(target.stages[1][0].conv1.weight, whole[..., 2:5, 2:5], atol=1e-6)  # type: ignore[index, union-attr]
 
 
-def test_a_networks_own_sensitivity_decides(make_task: Callable[..., ReductionTask]) -> None:
+def test_a_networks_own_sensitivity_decides(make_task: MakeTask) -> None:
     """Of two blocks with the same counts the one that matters keeps its ReLUs, be it the first or the second."""
     task = make_task(700, epochs=0)
     relus = named_relus(task.network)
@@ -200,7 +200,7 @@ def test_a_networks_own_sensitivity_decides(make_task: Callable[..., ReductionTa
         assert [chosen for _, chosen in ranked] == sorted(chosen for _, chosen in ranked)
 
 
-def test_reduced_and_bottleneck_networks_are_refused(make_task: Callable[..., ReductionTask]) -> None:
+def test_reduced_and_bottleneck_networks_are_refused(make_task: MakeTask) -> None:
     pruned = "resnet18:m=2,filters=" + ".".join("1" * 12)
     for network in ("resnet50:m=1", "resnet18:m=2,depth=21-22-22-22", pruned):
         with pytest.raises(ConfigError, match="expected a network of basic blocks"):

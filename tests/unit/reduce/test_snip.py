@@ -1,11 +1,10 @@
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from reductions import MakeTask
 from torch.nn import functional
 
-from pi_system.reduce import ReductionTask
 from pi_system.reduce.indicators import SoftIndicator
 from pi_system.reduce.sensitivity import sample_batches
 from pi_system.reduce.snip import relu_saliency
@@ -13,7 +12,7 @@ from pi_system.reduce.training import insert_indicators
 from pi_system.train import ReluMap
 
 
-def test_a_score_is_what_a_small_change_of_the_relu_does_to_the_loss(make_task: Callable[..., ReductionTask]) -> None:
+def test_a_score_is_what_a_small_change_of_the_relu_does_to_the_loss(make_task: MakeTask) -> None:
     task = make_task(100)
     before = ReluMap.of(task.network)
     scores = relu_saliency(task, "channel")

@@ -1,13 +1,13 @@
 """SNL's Algorithm 1: lambda's rule, the objective, exact budgets, the authors' schedule."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from reductions import MakeTask
 
 from pi_system.errors import ConfigError
-from pi_system.reduce import ReductionTask, Snl
+from pi_system.reduce import Snl
 from pi_system.reduce.indicators import SoftIndicator
 from pi_system.reduce.options import read_options
 from pi_system.reduce.presets import preset_of
@@ -46,7 +46,7 @@ def test_a_negative_alpha_is_not_counted_as_a_relu() -> None:
     assert _Lasso({"a": indicator}, budget=2, start=0.1, growth=1.1).count() == 4
 
 
-def test_search_stops_within_its_budget_and_fills_it_exactly(make_task: Callable[..., ReductionTask]) -> None:
+def test_search_stops_within_its_budget_and_fills_it_exactly(make_task: MakeTask) -> None:
     task = make_task(800, epochs=1)
     result = Snl(lasso_start=0.01, lasso_growth=1.5, search_rate=0.05, search_epochs=40).reduce(task)
     assert result.relu_map.count == 800
@@ -75,7 +75,7 @@ def test_the_paper_preset_is_the_authors_schedule() -> None:
 
 
 def test_search_trains_with_adam_without_decay_at_a_constant_rate(
-    make_task: Callable[..., ReductionTask], monkeypatch: pytest.MonkeyPatch
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     original = torch.optim.Adam.__init__
@@ -89,6 +89,6 @@ def test_search_trains_with_adam_without_decay_at_a_constant_rate(
     assert [(one["lr"], one["weight_decay"]) for one in seen] == [(2e-3, 0.0)]
 
 
-def test_bad_options_are_refused(make_task: Callable[..., ReductionTask]) -> None:
+def test_bad_options_are_refused(make_task: MakeTask) -> None:
     with pytest.raises(ConfigError, match="expected"):
         Snl(granularity="row").reduce(make_task(100))

@@ -1,22 +1,21 @@
 """Sphynx: which cells a budget gets, and that the search moves the shares towards what lowers the held-out loss."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from oracle import assert_within_ulps
 from parties import BACKENDS, secure_logits
+from reductions import MakeTask
 from torch.nn import functional
 from torch.optim import Adam
 
 from pi_system.errors import BudgetError, ConfigError
 from pi_system.export import export_network
 from pi_system.program import relu_count
-from pi_system.program.error_bound import artifact_ulp_bound
-from pi_system.program.fixed_point import fixed_logits
-from pi_system.reduce import CryptoNas, L1Filters, ReductionMethod, ReductionTask, Sphynx
+from pi_system.reduce import CryptoNas, L1Filters, ReductionMethod, Sphynx
 from pi_system.reduce.micro_search import MicroSupernet, _Architect, _best
 from pi_system.reduce.outer import HeldOut, OuterAdam, split_training
 from pi_system.train.cells import OPERATIONS, SPHYNX_CELLS, parse_cells
@@ -35,15 +34,13 @@ from pi_system.train.cells import OPERATIONS, SPHYNX_CELLS, parse_cells
         (100, {"arch": "c0s1-c0c1-rr"}, ("rr", 50)),
     ],
 )
-def test_cells_and_width_follow_from_the_budget(
-    make_task: Callable[..., ReductionTask], pixels: int, options: Any, expected: Any
-) -> None:
+def test_cells_and_width_follow_from_the_budget(make_task: MakeTask, pixels: int, options: Any, expected: Any) -> None:
     task = make_task(1, epochs=0)
     object.__setattr__(task, "budget", 64 * pixels + 63)
     assert Sphynx(**options)._design(task) == expected
 
 
-def test_what_cannot_be_is_refused(make_task: Callable[..., ReductionTask]) -> None:
+def test_what_cannot_be_is_refused(make_task: MakeTask) -> None:
     with pytest.raises(BudgetError, match="at least 320 ReLUs, those of 5 cells"):
         Sphynx().reduce(make_task(319))
     for bad in ({"count": 7}, {"cells": "magic"}, {"nodes": 0}, {"arch": "c0c1"}):
@@ -51,14 +48,14 @@ def test_what_cannot_be_is_refused(make_task: Callable[..., ReductionTask]) -> N
             Sphynx(**bad).reduce(make_task(500))
 
 
-def test_the_published_cells_are_the_default(make_task: Callable[..., ReductionTask]) -> None:
+def test_the_published_cells_are_the_default(make_task: MakeTask) -> None:
     result = Sphynx().reduce(make_task(320, epochs=0))
     assert result.spec.arch == f"{SPHYNX_CELLS}-rrnnn"
     assert result.relu_map.count == 320
 
 
 @pytest.fixture
-def searching(make_task: Callable[..., ReductionTask]) -> Any:
+def searching(make_task: MakeTask) -> Any:
     task = make_task(500)
     torch.manual_seed(0)
     net = MicroSupernet("rr", 2, 1, task.spec)
@@ -128,7 +125,7 @@ def test_the_outer_adam_is_torchs() -> None:
 
 
 @pytest.fixture(scope="module")
-def artifacts(make_task: Callable[..., ReductionTask]) -> Any:
+def artifacts(make_task: MakeTask) -> Any:
     """Concatenations, dilated kernels, channels no power of two: exported, with a picture."""
     methods: tuple[ReductionMethod, ...] = (Sphynx(arch="s0e1.a0d2-c0v1-rr"), CryptoNas(), L1Filters())
     found = []
@@ -146,8 +143,6 @@ def artifacts(make_task: Callable[..., ReductionTask]) -> Any:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_backend_gives_the_logits_of_the_fixed_point_oracle(artifacts: Any, tmp_path: Path, backend: str) -> None:
     for place, (artifact, picture) in enumerate(artifacts):
-        expected, logits = fixed_logits(artifact, picture, check_range=True)
         secure, _, _ = secure_logits(backend, artifact, picture, tmp_path / str(place))
-        scale = 2.0 ** artifact.public.ring.frac_bits[artifact.public.graph.output]
-        assert (np.abs(secure * scale - expected) <= artifact_ulp_bound(artifact)).all()
+        logits = assert_within_ulps(artifact, picture, secure)
         assert np.abs(secure - logits).max() < 0.1 * np.ptp(logits) + 0.02

@@ -1,12 +1,13 @@
 """The control: weights go, and what private inference pays for stays as it was under every backend."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from changed_artifact import changed
 from parties import BACKENDS, make_parties, prepare, reserve, run_parties
+from reductions import MakeTask
 from torch import nn
 
 from pi_system.artifact import Artifact
@@ -14,7 +15,7 @@ from pi_system.backends.crypten.party import correlation_plan
 from pi_system.errors import BudgetError
 from pi_system.export import export_network
 from pi_system.program import mac_count, relu_count, relu_layers
-from pi_system.reduce import ReductionTask, Unstructured
+from pi_system.reduce import Unstructured
 from pi_system.train.data.augment import Normalisation
 
 
@@ -23,9 +24,7 @@ def _weights(network: Any) -> Any:
 
 
 @pytest.mark.parametrize("criterion", ["magnitude", "snip"])
-def test_the_share_of_the_budget_stays_after_finetuning(
-    make_task: Callable[..., ReductionTask], criterion: Any
-) -> None:
+def test_the_share_of_the_budget_stays_after_finetuning(make_task: MakeTask, criterion: Any) -> None:
     task = make_task(108, epochs=1)
     result = Unstructured(criterion=criterion).reduce(task)
     before, after = _weights(task.network), _weights(result.network)
@@ -36,7 +35,7 @@ def test_the_share_of_the_budget_stays_after_finetuning(
         assert before[after != 0].abs().min() >= before[after == 0].abs().max()
 
 
-def test_not_one_weight_is_refused(make_task: Callable[..., ReductionTask]) -> None:
+def test_not_one_weight_is_refused(make_task: MakeTask) -> None:
     with pytest.raises(BudgetError, match="one of 1"):
         Unstructured().reduce(make_task(0))
 
@@ -55,7 +54,7 @@ def _measured(backend: str, artifact: Artifact, inputs: Any, store: Path) -> Any
 
 
 @pytest.fixture(scope="module")
-def artifacts(make_task: Callable[..., ReductionTask]) -> Any:
+def artifacts(make_task: MakeTask) -> Any:
     """The network as it was and pruned to a tenth, exported, and a picture."""
     task = make_task(108, epochs=0)
     pruned = Unstructured().reduce(task).network
@@ -76,15 +75,7 @@ def test_relus_and_rounds_are_unchanged(artifacts: Any) -> None:
 def test_bytes_and_rounds_are_unchanged(artifacts: Any, tmp_path: Path, backend: str) -> None:
     whole, sparse, picture = artifacts
     # Scales follow the ranges of weights and activations, by a bit either way: with the same ones, bytes are equal.
-    public = whole.public
-    sparse = Artifact.create(
-        name="n",
-        graph=public.graph,
-        ring=public.ring,
-        preprocess=public.preprocess,
-        masks=whole.masks,
-        weights=sparse.weights,
-    )
+    sparse = changed(whole, weights=sparse.weights)
     zeros = sum(int((one == 0).sum()) for name, one in sparse.weights.items() if name.endswith("weight"))
     assert zeros > 0.85 * sum(one.size for one in sparse.weights.values())
     first, second = (_measured(backend, one, picture, tmp_path / str(k)) for k, one in enumerate((whole, sparse)))

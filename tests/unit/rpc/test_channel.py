@@ -1,4 +1,4 @@
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from streams import stream_pair
@@ -40,11 +40,8 @@ def test_both_sides_may_send_large_messages_before_they_receive() -> None:
         end.send(bytes(size))
         end.recv(size)
 
-    threads = [threading.Thread(target=party, args=(end,)) for end in (left, right)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(party, (left, right), timeout=30))
     assert left.counters.received_bytes == right.counters.received_bytes == size
 
 

@@ -3,6 +3,7 @@
 import logging
 import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +58,14 @@ def test_a_seed_that_a_crash_left_empty_is_drawn_again(
 def test_sessions_that_start_at_once_get_one_seed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     for attempt in range(5):
-        seeds, start = list[bytes](), threading.Barrier(4)
+        start = threading.Barrier(4)
 
-        def draw(folder: Path = tmp_path / str(attempt), seeds: Any = seeds, start: Any = start) -> None:
+        def draw(folder: Path, start: Any = start) -> bytes:
             start.wait()
-            seeds.append(weight_seed(folder))
+            return weight_seed(folder)
 
-        threads = [threading.Thread(target=draw) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(seeds) == 4
-        assert len(set(seeds)) == 1
+        with ThreadPoolExecutor(4) as pool:
+            assert len(set(pool.map(draw, [tmp_path / str(attempt)] * 4))) == 1
     assert caplog.text == ""
 
 

@@ -17,6 +17,9 @@ from pi_system.train import MaskedReLU, NetworkSpec, ReluTracer, ResNet, build_n
         "resnet18:m=2,size=8,depth=00-11-12-20",
         "wrn-16-2:m=2,size=8,depth=01-12-11",
         "vgg16:m=2,size=32,depth=00-01-111-011-111",
+        "cnet1:m=2,size=8",
+        "sphynx-8:m=1,size=16,stride=2",
+        "sphynx-5:m=1,size=8",
     ],
 )
 def test_declared_relu_shapes_and_order_are_those_of_the_forward_pass(name: str) -> None:

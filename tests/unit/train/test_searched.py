@@ -34,15 +34,9 @@ def test_published_networks_have_the_published_relus(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["cnet1:m=2,size=8", "sphynx-8:m=1,size=16,stride=2", "sphynx-5:m=1,size=8"])
-def test_declared_relu_shapes_and_order_are_those_of_the_forward_pass(name: str) -> None:
+def test_stages_and_blocks_are_in_order(name: str) -> None:
     spec = NetworkSpec.parse(name)
-    network = build_network(spec, seed=0).eval()
-    seen = []
-    for path, relu in named_relus(network).items():
-        relu.register_forward_hook(lambda _m, _i, out, path=path: seen.append((path, tuple(out.shape[1:]))))
-    assert network(torch.randn(2, 3, spec.size, spec.size)).shape == (2, 100)
-    assert seen == [(path, relu.shape) for path, relu in named_relus(network).items()]
-    stages = [(relu.stage, relu.block) for relu in named_relus(network).values()]
+    stages = [(relu.stage, relu.block) for relu in named_relus(build_network(spec, device="meta")).values()]
     assert stages == sorted(stages)
     assert [stages.count((k, 0)) and sum(s == k for s, _ in stages) for k in (1, 2, 3)] == list(spec.blocks)
 

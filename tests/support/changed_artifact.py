@@ -1,10 +1,18 @@
-"""An artifact whose ReLUs and max-pools compare few bits."""
+"""Artifacts that differ from another in a part."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from pi_system.artifact import Artifact
 from pi_system.artifact.graph import MaxPool2d, Relu
 from pi_system.protocols.relu_table import MAX_COMPARED_BITS
+
+
+def changed(artifact: Artifact, **parts: Any) -> Artifact:
+    """``artifact`` with other ``parts``, by the names that ``Artifact.create`` has for them."""
+    public = artifact.public
+    kept = {name: getattr(public, name) for name in ("name", "graph", "ring", "preprocess")}
+    return Artifact.create(**(kept | {"masks": artifact.masks, "weights": artifact.weights} | parts))
 
 
 def runnable(backend: str, artifact: Artifact) -> Artifact:
@@ -20,16 +28,9 @@ def runnable(backend: str, artifact: Artifact) -> Artifact:
 
 def with_compare_bits(artifact: Artifact, bits: int | Mapping[str, int]) -> Artifact:
     """``artifact`` with ``compare_bits``, or with at most ``bits`` of them at every ReLU and max-pool."""
-    public = artifact.public
+    graph, ring = artifact.public.graph, artifact.public.ring
     if isinstance(bits, int):
-        compared = [node for node in public.graph if isinstance(node, Relu | MaxPool2d)]
-        kept = {node.name: public.ring.comparison_bits[node.name] - public.ring.shift(node) for node in compared}
+        compared = [node for node in graph if isinstance(node, Relu | MaxPool2d)]
+        kept = {node.name: ring.comparison_bits[node.name] - ring.shift(node) for node in compared}
         bits = {name: bits for name, all_bits in kept.items() if bits < all_bits}
-    return Artifact.create(
-        name=public.name,
-        graph=public.graph,
-        ring=public.ring.model_copy(update={"compare_bits": dict(bits)}),
-        preprocess=public.preprocess,
-        masks=artifact.masks,
-        weights=artifact.weights,
-    )
+    return changed(artifact, ring=ring.model_copy(update={"compare_bits": dict(bits)}))
