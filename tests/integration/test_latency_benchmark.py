@@ -27,19 +27,22 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("artifacts")
 
 
-def command(cache: Path, *options: str) -> list[str]:
-    return [sys.executable, str(SCRIPT), "--network", NETWORK, "--cache", str(cache), "--busy", *options]
+def arguments(cache: Path, *options: str) -> list[str]:
+    return ["--network", NETWORK, "--cache", str(cache), "--busy", *options]
+
+
+def run(cache: Path, *options: str) -> str:
+    """What is printed; the parties are processes of their own, the benchmark is this one: another imports torch."""
+    done = CliRunner().invoke(latency.main, arguments(cache, *options))
+    assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def report(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> LatencyReport:
     out = tmp_path_factory.mktemp("out") / "latency.json"
     options = ["--backend", "crypten", "--backend", "fss", "--link", "1000,2"]
-    done = subprocess.run(
-        command(cache, *options, "--repeat", "2", "--json-out", str(out)), capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stderr
-    last = done.stdout.splitlines()[-1]
+    last = run(cache, *options, "--repeat", "2", "--json-out", str(out)).splitlines()[-1]
     assert json.loads(last) == json.loads(out.read_text())
     return LatencyReport.model_validate_json(last)
 
@@ -85,18 +88,17 @@ def test_no_run_beats_its_link(report: LatencyReport) -> None:
 
 def test_the_label_costs_its_two_gates(cache: Path) -> None:
     options = ["--backend", "fss", "--reveal", "logits", "--reveal", "label", "--repeat", "1"]
-    done = subprocess.run(command(cache, *options), capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    logits, label = LatencyReport.model_validate_json(done.stdout.splitlines()[-1]).results
+    printed = run(cache, *options)
+    logits, label = LatencyReport.model_validate_json(printed.splitlines()[-1]).results
     assert (logits.reveal, label.reveal) == ("logits", "label")
     assert label.online_rounds == logits.online_rounds + 2  # ten classes: all pairs, then who lost to nobody
     assert label.online_bytes.client_to_server > logits.online_bytes.client_to_server
     assert label.max_abs_error < 0.05
-    assert "label" in done.stdout
+    assert "label" in printed
 
 
 def test_a_wrong_option_ends_with_one_line(cache: Path) -> None:
-    done = CliRunner().invoke(latency.main, command(cache, "--link", "tin can")[2:])
+    done = CliRunner().invoke(latency.main, arguments(cache, "--link", "tin can"))
     assert done.exit_code == 10
     assert "expected one of loopback" in done.stderr
     assert "Traceback" not in done.stderr
@@ -104,22 +106,21 @@ def test_a_wrong_option_ends_with_one_line(cache: Path) -> None:
 
 
 def test_a_stopped_run_leaves_no_process(cache: Path, report: LatencyReport) -> None:
-    run = subprocess.Popen(
-        command(cache, "--backend", "fss", "--repeat", "1000"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    command = [sys.executable, str(SCRIPT), *arguments(cache, "--backend", "fss", "--repeat", "1000")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        started = _wait_for_family(run.pid, size=5)  # dealer, server, its fork server and worker, client
+        started = _wait_for_family(process.pid, size=5)  # dealer, server, its fork server and worker, client
         time.sleep(1.0)
-        run.send_signal(signal.SIGTERM)
-        _, errors = run.communicate(timeout=30)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
     finally:
-        run.kill()
-    assert run.returncode == 130, errors
+        process.kill()
+    assert process.returncode == 130, errors
     assert [pid for pid in started if _is_running(pid)] == []
 
 
 def _wait_for_family(pid: int, size: int) -> list[int]:
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 200
     while time.monotonic() < deadline_s:
         family = descendants(pid)
         if len(family) >= size:
