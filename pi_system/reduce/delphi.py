@@ -16,10 +16,10 @@ ReLUs there are cut off at 6; the swap takes 100 epochs of the search there, her
 training after the search, and distillation in it, are ours, as is successive halving, for machines without a cluster.
 """
 
+import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -32,7 +32,7 @@ from pi_system.reduce.options import option
 from pi_system.reduce.presets import Preset
 from pi_system.reduce.sensitivity import mean_loss
 from pi_system.reduce.swap import swap_and_finetune
-from pi_system.reduce.trials import Plan, Search, Trial, with_polynomials
+from pi_system.reduce.trials import Plan, Search, Trial, put_polynomials, with_polynomials
 from pi_system.train.mixed import square_count
 from pi_system.train.parallel import from_first
 from pi_system.train.relu import named_relus
@@ -102,7 +102,8 @@ class Delphi:
             raise BudgetError(least, "those of the layers that stay", task.budget)
         sensitivity = polynomial_loss(task)
         plans = candidate_plans(relus, sensitivity, fixed, task.budget, _DRAWN * self.candidates, task.finetune.seed)
-        plans = sorted(plans, key=partial(plan_loss, task))[: self.candidates]
+        losses = dict(zip(plans, plan_losses(task, plans), strict=True))
+        plans = sorted(plans, key=losses.__getitem__)[: self.candidates]
         best = Trial(plans[0], task.finetune.learning_rate, task.finetune.momentum)
         trials: list[dict[str, Any]] = []
         if self.search != "greedy":
@@ -163,21 +164,29 @@ def score(accuracy: float, plan: Plan, worth: Mapping[str, float]) -> float:
 
 
 def polynomial_loss(task: ReductionTask) -> dict[str, float]:
-    """Rise of ``plan_loss`` when p takes the place of a layer's ReLUs, by name."""
-    whole = plan_loss(task, frozenset())
+    """Rise of the loss (see ``plan_losses``) when p takes the place of a layer's ReLUs, by name."""
     layers = [name for name, relu in named_relus(task.network).items() if relu.active]
-    return {name: max(plan_loss(task, frozenset({name})) - whole, 0.0) for name in layers}
+    whole, *losses = plan_losses(task, [frozenset(), *(frozenset({name}) for name in layers)])
+    return {name: max(loss - whole, 0.0) for name, loss in zip(layers, losses, strict=True)}
 
 
-def plan_loss(task: ReductionTask, plan: Plan) -> float:
-    """Mean cross-entropy on some training pictures with p in the place of a plan's ReLUs and nothing trained.
+def plan_losses(task: ReductionTask, plans: Sequence[Plan]) -> list[float]:
+    """Mean cross-entropy on some training pictures with p in the place of each plan's ReLUs and nothing trained.
 
     Batch normalisation takes each batch's statistics, as it would after a moment of training.
     """
-    student = with_polynomials(task.network, plan).to(task.finetune.torch_device()).train()
-    with torch.no_grad():
-        loss = mean_loss(student, task)
-    return from_first(loss if math.isfinite(loss) else _OVERFLOWN)
+    network = copy.deepcopy(task.network).to(task.finetune.torch_device()).train()
+    relus, losses = named_relus(network), []
+    for plan in plans:
+        for name in plan:  # layers are exchanged: a copy of the network for each plan takes longer than its loss
+            network.set_submodule(name, copy.deepcopy(relus[name]))
+        put_polynomials(network, plan)
+        with torch.no_grad():
+            loss = mean_loss(network, task)
+        losses.append(loss if math.isfinite(loss) else _OVERFLOWN)
+        for name in plan:
+            network.set_submodule(name, relus[name])
+    return from_first(losses)
 
 
 def candidate_plans(

@@ -54,13 +54,18 @@ class _Job(NamedTuple):
 def with_polynomials(network: Classifier, plan: Plan) -> Classifier:
     """A copy of ``network`` with Delphi's p(x), not trained itself, in the place of the ReLUs of ``plan``."""
     student = copy.deepcopy(network)
+    put_polynomials(student, plan)
+    return student
+
+
+def put_polynomials(network: Classifier, plan: Plan) -> None:
+    """The same in place."""
     for name in plan:
-        layer = mix(student, name)
+        layer = mix(network, name)
         kinds = layer.kinds.clone()
         kinds[layer.mask] = int(Kind.QUADRATIC)
         layer.set_kinds(kinds)
         layer.coefficients.requires_grad_(False)
-    return student
 
 
 def _run(job: _Job) -> dict[str, Any]:

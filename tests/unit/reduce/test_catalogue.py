@@ -36,6 +36,7 @@ PICTURES = 2
 SETTINGS = {
     "deepreduce": {"criticality_epochs": "1", "reshape": "true"},
     "deepreshape": {"least_width": "1"},
+    "delphi": {"candidates": "2"},
     "snl": {"search_epochs": "2"},
     "sphynx": {"arch": "c0s1-c0e1-rrn"},
 }
