@@ -1,6 +1,8 @@
 """Does a server stay up? Runs that crowd, kill, mutate and stop, each with claims that its numbers support or not.
 
+    python benchmarks/endurance.py crowd --folder FOLDER --keep              64 clients at once beside 4
     python benchmarks/endurance.py kills --folder FOLDER --duration 3600     workers are killed while clients go on
+    python benchmarks/endurance.py frames --folder FOLDER --count 1000000    mutated frames, all backends and phases
     python benchmarks/endurance.py table --into docs/results.md              what the kept JSON says
 
 ``crowd`` needs an idle machine. The others are no timings: they run beside other work, may be stopped for a while, and
@@ -8,17 +10,20 @@ go on in the same folder when they are given again. ``--keep`` writes benchmarks
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
+from measuring import crowd as crowds
 from measuring import documents
+from measuring.frames import BACKENDS, FrameRun
 from measuring.kills import KillRun
 from measuring.load import Load
+from measuring.machine import Measurement, measures
 from measuring.networks import cached_artifact
 from measuring.processes import orderly_stop
-from measuring.question import Sample
 from measuring.steady import report
 
 from pi_system.cli.errors import PiCommand, PiGroup
@@ -43,12 +48,51 @@ def working_folder(folder: Path | None) -> Iterator[Path]:
         yield (folder or Path(name)).absolute()
 
 
-def show(question: str, sample: Sample, publish: documents.Publish) -> None:
+def show(made: Mapping[str, Any], publish: documents.Publish) -> None:
     """Verdicts for people, then the JSON object."""
-    claims = sample.pop("claims")
-    for found in claims:
+    for found in made["claims"]:
         documents.say(f"{found['verdict']}: {found['claim']} ({found['found']})")
-    publish(report(question, claims, **sample), f"load/{question}")
+    publish(made, f"load/{made['question']}")
+
+
+@main.command(cls=PiCommand)
+@measures
+@folder_option
+@click.option("--duration", default=600.0, show_default=True, type=SECONDS, help="Of the many clients.")
+@click.option("--few-duration", default=180.0, show_default=True, type=SECONDS, help="Of the few, before and after.")
+@click.option("--network", default="resnet18:m=4,size=16", show_default=True)
+@click.option("--backend", default="gmw", show_default=True)
+@click.option("--clients", default=64, show_default=True, type=click.IntRange(2, 256), help="The many.")
+@click.option("--few", default=4, show_default=True, type=click.IntRange(1, 255))
+@click.option("--max-sessions", default=4, show_default=True, type=click.IntRange(1, 256), help="Of the server.")
+@click.option("--timeout", default=60.0, show_default=True, type=SECONDS, help="Of each request's wait for a place.")
+@documents.cache_option
+@documents.publishes
+def crowd(
+    run: Measurement,
+    folder: Path | None,
+    duration: float,
+    few_duration: float,
+    network: str,
+    backend: str,
+    clients: int,
+    few: int,
+    max_sessions: int,
+    timeout: float,
+    cache: Path,
+    publish: documents.Publish,
+) -> None:
+    """Compare many clients at once with few; each request prepares its inference."""
+    many, fewer = (
+        Load(backend=backend, clients=count, rate_per_s=None, duration_s=time, counted=True, timeout_s=timeout)
+        for count, time in ((clients, duration), (few, few_duration))
+    )
+    with working_folder(folder) as place:
+        loads = (fewer, many, fewer)
+        samples = crowds.run_crowd(cached_artifact(network, cache), place, loads, max_sessions)
+    claims = crowds.claims(samples)
+    made = run.report("crowd", network=network, max_sessions=max_sessions, samples=samples, claims=claims)
+    show(made, publish)
 
 
 @main.command(cls=PiCommand)
@@ -74,7 +118,28 @@ def kills(
     load = Load(backend=backend, clients=clients, rate_per_s=None, duration_s=duration, counted=False)
     with working_folder(folder) as place:
         sample = KillRun(cached_artifact(network, cache), place, load, every).run()
-    show("kills", sample, publish)
+    show(report("kills", **sample), publish)
+
+
+@main.command(cls=PiCommand)
+@folder_option
+@click.option("--count", default=10_000, show_default=True, type=click.IntRange(1), help="Mutated frames in all.")
+@network_option
+@documents.backend_option(BACKENDS, BACKENDS)
+@documents.cache_option
+@documents.publishes
+def frames(
+    folder: Path | None,
+    count: int,
+    network: str,
+    backends: tuple[str, ...],
+    cache: Path,
+    publish: documents.Publish,
+) -> None:
+    """Send mutated frames of recorded sessions while an honest client asks for inferences."""
+    with working_folder(folder) as place:
+        sample = FrameRun(cached_artifact(network, cache), place, documents.unique(backends)).run(count)
+    show(report("frames", **sample), publish)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,8 @@ _NEAR_S: Final = 2.0
 """How late a kill may be noticed, and how long before the call it may be written down."""
 _NEAR_STOP_S: Final = 20.0
 """Processes do not go on at the same moment, and gRPC's timers ran meanwhile."""
+_ANSWERED: Final = ("served", "prepared", "wrong", "busy")
+"""Busy is an answer, too: on a machine that is, a place may take longer than a client waits."""
 _CLIENT_LOG: Final = "clients.log"
 _SERVER_LOG: Final = "pi-server.log"
 _NO_DEALER: Final = "127.0.0.1:1"
@@ -155,7 +157,7 @@ class KillRun:
         calls, kills = self._journal.of("call"), self._journal.of("kill")
         stops = [stop for entry in self._journal.of("stop") for stop in [(entry["begin_s"], entry["end_s"])]]
         stops += self._time.stops
-        lost = [call for call in calls if call["state"] not in ("served", "prepared", "wrong")]
+        lost = [call for call in calls if call["state"] not in _ANSWERED]
         by_stop = [call for call in lost if near(call, stops, _NEAR_STOP_S)]
         by_kill = [call for call in lost if near(call, [(k["at_s"], k["at_s"]) for k in kills], _NEAR_S)]
         other = [call for call in lost if call not in by_stop and call not in by_kill]

@@ -16,7 +16,7 @@ STOPPED_S: Final = 5.0
 
 
 class ActiveTime:
-    """Seconds in which this process looked at the clock now and then; what lies between longer pauses is set apart.
+    """Seconds since the first look at the clock; longer pauses between two looks are set apart.
 
     Attributes:
         active_s: all but the pauses.
@@ -26,17 +26,16 @@ class ActiveTime:
     def __init__(self, active_s: float = 0.0, stops: list[tuple[float, float]] | None = None):
         """Go on from there."""
         self.active_s, self.stops = active_s, stops or []
-        self._last_s = time.time()
+        self._last_s: float | None = None
 
     def look(self) -> float:
         """The active seconds so far; to be called several times a second."""
         now_s = time.time()
-        passed_s = now_s - self._last_s
-        if passed_s > STOPPED_S:
-            self.stops.append((self._last_s, now_s))
+        before_s, self._last_s = self._last_s or now_s, now_s
+        if now_s - before_s > STOPPED_S:
+            self.stops.append((before_s, now_s))
         else:
-            self.active_s += passed_s
-        self._last_s = now_s
+            self.active_s += now_s - before_s
         return self.active_s
 
 
@@ -73,13 +72,7 @@ def claim(text: str, found: Any, holds: bool) -> Sample:
     return {"claim": text, "found": found, "verdict": "supported" if holds else "contradicted"}
 
 
-def report(question: str, claims: list[Sample], **fields: Any) -> Mapping[str, Any]:
+def report(question: str, **fields: Any) -> Mapping[str, Any]:
     """The JSON object of a run that is no timing, made beside whatever else the machine does."""
     about = environment(load_before=os.getloadavg(), pinned_cores={})
-    return {
-        "schema": 1,
-        "question": question,
-        **fields,
-        "claims": claims,
-        "environment": about.model_dump(mode="json"),
-    }
+    return {"schema": 1, "question": question, **fields, "environment": about.model_dump(mode="json")}

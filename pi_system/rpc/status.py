@@ -24,8 +24,8 @@ from pi_system.errors import (
 )
 
 ERROR_KEY: Final = "pi-error"
-_RETRY_KEY: Final = "pi-retry-ms"
-_TICKET_KEY: Final = "pi-ticket"
+RETRY_KEY: Final = "pi-retry-ms"
+TICKET_KEY: Final = "pi-ticket"
 _MAX_RETRY_S: Final = 60.0
 MESSAGE_CHARS: Final = 500
 _CODES: Final[dict[type[PiError], grpc.StatusCode]] = {
@@ -69,7 +69,7 @@ def error_metadata(error: BaseException) -> tuple[tuple[str, str], ...]:
     kind = (ERROR_KEY, error_to_status(error)[2])
     if not isinstance(error, BusyError):
         return (kind,)
-    return kind, (_RETRY_KEY, str(round(1000 * error.retry_s))), (_TICKET_KEY, error.ticket)
+    return kind, (RETRY_KEY, str(round(1000 * error.retry_s))), (TICKET_KEY, error.ticket)
 
 
 def rpc_error_to_error(error: Exception, peer: str, gone: type[ChannelError] = PeerUnavailableError) -> PiError:
@@ -93,7 +93,7 @@ def rpc_error_to_error(error: Exception, peer: str, gone: type[ChannelError] = P
 
 def _busy(details: str, told: dict[str, str]) -> BusyError:
     """A peer's refusal; what it says beside is checked, or left out."""
-    retry, ticket = told.get(_RETRY_KEY, ""), told.get(_TICKET_KEY, "")
+    retry, ticket = told.get(RETRY_KEY, ""), told.get(TICKET_KEY, "")
     retry_s = min(int(retry) / 1000, _MAX_RETRY_S) if re.fullmatch(r"[0-9]{1,9}", retry) else 1.0
     return BusyError(details, retry_s, ticket if re.fullmatch(r"[0-9a-f]{32}", ticket) else "")
 

@@ -1,17 +1,25 @@
 """The endurance runs: what their numbers are made of, that each claim can fail, and a few seconds of each for real."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from measuring import steady
+from measuring import crowd, frames, steady
+from measuring.frames import FrameRun
 from measuring.kills import KillRun, claims, in_session, near
 from measuring.leftovers import age, found_in, leftovers, uses
 from measuring.load import Load
+from measuring.mutation import mutated
 from measuring.networks import cached_artifact
+from measuring.recording import Message
 from measuring.steady import ActiveTime, Journal
 
+from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, ClientHello, Prepare
+from pi_system.errors import PiError
+from pi_system.rpc.frames import CONTROL, DATA, FrameStream
 from pi_system.secure.layout import Bundle, Layout
 from pi_system.secure.store import MaterialStore
 
@@ -23,10 +31,10 @@ def test_time_in_which_a_process_was_stopped_does_not_count(monkeypatch: pytest.
     now = [100.0]
     monkeypatch.setattr(steady.time, "time", lambda: now[0])
     active = ActiveTime(5.0)
-    for moment in (100.2, 101.0, 161.0, 161.5):
+    for moment in (99.5, 100.0, 101.0, 161.0, 161.5):
         now[0] = moment
         active.look()
-    assert active.active_s == pytest.approx(6.5)
+    assert active.active_s == pytest.approx(7.0)
     assert active.stops == [(101.0, 161.0)]
 
 
@@ -128,6 +136,107 @@ def test_each_claim_of_kills_can_fail(text: str) -> None:
     assert claims(GOOD, ["served", "busy"])[-1]["verdict"] == "contradicted"
 
 
+MESSAGES = [
+    Message("hello", ClientEnvelope(hello=ClientHello(backend="gmw")).SerializeToString(), CONTROL),
+    Message("meeting", bytes(range(17)), DATA),
+    Message("offline", ClientEnvelope(prepare=Prepare(count=1)).SerializeToString(), CONTROL),
+    Message("offline", bytes(5000), DATA),
+    Message("offline", bytes(3 << 20), DATA),
+    Message("online", ClientEnvelope(bye=Bye()).SerializeToString(), CONTROL),
+]
+
+
+def messages_read(sent: Iterable[bytes]) -> list[bytes]:
+    """What a reader that expects MESSAGES takes before something is wrong."""
+    stream, read = FrameStream(0.1), list[bytes]()
+    stream.pump(sent, lambda error: PiError(str(error)), peer_still_reads=True)
+    try:
+        for message in MESSAGES:
+            read.append(bytes(stream.read_control() if message.tag == CONTROL else stream.read_data(len(message.body))))
+    except PiError:
+        pass
+    return read
+
+
+@pytest.mark.parametrize(
+    ("phase", "before", "flips"), [("meeting", 1, False), ("offline", 2, True), ("online", 5, False)]
+)
+def test_a_reader_takes_all_frames_up_to_the_phase_that_goes_wrong(phase: Any, before: int, flips: bool) -> None:
+    bodies, differing = [message.body for message in MESSAGES], 0
+    for seed in range(20):
+        read = messages_read([frame for frame, _ in mutated(MESSAGES, phase, np.random.default_rng(seed))])
+        assert read[:before] == bodies[:before]
+        differing += read[3:4] not in ([], bodies[3:4])
+    assert (differing > 0) == flips
+
+
+def test_every_kind_of_mutation_is_drawn() -> None:
+    found = {
+        tuple(frame for frame, changed in mutated(MESSAGES, "hello", np.random.default_rng(seed)) if changed)
+        for seed in range(200)
+    }
+    hello = MESSAGES[0].body + bytes([CONTROL])
+    first = {frames[0] for frames in found if frames}
+    assert any(hello.startswith(frame[:-1]) and len(frame) < len(hello) for frame in first)  # truncated
+    assert any(frame[: len(hello) - 1] == hello[:-1] and len(frame) > len(hello) for frame in first)  # lengthened
+    assert any(frame[:-1] == hello[:-1] and frame != hello for frame in first)  # of another tag
+    assert {frames for frames in found if len(frames) > 1 and set(frames) == {hello}}  # doubled
+    assert any(len(frame) > 1 << 20 for frame in first)  # oversized
+    assert MESSAGES[1].body + bytes([DATA]) in first  # the next one in its place
+
+
+GOOD_FRAMES = {
+    "bad_lines": {"Traceback": 0, "ends by a bug": 0, "ended with code": 0},
+    "honest": {"served": 3},
+    "honest_slowest_s": 1.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("no traceback", {"bad_lines": GOOD_FRAMES["bad_lines"] | {"Traceback": 1}}),  # type: ignore[operator]
+        ("no worker", {"bad_lines": GOOD_FRAMES["bad_lines"] | {"ended with code": 1}}),  # type: ignore[operator]
+        ("new sessions", {"honest": {"served": 3, "busy": 1}}),
+        ("new sessions", {"honest": {}}),
+    ],
+)
+def test_each_claim_of_frames_can_fail(text: str, changed: dict[str, Any]) -> None:
+    assert {found["verdict"] for found in frames.claims(GOOD_FRAMES)} == {"supported"}
+    (failed,) = [found for found in frames.claims(GOOD_FRAMES | changed) if found["verdict"] != "supported"]
+    assert failed["claim"].startswith(text)
+
+
+def crowd_of(clients: int, **changed: Any) -> dict[str, Any]:
+    """A load of 100 s in which a request is served every second, in constant memory."""
+    requests = [{"state": "served", "end_s": float(end_s)} for end_s in range(1, 101)]
+    memory = [(float(at_s), 1000, 3) for at_s in range(100)]
+    found = {"clients": clients, "duration_s": 100.0, "timeout_s": 60.0, "states": {"served": 100}}
+    return found | {"requests": requests, "memory": memory} | changed
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("no wrong", {"states": {"served": 99, "wrong": 1}}),
+        ("no call failed", {"states": {"served": 99, "PeerTimeoutError": 1}}),
+        ("memory", {"memory": [(float(at_s), 1000 + at_s, 3) for at_s in range(100)]}),
+        (
+            "at least",
+            {"requests": [{"state": "served", "end_s": 2.0}] * 89 + [{"state": "served", "end_s": 101.0}] * 9},
+        ),
+    ],
+)
+def test_each_claim_of_a_crowd_can_fail(text: str, changed: dict[str, Any]) -> None:
+    few = crowd_of(4)
+    busy = crowd_of(64, states={"served": 100, "busy": 7})
+    assert {found["verdict"] for found in crowd.claims([few, busy, few])} == {"supported"}
+    (failed,) = [
+        found for found in crowd.claims([few, crowd_of(64, **changed), few]) if found["verdict"] != "supported"
+    ]
+    assert failed["claim"].startswith(text)
+
+
 @pytest.fixture
 def artifact(tmp_path: Path) -> Path:
     return cached_artifact("resnet18:m=1,size=8,classes=2", tmp_path / "cache")
@@ -142,4 +251,12 @@ def test_workers_are_killed_and_nothing_is_used_twice_or_left_over(artifact: Pat
     found = KillRun(artifact, folder, load, 1.0).run()
     assert 3 <= found["active_s"] < 60
     assert found["kills"] > 0
+    assert {claim["verdict"] for claim in found["claims"]} == {"supported"}, found
+
+
+@pytest.mark.slow
+def test_mutated_frames_of_two_backends_at_a_real_server(artifact: Path, tmp_path: Path) -> None:
+    found = FrameRun(artifact, tmp_path / "run", ("gmw", "fss")).run(3000)
+    assert found["frames"] >= 3000
+    assert {key.split()[1] for key in found["frames_by_phase"]} >= {"hello", "offline"}
     assert {claim["verdict"] for claim in found["claims"]} == {"supported"}, found
