@@ -3,6 +3,7 @@
     python benchmarks/endurance.py crowd --folder FOLDER --keep              64 clients at once beside 4
     python benchmarks/endurance.py kills --folder FOLDER --duration 3600     workers are killed while clients go on
     python benchmarks/endurance.py frames --folder FOLDER --count 1000000    mutated frames, all backends and phases
+    python benchmarks/endurance.py stop --rounds 5                           probes under load, then SIGTERM
     python benchmarks/endurance.py table --into docs/results.md              what the kept JSON says
 
 ``crowd`` needs an idle machine. The others are no timings: they run beside other work, may be stopped for a while, and
@@ -25,6 +26,7 @@ from measuring.machine import Measurement, measures
 from measuring.networks import cached_artifact
 from measuring.processes import orderly_stop
 from measuring.steady import report
+from measuring.stopping import run_stops
 
 from pi_system.cli.errors import PiCommand, PiGroup
 from pi_system.cli.seconds import SECONDS
@@ -140,6 +142,35 @@ def frames(
     with working_folder(folder) as place:
         sample = FrameRun(cached_artifact(network, cache), place, documents.unique(backends)).run(count)
     show(report("frames", **sample), publish)
+
+
+@main.command(cls=PiCommand)
+@folder_option
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Servers that are stopped.")
+@click.option("--duration", default=10.0, show_default=True, type=SECONDS, help="Of each round's load.")
+@network_option
+@click.option("--backend", default="gmw", show_default=True)
+@click.option("--clients", default=8, show_default=True, type=click.IntRange(1, 256))
+@documents.cache_option
+@documents.json_out_option
+@documents.keep_option
+def stop(
+    folder: Path | None,
+    rounds: int,
+    duration: float,
+    network: str,
+    backend: str,
+    clients: int,
+    cache: Path,
+    json_out: Path | None,
+    keep: bool,
+) -> None:
+    """Probe a server under load, then stop it with SIGTERM."""
+    common: dict[str, Any] = {"rate_per_s": None, "counted": True, "timeout_s": 20.0}
+    load = Load(backend=backend, clients=clients, duration_s=duration, **common)
+    with working_folder(folder) as place:
+        sample = run_stops(cached_artifact(network, cache), place, load, rounds)
+    publish(report("stop", **sample), json_out, keep)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the supervisor tells orchestrators: whether it lives, whether it can serve, and its counts."""
 
+import math
 import os
 import shutil
 import time
@@ -17,6 +18,9 @@ from pi_system.secure.index import Index
 LEAST_ROOM_BYTES: Final = 64 << 20
 """Less room than this, and a server is not ready: a preparation would fail."""
 _STUCK_S: Final = 10.0
+DEAF_S: Final = 10.0
+"""How long no worker may listen: clients try that long to connect. Shorter: a busy machine, on which workers start
+slowly, is not ready. Longer: one on which none starts is."""
 
 
 _GAUGES: Final = {
@@ -46,6 +50,7 @@ class Status:
         preparing: of them in the offline phase.
         waiting: clients with a ticket.
         listening: workers that take connections.
+        deaf_s: how long there has been none.
         stopping: no session starts any more.
         granted: sessions admitted so far.
         refused: times a client was told to wait.
@@ -60,6 +65,7 @@ class Status:
     preparing: int = 0
     waiting: int = 0
     listening: int = 0
+    deaf_s: float = math.inf
     stopping: bool = False
     granted: int = 0
     refused: int = 0
@@ -91,8 +97,8 @@ class Status:
             found.append(f"supervisor: no sign of life for {time.monotonic() - self.ticked_s:.0f} s")
         if self.stopping:
             found.append("server: stopping")
-        elif not self.listening:
-            found.append("workers: expected one that listens, found none")
+        elif not self.listening and self.deaf_s > DEAF_S:
+            found.append(f"workers: expected one that listens, found none for {self.deaf_s:.0f} s")
         if self.certificate_days is not None and self.certificate_days <= 0:
             found.append("certificate: expired")
         if problem := store_problem(self.store_dir):

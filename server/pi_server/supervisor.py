@@ -73,7 +73,7 @@ class Supervisor:
         self._stops = 0
         self._reloads = False
         self._idle_s: float | None = None
-        self._warned_s = -math.inf
+        self._warned_s = self._listened_s = -math.inf
         self._workers: list[_Worker] = []
         self._failed_starts = 0
         self._ready = False
@@ -163,14 +163,18 @@ class Supervisor:
             self._warn()
 
     def _now(self) -> Status:
-        admission = self._admission
+        admission, now_s = self._admission, time.monotonic()
+        listening = sum(worker.listening and not worker.busy for worker in self._workers)
+        if listening:
+            self._listened_s = now_s
         return Status(
-            ticked_s=time.monotonic(),
+            ticked_s=now_s,
             places=admission.places,
             taken=admission.taken,
             preparing=admission.preparing,
             waiting=admission.waiting,
-            listening=sum(worker.listening and not worker.busy for worker in self._workers),
+            listening=listening,
+            deaf_s=now_s - self._listened_s,
             stopping=self._stopping,
             granted=admission.granted,
             refused=admission.refused,

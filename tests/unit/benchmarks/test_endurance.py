@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from measuring import crowd, frames, steady
+from measuring import crowd, frames, steady, stopping
 from measuring.frames import FrameRun
 from measuring.kills import KillRun, claims, in_session, near
 from measuring.leftovers import age, found_in, leftovers, uses
@@ -16,6 +16,7 @@ from measuring.mutation import mutated
 from measuring.networks import cached_artifact
 from measuring.recording import Message
 from measuring.steady import ActiveTime, Journal
+from measuring.stopping import run_stops, sorted_out
 
 from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, ClientHello, Prepare
 from pi_system.errors import PiError
@@ -237,6 +238,40 @@ def test_each_claim_of_a_crowd_can_fail(text: str, changed: dict[str, Any]) -> N
     assert failed["claim"].startswith(text)
 
 
+def test_sessions_are_told_apart_by_when_they_had_their_place() -> None:
+    sessions = [(1.0, 2.0, "served"), (1.0, 6.0, "served"), (4.9, 6.0, "wrong"), (5.1, 7.0, "served"), (0.0, 9.0, "x")]
+    found = sorted_out(sessions, 5.0)
+    assert found == {"before": {"served": 1}, "within": {"served": 1, "wrong": 1}, "after": {"served": 1, "x": 1}}
+
+
+GOOD_STOP = {
+    "probes": {"/livez 200": 3, "readiness SERVING": 3},
+    "before": {},
+    "within": {"served": 2},
+    "after": {"PeerUnavailableError": 1},
+    "exit_code": 0,
+    "cut_off": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("every probe", {"probes": {"/livez 200": 3, "/readyz 503": 1}}),
+        ("every probe", {"probes": {"/livez 200": 3, "readiness NOT_SERVING": 1}}),
+        ("SIGTERM loses", {"within": {"served": 2, "PeerUnavailableError": 1}}),
+        ("SIGTERM loses", {"within": {}}),
+        ("who comes", {"after": {"InvariantError": 1}}),
+        ("the server ends", {"exit_code": 70}),
+        ("the server ends", {"cut_off": 1}),
+    ],
+)
+def test_each_claim_of_stops_can_fail(text: str, changed: dict[str, Any]) -> None:
+    assert {found["verdict"] for found in stopping.claims([GOOD_STOP])} == {"supported"}
+    (failed,) = [found for found in stopping.claims([GOOD_STOP | changed]) if found["verdict"] != "supported"]
+    assert failed["claim"].startswith(text)
+
+
 @pytest.fixture
 def artifact(tmp_path: Path) -> Path:
     return cached_artifact("resnet18:m=1,size=8,classes=2", tmp_path / "cache")
@@ -259,4 +294,11 @@ def test_mutated_frames_of_two_backends_at_a_real_server(artifact: Path, tmp_pat
     found = FrameRun(artifact, tmp_path / "run", ("gmw", "fss")).run(3000)
     assert found["frames"] >= 3000
     assert {key.split()[1] for key in found["frames_by_phase"]} >= {"hello", "offline"}
+    assert {claim["verdict"] for claim in found["claims"]} == {"supported"}, found
+
+
+@pytest.mark.slow
+def test_a_server_under_load_is_ready_and_loses_no_session_at_sigterm(artifact: Path, tmp_path: Path) -> None:
+    load = Load(backend="gmw", clients=3, rate_per_s=None, duration_s=2.0, counted=True, timeout_s=20.0)
+    found = run_stops(artifact, tmp_path / "run", load, 1)
     assert {claim["verdict"] for claim in found["claims"]} == {"supported"}, found
