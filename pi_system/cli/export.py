@@ -1,28 +1,23 @@
 """``pi-train export``: a finished run becomes an artifact that a server can serve."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from pi_system.artifact.store import load_public
 from pi_system.channel.shaped import parse_link
+from pi_system.cli.compare import compare_options, options_of
 from pi_system.cli.options import json_option, show_result
 from pi_system.cost import faster_gate
-from pi_system.export.compare_bits import CompareBits
 from pi_system.export.job import export_run
 from pi_system.export.quantise import QuantiseOptions
 from pi_system.protocols.linear_he.params import MAX_RING_BITS
 
 _PATH = click.Path(path_type=Path)
-
-
-def _compare_bits(context: click.Context, parameter: click.Parameter, value: str) -> CompareBits:
-    if value in ("auto", "full"):
-        return cast(CompareBits, value)
-    if value.isascii() and value.isdigit() and 2 <= int(value) <= 63:
-        return int(value)
-    raise click.BadParameter(f"expected auto, full or 2 to 63, found {value}")
 
 
 @click.command()
@@ -36,28 +31,43 @@ def _compare_bits(context: click.Context, parameter: click.Parameter, value: str
     default=None,
     help="Where fraction bits are dropped; before needs more than 32 ring bits. Default: that of the narrower ring.",
 )
-@click.option(
-    "--compare-bits",
-    default="full",
-    show_default=True,
-    callback=_compare_bits,
-    help="Bits that comparisons see with a dealer: full, a number, or auto: by layer the fewest that keep labels.",
-)
-@click.option(
-    "--compare-loss",
-    type=click.FloatRange(0, 1),
-    default=0.002,
-    show_default=True,
-    help="Share of labels of calibration pictures that --compare-bits auto may change.",
-)
+@compare_options(default=None, text="Default: those the run was fine-tuned with, else full.")
 @click.option(
     "--link", default="lan", show_default=True, help="Link a backend is advised for: loopback, lan, wan, MBIT_S,RTT_MS."
 )
 @json_option
 def export(run: Path, folder: Path, as_json: bool, link: str, **options: Any) -> None:
-    """Export the finished run RUN as the artifact FOLDER."""
-    shape = parse_link(link)
-    result = export_run(run, folder, QuantiseOptions(**options))
+    """Export the finished run RUN as the artifact FOLDER, with what is printed as FOLDER/card.json."""
+    shape, compare = parse_link(link), options_of(options)
+    result = export_run(run, folder, QuantiseOptions(**options), compare)
     if result["ring_bits"] <= MAX_RING_BITS:
         result["backend_without_dealer"] = faster_gate(load_public(folder), shape)
+    if result["compare_table"] and not as_json:
+        show_table(result["compare_table"])
     show_result(result, as_json)
+
+
+def show_table(found: Mapping[str, Any]) -> None:
+    """Print how bits were chosen (``CompareTable.as_json``), losses in points with 95 % intervals."""
+    judged = f"{found['pictures']:,} {'labelled ' if found['labelled'] else ''}pictures, {found['draws']} draws"
+    what = "accuracy" if found["labelled"] else "labels kept"
+    table = Table(title=f"Bits compared, points of {what} lost: {judged}", title_justify="left")
+    for head in ("layer", "ReLUs", "k", "t", "K", "n", "alone", "cumulative"):
+        table.add_column(head, justify="left" if head == "layer" else "right", no_wrap=True)
+    for row in found["layers"]:
+        numbers = (f"{row[key]:,}" for key in ("relus", "k", "t", "kept", "n"))
+        table.add_row(row["name"], *numbers, _points(row["alone"]), _points(row["cumulative"]))
+    console = Console(width=max(Console().width, 120))  # numbers are of no use when they are cut off
+    console.print(table)
+    total, wanted = found["total"], 100 * found["wanted"]
+    console.print(f"{_points(total)} points lost in all; {wanted:g} allowed", highlight=False)
+    if not found["resolved"]:
+        half = 50 * (total["high"] - total["low"])
+        console.print(
+            f"So few pictures tell losses to {half:.2g} points, not to {wanted:g}: a likely choice, not a sure one",
+            highlight=False,
+        )
+
+
+def _points(loss: Mapping[str, float]) -> str:
+    return f"{100 * loss['value']:+.2f} ({100 * loss['low']:+.2f} to {100 * loss['high']:+.2f})"

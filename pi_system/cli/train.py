@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import click
 
 from pi_system.cli.export import export
+from pi_system.cli.finetune import finetune
 from pi_system.cli.methods import MethodCommand, PresetCommand, finetuning, method_option, methods, pairs
 from pi_system.cli.options import given_of, json_option, recipe_options, show_result
 from pi_system.cli.profile import profile
@@ -217,6 +218,7 @@ def builtin(name: str | None, as_json: bool) -> None:
 
 main.add_command(methods)
 main.add_command(export)
+main.add_command(finetune)
 main.add_command(profile)
 main.add_command(sensitivity)
 

@@ -1,105 +1,126 @@
-"""How many bits each comparison sees: all, a number, or by layer the fewest that keep the labels.
+"""How many bits each comparison of an exported network sees: all, a number, given ones, or ``auto`` (compare_auto.py).
 
-``auto`` goes by sensitivity. For each ReLU and max-pool alone the fewest bits are found with which the signs' coins
-leave the wanted share of labels; where all together leave fewer, the layer that alone costs most gets a bit more, until
-they do. Labels are those of exact signs on the calibration pictures, in float: no labels are needed.
 Fewer bits leave less room for values (``RingConfig.limit``): a comparison gets as many as keep the chance that one
 overflows within what the export asked for, and the artifact states the sum.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Final, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import Graph, MaxPool2d, Node, Relu
-from pi_system.artifact.model import Masks, Weights
+from pi_system.artifact.graph import MaxPool2d, Node, Relu
+from pi_system.artifact.model import Artifact
 from pi_system.artifact.ring_config import RingConfig
-from pi_system.export.ranges import Ranges, sum_log2, tail_log2
-from pi_system.program.float_point import FloatInterpreter
-from pi_system.ring.prg import Prg
+from pi_system.errors import ConfigError
+from pi_system.export.compare_auto import CompareTable, search
+from pi_system.export.compare_loss import Judge, Judged
+from pi_system.export.ranges import Ranges, calibrate, sum_log2, tail_log2
 
-CompareBits = int | Literal["auto", "full"]
-_DRAWS = 4
-_MOST = 12
-"""Where the search starts: with 12 bits the window is 1/2048 of the range."""
+CompareBits = int | Mapping[str, int] | Literal["auto", "full"]
+_OVERFLOW_LOG2: Final = -20.0
+_LOSS: Final = {True: 0.001, False: 0.002}
+"""What ``auto`` may cost, with and without labels: 0.1 points of accuracy, or 99.8 % of the labels stay."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions:
+    """How many bits comparisons see.
+
+    Attributes:
+        bits: of every ReLU and max-pool, of some by name, or see the module; a comparison whose range asks for more
+            gets more.
+        loss: share of accuracy, or without labels of labels, that ``auto`` may cost; None: see ``_LOSS``.
+        pictures: how many ``auto`` looks at; None for what a few seconds a step allow.
+        overflow_log2: bound asked for on the estimated chance that a picture leaves a range.
+    """
+
+    bits: CompareBits = "full"
+    loss: float | None = None
+    pictures: int | None = None
+    overflow_log2: float = _OVERFLOW_LOG2
+
+
+def choose_compare_bits(
+    artifact: Artifact, calibration: NDArray[np.float32], options: CompareOptions, judged: Judged | None = None
+) -> tuple[Artifact, CompareTable | None]:
+    """The artifact with ``compare_bits``, all bits before; of ``auto`` also how they were found.
+
+    Args:
+        artifact: whose ring is kept but for this.
+        calibration: pictures (N, C, H, W), preprocessed, that ranges are estimated on.
+        options: how many.
+        judged: what ``auto`` measures losses on; None for the calibration pictures, without labels.
+
+    Raises:
+        ConfigError: bits are given for what is no ReLU or max-pool, or ``auto`` for a network with one output.
+    """
+    if options.bits == "full":
+        return artifact, None
+    graph = artifact.public.graph
+    room = _Room(artifact, calibrate(graph, artifact.masks, artifact.weights, calibration), options.overflow_log2)
+    if options.bits != "auto":
+        return room.with_bits(room.at_least(options.bits)), None
+    judge = Judge(artifact, judged or Judged(calibration), options.pictures)
+    loss = _LOSS[judge.labelled] if options.loss is None else options.loss
+    table = search(artifact.public, room.fewest, judge, loss)
+    return room.with_bits(table.bits), table
 
 
 @dataclass(frozen=True)
-class CompareSearch:
-    """What a choice is made on: a network with its ring, and pictures (N, C, H, W), preprocessed."""
-
-    graph: Graph
-    ring: RingConfig
-    masks: Masks
-    weights: Weights
+class _Room:
+    artifact: Artifact
     ranges: Ranges
-    pictures: NDArray[np.float32]
     overflow_log2: float
 
-    def choose(self, wanted: CompareBits, loss: float) -> RingConfig:
-        """The ring with ``compare_bits``; ``loss``: share of labels that ``auto`` may change."""
-        if wanted == "full":
-            return self.ring
-        bits = self._auto(loss) if wanted == "auto" else {name: max(wanted, n) for name, n in self._fewest().items()}
-        return self._stated({name: n for name, n in bits.items() if n < self._all_bits(name)})
-
-    def _auto(self, loss: float) -> dict[str, int]:
-        fewest, exact, bits = self._fewest(), self._labels({}), {}
-        alone: dict[tuple[str, int], float] = {}
-        for name, least in fewest.items():
-            bits[name] = min(_MOST, self._all_bits(name))
-            while bits[name] > least:
-                alone[name, bits[name] - 1] = self._changed(exact, {name: bits[name] - 1})
-                if alone[name, bits[name] - 1] > loss:
-                    break
-                bits[name] -= 1
-        while bits and self._changed(exact, bits) > loss:
-            raisable = [name for name, n in bits.items() if n < self._all_bits(name)]
-            if not raisable:
-                break
-            bits[max(raisable, key=lambda name: (alone.get((name, bits[name]), 0.0), -bits[name]))] += 1
-        return bits
-
-    def _changed(self, exact: NDArray[np.int64], bits: Mapping[str, int]) -> float:
-        return float(np.mean([self._labels(bits, draw) != exact for draw in range(_DRAWS)]))
-
-    def _labels(self, bits: Mapping[str, int], draw: int = 0) -> NDArray[np.int64]:
-        ring = self.ring.model_copy(update={"compare_bits": dict(bits)})
-        windows = {name: ring.window(self._nodes[name]) for name in bits}
-        coins = Prg(draw.to_bytes(16, "little"))
-        interpreter = FloatInterpreter(self.masks, self.weights, random_signs=(windows, coins))
-        logits = interpreter.run(self.graph, torch.from_numpy(self.pictures)).numpy()
-        labels: NDArray[np.int64] = logits.argmax(axis=1)
-        return labels
-
-    def _fewest(self) -> dict[str, int]:
+    @cached_property
+    def fewest(self) -> dict[str, int]:
         """Of each comparison the fewest bits whose range is still as sure as asked for."""
         fewest = {}
-        for node in self.graph:
-            if isinstance(node, Relu | MaxPool2d):
-                choices = range(2, self._all_bits(node.name))
-                sure = (n for n in choices if self._overflow_log2(node.name, n) <= self.overflow_log2)
-                fewest[node.name] = next(sure, self._all_bits(node.name))
+        for name in self._nodes:
+            sure = (n for n in range(2, self._all_bits(name)) if self._leaves_log2(name, n) <= self.overflow_log2)
+            fewest[name] = next(sure, self._all_bits(name))
         return fewest
 
-    def _overflow_log2(self, name: str, bits: int) -> float:
-        node, ring = self._nodes[name], self.ring.model_copy(update={"compare_bits": {name: bits}})
+    def at_least(self, wanted: int | Mapping[str, int]) -> dict[str, int]:
+        """``wanted``, or more where the range asks for more."""
+        if isinstance(wanted, int):
+            return {name: max(wanted, least) for name, least in self.fewest.items()}
+        if unknown := sorted(wanted.keys() - self.fewest.keys()):
+            raise ConfigError(f"compare_bits: expected names of ReLUs and max-pools, found {', '.join(unknown)[:128]}")
+        return {name: max(bits, self.fewest[name]) for name, bits in wanted.items()}
+
+    def with_bits(self, bits: Mapping[str, int]) -> Artifact:
+        """The artifact with those of ``bits`` that are not all; the chance of an overflow has theirs added."""
+        few = {name: n for name, n in bits.items() if n < self._all_bits(name)}
+        terms = [self._ring.overflow_log2, *(self._leaves_log2(name, n) for name, n in few.items())]
+        update = {"compare_bits": few, "overflow_log2": min(0.0, sum_log2(terms))} if few else {}
+        public = self.artifact.public
+        return Artifact.create(
+            name=public.name,
+            graph=public.graph,
+            ring=self._ring.model_copy(update=update),
+            preprocess=public.preprocess,
+            masks=self.artifact.masks,
+            weights=self.artifact.weights,
+        )
+
+    def _leaves_log2(self, name: str, bits: int) -> float:
+        node, ring = self._nodes[name], self._ring.model_copy(update={"compare_bits": {name: bits}})
         entry = 2 if isinstance(node, MaxPool2d) else 1  # a max-pool compares differences
         limit = ring.limit(node) / entry * 2.0 ** -ring.frac_bits[node.inputs[0]]
         return tail_log2(self.ranges.compared[name], limit)
 
-    def _stated(self, bits: dict[str, int]) -> RingConfig:
-        """The ring with ``bits``; the chance of an overflow has theirs added."""
-        terms = [self.ring.overflow_log2, *(self._overflow_log2(name, n) for name, n in bits.items())]
-        return self.ring.model_copy(update={"compare_bits": bits, "overflow_log2": min(0.0, sum_log2(terms))})
-
     def _all_bits(self, name: str) -> int:
-        return self.ring.comparison_bits[name] - self.ring.shift(self._nodes[name])
+        return self._ring.comparison_bits[name] - self._ring.shift(self._nodes[name])
 
     @property
+    def _ring(self) -> RingConfig:
+        return self.artifact.public.ring
+
+    @cached_property
     def _nodes(self) -> dict[str, Node]:
-        return {node.name: node for node in self.graph}
+        return {node.name: node for node in self.artifact.public.graph if isinstance(node, Relu | MaxPool2d)}

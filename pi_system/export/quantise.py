@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from pi_system.artifact.graph import Graph
 from pi_system.artifact.model import Masks, Weights
 from pi_system.errors import ConfigError
-from pi_system.export.compare_bits import CompareBits, CompareSearch
 from pi_system.export.ranges import Ranges, calibrate
 from pi_system.export.scales import ScaleOptions, ScalePlan, assign_scales
 from pi_system.program.counts import mac_count
@@ -45,8 +44,6 @@ class QuantiseOptions:
         margin_bits: room above the largest calibrated value.
         overflow_log2: bound asked for on the estimated chance that a picture leaves a range.
         truncate_before_relu: see ScaleOptions; needs more than 32 ring bits. None tries both, in ReLUs first.
-        compare_bits: of every ReLU and max-pool, see export/compare_bits.py.
-        compare_loss: share of labels that "auto" may change.
     """
 
     ring_bits: int | None = None
@@ -55,13 +52,11 @@ class QuantiseOptions:
     margin_bits: int = 1
     overflow_log2: float = -20.0
     truncate_before_relu: bool | None = None
-    compare_bits: CompareBits = "full"
-    compare_loss: float = 0.002
 
 
 @dataclass(frozen=True)
 class Quantised:
-    """The chosen plan with the largest logit error it showed on the calibration pictures, all bits compared."""
+    """The chosen plan with the largest logit error it showed on the calibration pictures."""
 
     plan: ScalePlan
     max_error: float
@@ -85,17 +80,13 @@ def quantise(
     found = [quantised for ladder in _ladders(options) for quantised in judge.climb(ladder, options.max_error)]
     if not found:
         raise ConfigError("ring_bits: the network's values fit no candidate ring; allow 64 bits or fewer frac_bits")
-    best = _best(found, options.max_error)
-    search = CompareSearch(best.plan.graph, best.plan.ring, masks, weights, judge.ranges, judged, options.overflow_log2)
-    ring = search.choose(options.compare_bits, options.compare_loss)
-    return Quantised(ScalePlan(best.plan.graph, ring), best.max_error)
-
-
-def _best(found: list[Quantised], max_error: float) -> Quantised:
-    """Of the accurate that of the narrowest ring, of fewer than a dealer's bits rather; else the most accurate."""
     two_party = [quantised for quantised in found if quantised.plan.ring.ring_bits <= _TWO_PARTY_BITS]
-    for group, allowed in ((two_party, max_error), (two_party, max_error * _TWO_PARTY_SLACK), (found, max_error)):
-        accurate = [quantised for quantised in group if quantised.max_error <= allowed]
+    for group, max_error in (
+        (two_party, options.max_error),
+        (two_party, options.max_error * _TWO_PARTY_SLACK),
+        (found, options.max_error),
+    ):
+        accurate = [quantised for quantised in group if quantised.max_error <= max_error]
         if accurate:
             return min(accurate, key=lambda quantised: quantised.plan.ring.ring_bits)
     return min(found, key=lambda quantised: quantised.max_error)

@@ -28,13 +28,14 @@ def _world() -> int:
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
-def _rank() -> int:
-    return distributed.get_rank() if _world() > 1 else 0
+def rank() -> int:
+    """This process's number, from 0."""
+    return distributed.getrank() if _world() > 1 else 0
 
 
 def is_first() -> bool:
     """Whether this process writes files and talks to the user."""
-    return _rank() == 0
+    return rank() == 0
 
 
 @contextmanager
@@ -63,7 +64,7 @@ def share_of(batch: Tensor) -> Tensor:
     """
     if len(batch) % _world():
         raise ConfigError(f"batch_size: expected a multiple of the {_world()} processes; found {len(batch)}")
-    return batch[_rank() :: _world()]
+    return batch[rank() :: _world()]
 
 
 def replicate(network: nn.Module) -> nn.Module:

@@ -1,29 +1,34 @@
-"""Choosing how many bits comparisons see: ranges stay sure, labels stay, and ``auto`` goes layer by layer."""
+"""Choosing how many bits comparisons see: ranges stay sure, accuracy stays, and ``auto`` goes layer by layer."""
+
+import json
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from random_networks import random_small_artifact
+from torch import nn
 
 from pi_system.artifact import Artifact
 from pi_system.artifact.graph import MaxPool2d, Relu
-from pi_system.cli.export import export
-from pi_system.export import QuantiseOptions
-from pi_system.export.compare_bits import CompareBits, CompareSearch
-from pi_system.export.random import random_pictures
-from pi_system.export.ranges import calibrate
+from pi_system.cli.export import export, show_table
+from pi_system.errors import ConfigError
+from pi_system.export.compare_auto import ComparedLayer, CompareTable
+from pi_system.export.compare_bits import CompareBits, CompareOptions, choose_compare_bits
+from pi_system.export.compare_loss import Loss
+from pi_system.export.random import random_artifact, random_pictures
 from pi_system.program.float_point import FloatInterpreter, float_logits
 from pi_system.ring.prg import Prg
 
 SEED = 4
 
 
-def search(artifact: Artifact) -> CompareSearch:
-    graph, ring = artifact.public.graph, artifact.public.ring
-    pictures = random_pictures(graph.input.shape, 64, SEED)
-    ranges = calibrate(graph, artifact.masks, artifact.weights, pictures)
-    return CompareSearch(graph, ring, artifact.masks, artifact.weights, ranges, pictures, -20.0)
+def pictures_of(artifact: Artifact) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return random_pictures(artifact.public.graph.input.shape, 64, SEED)
+
+
+def chosen(artifact: Artifact, bits: CompareBits, loss: float | None = None) -> tuple[Artifact, CompareTable | None]:
+    return choose_compare_bits(artifact, pictures_of(artifact), CompareOptions(bits=bits, loss=loss))
 
 
 def compared(artifact: Artifact) -> dict[str, int]:
@@ -34,52 +39,96 @@ def compared(artifact: Artifact) -> dict[str, int]:
 
 def test_full_changes_nothing() -> None:
     artifact = random_small_artifact(SEED)
-    assert search(artifact).choose("full", 0.0) is artifact.public.ring
+    assert chosen(artifact, "full") == (artifact, None)
 
 
 @pytest.mark.parametrize("wanted", [5, 8, 63])
 def test_a_number_is_that_of_all_whose_range_allows_it(wanted: int) -> None:
     artifact = random_small_artifact(SEED)
-    found = search(artifact).choose(wanted, 0.0)
-    every = compared(artifact)
-    assert all(wanted <= bits < every[name] for name, bits in found.compare_bits.items())
-    assert (wanted in found.compare_bits.values()) == (wanted < 63)
-    assert artifact.public.ring.overflow_log2 <= found.overflow_log2 < -15
+    ring, every = chosen(artifact, wanted)[0].public.ring, compared(artifact)
+    assert all(wanted <= bits < every[name] for name, bits in ring.compare_bits.items())
+    assert (wanted in ring.compare_bits.values()) == (wanted < 63)
+    assert artifact.public.ring.overflow_log2 <= ring.overflow_log2 < -15
 
 
 def test_bits_that_would_leave_too_little_room_are_not_taken() -> None:
-    artifact = random_small_artifact(SEED)
-    found = search(artifact).choose(2, 0.0)  # half the range
+    found = chosen(random_small_artifact(SEED), 2)[0].public.ring  # half the range
     assert min(found.compare_bits.values()) > 2
     assert found.overflow_log2 < -15
 
 
-def _changed(artifact: Artifact, bits: CompareBits, loss: float) -> tuple[float, int]:
-    chosen = search(artifact)
-    ring = chosen.choose(bits, loss)
-    windows = {node.name: ring.window(node) for node in artifact.public.graph if node.name in ring.compare_bits}
-    coins = Prg(b"other coins, now")
-    interpreter = FloatInterpreter(artifact.masks, artifact.weights, random_signs=(windows, coins))
-    pictures = np.concatenate([chosen.pictures] * 8)
-    labels = interpreter.run(artifact.public.graph, torch.from_numpy(pictures)).numpy().argmax(axis=1)
-    exact = float_logits(artifact, pictures).argmax(axis=1)
-    return float((labels != exact).mean()), sum((compared(artifact) | ring.compare_bits).values())
-
-
-def test_auto_keeps_labels_with_few_bits() -> None:
+def test_bits_by_name_are_for_comparisons_alone() -> None:
     artifact = random_small_artifact(SEED)
-    changed, bits = _changed(artifact, "auto", 0.01)
-    assert changed <= 0.03
-    assert bits < sum(compared(artifact).values())
-    many, fewer = _changed(artifact, "auto", 0.2)
-    assert fewer <= bits
-    assert many <= 0.3
+    name, *_ = compared(artifact)
+    assert chosen(artifact, {name: 9})[0].public.ring.compare_bits == {name: 9}
+    with pytest.raises(ConfigError, match="expected names of ReLUs and max-pools, found input"):
+        chosen(artifact, {"input": 9})
 
 
-def test_an_export_takes_the_option() -> None:
-    artifact = random_small_artifact(SEED, options=QuantiseOptions(compare_bits=7))
-    assert 7 in artifact.public.ring.compare_bits.values()
-    assert not random_small_artifact(SEED).public.ring.compare_bits
+def _changed(artifact: Artifact) -> float:
+    """Share of labels that other coins, of more pictures, change."""
+    ring, graph = artifact.public.ring, artifact.public.graph
+    windows = {node.name: ring.window(node) for node in graph if node.name in ring.compare_bits}
+    interpreter = FloatInterpreter(artifact.masks, artifact.weights, random_signs=(windows, Prg(b"other coins, now")))
+    pictures = np.concatenate([pictures_of(artifact)] * 8)
+    labels = interpreter.run(graph, torch.from_numpy(pictures)).numpy().argmax(axis=1)
+    return float((labels != float_logits(artifact, pictures).argmax(axis=1)).mean())
+
+
+def test_auto_keeps_labels_with_few_bits_and_says_how() -> None:
+    artifact = random_small_artifact(SEED)
+    every, (found, table) = compared(artifact), chosen(artifact, "auto", 0.01)
+    assert table is not None
+    assert _changed(found) <= 0.03
+    assert table.total.value <= 0.01 == table.wanted
+    assert (table.labelled, table.pictures, table.resolved) == (False, 64, False)
+    ring = found.public.ring
+    assert every | ring.compare_bits == table.bits
+    assert sum(table.bits.values()) < sum(every.values())
+    for layer in table.layers:
+        node = next(node for node in artifact.public.graph if node.name == layer.name)
+        assert (layer.k, layer.t, layer.kept) == (ring.comparison_bits[layer.name], ring.shift(node), every[layer.name])
+        assert layer.relus == (node.active if isinstance(node, Relu) else 0)
+        assert layer.alone.value <= 0.01
+    assert table.layers[0].cumulative == table.layers[0].alone
+    again, same = chosen(artifact, "auto", 0.01)
+    assert (same, again.public.ring) == (table, ring)
+    fewer, _ = chosen(artifact, "auto", 0.2)
+    assert sum((every | fewer.public.ring.compare_bits).values()) <= sum(table.bits.values())
+
+
+def test_a_loss_that_is_not_allowed_at_all_takes_bits_until_there_is_none() -> None:
+    found, table = chosen(random_small_artifact(SEED), "auto", 0.0)
+    assert table is not None
+    assert table.total.value == 0
+    assert _changed(found) <= 0.01
+
+
+def test_the_table_says_what_so_few_pictures_cannot(capsys: pytest.CaptureFixture[str]) -> None:
+    loss = Loss(0.0005, -0.013, 0.014)
+    row = ComparedLayer(name="relu1", relus=1024, k=28, t=14, kept=14, n=8, alone=loss, cumulative=loss)
+    table = CompareTable(wanted=0.001, labelled=True, pictures=143, draws=28, layers=(row,))
+    show_table(json.loads(json.dumps(table.as_json())))
+    shown = capsys.readouterr().out
+    assert [cell.strip() for cell in shown.splitlines()[4].strip("│").split("│")] == [
+        *("relu1", "1,024", "28", "14", "14", "8"),
+        *["+0.05 (-1.30 to +1.40)"] * 2,
+    ]
+    assert "143 labelled pictures, 28 draws" in shown
+    assert "So few pictures tell losses to 1.4 points, not to 0.1" in shown
+    sure = CompareTable(
+        wanted=0.001,
+        labelled=True,
+        pictures=50_000,
+        draws=4,
+        layers=(
+            ComparedLayer(
+                name="relu1", relus=1, k=9, t=1, kept=8, n=7, alone=Loss(0, 0, 0), cumulative=Loss(0, -1e-4, 1e-4)
+            ),
+        ),
+    )
+    show_table(sure.as_json())
+    assert "So few" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("value", ["1", "64", "-2", "eight", ""])
@@ -87,3 +136,10 @@ def test_the_command_refuses_other_words(value: str) -> None:
     result = CliRunner().invoke(export, ["run", "folder", "--compare-bits", value])
     assert result.exit_code == 2
     assert "expected auto, full or 2 to 63" in result.output
+
+
+def test_auto_needs_labels_to_keep() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.ReLU(), nn.Linear(4, 1))
+    artifact = random_artifact(network, (1, 4, 4), SEED, "one value")
+    with pytest.raises(ConfigError, match="a network of one output, found auto"):
+        chosen(artifact, "auto")
