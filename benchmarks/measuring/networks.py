@@ -9,8 +9,9 @@ right; every suffix works within the positions that are still active:
     /square                 the quadratic activation (train/square.py) in the place of every ReLU that is left, whole
                             layers only; nothing may follow it
     /relus=COUNT[:STAGES]   COUNT positions drawn at random over all layers, or over those of the stages
+    /compare=N              comparisons see N bits, or more where the range asks for it; nothing may follow it
 
-Examples: ``hrn-2x5x3x:m=16/keep=234``, ``resnet18:m=64/keep=23thin``, ``resnet18:m=16/relus=8192:34``.
+Examples: ``hrn-2x5x3x:m=16/keep=234``, ``resnet18:m=64/keep=23thin/compare=8``, ``resnet18:m=16/relus=8192:34``.
 """
 
 import hashlib
@@ -27,7 +28,8 @@ from measuring.schema import NetworkCounts
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import save
 from pi_system.errors import ConfigError
-from pi_system.export.random import random_artifact
+from pi_system.export.compare_bits import CompareOptions, choose_compare_bits
+from pi_system.export.random import random_artifact, random_pictures
 from pi_system.program import mac_count, parameter_count, relu_count, relu_layers, square_count, square_layers
 from pi_system.reduce.configurations import Configuration
 from pi_system.train.networks import Classifier, build_network, use_squares
@@ -46,16 +48,24 @@ def cached_artifact(name: str, cache: Path) -> Path:
 
     Raises ConfigError: the name cannot be read, or asks for more ReLUs than there are.
     """
-    folder = cache / _sources_digest() / re.sub("[:,/]", "-", name)
+    folder = cache / sources_digest() / re.sub("[:,/]", "-", name)
     if not folder.exists():
         say(f"{name}: exporting with random weights")
-        network, spec = build_named(name)
-        save(random_artifact(network, (spec.channels, spec.size, spec.size), SEED, name), folder)
+        named, _, bits = name.partition("/compare=")
+        if bits and not (bits.isdecimal() and 2 <= int(bits) <= 63):
+            raise ConfigError(f"network: expected /compare=N with 2 to 63 last, found /compare={bits[:40]}")
+        network, spec = build_named(named)
+        shape = (spec.channels, spec.size, spec.size)
+        artifact = random_artifact(network, shape, SEED, name)
+        if bits:
+            calibration = random_pictures(shape, 16, SEED)
+            artifact, _ = choose_compare_bits(artifact, calibration, CompareOptions(bits=int(bits)))
+        save(artifact, folder)
     return folder
 
 
 def build_named(name: str) -> tuple[Classifier, NetworkSpec]:
-    """The network of ``name``, its ReLU masks set. Raises ConfigError as ``cached_artifact``."""
+    """The network of ``name`` without /compare, its ReLU masks set. Raises ConfigError as ``cached_artifact``."""
     text, *suffixes = name.split("/")
     spec = NetworkSpec.parse(text)
     network = build_network(spec, seed=SEED)
@@ -86,7 +96,8 @@ def counts(artifact: Artifact) -> NetworkCounts:
     )
 
 
-def _sources_digest() -> str:
+def sources_digest() -> str:
+    """Of everything that what is cached here depends on."""
     sources = sorted(path for part in _EXPORTED_BY for path in (ROOT / "pi_system" / part).rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in [*sources, Path(__file__)])).hexdigest()[:16]
 

@@ -34,6 +34,7 @@ QUESTIONS: Mapping[str, str] = {
     "q05": "How do time, bytes and memory scale with the batch, with clients at once, and with the image size?",
     "q06": "What does a square in the place of a ReLU save, under each protocol?",
     "q07": "How do CrypTen, as its authors ship it, and SPU do on the same networks?",
+    "q08": "How many bits does a ReLU need?",
 }
 
 
