@@ -152,8 +152,7 @@ def frames(
 @click.option("--backend", default="gmw", show_default=True)
 @click.option("--clients", default=8, show_default=True, type=click.IntRange(1, 256))
 @documents.cache_option
-@documents.json_out_option
-@documents.keep_option
+@documents.publishes
 def stop(
     folder: Path | None,
     rounds: int,
@@ -162,15 +161,14 @@ def stop(
     backend: str,
     clients: int,
     cache: Path,
-    json_out: Path | None,
-    keep: bool,
+    publish: documents.Publish,
 ) -> None:
     """Probe a server under load, then stop it with SIGTERM."""
     common: dict[str, Any] = {"rate_per_s": None, "counted": True, "timeout_s": 20.0}
     load = Load(backend=backend, clients=clients, duration_s=duration, **common)
     with working_folder(folder) as place:
         sample = run_stops(cached_artifact(network, cache), place, load, rounds)
-    publish(report("stop", **sample), json_out, keep)
+    show(report("stop", **sample), publish)
 
 
 if __name__ == "__main__":
