@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pi_system.kernels.ot import Bytes, transpose_128
+from pi_system.kernels.ot import transpose_128
+from pi_system.kernels.packing import Bytes
 from pi_system.protocols.half import Half
 from pi_system.protocols.relu_table.products import Chosen, Offered
 from pi_system.protocols.relu_table.rounds import Party

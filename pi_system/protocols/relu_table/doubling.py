@@ -6,7 +6,7 @@ a bit of one party's with a string of the other's (products.py).
 
 import numpy as np
 
-from pi_system.kernels.ot import Bytes
+from pi_system.kernels.packing import Bytes
 from pi_system.protocols.relu_table.products import Chosen, Offered
 from pi_system.protocols.relu_table.shape import Shape
 

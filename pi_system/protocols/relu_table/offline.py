@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.kernels.ot import Bytes
+from pi_system.kernels.packing import Bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half
 from pi_system.protocols.material import BLOCK, Material, padded_shares

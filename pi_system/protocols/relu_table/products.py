@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pi_system.kernels.ot import Blocks, Bytes, bit_products_receiver, bit_products_sender
+from pi_system.kernels.ot import Blocks, bit_products_receiver, bit_products_sender
+from pi_system.kernels.packing import Bytes
 from pi_system.protocols.half import Half
 from pi_system.protocols.ot import Cots, OtParty
 from pi_system.protocols.ot.strings import (

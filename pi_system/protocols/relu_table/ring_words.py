@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pi_system.kernels.ot import Bytes
+from pi_system.kernels.packing import Bytes
 from pi_system.protocols.ot.strings import carrier
 from pi_system.protocols.relu_gmw.planes import as_bits, negated_where
 from pi_system.protocols.relu_table.products import Chosen, Offered

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pi_system.kernels.ot import Bytes
+from pi_system.kernels.packing import Bytes
 from pi_system.protocols.half import Half, Send, receive_array
 from pi_system.protocols.material import padded
 from pi_system.protocols.ot.strings import pack_ring, unpack_ring

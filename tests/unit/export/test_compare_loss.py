@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from few_bits import with_compare_bits
+from changed_artifact import with_compare_bits
 from random_networks import random_small_artifact
 
 from pi_system.export.compare_loss import Judge, Judged, paired_loss
