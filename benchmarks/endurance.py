@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+from measuring import RESULTS, documents, endurance_table
 from measuring import crowd as crowds
-from measuring import documents
 from measuring.frames import BACKENDS, FrameRun
 from measuring.kills import KillRun
 from measuring.load import Load
@@ -169,6 +169,17 @@ def stop(
     with working_folder(folder) as place:
         sample = run_stops(cached_artifact(network, cache), place, load, rounds)
     show(report("stop", **sample), publish)
+
+
+@main.command(cls=PiCommand)
+@click.option("--into", type=documents.PATH, help="The document whose marks the table goes between.")
+def table(into: Path | None) -> None:
+    """Print what the kept JSON says, or put it in its place."""
+    text = endurance_table.table(RESULTS / "load")
+    if into is None:
+        click.echo(text)
+    else:
+        into.write_text(documents.between_marks(into.read_text(), endurance_table.MARK, text))
 
 
 if __name__ == "__main__":

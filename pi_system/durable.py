@@ -48,13 +48,23 @@ def write_file(path: Path, content: bytes, mode: int = 0o600) -> None:
         file.write(content)
 
 
-def create_file(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Make ``path``; of several processes one does. Raises FileExistsError if it is there, or another OSError."""
+@contextmanager
+def new_draft(path: Path, mode: int = 0o600) -> Iterator[IO[bytes]]:
+    """As ``draft``, under a name that is not taken: of several processes one gets it.
+
+    Raises FileExistsError if it is there at the end, or another OSError.
+    """
     with _part(path, mode) as (part, file):
-        file.write(content)
+        yield file
         _sync(file)
         os.link(part, path)  # unlike a rename it fails if another process was faster, and nobody sees half a file
     sync_folder(path.parent)
+
+
+def create_file(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Make ``path``; of several processes one does. Raises FileExistsError if it is there, or another OSError."""
+    with new_draft(path, mode) as file:
+        file.write(content)
 
 
 def sync_folder(folder: Path) -> None:

@@ -42,15 +42,18 @@ def run(program: str, *arguments: str, quiet: bool = False) -> str:
     return done.stdout
 
 
-def start(stack: ExitStack, program: str, *arguments: str) -> str:
-    """Start a service for as long as ``stack`` lives; returns the address from its ready line."""
-    print("$", program, *arguments, "&", flush=True)
-    service = subprocess.Popen([str(BIN / program), *arguments], stdout=subprocess.PIPE, text=True)
+def start(stack: ExitStack, folder: Path, program: str, *arguments: str) -> str:
+    """Start a service for as long as ``stack`` lives, its log in ``folder``; returns the address of its ready line."""
+    log = folder / f"{program}.log"
+    print("$", program, *arguments, "2>", log, "&", flush=True)
+    command = [str(BIN / program), *arguments]
+    with open(log, "w") as stderr:
+        service = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
     stack.callback(service.wait)
     stack.callback(service.terminate)
     line = service.stdout.readline() if service.stdout else ""
     if "listening on " not in line:
-        raise SystemExit(f"demo: {program} did not start")
+        raise SystemExit(f"demo: {program} did not start, see {log}")
     return line.split("listening on ")[1].split()[0].rstrip(",")
 
 
@@ -72,9 +75,11 @@ def classify(folder: Path, backend: str) -> dict[str, Any]:
     with ExitStack() as stack:
         parties: tuple[str, ...] = ()
         if find_backend(backend).DEALT:
-            parties = ("--dealer", start(stack, "pi-dealer", "serve", *local, "--keys", str(keys / "dealer")))
+            parties = ("--dealer", start(stack, folder, "pi-dealer", "serve", *local, "--keys", str(keys / "dealer")))
         serve = ("serve", "--artifact", str(folder / "artifact"), *local, "--keys", str(keys / "server"), *parties)
-        server = start(stack, "pi-server", *serve, "--reveal", "logits", "--store", str(folder / "store-server"))
+        server = start(
+            stack, folder, "pi-server", *serve, "--reveal", "logits", "--store", str(folder / "store-server")
+        )
         infer = ("infer", str(folder / "picture.png"), "--server", server, "--keys", str(keys / "client"), *parties)
         store = ("--backend", backend, "--store", str(folder / "store-client"))
         print(run("pi-client", *infer, *store), end="")

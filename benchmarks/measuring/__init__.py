@@ -14,6 +14,10 @@ networks.py        networks of random weights by name
 latency.py         every network with every backend over every link, its JSON in schema.py
 side_by_side.py    the same for questions: many short runs, in turn
 question.py        a question's JSON and its two commands
+crowd.py           many clients beside few; kills.py: killed workers, leftovers.py reads what they leave;
+recording.py       sessions to be sent again, mutation.py: with mutated frames, frames.py: at a real server
+stopping.py        probes and SIGTERM under load; steady.py: runs that go on where they were ended
+endurance_table.py what these found
 study_plan.py      the plan of a study; study_queue.py: its runs in order; study_record.py: what each leaves
 study_runner.py    works through the queue, with study_work.py as the process of a sitting
 study_report.py    from records to JSON; study_runs.py reads it, study_analysis.py judges, study_tables.py shows it

@@ -34,8 +34,8 @@ def run_crowd(path: Path, folder: Path, loads: Sequence[Load], max_sessions: int
             kept = folder / f"crowd-{number}.json"
             if not kept.exists():
                 kept.write_text(json.dumps(put_under(load, network, server, _NO_DEALER, folder)))
-            samples.append(json.loads(kept.read_text()))
-            found = samples[-1]
+            found = json.loads(kept.read_text())
+            samples.append(found | {"answers_per_s": throughput(found)})
             say(f"{load.clients} clients: {found['states']}, {throughput(found):.2f}/s, {found['latency_ms']}")
     return samples
 

@@ -31,7 +31,7 @@ from pi_system.rpc.server_session import SESSION_METHOD
 from pi_system.rpc.status import ERROR_KEY, RETRY_KEY, TICKET_KEY
 from pi_system.rpc.transport import OPTIONS, SERVICE
 
-BACKENDS: Final = ("gmw", "gc", "fss", "crypten")
+BACKENDS: Final = ("gmw", "gc", "table", "fss", "crypten")
 _PLACES: Final = 4
 _LOOK_S: Final = 0.2
 _NOTED_S: Final = 5.0

@@ -11,7 +11,7 @@ from pi_client.connect import SessionOptions, open_session
 from pi_client.result import Result
 from pi_client.store import ClientStore
 from pi_system.errors import BusyError
-from pi_system.inputs import load_inputs
+from pi_system.inputs import check_inputs, load_inputs
 from pi_system.rpc.client_session import ClientSession, OnlineCost
 from pi_system.rpc.phase_profile import PhaseProfile
 
@@ -25,6 +25,7 @@ def classify(
         InputError: a file cannot be used; nothing was spent.
         CorrelationError, ChannelError, ProtocolError: see ClientSession.
     """
+    check_inputs(paths)  # before anybody is dialled
     with ExitStack() as stack:
         session = stack.enter_context(open_session(common, store, profile=profile))
         inputs, names = load_inputs(paths, session.public.public.preprocess)

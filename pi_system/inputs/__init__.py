@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import InputError
-from pi_system.inputs.arrays import ARRAY_SUFFIXES, load_arrays
-from pi_system.inputs.picture import load_picture
+from pi_system.inputs.arrays import ARRAY_SUFFIXES, load_arrays, read_arrays
+from pi_system.inputs.picture import check_picture, load_picture
 
-__all__ = ["load_inputs"]
+__all__ = ["check_inputs", "load_inputs"]
 
 
 def load_inputs(paths: Sequence[Path], preprocess: Preprocess) -> tuple[NDArray[np.float32], tuple[str, ...]]:
@@ -35,6 +35,18 @@ def load_inputs(paths: Sequence[Path], preprocess: Preprocess) -> tuple[NDArray[
         for index in range(len(part))
     ]
     return np.concatenate(parts), tuple(names)
+
+
+def check_inputs(paths: Sequence[Path]) -> None:
+    """Read every file, for nothing but that it can be: before anybody is asked what the network takes.
+
+    Raises InputError, which names the file.
+    """
+    for path in paths:
+        if path.suffix.lower() in ARRAY_SUFFIXES:
+            read_arrays(path)
+        else:
+            check_picture(path)
 
 
 def _load(path: Path, preprocess: Preprocess) -> NDArray[np.float32]:

@@ -7,6 +7,8 @@ one InputError.
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -45,13 +47,26 @@ def load_pictures(paths: list[Path], preprocess: Preprocess) -> NDArray[np.float
 
 def load_picture(path: Path, preprocess: Preprocess) -> NDArray[np.float32]:
     """One picture as (C, H, W), preprocessed. Raises InputError, which names the picture."""
+    with _opened(path) as picture:
+        return _to_input(picture, preprocess)
+
+
+def check_picture(path: Path) -> None:
+    """Decode a picture, for nothing but that it can be. Raises InputError, which names the picture."""
+    with _opened(path):
+        pass
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The decoded picture, upright. Raises InputError, which names it, for what is done with it, too."""
     if not path.is_file():
         raise InputError(f"{path}: expected a picture, found no such file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Pillow warns of bombs and of damaged metadata
             with Image.open(path, formats=("PNG", "JPEG")) as opened:
-                return _to_input(_upright(opened), preprocess)
+                yield _upright(opened)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except UnidentifiedImageError:

@@ -47,16 +47,18 @@ class Index:
         self._file = Database(folder / INDEX_FILE, _SCHEMA, _LAYOUT, expendable=True)
 
     def add(self, key: str, material_id: str, nbytes: int) -> None:
-        """A new bundle, whose file is on disk and whose id the index does not have."""
+        """A new bundle, whose file is on disk. Raises CorrelationReusedError: the index has one of that id."""
         now_s = time.time()
         with self._file.change() as db:
             (keep_s,) = db.execute(_SETTING, ("keep_s",)).fetchone() or (_FOREVER_S,)
             expires_s = now_s + keep_s
             self._ensure(db, key)
-            db.execute(
-                "INSERT INTO material (store, id, bytes, made_s, expires_s, changed_s) VALUES (?,?,?,?,?,?)",
+            added = db.execute(
+                "INSERT OR IGNORE INTO material (store, id, bytes, made_s, expires_s, changed_s) VALUES (?,?,?,?,?,?)",
                 (key, material_id, nbytes, now_s, expires_s, now_s),
             )
+            if not added.rowcount:
+                raise CorrelationReusedError(f"material {material_id}: expected a new id, found one that there was")
 
     def take(self, key: str, ids: Iterable[str], last: int | None = None) -> None:
         """Mark bundles taken, and ``last`` as the number of their use; all or none.

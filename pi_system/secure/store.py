@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from pi_system.durable import PART_SUFFIX, draft, modified_before, sync_folder
+from pi_system.durable import PART_SUFFIX, modified_before, new_draft, remove_parts, sync_folder
 from pi_system.errors import ConfigError, CorrelationMismatchError, CorrelationReusedError, LimitError
 from pi_system.secure import place
 from pi_system.secure.index import Index
@@ -80,12 +80,20 @@ class MaterialStore:
             raise CorrelationReusedError(f"material {material_id}: expected a new id, found one that there was")
         self.check_room(HEADER_BYTES + bundle.body.nbytes)  # again: sessions beside it have stored theirs
         try:
-            with draft(path) as file:
+            with new_draft(path) as file:
                 fields = {**self._fields(material_id), "place": place.place_of(file.fileno())}
                 file.writelines([kept_header(fields, bundle.body.data), bundle.body.data])
+        except FileExistsError:
+            raise CorrelationReusedError(
+                f"material {material_id}: expected a new id, found it stored meanwhile"
+            ) from None
         except FileNotFoundError:
             raise CorrelationMismatchError(f"material {material_id}: burned while it was written") from None
-        self.index.add(self.key, material_id, HEADER_BYTES + bundle.body.nbytes)
+        try:
+            self.index.add(self.key, material_id, HEADER_BYTES + bundle.body.nbytes)
+        except CorrelationReusedError:
+            path.unlink(missing_ok=True)  # ours: the one of before was used, and erased, while this one was written
+            raise
 
     def take(self, material_id: str) -> None:
         """Mark one bundle used, durably.
@@ -161,6 +169,7 @@ def sweep(index: Index, key: str, folder: Path) -> tuple[int, int]:
         How many bundles were burned because they are expired or have no file, and how many files without a bundle
         were deleted.
     """
+    remove_parts(folder)
     before_s = time.time() - SETTLED_S
     held = index.unused(key)  # before the files: a bundle's file is there before its row
     found = {path.stem: path for path in folder.glob("*.ready")}

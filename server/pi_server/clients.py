@@ -5,6 +5,7 @@ that ``pi-server keys`` makes, which several may share, is the client ``shared``
 every hello and command, so a change holds at once. Days are UTC's.
 """
 
+import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,19 +101,28 @@ class Clients:
         """A client's limit; None: there is none."""
         return client.limits.get(limit, self._defaults.get(limit))
 
+    def check(self, client: Client, what: str, count: int) -> None:
+        """Raise LimitError where ``spend`` would."""
+        with self._file.change(durable=False) as db:
+            self._check(db, client, what, count)
+
     def spend(self, client: Client, what: str, count: int) -> None:
         """Count ``preparations`` or ``inferences`` of today. Raises LimitError: they would be too many."""
-        most = self.most(client, what)
         with self._file.change(durable=False) as db:  # a sync would cost every call; a power cut may give a little back
-            db.execute("INSERT OR IGNORE INTO asked (name, day) VALUES (?, ?)", (client.name, _today()))
+            self._check(db, client, what, count)
             key = (client.name, _today())
-            (spent,) = db.execute(f"SELECT {what} FROM asked WHERE name = ? AND day = ?", key).fetchone()
-            if most is not None and spent + count > most:
-                raise LimitError(
-                    f"client {client.name}: expected at most {most} {what} a day (UTC), found {spent} and {count} more"
-                )
+            db.execute("INSERT OR IGNORE INTO asked (name, day) VALUES (?, ?)", key)
             db.execute(f"UPDATE asked SET {what} = {what} + ? WHERE name = ? AND day = ?", (count, *key))
             db.execute("DELETE FROM asked WHERE day < ?", (_today() - _KEPT_DAYS,))
+
+    def _check(self, db: sqlite3.Connection, client: Client, what: str, count: int) -> None:
+        most = self.most(client, what)
+        row = db.execute(f"SELECT {what} FROM asked WHERE name = ? AND day = ?", (client.name, _today())).fetchone()
+        spent = row[0] if row else 0
+        if most is not None and spent + count > most:
+            raise LimitError(
+                f"client {client.name}: expected at most {most} {what} a day (UTC), found {spent} and {count} more"
+            )
 
     def _update(self, name: str, change: str, value: float) -> None:
         with self._file.change() as db:

@@ -45,8 +45,16 @@ class SupervisorDesk(Desk):
         self._say("listening")
 
     def enter(self, hello: Hello, caller: Caller | None) -> Client:
-        """A client wants this worker's session. Raises BusyError, where another client has it, too."""
+        """A client wants this worker's session.
+
+        Raises:
+            BusyError: there is no place, or another client has this worker's.
+            ClientRefusedError: the client is not registered, or revoked.
+            LimitError: it comes to infer and may not any more today; said now, before it marks material used.
+        """
         found = self._clients.admit(caller)
+        if not hello.prepares:
+            self._clients.check(found, "inferences", 1)
         # Who shares a certificate is told apart by drawn ids: fair between the honest.
         client = hello.config.client_id.hex() if found.name == SHARED else found.name
         most = self._clients.most(found, "sessions")

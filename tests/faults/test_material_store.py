@@ -175,7 +175,7 @@ def test_material_that_is_burned_under_a_session_is_a_typed_error(
     def burned(source: Any, target: Any) -> None:
         raise FileNotFoundError
 
-    monkeypatch.setattr(os, "replace", burned)
+    monkeypatch.setattr(os, "link", burned)
     with pytest.raises(CorrelationMismatchError, match="burned while it was written"):
         store.put(ID, bundle)
 

@@ -16,6 +16,7 @@ from pi_system.errors import (
     ConfigError,
     CorrelationExhaustedError,
     CorrelationMismatchError,
+    CorrelationReusedError,
     LimitError,
     RemoteProtocolError,
     StorageError,
@@ -31,6 +32,7 @@ ARTIFACT = relu_artifact(weight_scale=0.3)
 LAYOUT = Layout.of([("seed", 16)])
 BYTES = 4096 + LAYOUT.nbytes
 ROLES = ("client", "server")
+ID = f"{7:032x}"
 CLIENT, OTHER = "ab" * 16, "cd" * 16
 
 
@@ -266,3 +268,32 @@ def test_leftovers_are_spared_until_no_session_can_be_at_work_on_them(tmp_path: 
     assert store.sweep(found.index, found.key, found._folder) == (0, 0)
     aged(tmp_path, "server")
     assert store.sweep(found.index, found.key, found._folder) == (0, 1)
+
+
+def test_what_a_killed_worker_left_half_written_goes_once_nobody_can_be_writing_it(tmp_path: Path) -> None:
+    found = filled(tmp_path, 1)
+    old, young = (found._folder / f".{name}.ready.00.part" for name in ("old", "young"))
+    for part in (old, young):
+        part.touch()
+    os.utime(old, (time.time() - 3600,) * 2)
+    assert store.sweep(found.index, found.key, found._folder) == (0, 0)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_two_sessions_that_store_one_id_at_once_are_a_typed_error_of_the_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second looked before the first had stored its bundle, whose file and row stay as they are."""
+    first, second = open_store(tmp_path), open_store(tmp_path)
+    first.put(ID, Bundle(LAYOUT))
+    before = second._path(ID).read_bytes()
+    monkeypatch.setattr(second.index, "state", lambda key, material_id: "")
+    with pytest.raises(CorrelationReusedError, match="found it stored meanwhile"):
+        second.put(ID, Bundle(LAYOUT))
+    assert second._path(ID).read_bytes() == before
+    first.take(ID)
+    first.load(ID, LAYOUT)
+    with pytest.raises(CorrelationReusedError, match="found one that there was"):
+        second.put(ID, Bundle(LAYOUT))
+    assert not list(tmp_path.rglob("*.ready"))
+    assert not list(tmp_path.rglob("*.part"))

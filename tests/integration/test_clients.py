@@ -112,12 +112,16 @@ def test_a_certificate_that_nobody_registered_is_refused(folder: Path, link_keys
     assert "expected a certificate that is registered" in client("mallory", "infer", "a.png", code=13).stderr
 
 
-def test_limits_of_a_day_and_of_room_are_the_certificates_whatever_id_is_drawn(register: Any, client: Any) -> None:
+def test_limits_of_a_day_and_of_room_are_the_certificates_whatever_id_is_drawn(
+    register: Any, client: Any, folder: Path
+) -> None:
     clients = register("carol", preparations=2, inferences=1)
     client("carol", "prepare", "--count", "2", "--store", "carol-1")
     assert "at most 2 preparations a day" in client("carol", "infer", "a.png", "--store", "carol-2", code=14).stderr
     client("carol", "infer", "a.png", "--store", "carol-1")
     assert "at most 1 inferences a day" in client("carol", "infer", "a.png", "--store", "carol-1", code=14).stderr
+    assert len(uses_in(folder / "carol-1" / "client")) == 1  # the refusal came at the hello: nothing was marked used
+    assert "1 ready, nothing to prepare" in client("carol", "prepare", "--count", "1", "--store", "carol-1").stdout
     clients.limit("carol", {"preparations": 1000, "inferences": 1000, "bytes": 60_000})
     client("carol", "infer", "a.png", "--store", "carol-3")
     refused = client("carol", "prepare", "--count", "9", "--store", "carol-4", code=14)

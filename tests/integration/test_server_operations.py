@@ -200,6 +200,13 @@ def test_nothing_is_spent_where_stdout_is_closed(server: Any, client: Any, folde
     assert not uses_in(folder / "client-closed" / "client")
 
 
+def test_a_picture_that_cannot_be_used_is_said_before_a_server_is_tried(client: Any, folder: Path) -> None:
+    (folder / "bad.png").write_bytes(b"no picture")
+    completed = client("127.0.0.1:9", "infer", "a.png", "bad.png", "--store", "client-bad")
+    assert completed.returncode == 11
+    assert completed.stderr.startswith("error: bad.png: expected a PNG or JPEG picture")
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "0", "-1", "soon"])
 @pytest.mark.parametrize("option", ["--timeout", "--connect-timeout"])
 def test_a_time_that_is_none_is_a_usage_error(client: Any, option: str, value: str) -> None:

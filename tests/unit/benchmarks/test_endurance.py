@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from measuring import crowd, frames, steady, stopping
+from measuring import RESULTS, ROOT, crowd, endurance_table, frames, steady, stopping
+from measuring.documents import between_marks
 from measuring.frames import FrameRun
 from measuring.kills import KillRun, claims, in_session, near
 from measuring.leftovers import age, found_in, leftovers, uses
@@ -270,6 +271,44 @@ def test_each_claim_of_stops_can_fail(text: str, changed: dict[str, Any]) -> Non
     assert {found["verdict"] for found in stopping.claims([GOOD_STOP])} == {"supported"}
     (failed,) = [found for found in stopping.claims([GOOD_STOP | changed]) if found["verdict"] != "supported"]
     assert failed["claim"].startswith(text)
+
+
+ABOUT = {"date": "2026-11-29T09:00:00", "git_sha": "abc", "usable_cores": 2}
+REPORTS: dict[str, dict[str, Any]] = {
+    "crowd": {"samples": [crowd_of(n, answers_per_s=rate) for n, rate in ((4, 2.5), (64, 2.4), (4, 2.5))]},
+    "kills": {
+        "clients": 8,
+        "active_s": 3600,
+        "kills": 180,
+        "states": {"served": 9},
+        "lost_by_kills": 5,
+        "lost_by_stops": 0,
+    },
+    "frames": {"frames": 1_000_001, "streams": 5000, "backends": ["gmw", "gc"], "active_s": 900},
+    "stop": {"clients": 8, "load_s": 10.0, "rounds": [GOOD_STOP] * 5},
+}
+
+
+def test_the_table_has_every_claim_and_what_it_was_measured_on(tmp_path: Path) -> None:
+    assert endurance_table.table(tmp_path).endswith(
+        "`crowd`: not run.\n`kills`: not run.\n`frames`: not run.\n`stop`: not run."
+    )
+    for name, fields in REPORTS.items():
+        claims = [steady.claim(f"claim of {name}", {"served": 7}, name != "stop")]
+        report = {"question": name, **fields, "claims": claims, "environment": ABOUT}
+        (tmp_path / f"{name}.json").write_text(json.dumps(report))
+    text = endurance_table.table(tmp_path)
+    assert "| `kills` | claim of kills | 7 served | supported |" in text
+    assert "| `stop` | claim of stop | 7 served | contradicted |" in text
+    assert "64 clients for 100 s, 4 before and after: 2.40 and 2.50 answers a second; 2026-11-29, commit `abc`" in text
+    assert "8 clients for 3,600 s, 180 workers killed: 9 served; 5 lost by kills" in text
+    assert "1,000,001 mutated frames in 5,000 streams of gmw, gc in 900 s" in text
+    assert "8 clients for 10 s, then SIGTERM, 5 times" in text
+
+
+def test_the_table_in_the_documents_is_current() -> None:
+    document = (ROOT / "docs" / "results.md").read_text()
+    assert between_marks(document, endurance_table.MARK, endurance_table.table(RESULTS / "load")) == document
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import InputError
-from pi_system.inputs import load_inputs
+from pi_system.inputs import check_inputs, load_inputs
 from pi_system.inputs.arrays import load_arrays
 
 FIVE = Preprocess(
@@ -117,3 +117,15 @@ def test_a_picture_is_refused_where_channels_are_not_a_pictures(tmp_path: Path) 
         load_inputs([tmp_path / "missing.npy"], FIVE)
     with pytest.raises(InputError, match="at least one file"):
         load_inputs([], FIVE)
+
+
+def test_files_are_read_before_anybody_says_what_is_expected(tmp_path: Path) -> None:
+    np.save(tmp_path / "good.npy", np.zeros(5))
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "bad.npy").write_bytes(b"no array")
+    good = [tmp_path / "good.npy", tmp_path / "good.png"]
+    check_inputs(good)
+    for name in ("bad.png", "bad.npy", "none.png", "none.csv"):
+        with pytest.raises(InputError, match=name):
+            check_inputs([*good, tmp_path / name])
