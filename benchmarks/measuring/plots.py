@@ -18,6 +18,7 @@ COLOURS: Final = {
     "fss": ("#0072b2", "o"),
     "gmw": ("#d55e00", "^"),
     "gc": ("#cc79a7", "D"),
+    "table": ("#56b4e9", "<"),
     "crypten": ("#555555", "s"),
     "crypten-shipped": ("#999999", "P"),
     "spu:SEMI2K": ("#009e73", "v"),

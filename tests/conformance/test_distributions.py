@@ -4,8 +4,9 @@ A histogram of received bytes sees no pad that is used twice and nothing below a
 secrets are constant, so that whatever is not hidden shows. Thresholds are six standard deviations.
 """
 
+from dataclasses import replace
 from importlib import import_module
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ from recording import Recorder
 from scaled_artifact import relu_artifact
 
 from pi_system.backends.fss.offline import masked_weights
+from pi_system.kernels import unpack_bits
 from pi_system.program.encoding import quantise_weights
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.relu_gmw.cost import cut_of
 from pi_system.protocols.relu_gmw.merge import Merge
+from pi_system.protocols.relu_table import table_gate
+from pi_system.protocols.relu_table.rounds import Party
+from pi_system.protocols.relu_table.shape import shape_of
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import Prg, fresh_seed
 
@@ -85,6 +90,45 @@ def test_both_parties_choose_their_early_shares_afresh(monkeypatch: pytest.Monke
     everything = [plane for planes in drawn.values() for plane in planes]
     assert len(set(everything)) == len(everything)
     assert_fair([np.frombuffer(plane, np.uint8) for planes in drawn.values() for plane in planes[:8]], 4096)
+
+
+@pytest.mark.parametrize("secret", SECRETS[1:4])
+def test_making_a_table_shows_nothing_of_what_is_shared(secret: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both parties' rounds: every plane is fair, alone and against the next, and every word uniform."""
+    planes: dict[int, list[Any]] = {0: [], 1: []}
+    words: dict[int, list[Any]] = {0: [], 1: []}
+    swap = Party.swap
+
+    def noted(party: Any, *sent: Any) -> Any:
+        rows, found = yield from swap(party, *sent)
+        planes[party.role].extend(rows)
+        words[party.role].extend(found)
+        return rows, found
+
+    monkeypatch.setattr(Party, "swap", noted)
+    spec = replace(SPEC, unseen_bits=6)
+    prepared = prepare(table_gate(), spec, np.full(COUNT, secret))
+    for role in (0, 1):
+        parts = shape_of(spec).rounds(1 - role)
+        assert len(planes[role]) == sum(part.planes for part in parts) > 150
+        for pair in pairwise(planes[role]):
+            assert_fair(pair)
+        widths = [bits for part in parts for bits in part.words]
+        assert len(widths) == 5 - role  # y_1 + b, wrap, top bit; of the server rho, carry; two products
+        assert all(uniform(word, bits) for word, bits in zip(words[role], widths, strict=True))
+    down, _ = exchange(*prepared.gates(), prepared.y_server)
+    opened, compared = (_numbers(down, spec, *at) for at in ((0, 14), (14, 8)))
+    assert uniform(opened, 14)
+    assert uniform(compared, 8)
+    assert uniform((opened >> 6) - compared & 255, 8)  # the sign's mask against the value's
+
+
+def _numbers(messages: Any, spec: GateSpec, first: int, bits: int) -> Any:
+    """Of a single message the packed numbers that start after ``first`` bits an element."""
+    (message,) = messages
+    found = np.empty(spec.count, np.uint32)
+    unpack_bits(np.frombuffer(message, np.uint8)[first * spec.count // 8 :][: bits * spec.count // 8], bits, found)
+    return found.astype(np.int64)
 
 
 def uniform(values: Any, ring_bits: int) -> bool:

@@ -36,6 +36,7 @@ from pi_system.protocols.material import material_bytes, unpack_material
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
+from pi_system.protocols.relu_table import table_gate
 from pi_system.protocols.square import DEALT_SQUARE, SQUARE
 from pi_system.protocols.square.cost import delta_bytes
 from pi_system.ring.carrier import Ring
@@ -43,8 +44,16 @@ from pi_system.ring.prg import Prg
 from pi_system.secure.layout import Bundle, Layout
 from pi_system.secure.turns import CHUNK
 
+TABLE = table_gate()
 ALL = pytest.mark.parametrize("protocol", PROTOCOLS)
 BY_OTS = pytest.mark.parametrize("protocol", [name for name, gate in PROTOCOLS.items() if isinstance(gate, OtGate)])
+
+
+def _compared(protocol: str, ring_bits: int, comparison_bits: int, shift: int) -> bool:
+    """Whether a gate of all bits is one that the protocol takes, or nearly: others are all alike to it."""
+    return unseen_of(protocol, comparison_bits - shift) <= 2
+
+
 RELU_WIDTHS = [
     *[(32, 24, 10), (32, 32, 0), (32, 12, 10), (40, 26, 8), (64, 17, 0), (64, 36, 20), (20, 20, 5), (16, 9, 0)],
     *[(32, 29, 14), (32, 18, 1), (32, 10, 8)],
@@ -58,7 +67,8 @@ SQUARE_WIDTHS = [(ring_bits, (ring_bits + 1) // 2, 0) for ring_bits in (8, 31, 3
 WIDTHS = [
     pytest.param(protocol, widths, id="-".join([*map(str, widths), protocol]))
     for protocol, widths in [
-        *product(RELUS, [*dict.fromkeys(RELU_WIDTHS), *FEWER_BITS]),
+        *((name, widths) for name in RELUS for widths in dict.fromkeys(RELU_WIDTHS) if _compared(name, *widths)),
+        *product(RELUS, FEWER_BITS),
         *product(SQUARES, SQUARE_WIDTHS),
     ]
 ]
@@ -380,3 +390,23 @@ def test_what_a_relu_of_28_bits_costs_by_the_bits_compared(
     assert (cost.server_to_client_bytes + cost.client_to_server_bytes) / spec.count == online
     assert sum(map(sum, protocol.dealt_bytes(spec))) / spec.count == dealt
     assert tuple(material_bytes(part) / spec.count for part in shapes) == stored
+
+
+@pytest.mark.parametrize(
+    ("unseen", "online", "offline", "stored"),
+    [(6, 7, 78.6, (44, 36)), (5, 7.125, 110.8, (60, 52)), (4, 7.25, 175.4, (92, 84))],
+)
+def test_what_a_table_of_two_parties_costs(unseen: int, online: float, offline: float, stored: tuple[int, int]) -> None:
+    """A 32-bit ring, k = 28, t = 14: bytes a ReLU that docs/decisions.md and the changelog state, OTs in them."""
+    spec = gate("table", 1 << 16, 32, 28, 14, unseen)
+    cost, shapes = TABLE.cost(spec), (TABLE.server_shapes(spec), TABLE.client_shapes(spec))
+    assert (cost.server_to_client_bytes + cost.client_to_server_bytes) / spec.count == online
+    assert TABLE.offline_cost(spec).silent_bytes / spec.count == pytest.approx(offline, abs=0.05)
+    assert tuple(material_bytes(part) / spec.count for part in shapes) == stored
+
+
+def test_a_table_refuses_more_bits_than_ten() -> None:
+    spec = GateSpec(count=64, ring_bits=32, comparison_bits=28, shift=14, unseen_bits=3)
+    for asked in (TABLE.cost, TABLE.offline_cost, TABLE.server_shapes, TABLE.client_shapes):
+        with pytest.raises(ConfigError, match=r"expected at most 10 compared bits, found 11; .*--compare-bits 10"):
+            asked(spec)

@@ -33,7 +33,7 @@ from pi_system.program.fixed_point import FixedInterpreter, fixed_logits
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.ot.gate import RoundsGate
 from pi_system.protocols.relu_dcf.gates import DcfClient, DcfRelu, _kernel
-from pi_system.protocols.relu_table import offline as tables
+from pi_system.protocols.relu_table import adder
 from pi_system.ring.prg import Prg
 
 RUNS = {"fss": 300, "gmw": 110, "gc": 110, "table": 150}
@@ -74,14 +74,15 @@ class _View:
 
     def _watch_summands(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Of r' in ``table``: the client's random choices."""
-        own_mask = tables.own_mask
+        own_mask = adder.own_mask
 
         def watched(party: Any, chosen: Any) -> Any:
             mask, other = own_mask(party, chosen)
-            self._note("summand", mask[:HIDDEN])
+            if party.role == 1:
+                self._note("summand", mask[:HIDDEN])
             return mask, other
 
-        monkeypatch.setattr(tables, "own_mask", watched)
+        monkeypatch.setattr(adder, "own_mask", watched)
 
     def _watch_truncations(self, monkeypatch: pytest.MonkeyPatch) -> None:
         dealt, pairs = fss_offline.truncation, two_party.pairs  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ from scipy import stats
 
 from pi_system.artifact import Artifact
 
-PICTURES = {"fss": 48, "fss, few bits": 48, "gmw": 40, "gc": 40, "table, few bits": 40}
+PICTURES = {"fss": 48, "fss, few bits": 48, "gmw": 40, "gc": 40, "table, few bits": 24}
 ALARM = 1e-8
 VIEWS = {
     "fss": ("offline server", "online server", "offline client from dealer", "online client"),

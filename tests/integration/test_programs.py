@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from changed_artifact import runnable
 from processes import ALL_BACKENDS, model_folder, pi_client, pi_server
 from scaled_artifact import relu_artifact
 
 from pi_system.artifact import save
 
-BACKENDS = ["gmw", "gc", "fss", "crypten"]
+BACKENDS = ["gmw", "gc", "table", "fss", "crypten"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    path = model_folder(tmp_path_factory.mktemp("programs"), relu_artifact(0.1))
+    path = model_folder(tmp_path_factory.mktemp("programs"), runnable("table", relu_artifact(0.1)))
     (path / "c.png").write_text("this is not a picture")
     return path
 

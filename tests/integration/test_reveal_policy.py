@@ -17,7 +17,7 @@ from pi_system.program.reveal import REVEALS, outputs_to_float, revealed, tells_
 from pi_system.rpc.client_session import ClientSession, Endpoint
 from pi_system.rpc.session_config import SessionConfig
 
-BACKENDS = ["gmw", "gc", "fss", "crypten"]
+BACKENDS = ["gmw", "gc", "table", "fss", "crypten"]
 SHIFT = 5
 ARTIFACT = chosen_logits_artifact(59, 20, classes=12, shift=SHIFT)
 GRAPH, RING = ARTIFACT.public.graph, ARTIFACT.public.ring

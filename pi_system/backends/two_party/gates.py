@@ -25,9 +25,8 @@ TWO_PARTY_GATES: Final[Mapping[str, OtGates]] = {
 def too_wide(backend: str, schedule: Schedule) -> Gate | None:
     """The first gate that compares more bits than the backend's protocol takes; only ``table`` asks for few."""
     gates = TWO_PARTY_GATES[backend]
-    return next(
-        (gate for gate in schedule.gates if gate.spec.compared_bits > gates[gate.spec.kind].most_compared), None
-    )
+    wide = (gate for gate in schedule.gates if gate.spec.compared_bits > gates[gate.spec.kind].most_compared)
+    return next(wide, None)
 
 
 def check_compared_bits(backend: str, schedule: Schedule) -> None:

@@ -66,6 +66,7 @@ class Sums:
         compared: of the n bits that are compared, lowest first.
         mask: a or b (n,), and
         other: at the server a' >> t, (n,), where the sign has a mask of its own.
+        masked: at the server y_1 + b mod 2^k (n,), which the client sends in the first round.
     """
 
     carry: Bytes | None
@@ -74,62 +75,57 @@ class Sums:
     compared: list[Bytes]
     mask: RingArray
     other: RingArray | None
+    masked: RingArray | None
 
 
 def own_mask(party: Party, chosen: Chosen) -> tuple[RingArray, RingArray | None]:
-    """The party's random numbers: of k bits, and at the server of K bits for the sign's mask; uint64."""
+    """The party's random numbers: a or b of k bits, and at the server a' >> t of K bits, if there is one; uint64."""
     rows = np.zeros((128, party.count // 8), np.uint8)
     steps = [u for u, _ in chosen.adder]
-    if party.role == 1:
-        first, second = np.concatenate(steps), np.empty((0, party.count // 8), np.uint8)
-    else:
-        first, second = steps[0], steps[1] if len(steps) > 1 else np.empty((0, party.count // 8), np.uint8)
-    rows[: len(first)], rows[64 : 64 + len(second)] = first, second
+    numbers = [np.concatenate(steps)] if party.role else steps
+    for first, number in zip((0, 64), numbers, strict=False):
+        rows[first : first + len(number)] = number
     words = transpose_128(rows)
-    return words[:, 0].copy(), words[:, 1].copy() if len(second) else None
+    return words[:, 0].copy(), words[:, 1].copy() if len(numbers) > 1 else None
 
 
 def _lanes(party: Party, offered: Offered, chosen: Chosen) -> list[_Lane]:
-    spec, zero = party.shape.spec, [np.zeros(party.count // 8, np.uint8)]
-    server, client = (chosen.adder, offered.adder) if party.role else (offered.adder, chosen.adder)
-    # With the server as sender an OT serves every sum that runs; the client's are one a sum and step.
-    by_sum: list[tuple[Bytes, Bytes]] = []
-    for lane in range(party.shape.lanes):
-        parts = [(one, two) for one, two in server if _bits(two) > lane]
-        second = np.concatenate([two[:, lane] for _, two in parts])
-        first = np.concatenate([one if party.role else one[:, lane] for one, _ in parts])
-        by_sum.append((first, second))
+    """Under the server's OTs one choice b serves all sums that run; under the client's each has its own, a or a'."""
+    down, up = (chosen.adder, offered.adder) if party.role else (offered.adder, chosen.adder)
     found = []
-    for lane, (mine, (one, two)) in enumerate(zip(by_sum, client, strict=True)):
-        start = spec.shift if lane else 0
-        if party.role:  # chose u = b under the server's, offered beta under its own
-            found.append(_Lane(start, mine[0], mine[1], one[:, 0], two[:, 0], [] if lane else list(zero)))
+    for lane in range(party.shape.lanes):
+        first, start = (party.shape.spec.shift, []) if lane else (0, [np.zeros(party.count // 8, np.uint8)])
+        groups = [(one, two[:, lane]) for one, two in down if two.shape[1] > lane]
+        two = np.concatenate([part for _, part in groups])
+        if party.role:
+            u = np.concatenate([one for one, _ in groups])
+            found.append(_Lane(first, u, two, up[lane][0][:, 0], up[lane][1][:, 0], start))
         else:
-            found.append(_Lane(start, one, two[:, 0], mine[0], mine[1], [] if lane else list(zero)))
+            beta = np.concatenate([one[:, lane] for one, _ in groups])
+            found.append(_Lane(first, up[lane][0], up[lane][1][:, 0], beta, two, start))
     return found
 
 
-def _bits(w: Bytes) -> int:
-    return w.shape[1]
-
-
-def add(
-    party: Party, offered: Offered, chosen: Chosen, masked: RingArray | None
-) -> Half[tuple[Sums, RingArray | None]]:
-    """Run the adder; ``masked``: the client's y_1 + b mod 2^k (n,), which the server gets in the first round."""
+def add(party: Party, offered: Offered, chosen: Chosen, share: RingArray | None) -> Half[Sums]:
+    """Run the adder; ``share``: the client's y_1 (n,)."""
     spec, received = party.shape.spec, None
-    lanes = _lanes(party, offered, chosen)
-    mask, other = own_mask(party, chosen)
+    lanes, (mask, other) = _lanes(party, offered, chosen), own_mask(party, chosen)
+    masked = [] if share is None else [share + mask.astype(share.dtype)]
     for i in range(spec.comparison_bits):
         if i == spec.shift and len(lanes) > 1:
             lanes[1].carries.append(lanes[0].carries[-1])
         running = [lane for lane in lanes if lane.first <= i]
-        words = [masked] if i == 0 and masked is not None else []
-        factors, found = yield from party.swap([lane.factor(i, party.role) for lane in running], words)
-        received = found[0] if found else received
+        factors, words = yield from party.swap([lane.factor(i, party.role) for lane in running], [] if i else masked)
+        received = words[0] if words else received
         for lane, factor in zip(running, factors, strict=True):
             lane.step(i, factor)
     first, last, top = lanes[0], lanes[-1], spec.comparison_bits - 1
-    compared = [last.bit(i) for i in range(spec.comparison_bits - spec.compared_bits, spec.comparison_bits)]
-    carry = first.carries[spec.shift] if spec.shift else None
-    return Sums(carry, first.carries[-1], first.bit(top), compared, mask, other), received
+    return Sums(
+        carry=first.carries[spec.shift] if spec.shift else None,
+        wrap=first.carries[-1],
+        top=first.bit(top),
+        compared=[last.bit(i) for i in range(spec.shift + spec.unseen_bits, spec.comparison_bits)],
+        mask=mask,
+        other=other,
+        masked=received,
+    )

@@ -21,7 +21,7 @@ class Doubling:
         """Of a table of one entry: [0 < alpha mod 2] is alpha_0 itself."""
         self._table = alpha[0][None]
         self._alpha, self._lengths = alpha[1:], shape.strings
-        self._offered, self._chosen, self._at = offered.strings, chosen.strings, 0
+        self._offered, self._chosen = offered.strings, chosen.strings
         self._pieces = [a for a, pieces in zip(self._alpha, self._lengths, strict=True) for _ in pieces]
 
     def corrections(self) -> list[Bytes]:
@@ -36,8 +36,8 @@ class Doubling:
         """F of doubling ``j``, rows: the table under its masks."""
         if not self.rows(j):
             return self._table[:0]
-        beta = np.concatenate([beta for beta, _ in self._offered[self._range(j)]])
-        return self._table ^ beta
+        masked: Bytes = self._table ^ np.concatenate([beta for beta, _ in self._offered[self._range(j)]])
+        return masked
 
     def grow(self, j: int, theirs: Bytes, corrections: Bytes) -> None:
         """Take the peer's F of doubling ``j`` and its ``corrections``, rows of all pieces; nothing after the last."""

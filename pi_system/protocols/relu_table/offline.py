@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pi_system.errors import InvariantError
 from pi_system.kernels.packing import Bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half
 from pi_system.protocols.material import BLOCK, Material, padded_shares
 from pi_system.protocols.ot import OtParty
-from pi_system.protocols.relu_table.adder import Sums, add, own_mask
+from pi_system.protocols.relu_table.adder import Sums, add
 from pi_system.protocols.relu_table.doubling import Doubling
 from pi_system.protocols.relu_table.products import Chosen, Offered, take
 from pi_system.protocols.relu_table.ring_words import RhoProducts, RingBits, ring_bits_of
@@ -58,24 +59,25 @@ def begin_client(
 
 def _server(party: Party, offered: Offered, chosen: Chosen) -> Half[Material]:
     spec = party.shape.spec
-    sums, masked = yield from add(party, offered, chosen, None)
+    sums = yield from add(party, offered, chosen, None)
+    if sums.masked is None:
+        raise InvariantError("table: expected the client's masked share, found none")
     made = yield from _rest(party, sums, offered, chosen)
-    key = [_by_block(made.table)]
-    wide = np.uint32 if spec.comparison_bits <= 32 else np.uint64
-    if sums.other is not None:
-        offsets = (sums.other << np.uint64(spec.shift)) - _high(sums.mask, spec)
-        key.append((offsets & _low(spec.comparison_bits)).astype(wide).view(np.uint8).reshape(len(key[0]), -1))
-    own = masked + sums.mask.astype(masked.dtype) if masked is not None else sums.mask
+    wide, low = np.uint32 if spec.comparison_bits <= 32 else np.uint64, np.uint64((1 << spec.comparison_bits) - 1)
+    key, shift = [_by_block(made.table)], np.uint64(spec.shift)
+    if sums.other is not None:  # d = a' - a, a multiple of 2^t
+        offsets = (sums.other - (sums.mask >> shift) << shift) & low
+        key.append(offsets.astype(wide).view(np.uint8).reshape(len(key[0]), -1))
+    masked = (sums.masked.astype(np.uint64) + sums.mask) & low
     return {
         "key": np.concatenate(key, axis=1).reshape(-1),
         "corrections": _shares_by_block(made.dealt).reshape(-1),
-        "masked": (own.astype(np.uint64) & _low(spec.comparison_bits)).astype(wide)[: spec.count],
+        "masked": masked.astype(wide)[: spec.count],
     }
 
 
 def _client(party: Party, share: RingArray, fresh_mask: RingArray, offered: Offered, chosen: Chosen) -> Half[Material]:
-    mask, _ = own_mask(party, chosen)
-    sums, _ = yield from add(party, offered, chosen, share + mask.astype(share.dtype))
+    sums = yield from add(party, offered, chosen, share)
     made = yield from _rest(party, sums, offered, chosen)
     made.dealt[1:] += fresh_mask  # the client's answer is its share less r: what it subtracts has r in it
     return {"key": np.concatenate([_by_block(made.table), _shares_by_block(made.dealt)], axis=1).reshape(-1)}
@@ -132,17 +134,6 @@ def _dealt(spec: GateSpec, rho: RingArray, values: list[RingArray], multiplied: 
     else:
         carried, rho_carried = np.zeros_like(r), np.zeros_like(r)
     return np.stack([rho, rho_r, rho_r - rho_carried, r - rho_r, r - carried - rho_r + rho_carried])
-
-
-def _high(mask: RingArray, spec: GateSpec) -> RingArray:
-    """``mask`` without its low t bits."""
-    t = np.uint64(spec.shift)
-    cleared: RingArray = (mask >> t) << t
-    return cleared
-
-
-def _low(bits: int) -> np.uint64:
-    return np.uint64((1 << bits) - 1)
 
 
 def _by_block(table: Bytes) -> Bytes:

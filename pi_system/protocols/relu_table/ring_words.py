@@ -52,7 +52,8 @@ class RingBits:
             found[name] = _less_twice(bit, e * bit - negated_where(e, zero[0]))
         for name, (u, word), offer in zip(self._received, self._words, offers, strict=False):
             choice, bit = ring_bits_of(self._party, u), self._own[name]
-            found[name] = _less_twice(bit, negated_where(bit ^ choice, choice * offer + word[0]))
+            differs: RingArray = np.bitwise_xor(bit, choice)
+            found[name] = _less_twice(bit, negated_where(differs, choice * offer + word[0]))
         return found
 
 

@@ -66,7 +66,8 @@ class Shape:
         """Raises ConfigError where a table would be too large."""
         if self.spec.compared_bits > MAX_COMPARED_BITS:
             raise ConfigError(
-                f"table: expected at most {MAX_COMPARED_BITS} compared bits, found {self.spec.compared_bits}"
+                f"table: expected at most {MAX_COMPARED_BITS} compared bits, found {self.spec.compared_bits}; "
+                f"pi-train export --compare-bits {MAX_COMPARED_BITS} writes an artifact of such gates"
             )
 
     @property

@@ -77,9 +77,10 @@ def _of_eight_bits(spec: GateSpec) -> GateCost:
 ROW = r"^\| `{name}`.*\| (\d+) \| ([\d.]+) \|$"
 
 
-@pytest.mark.parametrize(
-    ("name", "cost"), [("gmw", GMW.cost), ("gc", GC.cost), ("fss", dcf_gate().cost), ("table", _of_eight_bits)]
-)
+COSTS = {"gmw": GMW.cost, "gc": GC.cost, "fss": dcf_gate().cost, "table": _of_eight_bits}
+
+
+@pytest.mark.parametrize(("name", "cost"), COSTS.items())
 def test_a_row_of_the_table_is_declared(name: str, cost: Callable[..., Any]) -> None:
     k, t, bits = map(int, re.search(r"\(k = (\d+), t = (\d+), l = (\d+)\)", README).groups())  # type: ignore[union-attr]
     declared = cost(GateSpec(count=32_000, ring_bits=bits, comparison_bits=k, shift=t))
