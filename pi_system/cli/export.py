@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pi_system.artifact.store import load_public
-from pi_system.channel.shaped import parse_link
+from pi_system.channel.shaped import Link, parse_link
 from pi_system.cli.compare import compare_options, options_of
 from pi_system.cli.options import json_option, show_result
 from pi_system.cost import faster_gate
@@ -39,7 +39,11 @@ _PATH = click.Path(path_type=Path)
 def export(run: Path, folder: Path, as_json: bool, link: str, **options: Any) -> None:
     """Export the finished run RUN as the artifact FOLDER, with what is printed as FOLDER/card.json."""
     shape, compare = parse_link(link), options_of(options)
-    result = export_run(run, folder, QuantiseOptions(**options), compare)
+    show_export(export_run(run, folder, QuantiseOptions(**options), compare), folder, shape, as_json)
+
+
+def show_export(result: dict[str, Any], folder: Path, shape: Link, as_json: bool) -> None:
+    """Print what an export wrote, with the backend that is advised for a link."""
     if result["ring_bits"] <= MAX_RING_BITS:
         result["backend_without_dealer"] = faster_gate(load_public(folder), shape)
     if result["compare_table"] and not as_json:

@@ -5,6 +5,7 @@
     pi-train reduce runs/digits --method snl --fraction 0.25 --epochs 8 --out runs/digits-quarter
     pi-train pareto runs/digits --epochs 4 --out runs/digits-pareto
     pi-train export runs/digits-half model
+    pi-train export-torch mine:build model --weights best.safetensors --calibration pictures --size 32
     pi-train builtin
     torchrun --nproc-per-node 2 -m pi_system.cli.train train --network resnet18 --data cifar100:DATA --out runs/full
 
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 import click
 
 from pi_system.cli.export import export
+from pi_system.cli.export_own import export_onnx, export_torch
 from pi_system.cli.finetune import finetune
 from pi_system.cli.methods import MethodCommand, PresetCommand, finetuning, method_option, methods, pairs
 from pi_system.cli.options import given_of, json_option, recipe_options, show_result
@@ -219,6 +221,8 @@ def builtin(name: str | None, as_json: bool) -> None:
 main.add_command(methods)
 main.add_command(export)
 main.add_command(finetune)
+main.add_command(export_torch)
+main.add_command(export_onnx)
 main.add_command(profile)
 main.add_command(sensitivity)
 

@@ -4,6 +4,8 @@ Every error is typed and one line, whatever torch, pydantic or the module's code
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +19,9 @@ from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import ConfigError, InputError, PiError, UnsupportedLayerError
 from pi_system.export.exporter import export_network
 from pi_system.export.intake import one_line, plain_module, try_out
+from pi_system.export.onnx import read_onnx, read_program
 from pi_system.export.quantise import QuantiseOptions
+from pi_system.export.source import open_program
 
 __all__ = ["MAX_CALIBRATION", "Preprocessing", "calibration_inputs", "compile_network"]
 
@@ -50,7 +54,8 @@ def compile_network(
     """Export a network of one's own.
 
     Args:
-        network: a torch module or ExportedProgram, (N, ...) to logits (N, classes).
+        network: a torch module or ExportedProgram, (N, ...) to logits (N, classes); or the path of a .onnx or .pt2
+            file (code in a .pt2 may run: your own only).
         inputs: for calibration, as the network takes them: (N, C, H, W), or (N, features). 64 are plenty.
         classes: names in the order of the logits. Two for one output: it is the logit of the second. One for one
             output: the name of a value. None: numbers.
@@ -63,7 +68,7 @@ def compile_network(
         UnsupportedLayerError: naming a layer that export does not support.
         ConfigError: classes or preprocessing do not fit the network, or its values fit no ring.
     """
-    module = plain_module(network)
+    module = plain_module(_read(network, inputs.shape[1:]))
     if inputs.ndim == 2:
         module, inputs = nn.Sequential(nn.Flatten(), module), inputs[:, :, None, None]
     if inputs.ndim != 4 or len(inputs) == 0:
@@ -73,7 +78,7 @@ def compile_network(
     outputs = _outputs(try_out(module, inputs[:2]))
     if outputs == 1 and classes is not None and len(classes) == 2:
         module, outputs = nn.Sequential(module, _binary()), 2
-    plain = _preprocess(preprocess, inputs.shape[1:], _class_names(classes, outputs))
+    plain = make_preprocess(preprocess, inputs.shape[1:], _class_names(classes, outputs))
     given = (name or type(network).__name__).encode("ascii", "replace").decode()
     text = "".join(letter if letter.isprintable() else "?" for letter in given)[:256] or "network"
     try:
@@ -82,6 +87,18 @@ def compile_network(
         raise
     except Exception as error:  # what tracing and running a module's code raise
         raise UnsupportedLayerError(f"{text}: cannot be exported: {one_line(error)}") from error
+
+
+def _read(network: object, shape: tuple[int, ...]) -> object:
+    """What is in a file or a program; a network itself."""
+    if isinstance(network, str | PathLike):
+        path = Path(network)
+        if path.suffix.lower() == ".onnx":
+            return read_onnx(path, shape)
+        if path.suffix.lower() != ".pt2":
+            raise InputError(f"network: expected a torch module, or a .onnx or .pt2 file, found {path.name}")
+        network = open_program(path)
+    return read_program(network) if isinstance(network, torch.export.ExportedProgram) else network
 
 
 def _outputs(result: object) -> int | None:
@@ -100,7 +117,8 @@ def _class_names(classes: Sequence[str] | None, outputs: int | None) -> tuple[st
     return tuple(classes)
 
 
-def _preprocess(given: Preprocessing, shape: tuple[int, ...], classes: tuple[str, ...]) -> Preprocess:
+def make_preprocess(given: Preprocessing, shape: tuple[int, ...], classes: tuple[str, ...]) -> Preprocess:
+    """All of the preprocessing of inputs of ``shape`` (C, H, W). Raises ConfigError: it is no such thing."""
     if isinstance(given, Preprocess):
         return given if given.classes == classes else given.model_copy(update={"classes": classes})
     fields = dict(given or {})

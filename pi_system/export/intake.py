@@ -37,29 +37,26 @@ def plain_module(network: object) -> nn.Module:
     """A copy of a network in evaluation mode, float32 on the CPU, without wrappers.
 
     Args:
-        network: a torch module, or a torch.export.ExportedProgram.
+        network: a torch module.
 
     Raises:
         InputError: it is something else; the message says what to pass instead.
         UnsupportedLayerError: it cannot be copied, or its weights are no real numbers.
     """
-    found = network.module() if isinstance(network, torch.export.ExportedProgram) else network
     for kind, what, instead in _INSTEAD:
-        if isinstance(found, kind):
+        if isinstance(network, kind):
             raise InputError(f"network: expected a torch module, found {what}: pass {instead}")
-    if not isinstance(found, nn.Module):
-        hint = ": put it into forward of an nn.Module" if callable(found) else ""
-        raise InputError(f"network: expected a torch module, found {type(found).__name__}{hint}")
-    bare = _unwrapped(found)
+    if not isinstance(network, nn.Module):
+        hint = ": put it into forward of an nn.Module" if callable(network) else ""
+        raise InputError(f"network: expected a torch module, found {type(network).__name__}{hint}")
+    bare = _unwrapped(network)
     _check_parts(bare)
     try:
         copied = copy.deepcopy(bare)
         for part in list(copied.modules()):
             for name, child in part.named_children():
                 setattr(part, name, _unwrapped(child))
-        # torch.export's modules know no modes: they are what they were exported in.
-        ready = copied if isinstance(network, torch.export.ExportedProgram) else copied.eval()
-        return ready.cpu().float().requires_grad_(False)
+        return copied.eval().cpu().float().requires_grad_(False)
     except Exception as error:  # a module's own code runs in a copy and in a conversion
         raise UnsupportedLayerError(f"{type(bare).__name__}: cannot be copied: {one_line(error)}") from error
 

@@ -48,8 +48,15 @@ def export_run(
     data = load_data(directory.data_config())
     compare = compare or CompareOptions(bits=directory.result().get("compare_bits", "full"))
     artifact, table = export_loaded(loaded, data, options, compare)
+    return write_export(artifact, folder, calibration_of(data), table)
+
+
+def write_export(
+    artifact: Artifact, folder: Path, inputs: NDArray[np.float32], table: CompareTable | None
+) -> dict[str, Any]:
+    """Save ``artifact``, calibrated on ``inputs`` (N, C, H, W), with its card; returns that, as ``export_run`` does."""
     save(artifact, folder)
-    card = _card(artifact, calibration_of(data), table)
+    card = _card(artifact, inputs, table)
     write_file(folder / "card.json", json.dumps(card, indent=1).encode(), 0o600)
     return {"artifact": str(folder), **card}
 

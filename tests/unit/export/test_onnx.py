@@ -1,0 +1,274 @@
+"""ONNX files and torch.export programs: the module that is read computes what the file does."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.helper
+import onnx.numpy_helper
+import onnx.reference
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pi_system.errors import InputError, PiError, UnsupportedLayerError
+from pi_system.export.compile import compile_network
+from pi_system.export.onnx import read_onnx, read_program
+from pi_system.program.float_point import float_logits
+from pi_system.train.networks import build_network
+from pi_system.train.spec import NetworkSpec
+
+pytestmark = pytest.mark.filterwarnings("ignore:.isinstance.treespec:FutureWarning")  # torch.export's own
+SHAPE = (3, 8, 8)
+PICTURES = torch.from_numpy(np.random.default_rng(0).normal(size=(3, *SHAPE)).astype(np.float32))
+
+
+class Plain(nn.Module):
+    """Normalisation, convolution, pooling and a classifier, written with functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Linear(64, 5)
+        self.mean: Tensor
+        self.register_buffer("mean", torch.tensor([0.1, 0.2, 0.3]).reshape(3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.norm(self.conv((x - self.mean) / 0.5)))
+        x = F.dropout(F.max_pool2d(x, 2), 0.5, self.training)
+        return torch.as_tensor(self.head(x.view(x.size(0), -1)))
+
+
+def plain() -> nn.Module:
+    torch.manual_seed(0)
+    network = Plain()
+    with torch.no_grad():
+        for parameter in network.norm.buffers():
+            parameter.add_(1)
+    return network.eval()
+
+
+def residual() -> nn.Module:
+    spec = NetworkSpec.parse("resnet18:m=1,classes=4,size=8,channels=3")
+    return build_network(spec, seed=1).eval()
+
+
+def varied() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding="same", dilation=2, groups=1),
+        nn.ReLU(),
+        nn.ConstantPad2d((0, 1, 0, 1), 0.0),
+        nn.AvgPool2d(3, 2, 1),
+        nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 3),
+    ).eval()
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {"plain": plain, "residual": residual, "varied": varied}
+
+
+def written(network: nn.Module, path: Path, **options: Any) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the older exporter, which needs nothing beside onnx
+        torch.onnx.export(network, (PICTURES[:1],), path, dynamo=False, input_names=["x"], **options)
+    return path
+
+
+def outputs(network: nn.Module) -> Any:
+    with torch.no_grad():
+        return network(PICTURES).numpy()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("options", [{"opset_version": 11}, {"dynamic_axes": {"x": {0: "batch"}}}], ids=["11", "open"])
+def test_what_torch_writes_is_read(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+    network = NETWORKS[name]()
+    found = read_onnx(written(network, tmp_path / "n.onnx", **options))
+    assert np.allclose(outputs(found), outputs(network), atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "open_batch"), [("plain", True), ("plain", False), ("varied", False)])
+def test_programs_of_torch_export_are_read(name: str, open_batch: bool) -> None:
+    network = NETWORKS[name]()
+    shapes = ({0: torch.export.Dim("batch")},) if open_batch else None
+    program = torch.export.export(network, (PICTURES[:2],), dynamic_shapes=shapes)
+    assert np.allclose(outputs(read_program(program)), outputs(network), atol=1e-5)
+
+
+def test_files_become_artifacts(tmp_path: Path) -> None:
+    network = plain()
+    expected = outputs(network)
+    torch.export.save(torch.export.export(network, (PICTURES,)), tmp_path / "n.pt2")
+    for path in (tmp_path / "n.pt2", written(network, tmp_path / "n.onnx")):
+        artifact = compile_network(path, PICTURES.numpy())
+        assert np.allclose(float_logits(artifact, PICTURES.numpy()), expected, atol=1e-4)
+
+
+def test_a_program_is_a_network_itself() -> None:
+    artifact = compile_network(torch.export.export(plain(), (PICTURES,)), PICTURES.numpy(), classes=tuple("abcde"))
+    assert np.allclose(float_logits(artifact, PICTURES.numpy()), outputs(plain()), atol=1e-4)
+
+
+def graph(
+    nodes: list[Any], constants: dict[str, Any], shape: Any = ("n", *SHAPE), opset: int = 18, outputs: int = 1
+) -> Any:
+    kind = onnx.TensorProto.FLOAT
+    made = onnx.helper.make_graph(
+        nodes,
+        "g",
+        [onnx.helper.make_tensor_value_info("x", kind, shape)],
+        [onnx.helper.make_tensor_value_info(f"y{index or ''}", kind, ["any"]) for index in range(outputs)],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    return onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", opset)])
+
+
+def n(op: str, inputs: str, output: str = "y", **attributes: Any) -> Any:
+    return onnx.helper.make_node(
+        op, [one if one != "-" else "" for one in inputs.split()], output.split(), **attributes
+    )
+
+
+RNG = np.random.default_rng(3)
+KERNEL = RNG.normal(size=(4, 3, 3, 3)).astype(np.float32)
+TALL = RNG.normal(size=(192, 5)).astype(np.float32)
+CHANNELS = np.array([1.5, -2.0, 0.5], np.float32)
+F32 = np.float32
+OPERATIONS: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "conv, uneven pads": ([n("Conv", "x w", pads=[0, 1, 1, 0], strides=[2, 1])], {"w": KERNEL}),
+    "conv, same upper": ([n("Conv", "x w", auto_pad="SAME_UPPER", strides=[2, 2])], {"w": KERNEL}),
+    "conv, same lower": ([n("Conv", "x w", auto_pad="SAME_LOWER", dilations=[2, 2])], {"w": KERNEL}),
+    "conv, no bias named": ([n("Conv", "x w -")], {"w": KERNEL}),
+    "matmul": ([n("Flatten", "x", "f"), n("MatMul", "f w", "m"), n("Add", "m b")], {"w": TALL, "b": TALL[0]}),
+    "gemm": (
+        [n("Flatten", "x", "f"), n("Gemm", "f w b", alpha=0.5, beta=2.0)],
+        {"w": TALL, "b": F32(0.25).reshape(1)},
+    ),
+    "norm": (
+        [n("BatchNormalization", "x s b m v", epsilon=0.01)],
+        {"s": CHANNELS, "b": CHANNELS, "m": CHANNELS, "v": abs(CHANNELS)},
+    ),
+    "add a channel": ([n("Add", "x c")], {"c": CHANNELS[:, None, None]}),
+    "a constant less": ([n("Sub", "c x")], {"c": F32(2.0)}),
+    "less": ([n("Sub", "x c")], {"c": CHANNELS.reshape(1, 3, 1, 1)}),
+    "times": ([n("Mul", "c x")], {"c": CHANNELS[:, None, None]}),
+    "by": ([n("Div", "x c")], {"c": F32(4.0)}),
+    "by a value": ([n("Exp", "c", "e"), n("Mul", "x e")], {"c": F32(0.5)}),
+    "sum of three": ([n("Relu", "x", "r"), n("Sum", "x r x")], {}),
+    "clip": ([n("Clip", "x l h")], {"l": F32(0.0), "h": F32(6.0)}),
+    "clip below": ([n("Clip", "x l")], {"l": F32(0.0)}),
+    "leaky": ([n("LeakyRelu", "x", alpha=0.3)], {}),
+    "prelu": ([n("PRelu", "x s")], {"s": abs(CHANNELS)[:, None, None]}),
+    "max-pool, uneven": ([n("MaxPool", "x", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])], {}),
+    "max-pool, upwards": ([n("MaxPool", "x", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)], {}),
+    "average": ([n("AveragePool", "x", kernel_shape=[2, 4], strides=[2, 4])], {}),
+    "average, uneven": (
+        [n("AveragePool", "x", kernel_shape=[3, 3], pads=[0, 0, 1, 1], strides=[2, 2], count_include_pad=1)],
+        {},
+    ),
+    "global average": ([n("GlobalAveragePool", "x", "p"), n("Squeeze", "p a")], {"a": np.array([2, 3])}),
+    "global maximum": ([n("GlobalMaxPool", "x")], {}),
+    "mean": ([n("ReduceMean", "x a", keepdims=0)], {"a": np.array([-1, -2])}),
+    "mean, kept": ([n("ReduceMean", "x a")], {"a": np.array([2, 3])}),
+    "flatten": ([n("Flatten", "x")], {}),
+    "reshape with zeros": ([n("Reshape", "x s")], {"s": np.array([0, -1])}),
+    "reshape by shape": (
+        [
+            n("Shape", "x", "s"),
+            n("Gather", "s i", "n"),
+            n("Unsqueeze", "n z", "u"),
+            n("Concat", "u m", "t", axis=0),
+            n("Reshape", "x t"),
+        ],
+        {"i": np.array(0), "z": np.array([0]), "m": np.array([-1])},
+    ),
+    "shuffle": (
+        [
+            n("Conv", "x w", "c"),
+            n("Reshape", "c s", "r"),
+            n("Transpose", "r", "t", perm=[0, 2, 1, 3, 4]),
+            n("Reshape", "t e"),
+        ],
+        {"w": KERNEL, "s": np.array([0, 2, 2, 6, 6]), "e": np.array([0, 4, 6, 6])},
+    ),
+    "concat": ([n("Relu", "x", "r"), n("Concat", "x r", axis=1)], {}),
+    "split": ([n("Split", "x s", "a b", axis=1), n("Concat", "b a", axis=1)], {"s": np.array([1, 2])}),
+    "pad": ([n("Pad", "x p v")], {"p": np.array([0, 0, 1, 0, 0, 0, 2, 1]), "v": F32(0.0)}),
+    "largest": ([n("Relu", "x", "r"), n("Max", "x r")], {}),
+    "softmax": ([n("Flatten", "x", "f"), n("Softmax", "f")], {}),
+    "dropout": ([n("Dropout", "x", "d mask"), n("Identity", "d", "i"), n("Cast", "i", to=1)], {}),
+    "transposed": ([n("ConvTranspose", "x w", strides=[2, 2])], {"w": KERNEL[:3, :2]}),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operator_is_what_onnx_says(tmp_path: Path, name: str) -> None:
+    model = graph(*OPERATIONS[name])
+    onnx.save(model, tmp_path / "n.onnx")
+    (expected,) = onnx.reference.ReferenceEvaluator(model).run(None, {"x": PICTURES.numpy()})
+    found = outputs(read_onnx(tmp_path / "n.onnx"))
+    assert found.shape == expected.shape
+    assert np.allclose(found, expected, atol=1e-4)
+
+
+REFUSED: dict[str, tuple[Any, type[PiError], str]] = {
+    "unknown": (graph([n("Sin", "x")], {}), UnsupportedLayerError, "found Sin"),
+    "weights of the network": (graph([n("Conv", "x x")], {}), UnsupportedLayerError, "constant weights"),
+    "open sizes": (graph([n("Relu", "x")], {}, ("n", 3, "h", "w")), InputError, "give --size"),
+    "old": (graph([n("Relu", "x")], {}, opset=6), InputError, "operator set"),
+    "no input": (graph([n("Identity", "c")], {"c": F32(1)}), InputError, "depends on the input"),
+    "two outputs": (graph([n("Relu", "x"), n("Relu", "x", "y1")], {}, outputs=2), InputError, "one output, found 1, 2"),
+    "shapes": (graph([n("Conv", "x w")], {"w": KERNEL[:, :2]}), UnsupportedLayerError, "Conv"),
+    "batch": (graph([n("Flatten", "x", axis=2)], {}), UnsupportedLayerError, "axis=1"),
+    "batch moved": (graph([n("Reshape", "x s")], {"s": np.array([-1])}), UnsupportedLayerError, "keeps the batch"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_read_says_where(tmp_path: Path, name: str) -> None:
+    model, kind, hint = REFUSED[name]
+    onnx.save(model, tmp_path / "n.onnx")
+    with pytest.raises(kind, match=rf"n\.onnx: .*{hint}") as caught:
+        read_onnx(tmp_path / "n.onnx")
+    assert "\n" not in str(caught.value)
+
+
+def test_sizes_that_a_file_leaves_open_may_be_given(tmp_path: Path) -> None:
+    onnx.save(graph([n("Flatten", "x")], {}, ("n", 3, "h", "w")), tmp_path / "n.onnx")
+    assert outputs(read_onnx(tmp_path / "n.onnx", SHAPE)).shape == (3, 192)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damaged_files_are_input_errors(tmp_path: Path, seed: int) -> None:
+    path = written(varied(), tmp_path / "n.onnx")
+    content, rng = bytearray(path.read_bytes()), np.random.default_rng(seed)
+    for position in rng.integers(0, len(content), 3):
+        content[position] = rng.integers(256)
+    path.write_bytes(content[: int(rng.integers(1, len(content) + 1))] if seed % 2 else content)
+    try:
+        read_onnx(path)
+    except PiError as error:
+        message = str(error)
+    else:
+        message = ""  # a changed weight is still a weight
+    assert "\n" not in message
+
+
+def test_programs_that_are_refused(tmp_path: Path) -> None:
+    class Sine(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.sin(x).flatten(1)
+
+    with pytest.raises(UnsupportedLayerError, match=r"found sin\.default"):
+        read_program(torch.export.export(Sine(), (PICTURES,)))
+    (tmp_path / "n.pt2").write_bytes(b"PK\3\4 no program")
+    for path in (tmp_path / "n.pt2", tmp_path / "missing.pt2", tmp_path / "missing.onnx", tmp_path / "n.tflite"):
+        with pytest.raises(InputError) as caught:
+            compile_network(path, PICTURES.numpy())
+        assert "\n" not in str(caught.value)
