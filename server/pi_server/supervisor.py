@@ -120,8 +120,15 @@ class Supervisor:
         for _ in range(_IDLE - sum(not worker.busy for worker in self._workers)):
             ours, theirs = self._context.Pipe()
             process = self._context.Process(target=run_worker, args=(self.options, address, theirs), daemon=True)
-            process.start()
-            theirs.close()
+            try:
+                process.start()
+            except OSError as error:  # the fork server was killed just now, or cannot be started
+                ours.close()
+                _LOG.warning("a worker could not be started: %s", error.strerror)
+                self._start_failed()
+                return
+            finally:
+                theirs.close()
             self._workers.append(_Worker(process, ours))
 
     def _renew(self) -> None:
@@ -224,9 +231,12 @@ class Supervisor:
             self._crashed += 1
             _LOG.warning("worker %s ended with code %s", worker.process.pid, code)
         if not worker.listening:
-            self._failed_starts += 1
-            if self._failed_starts >= _MAX_FAILED_STARTS:
-                raise InvariantError(f"expected workers to start, found {_MAX_FAILED_STARTS} that ended, see the log")
+            self._start_failed()
+
+    def _start_failed(self) -> None:
+        self._failed_starts += 1
+        if self._failed_starts >= _MAX_FAILED_STARTS:
+            raise InvariantError(f"expected workers to start, found {_MAX_FAILED_STARTS} that ended, see the log")
 
     def _end(self, workers: list[_Worker]) -> None:
         for worker in list(workers):

@@ -8,17 +8,22 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from processes import toy_server
 from toy_backend import SLOW_COUNT
 from toy_sessions import CONFIG, PICTURE, Toy
 
+from pi_server.options import ServerOptions
+from pi_server.supervisor import Supervisor
 from pi_system._proto.v1.control_pb2 import ClientEnvelope, ClientHello, Infer
+from pi_system.artifact import load
 from pi_system.cli.service import describe
-from pi_system.errors import BusyError, PeerTimeoutError, PeerUnavailableError, PiError
+from pi_system.errors import BusyError, InvariantError, PeerTimeoutError, PeerUnavailableError, PiError
 from pi_system.rpc.envelope import read_server, write
 from pi_system.rpc.frames import DATA
 from pi_system.rpc.server_session import SESSION_METHOD
@@ -159,6 +164,37 @@ def test_offline_phases_leave_a_place_to_inference(serve: Any, connect: Any) -> 
     connect(server, OTHER)
     server[0].popen.kill()
     preparing.join(20)
+
+
+def test_a_killed_fork_server_is_replaced_and_its_workers_go_on(serve: Any, connect: Any) -> None:
+    server = serve()
+    session = connect(server)
+    supervisor = psutil.Process(server[0].popen.pid)
+    (fork_server,) = [process for process in supervisor.children() if process.children()]
+    fork_server.kill()
+    assert_serves(session)
+    for _ in range(3):  # more than there were idle workers
+        assert_serves(connect(server, OTHER))
+
+
+def test_workers_that_cannot_be_started_end_the_server_with_a_typed_error(
+    monkeypatch: pytest.MonkeyPatch, toy: Toy, tmp_path: Path
+) -> None:
+    options = ServerOptions(
+        artifact=load(toy.model), listen="127.0.0.1:0", dealer=None, store_dir=tmp_path, allowed=("gmw",)
+    )
+    supervisor = Supervisor(options, lambda address: None)
+    monkeypatch.setattr(supervisor._context, "Process", Unstartable)
+    with pytest.raises(InvariantError, match="expected workers to start, found 3 that ended"):
+        supervisor.run()
+
+
+class Unstartable:
+    def __init__(self, **_: Any) -> None:
+        """As multiprocessing's, whose fork server is gone."""
+
+    def start(self) -> None:
+        raise ConnectionRefusedError(111, "Connection refused")
 
 
 def test_sigterm_lets_a_session_end(serve: Any, connect: Any) -> None:
