@@ -52,7 +52,7 @@ class FrameRun:
         self._path, self._folder, self._backends = path, folder, backends
         self._network = Network(path, 16, folder)
         self._journal = Journal(folder / "journal.jsonl")
-        self._time = ActiveTime(sum(entry["active_s"] for entry in self._journal.of("sitting")))
+        self._time = ActiveTime(self._journal)
         self._ended, self._lock = threading.Event(), threading.Lock()
         self._frames, self._streams = Counter[str](), Counter[str]()
         _ = self._network.reference  # before threads ask for it
@@ -159,7 +159,7 @@ class FrameRun:
             "active_s": round(self._time.active_s),
             "honest": dict(Counter(call["state"] for call in calls)),
             "honest_slowest_s": round(max((call["end_s"] - call["begin_s"] for call in calls), default=0.0), 2),
-            "stopped_s": round(sum(end - begin for begin, end in self._time.stops)),
+            "stopped_s": round(self._time.stopped_s),
             "bad_lines": {text: log.count(text) for text in _BAD},
         }
         return sample | {"claims": claims(sample)}

@@ -57,7 +57,7 @@ class KillRun:
         self._path, self._folder, self._load, self._every_s = path, folder, load, every_s
         self._network = Network(path, 16, folder)
         self._journal = Journal(folder / "journal.jsonl")
-        self._time = ActiveTime(sum(entry["active_s"] for entry in self._journal.of("sitting")))
+        self._time = ActiveTime(self._journal)
         self._rng, self._ended = np.random.default_rng(), threading.Event()
         _ = self._network.reference  # before threads ask for it
 
@@ -155,10 +155,8 @@ class KillRun:
 
     def _summary(self, last: Sequence[str]) -> Sample:
         calls, kills = self._journal.of("call"), self._journal.of("kill")
-        stops = [stop for entry in self._journal.of("stop") for stop in [(entry["begin_s"], entry["end_s"])]]
-        stops += self._time.stops
         lost = [call for call in calls if call["state"] not in _ANSWERED]
-        by_stop = [call for call in lost if near(call, stops, _NEAR_STOP_S)]
+        by_stop = [call for call in lost if near(call, self._time.stops, _NEAR_STOP_S)]
         by_kill = [call for call in lost if near(call, [(k["at_s"], k["at_s"]) for k in kills], _NEAR_S)]
         other = [call for call in lost if call not in by_stop and call not in by_kill]
         logs = [*self._folder.glob("pi-server*.log")]
@@ -168,7 +166,7 @@ class KillRun:
             "backend": self._load.backend,
             "clients": self._load.clients,
             "active_s": round(self._time.active_s),
-            "stopped_s": round(sum(end - begin for begin, end in stops)),
+            "stopped_s": round(self._time.stopped_s),
             "kills": len(kills),
             "states": dict(self._states()),
             "lost_by_kills": len(by_kill),

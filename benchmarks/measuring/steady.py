@@ -15,30 +15,6 @@ STOPPED_S: Final = 5.0
 """Longer between two looks, and the process was stopped (SIGSTOP, a suspended machine), as its server probably was."""
 
 
-class ActiveTime:
-    """Seconds since the first look at the clock; longer pauses between two looks are set apart.
-
-    Attributes:
-        active_s: all but the pauses.
-        stops: begin and end of each pause, seconds since 1970.
-    """
-
-    def __init__(self, active_s: float = 0.0, stops: list[tuple[float, float]] | None = None):
-        """Go on from there."""
-        self.active_s, self.stops = active_s, stops or []
-        self._last_s: float | None = None
-
-    def look(self) -> float:
-        """The active seconds so far; to be called several times a second."""
-        now_s = time.time()
-        before_s, self._last_s = self._last_s or now_s, now_s
-        if now_s - before_s > STOPPED_S:
-            self.stops.append((before_s, now_s))
-        else:
-            self.active_s += now_s - before_s
-        return self.active_s
-
-
 class Journal:
     """Lines of JSON in a file, one an event; what an ended run has written is kept. Safe in all threads."""
 
@@ -57,6 +33,40 @@ class Journal:
     def of(self, kind: str) -> list[Sample]:
         """Those of a kind, in order."""
         return [entry for entry in self.entries if entry["kind"] == kind]
+
+
+class ActiveTime:
+    """Seconds of a run's sittings, by its journal; longer pauses between two looks at the clock are set apart.
+
+    Attributes:
+        active_s: all but the pauses.
+    """
+
+    def __init__(self, journal: Journal):
+        """Go on from there; the first look begins a sitting."""
+        self.active_s = float(sum(entry["active_s"] for entry in journal.of("sitting")))
+        self._journal = journal
+        self._last_s: float | None = None
+
+    @property
+    def stops(self) -> list[tuple[float, float]]:
+        """Begin and end of each pause, seconds since 1970."""
+        return [(entry["begin_s"], entry["end_s"]) for entry in self._journal.of("stop")]
+
+    @property
+    def stopped_s(self) -> float:
+        """In all."""
+        return sum(end_s - begin_s for begin_s, end_s in self.stops)
+
+    def look(self) -> float:
+        """The active seconds so far; to be called several times a second."""
+        now_s = time.time()
+        before_s, self._last_s = self._last_s or now_s, now_s
+        if now_s - before_s > STOPPED_S:
+            self._journal.add(kind="stop", begin_s=before_s, end_s=now_s)
+        else:
+            self.active_s += now_s - before_s
+        return self.active_s
 
 
 def _whole_lines(path: Path) -> list[str]:

@@ -29,15 +29,17 @@ LAYOUT = Layout.of([("seed", 16)])
 NAMES = [f"{use:016x}{material:032x}" for use, material in ((1, 10), (2, 11), (3, 10))]
 
 
-def test_time_in_which_a_process_was_stopped_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
+def test_time_in_which_a_process_was_stopped_does_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    now, journal = [100.0], Journal(tmp_path / "j")
+    journal.add(kind="sitting", active_s=5.0)
     monkeypatch.setattr(steady.time, "time", lambda: now[0])
-    active = ActiveTime(5.0)
+    active = ActiveTime(journal)
     for moment in (99.5, 100.0, 101.0, 161.0, 161.5):
         now[0] = moment
         active.look()
     assert active.active_s == pytest.approx(7.0)
-    assert active.stops == [(101.0, 161.0)]
+    assert active.stops == ActiveTime(Journal(tmp_path / "j")).stops == [(101.0, 161.0)]
+    assert active.stopped_s == 60.0
 
 
 def test_a_journal_goes_on_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
