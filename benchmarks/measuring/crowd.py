@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Final
+from typing import Any, Final
 
 from measuring.documents import say
 from measuring.load import Load, put_under
@@ -27,7 +27,7 @@ SHARE: Final = 0.9
 def run_crowd(path: Path, folder: Path, loads: Sequence[Load], max_sessions: int) -> list[Sample]:
     """What became of each load in turn; those whose result is in ``folder`` are done. Raises PiError."""
     network, backends = Network(path, _PICTURES, folder), tuple({load.backend for load in loads})
-    options = {"backends": backends, "max_sessions": max_sessions, "site": Site(pinned=False)}
+    options: dict[str, Any] = {"backends": backends, "max_sessions": max_sessions, "site": Site(pinned=False)}
     samples = []
     with start_server(path, _NO_DEALER, folder, **options) as server:
         for number, load in enumerate(loads):
@@ -47,7 +47,7 @@ def memory_change(sample: Sample) -> float:
         fmean(nbytes for at_s, nbytes, _ in sample["memory"] if begin * tenth_s <= at_s < (begin + 1) * tenth_s)
         for begin in (1, _TENTHS - 1)
     )
-    return last / second - 1
+    return float(last / second - 1)
 
 
 def throughput(sample: Sample) -> float:

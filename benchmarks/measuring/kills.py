@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import psutil
@@ -79,8 +79,8 @@ class KillRun:
         log = self._folder / _SERVER_LOG
         if log.exists():
             log.rename(log.with_suffix(f".{time.time_ns()}.log"))
-        said, backends = ("--log-level", "DEBUG", "--log-format", "json"), (self._load.backend,)
-        options = {"backends": backends, "max_sessions": 4, "site": Site(pinned=False), "program_options": said}
+        options: dict[str, Any] = {"backends": (self._load.backend,), "max_sessions": 4, "site": Site(pinned=False)}
+        options["program_options"] = ("--log-level", "DEBUG", "--log-format", "json")
         with start_server(self._path, _NO_DEALER, self._folder, **options) as server:
             place = (self._network, server.address, _NO_DEALER, self._folder)
             yield server, [Client(index, self._load, *place) for index in range(self._load.clients)]
@@ -144,7 +144,7 @@ class KillRun:
     def _once(self, client: Client, what: str, *, prepares: bool) -> str:
         begin_s = time.time()
         if what == "prepare":
-            state = outcome(lambda: client.prepare(_AHEAD) or "prepared")
+            state = outcome(lambda: _prepared(client))
         else:
             state = client.infer(int(begin_s * 1000) % len(self._network.pictures), counted=prepares)
         self._journal.add(kind="call", what=what, client=client.index, begin_s=begin_s, end_s=time.time(), state=state)
@@ -175,6 +175,11 @@ class KillRun:
             **found,
         }
         return sample | {"claims": claims(sample, last)}
+
+
+def _prepared(client: Client) -> str:
+    client.prepare(_AHEAD)
+    return "prepared"
 
 
 def in_session(log: Iterable[str]) -> set[int]:

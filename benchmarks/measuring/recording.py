@@ -111,8 +111,14 @@ class Recording:
         """What the client says to the dealer. Raises InvariantError: there is none."""
         if self.dealt is None:
             raise InvariantError(f"expected a backend with a dealer, found {self.config.backend}")
-        about = {"backend": self.config.backend, "count": 1, "request_bytes": len(self.dealt)}
-        hello = DealerHello(protocol_version=PROTOCOL_VERSION, pairing_id=pairing_id, role="client", **about)
+        hello = DealerHello(
+            protocol_version=PROTOCOL_VERSION,
+            pairing_id=pairing_id,
+            role="client",
+            backend=self.config.backend,
+            count=1,
+            request_bytes=len(self.dealt),
+        )
         return [Message("offline", hello.SerializeToString(), CONTROL), Message("offline", self.dealt, DATA)]
 
 
@@ -129,7 +135,8 @@ def record(backend: str, network: Network, server: str, dealer: str, folder: Pat
     client_id = secrets.token_bytes(ID_BYTES)
     config = SessionConfig(backend=backend, artifact_digest="", client_id=client_id, insecure_provider=own)
     endpoint = Endpoint(server=server, dealer=dealer, store_dir=folder / f"recorded-{backend}", wrap=wrap)
-    with _Recorder(endpoint, config, network.artifact) as session:
+    session = _Recorder(endpoint, config, network.artifact)
+    with session:
         phases.append("offline")
         session.prepare(1)
         phases.append("online")

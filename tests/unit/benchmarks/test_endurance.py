@@ -1,6 +1,7 @@
 """The endurance runs: what their numbers are made of, that each claim can fail, and a few seconds of each for real."""
 
 import json
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ NAMES = [f"{use:016x}{material:032x}" for use, material in ((1, 10), (2, 11), (3
 def test_time_in_which_a_process_was_stopped_does_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     now, journal = [100.0], Journal(tmp_path / "j")
     journal.add(kind="sitting", active_s=5.0)
-    monkeypatch.setattr(steady.time, "time", lambda: now[0])
+    monkeypatch.setattr(time, "time", lambda: now[0])
     active = ActiveTime(journal)
     for moment in (99.5, 100.0, 101.0, 161.0, 161.5):
         now[0] = moment

@@ -92,7 +92,9 @@ def test_health_checks_fail_without_a_peer(program: ModuleType, arguments: list[
         (["prepare", "--count", "1", "--backend", "crypten"], 10),
     ],
 )
-def test_wrong_client_options(arguments: list[str], code: int, tmp_path: Path) -> None:
+def test_wrong_client_options(arguments: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (2, 2)).save("x.png")  # pictures are looked at first
     store = [] if arguments == ["infer"] else ["--insecure", "--store", str(tmp_path)]
     assert run(pi_client.cli, *arguments, *store).exit_code == code
 
