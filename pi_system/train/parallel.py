@@ -30,7 +30,7 @@ def _world() -> int:
 
 def rank() -> int:
     """This process's number, from 0."""
-    return distributed.getrank() if _world() > 1 else 0
+    return distributed.get_rank() if _world() > 1 else 0
 
 
 def is_first() -> bool:
