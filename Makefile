@@ -9,7 +9,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 # In order; each has a file benchmarks/NAME.py with the command run.
-QUESTIONS := q01_cost_per_relu q02_placement q03_architectures q04_offline q05_scaling q06_quadratic q07_peers
+QUESTIONS := q01_cost_per_relu q02_placement q03_architectures q04_offline q05_scaling q06_quadratic q07_peers \
+	q08_compare_bits
 
 .PHONY: demo test check golden mutants sanitize bench bench-full report clean
 

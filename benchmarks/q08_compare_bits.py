@@ -16,14 +16,12 @@ from typing import Any, Final
 
 from measuring.documents import default_cache
 from measuring.few_bits import Subject, accuracy_sample, cost_samples
-from measuring.networks import cached_artifact, sources_digest
+from measuring.networks import sources_digest
 from measuring.plots import COLOURS, figure, legend_above, save
 from measuring.question import Answer, Mode, Question, QuestionReport, Sample, commands
 from measuring.side_by_side import Series, by_pair, measure_series
 from measuring.statistics import Interval, ratio_interval
 
-from pi_system.artifact.store import load
-from pi_system.backends.registry import BACKENDS
 from pi_system.train.config import TrainConfig
 from pi_system.train.data import DataConfig
 from pi_system.train.job import train_run
@@ -37,22 +35,21 @@ DRAWS: Final = {"digits": 16}
 """Of coins; 1 of any other data set, which has more pictures."""
 COST: Final[Mapping[Mode, str]] = {"quick": "resnet18:m=8", "full": "resnet18:m=64"}
 """Whose bytes are counted: random weights."""
-FEW: Final = tuple(name for name in ("fss", "table") if name in BACKENDS)
-"""Backends that compare fewer bits where an artifact says so; the others always see all."""
 UNITS: Final = ("online_bytes", "offline_bytes", "dealt_bytes", "stored_server_bytes", "stored_client_bytes")
 
 
-def ladder(name: str) -> dict[str, str]:
-    """Networks by label, all bits first."""
-    return {"full": name} | {f"n={bits}": f"{name}/compare={bits}" for bits in BITS[1::2]}
+def ladder(name: str, links: tuple[str, ...], repeat: int) -> tuple[Series, Series]:
+    """`fss` by n, all bits first; `table`, which has no more than ten, beside `gmw`, which sees all whatever n is."""
+    few = {f"n={bits}": f"{name}/compare={bits}" for bits in BITS[1::2]}
+    return (
+        Series(networks={"full": name} | few, links=links, repeat=repeat, backends=("fss",)),
+        Series(networks=few, links=links, repeat=repeat, backends=("table", "gmw")),
+    )
 
 
 SERIES: Mapping[Mode, Sequence[Series]] = {
-    "quick": (Series(networks=ladder("resnet18:m=8"), links=("loopback", "lan"), repeat=5, backends=FEW),),
-    "full": (
-        Series(networks=ladder("resnet18:m=16"), links=("loopback", "lan"), repeat=9, backends=FEW),
-        Series(networks=ladder("resnet18:m=8,size=16"), links=("wan",), repeat=3, backends=FEW),
-    ),
+    "quick": ladder("resnet18:m=8", ("loopback", "lan"), 5),
+    "full": (*ladder("resnet18:m=16", ("loopback", "lan"), 9), *ladder("resnet18:m=8,size=16", ("wan",), 3)),
 }
 
 
@@ -62,9 +59,7 @@ def measure(mode: Mode, repeat: int | None) -> list[Sample]:
     if folder := os.environ.get(CIFAR10):
         subject = Subject.builtin("cifar10", f"cifar10:{folder}")
         samples += [accuracy_sample(subject, bits, 1) for bits in ("auto", *BITS)]
-    named = {"full": COST[mode]} | {str(bits): f"{COST[mode]}/compare={bits}" for bits in BITS}
-    artifacts = {bits: load(cached_artifact(name, default_cache())) for bits, name in named.items()}
-    samples += cost_samples(COST[mode], artifacts)
+    samples += cost_samples(COST[mode], ("full", *BITS))
     if not os.environ.get(PLAINTEXT):
         samples += [{"kind": "ms", **sample} for sample in measure_series(SERIES[mode], repeat)]
     return samples
@@ -94,14 +89,14 @@ def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
     """Points lost by n, bytes a ReLU by n, and times and storage beside all bits."""
     found: list[Answer] = []
     for sample in kind(samples, "accuracy"):
-        name = f"{sample['network']}/{'finetuned/' * sample['finetuned']}{label(sample['bits'])}"
+        name = f"{sample['network']}/{label(sample['bits'])}/{'finetuned_' * sample['finetuned']}"
         note = f"{100 * sample['exact_accuracy']:.2f} % exact, {sample['pictures']:,} pictures, {sample['draws']} draws"
         lost = Interval(*sample["loss"].values()).scaled(100)
-        found.append(Answer.of(f"{name}/points_lost", lost, "points", note=f"{note}, {sample['arithmetic']} point"))
+        found.append(Answer.of(f"{name}points_lost", lost, "points", note=f"{note}, {sample['arithmetic']} point"))
         if sample["bits"] == "auto":
             chosen = sample["compare_bits"].values()
             note = f"from {min(chosen)} to {max(chosen)}, of {max(sample['all_bits'].values())} at most"
-            found.append(Answer.exact(f"{name}/mean_bits", sum(chosen) / len(chosen), "bits", note=note))
+            found.append(Answer.exact(f"{name}mean_bits", sum(chosen) / len(chosen), "bits", note=note))
     for sample in kind(samples, "cost"):
         name = f"{sample['backend']}/{label(sample['bits'])}"
         for unit in UNITS:
@@ -113,16 +108,20 @@ def ratios(samples: Sequence[Sample]) -> Iterator[Answer]:
     """All bits over n: what is saved."""
     costs = {(sample["backend"], sample["bits"]): sample for sample in kind(samples, "cost")}
     for (backend, bits), sample in costs.items():
-        stored, every = (
-            one["stored_server_bytes"] + one["stored_client_bytes"] for one in (sample, costs[backend, "full"])
-        )
-        if backend in FEW and stored and bits != "full":
+        if backend == "fss" and bits != "full":
+            stored, every = (
+                one["stored_server_bytes"] + one["stored_client_bytes"] for one in (sample, costs[backend, "full"])
+            )
             yield Answer.exact(f"{backend}/{label(bits)}/stored_full_over_this", every / stored, "x")
-    for (backend, link), networks in by_pair(kind(samples, "ms")).items():
+    times = by_pair(kind(samples, "ms"))
+    for (backend, link), networks in times.items():
         for name, sample in networks.items():
-            if name != "full":
+            if backend == "fss" and name != "full":
                 faster = ratio_interval(networks["full"]["online_ms"], sample["online_ms"])
                 yield Answer.times(f"{backend}/{link}/{name}/online_full_over_this", faster, note=sample["network"])
+            if backend == "table":
+                faster = ratio_interval(times["gmw", link][name]["online_ms"], sample["online_ms"])
+                yield Answer.times(f"{backend}/{link}/{name}/online_gmw_over_this", faster, note=sample["network"])
 
 
 def kind(samples: Sequence[Sample], wanted: str) -> list[Sample]:

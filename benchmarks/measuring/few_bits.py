@@ -1,13 +1,14 @@
 """Trained networks whose comparisons see few bits: what that loses on test pictures, and what it costs, exactly."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
-from measuring.documents import say
+from measuring.documents import default_cache, say
+from measuring.networks import SEED, cached_artifact
 from measuring.question import Sample
 from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ from pi_system.export.compare_loss import paired_loss
 from pi_system.export.exporter import export_network
 from pi_system.export.finetune import finetune_run
 from pi_system.export.job import calibration_of, judged_of
+from pi_system.export.random import random_pictures
 from pi_system.networks import artifact_folder
 from pi_system.program.counts import relu_count
 from pi_system.program.encoding import encode_input, quantise_weights
@@ -108,20 +110,23 @@ def all_bits(artifact: Artifact) -> dict[str, int]:
     return {node.name: ring.comparison_bits[node.name] - ring.shift(node) for node in graph.relus()}
 
 
-def cost_samples(label: str, artifacts: Mapping[str, Artifact]) -> list[Sample]:
-    """Bytes of one inference under every backend that is predicted and runs it, by bits: counted, not measured."""
+def cost_samples(network: str, wanted: Iterable[CompareBits]) -> list[Sample]:
+    """Bytes of one inference of a network of random weights under every backend that runs it: counted, not measured."""
     samples, prices = [], default_calibration()
-    for backend in BACKENDS:
-        for bits, artifact in artifacts.items():
+    every = load(cached_artifact(network, default_cache()))
+    pictures = random_pictures(every.public.graph.input.shape, 16, SEED)
+    for bits in wanted:
+        artifact, _ = choose_compare_bits(every, pictures, CompareOptions(bits=bits))
+        for backend in BACKENDS:
             try:
                 found = predict(artifact, backend, "loopback", prices)
             except ConfigError as error:
-                say(f"{label}, {bits} bits, without {backend}: {error}")
+                say(f"{network}, {bits} bits, without {backend}: {error}")
                 continue
             samples.append(
                 {
                     "kind": "cost",
-                    "network": label,
+                    "network": network,
                     "relus": relu_count(artifact.public.graph),
                     "backend": backend,
                     "bits": bits,

@@ -5,7 +5,8 @@ names an answer which the measurement lacks is left out and its missing answers 
 than a full one.
 
 In a template: ``a(name)`` value, unit and 95 % interval; ``raw(name)`` and ``low(name)`` numbers, for comparisons;
-``differs(name)`` whether a ratio's interval leaves 1 out; ``each(pattern)`` every answer whose name matches, with
+``differs(name)`` whether a ratio's interval leaves 1 out; ``verdict(pattern, most)`` whether answers are ``most`` or
+less, by their intervals; ``each(pattern)`` every answer whose name matches, with
 what its star stands for; ``two(pattern)`` those of ``fss`` and ``gmw``, the fastest with a dealer and without;
 ``largest(pattern)`` and ``smallest(pattern)`` what it stands for if that is a number; ``fastest(link, base)`` the
 least of every backend's answers ``backend/link/label over base``; ``spread(backend, link, base)`` how far those are
@@ -84,6 +85,7 @@ class _Answers:
             "a": lambda name: _measured(self._get(name)),
             "raw": lambda name: self._get(name).value,
             "low": lambda name: self._get(name).low,
+            "verdict": self._verdict,
             "differs": lambda name: not self._get(name).low <= 1 <= self._get(name).high,
             "each": self._each,
             "two": lambda pattern: self._each(pattern, only=_OURS),
@@ -124,6 +126,18 @@ class _Answers:
         if word == "on" and len(stars) == 1:
             return values[0]  # one network, which the section names once
         return joined([f"{value} {word} `{star}`" for value, star in zip(values, stars, strict=True)])
+
+    def _verdict(self, pattern: str, most: float) -> str:
+        """Of every answer that matches: is it ``most`` or less, by its interval?"""
+        stars = self._stars(pattern)
+        if not stars:
+            raise _MissingAnswerError(pattern)
+        words = []
+        for star in stars:
+            found = self._get(pattern.replace("*", star))
+            word = "supported" if found.high <= most else "contradicted" if found.low > most else "undecided"
+            words.append(f"{word} on `{star}`")
+        return joined(words)
 
     def _beside(self, link: str, base: str) -> dict[str, dict[str, Answer]]:
         """Answers named ``backend/link/label over base``, by backend and label."""

@@ -23,7 +23,7 @@ def compare_options(default: str | None, text: str) -> Decorator:
             "--compare-bits",
             default=default,
             callback=_compare_bits,
-            help=f"Bits that comparisons see with a dealer: full, a number, or auto: by layer the fewest. {text}",
+            help=f"Bits that fss and table compare: full, a number, or auto: by layer the fewest. {text}",
         ),
         click.option(
             "--compare-loss",

@@ -24,8 +24,8 @@ from pi_system.ring.prg import Prg
 
 _Z: Final = 1.96
 _BATCH: Final = 256
-_MACS: Final = 1e11
-"""Multiply-accumulates of judging one draw, a few seconds of a core: as many pictures as they allow. More: a smaller
+_MACS: Final = 5e10
+"""Multiply-accumulates of judging one draw, a second or two of a core: as many pictures as they allow. More: a smaller
 loss can be told; fewer: a faster export."""
 _JUDGEMENTS: Final = 4096
 """Pictures times draws that are wanted: few pictures get more draws."""

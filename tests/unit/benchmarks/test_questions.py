@@ -13,11 +13,14 @@ import q03_architectures as q03
 import q05_scaling as q05
 import q06_quadratic as q06
 import q07_peers as q07
+import q08_compare_bits as q08
 from click.testing import CliRunner
 from measured import question_report
-from measuring.networks import build_named
+from measuring.networks import build_named, cached_artifact
 from measuring.question import Answer, QuestionReport
 
+from pi_system.artifact.store import load
+from pi_system.errors import ConfigError
 from pi_system.train.relu import named_relus
 
 MS_PER_RELU = {"fss": 1e-4, "crypten": 8e-3}
@@ -60,6 +63,35 @@ Q01 = both(("a", 1000, 5, 10**7), ("b", 30000, 5, 10**7), ("c", 1000, 5, 10**9))
 Q02 = both(("1 layer", 4096, 1, 10**7), ("17 layers", 4096, 17, 10**7), (q02.WHOLE, 4096, 4, 10**7))
 Q03 = both((q03.BASE, 4096, 17, 10**7), ("shallow ResNet", 4096, 5, 10**7))
 Q06 = both(("n relu", 10000, 17, 10**7), ("n square", 100, 17, 10**7))
+
+
+def accuracy(bits: Any, lost: float, **more: Any) -> dict[str, Any]:
+    loss = {"value": lost, "low": lost - 0.002, "high": lost + 0.002}
+    chosen = {"a": 8, "b": 7}
+    about = {"pictures": 100, "draws": 2, "arithmetic": "float", "exact_accuracy": 0.9, "finetuned": False}
+    bit = {"kind": "accuracy", "network": "net", "relus": 10, "bits": bits, "loss": loss, "compare_bits": chosen}
+    return bit | about | {"all_bits": {"a": 14, "b": 13}} | more
+
+
+def bytes_of(backend: str, bits: Any, size: int) -> dict[str, Any]:
+    about = {"kind": "cost", "network": "net", "relus": 10, "backend": backend, "bits": bits}
+    return about | dict.fromkeys(q08.UNITS, size)
+
+
+def timed(backend: str, name: str, *online_ms: float) -> dict[str, Any]:
+    about = {"kind": "ms", "network": "net", "backend": backend, "link": "lan"}
+    return about | {"label": name, "online_ms": list(online_ms)}
+
+
+Q08 = [
+    *(accuracy(bits, 2.0**-bits) for bits in q08.BITS),
+    accuracy("auto", 0.001),
+    *(accuracy(bits, -0.001, finetuned=True) for bits in q08.FINETUNED),
+    *(bytes_of("fss", bits, 400 if bits == "full" else 10 * bits) for bits in ("full", *q08.BITS)),
+    *(bytes_of("table", bits, 20 * bits) for bits in q08.BITS),
+    *(timed("fss", "full", 4.0, 4.4), timed("fss", "n=8", 2.0, 2.2)),
+    *(timed("table", "n=8", 3.0, 3.3), timed("gmw", "n=8", 9.0, 9.9)),
+]
 
 
 def test_q01_finds_what_a_relu_and_a_mac_cost() -> None:
@@ -171,9 +203,32 @@ def test_q07_without_spu_says_so() -> None:
     assert (found.name, found.value, found.note) == ("spu/measured", 0, "there is no SPU")
 
 
+def test_q08_says_what_bits_lose_and_save() -> None:
+    found = q08.answers(Q08)
+    assert value(found, "net/n=5/points_lost") == 3.125
+    lost = next(answer for answer in found if answer.name == "net/n=5/points_lost")
+    assert (lost.low, lost.high) == pytest.approx((2.925, 3.325))
+    assert lost.note == "90.00 % exact, 100 pictures, 2 draws, float point"
+    assert value(found, "net/n=4/finetuned_points_lost") == pytest.approx(-0.1)
+    assert value(found, "net/auto/mean_bits") == 7.5
+    assert value(found, "table/n=8/offline_bytes_per_relu") == 16.0
+    assert value(found, "fss/n=8/stored_full_over_this") == 5.0
+    assert value(found, "fss/lan/n=8/online_full_over_this") == pytest.approx(2.0)
+    assert value(found, "table/lan/n=8/online_gmw_over_this") == pytest.approx(3.0)
+
+
+def test_q08_measures_networks_whose_comparisons_see_that_many_bits(tmp_path: Path) -> None:
+    by_n, beside = q08.ladder("resnet18:m=1,size=8", ("lan",), 1)
+    assert by_n.networks.keys() - beside.networks.keys() == {"full"}
+    ring = load(cached_artifact(by_n.networks["n=8"], tmp_path)).public.ring
+    assert set(ring.compare_bits.values()) == {8}
+    with pytest.raises(ConfigError, match="/compare=N with 2 to 63"):
+        cached_artifact("resnet18:m=1,size=8/compare=x", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("module", "question", "samples", "plots"),
-    [(q01, "q01", Q01, 3), (q02, "q02", Q02, 1), (q03, "q03", Q03, 1), (q06, "q06", Q06, 1)],
+    [(q01, "q01", Q01, 3), (q02, "q02", Q02, 1), (q03, "q03", Q03, 1), (q06, "q06", Q06, 1), (q08, "q08", Q08, 2)],
 )
 def test_plots_come_from_the_json_alone(
     module: Any, question: str, samples: list[dict[str, Any]], plots: int, tmp_path: Path
