@@ -339,7 +339,7 @@ def _split(builder: Builder, node: Node, given: list[Any]) -> list[Value]:
 
 
 def _pad(builder: Builder, node: Node, given: list[Any]) -> Traced:
-    x = given[0]
+    x: Traced = given[0]
     mode = node.attributes.get("mode", b"constant").decode()
     pads = node.integers("pads", []) or [int(pad) for pad in node.constant(given[1], "pads")]
     value = node.number("value", 0.0)
