@@ -52,8 +52,9 @@ def memory_change(sample: Sample) -> float:
 
 def throughput(sample: Sample) -> float:
     """Answers a second while all clients asked: what was asked for and not answered by then is not counted."""
+    duration_s = float(sample["duration_s"])
     ends = [found["end_s"] for found in sample["requests"] if found["state"] == "served"]
-    return sum(end_s <= sample["duration_s"] for end_s in ends) / float(sample["duration_s"])
+    return sum(end_s <= duration_s for end_s in ends) / duration_s
 
 
 def claims(samples: Sequence[Sample]) -> list[Sample]:
