@@ -67,7 +67,13 @@ CASES = [
     ("safenet", {}, False),
 ]
 _IDS = ["-".join([name, *options.values()]).replace(",", "") for name, options, _ in CASES]
-_SEEN_ELSEWHERE: tuple[dict[str, str], ...] = ({}, _CHANNEL, {"least_width": "1"}, {"arch": "c0s1-c0e1-rrn"}, {"candidates": "2", "rounds": "1"})
+_SEEN_ELSEWHERE: tuple[dict[str, str], ...] = (
+    {},
+    _CHANNEL,
+    {"least_width": "1"},
+    {"arch": "c0s1-c0e1-rrn"},
+    {"candidates": "2", "rounds": "1"},
+)
 """Options with which the catalogue reduces, resumes and exports."""
 _REDUCED = [case for case in zip(_IDS, CASES, strict=True) if case[1][1] not in _SEEN_ELSEWHERE]
 
