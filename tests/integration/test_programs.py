@@ -12,13 +12,14 @@ from processes import ALL_BACKENDS, model_folder, pi_client, pi_server
 from scaled_artifact import relu_artifact
 
 from pi_system.artifact import save
+from pi_system.errors import ConfigError
 
-BACKENDS = ["gmw", "gc", "table", "fss", "crypten"]
+BACKENDS = ["gmw", "gc", "fss", "crypten"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    path = model_folder(tmp_path_factory.mktemp("programs"), runnable("table", relu_artifact(0.1)))
+    path = model_folder(tmp_path_factory.mktemp("programs"), relu_artifact(0.1))
     (path / "c.png").write_text("this is not a picture")
     return path
 
@@ -58,6 +59,20 @@ def test_backends_agree_on_logits_and_report_their_cost(client: Any) -> None:
     assert all(np.abs(logits[0] - other).max() < 0.05 for other in logits)
     assert found["fss"]["online_rounds"] < found["crypten"]["online_rounds"]
     assert found["fss"]["bytes_per_relu"] < found["crypten"]["bytes_per_relu"]
+
+
+def test_a_table_is_made_where_few_bits_are_compared_and_refused_elsewhere(
+    client: Any, link_keys: Path, tmp_path: Path
+) -> None:
+    refused = client("infer", "a.png", "--store", str(tmp_path / "none"), "--backend", "table")
+    assert refused.returncode == ConfigError.exit_code
+    assert "pi-train export --compare-bits 10" in refused.stderr
+    few, options = runnable("table", relu_artifact(0.1)), ("--keys", f"{link_keys}/server", "--reveal", "logits")
+    save(few, tmp_path / "model")
+    with pi_server(tmp_path / "model", tmp_path / "store", *options, "--backend", "table") as (_, address):
+        ask = ("infer", "a.png", "--json", "--store", str(tmp_path / "own"), "--backend")
+        found = result(client(*ask, "table", PI_SERVER=address))
+    assert (found["relus"], found["online_rounds"]) == (2 * 256, 3)  # the picture, then one round trip a layer
 
 
 def test_prepared_material_is_used_by_later_runs_and_batches_share_rounds(client: Any) -> None:
