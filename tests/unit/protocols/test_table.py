@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 from gates import prepare
-from halves import run_alone
+from halves import run_alone, run_halves
+from insecure_cots import insecure_parties
 
 from pi_system.errors import InvariantError
 from pi_system.kernels import ReluGate, aes_backends, use_aes_backend
 from pi_system.kernels.ot import bit_products_receiver, bit_products_sender, cr_hash
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.half import Half, Receive, Send, together
+from pi_system.protocols.half import Half, Receive, Send, in_turn, together
 from pi_system.protocols.relu_table import table_gate
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import Prg
@@ -101,6 +102,30 @@ def test_stored_gates_are_not_dealt() -> None:
     gate = ReluGate(ring_bits=32, comparison_bits=24, shift=10, unseen_bits=6, stored=True)
     with pytest.raises(ValueError, match="stored"):
         gate.deal(32, SEED, SEED, SEED)
+
+
+def test_gates_side_by_side_are_those_made_one_by_one() -> None:
+    specs = [spec_of(bits, count) for bits, count in ((8, 40), (5, 70), (8, 33))]
+
+    def material(rounds: Any) -> Any:
+        """Both parties' of all gates, whose rounds are run by ``rounds``."""
+        server, client = insecure_parties(SEED)
+
+        def serve() -> Half[Any]:
+            return (
+                yield from rounds((yield from in_turn(TABLE.begin_server(spec, server, Prg(SEED)) for spec in specs)))
+            )
+
+        def ask() -> Half[Any]:
+            shares = [Prg(SEED).ring(spec.count, 32) for spec in specs]
+            pairs = zip(specs, shares, strict=True)
+            begun = in_turn(TABLE.begin_client(spec, share, share, client, Prg(SEED)) for spec, share in pairs)
+            return (yield from rounds((yield from begun)))
+
+        ran = run_halves(serve(), ask())
+        return [array.tobytes() for made in (*ran.server, *ran.client) for array in made.values()]
+
+    assert material(together) == material(in_turn)
 
 
 def test_halves_side_by_side_send_and_receive_in_turn() -> None:
