@@ -68,7 +68,7 @@ def show_table(found: Mapping[str, Any]) -> None:
     if not found["resolved"]:
         half = 50 * (total["high"] - total["low"])
         console.print(
-            f"So few pictures tell losses to {half:.2g} points, not to {wanted:g}: a likely choice, not a sure one",
+            f"So few pictures tell losses to {half:.2g} points, not to {wanted:g}: as few labels as that change",
             highlight=False,
         )
 

@@ -2,17 +2,20 @@
 
 Each ReLU and max-pool alone gets the fewest bits with which its coins cost no more than what all together may. Where
 all together cost more, the layer whose coins alone change most labels gets a bit more, until they do not. Everything is
-decided by estimates on the same pictures and coins, without a margin: the table says how uncertain they are.
+decided by estimates on the same pictures and coins, without a margin: the table says how uncertain they are. Where so
+few pictures could not tell the wanted loss even if no label changed, labels that change for the better count as lost.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
 from pi_system.artifact.graph import Node, Relu
 from pi_system.artifact.model import PublicModel
 from pi_system.artifact.ring_config import RingConfig
-from pi_system.export.compare_loss import Judge, Judgement, Loss
+from pi_system.export.compare_loss import Judge, Judgement, Loss, paired_loss
 
 _START: Final = 8
 """Bits that a layer's search starts with, up or down."""
@@ -139,7 +142,9 @@ class _Search:
         )
 
     def _kept(self, bits: Mapping[str, int]) -> bool:
-        return self._of(bits).loss.value <= self.wanted
+        """By the loss; by all labels that change where so few pictures could not tell the loss if none did."""
+        found, telling = self._of(bits), paired_loss(np.zeros(self.judge.count)).uncertainty <= self.wanted
+        return (found.loss.value if telling else found.changed) <= self.wanted
 
     def _of(self, bits: Mapping[str, int]) -> Judgement:
         few = {name: n for name, n in bits.items() if n < self._all_bits(name)}
