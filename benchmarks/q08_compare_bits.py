@@ -149,6 +149,7 @@ def draw(report: QuestionReport, out: Path) -> list[Path]:
                 _curve(axes, points, place, f"{network}{', trained on' if finetuned else ''}", finetuned)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_yscale("symlog", linthresh=1)
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.set(xlabel="bits compared, n", ylabel="points of accuracy lost", xticks=BITS)
     legend_above(drawn, axes)
     return [*save(drawn, out, "q08-accuracy"), *_draw_bytes(kind(report.samples, "cost"), out)]
@@ -159,7 +160,9 @@ def _curve(axes: Any, points: Sequence[tuple[int, Interval]], place: int, name: 
     low, high = ([getattr(one, side) for _, one in points] for side in ("low", "high"))
     bits = [n for n, _ in points]
     axes.fill_between(bits, low, high, color=colour, alpha=0.12, linewidth=0)
-    axes.plot(bits, [one.value for _, one in points], color=colour, label=name, linestyle="--" if dashed else "-")
+    axes.plot(
+        bits, [one.value for _, one in points], color=colour, label=name, marker="o", linestyle="--" if dashed else "-"
+    )
 
 
 def _draw_bytes(samples: Sequence[Sample], out: Path) -> list[Path]:
