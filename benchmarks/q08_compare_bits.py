@@ -22,6 +22,7 @@ from measuring.question import Answer, Mode, Question, QuestionReport, Sample, c
 from measuring.side_by_side import Series, by_pair, measure_series
 from measuring.statistics import Interval, ratio_interval
 
+from pi_system.export.compare_bits import CompareBits
 from pi_system.train.config import TrainConfig
 from pi_system.train.data import DataConfig
 from pi_system.train.job import train_run
@@ -29,7 +30,7 @@ from pi_system.train.presets import PLAIN_PRESETS
 
 CIFAR10, RUNS, PLAINTEXT = "PI_CIFAR10", "PI_RUNS", "PI_PLAINTEXT"
 BITS: Final = (3, 4, 5, 6, 7, 8, 9, 10)
-FINETUNED: Final = ("full", 3, 4, 5, 6)
+FINETUNED: Final[tuple[CompareBits, ...]] = ("full", 3, 4, 5, 6)
 RECIPE: Final = TrainConfig(epochs=2, batch_size=64, learning_rate=0.02)
 DRAWS: Final = {"digits": 16}
 """Of coins; 1 of any other data set, which has more pictures."""

@@ -10,6 +10,7 @@ from measuring.few_bits import Subject, accuracy_sample, cost_samples
 from random_networks import random_small_artifact
 
 from pi_system.export.compare_loss import Judged
+from pi_system.export.random import random_pictures
 from pi_system.train import DataConfig, load_data
 
 
@@ -17,7 +18,7 @@ from pi_system.train import DataConfig, load_data
 def subject(monkeypatch: pytest.MonkeyPatch) -> Subject:
     """A network that was never trained, on a few digits, of which every exact label is right."""
     artifact, data = random_small_artifact(4), load_data(DataConfig(name="digits"))
-    pictures = few_bits.random_pictures(artifact.public.graph.input.shape, 24, 1)
+    pictures = random_pictures(artifact.public.graph.input.shape, 24, 1)
     monkeypatch.setattr(few_bits, "calibration_of", lambda data: pictures)
     labels = few_bits._labels(artifact, pictures, None, False)
     monkeypatch.setattr(few_bits, "judged_of", lambda data, part=None: Judged(pictures, labels))
@@ -35,7 +36,7 @@ def test_few_bits_lose_and_all_bits_do_not(subject: Subject) -> None:
 
 
 def test_fixed_point_loses_alike(subject: Subject) -> None:
-    artifact, pictures = subject.with_bits(3), few_bits.calibration_of(subject.data)
+    artifact, pictures = subject.with_bits(3), random_pictures(subject.artifact.public.graph.input.shape, 24, 1)
     labels = few_bits._labels(artifact, pictures, None, False)
     kept = [
         np.mean([(few_bits._labels(artifact, pictures, draw, fixed) == labels).mean() for draw in range(40)])
