@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from pi_system.artifact.graph import Graph
 from pi_system.artifact.preprocess import Preprocess
@@ -32,6 +32,22 @@ Weights = Mapping[str, NDArray[np.float32]]
 _Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+class Accuracy(BaseModel):
+    """What fixed point cost on the calibration pictures at export, all bits compared.
+
+    Attributes:
+        pictures: how many.
+        error: the largest difference of a logit from the float network's, as a share of the spread of logits.
+        agreement: share of the pictures whose label is the float network's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    pictures: Annotated[int, Field(ge=1)]
+    error: Annotated[float, Field(ge=0)]
+    agreement: Annotated[float, Field(ge=0, le=1)]
+
+
 class PublicModel(BaseModel):
     """What a client may see of a model, besides the ReLU map: architecture, ring, preprocessing; no weights.
 
@@ -45,6 +61,7 @@ class PublicModel(BaseModel):
         masks_digest: SHA-256 of the ReLU map's file.
         weights_commitment: SHA-256 of a secret 32-byte salt followed by the weight file. It binds the server to
             one set of weights and, by the salt, tells nothing about them.
+        accuracy: see Accuracy; None in artifacts from before it was stated.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +74,15 @@ class PublicModel(BaseModel):
     preprocess: Preprocess
     masks_digest: _Hex64
     weights_commitment: _Hex64
+    accuracy: Accuracy | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An artifact without a statement keeps the digest it was written with."""
+        content: dict[str, Any] = handler(self)
+        if self.accuracy is None:
+            del content["accuracy"]
+        return content
 
     def canonical_json(self) -> bytes:
         """The one JSON text of this model: sorted keys, no spaces."""
@@ -116,6 +142,7 @@ class Artifact(PublicArtifact):
         preprocess: Preprocess,
         masks: Masks,
         weights: Weights,
+        accuracy: Accuracy | None = None,
     ) -> "Artifact":
         """Build a checked artifact with a fresh model id and commitment."""
         salt = secrets.token_bytes(32)
@@ -128,6 +155,7 @@ class Artifact(PublicArtifact):
             preprocess=preprocess,
             masks_digest=hashlib.sha256(tensor_bytes(masks)).hexdigest(),
             weights_commitment=hashlib.sha256(salt + tensor_bytes(weights)).hexdigest(),
+            accuracy=accuracy,
         )
         return cls(public=public, masks=dict(masks), weights=dict(weights), salt=salt)
 

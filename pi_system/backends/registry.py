@@ -1,12 +1,14 @@
 """The backends by name, imported only when one is used: a client of one backend never loads another's libraries."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Final, Protocol, cast
 
 from pi_system.artifact.model import Artifact, PublicArtifact
+from pi_system.artifact.ring_config import RingConfig
 from pi_system.backends.base import ClientRuntime, Deal, ServerRuntime
 from pi_system.errors import ConfigError
+from pi_system.protocols.linear_he.params import MAX_RING_BITS, MIN_RING_BITS
 from pi_system.secure.options import RuntimeOptions
 
 
@@ -40,12 +42,19 @@ BACKENDS: Final[Backends] = {
     "fss": "pi_system.backends.fss.backend",
     "crypten": "pi_system.backends.crypten.backend",
 }
+_TWO_PARTY: Final = ("gmw", "gc", "table")
 SERVED_BY_DEFAULT: Final = ("gmw", "gc", "table", "fss")
 """What a server offers unless told; a new backend must be put here. Not the baseline, whose truncation tells weights to
 a client that sees logits."""
 
 
 DEFAULT_BACKEND: Final = "gmw"
+
+
+def runnable(ring: RingConfig, names: Iterable[str] = BACKENDS) -> tuple[str, ...]:
+    """Of backends, those that take ``ring``: homomorphic encryption, without a dealer, not every one."""
+    taken = MIN_RING_BITS <= ring.ring_bits <= MAX_RING_BITS
+    return tuple(name for name in names if taken or name not in _TWO_PARTY)
 
 
 def find_backend(name: str, backends: Backends = BACKENDS) -> Backend:

@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from pi_system.artifact.store import load_public
+from pi_system.backends.registry import DEFAULT_BACKEND, runnable
 from pi_system.channel.shaped import Link, parse_link
 from pi_system.cli.compare import compare_options, options_of
 from pi_system.cli.options import json_option, show_result
 from pi_system.cost import faster_gate
 from pi_system.export.job import export_run
 from pi_system.export.quantise import QuantiseOptions
-from pi_system.protocols.linear_he.params import MAX_RING_BITS
 
 _PATH = click.Path(path_type=Path)
 
@@ -23,9 +23,18 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("run", type=_PATH)
 @click.argument("folder", type=_PATH)
-@click.option("--ring-bits", type=click.IntRange(8, 64), help="l; default: the narrowest of 32, 48, 59, 64.")
+@click.option(
+    "--ring-bits",
+    type=click.IntRange(8, 64),
+    help="l; default: the narrowest of 32, 48, 59, which every backend takes; above 59 only those with a dealer.",
+)
 @click.option("--frac-bits", type=click.IntRange(1, 24), help="Fraction bits of activations; default by accuracy.")
-@click.option("--max-error", default=0.015, show_default=True, help="Largest logit error of fixed point, calibrated.")
+@click.option(
+    "--max-error",
+    default=0.01,
+    show_default=True,
+    help="Largest logit error of fixed point, calibrated, as a share of the standard deviation of a picture's logits.",
+)
 @click.option(
     "--truncate-before-relu/--truncate-in-relu",
     default=None,
@@ -44,8 +53,10 @@ def export(run: Path, folder: Path, as_json: bool, link: str, **options: Any) ->
 
 def show_export(result: dict[str, Any], folder: Path, shape: Link, as_json: bool) -> None:
     """Print what an export wrote, with the backend that is advised for a link."""
-    if result["ring_bits"] <= MAX_RING_BITS:
-        result["backend_without_dealer"] = faster_gate(load_public(folder), shape)
+    public = load_public(folder)
+    result["backends"] = runnable(public.public.ring)
+    if DEFAULT_BACKEND in result["backends"]:
+        result["backend_without_dealer"] = faster_gate(public, shape)
     if result["compare_table"] and not as_json:
         show_table(result["compare_table"])
     show_result(result, as_json)

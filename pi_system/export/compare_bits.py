@@ -106,6 +106,7 @@ class _Room:
             preprocess=public.preprocess,
             masks=self.artifact.masks,
             weights=self.artifact.weights,
+            accuracy=public.accuracy,
         )
 
     def _leaves_log2(self, name: str, bits: int) -> float:

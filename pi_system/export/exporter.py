@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pi_system.artifact.graph import Graph
-from pi_system.artifact.model import Artifact
+from pi_system.artifact.model import Accuracy, Artifact
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.artifact.shapes import check_graph
 from pi_system.errors import InputError, UnsupportedLayerError
 from pi_system.export.draft import Draft
-from pi_system.export.merge import merge_linear_layers, remove_dead_nodes
+from pi_system.export.equalise import channel_factors, scaled_weights
+from pi_system.export.merge import merge_linear_layers, remove_dead_nodes, sum_pools
 from pi_system.export.quantise import QuantiseOptions, quantise
+from pi_system.export.ranges import calibrate
 from pi_system.export.score_step import choose_score_step
 from pi_system.export.trace import trace
 from pi_system.program.encoding import quantise_weights, weight_norm_bits
@@ -39,6 +41,7 @@ def lower(module: nn.Module, input_shape: tuple[int, ...]) -> Draft:
     remove_dead_nodes(draft)
     merge_linear_layers(draft)
     remove_dead_nodes(draft)
+    sum_pools(draft)
     return draft
 
 
@@ -87,13 +90,17 @@ def export_network(
     check_graph(graph)
     weights = draft.float_weights()
     _check_equal(module, draft, pictures[:_COMPARED])
-    quantised = quantise(graph, draft.masks, weights, pictures, options)
-    if quantised.max_error > options.max_error:
+    ranges = calibrate(graph, draft.masks, weights, pictures)
+    _warn_of_chance(name, ranges.logits)
+    factors = channel_factors(graph, ranges)
+    weights = scaled_weights(graph, weights, factors)
+    quantised = quantise(graph, draft.masks, weights, pictures, options, ranges.scaled(factors))
+    if quantised.relative_error > options.max_error:
         _log.warning(
-            "%s: fixed-point logits differ by up to %.3g from float ones, wanted %.3g",
+            "%s: fixed-point logits differ from float ones by up to %.2g %% of their spread, wanted %.2g %%",
             name,
-            quantised.max_error,
-            options.max_error,
+            100 * quantised.relative_error,
+            100 * options.max_error,
         )
     plan = quantised.plan
     integers = quantise_weights(plan.graph, plan.ring, weights)
@@ -106,4 +113,16 @@ def export_network(
         preprocess=preprocess,
         masks=draft.masks,
         weights=weights,
+        accuracy=Accuracy(pictures=quantised.pictures, error=quantised.relative_error, agreement=quantised.agreement),
     )
+
+
+def _warn_of_chance(name: str, logits: NDArray[np.float64]) -> None:
+    labels = logits.argmax(axis=1)
+    if logits.shape[1] > 1 and len(labels) >= _COMPARED and (labels == labels[0]).all():
+        _log.warning(
+            "%s: all %d calibration pictures get label %d: is it trained, are they preprocessed as in training?",
+            name,
+            len(labels),
+            int(labels[0]),
+        )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pi_system.artifact.model import Artifact
+from pi_system.artifact.model import Accuracy, Artifact
 from pi_system.artifact.store import save
 from pi_system.durable import write_file
 from pi_system.export.compare_auto import CompareTable
@@ -26,6 +26,17 @@ from pi_system.train.run import LoadedRun, RunDirectory
 
 CALIBRATION_PICTURES = 256
 """Training pictures that the ranges are calibrated on. More: a surer tail estimate, a slower export."""
+
+
+def accuracy_stated(accuracy: Accuracy | None) -> dict[str, Any]:
+    """What an export says of ``accuracy``: error as a share of the spread, labels kept, on how many pictures."""
+    if accuracy is None:
+        return {}
+    return {
+        "logit_error": accuracy.error,
+        "label_agreement": accuracy.agreement,
+        "judged_pictures": accuracy.pictures,
+    }
 
 
 def export_run(
@@ -100,6 +111,7 @@ def _card(artifact: Artifact, inputs: NDArray[np.float32], table: CompareTable |
         "comparison_bits": max(ring.comparison_bits.values(), default=0),
         "compare_bits": ring.compare_bits,
         "compare_table": table and table.as_json(),
+        **accuracy_stated(artifact.public.accuracy),
         "overflow_log2": ring.overflow_log2,
         "truncation_log2": ring.truncation_log2,
         "score_step": 2.0**step_log2,

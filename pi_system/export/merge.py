@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import Conv2d, Linear, Node
+from pi_system.artifact.graph import AvgPool2d, Conv2d, Flatten, Gather, Linear, Node
 from pi_system.export.draft import Array, Draft
 
 Merged = tuple[Conv2d | Linear, Array, Array]
@@ -50,6 +50,36 @@ def _merge_at(draft: Draft, second: Node) -> bool:
     draft.nodes[first.name], draft.weights[first.name], draft.biases[first.name] = merged
     draft.replace(second.name, first.name)
     return True
+
+
+def sum_pools(draft: Draft) -> None:
+    """Let an average pool whose division is no change of scale sum, where all that read it have weights to divide.
+
+    A rounded 1/49 would need as many bits as the weights, and they would be wide in the layer behind it.
+    """
+    for node in list(draft.nodes.values()):
+        if isinstance(node, AvgPool2d) and prod(node.kernel).bit_count() != 1:
+            readers = _weighted_readers(draft, node.name)
+            if readers:
+                draft.nodes[node.name] = node.model_copy(update={"summed": True})
+                for name in readers:
+                    draft.weights[name] = draft.weights[name] / prod(node.kernel)
+
+
+def _weighted_readers(draft: Draft, name: str) -> set[str]:
+    """The weighted layers that alone read a value, through nodes that keep its scale; empty if something else does."""
+    found: set[str] = set()
+    for user in draft.users(name):
+        if user in draft.weights:
+            found.add(user)
+        elif user != "output" and isinstance(draft.nodes[user], Flatten | Gather):
+            behind = _weighted_readers(draft, user)
+            if not behind:
+                return set()
+            found |= behind
+        else:
+            return set()
+    return found
 
 
 def _macs(node: Conv2d | Linear) -> int:

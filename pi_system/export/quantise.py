@@ -5,7 +5,9 @@ logits are close enough to the float ones on the calibration pictures is taken; 
 which computes and sends least (tests hold that against the cost model).
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import inf, log2
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,24 +15,23 @@ from numpy.typing import NDArray
 from pi_system.artifact.graph import Graph
 from pi_system.artifact.model import Masks, Weights
 from pi_system.errors import ConfigError
+from pi_system.export.judge import Judge, Quantised
 from pi_system.export.ranges import Ranges, calibrate
-from pi_system.export.scales import ScaleOptions, ScalePlan, assign_scales
+from pi_system.export.scales import ScaleOptions, ScalePlan
 from pi_system.program.counts import mac_count
-from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
-from pi_system.program.fixed_point import FixedInterpreter
 
 # (fraction bits of activations, bits of the weights' root mean square), from cheap to exact.
 _CANDIDATES = ((8, 7), (8, 8), (9, 8), (9, 9), (10, 9), (10, 10), (11, 10), (12, 10), (12, 11), (13, 11), (14, 12))
-# The most ring bits that homomorphic encryption takes, and how much less accurate a network may be to fit them: more
-# bits need a dealer.
-_TWO_PARTY_BITS = 59
-_TWO_PARTY_SLACK = 10.0
 # Rings with room for truncation pairs, beside 32 bits (four-byte carriers, truncation in ReLUs only), narrow
-# first: a wider one is tried where nothing narrower will do.
-_WIDE_RINGS = (48, 59, 64)
-# A candidate's accuracy is judged on as many calibration pictures as this many multiply-accumulates allow: the
-# integer oracle does about 3e9 a second. Upside: seconds for ResNet18; downside: that is 3 pictures there.
+# first: a wider one is tried where nothing narrower will do. 59 is the most that homomorphic encryption takes, so
+# that every backend runs what is chosen here; 64, for backends with a dealer alone, is for who asks for it.
+_WIDE_RINGS = (48, 59)
+# A candidate's accuracy is judged on as many calibration pictures as this many multiply-accumulates allow, and what is
+# stated of the chosen one on ten times as many: the integer oracle does about 3e9 a second. Upside: seconds for
+# ResNet18; downside: that is 3 pictures there, and 36.
 _JUDGED_MACS = 2_000_000_000
+_STATED_MACS = 20_000_000_000
+_STATED_PICTURES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +39,10 @@ class QuantiseOptions:
     """How ring parameters are chosen.
 
     Attributes:
-        ring_bits: l, None for the narrowest of 32 (truncation in ReLUs only), 48, 59 and 64.
+        ring_bits: l, None for the narrowest of 32 (truncation in ReLUs only), 48 and 59.
         frac_bits: fraction bits of activations; None tries several.
-        max_error: largest |fixed - float| of a logit that a candidate may have on the calibration pictures.
+        max_error: largest |fixed - float| of a logit that a candidate may have on the calibration pictures, as a share
+            of how far logits are apart (``Ranges.spread``).
         margin_bits: room above the largest calibrated value.
         overflow_log2: bound asked for on the estimated chance that a picture leaves a range.
         truncate_before_relu: see ScaleOptions; needs more than 32 ring bits. None tries both, in ReLUs first.
@@ -48,26 +50,31 @@ class QuantiseOptions:
 
     ring_bits: int | None = None
     frac_bits: int | None = None
-    max_error: float = 0.015
+    max_error: float = 0.01
     margin_bits: int = 1
     overflow_log2: float = -20.0
     truncate_before_relu: bool | None = None
 
 
-@dataclass(frozen=True)
-class Quantised:
-    """The chosen plan with the largest logit error it showed on the calibration pictures."""
-
-    plan: ScalePlan
-    max_error: float
-
-
 def quantise(
-    graph: Graph, masks: Masks, weights: Weights, pictures: NDArray[np.float32], options: QuantiseOptions
+    graph: Graph,
+    masks: Masks,
+    weights: Weights,
+    pictures: NDArray[np.float32],
+    options: QuantiseOptions,
+    ranges: Ranges | None = None,
 ) -> Quantised:
     """Choose ring parameters for ``graph`` by calibration on ``pictures`` (N, C, H, W), preprocessed.
 
     For each way to truncate the first candidate within ``options.max_error`` is taken, or the one nearest to it.
+
+    Args:
+        graph: the network.
+        masks: its ReLU map.
+        weights: its weights.
+        pictures: calibration pictures.
+        options: how to choose.
+        ranges: of these pictures, where they are known.
 
     Returns:
         Of these, that of the narrowest ring among the accurate, or the most accurate if none is accurate enough.
@@ -75,32 +82,37 @@ def quantise(
     Raises:
         ConfigError: the network fits no candidate ring.
     """
-    judged = pictures[: max(2, _JUDGED_MACS // max(1, mac_count(graph)))]
-    judge = _Judge(graph, masks, weights, judged, calibrate(graph, masks, weights, pictures))
-    found = [quantised for ladder in _ladders(options) for quantised in judge.climb(ladder, options.max_error)]
+    macs = max(1, mac_count(graph))
+    judged = max(2, _JUDGED_MACS // macs)
+    judge = Judge(graph, masks, weights, pictures, ranges or calibrate(graph, masks, weights, pictures))
+    search = _Search(judge, judged, options)
+    found = [each for ladder in _ladders(options) for each in search.climb(ladder)]
     if not found:
-        raise ConfigError("ring_bits: the network's values fit no candidate ring; allow 64 bits or fewer frac_bits")
-    two_party = [quantised for quantised in found if quantised.plan.ring.ring_bits <= _TWO_PARTY_BITS]
-    for group, max_error in (
-        (two_party, options.max_error),
-        (two_party, options.max_error * _TWO_PARTY_SLACK),
-        (found, options.max_error),
-    ):
-        accurate = [quantised for quantised in group if quantised.max_error <= max_error]
-        if accurate:
-            return min(accurate, key=lambda quantised: quantised.plan.ring.ring_bits)
-    return min(found, key=lambda quantised: quantised.max_error)
+        raise ConfigError(_no_ring(options))
+    best = search.best(found)
+    return judge.measured(best.plan, min(max(judged, _STATED_PICTURES), max(judged, _STATED_MACS // macs)))
+
+
+def _no_ring(options: QuantiseOptions) -> str:
+    tried = "32, 48 and 59 bits" if options.ring_bits is None else f"{options.ring_bits} bits"
+    return (
+        f"ring_bits: expected values that a ring of {tried} holds, found larger ones; scale the network's values down, "
+        "allow fewer frac_bits, or take 64 ring_bits, which needs the backend fss or crypten"
+    )
 
 
 def _ladders(options: QuantiseOptions) -> list[list[list[ScaleOptions]]]:
     """For each way to truncate the rings to try, narrow first, and for each ring the candidates from cheap to exact."""
     wide = _WIDE_RINGS if options.ring_bits is None else (options.ring_bits,)
     early = (False, True) if options.truncate_before_relu is None else (options.truncate_before_relu,)
-    ladders = [[_candidates(ring_bits, before, options) for ring_bits in wide] for before in early]
-    return ladders if options.ring_bits is not None else [[_candidates(32, False, options)], *ladders]
+    ladders = [[_candidates(ring_bits, before, False, options) for ring_bits in wide] for before in early]
+    if False in early:
+        ladders.append([_candidates(ring_bits, False, True, options) for ring_bits in wide])
+    narrow = [[_candidates(32, False, False, options)]]
+    return ladders if options.ring_bits is not None else [*narrow, *ladders]
 
 
-def _candidates(ring_bits: int, truncate_before_relu: bool, options: QuantiseOptions) -> list[ScaleOptions]:
+def _candidates(ring_bits: int, early: bool, carry: bool, options: QuantiseOptions) -> list[ScaleOptions]:
     return [
         ScaleOptions(
             ring_bits=ring_bits,
@@ -108,7 +120,8 @@ def _candidates(ring_bits: int, truncate_before_relu: bool, options: QuantiseOpt
             weight_bits=weight_bits,
             margin_bits=options.margin_bits,
             overflow_log2=options.overflow_log2,
-            truncate_before_relu=truncate_before_relu and ring_bits > 32,
+            truncate_before_relu=early and ring_bits > 32,
+            carry=carry,
         )
         for frac_bits, weight_bits in _CANDIDATES
         if options.frac_bits in (None, frac_bits)
@@ -116,42 +129,56 @@ def _candidates(ring_bits: int, truncate_before_relu: bool, options: QuantiseOpt
 
 
 @dataclass(frozen=True)
-class _Judge:
-    graph: Graph
-    masks: Masks
-    weights: Weights
-    pictures: NDArray[np.float32]
-    ranges: Ranges
+class _Search:
+    judge: Judge
+    judged: int
+    options: QuantiseOptions
+    seen: dict[str, Quantised] = field(default_factory=dict)
 
-    def climb(self, ladder: list[list[ScaleOptions]], max_error: float) -> list[Quantised]:
+    def accurate(self, quantised: Quantised) -> bool:
+        """Whether the error is within what was asked for."""
+        return quantised.relative_error <= self.options.max_error
+
+    def best(self, found: list[Quantised]) -> Quantised:
+        """Of the accurate the first of the narrowest ring; else the most accurate."""
+        accurate = [quantised for quantised in found if self.accurate(quantised)]
+        if accurate:
+            return min(accurate, key=lambda quantised: quantised.plan.ring.ring_bits)
+        return min(found, key=lambda quantised: quantised.max_error)
+
+    def climb(self, ladder: list[list[ScaleOptions]]) -> Iterator[Quantised]:
         """What each ring of a ladder gives, up to the first ring that is accurate enough."""
-        found: list[Quantised] = []
         for candidates in ladder:
-            quantised = self.choose(candidates, max_error)
+            quantised = self.choose(candidates)
             if quantised is not None:
-                found.append(quantised)
-                if quantised.max_error <= max_error:
-                    break
-        return found
+                yield quantised
+                if self.accurate(quantised):
+                    return
 
-    def choose(self, candidates: list[ScaleOptions], max_error: float) -> Quantised | None:
-        """The first accurate candidate, or the most accurate; None if the network fits none."""
+    def choose(self, candidates: list[ScaleOptions]) -> Quantised | None:
+        """The first accurate candidate, or the most accurate; None if the network fits none.
+
+        A candidate whose error is many times too large lets those be skipped that have too few bits to mend it.
+        """
+        plans = [plan for plan in map(self.judge.plan, candidates) if plan is not None]
         best: Quantised | None = None
-        for candidate in candidates:
-            quantised = self.try_out(candidate)
-            if quantised is not None and (best is None or quantised.max_error < best.max_error):
-                best = quantised
-            if best is not None and best.max_error <= max_error:
+        index = 0
+        while index < len(plans):
+            found = self.measured(plans[index])
+            best = found if best is None or found.max_error < best.max_error else best
+            if self.accurate(found):
                 break
+            index += _skipped(found.relative_error, self.options.max_error)
         return best
 
-    def try_out(self, candidate: ScaleOptions) -> Quantised | None:
-        plan = assign_scales(self.graph, self.weights, self.ranges, candidate)
-        return None if plan is None else Quantised(plan, self._error(plan))
+    def measured(self, plan: ScalePlan) -> Quantised:
+        """``plan`` on the pictures that judge, once: ways to truncate differ only where something is truncated."""
+        key = plan.ring.model_dump_json()
+        if key not in self.seen:
+            self.seen[key] = self.judge.measured(plan, self.judged)
+        return self.seen[key]
 
-    def _error(self, plan: ScalePlan) -> float:
-        integers = quantise_weights(plan.graph, plan.ring, self.weights)
-        encoded = encode_input(self.pictures, plan.graph, plan.ring)
-        logits = FixedInterpreter(plan.ring, self.masks, integers).run(plan.graph, encoded)
-        difference = logits_to_float(logits, plan.graph, plan.ring) - self.ranges.logits[: len(self.pictures)]
-        return float(np.abs(difference).max())
+
+def _skipped(error: float, allowed: float) -> int:
+    """How many candidates on the next is: every second has a bit more, of activations and of weights."""
+    return max(1, int(2 * log2(error / allowed)) - 2) if 0 < allowed < error < inf else 1

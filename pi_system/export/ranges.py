@@ -1,5 +1,6 @@
 """Calibrated ranges of every value of a network, and the chance that another picture leaves them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil, exp, inf, log, log2, pi, sqrt
 
@@ -19,6 +20,10 @@ _MIN_DEVIATION = 0.05
 _LONE_DEVIATION = 0.25
 
 
+_BATCH = 16
+"""Pictures that are run at once."""
+
+
 @dataclass
 class Ranges:
     """Peaks |v| per calibration picture, (N,), by node.
@@ -27,38 +32,72 @@ class Ranges:
         output: of every node's value, all positions.
         compared: of what a ReLU or a max-pool compares, or a square squares (active positions only), by that node.
         logits: the float logits (N, classes) of the calibration pictures.
+        channels: as ``output``, by channel, (N, C), and
+        compared_channels: as ``compared``.
     """
 
     output: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     compared: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     logits: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    channels: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    compared_channels: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    @property
+    def spread(self) -> float:
+        """How far logits are apart: their standard deviation in a picture, of a lone logit that over pictures."""
+        of_pictures = self.logits.shape[1] > 1
+        return float(np.sqrt(np.mean(self.logits.var(axis=1 if of_pictures else 0))))
+
+    def scaled(self, factors: Mapping[str, NDArray[np.float64]]) -> "Ranges":
+        """Ranges of the same network with channel c of node n multiplied by ``factors[n][c]``, logits by one.
+
+        What a ReLU, a max-pool or a square compares has the factors of its result.
+        """
+        channels = {name: peaks * factors[name] for name, peaks in self.channels.items()}
+        compared = {name: peaks * factors[name] for name, peaks in self.compared_channels.items()}
+        return _of_channels(channels, compared, self.logits)
+
+
+def _of_channels(
+    channels: dict[str, NDArray[np.float64]], compared: dict[str, NDArray[np.float64]], logits: NDArray[np.float64]
+) -> Ranges:
+    return Ranges(
+        output={name: peaks.max(axis=1) for name, peaks in channels.items()},
+        compared={name: peaks.max(axis=1) for name, peaks in compared.items()},
+        logits=logits,
+        channels=channels,
+        compared_channels=compared,
+    )
 
 
 class _Recorder(FloatInterpreter):
     def __init__(self, masks: Masks, weights: Weights) -> None:
         super().__init__(masks, weights, observe=self._record)
-        self.ranges = Ranges()
+        self.channels: dict[str, NDArray[np.float64]] = {}
+        self.compared: dict[str, NDArray[np.float64]] = {}
 
     def _record(self, node: Node, value: Tensor) -> None:
-        self.ranges.output[node.name] = _peaks(value)
+        self.channels[node.name] = _peaks(value)
 
     def relu(self, node: Relu, x: Tensor) -> Tensor:
-        mask = self._masks.get(node.name)
-        self.ranges.compared[node.name] = _peaks(x if mask is None else x[:, mask])
+        self.compared[node.name] = self._active(node, x)
         return super().relu(node, x)
 
     def square(self, node: Square, x: Tensor) -> Tensor:
-        mask = self._masks.get(node.name)
-        self.ranges.compared[node.name] = _peaks(x if mask is None else x[:, mask])
+        self.compared[node.name] = self._active(node, x)
         return super().square(node, x)
 
     def maxpool(self, node: MaxPool2d, x: Tensor) -> Tensor:
-        self.ranges.compared[node.name] = _peaks(x)
+        self.compared[node.name] = _peaks(x)
         return super().maxpool(node, x)
+
+    def _active(self, node: Node, x: Tensor) -> NDArray[np.float64]:
+        mask = self._masks.get(node.name)
+        return _peaks(x if mask is None else x * mask)
 
 
 def _peaks(value: Tensor) -> NDArray[np.float64]:
-    return value.detach().flatten(1).abs().amax(dim=1).double().numpy()
+    return value.detach().reshape(*value.shape[:2], -1).abs().amax(dim=2).double().numpy()
 
 
 def calibrate(graph: Graph, masks: Masks, weights: Weights, pictures: NDArray[np.float32]) -> Ranges:
@@ -67,13 +106,17 @@ def calibrate(graph: Graph, masks: Masks, weights: Weights, pictures: NDArray[np
     Raises:
         FixedPointRangeError: a value overflows float32, as deep squares can.
     """
-    recorder = _Recorder(masks, weights)
-    logits = recorder.run(graph, torch.from_numpy(np.ascontiguousarray(pictures)))
-    recorder.ranges.logits = logits.double().numpy()
-    for name, peaks in recorder.ranges.output.items():
+    runs, logits = [], []
+    for first in range(0, len(pictures), _BATCH):
+        runs.append(_Recorder(masks, weights))
+        batch = torch.from_numpy(np.ascontiguousarray(pictures[first : first + _BATCH]))
+        logits.append(runs[-1].run(graph, batch).double().numpy())
+    channels = {name: np.concatenate([run.channels[name] for run in runs]) for name in runs[0].channels}
+    compared = {name: np.concatenate([run.compared[name] for run in runs]) for name in runs[0].compared}
+    for name, peaks in channels.items():
         if not np.isfinite(peaks).all():
             raise FixedPointRangeError(f"node {name}: expected finite values on the calibration pictures")
-    return recorder.ranges
+    return _of_channels(channels, compared, np.concatenate(logits))
 
 
 def tail_log2(peaks: NDArray[np.float64], limit: float) -> float:

@@ -43,6 +43,8 @@ MAX_TRUNCATION_LOG2 = -16.0
 _SLACK_BITS = 6
 # Reciprocals of average pools are systematic errors, so they get this many bits more than weights.
 _RECIPROCAL_BITS = 3
+_MOST_FRAC_BITS = 62
+"""That a RingConfig holds, with a bit to spare."""
 _PLAIN_FOLLOWERS = (Add, Affine, Concat, Flatten, Gather, MaxPool2d, Select, Truncate)
 
 
@@ -58,6 +60,8 @@ class ScaleOptions:
         margin_bits: room above the largest calibrated value.
         overflow_log2: bound asked for on the chance that a picture leaves any range.
         truncate_before_relu: where truncations without a gate are allowed, drop fraction bits before a ReLU, not in it.
+        carry: let a scale grow from layer to layer as far as the ring holds it, for a ReLU to drop its bits exactly,
+            instead of truncating before the next layer, which may fail.
     """
 
     ring_bits: int
@@ -66,6 +70,7 @@ class ScaleOptions:
     margin_bits: int = 1
     overflow_log2: float = -20.0
     truncate_before_relu: bool = False
+    carry: bool = False
 
     @property
     def free_truncation(self) -> bool:
@@ -125,14 +130,14 @@ class _Walk:
     def place(self, node: Node) -> bool:
         """Append ``node`` with its scale; False if its value does not fit the ring."""
         if multiplies(node):
-            self._truncate_above(node.inputs[0], self.options.frac_bits + _SLACK_BITS)
+            self._truncate_above(node.inputs[0], self._most_frac_bits(node))
         if isinstance(node, Square) or (isinstance(node, Relu) and self.options.truncate_before_relu):
             self._truncate_above(node.inputs[0], self.options.frac_bits)
         placed = node.model_copy(update={"inputs": tuple(self.renamed.get(name, name) for name in node.inputs)})
         operands = [self.frac_bits[name] for name in placed.inputs]
         if multiplies(node):
             self.weight_frac_bits[node.name] = self._weight_frac_bits(node, operands[0])
-            if self.weight_frac_bits[node.name] < 1:
+            if self.weight_frac_bits[node.name] < 0:
                 return False
         found = output_frac_bits(placed, operands, self.weight_frac_bits.get(node.name, 0))
         frac_bits = self._free_frac_bits(placed, operands) if found is None else found
@@ -142,9 +147,17 @@ class _Walk:
             self._compare(node, operands[0])
         if isinstance(node, Square) and 2 * self.comparison_bits[node.name] - 1 > self.options.ring_bits:
             return False
+        if node.name == self.graph.output and self.integer[node.name] + frac_bits < 2:
+            return False  # less than a bit of a logit beside its sign
         room = self.options.ring_bits - 1 - frac_bits
         self.overflows.append(tail_log2(self.ranges.output[node.name], 2.0**room))
-        return self.integer[node.name] <= room and frac_bits < 64
+        return self.integer[node.name] <= room and frac_bits <= min(_MOST_FRAC_BITS, self.options.ring_bits - 1)
+
+    def _most_frac_bits(self, node: Node) -> int:
+        """How many fraction bits the operand of ``node``, which multiplies, may have without being truncated."""
+        if not self.options.carry:
+            return self.options.frac_bits + _SLACK_BITS
+        return max(self.options.frac_bits, self._room(node) - self._wanted_frac_bits(node))
 
     def _free_frac_bits(self, node: Node, operands: list[int]) -> int:
         if isinstance(node, Input):
@@ -166,13 +179,19 @@ class _Walk:
         return [node for node in self.graph if name in node.inputs]
 
     def _weight_frac_bits(self, node: Node, operand: int) -> int:
-        room = self.options.ring_bits - 1 - self.integer[node.name] - operand
+        return min(self._wanted_frac_bits(node), self._room(node) - operand)
+
+    def _room(self, node: Node) -> int:
+        """The most fraction bits that the ring leaves the value of ``node``."""
+        room = self.options.ring_bits - 1 - max(0, self.integer[node.name])
         if node.name == self.graph.output:
             room -= 1  # logit_bits < ring_bits
+        return min(room, _MOST_FRAC_BITS)
+
+    def _wanted_frac_bits(self, node: Node) -> int:
         if isinstance(node, AvgPool2d):
-            wanted = self.options.weight_bits + _RECIPROCAL_BITS + prod(node.kernel).bit_length()
-            return min(wanted, room, 62)
-        return min(room, _fitting_frac_bits(self.weights[f"{node.name}.weight"], self.options.weight_bits))
+            return min(self.options.weight_bits + _RECIPROCAL_BITS + prod(node.kernel).bit_length(), 62)
+        return _fitting_frac_bits(self.weights[f"{node.name}.weight"], self.options.weight_bits)
 
     def _truncate_above(self, name: str, limit: int) -> None:
         name = self.renamed.get(name, name)
@@ -224,4 +243,4 @@ def _fitting_frac_bits(weight: NDArray[np.float32], weight_bits: int) -> int:
     if largest == 0.0:
         return weight_bits
     wanted = weight_bits - floor(log2(float(np.sqrt(np.mean(np.square(weight, dtype=np.float64))))))
-    return min(wanted, floor(log2((2 ** (WEIGHT_BITS - 1) - 1) / largest)), 62)
+    return min(max(wanted, 0), floor(log2((2 ** (WEIGHT_BITS - 1) - 1) / largest)), 62)

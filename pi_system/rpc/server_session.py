@@ -10,7 +10,7 @@ from pi_system._proto.v1.control_pb2 import Done, Infer, Prepare, Prepared, Read
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import public_to_bytes
 from pi_system.backends.base import PairedRuntime, ServerRuntime
-from pi_system.backends.registry import BACKENDS, Backends, find_backend
+from pi_system.backends.registry import BACKENDS, Backends, find_backend, runnable
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import OFF, LayerWatch
 from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolError, RevealError
@@ -98,9 +98,11 @@ class SessionHost:
 
     def agree(self, config: SessionConfig) -> SessionConfig:
         """The session's configuration. Raises ConfigError, RevealError or ArtifactDigestError: not offered."""
-        if config.backend not in self.allowed:
+        offered = runnable(self.artifact.public.ring, self.allowed)
+        if config.backend not in offered:
             raise ConfigError(
-                f"backend: expected one the server allows ({', '.join(self.allowed)}), found {config.backend[:40]!r}"
+                f"backend: expected one the server allows for this model ({', '.join(offered)}), "
+                f"found {config.backend[:40]!r}"
             )
         if config.insecure_provider and not self.insecure_provider:
             raise ConfigError("insecure provider: the server was not started with --insecure-provider")

@@ -59,7 +59,7 @@ def test_a_photo_is_classified_without_any_training(photo: Any, tmp_path: Path) 
         done, baseline = (pi_client(tmp_path, *infer, backend, PI_SERVER=address) for backend in ("gmw", "crypten"))
     assert done.returncode == 0, done.stderr
     assert baseline.returncode == 10, baseline.stderr
-    assert "expected one the server allows (gmw, gc, fss), found 'crypten'" in baseline.stderr
+    assert "expected one the server allows for this model (gmw, gc, fss), found 'crypten'" in baseline.stderr
     result = json.loads(done.stdout)
     (prediction,), step = result["predictions"], result["score_step"]
     artifact = load(artifact_folder("cifar10"))

@@ -96,4 +96,25 @@ def test_a_graph_that_is_not_the_module_is_refused(through_view: bool) -> None:
 def test_missed_accuracy_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     options = QuantiseOptions(max_error=0.0)
     export_network(small(), PREPROCESS, random_pictures((1, 4, 4), 4, 0), "small", options)
-    assert "differ by up to" in caplog.text
+    assert "differ from float ones by up to" in caplog.text
+
+
+def test_the_artifact_states_what_fixed_point_cost(tmp_path: Path) -> None:
+    artifact = random_artifact(random_network(2)[0], random_network(2)[1], 2, "stated")
+    accuracy = artifact.public.accuracy
+    assert accuracy is not None
+    pictures = random_pictures(artifact.public.graph.input.shape, 16, 4)
+    exact, found = float_logits(artifact, pictures), fixed_logits(artifact, pictures)[1]
+    assert accuracy.pictures == 16
+    assert accuracy.error == pytest.approx(np.abs(found - exact).max() / np.sqrt(exact.var(axis=1).mean()), rel=1e-3)
+    assert accuracy.agreement == (found.argmax(1) == exact.argmax(1)).mean()
+    save(artifact, tmp_path / "model")
+    assert load(tmp_path / "model").public.accuracy == accuracy
+
+
+def test_a_network_at_chance_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    network = small()
+    with torch.no_grad():
+        network[3].bias[1] = 100.0  # type: ignore[index, operator]
+    export_network(network, PREPROCESS, random_pictures((1, 4, 4), 16, 0), "untrained")
+    assert "all 16 calibration pictures get label 1" in caplog.text

@@ -34,7 +34,8 @@ def network(*middle: nn.Module) -> nn.Module:
 
 
 def test_operand_and_result_are_truncated() -> None:
-    artifact = random_artifact(network(), SHAPE, 1, "squares")
+    options = QuantiseOptions(truncate_before_relu=True)
+    artifact = random_artifact(network(), SHAPE, 1, "squares", options)
     graph, ring = artifact.public.graph, artifact.public.ring
     nodes = {node.name: node for node in graph}
     frac_bits = ring.frac_bits["input"]

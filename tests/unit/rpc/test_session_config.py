@@ -106,7 +106,7 @@ def test_a_backend_whose_library_is_not_installed_is_a_typed_error(
         find_backend("lacking", {"lacking": "lacking_backend"})
 
 
-HOST = SessionHost(artifact=tiny_artifact(), store_dir=Path("unused"), dealer=None, allowed=("gmw",))
+HOST = SessionHost(artifact=tiny_artifact(ring_bits=59), store_dir=Path("unused"), dealer=None, allowed=("gmw",))
 ASKED = SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16))
 
 

@@ -1,0 +1,78 @@
+"""What a candidate for the ring parameters costs in accuracy: fixed-point logits beside the float ones."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_system.artifact.graph import Graph
+from pi_system.artifact.model import Masks, Weights
+from pi_system.artifact.ring_check import check_ring
+from pi_system.errors import ArtifactError, FixedPointRangeError
+from pi_system.export.ranges import Ranges
+from pi_system.export.scales import ScaleOptions, ScalePlan, assign_scales
+from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
+from pi_system.program.fixed_point import FixedInterpreter
+
+__all__ = ["Judge", "Quantised"]
+
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A plan with what it showed on the calibration pictures that judged it, all bits compared.
+
+    Attributes:
+        plan: the graph with its ring parameters.
+        max_error: the largest |fixed - float| of a logit.
+        agreement: share of the pictures whose label is the float network's.
+        spread: how far float logits are apart, see ``Ranges.spread``.
+        pictures: how many judged it.
+    """
+
+    plan: ScalePlan
+    max_error: float
+    agreement: float
+    spread: float
+    pictures: int
+
+    @property
+    def relative_error(self) -> float:
+        """``max_error`` as a share of the spread."""
+        return self.max_error / self.spread if self.spread else self.max_error
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Tries candidates out on the first of the calibration ``pictures`` (N, C, H, W) of ``ranges``."""
+
+    graph: Graph
+    masks: Masks
+    weights: Weights
+    pictures: NDArray[np.float32]
+    ranges: Ranges
+
+    def plan(self, candidate: ScaleOptions) -> ScalePlan | None:
+        """The plan of a candidate; None if the network does not fit it."""
+        plan = assign_scales(self.graph, self.weights, self.ranges, candidate)
+        if plan is None:
+            return None
+        try:
+            check_ring(plan.graph, plan.ring)
+            quantise_weights(plan.graph, plan.ring, self.weights)
+        except (ArtifactError, FixedPointRangeError):
+            return None
+        return plan
+
+    def measured(self, plan: ScalePlan, count: int) -> Quantised:
+        """``plan`` on the first ``count`` pictures."""
+        integers = quantise_weights(plan.graph, plan.ring, self.weights)
+        interpreter, runs = FixedInterpreter(plan.ring, self.masks, integers), []
+        for first in range(0, min(count, len(self.pictures)), _BATCH):
+            batch = self.pictures[first : min(first + _BATCH, count)]
+            runs.append(interpreter.run(plan.graph, encode_input(batch, plan.graph, plan.ring)))
+        logits = logits_to_float(np.concatenate(runs), plan.graph, plan.ring)
+        exact = self.ranges.logits[: len(logits)]
+        agreement = float((logits.argmax(axis=1) == exact.argmax(axis=1)).mean())
+        return Quantised(plan, float(np.abs(logits - exact).max()), agreement, self.ranges.spread, len(logits))

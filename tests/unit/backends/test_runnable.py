@@ -1,0 +1,19 @@
+import pytest
+from tiny_artifact import tiny_artifact
+
+from pi_system.backends.registry import BACKENDS, SERVED_BY_DEFAULT, runnable
+from pi_system.errors import ConfigError
+from pi_system.rpc.server_session import SessionHost
+from pi_system.rpc.session_config import SessionConfig
+
+
+def test_rings_beyond_homomorphic_encryption_are_for_backends_with_a_dealer() -> None:
+    ring = tiny_artifact(ring_bits=59).public.ring
+    assert runnable(ring) == tuple(BACKENDS)
+    assert runnable(ring.model_copy(update={"ring_bits": 64})) == ("fss", "crypten")
+
+
+def test_a_server_offers_only_what_its_model_runs_with(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    host = SessionHost(artifact=tiny_artifact(ring_bits=64), store_dir=tmp_path, dealer=None, allowed=SERVED_BY_DEFAULT)
+    with pytest.raises(ConfigError, match=r"for this model \(fss\), found 'gmw'"):
+        host.agree(SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16), reveal="label"))
