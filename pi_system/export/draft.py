@@ -38,7 +38,8 @@ Array = NDArray[np.float64]
 class Draft:
     """Nodes by name in topological order, with ``weights`` [n] and ``biases`` [n] of weighted and biased nodes.
 
-    ``output`` is the node whose value is the network's result, set when the trace ends.
+    ``output`` is the node whose value is the network's result, set when the trace ends; ``finals`` its parts, one an
+    output of the module: how many elements, and which monotone function the module applies to them ("" for none).
     """
 
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -46,6 +47,7 @@ class Draft:
     biases: dict[str, Array] = field(default_factory=dict)
     masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     output: str = ""
+    finals: list[tuple[int, str]] = field(default_factory=list)
 
     def add_node(self, node: Node) -> str:
         """Append ``node`` with its shape inferred from its inputs; returns its name, made new if it is taken."""

@@ -1,6 +1,5 @@
 """torch module to artifact: trace, rewrite, calibrate, check."""
 
-import copy
 import logging
 
 import numpy as np
@@ -19,7 +18,7 @@ from pi_system.export.merge import merge_linear_layers, remove_dead_nodes, sum_p
 from pi_system.export.quantise import QuantiseOptions, quantise
 from pi_system.export.ranges import calibrate
 from pi_system.export.score_step import choose_score_step
-from pi_system.export.trace import trace
+from pi_system.export.trace import copied, finished, outputs_of, trace
 from pi_system.program.encoding import quantise_weights, weight_norm_bits
 from pi_system.program.float_point import FloatInterpreter
 
@@ -48,9 +47,9 @@ def lower(module: nn.Module, input_shape: tuple[int, ...]) -> Draft:
 def _check_equal(module: nn.Module, draft: Draft, pictures: NDArray[np.float32]) -> None:
     """Does the lowered graph compute what the module does; a trace cannot see every trick of a module's code."""
     batch = torch.from_numpy(np.ascontiguousarray(pictures))
-    found = FloatInterpreter(draft.masks, draft.float_weights()).run(draft.graph(), batch)
+    found = finished(FloatInterpreter(draft.masks, draft.float_weights()).run(draft.graph(), batch), draft.finals)
     with torch.no_grad():
-        expected = copy.deepcopy(module).cpu().eval()(batch.clone())
+        expected = outputs_of(copied(module)(batch.clone()))
     error = float((found - expected).abs().max())
     allowed = _TOLERANCE * max(1.0, float(expected.abs().max()))
     if not error <= allowed:

@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import AvgPool2d, Conv2d, Flatten, Gather, Linear, Node
+from pi_system.artifact.graph import Affine, AvgPool2d, Conv2d, Flatten, Gather, Linear, Node
 from pi_system.export.draft import Array, Draft
 
 Merged = tuple[Conv2d | Linear, Array, Array]
@@ -34,7 +34,11 @@ def merge_linear_layers(draft: Draft) -> None:
 
 def _merge_at(draft: Draft, second: Node) -> bool:
     """Merge ``second`` into the layer before it, if it may be; the merged layer keeps the first one's name."""
-    if not isinstance(second, Conv2d | Linear) or second.name not in draft.nodes:
+    if second.name not in draft.nodes:
+        return False
+    if isinstance(second, Affine):
+        return _shift_into(draft, second)
+    if not isinstance(second, Conv2d | Linear):
         return False
     first = draft.nodes[second.inputs[0]]
     if not isinstance(first, Conv2d | Linear) or draft.users(first.name) != [second.name]:
@@ -80,6 +84,18 @@ def _weighted_readers(draft: Draft, name: str) -> set[str]:
         else:
             return set()
     return found
+
+
+def _shift_into(draft: Draft, second: Affine) -> bool:
+    """A sign and a shift behind a weighted layer that nothing else reads become part of its weights."""
+    first = second.inputs[0]
+    if first not in draft.weights or draft.users(first) != [second.name]:
+        return False
+    sign = -1.0 if second.negated else 1.0
+    draft.weights[first] = sign * draft.weights[first]
+    draft.biases[first] = sign * draft.biases[first] + draft.biases.get(second.name, 0.0)
+    draft.replace(second.name, first)
+    return True
 
 
 def _macs(node: Conv2d | Linear) -> int:

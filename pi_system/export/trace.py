@@ -1,231 +1,233 @@
-"""torch.fx trace of a module to a draft: every supported layer by one rule, anything else refused by name."""
+"""A module to a draft: it is run once on zeros, and every operation on what depends on the picture is written down.
+
+Nothing is traced symbolically, so a network's Python may do what it likes with shapes, flags and its own weights:
+what does not depend on the picture is computed (pruned, normalised or generated weights, too). Below the calls of
+Python torch knows few operations; ``ops.py`` has a rule for each that is supported, and ``REFUSED`` a way round for
+others. A refusal names the module and the line of the network's own code.
+"""
 
 import copy
-import math
-import operator
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+import re
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import fx, nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
 from pi_system.artifact.graph import Shape
-from pi_system.errors import ArtifactError, UnsupportedLayerError
+from pi_system.errors import PiError, UnsupportedLayerError
 from pi_system.export.draft import Draft
-from pi_system.export.layers import LAYERS, Refused, global_average
-from pi_system.train.relu import ReluTracer
+from pi_system.export.lazy import BATCH, Lazy, Refused, as_node, plain
+from pi_system.export.leaves import LEAVES
+from pi_system.export.ops import KNOWN, RULES, probed, refusal
 
-
-class _Ref(NamedTuple):
-    """A traced value that is a node of the draft (anything else in the trace is a size: an int or a tuple)."""
-
-    name: str
+__all__ = ["copied", "finished", "outputs_of", "trace"]
 
 
 def trace(module: nn.Module, input_shape: Shape) -> Draft:
     """The draft of ``module`` in evaluation mode for pictures (C, H, W).
 
     Raises:
-        UnsupportedLayerError: naming the layer and what of it is not supported.
+        UnsupportedLayerError: naming the layer, the line and what of it is not supported.
     """
-    module = copy.deepcopy(module).cpu().eval()
+    kind = type(module).__name__
     try:
-        traced = ReluTracer().trace_module(module)
-    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise UnsupportedLayerError(f"{type(module).__name__}: cannot be traced: {reason}") from error
-    reader = _Reader(Draft(), dict(traced.named_modules()), {})
-    for node in traced.graph.nodes:
-        reader.read(node, input_shape)
-    return reader.draft
+        module = copied(module)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise UnsupportedLayerError(f"{kind}: cannot be copied: {_first_line(error)}") from error
+    tracer = _Tracer(module)
+    picture = torch.zeros(BATCH, *input_shape)
+    try:
+        with warnings.catch_warnings(), torch.no_grad(), tracer:
+            warnings.simplefilter("ignore")
+            tracer.values[id(picture)] = picture, plain(tracer.draft, tracer.draft.input(input_shape), input_shape)
+            tracer.output(module(picture))
+    except Refused as error:
+        raise UnsupportedLayerError(f"{kind}, layer {tracer.where()}: {error}{_line(error)}") from error
+    except PiError as error:
+        raise UnsupportedLayerError(f"{kind}, layer {tracer.where()}: {error}{_line(error)}") from error
+    except Exception as error:  # the network's own code may raise anything
+        found = f"{type(error).__name__}: {_first_line(error)}"
+        raise UnsupportedLayerError(
+            f"{kind}, layer {tracer.where()}: expected a forward pass on {BATCH} pictures of {input_shape}, "
+            f"found {found}{_line(error)}"
+        ) from error
+    return tracer.draft
 
 
-@dataclass
-class _Reader:
-    draft: Draft
-    modules: dict[str, nn.Module]
-    values: dict[fx.Node, Any]
-
-    def read(self, node: fx.Node, input_shape: Shape) -> None:
-        """Add what ``node`` does to the draft."""
-        try:
-            self.values[node] = self._read(node, input_shape)
-            if self._is_in_place(node):
-                self._overwrite(node)
-        except Refused as error:
-            raise UnsupportedLayerError(f"layer {_where(node)}: {error}") from error
-        except ArtifactError as error:
-            raise UnsupportedLayerError(f"layer {_where(node)}, {_what(node)}: {error}") from error
-
-    def _read(self, node: fx.Node, input_shape: Shape) -> Any:
-        if node.op == "placeholder":
-            if "input" in self.draft.nodes:
-                raise Refused("expected a network with one input, found a second")
-            return _Ref(self.draft.input(input_shape))
-        args, kwargs = fx.node.map_arg((node.args, dict(node.kwargs)), lambda arg: self.values[arg])
-        if node.op == "output":
-            return self._output(args[0])
-        if node.op == "call_module":
-            return self._module(node, self.modules[str(node.target)], args[0])
-        if node.op not in ("call_function", "call_method"):
-            raise Refused(f"expected a supported layer, found {node.op} {node.target}")
-        if not _has_ref(args) and not _has_ref(kwargs) and callable(node.target):
-            return node.target(*args, **kwargs)  # arithmetic on sizes
-        rule = _FUNCTIONS.get(node.target)
-        if rule is None:
-            raise Refused(f"expected a supported operation, found {_what(node)}")
-        try:
-            return rule(self, node.name, *args, **kwargs)
-        except TypeError as error:
-            raise Refused(f"{_what(node)}: arguments not supported") from error
-
-    def _is_in_place(self, node: fx.Node) -> bool:
-        if node.op == "call_module":
-            return bool(getattr(self.modules[str(node.target)], "inplace", False))
-        return node.target in _IN_PLACE or bool(node.kwargs.get("inplace", False))
-
-    def _overwrite(self, node: fx.Node) -> None:
-        """An operation in place: whoever reads its operand from here on reads the result."""
-        operand = self.values[node.all_input_nodes[0]]
-        for key, value in self.values.items():
-            if isinstance(value, _Ref) and value == operand:
-                self.values[key] = self.values[node]
-
-    def _output(self, value: object) -> None:
-        if not isinstance(value, _Ref):
-            raise Refused("expected one tensor as the network's output")
-        shape = self.shape(value)
-        if len(shape) != 1:
-            raise Refused(f"expected logits (classes,) as the network's output, found shape {shape}")
-        self.draft.output = value.name
-
-    def _module(self, node: fx.Node, module: nn.Module, x: object) -> _Ref:
-        return self.layer(str(node.target), module, x)
-
-    def layer(self, name: str, module: nn.Module, x: object) -> _Ref:
-        """Apply a layer given as a module."""
-        rule = LAYERS.get(type(module))
-        if rule is None or not isinstance(x, _Ref):
-            raise Refused(f"expected a supported layer, found {type(module).__name__}")
-        return _Ref(rule(self.draft, name[-120:], module, x.name))
-
-    def shape(self, x: _Ref) -> Shape:
-        """Shape of a value without the batch axis."""
-        return self.draft.nodes[x.name].shape
+def copied(module: nn.Module) -> nn.Module:
+    """A copy in evaluation mode, float32, on the CPU; weights that a hook computes, as pruning's, come again."""
+    computed = [
+        (child, name, value)
+        for child in module.modules()
+        for name, value in vars(child).items()
+        if isinstance(value, Tensor) and not value.is_leaf
+    ]
+    try:
+        for child, name, value in computed:
+            vars(child)[name] = value.detach()
+        return copy.deepcopy(module).cpu().eval().float()
+    finally:
+        for child, name, value in computed:
+            vars(child)[name] = value
 
 
-def _has_ref(value: object) -> bool:
-    if isinstance(value, _Ref):
-        return True
-    if isinstance(value, dict):
-        return any(_has_ref(item) for item in value.values())
-    return isinstance(value, list | tuple) and any(_has_ref(item) for item in value)
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0][:200]
 
 
-def _where(node: fx.Node) -> str:
-    if node.op == "call_module":
-        return str(node.target)
-    stack = node.meta.get("nn_module_stack") or {}
-    path = list(stack)[-1] if stack else ""
-    return f"{path}.{node.name}" if path else node.name
+def _line(error: BaseException) -> str:
+    """Where in the network's own code, or nothing."""
+    frames = [
+        f for f in traceback.extract_tb(error.__traceback__) if not re.search(r"/torch/|pi_system/export/", f.filename)
+    ]
+    return f" ({frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line})" if frames else ""
 
 
-def _what(node: fx.Node) -> str:
-    return getattr(node.target, "__name__", str(node.target))
+class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operation; ``values`` has what depends on the picture, by the identity of its tensor."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.draft = Draft()
+        self.values: dict[int, tuple[Tensor, Lazy | None]] = {}
+        self._path: list[tuple[str, bool]] = []
+        self._paused = False
+        for name, child in module.named_modules():
+            self._watch(name, child)
+
+    def _watch(self, name: str, module: nn.Module) -> None:
+        leaf = LEAVES.get(type(module))
+        if leaf is not None:
+            self._replace(name, module, leaf)
+        if not isinstance(module, torch.jit.ScriptModule):
+            module.register_forward_pre_hook(lambda *_: self._path.append((name, not any(module.children()))))
+            module.register_forward_hook(lambda *_: self._path.pop() and None)
+
+    def _replace(self, name: str, module: nn.Module, rule: Callable[[Draft, str, Any, str], str]) -> None:
+        forward = module.forward
+
+        def leaf(x: Tensor) -> Tensor:
+            value = self.value(x)
+            self._paused = True
+            out: Tensor = forward(x).clone()
+            self._paused = False
+            if value is not None:
+                node = rule(self.draft, self.name(""), module, as_node(self.draft, f"{self.name('')}.in", value))
+                self.values[id(out)] = out, plain(self.draft, node, tuple(out.shape[1:]))
+            return out
+
+        module.forward = leaf
+
+    def name(self, op: str) -> str:
+        """A node's name: the module's, or the module's with the operation where it has several."""
+        path, leaf = self._path[-1] if self._path else ("", False)
+        name = path if leaf or not op else f"{path}.{op}" if path else op
+        return re.sub(r"[^A-Za-z0-9_.]", "_", name)[-100:] or "node"
+
+    def where(self) -> str:
+        """The module that is at work."""
+        return self._path[-1][0] if self._path and self._path[-1][0] else "of the network itself"
+
+    def value(self, x: object) -> Lazy | None:
+        """What is known of a tensor that depends on the picture; None for any other."""
+        if not isinstance(x, Tensor) or id(x) not in self.values:
+            return None
+        value = self.values[id(x)][1]
+        if value is None:
+            raise Refused("expected a value that is not changed in place through a view of it; copy it with .clone()")
+        return value
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation; write it down if it reads what depends on the picture."""
+        kwargs = kwargs or {}
+        tracked = not self._paused and any(id(x) in self.values for x in tree_flatten((args, kwargs))[0])
+        if not tracked:
+            return func(*args, **kwargs)
+        op = func.overloadpacket.__name__
+        base = op.rstrip("_") if op.endswith("_") and not op.startswith("__") and not op.endswith("__") else op
+        values = _replaced((args, kwargs), self.value)
+        real = func(*args, **kwargs)
+        if base in KNOWN:
+            return real
+        rule = RULES.get(base)
+        found = rule(self, self.name(base), *values[0], **values[1]) if rule else self._unknown(base, func, values)
+        self._keep(real, found, in_place=base != op or op == "copy_", target=args[0] if args else None)
+        return real
+
+    def _unknown(self, op: str, func: Any, values: Any) -> Any:
+        found = probed(self, self.name(op), func, *values)
+        if found is None:
+            raise Refused(refusal(op))
+        return found
+
+    def _keep(self, real: Any, found: Any, in_place: bool, target: object) -> None:
+        if isinstance(found, Lazy):
+            tensor = real[0] if isinstance(real, tuple | list) else real
+            if in_place and isinstance(target, Tensor):
+                self._spoil(target)
+            self.values[id(tensor)] = tensor, found
+        else:
+            for tensor, value in zip(real, found, strict=True):
+                self.values[id(tensor)] = tensor, value
+
+    def _spoil(self, target: Tensor) -> None:
+        """What shares memory with a tensor that is changed in place is no longer known."""
+        memory = target.untyped_storage().data_ptr()
+        for key, (tensor, _) in self.values.items():
+            if tensor is not target and tensor.untyped_storage().data_ptr() == memory:
+                self.values[key] = tensor, None
+
+    def output(self, result: Any) -> None:
+        """Take what the network returned: one tensor or several, whose elements become the logits."""
+        self._paused = True
+        found = [self.value(x) for x in tree_flatten(result)[0] if isinstance(x, Tensor)]
+        values = [value for value in found if value is not None]
+        if not values:
+            raise Refused("expected an output that depends on the picture")
+        parts = []
+        for value in values:
+            if value.shape[0] != BATCH:
+                raise Refused(f"expected outputs with the batch as first axis, found shape {value.shape}")
+            flat = value.moved(lambda part: part.reshape(BATCH, -1))
+            self.draft.finals.append((flat.shape[1], value.final))
+            parts.append(as_node(self.draft, "output", flat))
+        self.draft.output = parts[0] if len(parts) == 1 else self.draft.concat("outputs", parts)
 
 
-def _add(reader: _Reader, name: str, a: object, b: object) -> _Ref:
-    if not (isinstance(a, _Ref) and isinstance(b, _Ref)):
-        raise Refused("expected a sum of two values of the network, found a constant")
-    return _Ref(reader.draft.add(name, a.name, b.name))
+def _replaced(tree: Any, value: Callable[[object], Lazy | None]) -> Any:
+    if isinstance(tree, Tensor):
+        found = value(tree)
+        return tree if found is None else found
+    if isinstance(tree, dict):
+        return {key: _replaced(item, value) for key, item in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_replaced(item, value) for item in tree)
+    return tree
 
 
-def _cat(reader: _Reader, name: str, tensors: Any, dim: int = 0) -> _Ref:
-    if not isinstance(tensors, list | tuple) or not all(isinstance(item, _Ref) for item in tensors):
-        raise Refused("expected concatenation of values of the network")
-    if dim not in (1, -len(reader.shape(tensors[0]))):
-        raise Refused(f"expected concatenation along channels, found axis {dim}")
-    return _Ref(reader.draft.concat(name, [item.name for item in tensors]))
+def outputs_of(result: Any) -> Tensor:
+    """Everything that a module returns, (N, elements), in the order of the draft's logits."""
+    return torch.cat(
+        [x.flatten(1) if x.ndim > 1 else x[:, None] for x in tree_flatten(result)[0] if isinstance(x, Tensor)], 1
+    )
 
 
-def _flatten(reader: _Reader, name: str, x: _Ref, start_dim: int = 0, end_dim: int = -1) -> _Ref:
-    return reader.layer(name, nn.Flatten(start_dim, end_dim), x)
+def finished(logits: Tensor, finals: Sequence[tuple[int, str]]) -> Tensor:
+    """Logits (N, elements) after the functions that a module ends with."""
+    parts = torch.tensor_split(logits, [int(end) for end in np.cumsum([size for size, _ in finals])[:-1]], dim=1)
+    return torch.cat([_FINISH[name](part) for part, (_, name) in zip(parts, finals, strict=True)], 1)
 
 
-def _view(reader: _Reader, name: str, x: _Ref, *shape: Any) -> _Ref:
-    # Sizes are concrete for a batch of one, so every way to write "flatten" ends as (1, all the rest).
-    sizes = list(shape[0]) if len(shape) == 1 and isinstance(shape[0], list | tuple) else list(shape)
-    elements = math.prod(reader.shape(x))
-    if sizes in ([1, -1], [1, elements], [-1, elements]):
-        return _Ref(reader.draft.flatten(name, x.name))
-    if sizes[1:] == list(reader.shape(x)) and sizes[0] in (1, -1):
-        return x
-    raise Refused(f"expected a reshape that flattens (N, C, H, W) to (N, C * H * W), found {sizes}")
-
-
-def _size(reader: _Reader, name: str, x: _Ref, dim: int | None = None) -> Any:
-    sizes = (1, *reader.shape(x))
-    return sizes if dim is None else sizes[dim]
-
-
-def _getattr(reader: _Reader, name: str, x: _Ref, attribute: str) -> Any:
-    if attribute != "shape":
-        raise Refused(f"expected a supported operation, found attribute {attribute}")
-    return _size(reader, name, x)
-
-
-def _mean(reader: _Reader, name: str, x: _Ref, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> _Ref:
-    axes = sorted(axis % 4 for axis in dim) if isinstance(dim, list | tuple) else None
-    if axes != [2, 3] or dtype is not None or len(reader.shape(x)) != 3:
-        raise Refused("expected a mean over height and width of (N, C, H, W)")
-    pooled = global_average(reader.draft, name, x.name)
-    return _Ref(pooled if keepdim else reader.draft.flatten(f"{name}_flatten", pooled))
-
-
-def _relu(reader: _Reader, name: str, x: _Ref, inplace: bool = False) -> _Ref:
-    return reader.layer(name, nn.ReLU(), x)
-
-
-def _dropout(reader: _Reader, name: str, x: _Ref, p: float = 0.5, training: bool = True, **_: object) -> _Ref:
-    if training:
-        raise Refused("expected dropout to be off in evaluation mode")
-    return x
-
-
-def _pool(module: Callable[..., nn.Module]) -> "_Rule":
-    def rule(reader: _Reader, name: str, x: _Ref, *args: Any, **kwargs: Any) -> _Ref:
-        return reader.layer(name, module(*args, **kwargs), x)
-
-    return rule
-
-
-def _max_pool(reader: _Reader, name: str, x: _Ref, kernel_size: Any, stride: Any = None, *rest: Any, **kw: Any) -> _Ref:
-    names = ("padding", "dilation", "ceil_mode", "return_indices")
-    return reader.layer(name, nn.MaxPool2d(kernel_size, stride, **dict(zip(names, rest, strict=False)), **kw), x)
-
-
-def _same(reader: _Reader, name: str, x: _Ref, *_: object) -> _Ref:
-    return x
-
-
-_Rule = Callable[..., Any]
-
-_FUNCTIONS: dict[Any, _Rule] = {
-    **dict.fromkeys([operator.add, operator.iadd, torch.add, "add", "add_"], _add),
-    **dict.fromkeys([torch.cat, torch.concat, torch.concatenate], _cat),
-    **dict.fromkeys([torch.flatten, "flatten"], _flatten),
-    **dict.fromkeys(["view", "reshape", torch.reshape], _view),
-    **dict.fromkeys([torch.relu, torch.relu_, F.relu, F.relu_, "relu", "relu_"], _relu),
-    **dict.fromkeys([torch.mean, "mean"], _mean),
-    **dict.fromkeys([F.dropout, F.dropout2d], _dropout),
-    **dict.fromkeys([F.max_pool2d, torch.max_pool2d], _max_pool),
-    F.avg_pool2d: _pool(nn.AvgPool2d),
-    F.adaptive_avg_pool2d: _pool(nn.AdaptiveAvgPool2d),
-    "contiguous": _same,
-    "size": _size,
-    getattr: _getattr,
+_FINISH: dict[str, Callable[[Tensor], Tensor]] = {
+    "": lambda x: x,
+    "softmax": lambda x: torch.softmax(x, 1),
+    "log_softmax": lambda x: torch.log_softmax(x, 1),
+    "sigmoid": torch.sigmoid,
+    "log_sigmoid": torch.nn.functional.logsigmoid,
 }
-
-_IN_PLACE = {operator.iadd, "add_", torch.relu_, F.relu_, "relu_"}

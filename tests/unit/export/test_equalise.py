@@ -7,15 +7,17 @@ from local_nodes import SHAPE, local_draft
 from random_networks import random_network, random_square_artifact
 from torch import nn
 
+from pi_system.artifact.graph import Graph
+from pi_system.export.draft import Draft
 from pi_system.export.equalise import channel_factors, scaled_weights
 from pi_system.export.exporter import export_network, lower
 from pi_system.export.random import random_artifact, random_pictures, randomise
-from pi_system.export.ranges import calibrate
+from pi_system.export.ranges import Ranges, calibrate
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.program.float_point import FloatInterpreter
 
 
-def equalised(draft, shape, seed=0):  # type: ignore[no-untyped-def]
+def equalised(draft: Draft, shape: tuple[int, ...], seed: int = 0) -> tuple[Graph, Ranges]:
     graph, weights = draft.graph(), draft.float_weights()
     pictures = random_pictures(shape, 8, seed)
     ranges = calibrate(graph, draft.masks, weights, pictures)
@@ -52,15 +54,14 @@ def test_moved_and_concatenated_channels_share_a_factor() -> None:
 
 def uneven(factor: float) -> nn.Module:
     """One function, whatever the factor: two channels are so many times larger between two layers."""
-    network = nn.Sequential(
-        nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(96, 4)
-    )
-    network = randomise(network, (3, 8, 8), 1)
+    first, second = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 3)
+    network = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), nn.Linear(96, 4))
+    random = randomise(network, (3, 8, 8), 1)
+    network.load_state_dict(random.state_dict())
     with torch.no_grad():
-        for layer, behind in ((network[0], network[2]),):  # type: ignore[index]
-            layer.weight[:2] *= factor
-            layer.bias[:2] *= factor
-            behind.weight[:, :2] /= factor
+        first.weight[:2] *= factor
+        first.bias[:2] *= factor  # type: ignore[index]
+        second.weight[:, :2] /= factor
     return network
 
 

@@ -70,27 +70,20 @@ def test_calibration_pictures_of_another_shape_are_refused(shape: tuple[int, ...
         export_network(small(), PREPROCESS, np.zeros(shape, dtype=np.float32), "small")
 
 
-class HiddenWrite(nn.Module):
-    """Changes its input in place in a way that a trace does not see."""
+class Moody(nn.Module):
+    """Computes something else for another number of pictures."""
 
-    def __init__(self, through_view: bool) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.body = small()
-        self.through_view = through_view
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.through_view:
-            x.flatten(1).relu_()
-        else:
-            y = x
-            y += torch.relu(x)
-        return self.body(x)  # type: ignore[no-any-return]
+        return self.body(x if x.shape[0] == 2 else x + 1)  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("through_view", [False, True])
-def test_a_graph_that_is_not_the_module_is_refused(through_view: bool) -> None:
-    with pytest.raises(UnsupportedLayerError, match="HiddenWrite"):
-        export_network(HiddenWrite(through_view), PREPROCESS, random_pictures((1, 4, 4), 4, 0), "small")
+def test_a_graph_that_is_not_the_module_is_refused() -> None:
+    with pytest.raises(UnsupportedLayerError, match="Moody"):
+        export_network(Moody(), PREPROCESS, random_pictures((1, 4, 4), 4, 0), "small")
 
 
 def test_missed_accuracy_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -115,6 +108,6 @@ def test_the_artifact_states_what_fixed_point_cost(tmp_path: Path) -> None:
 def test_a_network_at_chance_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     network = small()
     with torch.no_grad():
-        network[3].bias[1] = 100.0  # type: ignore[index, operator]
+        network[3].bias[1] = 100.0  # type: ignore[index]
     export_network(network, PREPROCESS, random_pictures((1, 4, 4), 16, 0), "untrained")
     assert "all 16 calibration pictures get label 1" in caplog.text

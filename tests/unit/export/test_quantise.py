@@ -254,8 +254,8 @@ def test_logits_of_any_size_find_a_ring() -> None:
     for factor in (1e-4, 0.1, 1.0, 1e4):
         module = network(1.0)
         with torch.no_grad():
-            module[-1].weight *= factor  # type: ignore[index, operator]
-            module[-1].bias *= factor  # type: ignore[index, operator]
+            module[-1].weight *= factor  # type: ignore[index]
+            module[-1].bias *= factor  # type: ignore[index]
         found, _ = quantised(module)
         assert found.relative_error <= 0.01
         assert found.agreement == 1.0

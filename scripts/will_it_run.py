@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Writes docs/will-my-network-run.md from the tables of the exporter.
+
+python scripts/will_it_run.py            prints the page
+python scripts/will_it_run.py --into docs/will-my-network-run.md
+"""
+
+import argparse
+from pathlib import Path
+
+from pi_system.export.leaves import LEAVES
+from pi_system.export.ops import REFUSALS, RULES
+
+TEXT = """# Will my network run?
+
+Made by `scripts/will_it_run.py` from the tables in `pi_system/export/ops.py`; a test holds it.
+
+A network runs if, in evaluation mode, all that it does to a picture is linear, or is made of ReLUs, maxima and
+squares. Export runs the module once on zeros and writes down torch's operations, so its Python may do what it likes
+with shapes, flags and its own weights: pruned, normalised or generated weights are computed. The exported graph is
+compared with the module on calibration pictures.
+
+- Moving (views, slices, padding, shuffles, nearest upsampling), signs and shifts by constants: free, nothing is sent.
+- Convolutions of any kind (1-D, dilated, grouped, transposed), linear layers, bilinear upsampling: layers with
+  weights; batch normalisation, scales and constants merge into them.
+- ReLU: one comparison a position. ReLU6, Hardtanh, clamp with two bounds, LeakyReLU, PReLU and abs: two. Maximum and
+  minimum of two values: one. A max-pool: one for each element of a window but the first.
+- Softmax, log-softmax and sigmoid at the very end are left out: they change no label; apply them to the scores.
+- Several outputs and maps become one vector of logits, in the order they are returned.
+- Anything else that is linear in at most 1,024 values is probed and becomes a matrix.
+
+Accuracy: `pi-train export` prints the largest error of a logit as a share of the logits' spread, the share of labels
+kept, and the backends that run the model.
+
+## Operations with a rule
+
+{rules}
+
+Modules of this project's own training: {leaves}.
+
+## Operations that are refused, and what to do
+
+| operation of torch | why, and what instead |
+|---|---|
+{refusals}
+"""
+
+
+def document() -> str:
+    """The page."""
+    refusals = "\n".join(f"| `{name}` | {text} |" for name, text in sorted(REFUSALS.items()))
+    rules = ", ".join(f"`{name}`" for name in sorted(RULES))
+    leaves = ", ".join(f"`{kind.__name__}`" for kind in LEAVES)
+    return TEXT.format(rules=rules, leaves=leaves, refusals=refusals)
+
+
+def main() -> None:
+    """See the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--into", type=Path)
+    into = parser.parse_args().into
+    if into is None:
+        print(document())
+    else:
+        into.write_text(document())
+
+
+if __name__ == "__main__":
+    main()
