@@ -128,7 +128,8 @@ def _add(tracer: Any, node: str, a: Any, b: Any, alpha: float = 1) -> Lazy:
         return shifted
     b = b if alpha == 1 else b.scaled(torch.tensor(float(alpha)))
     if not isinstance(a, Lazy):
-        return b.shifted(torch.as_tensor(a))
+        other: Lazy = b.shifted(torch.as_tensor(a))
+        return other
     return _total(tracer.draft, node, a, b)
 
 

@@ -4,7 +4,7 @@ import torch
 
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import ConfigError
-from pi_system.export import export_network
+from pi_system.export import QuantiseOptions, export_network
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.program.float_point import float_logits
 from pi_system.train import NetworkSpec, ReluMap, build_network
@@ -47,7 +47,9 @@ def test_the_exported_network_is_the_same_function(name: str) -> None:
     with torch.no_grad():
         expected = network(pictures).numpy()
     plain = Preprocess(channels=1, height=8, width=8, mean=(0.0,), std=(1.0,), classes=tuple("0123456789"))
-    artifact = export_network(network, plain, pictures.numpy(), "reuse")
+    # Untrained, and without ReLUs on half of its positions: only a ring for backends with a dealer is exact enough.
+    options = QuantiseOptions(ring_bits=64 if name.startswith("resnet50") else None)
+    artifact = export_network(network, plain, pictures.numpy(), "reuse", options)
     scale = max(1.0, np.abs(expected).max())
     assert np.abs(float_logits(artifact, pictures.numpy()) - expected).max() < 1e-4 * scale
     assert np.abs(fixed_logits(artifact, pictures.numpy(), check_range=True)[1] - expected).max() < 0.05 * scale
