@@ -19,8 +19,6 @@ from pi_system.artifact import graph as ops
 from pi_system.artifact.model import Weights
 from pi_system.export.ranges import Ranges
 
-__all__ = ["channel_factors", "scaled_weights"]
-
 Factors = Mapping[str, NDArray[np.float64]]
 
 _PEAK = 8.0

@@ -14,8 +14,6 @@ from pi_system.export.scales import ScaleOptions, ScalePlan, assign_scales
 from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
 from pi_system.program.fixed_point import FixedInterpreter
 
-__all__ = ["Judge", "Quantised"]
-
 _BATCH = 8
 
 

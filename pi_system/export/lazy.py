@@ -16,8 +16,6 @@ from torch import Tensor
 from pi_system.artifact.graph import Conv2d, Linear, Shape
 from pi_system.export.draft import Draft
 
-__all__ = ["BATCH", "Lazy", "Refused", "node_shape", "plain"]
-
 BATCH = 2
 """Pictures in a trace: with two, what mixes pictures is seen."""
 

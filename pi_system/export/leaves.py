@@ -12,8 +12,6 @@ from pi_system.train.mixed import MixedActivation
 from pi_system.train.relu import MaskedReLU
 from pi_system.train.square import Square
 
-__all__ = ["LEAVES"]
-
 
 def _masked_relu(draft: Draft, name: str, module: MaskedReLU, x: str) -> str:
     if module.shape != draft.nodes[x].shape:

@@ -23,8 +23,6 @@ from pi_system.export.lazy import (
     plain,
 )
 
-__all__ = ["KNOWN", "REFUSALS", "RULES", "probed", "refusal"]
-
 Rule = Callable[..., Any]
 Array = NDArray[np.float64]
 

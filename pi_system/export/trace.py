@@ -26,8 +26,6 @@ from pi_system.export.lazy import BATCH, Lazy, Refused, as_node, plain
 from pi_system.export.leaves import LEAVES
 from pi_system.export.ops import KNOWN, RULES, probed, refusal
 
-__all__ = ["copied", "finished", "outputs_of", "trace"]
-
 
 def trace(module: nn.Module, input_shape: Shape) -> Draft:
     """The draft of ``module`` in evaluation mode for pictures (C, H, W).
