@@ -15,6 +15,9 @@ def changed(artifact: Artifact, **parts: Any) -> Artifact:
     return Artifact.create(**(kept | {"masks": artifact.masks, "weights": artifact.weights} | parts))
 
 
+_RUNNABLE: dict[str, Artifact] = {}
+
+
 def runnable(backend: str, artifact: Artifact) -> Artifact:
     """``artifact`` as the backend takes it: under ``table`` with at most as many bits compared as a table has."""
     ring = artifact.public.ring
@@ -23,7 +26,10 @@ def runnable(backend: str, artifact: Artifact) -> Artifact:
     if backend != "table" or max(kept.values(), default=0) <= MAX_COMPARED_BITS:
         return artifact
     few = {name: MAX_COMPARED_BITS for name, bits in kept.items() if bits > MAX_COMPARED_BITS}
-    return with_compare_bits(artifact, ring.compare_bits | few)
+    digest = artifact.public.digest  # salted: the same artifact becomes the same one, whose stores are found again
+    if digest not in _RUNNABLE:
+        _RUNNABLE[digest] = with_compare_bits(artifact, ring.compare_bits | few)
+    return _RUNNABLE[digest]
 
 
 def with_compare_bits(artifact: Artifact, bits: int | Mapping[str, int]) -> Artifact:
