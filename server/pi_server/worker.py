@@ -11,6 +11,7 @@ import os
 import queue
 import signal
 import threading
+import time
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Final
@@ -31,6 +32,9 @@ from pi_system.version import PROTOCOL_VERSION
 
 _SESSION_LIMIT_S: Final = 7 * 86400.0
 _FLUSH_S: Final = 5.0
+_LAST_WORD_S: Final = 0.3
+"""gRPC calls a call done before its status is on the wire: ending at once could cut off what a client is told. Shorter:
+on a busy machine it hears that the server is gone instead. Longer: the place of a refused session is free later."""
 _HELLOS: Final = 64
 """Clients that may say hello at once; more are refused by gRPC and come again."""
 _LOG = logging.getLogger(__name__)
@@ -77,8 +81,10 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
     stream, hello, name = first.get()
     session_log(hello.request, name)
     stopped = server.stop(_SESSION_LIMIT_S)  # takes no new connection; the session's call goes on
-    _serve(stream, options, hello, desk)
+    served = _serve(stream, options, hello, desk)
     stopped.wait(_FLUSH_S)
+    if not served:
+        time.sleep(_LAST_WORD_S)
     logging.shutdown()
     os._exit(0)  # nothing is left to clean up, and gRPC's and torch's exit handlers take their time
 
@@ -96,13 +102,16 @@ def _named(stream: FrameStream) -> str:
     return stream.caller.name if stream.caller else ""
 
 
-def _serve(stream: FrameStream, host: SessionHost, hello: Hello, desk: SupervisorDesk) -> None:
+def _serve(stream: FrameStream, host: SessionHost, hello: Hello, desk: SupervisorDesk) -> bool:
+    """Whether the session came to its own end."""
     _LOG.info("session with %s starts", stream.peer)
     try:
         serve_session(stream, host, hello, desk)
         _LOG.info("session ends")
     except Exception as error:
         _refuse(stream, error)
+        return False
+    return True
 
 
 def _refuse(stream: FrameStream, error: Exception) -> None:
