@@ -64,8 +64,11 @@ class RingConfig(BaseModel):
 
     def unseen_bits(self, node: Node) -> int:
         """g = K - n of a ReLU or max-pool."""
-        kept = self.comparison_bits[node.name] - self.shift(node)
-        return kept - self.compare_bits.get(node.name, kept)
+        return self.comparison_bits[node.name] - self.shift(node) - self.compared_bits(node)
+
+    def compared_bits(self, node: Node) -> int:
+        """n of a ReLU or max-pool."""
+        return self.compare_bits.get(node.name, self.comparison_bits[node.name] - self.shift(node))
 
     def limit(self, node: Node) -> int:
         """What |x| stays below for what a ReLU, max-pool or square takes; see ``comparison_bits``, ``compare_bits``."""

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Final, Protocol, cast
 
-from pi_system.artifact.model import Artifact, PublicArtifact
-from pi_system.artifact.ring_config import RingConfig
+from pi_system.artifact.graph import MaxPool2d, Relu
+from pi_system.artifact.model import Artifact, PublicArtifact, PublicModel
 from pi_system.backends.base import ClientRuntime, Deal, ServerRuntime
 from pi_system.errors import ConfigError
 from pi_system.protocols.linear_he.params import MAX_RING_BITS, MIN_RING_BITS
+from pi_system.protocols.relu_table.shape import MAX_COMPARED_BITS
 from pi_system.secure.options import RuntimeOptions
 
 
@@ -51,10 +52,23 @@ a client that sees logits."""
 DEFAULT_BACKEND: Final = "gmw"
 
 
-def runnable(ring: RingConfig, names: Iterable[str] = BACKENDS) -> tuple[str, ...]:
-    """Of backends, those that take ``ring``: homomorphic encryption, without a dealer, not every one."""
-    taken = MIN_RING_BITS <= ring.ring_bits <= MAX_RING_BITS
-    return tuple(name for name in names if taken or name not in _TWO_PARTY)
+def runnable(model: PublicModel, names: Iterable[str] = BACKENDS) -> tuple[str, ...]:
+    """Of backends, those that run ``model``."""
+    return tuple(name for name in names if not why_not(model, name))
+
+
+def why_not(model: PublicModel, name: str) -> str:
+    """Why a backend does not run ``model``, empty if it does: not every ring can be encrypted, or compared by tables."""
+    ring = model.ring
+    if name in _TWO_PARTY and not MIN_RING_BITS <= ring.ring_bits <= MAX_RING_BITS:
+        return f"expected a ring of {MIN_RING_BITS} to {MAX_RING_BITS} bits, found {ring.ring_bits}: take fss"
+    bits = max((ring.compared_bits(node) for node in model.graph if isinstance(node, Relu | MaxPool2d)), default=0)
+    if name == "table" and bits > MAX_COMPARED_BITS:
+        return (
+            f"expected at most {MAX_COMPARED_BITS} compared bits, found {bits}: take another, or "
+            f"pi-train export --compare-bits {MAX_COMPARED_BITS}"
+        )
+    return ""
 
 
 def find_backend(name: str, backends: Backends = BACKENDS) -> Backend:

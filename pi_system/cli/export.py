@@ -54,7 +54,7 @@ def export(run: Path, folder: Path, as_json: bool, link: str, **options: Any) ->
 def show_export(result: dict[str, Any], folder: Path, shape: Link, as_json: bool) -> None:
     """Print what an export wrote, with the backend that is advised for a link."""
     public = load_public(folder)
-    result["backends"] = runnable(public.public.ring)
+    result["backends"] = runnable(public.public)
     if DEFAULT_BACKEND in result["backends"]:
         result["backend_without_dealer"] = faster_gate(public, shape)
     if result["compare_table"] and not as_json:

@@ -5,9 +5,9 @@ overflows within what the export asked for, and the artifact states the sum.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,8 @@ def choose_compare_bits(
         return artifact, None
     graph = artifact.public.graph
     room = _Room(artifact, calibrate(graph, artifact.masks, artifact.weights, calibration), options.overflow_log2)
+    if isinstance(options.bits, int):
+        room = room.widened(options.bits)
     if options.bits != "auto":
         return room.with_bits(room.at_least(options.bits)), None
     judge = Judge(artifact, judged or Judged(calibration), options.pictures)
@@ -85,6 +87,14 @@ class _Room:
             fewest[name] = next(sure, self._all_bits(name))
         return fewest
 
+    def widened(self, bits: int) -> "_Room":
+        """With a bit more in comparisons of more than ``bits`` whose range bears no coins, if the ring has it."""
+        found = self._ring.comparison_bits
+        tight = [name for name, least in self.fewest.items() if bits < least == self._all_bits(name)]
+        wider = {name: found[name] + 1 for name in tight}
+        wider = {name: compared for name, compared in wider.items() if compared <= self._ring.ring_bits}
+        return replace(self, artifact=self._changed(comparison_bits=found | wider)) if wider else self
+
     def at_least(self, wanted: int | Mapping[str, int]) -> dict[str, int]:
         """``wanted``, or more where the range asks for more."""
         if isinstance(wanted, int):
@@ -97,12 +107,14 @@ class _Room:
         """The artifact with those of ``bits`` that are not all; the chance of an overflow has theirs added."""
         few = {name: n for name, n in bits.items() if n < self._all_bits(name)}
         terms = [self._ring.overflow_log2, *(self._leaves_log2(name, n) for name, n in few.items())]
-        update = {"compare_bits": few, "overflow_log2": min(0.0, sum_log2(terms))} if few else {}
+        return self._changed(compare_bits=few, overflow_log2=min(0.0, sum_log2(terms))) if few else self.artifact
+
+    def _changed(self, **ring: Any) -> Artifact:
         public = self.artifact.public
         return Artifact.create(
             name=public.name,
             graph=public.graph,
-            ring=self._ring.model_copy(update=update),
+            ring=self._ring.model_copy(update=ring),
             preprocess=public.preprocess,
             masks=self.artifact.masks,
             weights=self.artifact.weights,

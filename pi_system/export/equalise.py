@@ -25,6 +25,8 @@ _PEAK = 8.0
 """Largest value of every channel: where those of trained networks with batch normalisation are."""
 _LARGEST = 16
 """Base-2 logarithm of the largest factor: beyond it a channel is as good as zero."""
+_QUIET = 16.0
+"""A channel counts as at least this part of the largest of its node: calibration saw few of a quiet one's peaks."""
 
 
 class _Groups:
@@ -66,7 +68,8 @@ def channel_factors(graph: ops.Graph, ranges: Ranges) -> Factors:
     }
     peaks = np.zeros(groups.fixed + 1)
     for name, root in roots.items():
-        np.maximum.at(peaks, root, ranges.channels[name].max(axis=0))
+        found = ranges.channels[name].max(axis=0)
+        np.maximum.at(peaks, root, np.maximum(found, found.max() / _QUIET))
     peaks[groups.find(groups.fixed)] = 0.0
     with np.errstate(divide="ignore"):
         factors = np.where(peaks > 0, np.clip(_PEAK / peaks, 2.0**-_LARGEST, 2.0**_LARGEST), 1.0)

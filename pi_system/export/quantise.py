@@ -168,7 +168,8 @@ class _Search:
             best = found if best is None or found.max_error < best.max_error else best
             if self.accurate(found):
                 break
-            index += _skipped(found.relative_error, self.options.max_error)
+            last = index == len(plans) - 1
+            index = min(index + _skipped(found.relative_error, self.options.max_error), len(plans) - (not last))
         return best
 
     def measured(self, plan: ScalePlan) -> Quantised:

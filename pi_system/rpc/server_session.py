@@ -10,7 +10,7 @@ from pi_system._proto.v1.control_pb2 import Done, Infer, Prepare, Prepared, Read
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import public_to_bytes
 from pi_system.backends.base import PairedRuntime, ServerRuntime
-from pi_system.backends.registry import BACKENDS, Backends, find_backend, runnable
+from pi_system.backends.registry import BACKENDS, Backends, find_backend, runnable, why_not
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import OFF, LayerWatch
 from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolError, RevealError
@@ -96,13 +96,18 @@ class SessionHost:
     limits: Limits = field(default_factory=Limits)
     wrap: Wrap = as_it_is
 
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """Of the backends allowed those that run the model."""
+        return runnable(self.artifact.public, self.allowed)
+
     def agree(self, config: SessionConfig) -> SessionConfig:
         """The session's configuration. Raises ConfigError, RevealError or ArtifactDigestError: not offered."""
-        offered = runnable(self.artifact.public.ring, self.allowed)
-        if config.backend not in offered:
+        if config.backend not in self.offered:
+            why = why_not(self.artifact.public, config.backend)
             raise ConfigError(
-                f"backend: expected one the server allows for this model ({', '.join(offered)}), "
-                f"found {config.backend[:40]!r}"
+                f"backend: expected one the server allows for this model ({', '.join(self.offered)}), "
+                f"found {config.backend[:40]!r}" + (f"; {why}" if why else "")
             )
         if config.insecure_provider and not self.insecure_provider:
             raise ConfigError("insecure provider: the server was not started with --insecure-provider")

@@ -132,7 +132,7 @@ def _describe(host: SessionHost) -> bytes:
         role="server",
         artifact_digest=public.digest,
         model=public.name,
-        backends=host.allowed,
+        backends=host.offered,
         reveal=host.reveal,
     )
     return description.SerializeToString()

@@ -101,7 +101,7 @@ def test_the_networks_have_every_kind_of_step(artifact: Any, early_artifact: Any
     ]
     assert before == [0, 0, 0]
     gates = [step for step in (*late, *early) if isinstance(step, Gate)]
-    assert {"relu", "square"} == {gate.spec.kind for gate in gates}
+    assert {"relu", "exact", "square"} == {gate.spec.kind for gate in gates}
     assert any(gate.spec.shift for gate in gates)
     assert any(gate.name.startswith("label/") for gate in gates)
 

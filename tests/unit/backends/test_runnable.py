@@ -1,4 +1,7 @@
+from pathlib import Path
+
 import pytest
+from changed_artifact import with_compare_bits
 from tiny_artifact import tiny_artifact
 
 from pi_system.backends.registry import BACKENDS, SERVED_BY_DEFAULT, runnable
@@ -8,12 +11,17 @@ from pi_system.rpc.session_config import SessionConfig
 
 
 def test_rings_beyond_homomorphic_encryption_are_for_backends_with_a_dealer() -> None:
-    ring = tiny_artifact(ring_bits=59).public.ring
-    assert runnable(ring) == tuple(BACKENDS)
-    assert runnable(ring.model_copy(update={"ring_bits": 64})) == ("fss", "crypten")
+    few, wide = with_compare_bits(tiny_artifact(ring_bits=59), 8), tiny_artifact(ring_bits=64)
+    assert runnable(few.public) == tuple(BACKENDS)
+    assert runnable(wide.public) == ("fss", "crypten")
 
 
-def test_a_server_offers_only_what_its_model_runs_with(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_tables_are_for_few_compared_bits() -> None:
+    ten, eleven = (with_compare_bits(tiny_artifact(ring_bits=59), bits).public for bits in (10, 11))
+    assert set(runnable(ten)) - set(runnable(eleven)) == {"table"}
+
+
+def test_a_server_offers_only_what_its_model_runs_with(tmp_path: Path) -> None:
     host = SessionHost(artifact=tiny_artifact(ring_bits=64), store_dir=tmp_path, dealer=None, allowed=SERVED_BY_DEFAULT)
     with pytest.raises(ConfigError, match=r"for this model \(fss\), found 'gmw'"):
         host.agree(SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16), reveal="label"))

@@ -1,6 +1,9 @@
 """Scales, rings and steps of scores that an export chooses."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from pi_system.cost import default_calibration
 from pi_system.cost.predict import online_ms
 from pi_system.errors import ConfigError
 from pi_system.export.exporter import lower
-from pi_system.export.quantise import Quantised, QuantiseOptions, quantise
+from pi_system.export.quantise import Quantised, QuantiseOptions, _Search, quantise
 from pi_system.export.random import random_artifact, random_pictures, randomise
 from pi_system.export.ranges import calibrate, integer_bits, sum_log2, tail_log2
 from pi_system.export.scales import MAX_TRUNCATION_LOG2, ScaleOptions, assign_scales
@@ -269,3 +272,26 @@ def test_no_ring_of_64_bits_unless_asked_for() -> None:
 def test_what_is_stated_is_judged_on_all_pictures_of_a_small_network() -> None:
     assert quantised(network(1.0), pictures=16)[0].pictures == 16
     assert quantised(network(1.0), pictures=80)[0].pictures == 80  # as many as judge a small network
+
+
+class _Graded:
+    """A judge for whom errors are as given, one a candidate."""
+
+    def __init__(self, errors: Sequence[float]) -> None:
+        self._errors = errors
+
+    def plan(self, place: int) -> Any:
+        return SimpleNamespace(place=place, ring=SimpleNamespace(model_dump_json=lambda: str(place)))
+
+    def measured(self, plan: Any, judged: int) -> Any:
+        error = self._errors[plan.place]
+        return SimpleNamespace(plan=plan, relative_error=error, max_error=error)
+
+
+@pytest.mark.parametrize("first", [0.02, 5.0, 1e6])
+def test_however_bad_the_first_candidate_is_the_last_is_tried(first: float) -> None:
+    graded: Any = _Graded([first] * 10 + [0.001])
+    candidates: Any = range(11)
+    found = _Search(graded, 1, QuantiseOptions()).choose(candidates)
+    assert found is not None
+    assert found.relative_error == 0.001

@@ -20,7 +20,7 @@ def test_layers_of_a_graph() -> None:
     layers = linear_shapes(resnet18(4))
     assert len(layers) == 21
     assert layers[0] == conv3("stem_conv", "input", 3, 32, out=4)
-    assert layers[-1] == LinearShape(name="fc", source="flatten", in_channels=32, out_channels=100)
+    assert layers[-1] == LinearShape(name="fc", source="fc.flat", in_channels=32, out_channels=100)
     shortcuts = [layer for layer in layers if "shortcut" in layer.name]
     found = [(layer.source, layer.in_size, layer.out_size) for layer in shortcuts]
     assert found[0] == ("stages.0.1.relu2", (32, 32), (16, 16))

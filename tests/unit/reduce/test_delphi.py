@@ -171,7 +171,7 @@ def test_gradients_are_clipped_by_value() -> None:
         ({"rounds": "0"}, "rounds, trial_epochs: expected at least 1"),
         ({"objective": "bytes"}, "objective: expected one of relus, milliseconds"),
         ({"objective": "milliseconds", "backend": "fss"}, "expected a backend whose squares are faster; found fss"),
-        ({"objective": "milliseconds", "backend": "crypten"}, "backend: expected one of gmw, gc, fss"),
+        ({"objective": "milliseconds", "backend": "crypten"}, "backend: expected one of gmw, gc, table, fss"),
     ],
 )
 def test_bad_options_are_refused(make_task: Any, options: Any, message: Any) -> None:
