@@ -5,6 +5,8 @@ VENV   ?= .venv
 # Any torch from 2.9 on works. Elsewhere than on a mirror that serves CPU builds, the plain name may bring a CUDA
 # build of several GB: `make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"` avoids it.
 TORCH  ?= torch==2.13.0
+# Processes that run tests; each starts parties of its own.
+JOBS   ?= 2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
@@ -18,7 +20,7 @@ demo: $(READY)
 	$(BIN)/python scripts/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 check: $(READY)
 	scripts/check $(BIN)

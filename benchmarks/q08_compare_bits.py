@@ -79,7 +79,8 @@ def subjects() -> Iterator[tuple[Subject, Path]]:
 def accuracies(subject: Subject, run: Path) -> Iterator[Sample]:
     """As it was trained, and trained on."""
     draws = DRAWS.get(subject.label, 1)
-    for bits in ("auto", *BITS):
+    chosen: tuple[CompareBits, ...] = ("auto", *BITS)
+    for bits in chosen:
         yield accuracy_sample(subject, bits, draws)
     for bits in FINETUNED:
         folder = default_cache() / sources_digest() / "q08" / f"{subject.artifact.public.digest[:16]}-{bits}"

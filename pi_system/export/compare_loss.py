@@ -108,4 +108,6 @@ class Judge:
         coins = Prg(draw.to_bytes(16, "little"))
         interpreter = FloatInterpreter(self._artifact.masks, self._artifact.weights, random_signs=(windows, coins))
         graph = self._artifact.public.graph
-        return np.concatenate([interpreter.run(graph, part).argmax(1).numpy() for part in self._pictures.split(_BATCH)])
+        return np.concatenate(
+            [interpreter.run(graph, part).argmax(1).numpy() for part in torch.split(self._pictures, _BATCH)]
+        )

@@ -19,7 +19,8 @@ from pi_system.cost import default_calibration
 from pi_system.cost.predict import online_ms
 from pi_system.errors import ConfigError
 from pi_system.export.exporter import lower
-from pi_system.export.quantise import Quantised, QuantiseOptions, _Search, quantise
+from pi_system.export.judge import Quantised
+from pi_system.export.quantise import QuantiseOptions, _Search, quantise
 from pi_system.export.random import random_artifact, random_pictures, randomise
 from pi_system.export.ranges import calibrate, integer_bits, sum_log2, tail_log2
 from pi_system.export.scales import MAX_TRUNCATION_LOG2, ScaleOptions, assign_scales
