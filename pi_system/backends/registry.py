@@ -58,7 +58,7 @@ def runnable(model: PublicModel, names: Iterable[str] = BACKENDS) -> tuple[str, 
 
 
 def why_not(model: PublicModel, name: str) -> str:
-    """Why a backend does not run ``model``; empty if it does. Some rings cannot be encrypted; tables are for few bits."""
+    """Why a backend does not run ``model``; empty if it does."""
     ring = model.ring
     if name in _TWO_PARTY and not MIN_RING_BITS <= ring.ring_bits <= MAX_RING_BITS:
         return f"expected a ring of {MIN_RING_BITS} to {MAX_RING_BITS} bits, found {ring.ring_bits}: take fss"
