@@ -1,10 +1,9 @@
 """A weighted node of the graph as one ring convolution, whole or for a range of its output channels."""
 
 import os
-from typing import Any
 
 from pi_system.artifact.graph import Conv2d, WeightedNode
-from pi_system.kernels.conv import RingConv2d
+from pi_system.kernels.conv import PreparedInput, RingConv2d
 from pi_system.ring.carrier import RingArray
 from pi_system.secure.values import Lazy
 
@@ -29,7 +28,7 @@ class RingLayer:
         """(N, *input shape) to (N, *node.shape), every word modulo the carrier."""
         return self.start(x).full()
 
-    def start(self, x: RingArray, offset: Any = None) -> "LazyLayer":
+    def start(self, x: RingArray, offset: RingArray | None = None) -> "LazyLayer":
         """The output, computed when and as far as it is asked for; ``offset`` (1 or N, *node.shape) is added."""
         images = x if x.ndim == 4 else x.reshape(*x.shape, 1, 1)
         return LazyLayer(self, self._conv, self._conv.prepare(images), (x.shape[0], *self.node.shape), offset)
@@ -38,7 +37,14 @@ class RingLayer:
 class LazyLayer(Lazy):
     """A layer's output by ranges of channels, so that a gate can start before the layer is done."""
 
-    def __init__(self, layer: RingLayer, conv: RingConv2d, prepared: Any, shape: tuple[int, ...], offset: Any):
+    def __init__(
+        self,
+        layer: RingLayer,
+        conv: RingConv2d,
+        prepared: PreparedInput,
+        shape: tuple[int, ...],
+        offset: RingArray | None,
+    ):
         """Made by ``RingLayer.start``."""
         super().__init__(shape)
         self._layer, self._conv, self._prepared, self._offset = layer, conv, prepared, offset
