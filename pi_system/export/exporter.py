@@ -22,8 +22,8 @@ from pi_system.export.trace import copied, finished, outputs_of, trace
 from pi_system.program.encoding import quantise_weights, weight_norm_bits
 from pi_system.program.float_point import FloatInterpreter
 
-# Pictures on which the lowered graph is compared with the module itself, and how far logits of order one may differ:
-# folding and merging change the order of float32 sums, nothing else.
+# Pictures on which the lowered graph is compared with the module itself, and how far logits may differ, as a share of
+# the largest: folding and merging change the order of float32 sums, nothing else.
 _COMPARED = 8
 _TOLERANCE = 1e-4
 
@@ -51,7 +51,7 @@ def _check_equal(module: nn.Module, draft: Draft, pictures: NDArray[np.float32])
     with torch.no_grad():
         expected = outputs_of(copied(module)(batch.clone()))
     error = float((found - expected).abs().max())
-    allowed = _TOLERANCE * max(1.0, float(expected.abs().max()))
+    allowed = _TOLERANCE * (float(expected.abs().max()) or 1.0)
     if not error <= allowed:
         raise UnsupportedLayerError(
             f"{type(module).__name__}: expected the exported graph's logits within {allowed:.2g} of the module's, "

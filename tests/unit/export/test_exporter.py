@@ -73,17 +73,18 @@ def test_calibration_pictures_of_another_shape_are_refused(shape: tuple[int, ...
 class Moody(nn.Module):
     """Computes something else for another number of pictures."""
 
-    def __init__(self) -> None:
+    def __init__(self, scale: float) -> None:
         super().__init__()
-        self.body = small()
+        self.body, self.scale = small(), scale
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(x if x.shape[0] == 2 else x + 1)  # type: ignore[no-any-return]
+        return self.body(x if x.shape[0] == 2 else x + 1) * self.scale  # type: ignore[no-any-return]
 
 
-def test_a_graph_that_is_not_the_module_is_refused() -> None:
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_a_graph_that_is_not_the_module_is_refused(scale: float) -> None:
     with pytest.raises(UnsupportedLayerError, match="Moody"):
-        export_network(Moody(), PREPROCESS, random_pictures((1, 4, 4), 4, 0), "small")
+        export_network(Moody(scale), PREPROCESS, random_pictures((1, 4, 4), 4, 0), "small")
 
 
 def test_missed_accuracy_is_logged(caplog: pytest.LogCaptureFixture) -> None:
