@@ -27,6 +27,9 @@ _LARGEST = 16
 """Base-2 logarithm of the largest factor: beyond it a channel is as good as zero."""
 _QUIET = 16.0
 """A channel counts as at least this part of the largest of its node: calibration saw few of a quiet one's peaks."""
+_UNSEEN = 2.0
+"""So much nearer to what its weights reach the nearest channel may come: what pictures, not weights, keep quiet is
+loud on others."""
 
 
 class _Groups:
@@ -52,8 +55,8 @@ class _Groups:
             self.join(self.first[name] + channel, self.fixed)
 
 
-def channel_factors(graph: ops.Graph, ranges: Ranges) -> Factors:
-    """For every node the positive factor of each channel, (C,)."""
+def channel_factors(graph: ops.Graph, ranges: Ranges, weights: Weights) -> Factors:
+    """For every node the positive factor of each channel, (C,); ``weights``: say how loud a quiet channel may get."""
     groups, nodes = _Groups(graph), {node.name: node for node in graph}
     for node in graph:
         if isinstance(node, ops.Input | ops.Square) or node.name == graph.output:
@@ -68,12 +71,37 @@ def channel_factors(graph: ops.Graph, ranges: Ranges) -> Factors:
     }
     peaks = np.zeros(groups.fixed + 1)
     for name, root in roots.items():
-        found = ranges.channels[name].max(axis=0)
+        found, node = ranges.channels[name].max(axis=0), nodes[name]
+        if isinstance(node, ops.Conv2d | ops.Linear):
+            (into,) = node.inputs
+            seen = ranges.channels[into].max(axis=0)
+            inputs = np.where(roots[into] == groups.find(groups.fixed), seen, peaks[roots[into]])
+            found = np.maximum(found, _unseen(found, _reach(node, weights[f"{name}.weight"], inputs)))
         np.maximum.at(peaks, root, np.maximum(found, found.max() / _QUIET))
     peaks[groups.find(groups.fixed)] = 0.0
     with np.errstate(divide="ignore"):
         factors = np.where(peaks > 0, np.clip(_PEAK / peaks, 2.0**-_LARGEST, 2.0**_LARGEST), 1.0)
     return {name: factors[root] for name, root in roots.items()}
+
+
+def _reach(node: ops.WeightedNode, weight: NDArray[np.float32], inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest value that each row can give of operands with such peaks, (C,)."""
+    return np.asarray((np.abs(weight) * _columns(node, weight, inputs)).reshape(len(weight), -1).sum(axis=1))
+
+
+def _unseen(found: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the weights' reach says that peaks are at least, by the channel that comes nearest to its own."""
+    share = np.divide(found, reach, out=np.zeros_like(found), where=reach > 0)
+    return np.asarray(reach * min(1.0, float(share.max())) / _UNSEEN)
+
+
+def _columns(node: ops.WeightedNode, weight: NDArray[np.float32], into: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One number a channel of the operand as factors of ``weight``'s columns."""
+    if isinstance(node, ops.Conv2d):
+        columns = np.repeat(into.reshape(node.groups, -1), node.shape[0] // node.groups, axis=0)
+    else:
+        columns = np.broadcast_to(into, weight.shape)
+    return columns.reshape(*columns.shape, *(1,) * (weight.ndim - 2))
 
 
 def _offset(node: ops.Node, index: int, nodes: Mapping[str, ops.Node]) -> int:
@@ -101,12 +129,7 @@ def scaled_weights(graph: ops.Graph, weights: Weights, factors: Factors) -> dict
     for node in graph.weighted:
         out, into = factors[node.name], factors[node.inputs[0]]
         weight = weights[f"{node.name}.weight"]
-        if isinstance(node, ops.Conv2d):
-            columns = np.repeat(into.reshape(node.groups, -1), node.shape[0] // node.groups, axis=0)
-        else:
-            columns = np.broadcast_to(into, weight.shape)
-        tail = (1,) * (weight.ndim - 2)
-        factor = out.reshape(-1, 1, *tail) / columns.reshape(*columns.shape, *tail)
+        factor = out.reshape(-1, *(1,) * (weight.ndim - 1)) / _columns(node, weight, into)
         scaled[f"{node.name}.weight"] = (weight * factor).astype(np.float32)
     for name in (*(node.name for node in graph.weighted), *(node.name for node in graph.biased())):
         scaled[f"{name}.bias"] = (weights[f"{name}.bias"] * factors[name]).astype(np.float32)

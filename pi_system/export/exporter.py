@@ -91,7 +91,7 @@ def export_network(
     _check_equal(module, draft, pictures[:_COMPARED])
     ranges = calibrate(graph, draft.masks, weights, pictures)
     _warn_of_chance(name, ranges.logits)
-    factors = channel_factors(graph, ranges)
+    factors = channel_factors(graph, ranges, weights)
     weights = scaled_weights(graph, weights, factors)
     quantised = quantise(graph, draft.masks, weights, pictures, options, ranges.scaled(factors))
     if quantised.relative_error > options.max_error:

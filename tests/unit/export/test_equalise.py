@@ -21,7 +21,7 @@ def equalised(draft: Draft, shape: tuple[int, ...], seed: int = 0) -> tuple[Grap
     graph, weights = draft.graph(), draft.float_weights()
     pictures = random_pictures(shape, 8, seed)
     ranges = calibrate(graph, draft.masks, weights, pictures)
-    factors = channel_factors(graph, ranges)
+    factors = channel_factors(graph, ranges, weights)
     scaled = scaled_weights(graph, weights, factors)
     found = FloatInterpreter(draft.masks, scaled).run(graph, torch.from_numpy(pictures)).numpy()
     assert np.abs(found - ranges.logits).max() < 1e-4 * max(1.0, float(np.abs(ranges.logits).max()))
@@ -42,7 +42,7 @@ def test_what_is_squared_keeps_its_scale() -> None:
     artifact = random_square_artifact(3)
     graph = artifact.public.graph
     pictures = random_pictures(graph.input.shape, 8, 1)
-    factors = channel_factors(graph, calibrate(graph, artifact.masks, artifact.weights, pictures))
+    factors = channel_factors(graph, calibrate(graph, artifact.masks, artifact.weights, pictures), artifact.weights)
     for node in graph.squares():
         assert (factors[node.name] == 1).all()
         assert (factors[node.inputs[0]] == 1).all()
@@ -78,3 +78,18 @@ def test_equal_functions_have_equal_errors() -> None:
             exact = uneven(1.0)(torch.from_numpy(pictures)).numpy()
         errors.append(float(np.abs(fixed_logits(artifact, pictures)[1] - exact).max()))
     assert errors[1] < 1.5 * errors[0] + 1e-3
+
+
+def test_a_channel_that_calibration_kept_quiet_has_room() -> None:
+    """Differences of colours: calibrated on pictures that are nearly grey, then shown colours."""
+    first = nn.Conv2d(3, 16, 3)
+    network = nn.Sequential(first, nn.ReLU(), nn.Flatten(), nn.Linear(576, 4))
+    network.load_state_dict(randomise(network, (3, 8, 8), 1).state_dict())
+    with torch.no_grad():
+        first.weight[:4] -= first.weight[:4].mean(dim=1, keepdim=True)
+        first.bias[:4] = 0  # type: ignore[index]
+    colours = random_pictures((3, 8, 8), 64, 2)
+    grey = 0.97 * colours[:, :1] + 0.03 * colours
+    plain = random_artifact(nn.Sequential(nn.Flatten(), nn.Linear(192, 4)), (3, 8, 8), 0, "preprocess")
+    artifact = export_network(network, plain.public.preprocess, grey, "grey")
+    fixed_logits(artifact, colours, check_range=True)
