@@ -14,7 +14,7 @@ from pi_system.artifact.shapes import check_graph
 from pi_system.errors import InputError, UnsupportedLayerError
 from pi_system.export.draft import Draft
 from pi_system.export.equalise import channel_factors, scaled_weights
-from pi_system.export.merge import merge_linear_layers, remove_dead_nodes, sum_pools
+from pi_system.export.merge import merge_linear_layers, remove_dead_nodes, share_equal_layers, sum_pools
 from pi_system.export.quantise import QuantiseOptions, quantise
 from pi_system.export.ranges import calibrate
 from pi_system.export.score_step import choose_score_step
@@ -38,6 +38,7 @@ def lower(module: nn.Module, input_shape: tuple[int, ...]) -> Draft:
     """
     draft = trace(module, input_shape)
     remove_dead_nodes(draft)
+    share_equal_layers(draft)
     merge_linear_layers(draft)
     remove_dead_nodes(draft)
     sum_pools(draft)

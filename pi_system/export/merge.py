@@ -26,6 +26,23 @@ def remove_dead_nodes(draft: Draft) -> None:
         draft.remove(name)
 
 
+def share_equal_layers(draft: Draft) -> None:
+    """Let linear nodes of equal inputs, settings and weights be one.
+
+    Every reader of a normalised value makes its scale anew: as two, neither folds into the layer before them, and the
+    scale behind a linear bottleneck costs its residual the bits of its weights once more.
+    """
+    found: dict[tuple[str, bytes, bytes], str] = {}
+    for name in list(draft.nodes):
+        node = draft.nodes[name]
+        if isinstance(node, Conv2d | Linear | Affine | Gather):
+            tensors = (tensors.get(name, np.zeros(0)) for tensors in (draft.weights, draft.biases))
+            weight, bias = (np.ascontiguousarray(tensor).tobytes() for tensor in tensors)
+            first = found.setdefault((node.model_dump_json(exclude={"name"}), weight, bias), name)
+            if first != name:
+                draft.replace(name, first)
+
+
 def merge_linear_layers(draft: Draft) -> None:
     """Merge pairs of weighted layers until none is left that merges."""
     while any(_merge_at(draft, node) for node in list(draft.nodes.values())):

@@ -112,6 +112,23 @@ def test_a_value_with_two_readers_is_kept() -> None:
     assert weighted_ops(Shared(), FLAT) == ["0.first", "0.second"]
 
 
+class Bottlenecks(nn.Module):
+    """A normalised value without a ReLU that two read: the residual and the next layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(conv(4, 6, 1), nn.BatchNorm2d(6))
+        self.next = conv(6, 6, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.body(x)
+        return (x + torch.relu(self.next(x))).flatten(1)
+
+
+def test_a_normalised_value_with_two_readers_folds_into_the_layer_before_it() -> None:
+    assert weighted_ops(Bottlenecks()) == ["0.body.0", "0.next"]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_merging_never_raises_the_cost(seed: int) -> None:
     torch.manual_seed(seed)
