@@ -81,13 +81,15 @@ def _read_torch(file: Path) -> dict[str, Tensor]:
 
 
 def _weights_in(content: Any) -> dict[str, Tensor]:
-    """The tensors by name in what a training loop saved; of its dictionaries the first that is known."""
+    """The tensors by name in what a training loop saved: a known dictionary, or the only one of tensors."""
     if not isinstance(content, Mapping):
         return {}
     for entry in _ENTRIES:
         if isinstance(content.get(entry), Mapping):
             return _weights_in(content[entry])
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    weights = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    inside = [found for entry in content.values() if (found := _weights_in(entry))]
+    return inside[0] if not weights and len(inside) == 1 else weights
 
 
 def _renamed(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -45,6 +45,7 @@ FILES: dict[str, Any] = {
     "compiled.safetensors": lambda path: save_file(prefixed("_orig_mod."), path),
     "parallel.pt": lambda path: torch.save(OrderedDict(prefixed("module.model.")), path),
     "loop.pth": lambda path: torch.save({"epoch": 3, "optimizer": {"lr": 0.1}, "state_dict": prefixed("net.")}, path),
+    "unknown entry.pt": lambda path: torch.save({"epoch": 3, "model_state": prefixed("net."), "lr": {"a": 1}}, path),
     "nested.bin": lambda path: torch.save({"model": {"state_dict": weights()}}, path),
     "with more.pt": lambda path: torch.save(prefixed("encoder.") | {"projection.weight": torch.ones(3)}, path),
     "old.pt": lambda path: torch.save({k: v for k, v in weights().items() if "num_batches" not in k}, path),
