@@ -9,6 +9,7 @@ from pi_system.artifact.model import Artifact, PublicArtifact, PublicModel
 from pi_system.backends.base import ClientRuntime, Deal, ServerRuntime
 from pi_system.errors import ConfigError
 from pi_system.protocols.linear_he.params import MAX_RING_BITS, MIN_RING_BITS
+from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS
 from pi_system.protocols.relu_table.shape import MAX_COMPARED_BITS
 from pi_system.secure.options import RuntimeOptions
 
@@ -63,6 +64,11 @@ def why_not(model: PublicModel, name: str) -> str:
     if name in _TWO_PARTY and not MIN_RING_BITS <= ring.ring_bits <= MAX_RING_BITS:
         return f"expected a ring of {MIN_RING_BITS} to {MAX_RING_BITS} bits, found {ring.ring_bits}: take fss"
     bits = max((ring.compared_bits(node) for node in model.graph if isinstance(node, Relu | MaxPool2d)), default=0)
+    widest = max(ring.comparison_bits.values(), default=0)
+    if name == "gmw" and widest > MAX_COMPARISON_BITS:
+        return (
+            f"expected comparisons of at most {MAX_COMPARISON_BITS} bits, found {widest}: take another, or export again"
+        )
     if name == "table" and bits > MAX_COMPARED_BITS:
         return (
             f"expected at most {MAX_COMPARED_BITS} compared bits, found {bits}: take another, or "

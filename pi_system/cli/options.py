@@ -65,3 +65,5 @@ def show_result(result: dict[str, Any], as_json: bool) -> None:
     for key, value in result.items():
         if isinstance(value, str | int | float) and key != "schema":
             click.echo(f"{key:20} {value:,}" if isinstance(value, int) else f"{key:20} {value}")
+        elif isinstance(value, tuple):  # of names
+            click.echo(f"{key:20} {', '.join(value)}")

@@ -6,7 +6,7 @@ which computes and sends least (tests hold that against the cost model).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf, log2
 
 import numpy as np
@@ -19,6 +19,8 @@ from pi_system.export.judge import Judge, Quantised
 from pi_system.export.ranges import Ranges, calibrate
 from pi_system.export.scales import ScaleOptions, ScalePlan
 from pi_system.program.counts import mac_count
+from pi_system.protocols.linear_he.params import MAX_RING_BITS
+from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS
 
 # (fraction bits of activations, bits of the weights' root mean square), from cheap to exact.
 _CANDIDATES = ((8, 7), (8, 8), (9, 8), (9, 9), (10, 9), (10, 10), (11, 10), (12, 10), (12, 11), (13, 11), (14, 12))
@@ -77,7 +79,8 @@ def quantise(
         ranges: of these pictures, where they are known.
 
     Returns:
-        Of these, that of the narrowest ring among the accurate, or the most accurate if none is accurate enough.
+        Of these, that of the narrowest ring among the accurate whose comparisons every backend takes, or
+        else among the accurate, or the most accurate if none is accurate enough.
 
     Raises:
         ConfigError: the network fits no candidate ring.
@@ -86,7 +89,10 @@ def quantise(
     judged = max(2, _JUDGED_MACS // macs)
     judge = Judge(graph, masks, weights, pictures, ranges or calibrate(graph, masks, weights, pictures))
     search = _Search(judge, judged, options)
-    found = [each for ladder in _ladders(options) for each in search.climb(ladder)]
+    with_dealer = options.ring_bits is not None and options.ring_bits > MAX_RING_BITS
+    found = [] if with_dealer else search.found(MAX_COMPARISON_BITS)
+    if not any(map(search.accurate, found)):
+        found += search.found(64)
     if not found:
         raise ConfigError(_no_ring(options))
     best = search.best(found)
@@ -145,6 +151,14 @@ class _Search:
         if accurate:
             return min(accurate, key=lambda quantised: quantised.plan.ring.ring_bits)
         return min(found, key=lambda quantised: quantised.max_error)
+
+    def found(self, most_compared: int) -> list[Quantised]:
+        """What all ladders give, if no comparison has more bits: ``gmw`` takes fewer than other backends."""
+        ladders = [
+            [[replace(each, most_compared=most_compared) for each in candidates] for candidates in ladder]
+            for ladder in _ladders(self.options)
+        ]
+        return [each for ladder in ladders for each in self.climb(ladder)]
 
     def climb(self, ladder: list[list[ScaleOptions]]) -> Iterator[Quantised]:
         """What each ring of a ladder gives, up to the first ring that is accurate enough."""
