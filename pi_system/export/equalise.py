@@ -73,9 +73,9 @@ def channel_factors(graph: ops.Graph, ranges: Ranges, weights: Weights) -> Facto
     for name, root in roots.items():
         found, node = ranges.channels[name].max(axis=0), nodes[name]
         if isinstance(node, ops.Conv2d | ops.Linear):
-            (into,) = node.inputs
-            seen = ranges.channels[into].max(axis=0)
-            inputs = np.where(roots[into] == groups.find(groups.fixed), seen, peaks[roots[into]])
+            (source,) = node.inputs
+            seen = ranges.channels[source].max(axis=0)
+            inputs = np.where(roots[source] == groups.find(groups.fixed), seen, peaks[roots[source]])
             found = np.maximum(found, _unseen(found, _reach(node, weights[f"{name}.weight"], inputs)))
         np.maximum.at(peaks, root, np.maximum(found, found.max() / _QUIET))
     peaks[groups.find(groups.fixed)] = 0.0

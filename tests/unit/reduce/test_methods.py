@@ -75,7 +75,11 @@ _SEEN_ELSEWHERE: tuple[dict[str, str], ...] = (
     {"candidates": "2", "rounds": "1"},
 )
 """Options with which the catalogue reduces, resumes and exports."""
-_REDUCED = [case for case in zip(_IDS, CASES, strict=True) if case[1][1] not in _SEEN_ELSEWHERE]
+_REDUCED = [
+    (name, case)
+    for name, case in zip(_IDS, CASES, strict=True)
+    if case[1] not in _SEEN_ELSEWHERE or name == "narrower"  # whose budget here lies between those of two widths
+]
 
 
 def _equal(first: Any, second: Any) -> bool:
