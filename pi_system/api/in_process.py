@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pi_system.api.result import Cost
 from pi_system.artifact.model import Artifact
 from pi_system.backends.base import ClientRuntime, Deal, PairedClient, PairedRuntime, ServerRuntime, SizedRuntime
-from pi_system.backends.registry import Backend, find_backend, why_not
+from pi_system.backends.registry import Backend, check_runs, find_backend
 from pi_system.channel.base import Channel, ChannelCounters
 from pi_system.channel.memory import MemoryChannel, memory_pair, simulate
 from pi_system.errors import ConfigError, InvariantError
@@ -41,8 +41,7 @@ def infer_here(
     found = find_backend(backend)
     if not found.DURABLE:
         raise ConfigError(f"backend {backend}: expected one with both parties in a process: serve it by pi.Server")
-    if reason := why_not(artifact.public, backend):
-        raise ConfigError(f"backend {backend}: {reason}")
+    check_runs(artifact.public, backend)
     with tempfile.TemporaryDirectory(prefix="pi-system-") as folder:
         options = RuntimeOptions(
             backend=backend, client_id=_CLIENT_ID, reveal=reveal, insecure_provider=False, store_dir=Path(folder)

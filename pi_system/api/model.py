@@ -15,7 +15,7 @@ from pi_system.api.result import Result
 from pi_system.artifact import store
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.preprocess import Preprocess
-from pi_system.backends.registry import DEFAULT_BACKEND
+from pi_system.backends.registry import DEFAULT_BACKEND, check_runs
 from pi_system.cost import Prediction, default_calibration, predict
 from pi_system.export.compile import Preprocessing, calibration_inputs, compile_network
 from pi_system.export.quantise import QuantiseOptions
@@ -163,8 +163,9 @@ def profile(model: Model | str | PathLike[str], *, backend: str = DEFAULT_BACKEN
         link: loopback, lan, wan or "MBIT_S,RTT_MS".
 
     Raises:
-        ConfigError: no such backend or link.
+        ConfigError: no such backend or link, or the backend does not run this model.
         ArtifactError: the folder cannot be read.
     """
     found = model if isinstance(model, Model) else load(model)
+    check_runs(found.artifact.public, backend)
     return predict(found.artifact, backend, link, default_calibration())

@@ -77,6 +77,12 @@ def why_not(model: PublicModel, name: str) -> str:
     return ""
 
 
+def check_runs(model: PublicModel, name: str) -> None:
+    """Raises ConfigError, with a way round, where a backend does not run ``model``."""
+    if reason := why_not(model, name):
+        raise ConfigError(f"backend {name}: {reason}")
+
+
 def find_backend(name: str, backends: Backends = BACKENDS) -> Backend:
     """Import a backend. Raises ConfigError for a name that is none, and where a library that it needs is missing."""
     if name not in backends:
