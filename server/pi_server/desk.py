@@ -77,6 +77,10 @@ class SupervisorDesk(Desk):
         """It is over."""
         self._say("prepared")
 
+    def leave(self) -> None:
+        """The session is over, its place free."""
+        self._say("leave")
+
     def watch(self, watchdog: Watchdog) -> None:
         """``watchdog`` keeps the session's idle phases as short as the supervisor wants them."""
         self._watchdog = watchdog

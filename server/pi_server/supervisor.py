@@ -212,6 +212,8 @@ class Supervisor:
             case "prepare":
                 busy = self._admission.prepare(worker)
                 worker.tell({"busy": busy and busy.args})
+            case "leave":
+                self._admission.leave(worker)
             case _:
                 self._admission.prepared(worker)
 

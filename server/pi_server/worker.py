@@ -34,7 +34,7 @@ _SESSION_LIMIT_S: Final = 7 * 86400.0
 _FLUSH_S: Final = 5.0
 _LAST_WORD_S: Final = 0.3
 """gRPC calls a call done before its status is on the wire: ending at once could cut off what a client is told. Shorter:
-on a busy machine it hears that the server is gone instead. Longer: the place of a refused session is free later."""
+on a busy machine it hears that the server is gone instead. Longer: more such workers at once, without a place."""
 _HELLOS: Final = 64
 """Clients that may say hello at once; more are refused by gRPC and come again."""
 _LOG = logging.getLogger(__name__)
@@ -84,6 +84,7 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
     served = _serve(stream, options, hello, desk)
     stopped.wait(_FLUSH_S)
     if not served:
+        desk.leave()
         time.sleep(_LAST_WORD_S)
     logging.shutdown()
     os._exit(0)  # nothing is left to clean up, and gRPC's and torch's exit handlers take their time

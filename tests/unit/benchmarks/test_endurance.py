@@ -324,8 +324,8 @@ def test_workers_are_killed_and_nothing_is_used_twice_or_left_over(artifact: Pat
     """Ended in the middle and gone on with, as if in one."""
     load = Load(backend="gmw", clients=3, rate_per_s=None, duration_s=3.0, counted=False)
     folder = tmp_path / "run"
-    KillRun(artifact, folder, load, 1.0)._journal.add(kind="sitting", active_s=1.0)
-    found = KillRun(artifact, folder, load, 1.0).run()
+    KillRun(artifact, folder, load, 0.3)._journal.add(kind="sitting", active_s=1.0)
+    found = KillRun(artifact, folder, load, 0.3).run()
     assert 3 <= found["active_s"] < 60
     assert found["kills"] > 0
     assert {claim["verdict"] for claim in found["claims"]} == {"supported"}, found
