@@ -42,6 +42,7 @@ def _shown(names: Iterable[str]) -> str:
 PARTS = {
     "study": ("results.md", study),
     "truncation": ("results.md", lambda: compare_runs.commits(RESULTS / "truncation")),
+    "house": ("results.md", lambda: compare_runs.commits(RESULTS / "house")),
     "repetition": ("threat-model.md", repetition.statement),
     "methods": ("methods.md", methods.table),
 }
