@@ -158,21 +158,29 @@ class Memory(NamedTuple):
 
 
 @contextmanager
-def watched(server: RunningProgram) -> Iterator[list[Memory]]:
-    """The server's memory while the block runs, twice a second."""
-    found, ended, start_s = list[Memory](), threading.Event(), time.monotonic()
-
-    def look() -> None:
-        while not ended.wait(_SAMPLE_S):
-            found.append(Memory(round(time.monotonic() - start_s, 2), *_memory(server.pid)))
-
-    thread = threading.Thread(target=look, daemon=True)
+def alongside(look: Callable[[threading.Event], None]) -> Iterator[None]:
+    """``look`` in a thread while the block runs; it ends when the event that it is given is set."""
+    ended = threading.Event()
+    thread = threading.Thread(target=look, args=(ended,), daemon=True)
     thread.start()
     try:
-        yield found
+        yield
     finally:
         ended.set()
         thread.join()
+
+
+@contextmanager
+def watched(server: RunningProgram) -> Iterator[list[Memory]]:
+    """The server's memory while the block runs, twice a second."""
+    found, start_s = list[Memory](), time.monotonic()
+
+    def look(ended: threading.Event) -> None:
+        while not ended.wait(_SAMPLE_S):
+            found.append(Memory(round(time.monotonic() - start_s, 2), *_memory(server.pid)))
+
+    with alongside(look):
+        yield found
 
 
 def _memory(pid: int) -> tuple[int, int]:

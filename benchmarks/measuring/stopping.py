@@ -20,7 +20,7 @@ import grpc
 import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from measuring.documents import say
-from measuring.load import Client, Load
+from measuring.load import Client, Load, alongside
 from measuring.processes import Site
 from measuring.programs import start_server
 from measuring.question import Sample
@@ -102,13 +102,13 @@ def sorted_out(sessions: Sequence[Session], stopped_s: float) -> Sample:
 @contextmanager
 def probed(log: Path) -> Iterator[list[str]]:
     """What every probe says while the block runs: its name and what it answered."""
-    found, ended = list[str](), threading.Event()
+    found = list[str]()
     text = log.read_text()
     health, metrics = (re.search(rf"{what} at (\S+)", text) for what in ("health", "metrics"))
     if health is None or metrics is None:
         raise ValueError("expected a server with --health and --metrics")
 
-    def look() -> None:
+    def look(ended: threading.Event) -> None:
         with grpc.insecure_channel(health[1]) as channel:
             while True:
                 found.extend(f"{path} {_get(metrics[1], path)}" for path in _PATHS)
@@ -119,13 +119,8 @@ def probed(log: Path) -> Iterator[list[str]]:
     with grpc.insecure_channel(health[1]) as channel:
         while _check(channel, "readiness") != "SERVING":  # as a startup probe does: it is looked at once a second
             time.sleep(_PROBE_S)
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
+    with alongside(look):
         yield found
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _check(channel: grpc.Channel, service: str) -> str:

@@ -37,11 +37,15 @@ def reply_bytes(spec: GateSpec, exchange: int, count: int) -> int:
 @lru_cache
 def server_shapes(spec: GateSpec) -> Shapes:
     """The arrays of the server's material: the key, the dealer's corrections, y_1 + r' mod 2^k."""
-    kernel = _kernel(spec)
+    return server_arrays(_kernel(spec), spec.count)
+
+
+def server_arrays(kernel: ReluGate, count: int) -> Shapes:
+    """What the kernel's server takes for ``count`` elements: key, corrections, y_1 + r' mod 2^k."""
     return {
-        "key": ((kernel.key_bytes(spec.count),), np.uint8),
-        "corrections": ((kernel.server_bytes(spec.count),), np.uint8),
-        "masked": ((spec.count,), kernel.mask_dtype.type),
+        "key": ((kernel.key_bytes(count),), np.uint8),
+        "corrections": ((kernel.server_bytes(count),), np.uint8),
+        "masked": ((count,), kernel.mask_dtype.type),
     }
 
 

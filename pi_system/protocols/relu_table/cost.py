@@ -42,12 +42,7 @@ def offline_cost(spec: GateSpec) -> GateOfflineCost:
 @lru_cache
 def server_shapes(spec: GateSpec) -> Shapes:
     """The arrays of the server's material: table and offsets, its shares, y_1 + r' mod 2^k."""
-    kernel = stored_kernel(spec)
-    return {
-        "key": ((kernel.key_bytes(spec.count),), np.uint8),
-        "corrections": ((kernel.server_bytes(spec.count),), np.uint8),
-        "masked": ((spec.count,), kernel.mask_dtype.type),
-    }
+    return dcf.server_arrays(stored_kernel(spec), spec.count)
 
 
 @lru_cache
