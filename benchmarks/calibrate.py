@@ -32,7 +32,8 @@ from pi_system.cost import Calibration, default_calibration, load_calibration
 SHIPPED = ROOT / "pi_system" / "cost" / "default_calibration.json"
 PART = RESULTS / "cost_model" / "calibration.part.json"
 RESULT = RESULTS / "cost_model" / "validation.json"
-BACKENDS = ("fss", "gmw", "gc", "crypten")
+ANY_BITS = ("fss", "gmw", "gc", "crypten")
+BACKENDS = (*ANY_BITS, "table")
 OURS = ("fss", "gmw", "gc")
 LINKED = "resnet18:m=8,size=16"
 NETWORKS = (
@@ -44,22 +45,28 @@ NETWORKS = (
     "resnet18:m=16/relus=40000",  # pixel masks
     "resnet18:m=16/square",
 )
+FEW = ("resnet18:m=4,size=8/compare=8", f"{LINKED}/compare=8", "resnet18:m=16/compare=8", "resnet18:m=16/compare=5")
+"""For backends that take few compared bits only; the second one over every link."""
 UNSEEN = (
-    Group("vgg16:m=12", "loopback", BACKENDS),
-    Group("vgg16:m=12", "lan", BACKENDS),
-    Group("wrn-16-2:m=8", "loopback", BACKENDS),
-    Group("hrn-2x5x3x:m=16/keep=234", "loopback", BACKENDS),
+    Group("vgg16:m=12", "loopback", ANY_BITS),
+    Group("vgg16:m=12", "lan", ANY_BITS),
+    Group("wrn-16-2:m=8", "loopback", ANY_BITS),
+    Group("hrn-2x5x3x:m=16/keep=234", "loopback", ANY_BITS),
     Group("hrn-2x5x3x:m=16/keep=234", "lan", ("fss", "gmw", "crypten")),
-    Group("resnet18:m=24/keep=23thin", "loopback", BACKENDS),
-    Group("resnet18:m=24/keep=23thin", "lan", BACKENDS),
-    Group("resnet18:m=12,size=48", "loopback", BACKENDS),
+    Group("resnet18:m=24/keep=23thin", "loopback", ANY_BITS),
+    Group("resnet18:m=24/keep=23thin", "lan", ANY_BITS),
+    Group("resnet18:m=12,size=48", "loopback", ANY_BITS),
     Group("resnet18:m=32/relus=40000:34", "lan", OURS),
-    Group("resnet18:m=12/square", "loopback", BACKENDS),
-    Group("resnet18:m=6,size=16", "wan", BACKENDS),
+    Group("resnet18:m=12/square", "loopback", ANY_BITS),
+    Group("resnet18:m=6,size=16", "wan", ANY_BITS),
     Group("wrn-16-2:m=4,size=16", "wan", OURS),
     Group("resnet18:m=64", "loopback", ("fss", "gmw")),
     Group("resnet34:m=8/keep=24", "loopback", ("fss", "crypten")),
-    Group("hrn-6x6x2x:m=4", "loopback", BACKENDS),
+    Group("hrn-6x6x2x:m=4", "loopback", ANY_BITS),
+    Group("vgg16:m=12/compare=8", "lan", ("table",)),
+    Group("hrn-2x5x3x:m=16/keep=234/compare=7", "loopback", ("table",)),
+    Group("resnet18:m=12,size=48/compare=9", "loopback", ("table",)),
+    Group("wrn-16-2:m=4,size=16/compare=8", "wan", ("table",)),
 )
 calibration_option = click.option("--calibration", type=documents.PATH, help="Default: the one that ships.")
 fresh_option = click.option("--fresh", is_flag=True, help="Forget what a stopped run measured.")
@@ -107,8 +114,7 @@ def fit(
 ) -> None:
     """Measure this machine's prices."""
     backends, links = documents.unique(backends, BACKENDS), documents.unique(links)
-    groups = [Group(name, links[0], backends) for name in NETWORKS]
-    groups += [Group(LINKED, link, backends) for link in links[1:]]
+    groups = fitted(backends, links)
     with measured(groups, repeat, cache, PART, fresh) as (samples, artifacts):
         about = run.environment()
         words = machine or f"{about.cpu}, {about.cores} cores, one a party, kernels {about.kernels}"
@@ -120,6 +126,17 @@ def fit(
         for path in filter(None, (json_out, SHIPPED if keep else None)):
             found.write(path)
             documents.say(f"wrote {path.name}")
+
+
+def fitted(backends: Sequence[str], links: Sequence[str]) -> list[Group]:
+    """What ``fit`` measures: all networks over the first link, one over the others."""
+    wide, few = (tuple(name for name in backends if (name in ANY_BITS) == wanted) for wanted in (True, False))
+    found = []
+    for networks, linked, names in ((NETWORKS, LINKED, wide), (FEW, FEW[1], few)):
+        if names:
+            found += [Group(name, links[0], names) for name in networks]
+            found += [Group(linked, link, names) for link in links[1:]]
+    return found
 
 
 @main.command()
