@@ -386,10 +386,12 @@ def _enter(endpoint: Endpoint, hello: Hello) -> tuple[Connection, ServerHello]:
         except BusyError as busy:
             busy.request = hello.request
             connection.abort(busy)
-            if time.monotonic() + busy.retry_s - started_s > endpoint.busy_timeout_s:
+            left_s = started_s + endpoint.busy_timeout_s - time.monotonic()
+            if left_s <= 0:
                 raise
             endpoint.on_busy(busy)
-            hello, pause_s = replace(hello, ticket=busy.ticket), busy.retry_s
+            # The server's figure is a guess: who has less time than that asks once more at its end.
+            hello, pause_s = replace(hello, ticket=busy.ticket), min(busy.retry_s, left_s)
         except PeerUnavailableError as error:  # its worker ended before it said anything: nothing was spent
             connection.abort(error)
             if time.monotonic() - started_s > endpoint.connect_timeout_s:

@@ -1,8 +1,9 @@
 """Who gets a session's place, and who waits for how long: pure bookkeeping, driven by the supervisor.
 
 A client that finds no place is told when to ask again and gets a ticket, so nobody who waits costs a connection.
-Whoever holds fewest places comes first, then whoever came first. A place is kept a moment for those whose turn it is;
-if they do not come, whoever asks gets it. Sessions that prepare leave some places to those that infer.
+Whoever holds fewest places comes first, then whoever came first. A place is kept for those before who were told to come
+about now, but does not stand free for those who sleep: a later one gets it that came when it was told. Sessions that
+prepare leave some places to those that infer.
 """
 
 import math
@@ -14,13 +15,19 @@ from typing import Final
 
 from pi_system.errors import BusyError
 
-_KEPT_S: Final = 0.5
-"""How long a free place waits for those whose turn it is."""
+_KEPT_S: Final = 0.15
+"""How long a free place waits for those whose turn it is, before and after the moment they were told."""
+_GIVEN_WAY_S: Final = 0.3
+"""The same after it, where somebody asks who was not told to come now: asking more often must not help."""
 _FORGOTTEN_S: Final = 5.0
 """How late a ticket may be: after that its client is taken to be gone."""
-_SHORTEST_S: Final = 0.25
-_LONGEST_S: Final = 5.0
-"""Of what a client is told to wait. Shorter: each time it asks costs a TLS handshake. Longer: places stand free."""
+_SHORTEST_S: Final = 0.5
+_LONGEST_S: Final = 20.0
+"""Of what a client is told to wait. Shorter: each time it asks costs a TLS handshake, which 60 who wait feel. Longer:
+places stand free for those who sleep on when others give up."""
+_LATE: Final = 1.25
+"""What a client is told to wait beside what is expected: too early costs one more question, too late little, because it
+is then among the first."""
 _SMOOTHED: Final = 0.2
 
 
@@ -37,8 +44,7 @@ class _Ticket:
     client: str
     prepares: bool
     number: int
-    asked_s: float
-    due_s: float
+    due_s: float = math.inf
     owner: str = ""
     most: float = math.inf
 
@@ -63,7 +69,6 @@ class Admission:
         self.places, self._preparing, self._max_waiting, self._clock = places, preparing, max_waiting, clock
         self._sessions: dict[Hashable, _Session] = {}
         self._waiting: dict[str, _Ticket] = {}
-        self._freed_s = clock()
         self._usual_s = 1.0
         self._numbers = 0
         self.granted = self.refused = 0
@@ -120,35 +125,34 @@ class Admission:
     def prepared(self, session: Hashable) -> None:
         """A session's offline phase is over; it keeps its place."""
         self._sessions[session].preparing = False
-        self._freed_s = self._clock()
 
     def leave(self, session: Hashable) -> None:
         """A session is over, or its worker; without effect where it had no place."""
         if found := self._sessions.pop(session, None):
-            self._freed_s = self._clock()
-            self._usual_s += _SMOOTHED * (self._freed_s - found.since_s - self._usual_s)
+            self._usual_s += _SMOOTHED * (self._clock() - found.since_s - self._usual_s)
 
     def _ticket(self, client: str, ticket: str, prepares: bool) -> tuple[str, _Ticket | None]:
         """The client's ticket, renewed or new, and its name; None: too many wait."""
         self._forget()
-        now = self._clock()
         found = self._waiting.get(ticket)
         if found is None or found.client != client:
             if len(self._waiting) >= self._max_waiting:
                 return "", None
             self._numbers += 1
-            ticket, found = secrets.token_hex(16), _Ticket(client, prepares, self._numbers, now, now)
-        found.prepares, found.asked_s = prepares, now
+            ticket, found = secrets.token_hex(16), _Ticket(client, prepares, self._numbers)
+        found.prepares = prepares
         return ticket, found
 
     def _has_turn(self, mine: _Ticket) -> bool:
         """Whether the free places go round to ``mine``."""
-        free, preparing = self.places - self.taken, self._preparing - self.preparing
-        late_s = self._freed_s if self._clock() - self._freed_s > _KEPT_S else 0.0
+        free, preparing, now_s = self.places - self.taken, self._preparing - self.preparing, self._clock()
+        # Who comes for the first time, or before it was told, gives way to more of those who wait.
+        expected_s = now_s + (_GIVEN_WAY_S if mine.due_s > now_s + _KEPT_S else _KEPT_S)
         for ticket in self._in_turn(mine):
             if free <= 0:
                 return False
-            takes = (not ticket.prepares or preparing > 0) and ticket.asked_s >= late_s and self._may(ticket)
+            comes = ticket is mine or now_s - _KEPT_S <= ticket.due_s <= expected_s
+            takes = comes and (not ticket.prepares or preparing > 0) and self._may(ticket)
             if ticket is mine:
                 return takes
             free, preparing = free - takes, preparing - (takes and ticket.prepares)
@@ -170,7 +174,7 @@ class Admission:
         if mine is None:
             return BusyError(f"server: {len(self._waiting)} clients wait already, come later", _LONGEST_S, "")
         before = next(i for i, ticket in enumerate(self._in_turn(mine)) if ticket is mine)
-        retry_s = min(_LONGEST_S, max(_SHORTEST_S, (before + 1) * self._usual_s / self.places))
+        retry_s = min(_LONGEST_S, max(_SHORTEST_S, _LATE * (before + 1) * self._usual_s / self.places))
         mine.due_s = self._clock() + retry_s
         self._waiting[name] = mine
         if not self._may(mine):

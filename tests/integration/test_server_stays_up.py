@@ -70,7 +70,7 @@ def test_a_crowd_is_served_one_after_the_other_and_told_to_wait(serve: Any, conn
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(classify, range(12), timeout=60))
     assert any(busy.ticket for busy in told)
-    assert all(0 < busy.retry_s <= 5 for busy in told)
+    assert all(0 < busy.retry_s <= 20 for busy in told)
 
 
 @pytest.mark.slow
