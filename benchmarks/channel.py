@@ -1,9 +1,14 @@
 """What does the way cost that carries the messages? Two ways take turns, so that their ratio holds whatever else runs.
 
+    python benchmarks/channel.py rounds
     python benchmarks/channel.py tls --network resnet18:m=16 --backend fss --backend gmw --repeat 9
     python benchmarks/channel.py communicators --network resnet18:m=16 --repeat 7
     python benchmarks/channel.py link --link lan --host 10.88.0.2 \
         --server-prefix "ip netns exec server" --client-prefix "ip netns exec client"
+
+rounds: a round trip of small messages in which both parties compute after they have sent, four ways in turn: our
+channel as grpcio offers it, with a hand-over to another thread for every message; our channel as it is; TCP and TLS
+sockets of the standard library, written and read by the calling thread. In microseconds, medians of blocks of 200.
 
 tls: online and offline phases with mutual TLS and in plaintext over loopback, which has no bandwidth to wait for and so
 shows TLS at its worst.
@@ -37,6 +42,7 @@ from measuring.line_process import Message, run_parties
 from measuring.machine import Measurement, measures
 from measuring.networks import cached_artifact
 from measuring.processes import HERE, Site, emulated, free_port
+from measuring.round_trips import WAYS, round_trips
 from measuring.schema import Timing
 from measuring.sessions import WARMUP, Session, call_in_turn
 from measuring.statistics import ratio_interval
@@ -56,6 +62,29 @@ network_option = click.option("--network", default="resnet18:m=16", show_default
 @click.group(cls=PiGroup)
 def main() -> None:
     """Measure what carries the messages."""
+
+
+@main.command(cls=PiCommand)
+@measures
+@click.option("--size", "sizes", multiple=True, type=click.IntRange(0, 1 << 20), default=(1000, 16000), help="Bytes.")
+@click.option("--work", "works", multiple=True, type=float, default=(0.0, 200.0), help="Microseconds after a send.")
+@documents.repeat_option(9)
+@documents.publishes
+def rounds(run: Measurement, sizes: tuple[int, ...], works: tuple[float, ...], repeat: int, publish: Publish) -> None:
+    """Measure a round trip of small messages."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="pi-rounds-") as folder:
+        write_keys(Path(folder))
+        for size, work in ((size, work) for size in sizes for work in works):
+            ports = [free_port() for _ in WAYS]
+            task = {"host": "127.0.0.1", "ports": ports, "keys": folder, "size": size, "work_us": work}
+            found = run_parties(round_trips, HERE, Path(folder), repeat=repeat, **task)
+            timings = {way: Timing.of(found[way]).model_dump() for way in WAYS}
+            rows.append({"bytes": size, "work_us": work, **timings})
+    columns = "bytes=bytes:,d|work us=work_us:.0f|" + "|".join(f"{way} us={way}.median:.0f" for way in WAYS)
+    documents.show("a round trip, mutual TLS but for the socket", rows, columns)
+    report = run.report("round_trips", link="loopback", repeat=repeat, rows=rows)
+    publish(report, "round_trips/{date}_{machine}-{cores}-cores_{sha}")
 
 
 @main.command(cls=PiCommand)

@@ -37,10 +37,28 @@ class ByteQueue(Generic[T]):
                 ready = self._room.wait_for(lambda: self._held_bytes <= self._limit_bytes or self._closed, timeout_s)
                 if not ready:
                     raise PeerTimeoutError(f"expected the peer to read within {timeout_s} s, found it stuck")
-            if self._closed:
-                raise copied(self._error or PiError("this end of the connection is closed"))
-            self._held_bytes += nbytes
-            self._items.put((item, nbytes))
+            self._append(item, nbytes)
+
+    def put_at_once(self, item: T, nbytes: int) -> None:
+        """Append ``item``, room or not, for who asked for it while there was some. Raises what ``close`` was told."""
+        with self._room:
+            self._append(item, nbytes)
+
+    def _append(self, item: T, nbytes: int) -> None:
+        if self._closed:
+            raise copied(self._error or PiError("this end of the connection is closed"))
+        self._held_bytes += nbytes
+        self._items.put((item, nbytes))
+
+    @property
+    def full(self) -> bool:
+        """A ``put`` would wait."""
+        return self._held_bytes > self._limit_bytes
+
+    @property
+    def closed(self) -> bool:
+        """Nothing more is taken."""
+        return self._closed
 
     def get(self, timeout_s: float | None) -> T | None:
         """The next item; None once the queue was closed without an error and is empty.

@@ -4,8 +4,9 @@ A frame is one gRPC message: up to 1 MB of body and, last, one tag byte. The tag
 starts where the allocator aligned it and a receiver can compute on it in place. Raw bytes, because protobuf's copies
 of ``bytes`` cost 2 to 3 times as much from 1 MB up; 1 MB frames, because larger ones are slower again.
 
-Two threads serve a stream beside the protocol's own: gRPC's, which pulls ``outgoing``, and the reader, which pushes
-what comes. So sending, receiving and computing overlap. The same class serves both ends of a stream.
+Sending, receiving and computing overlap: gRPC's threads pull large messages from ``outgoing`` and push what comes into
+the inbox. Small messages leave in the protocol's own thread, see outbox.py. The same class serves both ends of a
+stream, and any two ends that are joined in memory.
 """
 
 import threading
@@ -26,6 +27,9 @@ from pi_system.errors import (
 )
 from pi_system.protocols.half import Readable
 from pi_system.rpc.byte_queue import ByteQueue, copied
+from pi_system.rpc.direct import DirectCall
+from pi_system.rpc.outbox import Outbox
+from pi_system.rpc.receiver import Inbox, Receiver
 from pi_system.rpc.tls import Caller
 
 FRAME_BYTES: Final = 1 << 20
@@ -68,10 +72,11 @@ class FrameStream:
         self._lock = threading.Lock()
         self._dead: PiError | None = None
         self._when_dead: list[Callable[[PiError], None]] = []
-        self._inbox: ByteQueue[tuple[bytes, float]] = ByteQueue(QUEUE_BYTES)
+        self._inbox: Inbox = ByteQueue(QUEUE_BYTES)
+        self._receiver: Receiver | None = None
         self.arrived_s = 0.0
         self.arrivals: list[tuple[float, int]] = []
-        self._outbox: ByteQueue[tuple[memoryview, int]] = ByteQueue(QUEUE_BYTES)
+        self._outbox = Outbox(QUEUE_BYTES, _cut)
 
     def check_role(self, expected: str) -> None:
         """Refuse a caller with the certificate of another role. Raises ConfigError."""
@@ -79,23 +84,24 @@ class FrameStream:
             raise ConfigError(f"certificate: expected one of the {expected}, found one of the {self.caller.role}")
 
     def outgoing(self) -> Iterator[bytes]:
-        """The frames to send, for gRPC to pull; ends (with the stream's error, if any) once closed and drained."""
-        while (entry := self._outbox.get(None)) is not None:
-            view, tag = entry
-            # The one copy of a sent message: gRPC needs a bytes object of each frame.
-            for start in range(0, view.nbytes - FRAME_BYTES, FRAME_BYTES):
-                yield b"".join((view[start : start + FRAME_BYTES], _TAG[_DATA_MORE]))
-            yield b"".join((view[_last_start(view.nbytes) :], _TAG[tag]))
+        """Frames to send, for gRPC to pull; ends (with the stream's error, if any) once closed and drained."""
+        return self._outbox.frames()
 
     def pump(
-        self, incoming: Iterable[bytes], translate: Callable[[Exception], PiError], *, peer_still_reads: bool = False
+        self,
+        incoming: Iterable[bytes],
+        translate: Callable[[Exception], PiError],
+        *,
+        peer_still_reads: bool = False,
+        call: DirectCall | None = None,
     ) -> None:
-        """Start the reader thread.
+        """Start to receive.
 
         Args:
             incoming: the peer's frames; its end means that the peer closed its direction.
             translate: turns gRPC's exception into ours.
             peer_still_reads: after that end, as a client that closed its direction does, and a server does not.
+            call: that brings them, too, without a thread; then ``incoming`` is only asked how it ended.
         """
 
         def read() -> None:
@@ -111,14 +117,22 @@ class FrameStream:
                 if not peer_still_reads:  # whoever is stuck in a write must not wait for room
                     self._die(self.gone(f"{self.peer}: closed the connection"))
 
-        threading.Thread(target=read, name="frame-reader", daemon=True).start()
+        def read_in_thread() -> None:
+            threading.Thread(target=read, name="frame-reader", daemon=True).start()
+
+        if call is None:
+            read_in_thread()
+            return
+        self._outbox.connect(call)
+        self._receiver = Receiver(call, self._inbox, read_in_thread)
+        self._receiver.resume()
 
     def write(self, data: Readable, tag: int) -> None:
         """Queue one message; the buffer must not change any more. Raises the stream's error once it is dead."""
         view = memoryview(data).cast("B")
         if tag == CONTROL and view.nbytes > FRAME_BYTES:
             raise LocalProtocolError(f"expected a control message under {FRAME_BYTES}, found {view.nbytes} bytes")
-        self._outbox.put((view, tag), view.nbytes, self.timeout_s)
+        self._outbox.put(view, tag, self.timeout_s)
 
     def read_open(self, timeout_s: float) -> None:
         """Wait until the other end has taken this stream. Raises its refusal, PeerTimeoutError or ``gone``."""
@@ -158,6 +172,8 @@ class FrameStream:
 
     def _read_frame(self, expected: str, timeout_s: float | None = None) -> bytes:
         entry = self._inbox.get(self.timeout_s if timeout_s is None else timeout_s)
+        if self._receiver is not None:
+            self._receiver.resume()
         if entry is None:
             raise self.gone(f"{self.peer}: expected {expected}, found the connection closed")
         frame, self.arrived_s = entry
@@ -199,6 +215,10 @@ class FrameStream:
         self._when_dead.clear()
 
 
-def _last_start(nbytes: int) -> int:
-    """Where the last frame of a message of ``nbytes`` starts."""
-    return (nbytes - 1) // FRAME_BYTES * FRAME_BYTES if nbytes else 0
+def _cut(view: memoryview, tag: int) -> Iterator[bytes]:
+    """The frames of a message. The one copy of what is sent: gRPC needs a bytes object of each."""
+    start = 0
+    while view.nbytes - start > FRAME_BYTES:
+        yield b"".join((view[start : start + FRAME_BYTES], _TAG[_DATA_MORE]))
+        start += FRAME_BYTES
+    yield b"".join((view[start:], _TAG[tag]))

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 
 from pi_system.errors import ConfigError, PeerUnavailableError, PiError
+from pi_system.rpc.direct import server_call
 from pi_system.rpc.frames import OPEN, FrameStream
 from pi_system.rpc.status import error_metadata, error_to_status, rpc_error_to_error
 from pi_system.rpc.tls import Caller, Identity, caller_of, check_plaintext
@@ -51,7 +52,12 @@ class _Calls:
         gone = PeerUnavailableError(f"{stream.peer}: went away")
         if not context.add_callback(lambda: stream.fail(gone)):
             return
-        stream.pump(requests, lambda error: rpc_error_to_error(error, stream.peer), peer_still_reads=True)
+        stream.pump(
+            requests,
+            lambda error: rpc_error_to_error(error, stream.peer),
+            peer_still_reads=True,
+            call=server_call(context),
+        )
         try:
             stream.write(b"", OPEN)
             take(stream)

@@ -19,6 +19,7 @@ from pi_system.errors import (
     PeerUnavailableError,
     PiError,
 )
+from pi_system.rpc.direct import client_call
 from pi_system.rpc.frames import FRAME_BYTES, FrameStream
 from pi_system.rpc.status import rpc_error_to_error
 from pi_system.rpc.tls import Identity, Role, check_plaintext, role_name
@@ -82,7 +83,8 @@ class Connection:
         open_stream: Any = channel.stream_stream(f"/{SERVICE}/{method}", None, None)
         self._call = open_stream(_quiet(stream.outgoing()))
         self._call.add_done_callback(lambda _: self._ended.set())
-        stream.pump(self._call, lambda error: rpc_error_to_error(error, stream.peer, stream.gone))
+        translate = lambda error: rpc_error_to_error(error, stream.peer, stream.gone)  # noqa: E731
+        stream.pump(self._call, translate, call=client_call(self._call))
 
     def close(self, patience_s: float = 2.0) -> None:
         """Send what is queued, wait for the peer to end the stream, disconnect; safe to call twice."""
