@@ -7,6 +7,7 @@
 #include "dcf_bit.h"
 #include "dcf_bit_vaes.h"
 #include "pack.h"
+#include "vaes.h"
 
 namespace pi {
 namespace {
@@ -88,12 +89,6 @@ PI_TARGET_VAES inline void vaes_rounds(const AesKey &key, __m512i *s) {
     k = _mm512_broadcast_i32x4(rk[10]);
 #pragma GCC unroll 8
     for (int i = 0; i < N; i++) s[i] = _mm512_aesenclast_epi128(s[i], k);
-}
-
-// A mask of the 64-bit lanes that lie in the first `blocks` blocks of register i.
-inline uint8_t lanes_left(size_t blocks, size_t i) {
-    const size_t left = blocks > 4 * i ? blocks - 4 * i : 0;
-    return left >= 4 ? 0xff : static_cast<uint8_t>((1u << (2 * left)) - 1);
 }
 
 PI_TARGET_VAES void vaes_ecb(const AesKey &key, const uint8_t *in, uint8_t *out, size_t blocks) {

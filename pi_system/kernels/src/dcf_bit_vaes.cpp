@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #include "dcf_bit.h"
+#include "vaes.h"
 
 // The constant of VPTERNLOG for f(a, b, c), written as a function of these three.
 #define PI_A 0xf0
@@ -31,25 +32,6 @@ PI_TARGET_VAES inline __m512i constant(uint64_t lo, uint64_t hi) {
 PI_TARGET_VAES inline __m512i spread(const uint64_t *x) {
     const __m512i v = _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(x)));
     return _mm512_permutexvar_epi64(_mm512_set_epi64(3, 3, 2, 2, 1, 1, 0, 0), v);
-}
-
-// s[i] = AES(s[i]) ^ s[i].
-template <int N>
-PI_TARGET_VAES inline void mmo_wide(const AesKey &key, __m512i *s) {
-    const __m128i *rk = reinterpret_cast<const __m128i *>(key.rk);
-    __m512i w[N];
-    __m512i k = _mm512_broadcast_i32x4(rk[0]);
-#pragma GCC unroll 8
-    for (int i = 0; i < N; i++) w[i] = _mm512_xor_si512(s[i], k);
-#pragma GCC unroll 9
-    for (int r = 1; r < 10; r++) {
-        k = _mm512_broadcast_i32x4(rk[r]);
-#pragma GCC unroll 8
-        for (int i = 0; i < N; i++) w[i] = _mm512_aesenc_epi128(w[i], k);
-    }
-    k = _mm512_broadcast_i32x4(rk[10]);
-#pragma GCC unroll 8
-    for (int i = 0; i < N; i++) s[i] = _mm512_aesenclast_epi128(w[i], _mm512_xor_si512(k, s[i]));
 }
 
 // Bit 0 of the low lane of each block, moved down from bit `dir`, as a mask over both lanes.

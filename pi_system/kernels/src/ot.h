@@ -28,10 +28,17 @@ constexpr size_t HASH_BATCH = 128;
 const AesKey &ot_permutation();
 
 // out_i = P(s_i) ^ s_i with s_i = sigma(in_i) ^ (tweak + i), sigma(hi, lo) = (hi ^ lo, hi): circular correlation
-// robust in the random permutation model (Guo, Katz, Wang, Yu, eprint 2019/074). in may equal out.
-void cr_hash(const Pair *in, Pair *out, size_t n, uint64_t tweak);
-// The same without tweaks, for tree expansion.
-void tree_hash(const Pair *in, Pair *out, size_t n);
+// robust in the random permutation model (Guo, Katz, Wang, Yu, eprint 2019/074). in may equal out; offset is added to
+// every block first.
+void cr_hash(const Pair *in, Pair *out, size_t n, uint64_t tweak, Pair offset = {0, 0});
+
+// The sums of all left and of all right children of a level.
+struct Sides {
+    Pair left, right;
+};
+// Nodes 0 .. count - 1 become their 2 * count children in place: the same hash without tweaks, H(x) and H(x) ^ x, of
+// whose low words the bits of keep are stored.
+Sides expand_level(Pair *nodes, size_t count, uint64_t keep);
 
 // A small-field VOLE of SoftSpokenOT (eprint 2022/192) over 2^8 leaves: rows[b] is the sum of the
 // streams of the leaves x with bit b of (x ^ shift) set, sum the sum of all; leaf `shift` is left out when `skip`.
@@ -48,8 +55,18 @@ void tree_receiver(const uint32_t *alphas, size_t trees, int depth, const Pair *
 // out_i ^= sum of ten entries of base (k of them) that row first + i of the public sparse matrix names.
 // first is a multiple of LPN_ROWS, and so is n. Row i is made of keystream words 10 i to 10 i + 9, each scaled to 0 ..
 // k - 1: no two rows share a word. The ten are drawn with repetition: about 45 / k of the rows name a place twice.
-constexpr size_t LPN_ROWS = 32, LPN_WEIGHT = 10;
+constexpr size_t LPN_ROWS = 32, LPN_WEIGHT = 10, LPN_STEP = sizeof(Pair) / sizeof(uint64_t);
 void lpn_encode(const Pair *base, uint32_t k, const uint8_t *seed16, uint64_t first, size_t n, Pair *out);
+
+// A block as one register, wherever it lies.
+typedef uint64_t PairRegister __attribute__((vector_size(sizeof(Pair)), aligned(alignof(Pair)), may_alias));
+
+// A row of the code: adds to out the entries of base that start at the given 64-bit words.
+inline __attribute__((always_inline)) void lpn_add(const uint64_t *base, const uint32_t *places, Pair *out) {
+    PairRegister sum = *reinterpret_cast<const PairRegister *>(out);
+    for (size_t i = 0; i < LPN_WEIGHT; i++) sum ^= *reinterpret_cast<const PairRegister *>(base + places[i]);
+    *reinterpret_cast<PairRegister *>(out) = sum;
+}
 
 // Bit products: the sender's (beta, v) and the receiver's (u, w) have v ^ w = u * beta, `width` (1 to 128) of
 // them a COT with one u. Planes of n / 8 bytes, n a multiple of 32: beta, v, w are width planes each.

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "ot.h"
+#include "ot_vaes.h"
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -10,14 +11,13 @@
 namespace pi {
 namespace {
 
-constexpr size_t GROUP = 32;  // elements a pass; the bits of a pass fill one 32-bit word of a plane
+constexpr size_t GROUP = 32;         // elements a pass; the bits of a pass fill one 32-bit word of a plane
+constexpr size_t TILE = 16 * GROUP;  // the bits of a tile fill a cache line of it
 
-// before[0 .. 31] = q, [32 .. 63] = q ^ Delta, hashed under equal tweaks.
+// zero: of q, one: of q ^ Delta, hashed under equal tweaks.
 void hash_both(const Pair *q, Pair delta, uint64_t tweak, Pair *zero, Pair *one) {
-    Pair other[GROUP];
-    for (size_t i = 0; i < GROUP; i++) other[i] = q[i] ^ delta;
     cr_hash(q, zero, GROUP, tweak);
-    cr_hash(other, one, GROUP, tweak);
+    cr_hash(q, one, GROUP, tweak, delta);
 }
 
 inline uint32_t gather(const Pair *x, int bit) {
@@ -48,8 +48,11 @@ inline void gather_byte(const Pair *x, int byte, uint32_t *words) {
 #endif
 }
 
-// The first `width` bits of every block, a word each.
+// The first `width` bits of every block, a word each; words has room for 128.
 inline void gather_bits(const Pair *x, int width, uint32_t *words) {
+#ifdef PI_X86
+    if (backend().wide) return gather_bits_vaes(x, width, words);
+#endif
     if (width <= 2) {
         for (int bit = 0; bit < width; bit++) words[bit] = gather(x, bit);
         return;
@@ -73,27 +76,41 @@ inline uint32_t pad_mask(int m) { return m == 4 ? ~uint32_t{0} : (uint32_t{1} <<
 }  // namespace
 
 void bits_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int width, uint8_t *beta, uint8_t *v) {
-    for (size_t at = 0; at < n; at += GROUP) {
-        Pair zero[GROUP], one[GROUP];
-        hash_both(q + at, delta, tweak + at, zero, one);
-        uint32_t low[128], high[128];
-        gather_bits(zero, width, low);
-        gather_bits(one, width, high);
-        for (int w = 0; w < width; w++) {
-            put(v + static_cast<size_t>(w) * n / 8, at, low[w]);
-            put(beta + static_cast<size_t>(w) * n / 8, at, low[w] ^ high[w]);
+    const size_t planes = static_cast<size_t>(width);
+    uint32_t zeros[128][TILE / GROUP], both[128][TILE / GROUP];
+    for (size_t at = 0; at < n; at += TILE) {
+        const size_t now = std::min(n - at, TILE);
+        for (size_t i = 0; i < now / GROUP; i++) {
+            Pair zero[GROUP], one[GROUP];
+            hash_both(q + at + i * GROUP, delta, tweak + at + i * GROUP, zero, one);
+            uint32_t low[128], high[128];
+            gather_bits(zero, width, low);
+            gather_bits(one, width, high);
+            for (size_t w = 0; w < planes; w++) zeros[w][i] = low[w], both[w][i] = low[w] ^ high[w];
+        }
+        for (size_t w = 0; w < planes; w++) {
+            std::memcpy(v + (w * n + at) / 8, zeros[w], now / 8);
+            std::memcpy(beta + (w * n + at) / 8, both[w], now / 8);
         }
     }
 }
 
 void bits_receiver(const Pair *t, uint64_t tweak, size_t n, int width, uint8_t *u, uint8_t *w) {
-    for (size_t at = 0; at < n; at += GROUP) {
-        Pair hashed[GROUP];
-        uint32_t words[128];
-        put(u, at, gather(t + at, 0));
-        cr_hash(t + at, hashed, GROUP, tweak + at);
-        gather_bits(hashed, width, words);
-        for (int i = 0; i < width; i++) put(w + static_cast<size_t>(i) * n / 8, at, words[i]);
+    const size_t planes = static_cast<size_t>(width);
+    uint32_t found[128][TILE / GROUP];
+    for (size_t at = 0; at < n; at += TILE) {
+        const size_t now = std::min(n - at, TILE);
+        for (size_t i = 0; i < now / GROUP; i++) {
+            Pair hashed[GROUP];
+            uint32_t words[128];
+            const Pair *from = t + at + i * GROUP;
+            gather_bits(from, 1, words);
+            put(u, at + i * GROUP, words[0]);
+            cr_hash(from, hashed, GROUP, tweak + at + i * GROUP);
+            gather_bits(hashed, width, words);
+            for (size_t plane = 0; plane < planes; plane++) found[plane][i] = words[plane];
+        }
+        for (size_t plane = 0; plane < planes; plane++) std::memcpy(w + (plane * n + at) / 8, found[plane], now / 8);
     }
 }
 

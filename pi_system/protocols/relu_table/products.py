@@ -58,11 +58,15 @@ class Chosen:
 
 
 def take(shape: Shape, role: int, ots: OtParty) -> Half[tuple[Offered, Chosen]]:
-    """All OTs of a gate, both directions, hashed chunk by chunk while they are in the cache."""
+    """All OTs of a gate, hashed chunk by chunk while they are in the cache.
+
+    One direction after the other: a sender waits for nothing and works ahead of the receiver, where directions in turn
+    would cost a round trip a chunk.
+    """
     offered, chosen = [], []
     down, up = shape.directions
-    for _, size in chunks(shape.spec.count):
-        for direction, sends in ((down, role == 0), (up, role == 1)):
+    for direction, sends in ((down, role == 0), (up, role == 1)):
+        for _, size in chunks(shape.spec.count):
             if sends:
                 cots = yield from ots.sender.extend(size * direction.cots)
                 offered.append(_offer(direction, cots, ots.sender.delta, size, shape.spec.ring_bits))
