@@ -151,7 +151,7 @@ def test_masked_weights_hide_the_difference_of_two_layers() -> None:
     assert uniform(ring.reduce(flat[0] - flat[1]), config.ring_bits)
 
 
-@pytest.mark.parametrize("backend", ["fss", "gmw"])
+@pytest.mark.parametrize("backend", ["fss", "gmw", "table"])
 def test_masked_pictures_hide_the_difference_of_two(backend: str, tmp_path: Path) -> None:
     artifact = relu_artifact(0.1)
     pictures = np.zeros((12, *artifact.public.graph.input.shape), np.float32)

@@ -151,6 +151,7 @@ def check(protocol: Any, spec: GateSpec, y: Any = None, **how: Any) -> Any:
         assert server.sent_bytes == client.received_bytes == offline.server_to_client_bytes
         assert client.sent_bytes == server.received_bytes == offline.client_to_server_bytes
         assert min(server.rounds, client.rounds) <= offline.round_trips  # pipelining is taken for rounds at one end
+        assert prepared.cots == (offline.server_cots, offline.client_cots)
     return opened, prepared.y_client
 
 
@@ -221,7 +222,7 @@ def _bytes(messages: Any) -> Any:
     return np.frombuffer(b"".join(messages), np.uint8)
 
 
-@pytest.mark.parametrize("protocol", ["gmw", "gc"])
+@pytest.mark.parametrize("protocol", ["gmw", "gc", "table"])
 def test_what_the_server_receives_looks_random(protocol: str) -> None:
     spec = gate(protocol, 4096)
     prepared = prepare(PROTOCOLS[protocol], spec, values(spec))

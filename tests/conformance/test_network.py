@@ -135,12 +135,12 @@ def test_the_label_of_squares_is_the_plaintexts(backend: str, tmp_path: Path) ->
     assert (found[clear, 0] == expected).all()
 
 
-@pytest.mark.parametrize("backend", ["fss", "gmw"])
+@pytest.mark.parametrize("backend", ["fss", "gmw", "table"])
 def test_a_layer_under_a_masked_relu_is_computed_once(
     backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every channel once an inference, whichever of its positions have a ReLU."""
-    artifact = random_small_artifact(0)
+    artifact = runnable(backend, random_small_artifact(0))
     graph = artifact.public.graph
     assert any(isinstance(node, Relu) and node.masked for node in graph)
     computed, channels = Counter[str](), LazyLayer.channels

@@ -38,7 +38,7 @@ def renamed(old: str, new: str) -> Artifact:
     return changed(artifact, graph=Graph(nodes=tuple(nodes)), ring=ring.model_copy(update=bits))
 
 
-@pytest.mark.parametrize("backend", ["fss", "gmw", "gc"])
+@pytest.mark.parametrize("backend", ["fss", "gmw", "gc", "table"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_relu_of_any_name_is_evaluated(backend: str, name: str, tmp_path: Path) -> None:
     picture = np.zeros((1, 1, 8, 8), np.float32)

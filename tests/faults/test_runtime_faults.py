@@ -119,7 +119,7 @@ def test_what_a_client_does_online_is_a_typed_error_of_its_own(
         run_parties(lambda channel: server.infer(ids, channel), cheat)
 
 
-@pytest.mark.parametrize("backend", ["gmw", "gc"])
+@pytest.mark.parametrize("backend", ["gmw", "gc", "table"])
 @pytest.mark.parametrize("cheater", ["server", "client"])
 def test_garbage_in_the_offline_phase_is_the_peers_fault_and_leaves_no_material(
     backend: str, cheater: str, tmp_path: Path

@@ -52,6 +52,7 @@ from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_dcf import dcf_gate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
+from pi_system.protocols.relu_table import table_gate
 from pi_system.protocols.square import SQUARE
 from pi_system.protocols.truncation import TruncationSpec, client_message_bytes, dealt, pairs
 from pi_system.ring.prg import Prg
@@ -320,43 +321,41 @@ class _Peer:
 
 
 _GATE = GateSpec(count=45, ring_bits=59, comparison_bits=24, shift=10)
+_FEW_BITS = replace(_GATE, unseen_bits=6)
 _SQUARE_GATE = GateSpec(kind="square", count=45, ring_bits=59, comparison_bits=24, shift=0)
 _TRUNCATED = TruncationSpec(count=45, ring_bits=59, shift=12)
-_GATES = (GMW, GC, SQUARE)
-_ALL = (*_GATES, dcf_gate())
-
-
-def _spec(gate: OtGate) -> GateSpec:
-    return _SQUARE_GATE if gate is SQUARE else _GATE
+_TABLE, _DEALT = table_gate(), dcf_gate()
+_GATES: tuple[OtGate, ...] = (GMW, GC, SQUARE, _TABLE)
+_ALL = ((GMW, _GATE), (GC, _GATE), (SQUARE, _SQUARE_GATE), (_TABLE, _FEW_BITS), (_DEALT, _GATE), (_DEALT, _FEW_BITS))
 
 
 def _gate_offline(data: bytes) -> None:
-    """A gate's offline phase, or a truncation's, with whatever a peer sends."""
-    choice, peer = data[0] if data else 0, _Peer(data[1:])
-    share, ends = Prg(SEED).ring(_GATE.count, 59), insecure_parties(SEED)
-    if choice % 4 == 3:
-        if choice & 4:
-            drive(pairs.offline_server(_TRUNCATED, ends[0], Prg(SEED)), peer)
-        else:
+    """A gate's offline phase, or a truncation's, of either party, with whatever a peer sends."""
+    (number, at_client), peer = divmod(data[0] if data else 0, 2), _Peer(data[1:])
+    share, ends, number = Prg(SEED).ring(_GATE.count, 59), insecure_parties(SEED), number % (len(_GATES) + 1)
+    if number == len(_GATES):
+        if at_client:
             drive(pairs.offline_client(_TRUNCATED, share, share, ends[1], Prg(SEED)), peer)
+        else:
+            drive(pairs.offline_server(_TRUNCATED, ends[0], Prg(SEED)), peer)
         return
-    gate = _GATES[choice % 4]
-    if choice & 4:
-        drive(gate.offline_server(_spec(gate), ends[0], Prg(SEED)), peer)
+    gate, spec = _GATES[number], _ALL[number][1]
+    if at_client:
+        drive(gate.offline_client(spec, share, share, ends[1], Prg(SEED)), peer)
     else:
-        drive(gate.offline_client(_spec(gate), share, share, ends[1], Prg(SEED)), peer)
+        drive(gate.offline_server(spec, ends[0], Prg(SEED)), peer)
 
 
 @cache
 def _prepared(index: int) -> Prepared:
-    spec = _SQUARE_GATE if _ALL[index] is SQUARE else _GATE
-    return prepare(_ALL[index], spec, np.zeros(spec.count, np.int64), seed=SEED)
+    gate, spec = _ALL[index]
+    return prepare(gate, spec, np.zeros(spec.count, np.int64), seed=SEED)
 
 
 def _gate_online(data: bytes) -> None:
     """Both parties' gates, each with whatever its peer sends."""
     choice, peer = data[0] if data else 0, _Peer(data[1:])
-    server, client = _prepared(choice % 4).gates()
+    server, client = _prepared(choice % len(_ALL)).gates()
     excess, share, count = choice >> 7, Prg(SEED).ring(_GATE.count, 59), _GATE.count
     server.load(0, share)
     for exchange in range(server.round_trips):
@@ -394,8 +393,8 @@ TARGETS: dict[str, Target] = {
     "material_file": Target(_material_file, _material_seeds),
     "gate_material": Target(_gate_material, lambda: [bytes(53)]),
     "base_ot": Target(_base_ot, _base_ot_seeds),
-    "gate_offline": Target(_gate_offline, lambda: [bytes([choice]) + SEED for choice in range(8)]),
-    "gate_online": Target(_gate_online, lambda: [bytes([choice]) + SEED for choice in range(4)]),
+    "gate_offline": Target(_gate_offline, lambda: [bytes([choice]) + SEED for choice in range(2 * len(_GATES) + 2)]),
+    "gate_online": Target(_gate_online, lambda: [bytes([choice]) + SEED for choice in range(len(_ALL))]),
     "truncation": Target(_truncation, lambda: [bytes(client_message_bytes(_TRUNCATED))]),
     "meeting": Target(_meeting, lambda: [b"\0\1" + SEED, b"\x80" + SEED]),
 }

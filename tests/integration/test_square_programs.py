@@ -32,7 +32,7 @@ def addresses(folder: Path, tls_dealer: str, link_keys: Path) -> Iterator[Any]:
         yield {"PI_SERVER": server, "PI_DEALER": tls_dealer, "PI_KEYS": f"{link_keys}/client"}
 
 
-@pytest.mark.parametrize(("backend", "rounds"), [("fss", 6), ("gmw", 6), ("gc", 6), ("crypten", None)])
+@pytest.mark.parametrize(("backend", "rounds"), [("fss", 6), ("gmw", 6), ("gc", 6), ("table", 6), ("crypten", None)])
 def test_logits_are_those_of_plaintext(folder: Path, addresses: Any, backend: str, rounds: int | None) -> None:
     done = pi_client(folder, "infer", "a.png", "--json", "--store", backend, "--backend", backend, **addresses)
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from halves import run_halves
-from insecure_cots import insecure_parties
+from insecure_cots import cots_taken, insecure_parties
 from numpy.typing import NDArray
 
 from pi_system.channel.base import ChannelCounters
@@ -46,7 +46,7 @@ class Gates(NamedTuple):
 
 @dataclass
 class Prepared:
-    """A gate's inputs, both parties' material, and their counters in the phase that made it (none: a dealer did)."""
+    """A gate's inputs, both parties' material, and of the phase that made it counters and COTs (none: a dealer did)."""
 
     gate: OtGate | DealtGate
     spec: GateSpec
@@ -56,6 +56,8 @@ class Prepared:
     fresh_mask: NDArray[Any]
     material: tuple[Material, Material]
     counters: tuple[ChannelCounters, ChannelCounters] | None = None
+    cots: tuple[int, int] = (0, 0)
+    """Of ideal ones, that the server sent and that the client sent."""
 
     def gates(self) -> Gates:
         mine, theirs = self.material
@@ -88,7 +90,8 @@ def prepare(
         return (yield from gate.offline_client(spec, *shares[1:], ots, prg.child("client")))
 
     ran = run_halves(server(), client())
-    return Prepared(gate, spec, y, *shares, (ran.server, ran.client), (ran.at_server, ran.at_client))
+    counters = ran.at_server, ran.at_client
+    return Prepared(gate, spec, y, *shares, (ran.server, ran.client), counters, cots_taken(ends))
 
 
 def dealt_material(

@@ -3,6 +3,8 @@
 Both ends draw from one seed, so each party could compute the other's secrets; nothing is sent.
 """
 
+from typing import Any
+
 import numpy as np
 
 from pi_system.kernels.ot import Blocks
@@ -20,6 +22,11 @@ class _Dealer:
         self.delta = np.frombuffer(prg.child("delta").bytes(16), np.uint64).reshape(1, 2).copy()
         self.delta[0, 0] |= np.uint64(1)
         self._prg, self._position = prg, Position()
+
+    @property
+    def taken(self) -> int:
+        """COTs so far."""
+        return self._position.next
 
     def draw(self, count: int) -> tuple[Blocks, Blocks]:
         """q (n, 2) and u (n, 1)."""
@@ -53,3 +60,14 @@ def insecure_parties(seed: bytes) -> tuple[OtParty, OtParty]:
     down, up = Prg(seed).child_seed("server sends"), Prg(seed).child_seed("client sends")
     server = OtParty(InsecureCotSender(down), InsecureCotReceiver(up))
     return server, OtParty(InsecureCotSender(up), InsecureCotReceiver(down))
+
+
+def cots_taken(ends: tuple[OtParty, OtParty]) -> tuple[int, int]:
+    """COTs so far, from the server and from the client."""
+    server, client = (_sender(end) for end in ends)
+    return server.taken, client.taken
+
+
+def _sender(end: Any) -> InsecureCotSender:
+    sender: InsecureCotSender = end.sender
+    return sender
