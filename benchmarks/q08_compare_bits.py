@@ -6,11 +6,13 @@ Trained networks whose comparisons see n bits: accuracy lost on all test picture
 95 % interval; the same after training on with such signs (``pi-train finetune``), beside as much training without; the
 bits that ``auto`` finds. Bytes of every backend by n are counted; milliseconds are of networks of random weights, in
 turn within each repetition. The digits are always measured (trained here, cached), with PI_CIFAR10 the built-in
-network, with PI_RUNS finished runs of pi-train. PI_PLAINTEXT leaves out what needs a quiet machine: milliseconds.
+network, with PI_RUNS finished runs of pi-train, trained on for PI_EPOCHS epochs (0: not at all). PI_PLAINTEXT leaves
+out what needs a quiet machine: milliseconds.
 """
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +30,7 @@ from pi_system.train.data import DataConfig
 from pi_system.train.job import train_run
 from pi_system.train.presets import PLAIN_PRESETS
 
-CIFAR10, RUNS, PLAINTEXT = "PI_CIFAR10", "PI_RUNS", "PI_PLAINTEXT"
+CIFAR10, RUNS, EPOCHS, PLAINTEXT = "PI_CIFAR10", "PI_RUNS", "PI_EPOCHS", "PI_PLAINTEXT"
 BITS: Final = (3, 4, 5, 6, 7, 8, 9, 10)
 FINETUNED: Final[tuple[CompareBits, ...]] = ("full", 3, 4, 5, 6)
 RECIPE: Final = TrainConfig(epochs=2, batch_size=64, learning_rate=0.02)
@@ -56,7 +58,7 @@ SERIES: Mapping[Mode, Sequence[Series]] = {
 
 def measure(mode: Mode, repeat: int | None) -> list[Sample]:
     """Every sample of the mode. Raises InputError: data or a run cannot be read."""
-    samples = [sample for subject, run in subjects() for sample in accuracies(subject, run)]
+    samples = [sample for subject, run, epochs in subjects() for sample in accuracies(subject, run, epochs)]
     if folder := os.environ.get(CIFAR10):
         subject = Subject.builtin("cifar10", f"cifar10:{folder}")
         samples += [accuracy_sample(subject, bits, 1) for bits in ("auto", *BITS)]
@@ -66,25 +68,26 @@ def measure(mode: Mode, repeat: int | None) -> list[Sample]:
     return samples
 
 
-def subjects() -> Iterator[tuple[Subject, Path]]:
-    """The digits, and the runs that were named."""
+def subjects() -> Iterator[tuple[Subject, Path, int]]:
+    """The digits, and the runs that were named, with the epochs that they are trained on."""
     digits = default_cache() / sources_digest() / "q08" / "digits"
     recipe = TrainConfig(**PLAIN_PRESETS["small"])
     train_run(digits, "resnet18:m=8", DataConfig(name="digits"), recipe)
     named = [Path(name) for name in os.environ.get(RUNS, "").split(os.pathsep) if name]
-    for label, run in [("digits", digits), *((path.name, path) for path in named)]:
-        yield Subject.of_run(label, run), run
+    epochs = int(os.environ.get(EPOCHS, RECIPE.epochs))
+    for label, run, more in [("digits", digits, RECIPE.epochs), *((path.name, path, epochs) for path in named)]:
+        yield Subject.of_run(label, run), run, more
 
 
-def accuracies(subject: Subject, run: Path) -> Iterator[Sample]:
-    """As it was trained, and trained on."""
-    draws = DRAWS.get(subject.label, 1)
+def accuracies(subject: Subject, run: Path, epochs: int) -> Iterator[Sample]:
+    """As it was trained, and trained on for some ``epochs``."""
+    draws, recipe = DRAWS.get(subject.label, 1), replace(RECIPE, epochs=epochs)
     chosen: tuple[CompareBits, ...] = ("auto", *BITS)
     for bits in chosen:
         yield accuracy_sample(subject, bits, draws)
-    for bits in FINETUNED:
+    for bits in FINETUNED if epochs else ():
         folder = default_cache() / sources_digest() / "q08" / f"{subject.artifact.public.digest[:16]}-{bits}"
-        yield accuracy_sample(subject.finetuned(run, bits, folder, RECIPE), bits, draws, subject)
+        yield accuracy_sample(subject.finetuned(run, bits, folder, recipe), bits, draws, subject)
 
 
 def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:
@@ -186,7 +189,7 @@ QUESTION = Question(
     measure=measure,
     answers=answers,
     draw=draw,
-    variables={CIFAR10: "DIR", RUNS: "RUN", PLAINTEXT: "1"},
+    variables={CIFAR10: "DIR", RUNS: "RUN", EPOCHS: "0", PLAINTEXT: "1"},
 )
 main = commands(QUESTION)
 
