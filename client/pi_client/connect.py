@@ -25,7 +25,13 @@ server_option = click.option(
 session_options = with_options(
     server_option,
     click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT"),
-    click.option("--backend", type=click.Choice(list(BACKENDS)), default=DEFAULT_BACKEND, show_default=True),
+    click.option(
+        "--backend",
+        type=click.Choice(list(BACKENDS)),
+        default=DEFAULT_BACKEND,
+        show_default=True,
+        help="gmw, gc and table (models of 10 compared bits or fewer) need nobody else, fss and crypten a dealer.",
+    ),
     click.option(
         "--reveal",
         type=click.Choice(REVEALS),

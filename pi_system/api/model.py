@@ -17,6 +17,7 @@ from pi_system.artifact.model import Artifact
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.backends.registry import DEFAULT_BACKEND, check_runs
 from pi_system.cost import Prediction, default_calibration, predict
+from pi_system.export.compare_bits import CompareBits, CompareOptions, choose_compare_bits
 from pi_system.export.compile import Preprocessing, calibration_inputs, compile_network
 from pi_system.export.quantise import QuantiseOptions
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder
@@ -93,7 +94,7 @@ class Model:
 
         Args:
             inputs: see ``Inputs``.
-            backend: gmw, gc or fss.
+            backend: gmw, gc, table or fss.
             reveal: what is opened: label, scores or logits.
 
         Raises:
@@ -120,6 +121,7 @@ def compile(
     preprocess: Preprocessing = None,
     name: str | None = None,
     options: QuantiseOptions | None = None,
+    compare_bits: CompareBits = "full",
 ) -> Model:
     """Make a trained network ready for private inference; it is copied, not changed.
 
@@ -133,6 +135,8 @@ def compile(
             channel, of pixels from 0 to 1, or a whole ``Preprocess``.
         name: what is shown; None: the class of the network.
         options: how fixed point is chosen.
+        compare_bits: bits that ``fss`` and ``table`` compare at every ReLU and max-pool: a number, or "auto": by layer
+            the fewest that keep 99.8 % of the labels of ``calibration``. ``table`` takes 10 or fewer.
 
     Raises:
         InputError: ``network`` or ``calibration`` is something else; the message says what to pass.
@@ -140,7 +144,9 @@ def compile(
         ConfigError: classes or preprocessing do not fit, or the network's values fit no ring.
     """
     inputs = calibration_inputs(calibration)
-    return Model(compile_network(network, inputs, classes=classes, preprocess=preprocess, name=name, options=options))
+    artifact = compile_network(network, inputs, classes=classes, preprocess=preprocess, name=name, options=options)
+    inputs = inputs.reshape(-1, *artifact.public.graph.input.shape)
+    return Model(choose_compare_bits(artifact, inputs, CompareOptions(bits=compare_bits))[0])
 
 
 def load(folder: str | PathLike[str]) -> Model:
@@ -159,7 +165,7 @@ def profile(model: Model | str | PathLike[str], *, backend: str = DEFAULT_BACKEN
 
     Args:
         model: a Model, or a folder of one.
-        backend: gmw, gc, fss or crypten.
+        backend: gmw, gc, table, fss or crypten.
         link: loopback, lan, wan or "MBIT_S,RTT_MS".
 
     Raises:

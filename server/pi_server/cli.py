@@ -56,7 +56,7 @@ def main() -> None:
     envvar="PI_SERVE_BACKEND",
     multiple=True,
     type=click.Choice(list(BACKENDS)),
-    help="Allow only these (default: all but crypten, the baseline, whose logits tell weights).",
+    help="Allow only these (default: all that run the model but crypten, the baseline, whose logits tell weights).",
 )
 @click.option("--max-sessions", default=4, show_default=True, type=click.IntRange(1, 256), help="Sessions at once.")
 @click.option(

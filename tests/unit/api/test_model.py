@@ -30,6 +30,11 @@ def model() -> pi.Model:
     return pi.compile(network(), INPUTS, classes=CLASSES, preprocess={"mean": 0.25, "std": [0.5]})
 
 
+@pytest.fixture(scope="module")
+def few_bits() -> pi.Model:
+    return pi.compile(network(), INPUTS, classes=CLASSES, compare_bits=10)
+
+
 def expected(inputs: Any = INPUTS) -> Any:
     with torch.no_grad():
         return network()(inputs).numpy()
@@ -54,8 +59,9 @@ def test_simulation_is_the_networks_answer(model: pi.Model) -> None:
         _ = found.label
 
 
-@pytest.mark.parametrize("backend", ["gmw", "gc", "fss"])
-def test_both_parties_in_this_process(model: pi.Model, backend: str) -> None:
+@pytest.mark.parametrize("backend", ["gmw", "gc", "table", "fss"])
+def test_both_parties_in_this_process(model: pi.Model, few_bits: pi.Model, backend: str) -> None:
+    model = few_bits if backend == "table" else model
     found = model.predict(INPUTS[:2], backend=backend)
     assert np.abs(found.outputs - model.simulate(INPUTS[:2]).outputs).max() < 0.05
     cost = found.cost
