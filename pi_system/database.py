@@ -90,10 +90,11 @@ class Database:
 
     def _opened(self) -> sqlite3.Connection:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            create_file(self._path, b"")  # with our mode, which the files beside it take over
-        except FileExistsError:
-            pass
+        if not self._path.exists():
+            try:
+                create_file(self._path, b"")  # with our mode, which the files beside it take over
+            except FileExistsError:
+                pass
         db = sqlite3.connect(self._path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False)
         try:
             (mode,) = db.execute("PRAGMA journal_mode=WAL").fetchone()
@@ -106,6 +107,8 @@ class Database:
         return db
 
     def _lay_out(self, db: sqlite3.Connection) -> None:
+        if db.execute("PRAGMA user_version").fetchone() == (self._layout,):
+            return  # without a wait for who writes
         db.execute("BEGIN IMMEDIATE")
         (found,) = db.execute("PRAGMA user_version").fetchone()
         if found == 0:
@@ -127,6 +130,7 @@ class Database:
         except sqlite3.OperationalError as error:
             raise StorageError(f"storage: {self._path.name}: {error}") from None
         except sqlite3.DatabaseError as error:
-            raise StorageError(f"storage: {self._path}: {error}; delete it, which burns what it lists") from None
+            way = "delete it, which burns what it lists" if self._expendable else "put a copy of it back"
+            raise StorageError(f"storage: {self._path}: {error}; {way}") from None
         except OSError as error:
             raise StorageError(f"storage: {self._path}: {error.strerror}") from None

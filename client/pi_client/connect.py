@@ -102,7 +102,7 @@ def open_session(
         timeout_s=common.timeout,
         busy_timeout_s=common.timeout,
         on_busy=on_busy or BusyLines(),
-        identity=open_identity(common.keys, common.insecure, common.server),
+        identity=open_identity(common.keys, common.insecure, common.server, role="client"),
     )
     config = SessionConfig(
         backend=common.backend,

@@ -16,7 +16,7 @@ from pi_system.cli.monitor import metrics_of, monitor_options, monitored
 from pi_system.cli.program import program
 from pi_system.cli.seconds import SECONDS
 from pi_system.cli.service import health_timeout, on_stop_signal, raise_file_limit, show_health
-from pi_system.rpc.certificate import days_left
+from pi_system.rpc.certificate import days_left, problem
 from pi_system.rpc.dealer_link import DEALER_METHOD
 from pi_system.rpc.dealer_service import DealerService
 from pi_system.rpc.listen import serve_streams
@@ -40,12 +40,12 @@ class _Status:
     dealt: int
     stopping: bool
     certificate_days: float | None
+    certificate_problem: str
     alive: bool = True
 
     def problems(self) -> list[str]:
         """See Moment."""
-        expired = self.certificate_days is not None and self.certificate_days <= 0
-        return ["dealer: stopping"] * self.stopping + ["certificate: expired"] * expired
+        return ["dealer: stopping"] * self.stopping + [self.certificate_problem] * bool(self.certificate_problem)
 
     def metrics(self) -> Iterator[Metric]:
         """See Moment."""
@@ -78,7 +78,7 @@ def serve(
     """
     start_log(chosen_log("pi-dealer"))
     raise_file_limit()
-    identity = open_identity(keys, insecure, listen)
+    identity = open_identity(keys, insecure, listen, role="dealer")
     stops = threading.Semaphore(0)
     on_stop_signal(stops.release)
     stopping = threading.Event()
@@ -94,9 +94,15 @@ def serve(
     )
 
     def status() -> _Status:
-        days = None if identity is None else days_left(identity)
         waiting, running, dealt = service.counts()
-        return _Status(waiting=waiting, running=running, dealt=dealt, stopping=stopping.is_set(), certificate_days=days)
+        return _Status(
+            waiting=waiting,
+            running=running,
+            dealt=dealt,
+            stopping=stopping.is_set(),
+            certificate_days=None if identity is None else days_left(identity),
+            certificate_problem="" if identity is None else problem(identity),
+        )
 
     with monitored(status, health, metrics):
         click.echo(f"pi-dealer: listening on {listen.rpartition(':')[0]}:{port}")

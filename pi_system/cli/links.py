@@ -6,8 +6,8 @@ import click
 
 from pi_system.cli.program import with_options
 from pi_system.errors import ConfigError
-from pi_system.rpc.certificate import warn_of_expiry
-from pi_system.rpc.tls import Identity, check_plaintext
+from pi_system.rpc.certificate import check_role, warn_of_expiry
+from pi_system.rpc.tls import Identity, Role, check_plaintext
 from pi_system.rpc.transport import check_address
 
 link_options = with_options(
@@ -21,16 +21,19 @@ link_options = with_options(
 )
 
 
-def open_identity(keys: Path | None, insecure: bool, *addresses: str) -> Identity | None:
+def open_identity(keys: Path | None, insecure: bool, *addresses: str, role: Role | None = None) -> Identity | None:
     """What --keys and --insecure stand for; None: plaintext to or at ``addresses``.
 
     Raises:
-        ConfigError: neither or both were given, the keys cannot be used, or an address is not on this machine.
+        ConfigError: neither or both were given, the keys cannot be used or are not of ``role`` (None: any role), or an
+            address is not on this machine.
     """
     if keys is not None and insecure:
         raise ConfigError("keys: expected one of --keys and --insecure, found both")
     if keys is not None:
         identity = Identity.load(keys)
+        if role is not None:
+            check_role(identity, role)
         warn_of_expiry(identity)
         return identity
     if not insecure:

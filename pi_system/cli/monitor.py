@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Final, Protocol
 
 import click
@@ -21,10 +21,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pi_system.cli.probe_server import ProbeServer
 from pi_system.errors import ConfigError
 from pi_system.rpc.transport import check_address
 
 _POLL_S: Final = 1.0
+_WATCHERS: Final = 1024
+"""Connections of the gRPC half, and calls at once; those that watch take no thread."""
 _LOG = logging.getLogger(__name__)
 _STATES: Final = health_pb2.HealthCheckResponse
 
@@ -115,10 +118,9 @@ def _serve_metrics(address: str | None, status: Callable[[], Moment]) -> Iterato
     Handler.timeout = 5.0
     host, _, port = check_address(address).rpartition(":")
     try:
-        server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
+        server = ProbeServer((host.strip("[]"), int(port)), Handler)
     except OSError as error:
         raise ConfigError(f"metrics: expected a free address, found {address}: {error.strerror}") from None
-    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     try:
         yield f"{host}:{server.server_address[1]}"
@@ -144,7 +146,11 @@ def _serve_health(address: str | None, status: Callable[[], Moment]) -> Iterator
             if ended.wait(_POLL_S):
                 return
 
-    server = grpc.server(ThreadPoolExecutor(4, thread_name_prefix="health"), maximum_concurrent_rpcs=16)
+    server = grpc.server(
+        ThreadPoolExecutor(4, thread_name_prefix="health"),
+        options=(("grpc.max_allowed_incoming_connections", _WATCHERS),),
+        maximum_concurrent_rpcs=_WATCHERS,
+    )
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     try:
         port = server.add_insecure_port(check_address(address))

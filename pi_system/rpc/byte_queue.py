@@ -2,11 +2,14 @@
 
 import queue
 import threading
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from pi_system.errors import PeerTimeoutError, PiError
 
 T = TypeVar("T")
+
+_ENTRY_BYTES: Final = 256
+"""What an item counts beside its own bytes, about what Python keeps of it: a peer may send empty ones, any number."""
 
 
 class ByteQueue(Generic[T]):
@@ -47,8 +50,8 @@ class ByteQueue(Generic[T]):
     def _append(self, item: T, nbytes: int) -> None:
         if self._closed:
             raise copied(self._error or PiError("this end of the connection is closed"))
-        self._held_bytes += nbytes
-        self._items.put((item, nbytes))
+        self._held_bytes += nbytes + _ENTRY_BYTES
+        self._items.put((item, nbytes + _ENTRY_BYTES))
 
     @property
     def full(self) -> bool:

@@ -24,6 +24,7 @@ from pi_system.errors import (
     BusyError,
     FrameTooLargeError,
     InputError,
+    LimitError,
     PeerUnavailableError,
     PiError,
     RemoteProtocolError,
@@ -129,6 +130,7 @@ class ClientSession:
         request: what both sides' logs call this session.
         config: what was agreed on; ``config.revealed`` says what the client learns.
         server_profiles: the server gives its half of profiles.
+        left: inferences that the server said are left of today, less those of this session; None: any number.
         profiles: the last call's, by phase; empty unless ``config.profile``.
     """
 
@@ -171,6 +173,7 @@ class ClientSession:
                 raise ArtifactDigestError(f"artifact: expected {hello.artifact_digest[:16]!r}, found {found[:16]}")
             self.config = replace(asked, artifact_digest=found, reveal=granted(asked, hello.reveal))
             self.server_profiles = hello.profile
+            self.left = hello.inferences_left if hello.HasField("inferences_left") else None
             self.profiles: dict[Phase, PhaseProfile] = {}
             self._channel: Channel = endpoint.wrap(GrpcChannel(self._connection.stream))
             options = runtime_options(self.config, endpoint.store_dir)
@@ -241,6 +244,15 @@ class ClientSession:
             server_dealer_bytes=reply.dealer_bytes,
         )
 
+    def check_left(self, count: int) -> None:
+        """Before material is marked used: end the session with LimitError if ``count`` is more than today has left."""
+        if self.left is not None and count > self.left:
+            error = LimitError(
+                f"inferences: expected at most {self.left}, which are left of today (UTC), found {count} asked for"
+            )
+            self._abort(error)
+            raise error
+
     def infer(self, pictures: NDArray[np.float32]) -> tuple[NDArray[np.float64], OnlineCost]:
         """Online phase: preprocessed pictures (N, C, H, W) to what is revealed, and what it cost.
 
@@ -249,11 +261,13 @@ class ClientSession:
 
         Raises:
             InputError: more pictures than MAX_BATCH; nothing was spent.
+            LimitError: more than the server lets this client have today; nothing was spent, the session is dead.
             CorrelationExhaustedError: fewer than N inferences are prepared; the session stays usable.
             ChannelError, ProtocolError: the session is dead.
         """
         if not 1 <= len(pictures) <= MAX_BATCH:
             raise InputError(f"batch: expected 1 to {MAX_BATCH} pictures, found {len(pictures)}")
+        self.check_left(len(pictures))
         wanted_s = time.perf_counter()
         ids = self._runtime.reserve(len(pictures))
         _LOG.debug("request %s uses %s", self.request, " ".join(ids))
@@ -271,6 +285,7 @@ class ClientSession:
             online_ms = 1000 * (time.perf_counter() - started_s)
             pieces = watch.stop()
             reply = read_server(self._connection.stream, "done").done
+            self.left = None if self.left is None else self.left - len(pictures)
             if watch.on:
                 self._keep("online", online_ms, pieces, asked_ns, answered_ns, reply.profile_bytes)
         except BaseException as error:

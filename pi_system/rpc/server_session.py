@@ -30,6 +30,9 @@ MAX_BATCH: Final = 1024
 MAX_COUNT: Final = 1 << 16
 HELLO_S: Final = 5.0
 """A client that connects says hello at once: one that does not must not keep a session's place."""
+SET_UP_S: Final = 15.0
+"""While others wait, so much longer than between two commands a client may take to load the model and to meet. Shorter:
+behind a slow link it never gets in then. Longer: who says hello and nothing more keeps a place longer."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -44,6 +47,10 @@ class Desk:
 
     def infer(self, count: int) -> None:
         """The online phase for ``count`` pictures may start. Raises LimitError or ClientRefusedError."""
+
+    def left(self) -> int | None:
+        """Inferences that this client may ask for today; None: any number."""
+        return None
 
     def watch(self, watchdog: Watchdog) -> None:
         """Idle phases may be made shorter than they are."""
@@ -147,8 +154,8 @@ def serve_session(stream: FrameStream, host: SessionHost, hello: Hello | None = 
     desk, watchdog = desk or Desk(), Watchdog(stream)
     desk.watch(watchdog)
     try:
-        watchdog.expect("the session to be set up", host.timeout_s)
-        _greet(stream, host, config)
+        watchdog.expect("the session to be set up", host.timeout_s, spare_s=SET_UP_S)
+        _greet(stream, host, config, desk.left())
         backend = find_backend(config.backend, host.backends)
         runtime = backend.make_server(host.artifact, runtime_options(config, host.store_dir))
         session = _Session(stream, host, config, runtime, desk, watchdog)
@@ -159,7 +166,7 @@ def serve_session(stream: FrameStream, host: SessionHost, hello: Hello | None = 
         watchdog.stop()
 
 
-def _greet(stream: FrameStream, host: SessionHost, config: SessionConfig) -> None:
+def _greet(stream: FrameStream, host: SessionHost, config: SessionConfig, left: int | None) -> None:
     model = b"" if config.artifact_digest else public_to_bytes(host.artifact)
     hello = ServerHello(
         protocol_version=PROTOCOL_VERSION,
@@ -167,6 +174,7 @@ def _greet(stream: FrameStream, host: SessionHost, config: SessionConfig) -> Non
         public_model_bytes=len(model),
         profile=config.profile and host.profile,
         reveal=config.revealed,
+        inferences_left=left,
     )
     write(stream, ServerEnvelope(hello=hello))
     if model:
@@ -193,7 +201,7 @@ class _Session:
 
     def step(self) -> bool:
         """Serve one command; False after the last."""
-        self._watchdog.expect("a command", self._host.timeout_s, idle=True)
+        self._watchdog.expect("a command", self._host.timeout_s, spare_s=0.0)
         envelope = read_client(self._stream, "prepare", "infer", "bye", timeout_s=self._host.timeout_s)
         self._arrived_ns = round(1e9 * self._stream.arrived_s)
         match envelope.WhichOneof("message"):

@@ -7,7 +7,7 @@ ever.
 import math
 import threading
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from pi_system.errors import PeerTimeoutError, PiError
 from pi_system.rpc.frames import FrameStream
@@ -16,28 +16,37 @@ _POLL_S: Final = 0.2
 """How late a deadline may be noticed; setting one costs nothing."""
 
 
+class _Phase(NamedTuple):
+    """One object, so that the thread that watches never sees half of a new phase."""
+
+    what: str
+    since_s: float
+    limit_s: float
+    spare_s: float
+
+
 class Watchdog:
     """Fails a stream when what its session is at takes too long."""
 
     def __init__(self, stream: FrameStream):
         """Watch ``stream`` until it is dead or ``stop`` is called; no deadline yet."""
         self._stream = stream
-        self._what, self._idle = "", False
-        self._since_s, self._limit_s, self._idle_limit_s = time.monotonic(), math.inf, math.inf
-        self._idle_error: PiError = PeerTimeoutError("expected a command, found silence")
+        self._phase = _Phase("", time.monotonic(), math.inf, math.inf)
+        self._idle: tuple[float, PiError] = (math.inf, PeerTimeoutError("expected a command, found silence"))
         self._ended = threading.Event()
         stream.when_dead(lambda _: self._ended.set())
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
-    def expect(self, what: str, limit_s: float, *, idle: bool = False) -> None:
-        """A phase starts: ``what`` within ``limit_s``; ``idle``: the client is waited for, and nothing is at work."""
-        self._limit_s = math.inf  # until all of the new phase is noted
-        self._what, self._idle, self._since_s = what, idle, time.monotonic()
-        self._limit_s = limit_s
+    def expect(self, what: str, limit_s: float, *, spare_s: float = math.inf) -> None:
+        """A phase starts: ``what`` within ``limit_s``.
+
+        ``spare_s``: the client is waited for, and nothing is at work: so much longer than ``limit_idle`` says at most.
+        """
+        self._phase = _Phase(what, time.monotonic(), limit_s, spare_s)
 
     def limit_idle(self, limit_s: float, error: PiError) -> None:
-        """Idle phases, one that runs included, end with ``error`` after this; infinity: as ``expect`` says."""
-        self._idle_limit_s, self._idle_error = limit_s, error
+        """Phases that wait for the client, one that runs included, end with ``error`` after this; infinity: in time."""
+        self._idle = limit_s, error
 
     def stop(self) -> None:
         """The session is over."""
@@ -45,9 +54,13 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._ended.wait(_POLL_S):
-            passed_s, limit_s = time.monotonic() - self._since_s, self._limit_s
-            if passed_s > limit_s:
-                peer, what = self._stream.peer, self._what
-                self._stream.fail(PeerTimeoutError(f"{peer}: expected {what} within {limit_s:g} s in all, found less"))
-            elif self._idle and passed_s > self._idle_limit_s:
-                self._stream.fail(self._idle_error)
+            phase, (idle_s, error) = self._phase, self._idle
+            passed_s = time.monotonic() - phase.since_s
+            if passed_s > phase.limit_s:
+                self._stream.fail(
+                    PeerTimeoutError(
+                        f"{self._stream.peer}: expected {phase.what} within {phase.limit_s:g} s in all, found less"
+                    )
+                )
+            elif passed_s > idle_s + phase.spare_s:
+                self._stream.fail(error)

@@ -1,14 +1,16 @@
 """Who gets a session's place, and who waits for how long: pure bookkeeping, driven by the supervisor.
 
 A client that finds no place is told when to ask again and gets a ticket, so nobody who waits costs a connection.
-Whoever holds fewest places comes first, then whoever came first. A place is kept for those before who were told to come
-about now, but does not stand free for those who sleep: a later one gets it that came when it was told. Sessions that
-prepare leave some places to those that infer.
+Whoever holds fewest places comes first, by certificate and then by client, then whoever came first. A place is kept for
+those before who were told to come about now, but does not stand free for those who sleep: a later one gets it that came
+when it was told. Sessions that prepare leave some places to those that infer. Tickets are bounded; where all are out,
+the certificate that has most of them gives one up.
 """
 
 import math
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
@@ -42,10 +44,10 @@ class _Session:
 @dataclass(slots=True)
 class _Ticket:
     client: str
+    owner: str
     prepares: bool
     number: int
     due_s: float = math.inf
-    owner: str = ""
     most: float = math.inf
 
 
@@ -102,9 +104,9 @@ class Admission:
             owner: the client as its certificate names it.
             most: sessions that the owner may have at once; None: any number.
         """
-        name, mine = self._ticket(client, ticket, prepares)
+        name, mine = self._ticket(client, owner, ticket, prepares)
         if mine is not None:
-            mine.owner, mine.most = owner, math.inf if most is None else most
+            mine.most = math.inf if most is None else most
         if mine is not None and session not in self._sessions and self._has_turn(mine):
             self._waiting.pop(name, None)
             self._sessions[session] = _Session(client, owner, prepares, self._clock())
@@ -118,7 +120,7 @@ class Admission:
         if not found.preparing:
             ahead = self.taken < self.places and any(ticket.prepares for ticket in self._waiting.values())
             if ahead or self.preparing >= self._preparing:
-                return self._refuse(*self._ticket(found.client, "", prepares=True))
+                return self._refuse(*self._ticket(found.client, found.owner, "", prepares=True))
             found.preparing = True
         return None
 
@@ -131,17 +133,26 @@ class Admission:
         if found := self._sessions.pop(session, None):
             self._usual_s += _SMOOTHED * (self._clock() - found.since_s - self._usual_s)
 
-    def _ticket(self, client: str, ticket: str, prepares: bool) -> tuple[str, _Ticket | None]:
+    def _ticket(self, client: str, owner: str, ticket: str, prepares: bool) -> tuple[str, _Ticket | None]:
         """The client's ticket, renewed or new, and its name; None: too many wait."""
         self._forget()
         found = self._waiting.get(ticket)
         if found is None or found.client != client:
-            if len(self._waiting) >= self._max_waiting:
+            if len(self._waiting) >= self._max_waiting and not self._crowd_out(owner):
                 return "", None
             self._numbers += 1
-            ticket, found = secrets.token_hex(16), _Ticket(client, prepares, self._numbers)
+            ticket, found = secrets.token_hex(16), _Ticket(client, owner, prepares, self._numbers)
         found.prepares = prepares
         return ticket, found
+
+    def _crowd_out(self, owner: str) -> bool:
+        """Take its last ticket from whoever has most, if ``owner`` has fewer: a crowd of one keeps nobody else out."""
+        counts = Counter(ticket.owner for ticket in self._waiting.values())
+        ((largest, most),) = counts.most_common(1)
+        if most <= counts[owner] + 1:
+            return False
+        del self._waiting[max((one.number, name) for name, one in self._waiting.items() if one.owner == largest)[1]]
+        return True
 
     def _has_turn(self, mine: _Ticket) -> bool:
         """Whether the free places go round to ``mine``."""
@@ -163,11 +174,10 @@ class Admission:
         return sum(session.owner == ticket.owner for session in self._sessions.values()) < ticket.most
 
     def _in_turn(self, mine: _Ticket) -> list[_Ticket]:
-        held: dict[str, int] = {}
-        for session in self._sessions.values():
-            held[session.client] = held.get(session.client, 0) + 1
+        sessions = self._sessions.values()
+        owners, clients = Counter(one.owner for one in sessions), Counter(one.client for one in sessions)
         waiting = [ticket for ticket in self._waiting.values() if ticket is not mine]
-        return sorted([*waiting, mine], key=lambda ticket: (held.get(ticket.client, 0), ticket.number))
+        return sorted([*waiting, mine], key=lambda one: (owners[one.owner], clients[one.client], one.number))
 
     def _refuse(self, name: str, mine: _Ticket | None) -> BusyError:
         self.refused += 1

@@ -5,7 +5,6 @@ that ``pi-server keys`` makes, which several may share, is the client ``shared``
 every hello and command, so a change holds at once. Days are UTC's.
 """
 
-import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +73,13 @@ class Clients:
         """Serve it no more. Raises ConfigError: there is none."""
         self._update(name, "revoked_s = coalesce(revoked_s, ?)", time.time())
 
+    def restore(self, name: str) -> None:
+        """Serve it again, by the certificate that it had. Raises ConfigError: there is none, or it is not revoked."""
+        with self._file.change() as db:
+            again = "UPDATE client SET revoked_s = NULL WHERE name = ? AND revoked_s IS NOT NULL"
+            if not db.execute(again, (name,)).rowcount:
+                raise ConfigError(f"client {name}: expected one that is revoked, found none of that name")
+
     def limit(self, name: str, limits: dict[str, int]) -> None:
         """Change limits. Raises ConfigError: there is none of that name."""
         for limit in LIMITS:
@@ -85,6 +91,10 @@ class Clients:
         query = "SELECT client.*, coalesce(a.preparations, 0), coalesce(a.inferences, 0) FROM client"
         query += " LEFT JOIN asked a ON a.name = client.name AND a.day = ? ORDER BY client.name"
         return [(_client(row), row[-2], row[-1]) for row in self._file.read(query, _today())]
+
+    def check_readable(self) -> None:
+        """Raise StorageError if it cannot be read."""
+        self._file.read("SELECT count(*) FROM client")
 
     def admit(self, caller: Caller | None) -> Client:
         """The client that calls. Raises ClientRefusedError: it is not registered, or revoked."""
@@ -101,24 +111,30 @@ class Clients:
         """A client's limit; None: there is none."""
         return client.limits.get(limit, self._defaults.get(limit))
 
+    def left(self, client: Client, what: str) -> int | None:
+        """How many ``preparations`` or ``inferences`` are left of today; None: any number."""
+        most = self.most(client, what)
+        return None if most is None else max(0, most - self._spent(client, what))
+
     def check(self, client: Client, what: str, count: int) -> None:
         """Raise LimitError where ``spend`` would."""
-        with self._file.change(durable=False) as db:
-            self._check(db, client, what, count)
+        self._check(self._spent(client, what), client, what, count)
 
     def spend(self, client: Client, what: str, count: int) -> None:
         """Count ``preparations`` or ``inferences`` of today. Raises LimitError: they would be too many."""
         with self._file.change(durable=False) as db:  # a sync would cost every call; a power cut may give a little back
-            self._check(db, client, what, count)
+            query, *values = _asked(client, what)
+            self._check(_sole(db.execute(query, values).fetchall()), client, what, count)
             key = (client.name, _today())
             db.execute("INSERT OR IGNORE INTO asked (name, day) VALUES (?, ?)", key)
             db.execute(f"UPDATE asked SET {what} = {what} + ? WHERE name = ? AND day = ?", (count, *key))
             db.execute("DELETE FROM asked WHERE day < ?", (_today() - _KEPT_DAYS,))
 
-    def _check(self, db: sqlite3.Connection, client: Client, what: str, count: int) -> None:
+    def _spent(self, client: Client, what: str) -> int:
+        return _sole(self._file.read(*_asked(client, what)))
+
+    def _check(self, spent: int, client: Client, what: str, count: int) -> None:
         most = self.most(client, what)
-        row = db.execute(f"SELECT {what} FROM asked WHERE name = ? AND day = ?", (client.name, _today())).fetchone()
-        spent = row[0] if row else 0
         if most is not None and spent + count > most:
             raise LimitError(
                 f"client {client.name}: expected at most {most} {what} a day (UTC), found {spent} and {count} more"
@@ -136,6 +152,15 @@ def _client(row: Any) -> Client:
     name, fingerprint, _, revoked_s, *limits = row[:8]
     held = {limit: value for limit, value in zip(LIMITS, limits, strict=True) if value is not None}
     return Client(name=name, fingerprint=fingerprint, revoked_s=revoked_s, limits=held)
+
+
+def _asked(client: Client, what: str) -> tuple[Any, ...]:
+    """The query of how many a client asked for today, and its values."""
+    return f"SELECT {what} FROM asked WHERE name = ? AND day = ?", client.name, _today()
+
+
+def _sole(rows: list[Any]) -> int:
+    return int(rows[0][0]) if rows else 0
 
 
 def _today() -> int:

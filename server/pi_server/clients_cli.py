@@ -1,18 +1,19 @@
 """``pi-server clients``: who is served, and how much of it."""
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 from cryptography import x509
 
-from pi_server.clients import LIMITS, SHARED, Client, Clients
+from pi_server.clients import CLIENTS_FILE, LIMITS, SHARED, Client, Clients
 from pi_system.cli.errors import PiGroup
 from pi_system.errors import ConfigError, InputError
+from pi_system.rpc.certificate import names_in
 from pi_system.rpc.keys import VALID_DAYS, issue_client
-from pi_system.rpc.tls import Caller, caller_of, client_name, fingerprint_of
+from pi_system.rpc.tls import CERTIFICATE_FILE, caller_of, client_name, fingerprint_of
 
 _HELP = {
     "sessions": "Sessions at once.",
@@ -53,11 +54,21 @@ def clients_commands(folder_of: Callable[[Path | None], Path]) -> click.Group:
     def clients() -> None:
         """Register clients by certificate, limit them, shut them out. A running server sees it at once."""
 
+    _certificates(clients, folder_of)
+    _standing(clients, folder_of)
+    return clients
+
+
+def _certificates(clients: click.Group, folder_of: Callable[[Path | None], Path]) -> None:
+    """``add`` and ``issue``."""
+
     @clients.command("add")
     @click.argument("name")
     @click.argument("out", type=click.Path(path_type=Path), required=False)
     @_AUTHORITY
-    @click.option("--certificate", type=click.Path(path_type=Path), help="Register one that was issued elsewhere.")
+    @click.option(
+        "--certificate", type=click.Path(path_type=Path), help="Register one that was issued elsewhere; -: on stdin."
+    )
     @click.option("--days", default=VALID_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Validity.")
     @limit_options()
     @_STORE
@@ -78,13 +89,37 @@ def clients_commands(folder_of: Callable[[Path | None], Path]) -> click.Group:
         register.add(name, fingerprint_of(issued), _given(limits))
         click.echo(f"{name}: registered" + (f"; the client needs {out} (--keys)" if out else ""))
 
+    @clients.command("issue")
+    @click.argument("name")
+    @click.argument("out", type=click.Path(path_type=Path))
+    @click.option("--authority", required=True, type=click.Path(path_type=Path), help="FOLDER/authority.")
+    @click.option("--days", default=VALID_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Validity.")
+    def issue(name: str, out: Path, authority: Path, days: int) -> None:
+        """Make the keys of the client NAME in OUT, where the authority's key is and the server is not."""
+        issue_client(authority, name, out, days)
+        certificate = out / CERTIFICATE_FILE
+        click.echo(f"{name}: issued; the client needs {out} (--keys)")
+        click.echo(f"at the server: pi-server clients add {name} --certificate {certificate}")
+
+
+def _standing(clients: click.Group, folder_of: Callable[[Path | None], Path]) -> None:
+    """What changes or shows those that are registered."""
+
     @clients.command("revoke")
     @click.argument("name")
     @_STORE
     def revoke(name: str, store: Path | None) -> None:
-        """Serve NAME no more, from the next hello or command on. `shared`: whose certificate has no name."""
-        Clients(folder_of(store)).revoke(name)
+        """Serve NAME no more, from the next hello or command on. `shared`: all whose certificate has no name."""
+        _there(folder_of(store)).revoke(name)
         click.echo(f"{name}: revoked")
+
+    @clients.command("restore")
+    @click.argument("name")
+    @_STORE
+    def restore(name: str, store: Path | None) -> None:
+        """Serve NAME again, by the certificate that was revoked; for one with a new certificate: `add`."""
+        _there(folder_of(store)).restore(name)
+        click.echo(f"{name}: served again")
 
     @clients.command("limit")
     @click.argument("name")
@@ -92,17 +127,23 @@ def clients_commands(folder_of: Callable[[Path | None], Path]) -> click.Group:
     @_STORE
     def limit(name: str, store: Path | None, **limits: int | None) -> None:
         """Change limits of NAME; those that are not given stay."""
-        Clients(folder_of(store)).limit(name, _some(limits))
+        given = _some(limits)
+        _there(folder_of(store)).limit(name, given)
         click.echo(f"{name}: limited")
 
     @clients.command("list")
     @_STORE
     def list_clients(store: Path | None) -> None:
         """List clients, their limits, and what they asked for today."""
-        for client, preparations, inferences in Clients(folder_of(store)).all():
+        for client, preparations, inferences in _there(folder_of(store)).all():
             click.echo(_line(client, preparations, inferences))
 
-    return clients
+
+def _there(folder: Path) -> Clients:
+    """The register in a store. Raises InputError: there is none, so nobody would hear of what is changed there."""
+    if not (folder / CLIENTS_FILE).exists():
+        raise InputError(f"{folder}: expected the store of a server (--store FOLDER), found no {CLIENTS_FILE}")
+    return Clients(folder)
 
 
 def _line(client: Client, preparations: int, inferences: int) -> str:
@@ -136,15 +177,13 @@ def _some(limits: dict[str, int | None]) -> dict[str, int]:
 def _certificate_of(path: Path, name: str) -> bytes:
     """Raises InputError or ConfigError: it cannot be read, or is not this client's."""
     try:
-        pem = path.read_bytes()
-        found = x509.load_pem_x509_certificate(pem)
-        extension: Any = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        names = [value.encode() for value in extension.value.get_values_for_type(x509.DNSName)]
+        pem = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        names = names_in(x509.load_pem_x509_certificate(pem))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
-    except (ValueError, x509.ExtensionNotFound) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: expected a client's certificate, found none: {error}") from None
-    caller: Caller = caller_of({"x509_subject_alternative_name": names})
+    caller = caller_of({"x509_subject_alternative_name": [one.encode() for one in names]})
     if caller.name != name:
         raise ConfigError(f"{path}: expected the certificate of client {name}, found one of {caller.name or 'no name'}")
     return pem

@@ -73,6 +73,10 @@ class SupervisorDesk(Desk):
         """The online phase may start. Raises LimitError or ClientRefusedError."""
         self._clients.spend(self._clients.admit(self._caller), "inferences", count)
 
+    def left(self) -> int | None:
+        """See Desk."""
+        return self._clients.left(self._clients.admit(self._caller), "inferences")
+
     def prepared(self) -> None:
         """It is over."""
         self._say("prepared")

@@ -11,6 +11,7 @@ from typing import Final
 
 from prometheus_client.core import Metric
 
+from pi_server.clients import Clients
 from pi_system.cli.monitor import metrics_of
 from pi_system.errors import PiError
 from pi_system.secure.index import Index
@@ -56,6 +57,7 @@ class Status:
         refused: times a client was told to wait.
         crashed: workers that ended with an error.
         certificate_days: how long the certificate is valid; None: plaintext.
+        certificate_problem: why no link can be opened with it; empty: one can.
         store_dir: where material is kept.
     """
 
@@ -71,6 +73,7 @@ class Status:
     refused: int = 0
     crashed: int = 0
     certificate_days: float | None = None
+    certificate_problem: str = ""
     store_dir: Path
 
     @property
@@ -99,11 +102,21 @@ class Status:
             found.append("server: stopping")
         elif not self.listening and self.deaf_s > DEAF_S:
             found.append(f"workers: expected one that listens, found none for {self.deaf_s:.0f} s")
-        if self.certificate_days is not None and self.certificate_days <= 0:
-            found.append("certificate: expired")
-        if problem := store_problem(self.store_dir):
+        if self.certificate_problem:
+            found.append(self.certificate_problem)
+        if problem := store_problem(self.store_dir) or _unreadable(self.store_dir):
             found.append(problem)
         return found
+
+
+def _unreadable(folder: Path) -> str:
+    """Why no session could ask what is kept there or who may come; empty: each can."""
+    try:
+        Index(folder / "server").setting("room", 0.0)
+        Clients(folder).check_readable()
+    except PiError as error:
+        return str(error)
+    return ""
 
 
 def store_problem(folder: Path) -> str:

@@ -22,7 +22,7 @@ from pi_server.port import reserve_port
 from pi_server.status import Status
 from pi_server.worker import run_worker
 from pi_system.errors import InvariantError, PiError
-from pi_system.rpc.certificate import days_left, warn_of_expiry
+from pi_system.rpc.certificate import days_left, problem, warn_of_expiry
 
 _POLL_S: Final = 0.5
 """How long a signal may go unnoticed."""
@@ -118,25 +118,32 @@ class Supervisor:
     def _fill(self, address: str) -> None:
         """Start the idle workers that are missing."""
         for _ in range(_IDLE - sum(not worker.busy for worker in self._workers)):
-            ours, theirs = self._context.Pipe()
-            process = self._context.Process(target=run_worker, args=(self.options, address, theirs), daemon=True)
             try:
-                process.start()
-            except OSError as error:  # the fork server was killed just now, or cannot be started
-                ours.close()
+                self._workers.append(self._started(address))
+            except OSError as error:  # the fork server was killed just now, or descriptors have run out
                 _LOG.warning("a worker could not be started: %s", error.strerror)
                 self._start_failed()
                 return
-            finally:
-                theirs.close()
-            self._workers.append(_Worker(process, ours))
+
+    def _started(self, address: str) -> _Worker:
+        """A new worker. Raises OSError."""
+        ours, theirs = self._context.Pipe()
+        with theirs:
+            process = self._context.Process(target=run_worker, args=(self.options, address, theirs), daemon=True)
+            try:
+                process.start()
+            except OSError:
+                ours.close()
+                raise
+        return _Worker(process, ours)
 
     def _renew(self) -> None:
         self._reloads = False
         try:
             self.options = self._reload(self.options)
-        except PiError as error:
-            _LOG.error("reload failed, everything stays as it was: %s", error)
+        except Exception as error:  # whatever lies there now, what is served goes on
+            unforeseen = None if isinstance(error, PiError) else error
+            _LOG.error("reload failed, everything stays as it was: %s", error, exc_info=unforeseen)
             return
         self._warned_s = -math.inf
         _LOG.info("reloaded: artifact %s", self.options.artifact.public.digest[:16])
@@ -170,7 +177,7 @@ class Supervisor:
             self._warn()
 
     def _now(self) -> Status:
-        admission, now_s = self._admission, time.monotonic()
+        admission, identity, now_s = self._admission, self.options.identity, time.monotonic()
         listening = sum(worker.listening and not worker.busy for worker in self._workers)
         if listening:
             self._listened_s = now_s
@@ -186,7 +193,8 @@ class Supervisor:
             granted=admission.granted,
             refused=admission.refused,
             crashed=self._crashed,
-            certificate_days=None if self.options.identity is None else days_left(self.options.identity),
+            certificate_days=None if identity is None else days_left(identity),
+            certificate_problem="" if identity is None else problem(identity),
             store_dir=self.options.store_dir,
         )
 

@@ -12,12 +12,14 @@ import queue
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Final
 
 from pi_server.clients import SHARED, Client, Clients
 from pi_server.desk import SupervisorDesk
+from pi_server.hellos import HELLOS, Hellos
 from pi_server.options import ServerOptions
 from pi_system._proto.v1.control_pb2 import Description
 from pi_system.cli.logs import session_log, start_log
@@ -35,8 +37,6 @@ _FLUSH_S: Final = 5.0
 _LAST_WORD_S: Final = 0.3
 """gRPC calls a call done before its status is on the wire: ending at once could cut off what a client is told. Shorter:
 on a busy machine it hears that the server is gone instead. Longer: more such workers at once, without a place."""
-_HELLOS: Final = 64
-"""Clients that may say hello at once; more are refused by gRPC and come again."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -46,23 +46,20 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
         signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the supervisor decides when we end
     start_log(options.log)
     clients, index = Clients(options.store_dir, options.client_limits), Index(options.store_dir / "server")
-    desk = SupervisorDesk(supervisor, clients)
-    first: queue.SimpleQueue[tuple[FrameStream, Hello, str]] = queue.SimpleQueue()
+    desk, hellos = SupervisorDesk(supervisor, clients), Hellos()
+    first: queue.SimpleQueue[tuple[FrameStream, Hello, Client]] = queue.SimpleQueue()
 
     def receive(stream: FrameStream) -> None:
         session_log("", _named(stream))
         try:
-            hello = read_hello(stream, options)
+            with hellos.counted(_named(stream)):
+                hello = read_hello(stream, options)
             session_log(hello.request, _named(stream))
             client = desk.enter(hello, stream.caller)
-            hello = bound_to(client, hello)
-            room = clients.most(client, "bytes")
-            if room is not None:
-                index.claim(hello.config.client_id.hex(), client.name, room)
         except Exception as error:
             _refuse(stream, error)
         else:
-            first.put((stream, hello, client.name))
+            first.put((stream, bound_to(client, hello), client))
 
     def take(stream: FrameStream) -> None:
         stream.check_role("client")
@@ -73,21 +70,28 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
         {SESSION_METHOD: take},
         {"Describe": lambda _: _describe(options)},
         timeout_s=options.timeout_s,
-        max_streams=_HELLOS,
+        max_streams=HELLOS,
         share_port=True,
         identity=options.identity,
     )
     desk.listening()
-    stream, hello, name = first.get()
-    session_log(hello.request, name)
+    stream, hello, client = first.get()
+    session_log(hello.request, client.name)
     stopped = server.stop(_SESSION_LIMIT_S)  # takes no new connection; the session's call goes on
-    served = _serve(stream, options, hello, desk)
+    room = clients.most(client, "bytes")
+    served = _serve(stream, options, hello, desk, lambda: _claim(index, hello, client.name, room))
     stopped.wait(_FLUSH_S)
     if not served:
         desk.leave()
         time.sleep(_LAST_WORD_S)
     logging.shutdown()
     os._exit(0)  # nothing is left to clean up, and gRPC's and torch's exit handlers take their time
+
+
+def _claim(index: Index, hello: Hello, name: str, room: int | None) -> None:
+    """What this client keeps is its certificate's, whatever id it draws. Raises StorageError."""
+    if room is not None:
+        index.claim(hello.config.client_id.hex(), name, room)
 
 
 def bound_to(client: Client, hello: Hello) -> Hello:
@@ -103,10 +107,13 @@ def _named(stream: FrameStream) -> str:
     return stream.caller.name if stream.caller else ""
 
 
-def _serve(stream: FrameStream, host: SessionHost, hello: Hello, desk: SupervisorDesk) -> bool:
-    """Whether the session came to its own end."""
+def _serve(
+    stream: FrameStream, host: SessionHost, hello: Hello, desk: SupervisorDesk, claim: Callable[[], None]
+) -> bool:
+    """Whether the session came to its own end; ``claim`` is its first step."""
     _LOG.info("session with %s starts", stream.peer)
     try:
+        claim()
         serve_session(stream, host, hello, desk)
         _LOG.info("session ends")
     except Exception as error:

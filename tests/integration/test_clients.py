@@ -122,6 +122,10 @@ def test_limits_of_a_day_and_of_room_are_the_certificates_whatever_id_is_drawn(
     assert "at most 1 inferences a day" in client("carol", "infer", "a.png", "--store", "carol-1", code=14).stderr
     assert len(uses_in(folder / "carol-1" / "client")) == 1  # the refusal came at the hello: nothing was marked used
     assert "1 ready, nothing to prepare" in client("carol", "prepare", "--count", "1", "--store", "carol-1").stdout
+    clients.limit("carol", {"inferences": 2})
+    refused = client("carol", "infer", "a.png", "b.png", "--store", "carol-1", code=14)
+    assert "expected at most 1, which are left of today (UTC), found 2 asked for" in refused.stderr
+    assert len(uses_in(folder / "carol-1" / "client")) == 1
     clients.limit("carol", {"preparations": 1000, "inferences": 1000, "bytes": 60_000})
     client("carol", "infer", "a.png", "--store", "carol-3")
     refused = client("carol", "prepare", "--count", "9", "--store", "carol-4", code=14)

@@ -162,17 +162,29 @@ def test_a_certificate_that_expires_soon_is_warned_of(serve: Callable[..., Any],
     serve("store-soon", keys=tmp_path / "keys")[0].wait_log(r"certificate: expires in 5\.0 days")
 
 
-def test_a_full_disk_of_the_server_is_typed_and_leaves_no_parts(serve: Any, client: Any, folder: Path) -> None:
-    server = serve("store-small")
+def limit_files(server: Any, size: int) -> None:
+    """Every longer file of its processes fails, as on a full disk."""
     parent = psutil.Process(server[0].popen.pid)
     for process in (parent, *parent.children(recursive=True)):
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (6000, 6000))  # every longer file fails, as on a full disk
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def test_a_full_disk_of_the_server_is_typed_leaves_no_parts_and_costs_no_place(
+    serve: Any, client: Any, folder: Path
+) -> None:
+    server = serve("store-small", "--max-sessions", "1")
+    limit_files(server, 6000)
     completed = client(server[1], "infer", "a.png", "--store", "client-small")
     assert completed.returncode == 60
     assert re.fullmatch(r"error: storage: .*(disk I/O error|full) \(request [0-9a-f]{16}\)\n", completed.stderr)
     server[0].wait_log("session ends: StorageError: storage: .*sqlite3: ")
     assert not list((folder / "store-small").rglob("*.part"))
     assert not list((folder / "client-small").rglob("*.ready"))
+    for _ in range(2):  # a worker may just have been forked
+        limit_files(server, resource.RLIM_INFINITY)
+        time.sleep(0.3)
+    completed = client(server[1], "infer", "a.png", "--store", "client-small", "--timeout", "20")
+    assert completed.returncode == 0, completed.stderr
 
 
 def test_a_full_disk_of_the_client_is_typed_and_leaves_no_parts(server: Any, client: Any, folder: Path) -> None:

@@ -84,6 +84,19 @@ def test_an_idle_session_gives_way_to_who_waits_and_only_then(serve: Any, connec
         idle.infer(PICTURE)
 
 
+@pytest.mark.slow
+def test_who_says_hello_and_nothing_more_gives_way_to_who_waits(serve: Any, connect: Any) -> None:
+    """Its session is not set up: no command is waited for yet, and nothing is at work either."""
+    server = serve(max_sessions=1, timeout=120)
+    hello = hello_to_proto(Hello(config=replace(CONFIG, backend="insecure-ideal")))
+    silent = dial(server[1], SESSION_METHOD, connect_timeout_s=20.0, timeout_s=60.0, peer="server")
+    write(silent.stream, ClientEnvelope(hello=hello))
+    assert read_server(silent.stream, "hello")
+    assert_serves(connect(server, OTHER, busy_timeout_s=60.0))
+    server[0].wait_log("session ends: PeerTimeoutError: server: expected a command within 5.0 s while others wait")
+    silent.abort(PiError("the test is over"))
+
+
 def test_a_thousand_silent_connections_do_not_stop_service(serve: Any, connect: Any) -> None:
     server = serve()
     host, _, port = server[1].rpartition(":")

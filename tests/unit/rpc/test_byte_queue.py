@@ -59,3 +59,14 @@ def test_close_wakes_a_waiting_writer() -> None:
     with pytest.raises(FrameTooLargeError):
         queue.put(2, 1, 5.0)
     closer.join()
+
+
+def test_empty_items_fill_the_queue_too() -> None:
+    """A peer that sends empty messages without end is held back like others."""
+    queue: ByteQueue[bytes] = ByteQueue(10_000)
+    for _ in range(10_000 // 256 + 1):
+        queue.put(b"", 0, 0.0)
+    with pytest.raises(PeerTimeoutError, match="stuck"):
+        queue.put(b"", 0, 0.0)
+    assert queue.get(0.0) == b""
+    queue.put(b"", 0, 0.0)

@@ -1,6 +1,8 @@
 """Who connects and says nothing does not keep a place: the deadline is the hello's own, not the stream's."""
 
+import math
 import queue
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from pi_system.errors import PeerTimeoutError, PiError
 from pi_system.rpc.dealer_service import DealerService
 from pi_system.rpc.envelope import read, write
 from pi_system.rpc.server_session import SessionHost, serve_session
+from pi_system.rpc.watchdog import Watchdog
 from pi_system.version import PROTOCOL_VERSION
 
 STREAM_S = 20.0  # as long as a hello without a deadline of its own would be waited for
@@ -62,3 +65,13 @@ def test_a_party_that_says_nothing_to_the_dealer_is_left(ends: Any) -> None:
 
 def test_nobody_waits_long_for_a_hello_by_default() -> None:
     assert host().hello_s == DealerService()._hello_s == 5.0
+
+
+@pytest.mark.parametrize(("spare_s", "cut"), [(0.0, True), (0.2, True), (60.0, False), (math.inf, False)])
+def test_phases_that_wait_for_the_client_are_cut_short_while_others_wait(ends: Any, spare_s: Any, cut: bool) -> None:
+    watchdog, ended = Watchdog(ends[0]), threading.Event()
+    ends[0].when_dead(lambda _: ended.set())
+    watchdog.expect("anything", 60.0, spare_s=spare_s)
+    watchdog.limit_idle(0.1, PeerTimeoutError("others wait"))
+    assert ended.wait(5.0 if cut else 0.7) == cut
+    watchdog.stop()

@@ -164,6 +164,28 @@ def test_who_waits_is_bounded_and_forgotten(clock: Any) -> None:
     assert enter(desk, "d", "d").ticket
 
 
+def test_a_crowd_under_one_certificate_keeps_no_other_out(clock: Any) -> None:
+    """Whatever ids it draws: places go round by certificate, and so do the tickets where all are out."""
+    desk = admission(clock, places=2, max_waiting=3)
+
+    def ask(session: Any, owner: Any, ticket: Any = "") -> Any:
+        return desk.enter(session, f"{owner} {session}", ticket, prepares=False, owner=owner)
+
+    assert ask(0, "shared") is ask(9, "shared") is None
+    first, *_ = (ask(number, "shared") for number in (1, 2, 3))
+    assert ask(4, "shared").ticket == ""
+    alice = ask(5, "alice")
+    assert alice.ticket
+    assert desk.waiting == 3
+    assert str(alice).endswith("0 clients are before this one")
+    assert ask(6, "bob").ticket
+    assert ask(7, "bob").ticket == ""  # all have one now
+    clock.now_s += 0.1
+    desk.leave(0)
+    assert ask(1, "shared", first.ticket) is not None
+    assert ask(5, "alice", alice.ticket) is None
+
+
 def test_the_wait_grows_with_those_before_and_the_length_of_sessions(clock: Any) -> None:
     desk = admission(clock, places=1)
     enter(desk, 0)

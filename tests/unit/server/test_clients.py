@@ -47,6 +47,19 @@ def test_revocation_holds_at_once_in_every_process_that_has_the_register_open(cl
         other.admit(None)
 
 
+def test_who_was_revoked_may_be_served_again_with_the_limits_that_it_had(clients: Any) -> None:
+    clients.add("alice", ALICE.fingerprint, {"inferences": 5})
+    for name, caller in (("alice", ALICE), (SHARED, None)):
+        clients.revoke(name)
+        clients.restore(name)
+        assert clients.admit(caller).name == name
+        with pytest.raises(ConfigError, match=f"client {name}: expected one that is revoked"):
+            clients.restore(name)
+    assert clients.admit(ALICE).limits == {"inferences": 5}
+    with pytest.raises(ConfigError, match="bob: expected one that is revoked"):
+        clients.restore("bob")
+
+
 def test_limits_are_a_days_and_a_clients(clients: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clients = Clients(tmp_path, {"inferences": 2})
     clients.add("alice", ALICE.fingerprint, {"preparations": 3})
@@ -100,6 +113,11 @@ def test_commands_issue_register_limit_list_and_revoke(tmp_path: Path) -> None:
     assert not (tmp_path / "again").exists()
     run("revoke", "alice", *store)
     assert run("list", *store).startswith("alice: revoked 20")
+    assert run("restore", "alice", *store) == "alice: served again\n"
+    assert run("list", *store).startswith("alice: 0 prepared")
+    run("revoke", "alice", *store)
+    for command in (("revoke", SHARED), ("restore", SHARED), ("limit", SHARED, "--bytes", 1)):
+        run(*command, *store)
     run("add", "alice", "--certificate", tmp_path / "alice" / "certificate.pem", *store)
     assert "found one of alice" in run(
         "add", "bob", "--certificate", tmp_path / "alice" / "certificate.pem", *store, code=10
@@ -110,6 +128,25 @@ def test_commands_issue_register_limit_list_and_revoke(tmp_path: Path) -> None:
     for wrong in (("add", "bob"), ("add", "bob", tmp_path / "bob"), ("add", SHARED, tmp_path / "shared", *issued)):
         run(*wrong, *store, code=10)
     assert "found none of that name" in run("revoke", "carol", *store, code=10)
+
+
+def test_a_certificate_is_issued_where_the_server_is_not_and_registered_where_the_authority_is_not(
+    tmp_path: Path,
+) -> None:
+    write_keys(tmp_path / "keys")
+    said = run("issue", "alice", tmp_path / "alice", "--authority", tmp_path / "keys" / "authority")
+    pem = tmp_path / "alice" / "certificate.pem"
+    assert said.endswith(f"clients add alice --certificate {pem}\n")
+    assert not (tmp_path / "store").exists()
+    (tmp_path / "keys" / "authority" / "key.pem").unlink()
+    done = CliRunner().invoke(
+        main,
+        ["clients", "add", "alice", "--certificate", "-", "--store", str(tmp_path / "store")],
+        input=pem.read_bytes(),
+    )
+    assert done.output == "alice: registered\n"
+    caller = Caller(role="client", name="alice", fingerprint=fingerprint_of(pem.read_bytes()))
+    assert Clients(tmp_path / "store").admit(caller).name == "alice"
 
 
 def test_without_the_authoritys_key_nothing_is_issued(link_keys: Any, tmp_path: Path) -> None:
@@ -133,8 +170,10 @@ def test_a_name_of_another_role_is_none() -> None:
         (["clients", "limit", "alice", "--store", "{folder}"], 2, "expected at least one of --sessions"),
         (["clients", "limit", "shared", "--bytes", str(1 << 63), "--store", "{folder}"], 2, "not in the range"),
         (["serve", "--artifact", "x", "--store-bytes", str(1 << 63)], 2, "not in the range"),
-        (["clients", "list", "--store", "{folder}/a-file"], 60, "error: storage: "),
-        (["clients", "revoke", "alice", "--store", "{folder}/a-file/below"], 60, "error: storage: "),
+        (["clients", "list", "--store", "{folder}/a-file"], 11, "expected the store of a server"),
+        (["clients", "revoke", "shared", "--store", "{folder}/another"], 11, "expected the store of a server"),
+        (["clients", "limit", "shared", "--bytes", "1", "--store", "{folder}/another"], 11, "expected the store"),
+        (["clients", "restore", "shared", "--store", "{folder}/a-file/below"], 11, "expected the store of a server"),
         (
             [
                 "serve",

@@ -22,7 +22,7 @@ def status(folder: Path, **fields: Any) -> Status:
         ({"listening": 0, "deaf_s": DEAF_S + 1}, "workers: expected one that listens, found none for 11 s"),
         ({"listening": 0}, "workers: expected one that listens, found none for inf s"),
         ({"listening": 0, "stopping": True}, "server: stopping"),
-        ({"listening": 1, "certificate_days": -1.0}, "certificate: expired"),
+        ({"listening": 1, "certificate_problem": "certificate: expired"}, "certificate: expired"),
     ],
 )
 def test_problems(tmp_path: Path, fields: dict[str, Any], problem: str | None) -> None:
@@ -32,3 +32,19 @@ def test_problems(tmp_path: Path, fields: dict[str, Any], problem: str | None) -
 def test_a_supervisor_that_does_not_tick_is_not_alive(tmp_path: Path) -> None:
     assert status(tmp_path).alive
     assert not Status(ticked_s=-math.inf, places=4, store_dir=tmp_path).alive
+
+
+@pytest.mark.parametrize("damaged", ["", "server"])
+def test_a_server_that_cannot_read_who_may_come_is_not_ready(tmp_path: Path, damaged: str) -> None:
+    """The index is made anew, since material is; the register of clients is not."""
+    moment = status(tmp_path, listening=1)
+    assert moment.problems() == []
+    name = "clients.sqlite3" if damaged == "" else "index.sqlite3"
+    for path in (tmp_path / damaged).glob(f"{name}*"):
+        path.unlink()
+    (tmp_path / damaged / name).write_bytes(b"no database" * 1000)
+    found = moment.problems()
+    assert [damaged == ""] == [bool(found)]
+    if found:
+        assert found[0].startswith("storage: ")
+        assert found[0].endswith("put a copy of it back")
