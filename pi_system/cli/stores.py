@@ -9,10 +9,9 @@ import click
 from pi_system.backends.registry import BACKENDS
 from pi_system.cli.errors import PiGroup
 from pi_system.cli.program import with_options
-from pi_system.durable import remove_parts
 from pi_system.errors import ConfigError, InputError
 from pi_system.rpc.tls import Role
-from pi_system.secure.stores import Stored, all_stores
+from pi_system.secure.stores import LOG_DAYS, Stored, all_stores, tidy
 
 _SHOWN_DIGITS = 16
 
@@ -85,14 +84,15 @@ def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> clic
 
     @store.command("gc")
     @click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material.")
-    @click.option("--log-days", default=365.0, show_default=True, type=click.FloatRange(0), help="Uses stay logged.")
+    @click.option("--log-days", default=LOG_DAYS, show_default=True, type=click.FloatRange(0), help="Uses stay logged.")
     def gc(store: Path | None, log_days: float) -> None:
-        """Burn what expired or lost its file, delete files of no bundle and parts, shorten the log of uses."""
-        root, totals = folder_of(store), [0, 0, 0]
-        for found in _chosen(root, role):
-            totals = [total + more for total, more in zip(totals, found.clean(log_days * 86400), strict=True)]
-        remove_parts(root)
-        click.echo("{} burned, {} files deleted, {} uses forgotten".format(*totals))
+        """Burn what expired or lost its file; delete files of no bundle, parts, empty stores and old uses in the log.
+
+        A server does so itself, when it starts and every day.
+        """
+        _chosen(folder_of(store), role)
+        burned, deleted, forgotten = tidy(folder_of(store), role, log_days * 86400)
+        click.echo(f"{burned} burned, {deleted} files deleted, {forgotten} uses forgotten")
 
     return store
 

@@ -15,7 +15,7 @@ from pi_system.secure.index import Index
 from pi_system.secure.kept import HEADER_BYTES, check_header, kept_header
 
 _FILE: Final = "uses"
-_LOCK: Final = "lock"
+LOCK: Final = "lock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +77,29 @@ def forget(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes and threads out of a store's folder; a process that dies lets go."""
-    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    """Keep other processes and threads out of a store's folder, which is made if missing; a process that dies lets go.
+
+    When the lock was last taken is when its file was last written.
+    """
+    path = folder / LOCK
+    while True:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except FileNotFoundError:
+            continue  # the folder was dropped just now (secure/stores.py)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is(descriptor, path):  # else dropped while this process waited
+                os.utime(descriptor)
+                yield
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is(descriptor: int, path: Path) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -126,6 +126,8 @@ class Index:
 
     def burn(self, key: str, ids: Iterable[str]) -> int:
         """Mark those of the bundles burned that are prepared; returns how many."""
+        if not (ids := list(ids)):
+            return 0
         count = 0
         with self._file.change() as db:
             for material_id in ids:
@@ -146,9 +148,26 @@ class Index:
 
     def trim(self, key: str, before_s: float) -> int:
         """Drop uses and burnings logged before a time; returns how many."""
+        past = "FROM material WHERE store = ? AND state != 'prepared' AND changed_s < ?"
+        if not self._file.read(f"SELECT 1 {past} LIMIT 1", key, before_s):
+            return 0
         with self._file.change() as db:
-            past = "DELETE FROM material WHERE store = ? AND state != 'prepared' AND changed_s < ?"
-            return db.execute(past, (key, before_s)).rowcount
+            return db.execute(f"DELETE {past}", (key, before_s)).rowcount
+
+    def drop(self, key: str) -> None:
+        """Forget the record of a store without material, the store if nothing of it is logged, and then its client."""
+        found = self._file.read(
+            "SELECT epoch, EXISTS (SELECT 1 FROM material WHERE store = key) FROM store WHERE key = ?", key
+        )
+        if found == [("", 1)]:
+            return  # only its log is left
+        with self._file.change() as db:
+            db.execute("UPDATE store SET epoch = '', last = 0, confirmed = 0 WHERE key = ?", (key,))
+            db.execute(
+                "DELETE FROM store WHERE key = ? AND NOT EXISTS (SELECT 1 FROM material WHERE store = key)", (key,)
+            )
+            alone = "NOT EXISTS (SELECT 1 FROM store WHERE store.client = owner.client)"
+            db.execute(f"DELETE FROM owner WHERE client = ? AND {alone}", (_client_of(key),))
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Bundles and their bytes, of all stores, by state."""
@@ -207,4 +226,8 @@ class Index:
             db.execute("UPDATE store SET last = max(last, ?) WHERE key = ?", (last, key))
 
     def _ensure(self, db: sqlite3.Connection, key: str) -> None:
-        db.execute("INSERT OR IGNORE INTO store (key, client) VALUES (?, ?)", (key, key.rpartition("/")[2]))
+        db.execute("INSERT OR IGNORE INTO store (key, client) VALUES (?, ?)", (key, _client_of(key)))
+
+
+def _client_of(key: str) -> str:
+    return key.rpartition("/")[2]

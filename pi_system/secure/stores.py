@@ -1,13 +1,22 @@
 """All stores under one party's folder: for the commands that show, burn and clean material."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from pi_system.secure.chain import forget, locked
+from pi_system.durable import modified_before, remove_parts
+from pi_system.secure.chain import LOCK, forget, locked
 from pi_system.secure.index import Index
 from pi_system.secure.store import SETTLED_S, burn_store, sweep
+
+EMPTY_S: Final = 86400.0
+"""How long an empty store stays. Shorter: clients that come daily start anew each time. Longer: those that come once,
+with an id drawn for it, leave more folders behind."""
+LOG_DAYS: Final = 365.0
+"""How long uses stay logged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +65,39 @@ class Stored:
     def clean(self, log_s: float) -> tuple[int, int, int]:
         """Burn what expired or lost its file, delete files of no bundle, and uses logged more than ``log_s`` ago.
 
+        A store in which nothing is left, and to which nobody has come for a day, goes as a whole: whoever comes with
+        that id again starts anew, and burns what it has left over, of which this side has no half.
+
         Returns:
             How many of each.
         """
-        return *sweep(self.index, self.key, self.folder), self.index.trim(self.key, time.time() - max(log_s, SETTLED_S))
+        found = (
+            *sweep(self.index, self.key, self.folder),
+            self.index.trim(self.key, time.time() - max(log_s, SETTLED_S)),
+        )
+        if not self.folder.is_dir():
+            self._drop()
+        elif self._left():
+            with locked(self.folder):
+                if not self.unused()[0]:
+                    self._drop()
+        return found
+
+    def _left(self) -> bool:
+        """Whether it is empty, and nobody came for long enough."""
+        return not self.unused()[0] and modified_before(self.folder / LOCK, time.time() - EMPTY_S)
+
+    def _drop(self) -> None:
+        self.index.drop(self.key)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def tidy(root: Path, role: str, log_s: float) -> tuple[int, int, int]:
+    """``clean`` all stores of ``role`` under ``root``, and what crashes left half written; the sums of what it says."""
+    found = [stored.clean(log_s) for stored in all_stores(root, role)]
+    remove_parts(root)
+    burned, deleted, forgotten = (sum(column) for column in zip(*found, strict=True)) if found else (0, 0, 0)
+    return burned, deleted, forgotten
 
 
 def all_stores(root: Path, role: str) -> Iterator[Stored]:

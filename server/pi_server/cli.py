@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 from platformdirs import user_data_path
 
+from pi_server.clients import Clients
 from pi_server.clients_cli import COUNT, clients_commands, limit_options
 from pi_server.options import ServerOptions
 from pi_server.supervisor import Supervisor
+from pi_server.upkeep import start_upkeep
 from pi_system.artifact.store import load
 from pi_system.backends.registry import BACKENDS, SERVED_BY_DEFAULT
 from pi_system.cli.artifact_path import ArtifactPath
@@ -22,7 +24,6 @@ from pi_system.cli.program import program
 from pi_system.cli.seconds import SECONDS
 from pi_system.cli.service import health_timeout, on_stop_signal, raise_file_limit, show_health
 from pi_system.cli.stores import store_commands
-from pi_system.durable import remove_parts
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.channel import Wrap, as_it_is
 from pi_system.rpc.keys import AUTHORITY, VALID_DAYS, write_keys
@@ -135,7 +136,7 @@ def serve(
     start_log(log)
     raise_file_limit()
     options = ServerOptions(
-        identity=open_identity(keys, insecure, listen),
+        identity=open_identity(keys, insecure, listen, role="server"),
         artifact=load(artifact),
         listen=listen,
         dealer=check_address(dealer),
@@ -157,7 +158,7 @@ def serve(
     )
 
     def reload(now: ServerOptions) -> ServerOptions:
-        return replace(now, artifact=load(artifact), identity=open_identity(keys, insecure, listen))
+        return replace(now, artifact=load(artifact), identity=open_identity(keys, insecure, listen, role="server"))
 
     _run(options, reload, health, metrics)
 
@@ -169,8 +170,9 @@ def _given(client_limits: Mapping[str, int | None]) -> dict[str, int]:
 def _run(
     options: ServerOptions, reload: Callable[[ServerOptions], ServerOptions], health: str | None, metrics: str | None
 ) -> None:
-    remove_parts(options.store_dir)
+    Clients(options.store_dir).check_readable()  # made now, and found damaged now rather than by every client
     Index(options.store_dir / "server").set(room=options.room_bytes, keep_s=options.keep_s)
+    start_upkeep(options.store_dir)
     supervisor = Supervisor(options, lambda address: _ready(address, options), reload)
     on_stop_signal(supervisor.stop)
     signal.signal(signal.SIGHUP, lambda *_: supervisor.reload())

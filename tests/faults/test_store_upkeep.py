@@ -1,6 +1,8 @@
 """A store that keeps itself: halves without a peer's, expiry, room over all clients, a log that costs nothing."""
 
 import os
+import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,12 @@ from pi_system.errors import (
     StorageError,
 )
 from pi_system.secure import pairing, store
+from pi_system.secure.chain import LOCK, locked
 from pi_system.secure.index import INDEX_FILE, Index
 from pi_system.secure.layout import Bundle, Layout
 from pi_system.secure.pairing import meet_server
 from pi_system.secure.store import MaterialStore
-from pi_system.secure.stores import all_stores
+from pi_system.secure.stores import EMPTY_S, LOG_DAYS, all_stores, tidy
 
 ARTIFACT = relu_artifact(weight_scale=0.3)
 LAYOUT = Layout.of([("seed", 16)])
@@ -34,6 +37,7 @@ BYTES = 4096 + LAYOUT.nbytes
 ROLES = ("client", "server")
 ID = f"{7:032x}"
 CLIENT, OTHER = "ab" * 16, "cd" * 16
+LOG_S = LOG_DAYS * 86400
 
 
 def open_store(root: Path, role: str = "server", client: Any = CLIENT, limit_bytes: Any = 1 << 30) -> Any:
@@ -297,3 +301,98 @@ def test_two_sessions_that_store_one_id_at_once_are_a_typed_error_of_the_second(
         second.put(ID, Bundle(LAYOUT))
     assert not list(tmp_path.rglob("*.ready"))
     assert not list(tmp_path.rglob("*.part"))
+
+
+def left_alone(*found: Any) -> None:
+    """Nobody has come to them for two days."""
+    for one in found:
+        os.utime(one._folder / LOCK, (time.time() - 2 * EMPTY_S,) * 2)
+
+
+def test_an_empty_store_goes_and_its_client_starts_anew(tmp_path: Path) -> None:
+    """Clients draw ids: without this each leaves a folder, a record and rows for ever."""
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    prepare(server, client, 1)
+    server.store.index.claim(client.store._binding["pairing_id"], "alice", 10**9)
+    left_alone(server.store)
+    tidy(tmp_path, "server", LOG_S)
+    assert len(server.store.ids()) == 1  # not empty
+    names = reserve(server, client, 1)
+    assert names
+    tidy(tmp_path, "server", LOG_S)
+    assert server.store._folder.exists()  # its client was there just now
+    left_alone(server.store)
+    tidy(tmp_path, "server", LOG_S)
+    assert not server.store._folder.exists()
+    assert server.store.index.record(server.store.key) == ("", 0, 0)
+    assert len(server.store.index.taken_since(server.store.key, 0.0)) == 1  # the log stays
+    assert server.store.index.owner(client.store._binding["pairing_id"])
+    tidy(tmp_path, "server", 0.0)
+    aged(tmp_path, "server")
+    tidy(tmp_path, "server", 0.0)
+    assert not server.store.index.keys()
+    assert not server.store.index.owner(client.store._binding["pairing_id"])
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    prepare(server, client, 1)
+    reserve(server, client, 1)
+
+
+def test_material_that_was_used_is_refused_after_its_store_went(tmp_path: Path) -> None:
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    prepare(server, client, 1)
+    saved = {path: path.read_bytes() for path in tmp_path.rglob("*.ready")}
+    assert len(saved) == 2
+    reserve(server, client, 1)
+    left_alone(server.store, client.store)
+    for role in ROLES:
+        tidy(tmp_path, role, LOG_S)
+    for path, content in saved.items():
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    assert client.available() == 0
+    with pytest.raises(CorrelationExhaustedError):
+        client.reserve(1)
+
+
+def test_a_session_whose_store_went_under_it_ends_with_a_typed_error(tmp_path: Path) -> None:
+    server, client = make_parties("gmw", ARTIFACT, tmp_path)
+    left_alone(server.store, client.store)
+    for role in ROLES:
+        tidy(tmp_path, role, LOG_S)
+    with pytest.raises(CorrelationMismatchError, match="burned while it was written"):
+        server.store.put(ID, Bundle(LAYOUT))
+    with pytest.raises(CorrelationMismatchError, match="connect again to prepare anew"):
+        client.store.reserve_next(1)
+
+
+def test_what_nobody_comes_for_any_more_makes_room_when_it_expires(tmp_path: Path) -> None:
+    """Its client's id is gone with a container, say: no meeting will find it."""
+    found = open_store(tmp_path)
+    found.index.set(keep_s=3000.0)
+    found.put(ID, Bundle(LAYOUT))
+    with found.index._file.change() as db:
+        db.execute("UPDATE material SET expires_s = expires_s - 3600, made_s = made_s - 3600")
+    aged(tmp_path, "server")
+    assert found.index.held() == BYTES
+    assert tidy(tmp_path, "server", LOG_S) == (1, 1, 0)
+    assert found.index.held() == 0
+    assert not list(tmp_path.rglob("*.ready"))
+
+
+def test_a_lock_that_was_dropped_meanwhile_is_taken_anew(tmp_path: Path) -> None:
+    """Of two that wait for it, and of who comes later, never two have it."""
+    order: list[str] = []
+    with locked(tmp_path / "store"):
+        waiting = threading.Thread(target=lambda: _note(order, tmp_path / "store"))
+        waiting.start()
+        time.sleep(0.2)
+        shutil.rmtree(tmp_path / "store")
+    waiting.join(10)
+    assert order == ["waited"]
+    assert (tmp_path / "store" / LOCK).exists()
+
+
+def _note(order: list[str], folder: Path) -> None:
+    with locked(folder):
+        order.append("waited")
