@@ -7,6 +7,7 @@
         ClientRefusedError            13  the server does not know the client's certificate, or it is revoked
         LimitError                    14  a client asks for more than its limits, or the store's, allow
         DivergedError                 15  a training whose loss is no longer finite
+        InexactError                  16  fixed point costs a network more than the export was asked for
       InputError                      11  a user's input (picture, path, data set) cannot be used
       ArtifactError                   20  an exported model cannot be read
         UnsupportedLayerError         21  a layer that export does not support, by name
@@ -94,6 +95,12 @@ class DivergedError(ConfigError):
     """The loss of a training is no longer finite: its recipe does not suit the network."""
 
     exit_code = 15
+
+
+class InexactError(ConfigError):
+    """Fixed point moves a network's logits by more than an export allows, or a value leaves its range."""
+
+    exit_code = 16
 
 
 class InputError(PiError):

@@ -46,11 +46,17 @@ class Inference(NamedTuple):
 class Network:
     """A network to be measured, the pictures of its calls and what is expected of them."""
 
-    def __init__(self, path: Path, count: int, folder: Path, times: int = 1):
-        """Load the artifact in ``path`` and put ``count`` random pictures, each so many times, into ``folder``."""
+    def __init__(
+        self, path: Path, count: int, folder: Path, times: int = 1, *, pictures: NDArray[np.float32] | None = None
+    ):
+        """Load the artifact in ``path`` and put ``count`` random pictures, each so many times, into ``folder``.
+
+        ``pictures``: these instead, preprocessed.
+        """
         self.path, self.artifact = path.absolute(), load(path)
         preprocess = self.artifact.public.preprocess
-        drawn = random_pictures((preprocess.channels, preprocess.height, preprocess.width), count, SEED)
+        shape = (preprocess.channels, preprocess.height, preprocess.width)
+        drawn = random_pictures(shape, count, SEED) if pictures is None else pictures
         self.pictures = np.repeat(drawn, times, axis=0)
         self.file = folder / f"{path.name}.npy"
         folder.mkdir(parents=True, exist_ok=True)

@@ -31,10 +31,11 @@ _PATH = click.Path(path_type=Path)
 @click.option("--frac-bits", type=click.IntRange(1, 24), help="Fraction bits of activations; default by accuracy.")
 @click.option(
     "--max-error",
-    default=0.01,
+    default=0.02,
     show_default=True,
     help="Largest logit error of fixed point, calibrated, as a share of the standard deviation of a picture's logits.",
 )
+@click.option("--allow-inexact", is_flag=True, help="Where nothing is as exact, write what comes nearest.")
 @click.option(
     "--truncate-before-relu/--truncate-in-relu",
     default=None,

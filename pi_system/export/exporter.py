@@ -11,12 +11,14 @@ from pi_system.artifact.graph import Graph
 from pi_system.artifact.model import Accuracy, Artifact
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.artifact.shapes import check_graph
-from pi_system.errors import InputError, UnsupportedLayerError
+from pi_system.errors import InexactError, InputError, UnsupportedLayerError
 from pi_system.export.draft import Draft
 from pi_system.export.equalise import channel_factors, scaled_weights
+from pi_system.export.judge import Quantised
 from pi_system.export.merge import merge_linear_layers, remove_dead_nodes, share_equal_layers, sum_pools
 from pi_system.export.quantise import QuantiseOptions, quantise
 from pi_system.export.ranges import calibrate
+from pi_system.export.rounding import rounded_weights
 from pi_system.export.score_step import choose_score_step
 from pi_system.export.trace import copied, finished, outputs_of, trace
 from pi_system.program.encoding import quantise_weights, weight_norm_bits
@@ -26,6 +28,8 @@ from pi_system.program.float_point import FloatInterpreter
 # the largest: folding and merging change the order of float32 sums, nothing else.
 _COMPARED = 8
 _TOLERANCE = 1e-4
+# Fewer labels of calibration pictures than this share are worth a warning, however small the error.
+_LABELS_KEPT = 0.99
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +84,7 @@ def export_network(
         UnsupportedLayerError: naming a layer that export does not support, or the traced graph is not the module.
         InputError: the calibration pictures have another shape.
         ConfigError: the network's values fit no ring.
+        InexactError: they fit none that is exact enough.
     """
     shape = (preprocess.channels, preprocess.height, preprocess.width)
     if pictures.ndim != 4 or len(pictures) == 0 or pictures.shape[1:] != shape:
@@ -94,15 +99,11 @@ def export_network(
     _warn_of_chance(name, ranges.logits)
     factors = channel_factors(graph, ranges, weights)
     weights = scaled_weights(graph, weights, factors)
-    quantised = quantise(graph, draft.masks, weights, pictures, options, ranges.scaled(factors))
-    if quantised.relative_error > options.max_error:
-        _log.warning(
-            "%s: fixed-point logits differ from float ones by up to %.2g %% of their spread, wanted %.2g %%",
-            name,
-            100 * quantised.relative_error,
-            100 * options.max_error,
-        )
+    ranges = ranges.scaled(graph, factors)
+    quantised = quantise(graph, draft.masks, weights, pictures, options, ranges)
+    _check_exact(name, quantised, options)
     plan = quantised.plan
+    weights = rounded_weights(plan.graph, plan.ring, weights, ranges)
     integers = quantise_weights(plan.graph, plan.ring, weights)
     norm_bits = weight_norm_bits(value for key, value in integers.items() if key.endswith(".weight"))
     step_log2 = choose_score_step(plan.ring, plan.graph.output, quantised.max_error)
@@ -115,6 +116,23 @@ def export_network(
         weights=weights,
         accuracy=Accuracy(pictures=quantised.pictures, error=quantised.relative_error, agreement=quantised.agreement),
     )
+
+
+def _check_exact(name: str, found: Quantised, options: QuantiseOptions) -> None:
+    exact = found.within(options.max_error)
+    if exact and found.agreement >= _LABELS_KEPT:
+        return
+    what = (
+        f"{name}: expected fixed-point logits within {100 * options.max_error:.2g} % of their spread, found "
+        f"{100 * found.relative_error:.2g} %, {100 * found.agreement:.4g} % of {found.pictures} labels kept"
+    )
+    what += f", and a value out of its range ({found.left})" if found.left else ""
+    if not exact and not options.allow_inexact:
+        raise InexactError(
+            f"{what}; calibrate on more or more typical pictures, allow more (max_error), or take what comes nearest "
+            "all the same (allow_inexact)"
+        )
+    _log.warning("%s", what)
 
 
 def _warn_of_chance(name: str, logits: NDArray[np.float64]) -> None:

@@ -10,11 +10,24 @@ from pi_system.artifact.model import Masks, Weights
 from pi_system.artifact.ring_check import check_ring
 from pi_system.errors import ArtifactError, FixedPointRangeError
 from pi_system.export.ranges import Ranges
+from pi_system.export.rounding import rounded_weights
 from pi_system.export.scales import ScaleOptions, ScalePlan, assign_scales
 from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
-from pi_system.program.fixed_point import FixedInterpreter
+from pi_system.program.fixed_point import FixedInterpreter, IntArray
 
 _BATCH = 8
+
+
+class _Watching(FixedInterpreter):
+    """Goes on where a value leaves its range, and remembers the first that did."""
+
+    left = ""
+
+    def _check_below(self, name: str, values: IntArray, bound: int) -> None:
+        try:
+            super()._check_below(name, values, bound)
+        except FixedPointRangeError as error:
+            self.left = self.left or str(error)
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,7 @@ class Quantised:
         agreement: share of the pictures whose label is the float network's.
         spread: how far float logits are apart, see ``Ranges.spread``.
         pictures: how many judged it.
+        left: which value left its range on one of them, empty: none.
     """
 
     plan: ScalePlan
@@ -34,11 +48,16 @@ class Quantised:
     agreement: float
     spread: float
     pictures: int
+    left: str = ""
 
     @property
     def relative_error(self) -> float:
         """``max_error`` as a share of the spread."""
         return self.max_error / self.spread if self.spread else self.max_error
+
+    def within(self, error: float) -> bool:
+        """Whether ``relative_error`` is at most that, and no value left its range."""
+        return self.relative_error <= error and not self.left
 
 
 @dataclass(frozen=True)
@@ -63,14 +82,19 @@ class Judge:
             return None
         return plan
 
+    def rounded(self, plan: ScalePlan) -> Weights:
+        """The weights that go with a plan; see export/rounding.py."""
+        return rounded_weights(plan.graph, plan.ring, self.weights, self.ranges)
+
     def measured(self, plan: ScalePlan, count: int) -> Quantised:
         """``plan`` on the first ``count`` pictures."""
-        integers = quantise_weights(plan.graph, plan.ring, self.weights)
-        interpreter, runs = FixedInterpreter(plan.ring, self.masks, integers), []
+        integers = quantise_weights(plan.graph, plan.ring, self.rounded(plan))
+        interpreter, runs = _Watching(plan.ring, self.masks, integers, check_range=True), []
         for first in range(0, min(count, len(self.pictures)), _BATCH):
             batch = self.pictures[first : min(first + _BATCH, count)]
             runs.append(interpreter.run(plan.graph, encode_input(batch, plan.graph, plan.ring)))
         logits = logits_to_float(np.concatenate(runs), plan.graph, plan.ring)
         exact = self.ranges.logits[: len(logits)]
         agreement = float((logits.argmax(axis=1) == exact.argmax(axis=1)).mean())
-        return Quantised(plan, float(np.abs(logits - exact).max()), agreement, self.ranges.spread, len(logits))
+        error = float(np.abs(logits - exact).max())
+        return Quantised(plan, error, agreement, self.ranges.spread, len(logits), interpreter.left)

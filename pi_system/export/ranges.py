@@ -1,15 +1,16 @@
 """Calibrated ranges of every value of a network, and the chance that another picture leaves them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, exp, inf, log, log2, pi, sqrt
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pi_system.artifact.graph import Graph, MaxPool2d, Node, Relu, Square
+from pi_system.artifact.graph import Conv2d, Graph, MaxPool2d, Node, Relu, Square, WeightedNode
 from pi_system.artifact.model import Masks, Weights
 from pi_system.errors import FixedPointRangeError
 from pi_system.program.float_point import FloatInterpreter
@@ -34,6 +35,8 @@ class Ranges:
         logits: the float logits (N, classes) of the calibration pictures.
         channels: as ``output``, by channel, (N, C), and
         compared_channels: as ``compared``.
+        taps: what each weight of a weighted node is multiplied by on average over pictures and positions, zeros of the
+            padding included: (C, kh, kw), or (C,), by that node.
     """
 
     output: dict[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -41,6 +44,7 @@ class Ranges:
     logits: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     channels: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     compared_channels: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    taps: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def spread(self) -> float:
@@ -48,14 +52,19 @@ class Ranges:
         of_pictures = self.logits.shape[1] > 1
         return float(np.sqrt(np.mean(self.logits.var(axis=1 if of_pictures else 0))))
 
-    def scaled(self, factors: Mapping[str, NDArray[np.float64]]) -> "Ranges":
+    def scaled(self, graph: Graph, factors: Mapping[str, NDArray[np.float64]]) -> "Ranges":
         """Ranges of the same network with channel c of node n multiplied by ``factors[n][c]``, logits by one.
 
         What a ReLU, a max-pool or a square compares has the factors of its result.
         """
         channels = {name: peaks * factors[name] for name, peaks in self.channels.items()}
         compared = {name: peaks * factors[name] for name, peaks in self.compared_channels.items()}
-        return _of_channels(channels, compared, self.logits)
+        sources = {node.name: node.inputs[0] for node in graph.weighted}
+        taps = {
+            name: means * factors[sources[name]].reshape(-1, *(1,) * (means.ndim - 1))
+            for name, means in self.taps.items()
+        }
+        return replace(_of_channels(channels, compared, self.logits), taps=taps)
 
 
 def _of_channels(
@@ -75,9 +84,14 @@ class _Recorder(FloatInterpreter):
         super().__init__(masks, weights, observe=self._record)
         self.channels: dict[str, NDArray[np.float64]] = {}
         self.compared: dict[str, NDArray[np.float64]] = {}
+        self.taps: dict[str, NDArray[np.float64]] = {}
 
     def _record(self, node: Node, value: Tensor) -> None:
         self.channels[node.name] = _peaks(value)
+
+    def weighted(self, node: WeightedNode, x: Tensor) -> Tensor:
+        self.taps[node.name] = _tap_means(node, x)
+        return super().weighted(node, x)
 
     def relu(self, node: Relu, x: Tensor) -> Tensor:
         self.compared[node.name] = self._active(node, x)
@@ -100,6 +114,19 @@ def _peaks(value: Tensor) -> NDArray[np.float64]:
     return value.detach().reshape(*value.shape[:2], -1).abs().amax(dim=2).double().numpy()
 
 
+def _tap_means(node: WeightedNode, x: Tensor) -> NDArray[np.float64]:
+    """Of a batch (N, ...); see ``Ranges.taps``."""
+    if not isinstance(node, Conv2d):
+        return np.asarray(x.double().mean(dim=0).numpy())
+    (ph, pw), (sh, sw), (_, height, width) = node.padding, node.stride, node.shape
+    sums = F.pad(x.double().sum(dim=0), (pw, pw, ph, ph))
+    means = np.empty((node.in_channels, *node.kernel))
+    for i, j in np.ndindex(*node.kernel):
+        view = sums[:, i : i + sh * (height - 1) + 1 : sh, j : j + sw * (width - 1) + 1 : sw]
+        means[:, i, j] = view.mean(dim=(1, 2)).numpy() / len(x)
+    return means
+
+
 def calibrate(graph: Graph, masks: Masks, weights: Weights, pictures: NDArray[np.float32]) -> Ranges:
     """Run the float interpreter on ``pictures`` (N, C, H, W), preprocessed, and record every value's peaks.
 
@@ -113,10 +140,12 @@ def calibrate(graph: Graph, masks: Masks, weights: Weights, pictures: NDArray[np
         logits.append(runs[-1].run(graph, batch).double().numpy())
     channels = {name: np.concatenate([run.channels[name] for run in runs]) for name in runs[0].channels}
     compared = {name: np.concatenate([run.compared[name] for run in runs]) for name in runs[0].compared}
+    shares = [len(part) / len(pictures) for part in logits]
+    taps = {name: sum(s * run.taps[name] for s, run in zip(shares, runs, strict=True)) for name in runs[0].taps}
     for name, peaks in channels.items():
         if not np.isfinite(peaks).all():
             raise FixedPointRangeError(f"node {name}: expected finite values on the calibration pictures")
-    return _of_channels(channels, compared, np.concatenate(logits))
+    return replace(_of_channels(channels, compared, np.concatenate(logits)), taps=taps)
 
 
 def tail_log2(peaks: NDArray[np.float64], limit: float) -> float:

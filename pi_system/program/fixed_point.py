@@ -7,6 +7,8 @@ compared are random near zero (the same distribution as of the secure run, not t
 differs from the former by the ulps of ``error_bound`` only.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -30,7 +32,7 @@ from pi_system.ring.prg import Prg
 
 IntArray = NDArray[np.int64]
 _EXACT_FLOAT = 1 << 53
-"""Integers below are exact in float64."""
+"""Integers up to this are exact in float64."""
 
 
 class FixedInterpreter(Interpreter[IntArray]):
@@ -52,7 +54,8 @@ class FixedInterpreter(Interpreter[IntArray]):
             masks: ReLU map.
             weights: from ``quantise_weights``.
             check_range: raise FixedPointRangeError when a compared value reaches ``RingConfig.limit``, where the secure
-                comparison is undefined, or a squared one, where the result may wrap.
+                comparison is undefined, or a squared one, where the result may wrap; when any value wraps; and when a
+                logit has more than its bits.
             coins: of stochastic rounding and random signs; None rounds to nearest and compares all bits.
         """
         self._ring = ring
@@ -61,6 +64,12 @@ class FixedInterpreter(Interpreter[IntArray]):
         self._check_range = check_range
         self._coins = coins
 
+    def run(self, graph: ops.Graph, value: IntArray) -> IntArray:
+        """Integer logits (N, classes) of encoded pictures (N, C, H, W)."""
+        logits = super().run(graph, value)
+        self._check_below(graph.output, logits, 1 << (self._ring.logit_bits - 1))
+        return logits
+
     def input(self, node: ops.Input, value: IntArray) -> IntArray:
         """The pictures, encoded."""
         return value
@@ -68,7 +77,7 @@ class FixedInterpreter(Interpreter[IntArray]):
     def weighted(self, node: ops.WeightedNode, x: IntArray) -> IntArray:
         """Integer convolution or product, bias added."""
         weight, bias = self._weights[f"{node.name}.weight"], self._weights[f"{node.name}.bias"]
-        return self._wrap(_product(node, x, weight) + bias.reshape(-1, *(1,) * (len(node.shape) - 1)))
+        return self._wrap(node, _product(node, x, weight) + bias.reshape(-1, *(1,) * (len(node.shape) - 1)))
 
     def relu(self, node: ops.Relu, x: IntArray) -> IntArray:
         """The shift on all positions, then max(x, 0) on the active ones."""
@@ -89,7 +98,7 @@ class FixedInterpreter(Interpreter[IntArray]):
         squared = self._biased(node, x * x)
         if mask is not None:
             squared = np.where(mask, squared, x << -self._ring.shift(node))
-        return self._wrap(squared)
+        return self._wrap(node, squared)
 
     def select(self, node: ops.Select, x: IntArray) -> IntArray:
         """Zero but on the active positions."""
@@ -98,7 +107,7 @@ class FixedInterpreter(Interpreter[IntArray]):
     def add(self, node: ops.Add, a: IntArray, b: IntArray) -> IntArray:
         """Sum at the finer of the two scales."""
         left, right = self._aligned(node, [a, b])
-        return self._wrap(left + right)
+        return self._wrap(node, left + right)
 
     def concat(self, node: ops.Concat, xs: list[IntArray]) -> IntArray:
         """Concatenation at the finest scale."""
@@ -111,7 +120,7 @@ class FixedInterpreter(Interpreter[IntArray]):
     def avgpool(self, node: ops.AvgPool2d, x: IntArray) -> IntArray:
         """Window sums, times the reciprocal where the window is no power of two."""
         sums = windows(x, node, 0).sum(axis=(-1, -2), dtype=np.int64)
-        return self._wrap(sums * pool_factor(node, self._ring))
+        return self._wrap(node, sums * pool_factor(node, self._ring))
 
     def maxpool(self, node: ops.MaxPool2d, x: IntArray) -> IntArray:
         """Maximum over windows; padding never wins."""
@@ -129,7 +138,7 @@ class FixedInterpreter(Interpreter[IntArray]):
 
     def affine(self, node: ops.Affine, x: IntArray) -> IntArray:
         """x or -x, plus a bias a channel at the same scale."""
-        return self._wrap(self._biased(node, -x if node.negated else x))
+        return self._wrap(node, self._biased(node, -x if node.negated else x))
 
     def _biased(self, node: ops.Square | ops.Affine, x: IntArray) -> IntArray:
         if not node.biased:
@@ -146,27 +155,41 @@ class FixedInterpreter(Interpreter[IntArray]):
             return (x + (1 << shift >> 1)) >> shift
         return (x + self._coins.ring(x.shape, shift).astype(np.int64)) >> shift
 
-    def _wrap(self, values: IntArray) -> IntArray:
+    def _wrap(self, node: ops.Node, values: IntArray) -> IntArray:
+        self._check_below(node.name, values, 1 << (self._ring.ring_bits - 1))
         return wrap(values, self._ring.ring_bits)
 
     def _aligned(self, node: ops.Add | ops.Concat, xs: list[IntArray]) -> list[IntArray]:
-        return [self._wrap(x << shift) for x, shift in zip(xs, self._ring.alignments(node), strict=True)]
+        return [self._wrap(node, x << shift) for x, shift in zip(xs, self._ring.alignments(node), strict=True)]
 
     def _check(self, node: ops.Node, values: IntArray) -> None:
-        bound = self._ring.limit(node)
+        self._check_below(node.name, values, self._ring.limit(node))
+
+    def _check_below(self, name: str, values: IntArray, bound: int) -> None:
         if self._check_range and values.size and not (-bound < values.min() and values.max() < bound):
-            raise FixedPointRangeError(f"node {node.name}: expected values below {bound} in magnitude")
+            raise FixedPointRangeError(f"node {name}: expected values below {bound} in magnitude")
 
 
 def _product(node: ops.WeightedNode, x: IntArray, weight: IntArray) -> IntArray:
-    """The layer on integers mod 2^64: in float64 where no sum reaches 2^53, which is as exact and many times faster."""
+    """The layer on integers mod 2^64, in float64, where sums up to 2^53 are exact, digit by digit of ``x``."""
     if isinstance(node, ops.Conv2d) and node.groups == node.in_channels == node.shape[0]:
         return _depthwise(node, x, weight)
-    row = int(np.abs(weight).reshape(len(weight), -1).sum(axis=1).max())
-    largest = max(-int(x.min(initial=0)), int(x.max(initial=0)))
-    if largest * row < _EXACT_FLOAT:
-        return _applied(node, torch.from_numpy(x).double(), torch.from_numpy(weight).double()).long().numpy()
-    return _applied(node, torch.from_numpy(x), torch.from_numpy(weight)).numpy()
+    row = max(1, int(np.abs(weight).reshape(len(weight), -1).sum(axis=1).max()))
+    factors, total = torch.from_numpy(weight).double(), np.zeros((), np.int64)
+    for place, digit in _digits(x, (_EXACT_FLOAT // row).bit_length()):
+        total = total + (_applied(node, torch.from_numpy(digit).double(), factors).long().numpy() << place)
+    return total
+
+
+def _digits(x: IntArray, bits: int) -> Iterator[tuple[int, IntArray]]:
+    """``x`` as a sum of 2^place times digits of at most 2^(bits - 1) in size."""
+    for place in range(0, 64, bits):
+        if max(-int(x.min(initial=0)), int(x.max(initial=0))) <= 1 << (bits - 1):
+            yield place, x
+            return
+        digit = wrap(x, bits)
+        yield place, digit
+        x = (x - digit) >> bits
 
 
 def _depthwise(node: ops.Conv2d, x: IntArray, weight: IntArray) -> IntArray:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pi_system.artifact import Preprocess, load, save
 from pi_system.errors import InputError, UnsupportedLayerError
-from pi_system.export import QuantiseOptions, export_network, random_artifact
+from pi_system.export import export_network, random_artifact
 from pi_system.export.exporter import lower
 from pi_system.export.random import random_pictures, randomise
 from pi_system.program import mac_count, relu_count, relu_layers
@@ -33,7 +33,7 @@ def test_random_network_survives_export_and_the_disk(seed: int, tmp_path: Path) 
     pictures = random_pictures(shape, 8, seed + 1)
     with torch.no_grad():
         expected = randomise(network, shape, seed)(torch.from_numpy(pictures)).numpy()
-    assert np.abs(float_logits(artifact, pictures) - expected).max() < 1e-4
+    assert np.abs(float_logits(artifact, pictures) - expected).max() < 0.02 * np.sqrt(expected.var(axis=1).mean())
     assert np.abs(fixed_logits(artifact, pictures)[1] - expected).max() < 0.05
 
 
@@ -87,18 +87,15 @@ def test_a_graph_that_is_not_the_module_is_refused(scale: float) -> None:
         export_network(Moody(scale), PREPROCESS, random_pictures((1, 4, 4), 4, 0), "small")
 
 
-def test_missed_accuracy_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    options = QuantiseOptions(max_error=0.0)
-    export_network(small(), PREPROCESS, random_pictures((1, 4, 4), 4, 0), "small", options)
-    assert "differ from float ones by up to" in caplog.text
-
-
 def test_the_artifact_states_what_fixed_point_cost(tmp_path: Path) -> None:
-    artifact = random_artifact(random_network(2)[0], random_network(2)[1], 2, "stated")
+    network, shape = random_network(2)
+    artifact, module = random_artifact(network, shape, 2, "stated"), randomise(network, shape, 2)
     accuracy = artifact.public.accuracy
     assert accuracy is not None
-    pictures = random_pictures(artifact.public.graph.input.shape, 16, 4)
-    exact, found = float_logits(artifact, pictures), fixed_logits(artifact, pictures)[1]
+    pictures = random_pictures(shape, 16, 4)
+    with torch.no_grad():
+        exact = module(torch.from_numpy(pictures)).numpy()
+    found = fixed_logits(artifact, pictures)[1]
     assert accuracy.pictures == 16
     assert accuracy.error == pytest.approx(np.abs(found - exact).max() / np.sqrt(exact.var(axis=1).mean()), rel=1e-3)
     assert accuracy.agreement == (found.argmax(1) == exact.argmax(1)).mean()

@@ -287,14 +287,16 @@ class _Graded:
 
     def measured(self, plan: Any, judged: int) -> Any:
         error = self._errors[plan.place]
-        return SimpleNamespace(plan=plan, relative_error=error, max_error=error)
+        return SimpleNamespace(
+            plan=plan, relative_error=error, max_error=error, left="", within=lambda allowed: error <= allowed
+        )
 
 
 @pytest.mark.parametrize("first", [0.02, 5.0, 1e6])
 def test_however_bad_the_first_candidate_is_the_last_is_tried(first: float) -> None:
     graded: Any = _Graded([first] * 10 + [0.001])
     candidates: Any = range(11)
-    found = _Search(graded, 1, QuantiseOptions()).choose(candidates)
+    found = _Search(graded, 1, QuantiseOptions(), 0.01).choose(candidates)
     assert found is not None
     assert found.relative_error == 0.001
 
@@ -314,7 +316,7 @@ def test_a_search_keeps_to_the_bits_that_comparisons_may_have() -> None:
     graph, masks, weights = draft.graph(), draft.masks, draft.float_weights()
     pictures = random_pictures(SHAPE, 16, 5)
     judge = Judge(graph, masks, weights, pictures, calibrate(graph, masks, weights, pictures))
-    search = _Search(judge, 2, QuantiseOptions(max_error=0.0))
+    search = _Search(judge, 2, QuantiseOptions(), 0.0)
     widest = [max(each.plan.ring.comparison_bits.values()) for each in search.found(64)]
     fewer = [max(each.plan.ring.comparison_bits.values()) for each in search.found(max(widest) - 1)]
     assert fewer

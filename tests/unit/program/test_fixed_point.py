@@ -3,13 +3,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny_artifact import tiny_artifact
 
-from pi_system.artifact.graph import Add, AvgPool2d, Conv2d, Graph, Input, MaxPool2d, Node, Relu, Truncate
+from pi_system.artifact.graph import Add, AvgPool2d, Conv2d, Graph, Input, Linear, MaxPool2d, Node, Relu, Truncate
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.errors import FixedPointRangeError
-from pi_system.program.fixed_point import FixedInterpreter, fixed_logits
+from pi_system.program.fixed_point import FixedInterpreter, _product, fixed_logits
 from pi_system.program.float_point import FloatInterpreter
 from pi_system.ring.prg import Prg
 
@@ -20,7 +22,7 @@ def run(nodes: list[Node], x: Any, *, shape: tuple[int, int, int], **parts: Any)
     """Run nodes behind an input of 4 fraction bits; ``parts`` are RingConfig's and the interpreter's."""
     ring = RingConfig(
         ring_bits=parts.pop("ring_bits", 32),
-        logit_bits=2,
+        logit_bits=parts.pop("logit_bits", 31),
         frac_bits={"input": 4} | parts.pop("frac_bits", {}),
         weight_frac_bits=parts.pop("weight_frac_bits", {}),
         comparison_bits=parts.pop("comparison_bits", {}),
@@ -73,6 +75,34 @@ def test_the_range_of_a_relu_that_truncates_leaves_room_to_round() -> None:
     for value in (28, -28):  # 2^5 - 2^2
         with pytest.raises(FixedPointRangeError, match="node r"):
             run([one], [[[[value]]]], check_range=True, **common)
+
+
+def test_range_check_sees_what_wraps_and_what_logits_have_no_bits_for() -> None:
+    common: dict[str, Any] = {"shape": (1, 1, 1), "frac_bits": {"a": 4}, "ring_bits": 10}
+    doubled = Add(name="a", inputs=("input", "input"), shape=(1, 1, 1))
+    run([doubled], [[[[255]]]], check_range=True, logit_bits=10, **common)
+    assert run([doubled], [[[[256]]]], logit_bits=9, **common).tolist() == [[[[-512]]]]
+    for value, bits in ((256, 10), (128, 9), (-128, 9)):
+        with pytest.raises(FixedPointRangeError, match=f"node a: expected values below {1 << (bits - 1)} "):
+            run([doubled], [[[[value]]]], check_range=True, logit_bits=bits, **common)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 63), st.booleans())
+def test_products_are_exact_modulo_two_to_the_64_however_large_values_are(seed: int, bits: int, linear: bool) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-(2**bits), 2**bits, (2, 6, 5, 5), endpoint=bits < 63)
+    weight = rng.integers(-(2**15), 2**15, (4, 6, 3, 3))
+    node: Any = Conv2d(
+        name="c", inputs=("x",), shape=(4, 3, 3), in_channels=6, kernel=(3, 3), stride=(1, 1), padding=(0, 0)
+    )
+    if linear:
+        x, weight = x.reshape(2, -1), rng.integers(-(2**15), 2**15, (4, 150))
+        node = Linear(name="c", inputs=("x",), shape=(4,), in_features=150)
+        expected = x @ weight.T
+    else:
+        expected = torch.nn.functional.conv2d(torch.from_numpy(x), torch.from_numpy(weight)).numpy()
+    assert (_product(node, x, weight) == expected).all()
 
 
 def naive_conv(x: IntArray, weight: IntArray, bias: IntArray, node: Conv2d) -> IntArray:

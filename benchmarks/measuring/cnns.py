@@ -19,6 +19,7 @@ class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 with a shortcut."""
 
     def __init__(self, c_in: int, width: int, stride: int) -> None:
+        """Layers."""
         super().__init__()
         self.body = nn.Sequential(
             *_conv_bn(c_in, width, 1),
@@ -31,10 +32,12 @@ class Bottleneck(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Of (N, C, H, W)."""
         return self.relu(self.body(x) + self.shortcut(x))  # type: ignore[no-any-return]
 
 
 def resnet50(classes: int = 1000) -> nn.Module:
+    """Depths 3, 4, 6, 3."""
     layers: list[nn.Module] = [*_conv_bn(3, 64, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
     c_in = 64
     for stage, (width, depth) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3))):
@@ -48,16 +51,20 @@ class Fire(nn.Module):
     """Squeeze, then two expansions side by side."""
 
     def __init__(self, c_in: int, squeeze: int, expand: int) -> None:
+        """Layers."""
         super().__init__()
         self.squeeze = nn.Conv2d(c_in, squeeze, 1)
         self.left, self.right = nn.Conv2d(squeeze, expand, 1), nn.Conv2d(squeeze, expand, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Of (N, C, H, W)."""
         x = torch.relu(self.squeeze(x))
         return torch.cat([torch.relu(self.left(x)), torch.relu(self.right(x))], 1)
 
 
 def squeezenet1_1(classes: int = 1000) -> nn.Module:
+    """Version 1.1: pools earlier."""
+
     def pool() -> nn.Module:
         return nn.MaxPool2d(3, 2, ceil_mode=True)
 
@@ -87,6 +94,7 @@ class DenseLayer(nn.Module):
     """What is there, and 32 channels more."""
 
     def __init__(self, c_in: int, growth: int) -> None:
+        """Layers."""
         super().__init__()
         self.body = nn.Sequential(
             nn.BatchNorm2d(c_in),
@@ -98,12 +106,14 @@ class DenseLayer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Of (N, C, H, W)."""
         return torch.cat([x, self.body(x)], 1)
 
 
 def densenet(
     depths: tuple[int, ...] = (6, 12, 24, 16), growth: int = 32, stem: int = 64, classes: int = 1000
 ) -> nn.Module:
+    """DenseNet121 by default."""
     layers: list[nn.Module] = [*_conv_bn(3, stem, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
     width = stem
     for stage, depth in enumerate(depths):
@@ -121,6 +131,7 @@ class Inverted(nn.Module):
     """Expansion, depthwise convolution, linear bottleneck."""
 
     def __init__(self, c_in: int, c_out: int, stride: int, factor: int, act: Callable[[], nn.Module]) -> None:
+        """Layers."""
         super().__init__()
         width = c_in * factor
         layers = [*_conv_bn(c_in, width, 1), act()] if factor != 1 else []
@@ -128,6 +139,7 @@ class Inverted(nn.Module):
         self.body, self.residual = nn.Sequential(*layers), stride == 1 and c_in == c_out
 
     def forward(self, x: Tensor) -> Tensor:
+        """Of (N, C, H, W)."""
         y: Tensor = self.body(x)
         return x + y if self.residual else y
 
@@ -144,6 +156,7 @@ MOBILENET_V2 = (
 
 
 def mobilenet_v2(act: Callable[[], nn.Module] = nn.ReLU6, classes: int = 1000) -> nn.Module:
+    """Width 1."""
     layers: list[nn.Module] = [*_conv_bn(3, 32, 3, 2), act()]
     c_in = 32
     for factor, c_out, depth, stride in MOBILENET_V2:

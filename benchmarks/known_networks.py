@@ -1,0 +1,118 @@
+"""Do well-known networks run privately at their published sizes, and are their logits torch's?
+
+    python benchmarks/known_networks.py run --folder FOLDER --busy --keep
+    make report                                     # the table of docs/results.md, from the kept JSON
+
+ResNet50, SqueezeNet 1.1, DenseNet121 and MobileNetV2 (measuring/cnns.py) with random weights at 224 x 224: export by
+calibration on 64 pictures, then one inference between real processes with each backend, compared with the torch module.
+It takes hours and gigabytes, goes on in FOLDER when it is given again, and may run beside other work: its times
+then say little, and the JSON says what ran.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from measuring import RESULTS, documents
+from measuring.cnns import CNNS
+from measuring.known import Known, exported, once
+from measuring.machine import Measurement, measures
+
+from pi_system.backends.registry import BACKENDS
+from pi_system.cli.errors import PiCommand, PiGroup
+
+KEPT: Final = RESULTS / "known"
+_SIZE: Final = click.IntRange(32, 1024)
+_COLUMNS: Final = (
+    "network|ReLUs={relus:,d}|MACs, M={macs:/1e6,,.0f}|ring|error, % of spread={error:.2f}|labels={labels}|backend|"
+    "private error, %={private:.2f}|label|online s={online:.1f}|MB={online_mb:.0f}|rounds|offline s={offline:.0f}|"
+    "MB={offline_mb:.0f}|server GB={server:.1f}|client GB={client:.1f}"
+)
+
+size_option = click.option("--size", default=224, show_default=True, type=_SIZE, help="Height and width of pictures.")
+
+
+@click.group(cls=PiGroup)
+def main() -> None:
+    """Export well-known networks and run them privately."""
+
+
+@main.command(cls=PiCommand)
+@click.argument("network", type=click.Choice(list(CNNS)))
+@size_option
+@click.option("--folder", type=documents.PATH, required=True, help="Of all files.")
+def export(network: str, size: int, folder: Path) -> None:
+    """Export one network in this process, unless that is done."""
+    known = Known(network, size, folder.absolute())
+    if not (known.place / "export.json").exists():
+        shutil.rmtree(known.artifact, ignore_errors=True)
+    click.echo(json.dumps(once(known.place / "export.json", known.export)))
+
+
+@main.command(cls=PiCommand)
+@measures
+@click.option("--network", "networks", multiple=True, type=click.Choice(list(CNNS)), help="Repeatable; none: all.")
+@size_option
+@documents.backend_option(BACKENDS, ("fss", "gmw"))
+@click.option("--folder", type=documents.PATH, required=True, help="Keep everything there, and go on from it.")
+@documents.publishes
+def run(
+    run: Measurement,
+    networks: tuple[str, ...],
+    size: int,
+    backends: tuple[str, ...],
+    folder: Path,
+    publish: documents.Publish,
+) -> None:
+    """Export, infer, compare."""
+    found = []
+    for network in documents.unique(networks, tuple(CNNS)):
+        known = Known(network, size, folder.absolute())
+        documents.say(f"{network}: export")
+        sample = exported(known)
+        runs = []
+        for backend in backends:
+            documents.say(f"{network}: one inference, {backend}")
+            runs.append(once(known.place / f"{backend}.json", known.infer, backend))
+            shutil.rmtree(known.place / backend, ignore_errors=True)
+        found.append({**sample, "runs": runs})
+    publish(run.report("known", networks=found), f"known/{size}")
+
+
+def table() -> str:
+    """What the kept JSON says, in Markdown."""
+    parts = []
+    for path in sorted(KEPT.glob("*.json")):
+        report = json.loads(path.read_text())
+        rows = [_row(network, each) for network in report["networks"] for each in network["runs"]]
+        about = report["environment"]
+        beside = "beside other work" if about["others_during"] else "alone on the machine"
+        date = f"{about['date'][:10]}, commit `{about['git_sha']}`, one core a party, {beside}."
+        parts.append(f"{documents.markdown(rows, _COLUMNS)}\n\n{date}")
+    return "\n\n".join(parts)
+
+
+def _row(network: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+    stated = network["stated"]
+    return {
+        **{name: network[name] for name in ("network", "relus", "macs")},
+        "ring": network["ring_bits"],
+        "error": 100 * stated["error"],
+        "labels": f"{round(stated['agreement'] * stated['pictures'])} of {stated['pictures']}",
+        "backend": f"`{run['backend']}`",
+        "private": 100 * run["error"],
+        "label": "torch's" if run["labels"] == 1 else "another",
+        "online": run["online_ms"] / 1e3,
+        "online_mb": run["online_bytes"] / 1e6,
+        "rounds": run["rounds"],
+        "offline": run["offline_ms"] / 1e3,
+        "offline_mb": run["offline_bytes"] / 1e6,
+        "server": run["peak_memory_bytes"]["server"] / 1e9,
+        "client": run["peak_memory_bytes"]["client"] / 1e9,
+    }
+
+
+if __name__ == "__main__":
+    main()
