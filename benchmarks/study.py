@@ -69,7 +69,9 @@ def status(path: Path, out: Path) -> None:
 @main.command()
 @_plan_option
 @_out_option
-@click.option("--data", required=True, help="digits, cifar10:PATH, cifar100:PATH or folder:PATH, as in the plan.")
+@click.option(
+    "--data", required=True, help="As in the plan: digits, cifar10:PATH, cifar100:PATH, tinyimagenet:PATH, folder:PATH."
+)
 @click.option("--hours", type=float, help="Begin nothing more after so many.")
 @click.option("--threads", default=2, help="Of the process at work.")
 @click.option("--exploratory", is_flag=True, help="A plan that is not committed; it never counts.")

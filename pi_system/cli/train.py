@@ -53,7 +53,7 @@ def main() -> None:
 
 @main.command(cls=PresetCommand)
 @click.option("--network", default="resnet18:m=16", help="Such as resnet18:m=16 or hrn-5x5x3x:m=16.")
-@click.option("--data", default="digits", help="digits, cifar10:PATH, cifar100:PATH or folder:PATH.")
+@click.option("--data", default="digits", help="digits, cifar10:PATH, cifar100:PATH, tinyimagenet:PATH or folder:PATH.")
 @click.option("--image-size", type=int, help="Size that pictures of folder:PATH are brought to.")
 @click.option("--split-seed", default=0, help="Which training pictures become the validation split.")
 @recipe_options()
@@ -196,7 +196,7 @@ def count(spec: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("picture", type=_PATH)
-@click.option("--data", default="digits", help="digits, cifar10:PATH, cifar100:PATH or folder:PATH.")
+@click.option("--data", default="digits", help="digits, cifar10:PATH, cifar100:PATH, tinyimagenet:PATH or folder:PATH.")
 @click.option("--index", default=0, help="Which of the test pictures, from 0.")
 @json_option
 def sample(picture: Path, data: str, index: int, as_json: bool) -> None:

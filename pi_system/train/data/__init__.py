@@ -1,4 +1,4 @@
-"""Data sets: the embedded digits, CIFAR-10/100 in the official binary layout, and trees of image folders."""
+"""Data sets: the embedded digits, CIFAR-10/100 and Tiny-ImageNet-200 as distributed, and trees of image folders."""
 
 from pi_system.train.data.dataset import DataSet, ImageSet
 from pi_system.train.data.sample import write_sample

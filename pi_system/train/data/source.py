@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 from pi_system.errors import ConfigError
 from pi_system.train.data.augment import Augmentation
-from pi_system.train.data.cifar import CIFAR10, CIFAR100
+from pi_system.train.data.cifar import CIFAR10, CIFAR100, CifarLayout
 from pi_system.train.data.dataset import DataSet
 from pi_system.train.data.digits import CLASSES, read_digits
 from pi_system.train.data.folder import read_folder
+from pi_system.train.data.tiny_imagenet import TINY_IMAGENET, TinyImageNetLayout
 
-_NAMES = ("digits", "cifar10", "cifar100", "folder")
+_NAMES = ("digits", "cifar10", "cifar100", "tinyimagenet", "folder")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,12 @@ def load_data(config: DataConfig) -> DataSet:
         pool, test, classes = read_folder(path, config.size)
         augmentation = flip
     else:
-        pool, test, classes = (CIFAR10 if config.name == "cifar10" else CIFAR100).read(path)
+        layouts: dict[str, CifarLayout | TinyImageNetLayout] = {
+            "cifar10": CIFAR10,
+            "cifar100": CIFAR100,
+            "tinyimagenet": TINY_IMAGENET,
+        }
+        pool, test, classes = layouts[config.name].read(path)
         augmentation = flip
     return DataSet.build(
         pool,

@@ -66,11 +66,26 @@ def test_shallow_blocks_lower_relus_layers_and_macs() -> None:
     assert 4 * smaller.relus == whole.relus
 
 
-def test_larger_pictures_scale_relus_and_convolutions_by_four() -> None:
-    small, large = _count("resnet18"), _count("resnet18:size=64")
-    classifier = 512 * 100
-    assert large.relus == 4 * small.relus == 2_228_224
-    assert large.macs - classifier == 4 * (small.macs - classifier)
+@pytest.mark.parametrize(("name", "relus", "mega_macs"), [(row[0], row[2], row[3]) for row in _TABLE])
+def test_counts_on_tiny_imagenet(name: str, relus: int, mega_macs: float | None) -> None:
+    """Pictures of 64 x 64 have four times the ReLUs and convolutions; the classifier grows with the classes alone."""
+    tiny = name + ("," if ":" in name else ":") + "size=64,classes=200"
+    spec, counts = NetworkSpec.parse(tiny), _count(tiny)
+    assert (spec.size, spec.classes) == (64, 200)
+    assert counts.relus == 4 * relus
+    if mega_macs is not None:
+        classifier = spec.widths[-1]
+        assert counts.macs - 200 * classifier == 4 * (_count(name).macs - 100 * classifier)
+
+
+def test_resnet18_on_tiny_imagenet() -> None:
+    """SNL, DeepReDuce and their successors count 2,228,224 ReLUs, or 1,966,080 without the stem."""
+    network = build_network(NetworkSpec.parse("resnet18:size=64,classes=200"), device="meta")
+    stages = [0] * 5
+    for name, relu in named_relus(network).items():
+        stages[0 if name == "stem_relu" else relu.stage] += relu.active
+    assert stages == [262_144, 1_048_576, 524_288, 262_144, 131_072]
+    assert (sum(stages), sum(stages[1:])) == (2_228_224, 1_966_080)
 
 
 def test_stage_counts_of_resnet18() -> None:
