@@ -41,9 +41,9 @@ class Result:
 
         ``predictions``: an input's name, class index, label, score (softmax), logits and value. Under ``scores`` the
         logits are rounded to multiples of ``score_step``, which is null otherwise; under ``label`` score and logits are
-        null. Of a network with one output, ``value`` is that, ``label`` its name, class and score are null; else
-        ``value`` is null. ``online_*`` are of all inputs together, as is ``ready_ms``, which comes before them:
-        material is marked as used, durably, and read; ``relus`` counts those of all inputs,
+        null. Of a network with one output, ``value`` is that, ``output`` its name, and class, label and score are null;
+        else ``value`` and ``output`` are null. ``online_*`` are of all inputs together, as is ``ready_ms``, which comes
+        before them: material is marked as used, durably, and read; ``relus`` counts those of all inputs,
         ``us_per_relu`` is 1000 * online_ms / relus and ``bytes_per_relu`` the online payload / relus, both directions,
         null for a network without. ``offline_ms`` and ``offline_bytes`` are of ``offline_count`` inferences, which were
         prepared in this call if ``prepared_now``, null if unknown.
@@ -129,4 +129,5 @@ class Result:
             "score": answer.score,
             "logits": None if answer.logits is None else list(answer.logits),
             "value": answer.value,
+            "output": answer.output,
         }

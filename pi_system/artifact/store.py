@@ -10,6 +10,7 @@ import hmac
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pi_system.artifact.model import FORMAT_VERSIONS, Artifact, PublicArtifact, PublicModel, tensor_bytes
-from pi_system.durable import sync_folder, write_file
+from pi_system.durable import PART_SUFFIX, sync_folder, write_file
 from pi_system.errors import ArtifactDigestError, ArtifactError, ArtifactVersionError
 
 _MAGIC = b"PIARTFCT"
@@ -30,8 +31,13 @@ _MAX_JSON_BYTES = 8 << 20
 _MAX_MASK_BYTES = 256 << 20
 
 
-def save(artifact: Artifact, folder: Path) -> None:
-    """Write ``artifact`` as ``folder``, which must not exist: all of it or nothing.
+def save(artifact: Artifact, folder: Path, beside: Mapping[str, bytes] | None = None) -> None:
+    """Write ``artifact`` as ``folder``, which must not exist: all of it or nothing, whatever ends this.
+
+    Args:
+        artifact: whole.
+        folder: to be.
+        beside: further files, by name, of mode 0600.
 
     Raises:
         ArtifactError: the folder exists or cannot be written.
@@ -40,7 +46,7 @@ def save(artifact: Artifact, folder: Path) -> None:
         raise ArtifactError(f"{folder}: expected a folder that does not exist yet")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=PART_SUFFIX, dir=folder.parent))
     except OSError as error:
         raise ArtifactError(f"{folder}: cannot be written: {error.strerror}") from error
     try:
@@ -48,12 +54,16 @@ def save(artifact: Artifact, folder: Path) -> None:
         write_file(draft / "masks.safetensors", tensor_bytes(artifact.masks), 0o644)
         write_file(draft / "weights.safetensors", tensor_bytes(artifact.weights), 0o600)
         write_file(draft / "private.json", json.dumps({"salt": artifact.salt.hex()}).encode(), 0o600)
+        for name, content in (beside or {}).items():
+            write_file(draft / name, content, 0o600)
         draft.chmod(0o755)
         draft.rename(folder)
         sync_folder(folder.parent)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(draft, ignore_errors=True)
-        raise ArtifactError(f"{folder}: cannot be written: {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise ArtifactError(f"{folder}: cannot be written: {error.strerror}") from error
+        raise
 
 
 def load(folder: Path) -> Artifact:

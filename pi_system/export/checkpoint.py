@@ -17,6 +17,17 @@ from pi_system.errors import InputError
 from pi_system.export.intake import one_line
 
 _ENTRIES: Final = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema_state_dict")
+_HUB: Final = (
+    "model.safetensors",
+    "model-*-of-*.safetensors",
+    "*.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model-*.bin",
+    "*.bin",
+    "*.pth",
+    "*.pt",
+)
+"""Files of a hub's folder, the usual ones first: beside them lie other precisions, and states of the training."""
 _COUNTERS: Final = "num_batches_tracked"
 """Of batch normalisation: no weight, and missing in older files."""
 _LOG = logging.getLogger(__name__)
@@ -52,7 +63,7 @@ def load_checkpoint(network: nn.Module, path: Path) -> None:
 def _read(path: Path) -> dict[str, Tensor]:
     files = [path]
     if path.is_dir():
-        files = sorted(path.glob("*.safetensors")) or sorted(path.glob("*.bin"))
+        files = next((found for pattern in _HUB if (found := sorted(path.glob(pattern)))), [])
     if not files or not files[0].is_file():
         raise InputError(f"{path}: expected a .safetensors file or one of torch.save, found none")
     weights: dict[str, Tensor] = {}
@@ -72,12 +83,11 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
 
 def _read_torch(file: Path) -> dict[str, Tensor]:
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        return _weights_in(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:  # of unpickling, which meets whatever is in the file
         raise InputError(
             f"{file}: expected weights alone, as torch.save(network.state_dict(), ...) writes them: {one_line(error)}"
         ) from error
-    return _weights_in(content)
 
 
 def _weights_in(content: Any) -> dict[str, Tensor]:
@@ -85,10 +95,10 @@ def _weights_in(content: Any) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         return {}
     for entry in _ENTRIES:
-        if isinstance(content.get(entry), Mapping):
-            return _weights_in(content[entry])
+        if found := _weights_in(content.get(entry)):
+            return found
     weights = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    inside = [found for entry in content.values() if (found := _weights_in(entry))]
+    inside = [inner for entry in content.values() if (inner := _weights_in(entry))]
     return inside[0] if not weights and len(inside) == 1 else weights
 
 

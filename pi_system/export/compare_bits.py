@@ -43,6 +43,12 @@ class CompareOptions:
     pictures: int | None = None
     overflow_log2: float = _OVERFLOW_LOG2
 
+    def __post_init__(self) -> None:
+        """Raises ConfigError: such bits there are none."""
+        number = isinstance(self.bits, int) and 2 <= self.bits <= 63
+        if not number and not isinstance(self.bits, Mapping) and self.bits not in ("auto", "full"):
+            raise ConfigError(f"compare_bits: expected full, auto or 2 to 63, found {self.bits!r:.40}")
+
 
 def choose_compare_bits(
     artifact: Artifact, calibration: NDArray[np.float32], options: CompareOptions, judged: Judged | None = None

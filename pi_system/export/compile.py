@@ -20,6 +20,7 @@ from pi_system.errors import ConfigError, InputError, PiError, UnsupportedLayerE
 from pi_system.export.exporter import export_network
 from pi_system.export.intake import one_line, plain_module, try_out
 from pi_system.export.onnx import read_onnx, read_program
+from pi_system.export.outputs import ONE_OUTPUT, output_names
 from pi_system.export.quantise import QuantiseOptions
 from pi_system.export.source import open_program
 
@@ -32,14 +33,6 @@ Preprocessing = Preprocess | Mapping[str, Any] | None
 """How files become inputs: all of it, or ``mean``, ``std`` and ``invert`` alone; None: pixels from 0 to 1, values as
 they are."""
 _SIMPLE: Final = ("mean", "std", "invert")
-
-
-def _binary() -> nn.Linear:
-    """One logit z of a binary network as two, 0 and z: their softmax is the sigmoid, their label its threshold."""
-    layer = nn.Linear(1, 2, bias=False)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[0.0], [1.0]]))
-    return layer
 
 
 def compile_network(
@@ -57,8 +50,8 @@ def compile_network(
         network: a torch module or ExportedProgram, (N, ...) to logits (N, classes); or the path of a .onnx or .pt2
             file (code in a .pt2 may run: your own only).
         inputs: for calibration, as the network takes them: (N, C, H, W), or (N, features). 64 are plenty.
-        classes: names in the order of the logits. Two for one output: it is the logit of the second. One for one
-            output: the name of a value. None: numbers.
+        classes: names in the order of the logits. Two for one output: that is the logit of the second, or its sigmoid.
+            One for one output: the name of a value. None: see ``output_names``.
         preprocess: how files become such inputs.
         name: of the network; None: its class's.
         options: how ring parameters are chosen.
@@ -75,14 +68,13 @@ def compile_network(
         raise InputError(f"calibration: expected inputs (N, C, H, W) or (N, features), found {inputs.shape}")
     if not np.isfinite(inputs).all():
         raise InputError("calibration: expected finite values")
-    outputs = _outputs(try_out(module, inputs[:2]))
-    if outputs == 1 and classes is not None and len(classes) == 2:
-        module, outputs = nn.Sequential(module, _binary()), 2
+    outputs = output_names(try_out(module, inputs[:2]))
     plain = make_preprocess(preprocess, inputs.shape[1:], _class_names(classes, outputs))
+    binary = (len(outputs), len(plain.classes)) == (1, 2)
     given = (name or type(network).__name__).encode("ascii", "replace").decode()
     text = "".join(letter if letter.isprintable() else "?" for letter in given)[:256] or "network"
     try:
-        return export_network(module, plain, inputs, text, options)
+        return export_network(module, plain, inputs, text, options, binary=binary)
     except PiError:
         raise
     except Exception as error:  # what tracing and running a module's code raise
@@ -101,48 +93,44 @@ def _read(network: object, shape: tuple[int, ...]) -> object:
     return read_program(network) if isinstance(network, torch.export.ExportedProgram) else network
 
 
-def _outputs(result: object) -> int | None:
-    """How many logits an output has; None: it is no tensor (N, classes), and export says what it thinks of it."""
-    return int(result.shape[1]) if isinstance(result, Tensor) and result.ndim == 2 else None
-
-
-def _class_names(classes: Sequence[str] | None, outputs: int | None) -> tuple[str, ...]:
-    if isinstance(classes, str | bytes) or (classes is not None and not all(isinstance(one, str) for one in classes)):
-        raise ConfigError("classes: expected a list of names")
+def _class_names(classes: Sequence[str] | None, outputs: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the logits; ``outputs`` are their own names, none where export will say why there are none."""
     if classes is None:
-        return ("value",) if outputs == 1 else tuple(str(index) for index in range(outputs or 1))
-    if outputs is not None and len(classes) != outputs:
-        also = ", or 2 for a binary network" if outputs == 1 else ""
-        raise ConfigError(f"classes: expected {outputs} names, the network's outputs{also}, found {len(classes)}")
+        return outputs or (ONE_OUTPUT,)
+    if isinstance(classes, str) or not (isinstance(classes, Sequence) and all(isinstance(one, str) for one in classes)):
+        raise ConfigError("classes: expected a list of names")
+    if outputs and len(classes) not in ((1, 2) if len(outputs) == 1 else (len(outputs),)):
+        also = ", or 2 for a binary network" if len(outputs) == 1 else ""
+        raise ConfigError(f"classes: expected {len(outputs)} names, the network's outputs{also}, found {len(classes)}")
     return tuple(classes)
 
 
 def make_preprocess(given: Preprocessing, shape: tuple[int, ...], classes: tuple[str, ...]) -> Preprocess:
     """All of the preprocessing of inputs of ``shape`` (C, H, W). Raises ConfigError: it is no such thing."""
     if isinstance(given, Preprocess):
-        return given if given.classes == classes else given.model_copy(update={"classes": classes})
+        return _checked(given.model_dump() | {"classes": classes})
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigError(f"preprocess: expected {', '.join(_SIMPLE)} or a whole Preprocess, found {given!r:.40}")
     fields = dict(given or {})
-    unknown = sorted(set(fields) - set(_SIMPLE))
+    unknown = sorted(map(str, set(fields) - set(_SIMPLE)))
     if unknown:
         raise ConfigError(f"preprocess: expected {', '.join(_SIMPLE)} or a whole Preprocess, found {unknown[0]}")
     channels, height, width = shape
     try:
         mean, std = (_by_channel(fields.get(key, default), channels) for key, default in (("mean", 0.0), ("std", 1.0)))
-        return Preprocess(
-            channels=channels,
-            height=height,
-            width=width,
-            mean=mean,
-            std=std,
-            classes=classes,
-            invert=fields.get("invert", False),
-        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"preprocess: {one_line(error)}") from None
+    sizes = {"channels": channels, "height": height, "width": width}
+    return _checked({**sizes, "mean": mean, "std": std, "classes": classes, "invert": fields.get("invert", False)})
+
+
+def _checked(fields: dict[str, Any]) -> Preprocess:
+    try:
+        return Preprocess(**fields)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"preprocess{'.' if where else ''}{where}: {first['msg']}") from None
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"preprocess: {one_line(error)}") from None
 
 
 def _by_channel(value: Any, channels: int) -> tuple[float, ...]:

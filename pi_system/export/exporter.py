@@ -16,6 +16,7 @@ from pi_system.export.draft import Draft
 from pi_system.export.equalise import channel_factors, scaled_weights
 from pi_system.export.judge import Quantised
 from pi_system.export.merge import merge_linear_layers, remove_dead_nodes, share_equal_layers, sum_pools
+from pi_system.export.outputs import two_logits, two_outputs
 from pi_system.export.quantise import QuantiseOptions, quantise
 from pi_system.export.ranges import calibrate
 from pi_system.export.rounding import rounded_weights
@@ -34,13 +35,17 @@ _LABELS_KEPT = 0.99
 _log = logging.getLogger(__name__)
 
 
-def lower(module: nn.Module, input_shape: tuple[int, ...]) -> Draft:
+def lower(module: nn.Module, input_shape: tuple[int, ...], *, binary: bool = False) -> Draft:
     """Trace ``module`` for pictures (C, H, W) and rewrite it: normalisation folded, dropped ReLUs gone, layers merged.
+
+    ``binary``: its one logit becomes two.
 
     Raises:
         UnsupportedLayerError: naming a layer that export does not support.
     """
     draft = trace(module, input_shape)
+    if binary:
+        two_logits(draft)
     remove_dead_nodes(draft)
     share_equal_layers(draft)
     merge_linear_layers(draft)
@@ -49,12 +54,14 @@ def lower(module: nn.Module, input_shape: tuple[int, ...]) -> Draft:
     return draft
 
 
-def _check_equal(module: nn.Module, draft: Draft, pictures: NDArray[np.float32]) -> None:
+def _check_equal(module: nn.Module, draft: Draft, pictures: NDArray[np.float32], binary: bool) -> None:
     """Does the lowered graph compute what the module does; a trace cannot see every trick of a module's code."""
     batch = torch.from_numpy(np.ascontiguousarray(pictures))
     found = finished(FloatInterpreter(draft.masks, draft.float_weights()).run(draft.graph(), batch), draft.finals)
     with torch.no_grad():
         expected = outputs_of(copied(module)(batch.clone()))
+    if binary:
+        expected = two_outputs(expected, draft)
     error = float((found - expected).abs().max())
     allowed = _TOLERANCE * (float(expected.abs().max()) or 1.0)
     if not error <= allowed:
@@ -70,6 +77,8 @@ def export_network(
     pictures: NDArray[np.float32],
     name: str,
     options: QuantiseOptions | None = None,
+    *,
+    binary: bool = False,
 ) -> Artifact:
     """Export a trained network; its ReLU map is that of its MaskedReLU modules.
 
@@ -79,6 +88,7 @@ def export_network(
         pictures: calibration pictures (N, C, H, W), preprocessed, never of the test set. 64 are plenty.
         name: the network's specification.
         options: how ring parameters are chosen.
+        binary: the network has one logit, or its sigmoid, which becomes the second of two classes; the first has zero.
 
     Raises:
         UnsupportedLayerError: naming a layer that export does not support, or the traced graph is not the module.
@@ -90,11 +100,11 @@ def export_network(
     if pictures.ndim != 4 or len(pictures) == 0 or pictures.shape[1:] != shape:
         raise InputError(f"calibration pictures: expected (N, {shape}), found {pictures.shape}")
     options = options or QuantiseOptions()
-    draft = lower(module, shape)
+    draft = lower(module, shape, binary=binary)
     graph: Graph = draft.graph()
     check_graph(graph)
     weights = draft.float_weights()
-    _check_equal(module, draft, pictures[:_COMPARED])
+    _check_equal(module, draft, pictures[:_COMPARED], binary)
     ranges = calibrate(graph, draft.masks, weights, pictures)
     _warn_of_chance(name, ranges.logits)
     factors = channel_factors(graph, ranges, weights)

@@ -6,6 +6,7 @@ weights alone, a class, a function and quantised networks are refused with what 
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -31,6 +32,8 @@ _INSTEAD: Final = (
     (Mapping, "weights alone", "the network they belong to, after load_state_dict"),
     (Tensor, "a tensor", "the network"),
 )
+_SIZES: Final = {"in_channels": ("channels", 1), "num_features": ("channels", 1), "in_features": ("features", -1)}
+"""Attributes of torch's layers that say a size of their input: what it counts, and on which axis."""
 
 
 def plain_module(network: object) -> nn.Module:
@@ -91,15 +94,48 @@ def try_out(module: nn.Module, inputs: NDArray[np.float32]) -> object:
     """What the network gives for inputs (N, ...), once, before anything is made of it.
 
     Raises:
-        InputError: it fails on inputs of that shape.
+        InputError: it fails on inputs of that shape: the message says which layer takes what.
     """
+    batch = torch.from_numpy(np.ascontiguousarray(inputs))
     try:
         with torch.no_grad():
-            return module(torch.from_numpy(np.ascontiguousarray(inputs)))
+            return module(batch)
     except Exception as error:  # whatever a module's code raises
+        reason = _mismatch(module, batch) or one_line(error)
+        shape = tuple(inputs.shape[1:])
         raise InputError(
-            f"{type(module).__name__}: expected a network that takes inputs of shape {inputs.shape}: {one_line(error)}"
+            f"{type(module).__name__}: expected a network that takes inputs of shape {shape}: {reason}"
         ) from error
+
+
+def _mismatch(module: nn.Module, batch: Tensor) -> str:
+    """The layer that does not take what reaches it, with the size that it expects; empty where it is none of these."""
+    entered: list[tuple[str, nn.Module, object]] = []
+
+    def enter(name: str, part: nn.Module, given: tuple[object, ...]) -> None:
+        entered.append((name, part, given[0] if given else None))
+
+    def leave(part: nn.Module, given: object, result: object) -> None:
+        entered.pop()
+
+    handles = [part.register_forward_pre_hook(partial(enter, name)) for name, part in module.named_modules()]
+    handles += [part.register_forward_hook(leave) for part in module.modules()]
+    try:
+        with torch.no_grad():
+            module(batch)
+    except Exception:  # the one that is to be explained
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not entered:
+        return ""
+    name, part, x = entered[-1]
+    for attribute, (what, axis) in _SIZES.items():
+        wanted = getattr(part, attribute, None)
+        if isinstance(wanted, int) and isinstance(x, Tensor) and x.ndim > 1 and x.shape[axis] != wanted:
+            return f"layer {name or 'of the network'}: expected {wanted} {what}, found {x.shape[axis]}"
+    return ""
 
 
 def one_line(error: BaseException) -> str:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from pi_system.artifact.model import Accuracy, Artifact
 from pi_system.artifact.store import save
-from pi_system.durable import write_file
 from pi_system.export.compare_auto import CompareTable
 from pi_system.export.compare_bits import CompareOptions, choose_compare_bits
 from pi_system.export.compare_loss import Judged
@@ -66,9 +65,8 @@ def write_export(
     artifact: Artifact, folder: Path, inputs: NDArray[np.float32], table: CompareTable | None
 ) -> dict[str, Any]:
     """Save ``artifact``, calibrated on ``inputs`` (N, C, H, W), with its card; returns that, as ``export_run`` does."""
-    save(artifact, folder)
     card = _card(artifact, inputs, table)
-    write_file(folder / "card.json", json.dumps(card, indent=1).encode(), 0o600)
+    save(artifact, folder, {"card.json": json.dumps(card, indent=1).encode()})
     return {"artifact": str(folder), **card}
 
 

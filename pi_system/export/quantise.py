@@ -50,6 +50,7 @@ _STATED_MACS = 20_000_000_000
 _STATED_PICTURES = (64, 50)
 # What a candidate's error on these few pictures may be, as a share of what the stated one may.
 _AIM = 0.5
+_LIMITS = (("ring_bits", 8, 64), ("frac_bits", 1, 24), ("margin_bits", 0, 16))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,15 @@ class QuantiseOptions:
     margin_bits: int = 1
     overflow_log2: float = -20.0
     truncate_before_relu: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError: a value is none."""
+        for name, least, most in _LIMITS:
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int) and least <= value <= most):
+                raise ConfigError(f"{name}: expected from {least} to {most}, found {value!r:.40}")
+        if not self.max_error >= 0:
+            raise ConfigError(f"max_error: expected a share of the spread of logits, found {self.max_error!r:.40}")
 
 
 def quantise(

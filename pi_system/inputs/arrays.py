@@ -34,7 +34,8 @@ def as_inputs(values: NDArray[Any], preprocess: Preprocess) -> NDArray[np.float3
     """Arrays in memory, which are as the network takes them, as (N, C, H, W). Raises InputError."""
     if values.dtype.kind not in "fiub":
         raise InputError(f"input: expected an array of real numbers, found {values.dtype}")
-    return _finite(shaped(values, preprocess, "input").astype(np.float32), "input")
+    with np.errstate(over="ignore"):  # too large for float32 is not finite
+        return _finite(shaped(values, preprocess, "input").astype(np.float32), "input")
 
 
 def shaped(values: NDArray[Any], preprocess: Preprocess, what: str) -> NDArray[Any]:

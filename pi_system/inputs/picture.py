@@ -51,6 +51,20 @@ def load_picture(path: Path, preprocess: Preprocess) -> NDArray[np.float32]:
         return _to_input(picture, preprocess)
 
 
+def load_image(image: Image.Image, preprocess: Preprocess) -> NDArray[np.float32]:
+    """A picture in memory as (C, H, W), preprocessed. Raises InputError."""
+    if preprocess.channels not in (1, 3):
+        raise InputError(
+            f"picture: expected an array, the network takes {preprocess.channels} channels; found a picture"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return _to_input(_upright(image), preprocess)
+    except _BROKEN as error:
+        raise InputError(f"picture: expected a whole one, found that it cannot be read: {error}") from None
+
+
 def check_picture(path: Path) -> None:
     """Decode a picture, for nothing but that it can be. Raises InputError, which names the picture."""
     with _opened(path):

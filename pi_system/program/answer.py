@@ -16,26 +16,28 @@ class Answer:
     """One input's answer.
 
     Attributes:
-        label: the class's name; of a network with one output the name of that.
+        label: the class's name; None: the network has one output and no classes.
         index: of the class, in the order of the classes; None: there is one output.
         score: the softmax of that class; None where only the label was revealed, or there is one output.
         scores: of every class, as ``score``.
         logits: of every class, exact or rounded as they were revealed; None where only the label was.
         value: the output of a network that has one; None: it has classes.
+        output: name of that output; None as before.
     """
 
-    label: str
+    label: str | None
     index: int | None
     score: float | None
     scores: tuple[float, ...] | None
     logits: tuple[float, ...] | None
     value: float | None
+    output: str | None = None
 
     def __str__(self) -> str:
-        """For people: the label, with score or value."""
+        """For people: the label, with its score, or the output's name and value."""
         if self.value is not None:
-            return f"{self.label} {self.value:.6g}"
-        return self.label if self.score is None else f"{self.label}  score {self.score:.4f}"
+            return f"{self.output} {self.value:.6g}"
+        return f"{self.label}" if self.score is None else f"{self.label}  score {self.score:.4f}"
 
 
 def read_answer(output: NDArray[np.float64], preprocess: Preprocess, reveal: Reveal) -> Answer:
@@ -43,7 +45,7 @@ def read_answer(output: NDArray[np.float64], preprocess: Preprocess, reveal: Rev
     classes = preprocess.classes
     if len(classes) == 1 and reveal != "label":
         value = float(output[0])
-        return Answer(label=classes[0], index=None, score=None, scores=None, logits=(value,), value=value)
+        return Answer(label=None, index=None, score=None, scores=None, logits=(value,), value=value, output=classes[0])
     if reveal == "label":
         best = int(output[0])
         return Answer(label=classes[best], index=best, score=None, scores=None, logits=None, value=None)

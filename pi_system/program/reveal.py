@@ -21,7 +21,9 @@ REVEALS: Final[tuple[Reveal, ...]] = get_args(Reveal)
 
 
 def check_reveal(graph: Graph, reveal: Reveal) -> None:
-    """Refuse the label of a network that has none. Raises ConfigError."""
+    """Refuse what is none of the policies, and the label of a network that has none. Raises ConfigError."""
+    if reveal not in REVEALS:
+        raise ConfigError(f"reveal: expected one of {', '.join(REVEALS)}, found {reveal!r:.40}")
     if reveal == "label" and graph.nodes[-1].shape == (1,):
         raise ConfigError(
             "reveal: expected scores or logits of a network with one output, which has no label; found label"

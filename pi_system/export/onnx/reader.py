@@ -89,12 +89,12 @@ def _build(model: Any, shape: Sequence[int] | None) -> nn.Module:
 def _sizes(entry: Any, shape: Sequence[int] | None) -> tuple[int, ...]:
     """Sizes of a batch of one; open ones are ``shape``'s."""
     dims = [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
+    known = tuple(dim or "?" for dim in dims)
     if shape is not None and len(shape) + 1 == len(dims):
-        stated = [found for found, wanted in zip(dims[1:], shape, strict=True) if found not in (0, wanted)]
-        if not stated:
-            dims[1:] = shape
+        if any(found not in (0, wanted) for found, wanted in zip(dims[1:], shape, strict=True)):
+            raise InputError(f"input {entry.name}: expected inputs of shape {known[1:]}, found {tuple(shape)}")
+        dims[1:] = shape
     if len(dims) < 2 or min(dims[1:]) < 1:
-        known = tuple(dim or "?" for dim in dims)
         raise InputError(f"input {entry.name}: expected known sizes behind the batch, found {known}: give --size")
     return (1, *dims[1:])
 

@@ -36,6 +36,23 @@ def test_secret_files_are_private_and_no_draft_is_left(folder: Path) -> None:
     assert [p.name for p in folder.parent.iterdir()] == ["model"]
 
 
+def test_an_interrupted_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(path: Path, *_: object) -> None:
+        if path.name == "card.json":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("pi_system.artifact.store.write_file", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        save(tiny_artifact(), tmp_path / "model", {"card.json": b"{}"})
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_lies_beside_is_there_with_the_rest(tmp_path: Path) -> None:
+    save(tiny_artifact(), tmp_path / "model", {"card.json": b"{}"})
+    assert (tmp_path / "model" / "card.json").read_bytes() == b"{}"
+    assert load(tmp_path / "model").public == tiny_artifact().public
+
+
 def test_save_refuses_an_existing_folder(folder: Path) -> None:
     with pytest.raises(ArtifactError, match="does not exist yet"):
         save(tiny_artifact(), folder)

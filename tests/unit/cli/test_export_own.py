@@ -28,6 +28,7 @@ def build(classes=2, width=2):
 def fails():
     raise RuntimeError("no\\nweights")
 
+sized = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
 ready = nn.Sequential(nn.Flatten(), nn.Linear(4, 1))
 three = 3
 """
@@ -112,6 +113,12 @@ WRONG: dict[str, tuple[tuple[Any, ...], int, str]] = {
     "classes": ((*OWN, "--size", "9", "--classes", "classes.txt"), 10, "classes: expected 2 names"),
     "no pictures": (("export-torch", "own_networks:build", "x", "--calibration", "nowhere"), 11, "nowhere"),
     "wrong inputs": (("export-torch", "own_networks:build", "x", "--calibration", "rows.npy"), 11, "takes inputs"),
+    "channels": ((*OWN, "--size", "9", "--channels", "1"), 11, "layer 0: expected 3 channels, found 1"),
+    "size": (
+        ("export-torch", "own_networks:sized", "x", "--calibration", "pictures", "--size", "9"),
+        11,
+        "expected 48 features",
+    ),
     "folder": (("export-torch", "own_networks:build", "pictures", "--calibration", "rows.npy"), 20, "not exist yet"),
     "bad size": ((*OWN, "--size", "0"), 2, "HEIGHTxWIDTH"),
     "bad mean": ((*OWN, "--mean", "red"), 2, "numbers with commas"),
@@ -130,3 +137,14 @@ def test_mistakes_are_a_line_and_a_code(place: Path, what: str) -> None:
     assert hint in done.output
     assert code == 2 or done.stderr.count("\n") == 1
     assert not (place / "x").exists()
+
+
+def test_a_stopped_export_leaves_no_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pi_system.artifact.store.tensor_bytes", stopped)
+    before = sorted(path.name for path in place.iterdir())
+    done = run(*OWN, "--size", "9")
+    assert done.exit_code == 130
+    assert sorted(path.name for path in place.iterdir()) == before

@@ -53,7 +53,8 @@ def test_json_has_every_documented_key() -> None:
 def test_label_only_has_no_score_and_no_logits() -> None:
     config = SessionConfig(backend="fss", artifact_digest="", client_id=bytes(16), reveal="label")
     prediction = result(config=config, outputs=np.array([[1.0], [0.0]])).as_json()["predictions"][0]
-    expected = {"path": "a.png", "class": 1, "label": "yes", "score": None, "logits": None, "value": None}
+    unsaid = dict.fromkeys(("score", "logits", "value", "output"))
+    expected = {"path": "a.png", "class": 1, "label": "yes", **unsaid}
     assert prediction == expected
 
 
@@ -64,7 +65,9 @@ def test_one_output_is_a_value_with_a_name() -> None:
     )
     assert found.lines()[:2] == ["a: price 3.25", "b: price -0.5"]
     prediction = found.as_json()["predictions"][1]
-    assert (prediction["class"], prediction["label"], prediction["score"]) == (None, "price", None)
+    assert (prediction["class"], prediction["label"], prediction["score"], prediction["output"]) == (None,) * 3 + (
+        "price",
+    )
     assert (prediction["value"], prediction["logits"]) == (-0.5, [-0.5])
 
 

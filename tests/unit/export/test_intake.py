@@ -40,10 +40,19 @@ class Odd(nn.Module):
         return self.body(self.inner, x)
 
 
+def distributed() -> nn.Module:
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
+    try:
+        return nn.parallel.DistributedDataParallel(network())
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 WRAPPED: dict[str, Callable[[], Any]] = {
     "as it is": network,
     "in training": lambda: network().train(),
     "DataParallel": lambda: nn.DataParallel(network()),
+    "DistributedDataParallel": lambda: distributed(),
     "averaged": lambda: AveragedModel(network()),
     "one around the other": lambda: nn.DataParallel(nn.DataParallel(network())),
     "a part of it": lambda: nn.Sequential(nn.DataParallel(nn.Sequential(cast(nn.Module, torch.compile(network()))))),
@@ -103,6 +112,16 @@ def test_a_binary_network_has_two_classes() -> None:
     assert np.allclose(found[:, 0], 0, atol=1e-4)
     assert np.allclose(found[:, 1], z, atol=1e-4)
     assert 0 < (z > 0).mean() < 1
+    for ended in (
+        nn.Sequential(inner, nn.Sigmoid()),
+        nn.Sequential(inner, nn.Flatten(0)),
+        Odd(lambda _, x: {"p": inner(x)}),
+    ):
+        assert np.allclose(
+            float_logits(compile_network(ended, INPUTS, classes=("no", "yes")), INPUTS), found, atol=1e-4
+        )
+    with pytest.raises(UnsupportedLayerError, match="one logit or its sigmoid, found log_sigmoid"):
+        compile_network(nn.Sequential(inner, nn.LogSigmoid()), INPUTS, classes=("no", "yes"))
 
 
 LAZY = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten())
@@ -152,7 +171,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[PiError], str]] = {
         "before quantisation",
     ),
     "not to be copied": (Uncopied, UnsupportedLayerError, "cannot be copied: RuntimeError: no"),
-    "another size": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(5, 2)), InputError, r"of shape \(2, 2, 6, 6\)"),
+    "another size": (
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(5, 2)),
+        InputError,
+        r"of shape \(2, 6, 6\): layer 1: expected 5 features, found 72",
+    ),
     "no forward": (lambda: nn.ModuleList([network()]), InputError, "takes inputs"),
 }
 BODIES: dict[str, Callable[[Any, Tensor], Any]] = {
@@ -196,7 +219,7 @@ def test_odd_networks_end_in_one_typed_line_or_work(what: str) -> None:
     except PiError as error:
         refused = error
     if artifact is not None:
-        assert np.allclose(float_logits(artifact, INPUTS), logits(odd), atol=1e-3)
+        assert np.allclose(float_logits(artifact, INPUTS), logits(odd).reshape(len(INPUTS), -1), atol=1e-3)
     else:
         assert type(refused) is not PiError
         assert "\n" not in str(refused)

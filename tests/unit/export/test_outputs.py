@@ -1,0 +1,31 @@
+"""Names of what a network returns."""
+
+from collections import namedtuple
+from typing import Any
+
+import pytest
+import torch
+
+from pi_system.export.outputs import output_names
+
+Pair = namedtuple("Pair", ["first", "second"])
+RETURNED: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "logits": (torch.ones(2, 3), ("0", "1", "2")),
+    "one logit": (torch.ones(2, 1), ("value",)),
+    "squeezed": (torch.ones(2), ("value",)),
+    "a map": (torch.ones(2, 2, 1, 2), ("0,0,0", "0,0,1", "1,0,0", "1,0,1")),
+    "a map of one": (torch.ones(2, 1, 1, 1), ("value",)),
+    "one of a tuple": ((torch.ones(2, 2),), ("0", "1")),
+    "two": ([torch.ones(2, 2), torch.ones(2)], ("0.0", "0.1", "1")),
+    "by name": ({"age": torch.ones(2, 1), "sex": (torch.ones(2, 2), None)}, ("age", "sex.0.0", "sex.0.1")),
+    "by attribute": (Pair(torch.ones(2, 1), torch.ones(2)), ("first", "second")),
+    "no tensor": ("a cat", ()),
+    "nothing": (None, ()),
+    "a number": (3.0, ()),
+}
+
+
+@pytest.mark.parametrize("what", RETURNED)
+def test_every_number_has_a_name(what: str) -> None:
+    returned, names = RETURNED[what]
+    assert output_names(returned) == names
