@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from pi_system.api.result import Result as Result
     from pi_system.api.server import Server as Server
     from pi_system.api.server import make_keys as make_keys
+    from pi_system.artifact.preprocess import Preprocess as Preprocess
+    from pi_system.cost import Prediction as Prediction
     from pi_system.errors import PiError as PiError
+    from pi_system.export.quantise import QuantiseOptions as QuantiseOptions
 
 __all__ = [
     "Answer",
@@ -27,6 +30,9 @@ __all__ = [
     "Cost",
     "Model",
     "PiError",
+    "Prediction",
+    "Preprocess",
+    "QuantiseOptions",
     "Result",
     "Server",
     "__version__",
@@ -45,6 +51,9 @@ _HOMES: Final = {
     "Cost": "pi_system.api.result",
     "Model": "pi_system.api.model",
     "PiError": "pi_system.errors",
+    "Prediction": "pi_system.cost",
+    "Preprocess": "pi_system.artifact.preprocess",
+    "QuantiseOptions": "pi_system.export.quantise",
     "Result": "pi_system.api.result",
     "Server": "pi_system.api.server",
     "compile": "pi_system.api.model",

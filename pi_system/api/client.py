@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -12,10 +14,11 @@ from types import TracebackType
 from pi_client.classify import answer, prepare_missing
 from pi_client.connect import SessionOptions, open_session
 from pi_client.store import ClientStore
+from pi_system.api.guard import seconds, typed
 from pi_system.api.inputs import Inputs, read_inputs
 from pi_system.api.result import Cost, Result
 from pi_system.backends.registry import DEFAULT_BACKEND, find_backend
-from pi_system.errors import BusyError, ConfigError, InputError
+from pi_system.errors import BusyError, ConfigError, InputError, LocalProtocolError
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder
 from pi_system.program.reveal import Reveal
 from pi_system.rpc.client_session import ClientSession, OnlineCost, PreparationCost
@@ -31,6 +34,8 @@ class Client:
 
     A session is opened by the first call and held until the block ends, or the server needs its place; the next call
     opens another. Nothing is asked a second time by itself: material of an inference that failed is spent.
+
+    A copy by pickle has the same settings and no session. A process that was forked makes a client of its own.
     """
 
     def __init__(
@@ -64,29 +69,39 @@ class Client:
             connect_timeout_s: a server is tried.
 
         Raises:
-            ConfigError: a backend that is none.
+            ConfigError: a backend that is none, or a time.
             InputError: the store cannot be made.
         """
-        self._durable = find_backend(backend).DURABLE
         folder = None if artifact is None else str(artifact)
         if folder is not None and folder.startswith(BUILTIN_PREFIX):
             folder = str(artifact_folder(folder))
-        self._options = SessionOptions(
+        options = SessionOptions(
             server=server,
             dealer=dealer,
             backend=backend,
             reveal=reveal,
             artifact=None if folder is None else Path(folder),
-            digest=digest,
+            digest=str(digest),
             store=None if store is None else Path(store),
-            timeout=timeout_s,
-            connect_timeout=connect_timeout_s,
+            timeout=seconds("timeout_s", timeout_s),
+            connect_timeout=seconds("connect_timeout_s", connect_timeout_s),
             insecure_provider=False,
             keys=None if keys is None else Path(keys),
             insecure=insecure,
         )
-        self._store = ClientStore(self._options.store)
+        self.__setstate__(options)
+
+    def __getstate__(self) -> SessionOptions:
+        """For pickle: the settings."""
+        return self._options
+
+    def __setstate__(self, options: SessionOptions) -> None:
+        """A client of these settings, without a session."""
+        self._options, self._durable = options, find_backend(options.backend).DURABLE
+        with typed():
+            self._store = ClientStore(options.store)
         self._lock, self._stack = threading.Lock(), ExitStack()
+        self._process, self._closed = os.getpid(), False
         self._open: ClientSession | None = None
 
     def __enter__(self) -> "Client":
@@ -100,8 +115,11 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the session, if one is open; safe to call twice."""
-        with self._lock:
+        """End the session, if one is open, for good; safe to call twice. A call at work is waited for."""
+        if os.getpid() != self._process:
+            return  # forked: the session is that of the process which opened it
+        with self._lock, typed():
+            self._closed = True
             self._end()
 
     def prepare(self, count: int) -> int:
@@ -112,13 +130,14 @@ class Client:
 
         Raises:
             ConfigError: the backend keeps no material, or the server does not offer this configuration.
+            InputError: no such number.
             ChannelError, CorrelationError: see ``pi_system.errors``; what was finished is kept.
         """
         if not self._durable:
             raise ConfigError(f"prepare: backend {self._options.backend} keeps no material, predict prepares it")
-        if not 1 <= count <= 1 << 16:
+        if not isinstance(count, int) or not 1 <= count <= 1 << 16:
             raise InputError(f"prepare: expected 1 to {1 << 16} inferences, found {count}")
-        with self._lock:
+        with self._call():
             session = self._session(prepares=True)
             session, _ = prepare_missing(self._stack, session, self._options, self._store, count)
             self._open = session
@@ -126,7 +145,7 @@ class Client:
 
     def available(self) -> int:
         """Inferences that are ready for the model that the server has now. Errors as ``predict``."""
-        with self._lock:
+        with self._call():
             return self._session().available()
 
     def predict(self, inputs: Inputs) -> Result:
@@ -140,8 +159,9 @@ class Client:
             ArtifactDigestError: the server has another model.
             ConfigError: it does not offer this configuration.
             ChannelError, CorrelationError, ProtocolError: see ``pi_system.errors``.
+            LocalProtocolError: the client was closed, or this process was forked from the one that made it.
         """
-        with self._lock:
+        with self._call():
             session = self._session()
             public = session.public.public
             arrays, names = read_inputs(inputs, public.preprocess)
@@ -159,6 +179,18 @@ class Client:
     async def apredict(self, inputs: Inputs) -> Result:
         """``predict`` in a thread, for an event loop that has other work meanwhile."""
         return await asyncio.to_thread(self.predict, inputs)
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """One call at a time, of this process, until the client is closed."""
+        if os.getpid() != self._process:
+            raise LocalProtocolError(
+                "client: expected calls of the process that made it, found one forked from it: spawn processes"
+            )
+        with self._lock, typed():
+            if self._closed:
+                raise LocalProtocolError("client: expected an open one, found that it was closed")
+            yield
 
     def _session(self, *, prepares: bool = False) -> ClientSession:
         """The open one, or a new one where there is none or the server has ended it."""

@@ -7,17 +7,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import InputError
-from pi_system.inputs import load_inputs
+from pi_system.inputs import load_image, load_inputs
 from pi_system.inputs.arrays import as_inputs
 
 __all__ = ["Inputs", "read_inputs"]
 
-Inputs: TypeAlias = str | PathLike[str] | Sequence[str | PathLike[str]] | ArrayLike | Any
-"""A file or several (pictures, .npy, .csv: preprocessed as the artifact says), or an array or torch tensor: one input
-or several, as the network takes them."""
+Inputs: TypeAlias = str | PathLike[str] | Image.Image | Sequence[str | PathLike[str] | Image.Image] | ArrayLike | Any
+"""Files (pictures, .npy, .csv) or pictures of Pillow, preprocessed as the artifact says; or an array or torch tensor:
+one input or several, as the network takes them."""
 
 
 def read_inputs(given: Inputs, preprocess: Preprocess) -> tuple[NDArray[np.float32], tuple[str, ...]]:
@@ -26,20 +27,31 @@ def read_inputs(given: Inputs, preprocess: Preprocess) -> tuple[NDArray[np.float
     Raises:
         InputError: a file cannot be used, or an array has another shape or values that are not finite.
     """
-    if isinstance(given, str | PathLike):
-        return load_inputs([Path(given)], preprocess)
-    if isinstance(given, list | tuple) and given and all(isinstance(one, str | PathLike) for one in given):
-        return load_inputs([Path(one) for one in given], preprocess)
-    inputs = as_inputs(_array(given), preprocess)
+    several: list[Any] = list(given) if isinstance(given, list | tuple) else [given]
+    if several and all(isinstance(one, str | PathLike) for one in several):
+        return load_inputs([_path(one) for one in several], preprocess)
+    if several and all(isinstance(one, Image.Image) for one in several):
+        inputs = np.stack([load_image(one, preprocess) for one in several])
+    else:
+        inputs = as_inputs(_array(given), preprocess)
     return inputs, tuple(str(index) for index in range(len(inputs)))
 
 
+def _path(given: str | PathLike[str]) -> Path:
+    if "\0" in str(given):
+        raise InputError("input: expected the name of a file, found a zero byte in it")
+    return Path(given)
+
+
 def _array(given: Any) -> NDArray[Any]:
+    """The numbers of an array, a nested list or a torch tensor, without torch being loaded for it."""
     try:
-        if hasattr(given, "detach"):  # a torch tensor, without torch being loaded for it
-            return np.asarray(given.detach().cpu().float().numpy())
-        return np.asarray(given)
+        if not hasattr(given, "detach"):
+            return np.asarray(given)
+        tensor = given.detach().cpu()
+        return np.asarray((tensor if tensor.is_complex() else tensor.float()).numpy())
     except Exception as error:  # whatever an object does when it is asked for its values
+        reason = (str(error).splitlines() or [""])[0][:200]
         raise InputError(
-            f"input: expected files, an array or a tensor, found {type(given).__name__}: {error}"
+            f"input: expected files, an array or a tensor, found {type(given).__name__}: {reason}"
         ) from None

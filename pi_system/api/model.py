@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pi_system.api.guard import path, typed
 from pi_system.api.in_process import infer_here
 from pi_system.api.inputs import Inputs, read_inputs
 from pi_system.api.result import Result
@@ -17,6 +18,7 @@ from pi_system.artifact.model import Artifact
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.backends.registry import DEFAULT_BACKEND, check_runs
 from pi_system.cost import Prediction, default_calibration, predict
+from pi_system.errors import ConfigError
 from pi_system.export.compare_bits import CompareBits, CompareOptions, choose_compare_bits
 from pi_system.export.compile import Preprocessing, calibration_inputs, compile_network
 from pi_system.export.quantise import QuantiseOptions
@@ -67,8 +69,10 @@ class Model:
         Raises:
             ArtifactError: it exists, or cannot be written.
         """
-        store.save(self.artifact, Path(folder))
-        return Path(folder)
+        place = path("model", folder)
+        with typed():
+            store.save(self.artifact, place)
+        return place
 
     def simulate(self, inputs: Inputs) -> Result:
         """What a private inference would answer, computed in the clear in fixed point: fast, in batches, without cost.
@@ -143,6 +147,8 @@ def compile(
         UnsupportedLayerError: naming a layer that private inference does not have.
         ConfigError: classes or preprocessing do not fit, or the network's values fit no ring.
     """
+    if not isinstance(options, QuantiseOptions | None):
+        raise ConfigError(f"options: expected QuantiseOptions, found {type(options).__name__}")
     inputs = calibration_inputs(calibration)
     artifact = compile_network(network, inputs, classes=classes, preprocess=preprocess, name=name, options=options)
     inputs = inputs.reshape(-1, *artifact.public.graph.input.shape)
@@ -154,10 +160,13 @@ def load(folder: str | PathLike[str]) -> Model:
 
     Raises:
         ArtifactError: it cannot be read, is damaged, or of another format version.
+        InputError: ``folder`` is no path.
         ConfigError: no network of that name came with the package.
     """
-    text = str(folder)
-    return Model(store.load(artifact_folder(text) if text.startswith(BUILTIN_PREFIX) else Path(folder)))
+    place = path("model", folder)
+    if str(place).startswith(BUILTIN_PREFIX):
+        place = artifact_folder(str(place))
+    return Model(store.load(place))
 
 
 def profile(model: Model | str | PathLike[str], *, backend: str = DEFAULT_BACKEND, link: str = "lan") -> Prediction:

@@ -70,8 +70,8 @@ class Result:
 
     @property
     def label(self) -> str:
-        """Of the only input. Raises InputError: there are several."""
-        return self._only().label
+        """Of the only input. Raises InputError: there are several, or the network has one output and no labels."""
+        return _label(self._only())
 
     @property
     def score(self) -> float | None:
@@ -85,8 +85,15 @@ class Result:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Of all inputs."""
-        return tuple(answer.label for answer in self)
+        """Of all inputs. Raises InputError: the network has one output and no labels."""
+        return tuple(_label(answer) for answer in self)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Of all inputs, for a network with one output. Raises InputError: it has classes."""
+        if len(self.model.preprocess.classes) > 1:
+            raise InputError("result: expected a network with one output, found classes: take labels or logits")
+        return tuple(float(value) for value in self.outputs[:, 0])
 
     @property
     def logits(self) -> NDArray[np.float64] | None:
@@ -95,13 +102,13 @@ class Result:
 
     @property
     def scores(self) -> NDArray[np.float64] | None:
-        """Softmax of the logits, (N, classes); None where only labels were revealed."""
-        return None if self.reveal == "label" else softmax(self.outputs)
+        """Softmax of the logits, (N, classes); None where only labels were revealed, or there is one output."""
+        return None if self.reveal == "label" or self.outputs.shape[1] == 1 else softmax(self.outputs)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         answers = [
-            {"input": name, "label": one.label, "score": one.score, "value": one.value}
+            {"input": name, "label": one.label, "score": one.score, "value": one.value, "output": one.output}
             for name, one in zip(self.names, self, strict=True)
         ]
         cost = None if self.cost is None else {name: getattr(self.cost, name) for name in Cost.__slots__}
@@ -115,3 +122,9 @@ class Result:
         if len(self) != 1:
             raise InputError(f"result: expected one input, found {len(self)}: take labels, scores or result[index]")
         return self[0]
+
+
+def _label(answer: Answer) -> str:
+    if answer.label is None:
+        raise InputError("result: expected a network with classes, found one with one output: take value or values")
+    return answer.label

@@ -1,5 +1,6 @@
 """A server for as long as a block runs: the program ``pi-server serve`` as a process of its own, not an imitation."""
 
+import atexit
 import logging
 import re
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final
 
-from pi_system.errors import ConfigError, PiError, StorageError
+from pi_system.api.guard import path, seconds, typed
+from pi_system.errors import ConfigError, LocalProtocolError, PiError, StorageError
 from pi_system.program.reveal import Reveal
 from pi_system.rpc.keys import VALID_DAYS, write_keys
 
@@ -22,24 +24,31 @@ _LOG = logging.getLogger(__name__)
 _READY: Final = re.compile(r"listening on (\S+:\d+)")
 _KEPT_LINES: Final = 100
 _USAGE: Final = 2
+_MOST_DAYS: Final = 3650
 
 
 def make_keys(folder: str | PathLike[str], days: int = VALID_DAYS) -> Path:
     """Make the TLS keys of all parties: ``folder/server``, ``folder/client``, ``folder/dealer``, ``folder/authority``.
 
     Raises:
-        ConfigError: there are keys already; nothing is written then.
+        ConfigError: there are keys already, or no such validity; nothing is written then.
         InputError: the folder cannot be written.
     """
-    write_keys(Path(folder), days)
-    return Path(folder)
+    place = path("keys", folder)
+    if not isinstance(days, int) or not 1 <= days <= _MOST_DAYS:
+        raise ConfigError(f"days: expected 1 to {_MOST_DAYS}, found {days!r:.40}")
+    with typed():
+        write_keys(place, days)
+    return place
 
 
 class Server:
-    """A context manager: the server listens inside of the block. Its log goes to the logger ``pi_system.api.server``.
+    """A context manager: the server listens inside of the block, or from ``start`` to ``stop``.
+
+    Its log goes to the logger ``pi_system.api.server``. It stops when this process ends, however that ends.
 
     Attributes:
-        address: HOST:PORT where it listens; empty outside of the block.
+        address: HOST:PORT where it listens; empty when it does not.
     """
 
     def __init__(
@@ -50,7 +59,7 @@ class Server:
         keys: str | PathLike[str] | None = None,
         insecure: bool = False,
         reveal: Reveal = "label",
-        backends: Sequence[str] = (),
+        backends: str | Sequence[str] = (),
         dealer: str | None = None,
         store: str | PathLike[str] | None = None,
         max_sessions: int = 4,
@@ -65,41 +74,66 @@ class Server:
             keys: the server's folder of those that ``make_keys`` makes.
             insecure: plaintext, on this machine only; in the place of ``keys``.
             reveal: the most that a client may learn: label, scores or logits.
-            backends: offered; none named: all but crypten.
+            backends: offered, one name or several; none named: all but crypten.
             dealer: HOST:PORT, for backends that have one.
             store: private folder of material; None: the user's.
             max_sessions: at once, each a process.
             drain_s: sessions may go on for so long when the block ends.
             arguments: further options of ``pi-server serve``.
+
+        Raises:
+            InputError: ``artifact`` is no path.
+            ConfigError: ``drain_s`` is no time.
         """
-        options: dict[str, object] = {"--artifact": artifact, "--listen": listen, "--reveal": reveal}
+        options: dict[str, object] = {"--artifact": path("artifact", artifact), "--listen": listen, "--reveal": reveal}
         options |= {"--max-sessions": max_sessions, "--drain": drain_s}
         options |= {"--dealer": dealer, "--keys": keys, "--store": store}
         self._arguments = [text for name, value in options.items() if value is not None for text in (name, str(value))]
-        self._arguments += ["--insecure"] * insecure + [text for name in backends for text in ("--backend", name)]
+        self._arguments += ["--insecure"] * insecure
+        names = [backends] if isinstance(backends, str) else backends
+        self._arguments += [text for name in names for text in ("--backend", name)]
         self._arguments += arguments
-        self._drain_s = drain_s
+        self._drain_s = seconds("drain_s", drain_s)
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._said: deque[str] = deque(maxlen=_KEPT_LINES)
         self.address = ""
 
     def __enter__(self) -> "Server":
-        """Start, and wait until it listens.
+        """``start``."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """``stop``."""
+        self.stop()
+
+    def start(self) -> "Server":
+        """Start, and wait until it listens; for where a block does not fit, as the cells of a notebook.
 
         Raises:
             ConfigError, ArtifactError: as the program says; any PiError.
+            LocalProtocolError: it runs already.
         """
+        if self._process is not None:
+            raise LocalProtocolError("server: expected one that does not run, found that it was started before")
         # -P: modules of the folder where a notebook lies are not the server's.
-        command = [sys.executable, "-P", "-m", "pi_server.cli", "serve", *self._arguments]
+        command = [sys.executable, "-P", "-m", "pi_system.api.served", "serve", *self._arguments]
+        pipe = subprocess.PIPE
         try:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         except OSError as error:
             raise StorageError(f"server: cannot be started: {error.strerror}") from error
         self._process = process
         self._reader = threading.Thread(target=self._read, args=(process.stderr,), name="server-log", daemon=True)
         self._reader.start()
-        found = _READY.search(process.stdout.readline() if process.stdout else "")
+        atexit.register(self.stop)
+        try:
+            found = _READY.search(process.stdout.readline() if process.stdout else "")
+        except BaseException:  # stopped meanwhile: no process stays behind
+            self.stop()
+            raise
         if found is None:
             code = process.wait()
             self._end()
@@ -107,11 +141,23 @@ class Server:
         self.address = found[1]
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let sessions end, then stop."""
-        process, self.address = self._process, ""
+    def wait(self) -> None:
+        """Until the server ends, as by SIGTERM; Ctrl-C ends this.
+
+        Raises:
+            LocalProtocolError: it does not run.
+            PiError: it ended with an error.
+        """
+        process = self._process
+        if process is None:
+            raise LocalProtocolError("server: expected one that runs, found none started")
+        if code := process.wait():
+            self._end()
+            raise _as_error(code, list(self._said))
+
+    def stop(self) -> None:
+        """Let sessions end, then stop; safe to call twice."""
+        process = self._process
         if process is None:
             return
         process.terminate()
@@ -130,10 +176,12 @@ class Server:
     def _end(self) -> None:
         if self._reader is not None:
             self._reader.join(5.0)
-        for pipe in (self._process.stdout, self._process.stderr) if self._process else ():
+        process = self._process
+        for pipe in (process.stdin, process.stdout, process.stderr) if process else ():
             if pipe is not None:
                 pipe.close()
-        self._process = self._reader = None
+        self._process, self._reader, self.address = None, None, ""
+        atexit.unregister(self.stop)
 
 
 def _as_error(code: int, said: list[str]) -> PiError:

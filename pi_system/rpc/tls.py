@@ -48,9 +48,11 @@ class Identity:
             check.load_verify_locations(paths[2])
             key, certificate, authority = (path.read_bytes() for path in paths)
         except OSError as error:  # ssl.SSLError is one, too
+            inside = [role for role in ROLES if (folder / role / KEY_FILE).is_file()]
+            hint = f"; take one of its folders {', '.join(inside)}" if inside else ""
             raise ConfigError(
                 f"keys: expected {', '.join(path.name for path in paths)} of one party in {folder}, "
-                f"found: {error.strerror or error}"
+                f"found: {error.strerror or error}{hint}"
             ) from None
         return cls(key=key, certificate=certificate, authority=authority)
 

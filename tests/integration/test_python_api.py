@@ -15,6 +15,7 @@ from pi_system.errors import (
     ArtifactError,
     ConfigError,
     InputError,
+    LocalProtocolError,
     PeerUnavailableError,
     RevealError,
 )
@@ -66,6 +67,45 @@ def test_a_session_that_ended_is_replaced(served: Any, link_keys: Any) -> None:
         assert client._open is not None
 
 
+def test_many_questions_at_once_of_one_client(served: Any, link_keys: Any) -> None:
+    server, model, folder = served
+
+    async def ask() -> Any:
+        with pi.Client(server.address, keys=link_keys / "client", store=folder / "at once") as client:
+            asked = [client.apredict(PICTURES[index % 5]) for index in range(12)]
+            wrong = [client.apredict(np.ones(3)) for _ in range(3)]
+            return await asyncio.gather(*asked, *wrong, return_exceptions=True)
+
+    found = asyncio.run(ask())
+    assert [one.label for one in found[:12]] == [model.simulate(PICTURES[index % 5]).label for index in range(12)]
+    assert all(type(one) is InputError for one in found[12:])
+
+
+def test_a_client_asks_a_server_that_came_back(tmp_path: Path) -> None:
+    model = pi.Model(mlp_artifact("relu"))
+    model.save(tmp_path / "model")
+    server = pi.Server(tmp_path / "model", insecure=True, store=tmp_path / "server", backends="gmw").start()
+    with pytest.raises(LocalProtocolError, match="was started before"):
+        server.start()
+    address = server.address
+    with pi.Client(address, insecure=True, store=tmp_path / "client", connect_timeout_s=1.0) as client:
+        assert client.prepare(2) == 2
+        server.stop()
+        assert server.address == ""
+        with pytest.raises(PeerUnavailableError) as caught:
+            client.predict(PICTURES[0])
+        assert "\n" not in str(caught.value)
+        with pi.Server(tmp_path / "model", listen=address, insecure=True, store=tmp_path / "server") as again:
+            assert client.available() == 2
+            assert client.predict(PICTURES[0]).label == model.simulate(PICTURES[0]).label
+            assert again._process is not None
+            again._process.kill()
+            with pytest.raises(pi.PiError, match="ended early"):
+                again.wait()
+            assert again.address == ""
+    server.stop()
+
+
 @pytest.mark.parametrize(
     ("settings", "kind"),
     [
@@ -73,6 +113,8 @@ def test_a_session_that_ended_is_replaced(served: Any, link_keys: Any) -> None:
         ({}, ConfigError),
         ({"reveal": "logits"}, RevealError),
         ({"digest": "00"}, ArtifactDigestError),
+        ({"keys": "all"}, ConfigError),
+        ({"keys": "nowhere"}, ConfigError),
         ({"backend": "crypten"}, ConfigError),
         ({"backend": "none"}, ConfigError),
         ({"server": "nowhere"}, ConfigError),
@@ -82,9 +124,13 @@ def test_a_session_that_ended_is_replaced(served: Any, link_keys: Any) -> None:
 def test_errors_of_clients_are_typed(served: Any, link_keys: Any, settings: dict[str, Any], kind: Any) -> None:
     server, _, folder = served
     keys = {} if settings in ({}, {"insecure": True}) else {"keys": link_keys / "client"}
+    if "keys" in settings:
+        settings = {"keys": link_keys if settings["keys"] == "all" else "nowhere"}
     given = {"server": server.address, "store": folder / "errors", "connect_timeout_s": 1.0} | keys | settings
-    with pytest.raises(kind), pi.Client(**given) as client:
+    with pytest.raises(kind) as caught, pi.Client(**given) as client:
         client.predict(PICTURES[0])
+    assert "\n" not in str(caught.value)
+    assert ("take one of its folders server, client, dealer" in str(caught.value)) == (given.get("keys") == link_keys)
 
 
 def test_errors_of_a_server_are_those_of_the_program(tmp_path: Path) -> None:
