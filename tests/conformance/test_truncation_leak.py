@@ -177,7 +177,7 @@ def _explained(features: Any, logits: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("backend", "kind"),
-    product(("fss", "gmw", "gc", "table"), ("relu", "skipped", "before")),
+    list(product(("fss", "gmw", "gc", "table"), ("relu", "skipped", "before"))),
 )
 def test_the_noise_of_logits_is_independent_of_all_that_the_client_holds(
     backend: str, kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
