@@ -73,7 +73,7 @@ class Supervisor:
         self._stops = 0
         self._reloads = False
         self._idle_s: float | None = None
-        self._warned_s = self._listened_s = -math.inf
+        self._warned_s, self._listened_s = time.monotonic(), -math.inf  # whoever opened the identity has warned
         self._workers: list[_Worker] = []
         self._failed_starts = 0
         self._ready = False
@@ -145,7 +145,6 @@ class Supervisor:
             unforeseen = None if isinstance(error, PiError) else error
             _LOG.error("reload failed, everything stays as it was: %s", error, exc_info=unforeseen)
             return
-        self._warned_s = -math.inf
         _LOG.info("reloaded: artifact %s", self.options.artifact.public.digest[:16])
         self._end([worker for worker in self._workers if not worker.busy])
 
