@@ -99,7 +99,9 @@ class Database:
         try:
             (mode,) = db.execute("PRAGMA journal_mode=WAL").fetchone()
             if mode != "wal":
-                raise StorageError(f"{self._path}: expected a file system on which sqlite has WAL, found mode {mode}")
+                raise StorageError(
+                    f"{self._path.name}: expected a file system on which sqlite has WAL, found mode {mode}"
+                )
             self._lay_out(db)
         except BaseException:
             db.close()
@@ -117,20 +119,20 @@ class Database:
             db.execute(f"PRAGMA user_version={self._layout}")
         elif found != self._layout:
             raise ConfigError(
-                f"{self._path}: expected layout {self._layout}, found {found}: use the version that wrote it, or "
+                f"{self._path.name}: expected layout {self._layout}, found {found}: use the version that wrote it, or "
                 "delete it"
             )
         db.execute("COMMIT")
 
     @contextmanager
     def _typed(self) -> Iterator[None]:
-        """Errors of the disk as what they are."""
+        """Errors of the disk as what they are; a peer hears of them, so they name no folder."""
         try:
             yield
         except sqlite3.OperationalError as error:
             raise StorageError(f"storage: {self._path.name}: {error}") from None
         except sqlite3.DatabaseError as error:
             way = "delete it, which burns what it lists" if self._expendable else "put a copy of it back"
-            raise StorageError(f"storage: {self._path}: {error}; {way}") from None
+            raise StorageError(f"storage: {self._path.name}: {error}; {way}") from None
         except OSError as error:
-            raise StorageError(f"storage: {self._path}: {error.strerror}") from None
+            raise StorageError(f"storage: {self._path.name}: {error.strerror}") from None

@@ -48,3 +48,4 @@ def test_a_server_that_cannot_read_who_may_come_is_not_ready(tmp_path: Path, dam
     if found:
         assert found[0].startswith("storage: ")
         assert found[0].endswith("put a copy of it back")
+        assert str(tmp_path) not in found[0]  # clients are told the same
