@@ -83,8 +83,10 @@ class Connection:
         open_stream: Any = channel.stream_stream(f"/{SERVICE}/{method}", None, None)
         self._call = open_stream(_quiet(stream.outgoing()))
         self._call.add_done_callback(lambda _: self._ended.set())
-        translate = lambda error: rpc_error_to_error(error, stream.peer, stream.gone)  # noqa: E731
-        stream.pump(self._call, translate, call=client_call(self._call))
+        stream.pump(self._call, self._translated, call=client_call(self._call))
+
+    def _translated(self, error: Exception) -> PiError:
+        return rpc_error_to_error(error, self.stream.peer, self.stream.gone)
 
     def close(self, patience_s: float = 2.0) -> None:
         """Send what is queued, wait for the peer to end the stream, disconnect; safe to call twice."""

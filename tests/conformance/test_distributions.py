@@ -23,6 +23,7 @@ from pi_system.program.encoding import quantise_weights
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.relu_gmw.cost import cut_of
+from pi_system.protocols.relu_gmw.level import Level
 from pi_system.protocols.relu_gmw.merge import Merge
 from pi_system.protocols.relu_table import table_gate
 from pi_system.protocols.relu_table.rounds import Party
@@ -48,23 +49,23 @@ def test_gmw_shows_nothing_of_the_bits_that_a_party_holds_shares_of(
 ) -> None:
     """Late inputs are what a party reads out of tables and openings; early ones what it chose: both are uniform."""
     late, early = [], []
-    message, inputs = Merge.late_message, Merge.early_inputs
+    message, inputs = Level.late, Merge.early_inputs
 
-    def noted_late(group: Any, t: Any, masks: Any, offsets: Any) -> Any:
-        late.append(list(t.values()))
-        return message(group, t, masks, offsets)
+    def noted_late(level: Any, t: Any, masks: Any, offsets: Any) -> Any:
+        late.append(t[: level.inputs])
+        return message(level, t, masks, offsets)
 
     def noted_early(group: Any, factors: Any, fresh: Any) -> Any:
         found = inputs(group, factors, fresh)
         early.append(list(found.values()))
         return found
 
-    monkeypatch.setattr(Merge, "late_message", noted_late)
+    monkeypatch.setattr(Level, "late", noted_late)
     monkeypatch.setattr(Merge, "early_inputs", noted_early)
     prepared = prepare(GMW, SPEC, np.full(COUNT, secret))
     exchange(*prepared.gates(), prepared.y_server)
     cut = cut_of(SPEC)
-    assert len(late) == len(cut.level1) + 1
+    assert len(late) == 2
     for planes in late:
         assert_fair(planes)
     chunks = COUNT // 4096  # the offline phase goes by chunks

@@ -11,6 +11,7 @@ from itertools import product
 
 from pi_system.errors import ConfigError
 from pi_system.kernels.gmw import gmw_word_bytes
+from pi_system.protocols.relu_gmw.level import Level
 from pi_system.protocols.relu_gmw.merge import Merge, last_merge, merge
 
 _GROUP = 3
@@ -50,6 +51,11 @@ class Cut:
     def level2(self) -> Merge:
         """The merge of the groups' results, to the comparison's result and the carry out of the low groups."""
         return last_merge(len(self.groups), self.low_groups)
+
+    @cached_property
+    def levels(self) -> tuple[Level, Level]:
+        """Both levels as they are computed online."""
+        return Level(self.level1), Level([self.level2])
 
     @property
     def leaf_cots(self) -> int:

@@ -26,8 +26,6 @@ import numpy as np
 from pi_system.errors import InvariantError
 from pi_system.kernels.packing import Bytes
 
-Planes = Sequence[Bytes] | Bytes
-"""Planes one by one, or as the rows of an array."""
 Variable = tuple[str, int]
 """("l", i) or ("e", i)."""
 Monomial = frozenset[Variable]
@@ -94,19 +92,6 @@ class Merge:
     def alone(self, shares: Mapping[Variable, Bytes], output: int) -> Bytes:
         """The sum of an output's products with every input replaced by one party's share."""
         return _sum(shares, self.terms[output])
-
-    def late_message(self, t: Mapping[Variable, Bytes], masks: Planes, offsets: Planes) -> list[Bytes]:
-        """Planes to send: ``masks`` are u, ``offsets`` for every output the sum of w and z."""
-        opened = [_product(t, monomial) ^ mask for (monomial, _), mask in zip(self.openings, masks, strict=True)]
-        return opened + [self.alone(t, output) ^ offsets[output] for output in range(self.outputs)]
-
-    def early_outputs(self, message: Planes, sigmas: Mapping[Slot, Bytes], offsets: Planes) -> list[Bytes]:
-        """The early party's new shares: ``offsets`` for every output the monomials of s alone and the sum of v."""
-        results = [message[len(self.openings) + output] ^ offsets[output] for output in range(self.outputs)]
-        for (monomial, outputs), opened in zip(self.openings, message, strict=False):
-            for output in outputs:
-                results[output] ^= opened & sigmas[monomial, output]
-        return results
 
 
 @lru_cache

@@ -9,7 +9,6 @@ from pi_system.protocols.material import Material
 from pi_system.protocols.ot.strings import pack_ring, unpack_ring
 from pi_system.protocols.phases import ServerSteps
 from pi_system.protocols.relu_gmw.cost import cut_of
-from pi_system.protocols.relu_gmw.merge import Variable
 from pi_system.protocols.relu_gmw.tree import ClientTree, ServerTree, part, planes_of
 from pi_system.ring.carrier import RingArray
 
@@ -21,7 +20,7 @@ class GmwServer(ServerSteps):
         """Take over ``material`` of ``offline_server``."""
         super().__init__(spec)
         self._material, self._tree = material, ServerTree(cut_of(spec), material)
-        self._late: dict[int, dict[Variable, Bytes]] = {}
+        self._late: dict[int, Bytes] = {}
 
     def load(self, first: int, share: RingArray) -> None:
         """Hand in y_0 of a chunk; half an ulp of the result is added, so that it is rounded to nearest."""

@@ -19,7 +19,6 @@ from pi_system.kernels.gmw import gmw_select, gmw_tables
 from pi_system.kernels.packing import Bytes
 from pi_system.protocols.material import Material, Shapes
 from pi_system.protocols.relu_gmw.cut import Cut
-from pi_system.protocols.relu_gmw.merge import Merge, Planes, Variable
 
 
 def server_tree_shapes(cut: Cut, n: int) -> Shapes:
@@ -62,12 +61,6 @@ def planes_of(material: Material, name: str, first: int, count: int) -> Bytes:
     return material[name][..., first // 8 : first // 8 + (count + 7) // 8]
 
 
-def _inputs(group: Merge, less: Planes, equal: Planes) -> dict[Variable, Bytes]:
-    """Shares of a merge's inputs by name."""
-    values = (*less[: group.size], *equal[: len(group.variables) - group.size])
-    return dict(zip(group.variables, values, strict=True))
-
-
 def _rows(data: Bytes, count: int) -> Bytes:
     """A message of planes, one a row."""
     return data.reshape(-1, (count + 7) // 8)
@@ -84,25 +77,19 @@ class ServerTree:
         """Message 1 for the elements ``share`` (n,) = x_0, the first of which is element ``first``."""
         return gmw_tables(self._cut.widths, self._cut.bits, share, self._material["pads"], first)
 
-    def level1(self, data: Bytes, first: int, count: int) -> dict[Variable, Bytes]:
-        """The server's shares of the groups' results, by level 2's names, from message 2."""
+    def level1(self, data: Bytes, first: int, count: int) -> Bytes:
+        """The server's shares of the groups' results, rows for level 2, from message 2."""
+        below, above = self._cut.levels
         message = _rows(data, count)
         sigma, offset = (planes_of(self._material, f"level1_{name}", first, count) for name in ("sigma", "offset"))
-        less, equal = [], []
-        at = slot = output = 0
-        for group in self._cut.level1:
-            sigmas = dict(zip(group.coefficients, sigma[slot:], strict=False))
-            results = group.early_outputs(message[at:], sigmas, offset[output:])
-            less.append(results[0])
-            equal += results[1:]
-            at, slot = at + group.message_planes, slot + len(group.coefficients)
-            output += group.outputs
-        return _inputs(self._cut.level2, less, equal)
+        late = above.rows(message.shape[1])
+        below.early(message, sigma, offset, late[: below.outputs])
+        return late
 
-    def last(self, late: dict[Variable, Bytes], first: int, count: int) -> Bytes:
+    def last(self, late: Bytes, first: int, count: int) -> Bytes:
         """Message 3 from what ``level1`` gave."""
         masks, offsets = (planes_of(self._material, f"level2_{name}", first, count) for name in ("mask", "offset"))
-        return np.stack(self._cut.level2.late_message(late, masks, offsets)).reshape(-1)
+        return self._cut.levels[1].late(late, masks, offsets).reshape(-1)
 
 
 class ClientTree:
@@ -114,22 +101,18 @@ class ClientTree:
 
     def answer(self, words: Bytes, first: int, count: int) -> Bytes:
         """Message 2 from message 1: read the leaves and merge the groups."""
-        cut = self._cut
+        cut, level = self._cut, self._cut.levels[0]
         less, equal = gmw_select(cut.widths, cut.bits, words, self._material["choices"], first, count)
-        less ^= planes_of(self._material, "less", first, count)
-        equal ^= planes_of(self._material, "equal", first, count)
+        late = level.rows(less.shape[1])
+        np.bitwise_xor(less, planes_of(self._material, "less", first, count), out=late[: level.pairs])
+        np.bitwise_xor(equal, planes_of(self._material, "equal", first, count), out=late[level.pairs : level.inputs])
         masks, offsets = (planes_of(self._material, f"level1_{name}", first, count) for name in ("mask", "offset"))
-        planes: list[Bytes] = []
-        at = mask = output = 0
-        for group in cut.level1:
-            end = mask + len(group.openings)
-            late = _inputs(group, less[at:], equal[at:])
-            planes += group.late_message(late, masks[mask:end], offsets[output:])
-            at, mask, output = at + group.size, end, output + group.outputs
-        return np.stack(planes).reshape(-1)
+        return level.late(late, masks, offsets).reshape(-1)
 
-    def result(self, data: Bytes, first: int, count: int) -> list[Bytes]:
+    def result(self, data: Bytes, first: int, count: int) -> Bytes:
         """The client's shares, planes of b and, where low bits are dropped, of c, from message 3."""
+        message, level = _rows(data, count), self._cut.levels[1]
         sigma, offset = (planes_of(self._material, f"level2_{name}", first, count) for name in ("sigma", "offset"))
-        sigmas = dict(zip(self._cut.level2.coefficients, sigma, strict=True))
-        return self._cut.level2.early_outputs(_rows(data, count), sigmas, offset)
+        shares = np.empty((level.outputs, message.shape[1]), np.uint8)
+        level.early(message, sigma, offset, shares)
+        return shares

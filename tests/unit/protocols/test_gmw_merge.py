@@ -1,5 +1,6 @@
 """The merges of a comparison against the plain bits, and the cuts of a comparison."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from pi_system.errors import ConfigError
 from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS, lightest_cut
+from pi_system.protocols.relu_gmw.level import Level
 from pi_system.protocols.relu_gmw.merge import last_merge, merge
 from pi_system.ring.prg import Prg
 
@@ -17,27 +19,41 @@ def plane() -> np.ndarray:
     return np.frombuffer(PRG.bytes(64), np.uint8)
 
 
-def run(m: Any) -> Any:
-    """The merged bits, as the protocol computes them, and the inputs in the clear."""
-    factors = {slot: plane() for slot in m.coefficients}
-    s = m.early_inputs(factors, [plane() for _ in m.variables])
-    t = {variable: plane() for variable in m.variables}
-    u = [plane() for _ in m.openings]
-    z = [plane() for _ in range(m.outputs)]
-    v = {slot: plane() for slot in m.coefficients}
-    late_offsets, early_offsets = list(z), [m.alone(s, output) for output in range(m.outputs)]
-    for mask, (monomial, outputs) in zip(u, m.openings, strict=True):
-        for output in outputs:
-            slot = monomial, output
-            early_offsets[output] = early_offsets[output] ^ v[slot]
-            late_offsets[output] = late_offsets[output] ^ v[slot] ^ (mask & m.sigma(s, slot))
-            if slot not in m.fixed:
-                assert np.array_equal(m.sigma(s, slot), factors[slot])
-    message = m.late_message(t, u, late_offsets)
-    results = m.early_outputs(message, {slot: m.sigma(s, slot) for slot in m.coefficients}, early_offsets)
-    assert len(message) == m.message_planes
-    x = {variable: s[variable] ^ t[variable] for variable in m.variables}
-    return [result ^ share for result, share in zip(results, z, strict=True)], x
+def run(*groups: Any) -> Any:
+    """Of every merge of a level the merged bits, as the protocol computes them, and the inputs in the clear."""
+    level = Level(groups)
+    early, late, masks, offsets, sigmas, made = (list[Any]() for _ in range(6))
+    for m in groups:
+        factors = {slot: plane() for slot in m.coefficients}
+        s = m.early_inputs(factors, [plane() for _ in m.variables])
+        t = {variable: plane() for variable in m.variables}
+        u = [plane() for _ in m.openings]
+        z = [plane() for _ in range(m.outputs)]
+        v = {slot: plane() for slot in m.coefficients}
+        late_offsets, early_offsets = list(z), [m.alone(s, output) for output in range(m.outputs)]
+        for mask, (monomial, outputs) in zip(u, m.openings, strict=True):
+            for output in outputs:
+                slot = monomial, output
+                early_offsets[output] = early_offsets[output] ^ v[slot]
+                late_offsets[output] = late_offsets[output] ^ v[slot] ^ (mask & m.sigma(s, slot))
+                if slot not in m.fixed:
+                    assert np.array_equal(m.sigma(s, slot), factors[slot])
+        early, late, masks, offsets = early + early_offsets, [*late, t], masks + u, offsets + late_offsets
+        sigmas += [m.sigma(s, slot) for slot in m.coefficients]
+        made.append((z, {variable: s[variable] ^ t[variable] for variable in m.variables}))
+    rows = level.rows(64)
+    rows[: level.inputs] = [t[name] for kind in "le" for t in late for name in t if name[0] == kind]
+    message = level.late(rows, stacked(masks), stacked(offsets))
+    assert len(message) == sum(m.message_planes for m in groups)
+    found = np.empty((level.outputs, 64), np.uint8)
+    level.early(message, stacked(sigmas), stacked(early), found)
+    firsts, seconds = iter(found[: len(groups)]), iter(found[len(groups) :])
+    shares = [[next(firsts), *(next(seconds) for _ in range(m.outputs - 1))] for m in groups]
+    return [([a ^ b for a, b in zip(own, z, strict=True)], x) for own, (z, x) in zip(shares, made, strict=True)]
+
+
+def stacked(planes: Any) -> Any:
+    return np.array(planes, np.uint8).reshape(-1, 64)
 
 
 def less_of(x: Any, first: int, end: Any) -> Any:
@@ -51,7 +67,7 @@ def less_of(x: Any, first: int, end: Any) -> Any:
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_a_merge_gives_shares_of_the_merged_bits(size: int, with_equal: bool) -> None:
     m = merge(size, with_equal)
-    results, x = run(m)
+    (results, x), *_ = run(m, merge(1, False)) if with_equal else run(m)
     less, equal = less_of(x, 0, size)
     assert np.array_equal(results[0], less)
     if with_equal:
@@ -62,12 +78,19 @@ def test_a_merge_gives_shares_of_the_merged_bits(size: int, with_equal: bool) ->
 @pytest.mark.parametrize(("size", "low"), [(n, low) for n in (1, 2, 3, 4) for low in range(n)])
 def test_the_last_merge_gives_the_result_and_the_carry(size: int, low: int) -> None:
     m = last_merge(size, low)
-    results, x = run(m)
+    [(results, x)] = run(m)
     assert np.array_equal(results[0], less_of(x, 0, size)[0])
     assert len(results) == (2 if low else 1)
     if low:
         assert np.array_equal(results[1], less_of(x, size - low, size)[0])
     assert all(len(outputs) == 1 for _, outputs in m.openings)  # the sender's masks differ by output
+
+
+def test_merges_side_by_side_do_not_mix() -> None:
+    for groups in product((1, 2, 3), repeat=3):
+        for size, (results, x) in zip(groups, run(*(merge(n, i < 2) for i, n in enumerate(groups))), strict=True):
+            for result, expected in zip(results, less_of(x, 0, size), strict=False):
+                assert np.array_equal(result, expected)
 
 
 @pytest.mark.parametrize("bits", range(2, MAX_COMPARISON_BITS + 1))
