@@ -38,14 +38,14 @@ def balanced(graph: ops.Graph, weights: Weights, shared: Shared, factors: Array)
     layers = [_Layer(node, weights[f"{node.name}.weight"], shared) for node in graph.weighted]
     found = factors.copy()
     for _ in range(_STEPS):
-        rows, columns = np.zeros(shared.count), np.zeros(shared.count)
+        rows, columns = np.zeros(shared.groups), np.zeros(shared.groups)
         for layer in layers:
             layer.add_shares(found, rows, columns)
         movable = (rows > 0) & (columns > 0)
         movable[shared.fixed] = False
-        step = np.sqrt(np.divide(rows, columns, out=np.ones(shared.count), where=movable))
+        step = np.sqrt(np.divide(rows, columns, out=np.ones(shared.groups), where=movable))
         found = np.where(movable, np.clip(found / step, factors / _MOST, factors), found)
-    writers = np.zeros(shared.count, np.int64)
+    writers = np.zeros(shared.groups, np.int64)
     for layer in layers:
         writers[layer.written] += 1
     writers[shared.fixed] += 2

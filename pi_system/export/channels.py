@@ -16,13 +16,13 @@ class Shared(NamedTuple):
     """Groups of channels.
 
     Attributes:
-        of: for every node the group of each channel, (C,), below ``count``.
-        count: of groups.
+        of: for every node the group of each channel, (C,), below ``groups``.
+        groups: how many there are.
         fixed: the group of those that keep their scale: the picture, the logits and what is squared.
     """
 
     of: Mapping[str, Indices]
-    count: int
+    groups: int
     fixed: int
 
 

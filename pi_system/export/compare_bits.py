@@ -131,7 +131,7 @@ class _Room:
         node, ring = self._nodes[name], self._ring.model_copy(update={"compare_bits": {name: bits}})
         entry = 2 if isinstance(node, MaxPool2d) else 1  # a max-pool compares differences
         limit = ring.limit(node) / entry * 2.0 ** -ring.frac_bits[node.inputs[0]]
-        return tail_log2(self.ranges.compared[name], limit)
+        return tail_log2(self.ranges.compared_channels[name], limit)
 
     def _all_bits(self, name: str) -> int:
         return self._ring.comparison_bits[name] - self._ring.shift(self._nodes[name])

@@ -43,7 +43,7 @@ def channel_factors(graph: ops.Graph, ranges: Ranges, weights: Weights) -> Facto
 
 def _range_factors(graph: ops.Graph, ranges: Ranges, weights: Weights, shared: Shared) -> NDArray[np.float64]:
     """What brings the peaks of each group of channels to ``_PEAK``, (groups,)."""
-    peaks = np.zeros(shared.count)
+    peaks = np.zeros(shared.groups)
     for node in graph:
         found, groups = ranges.channels[node.name].max(axis=0), shared.of[node.name]
         if isinstance(node, ops.Conv2d | ops.Linear):

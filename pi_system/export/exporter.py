@@ -113,8 +113,8 @@ def export_network(
     quantised = quantise(graph, draft.masks, weights, pictures, options, ranges)
     _check_exact(name, quantised, options)
     plan = quantised.plan
-    weights = rounded_weights(plan.graph, plan.ring, weights, ranges)
-    integers = quantise_weights(plan.graph, plan.ring, weights)
+    rounded = rounded_weights(plan.graph, plan.ring, weights, ranges)
+    integers = quantise_weights(plan.graph, plan.ring, rounded)
     norm_bits = weight_norm_bits(value for key, value in integers.items() if key.endswith(".weight"))
     step_log2 = choose_score_step(plan.ring, plan.graph.output, quantised.max_error)
     return Artifact.create(
@@ -123,7 +123,7 @@ def export_network(
         ring=plan.ring.model_copy(update={"weight_norm_bits": norm_bits, "score_step_log2": step_log2}),
         preprocess=preprocess,
         masks=draft.masks,
-        weights=weights,
+        weights=rounded,
         accuracy=Accuracy(pictures=quantised.pictures, error=quantised.relative_error, agreement=quantised.agreement),
     )
 

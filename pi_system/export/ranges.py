@@ -1,7 +1,7 @@
 """Calibrated ranges of every value of a network, and the chance that another picture leaves them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import ceil, exp, inf, log, log2, pi, sqrt
 
 import numpy as np
@@ -27,23 +27,20 @@ _BATCH = 16
 
 @dataclass
 class Ranges:
-    """Peaks |v| per calibration picture, (N,), by node.
+    """Peaks |v| per calibration picture and channel, (N, C), by node.
 
     Attributes:
-        output: of every node's value, all positions.
-        compared: of what a ReLU or a max-pool compares, or a square squares (active positions only), by that node.
+        channels: of every node's value, all positions.
+        compared_channels: of what a ReLU or a max-pool compares, or a square squares (active positions only), by that
+            node.
         logits: the float logits (N, classes) of the calibration pictures.
-        channels: as ``output``, by channel, (N, C), and
-        compared_channels: as ``compared``.
         taps: what each weight of a weighted node is multiplied by on average over pictures and positions, zeros of the
             padding included: (C, kh, kw), or (C,), by that node.
     """
 
-    output: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    compared: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    logits: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     channels: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     compared_channels: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    logits: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     taps: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
@@ -57,26 +54,17 @@ class Ranges:
 
         What a ReLU, a max-pool or a square compares has the factors of its result.
         """
-        channels = {name: peaks * factors[name] for name, peaks in self.channels.items()}
-        compared = {name: peaks * factors[name] for name, peaks in self.compared_channels.items()}
         sources = {node.name: node.inputs[0] for node in graph.weighted}
         taps = {
             name: means * factors[sources[name]].reshape(-1, *(1,) * (means.ndim - 1))
             for name, means in self.taps.items()
         }
-        return replace(_of_channels(channels, compared, self.logits), taps=taps)
-
-
-def _of_channels(
-    channels: dict[str, NDArray[np.float64]], compared: dict[str, NDArray[np.float64]], logits: NDArray[np.float64]
-) -> Ranges:
-    return Ranges(
-        output={name: peaks.max(axis=1) for name, peaks in channels.items()},
-        compared={name: peaks.max(axis=1) for name, peaks in compared.items()},
-        logits=logits,
-        channels=channels,
-        compared_channels=compared,
-    )
+        return Ranges(
+            channels={name: peaks * factors[name] for name, peaks in self.channels.items()},
+            compared_channels={name: peaks * factors[name] for name, peaks in self.compared_channels.items()},
+            logits=self.logits,
+            taps=taps,
+        )
 
 
 class _Recorder(FloatInterpreter):
@@ -141,11 +129,14 @@ def calibrate(graph: Graph, masks: Masks, weights: Weights, pictures: NDArray[np
     channels = {name: np.concatenate([run.channels[name] for run in runs]) for name in runs[0].channels}
     compared = {name: np.concatenate([run.compared[name] for run in runs]) for name in runs[0].compared}
     shares = [len(part) / len(pictures) for part in logits]
-    taps = {name: sum(s * run.taps[name] for s, run in zip(shares, runs, strict=True)) for name in runs[0].taps}
+    taps = {
+        name: np.sum([share * run.taps[name] for share, run in zip(shares, runs, strict=True)], axis=0)
+        for name in runs[0].taps
+    }
     for name, peaks in channels.items():
         if not np.isfinite(peaks).all():
             raise FixedPointRangeError(f"node {name}: expected finite values on the calibration pictures")
-    return replace(_of_channels(channels, compared, np.concatenate(logits)), taps=taps)
+    return Ranges(channels, compared, np.concatenate(logits), taps)
 
 
 def tail_log2(peaks: NDArray[np.float64], limit: float) -> float:
@@ -153,18 +144,26 @@ def tail_log2(peaks: NDArray[np.float64], limit: float) -> float:
 
     The peak of many values follows, in the limit, a Gumbel distribution; it is fitted by moments:
     P(peak > limit) <= exp(-(limit - mode) / scale). An estimate from the calibration pictures, not a proof.
+
+    Args:
+        peaks: (N,), or of several channels (N, C): that any of them does. Channels have distributions of their own, and
+            once they are scaled to one peak that of the largest tells little of where the others end.
+        limit: the same for all.
     """
-    mean = float(peaks.mean())
-    if mean == 0.0:
-        return -1000.0
-    deviation = max(float(peaks.std()), (_MIN_DEVIATION if len(peaks) > 1 else _LONE_DEVIATION) * mean)
+    mean = np.atleast_1d(peaks.mean(axis=0))
+    mean, deviation = mean[mean > 0], np.atleast_1d(peaks.std(axis=0))[mean > 0]
+    deviation = np.maximum(deviation, (_MIN_DEVIATION if len(peaks) > 1 else _LONE_DEVIATION) * mean)
     scale = deviation * sqrt(6) / pi
     mode = mean - 0.5772 * scale
-    return max(-1000.0, min(0.0, -(limit - mode) / scale / log(2)))
+    chances = np.clip(-(limit - mode) / scale / log(2), -1000.0, 0.0)
+    return min(0.0, sum_log2(chances.tolist()))
 
 
 def integer_bits(peaks: NDArray[np.float64], margin_bits: int, overflow_log2: float) -> int:
-    """Smallest I such that 2^I is ``margin_bits`` over the largest peak and the tail beyond it is small enough."""
+    """Smallest I such that 2^I is ``margin_bits`` over the largest peak and the tail beyond it is small enough.
+
+    ``peaks``: see ``tail_log2``.
+    """
     largest = float(peaks.max(initial=0.0))
     if largest == 0.0:
         return 0

@@ -118,8 +118,10 @@ class _Walk:
         """I of every node, where |v| < 2^I: its own range, and that of sums its value enters unchanged."""
         share = self.options.overflow_log2 - log2(2 * len(self.graph.nodes))
         margin = self.options.margin_bits
-        bits = {name: integer_bits(peaks, margin, share) for name, peaks in self.ranges.output.items()}
-        self.compared = {name: integer_bits(peaks, margin, share) for name, peaks in self.ranges.compared.items()}
+        bits = {name: integer_bits(peaks, margin, share) for name, peaks in self.ranges.channels.items()}
+        self.compared = {
+            name: integer_bits(peaks, margin, share) for name, peaks in self.ranges.compared_channels.items()
+        }
         for node in reversed(self.graph.nodes):
             if isinstance(node, Conv2d | Linear) or (isinstance(node, Square | Affine) and node.biased):
                 largest = float(np.abs(self.weights[f"{node.name}.bias"]).max())
@@ -154,7 +156,7 @@ class _Walk:
         if node.name == self.graph.output and self.integer[node.name] + frac_bits < 2:
             return False  # less than a bit of a logit beside its sign
         room = self.options.ring_bits - 1 - frac_bits
-        self.overflows.append(tail_log2(self.ranges.output[node.name], 2.0**room))
+        self.overflows.append(tail_log2(self.ranges.channels[node.name], 2.0**room))
         return self.integer[node.name] <= room and frac_bits <= min(_MOST_FRAC_BITS, self.options.ring_bits - 1)
 
     def _most_frac_bits(self, node: Node) -> int:
@@ -222,7 +224,7 @@ class _Walk:
         limit = 2.0 ** (self.comparison_bits[node.name] - 1 - doubled - operand)
         if shift:
             limit -= 2.0 ** (shift - operand)
-        self.overflows.append(tail_log2(self.ranges.compared[node.name], limit))
+        self.overflows.append(tail_log2(self.ranges.compared_channels[node.name], limit))
 
     def finish(self) -> ScalePlan | None:
         """The plan; None if truncations without a gate would fail too often."""

@@ -57,7 +57,7 @@ def test_a_step_is_done_once(tmp_path: Path) -> None:
 
 def test_a_small_network_is_exported_and_run_between_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layers = [nn.Conv2d(3, 4, 5, 4), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    monkeypatch.setitem(known.CNNS, "small", lambda: nn.Sequential(*layers, nn.Linear(4, 1000)))
+    monkeypatch.setitem(CNNS, "small", lambda: nn.Sequential(*layers, nn.Linear(4, 1000)))
     small = Known("small", 32, tmp_path)
     sample = small.export()
     assert sample["stated"]["pictures"] == known.CALIBRATION

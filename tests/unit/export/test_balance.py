@@ -33,7 +33,7 @@ def found(module: nn.Module, shape: tuple[int, ...]) -> tuple[np.ndarray, np.nda
     graph, weights = draft.graph(), draft.float_weights()
     shared = shared_channels(graph)
     allowed = np.where(
-        np.arange(shared.count) == shared.fixed, 1.0, np.random.default_rng(1).uniform(1, 2, shared.count)
+        np.arange(shared.groups) == shared.fixed, 1.0, np.random.default_rng(1).uniform(1, 2, shared.groups)
     )
     factors = balanced(graph, weights, shared, allowed)
     scaled = scaled_weights(graph, weights, {name: factors[groups] for name, groups in shared.of.items()})
@@ -61,7 +61,7 @@ def test_loud_rows_and_columns_leave_the_others_their_bits() -> None:
     draft = lower(network(), SHAPE)
     graph, weights = draft.graph(), draft.float_weights()
     shared = shared_channels(graph)
-    factors = balanced(graph, weights, shared, np.ones(shared.count))
+    factors = balanced(graph, weights, shared, np.ones(shared.groups))
     scaled = scaled_weights(graph, weights, {name: factors[groups] for name, groups in shared.of.items()})
 
     def peak_to_mean(tensor: np.ndarray) -> float:

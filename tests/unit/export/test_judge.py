@@ -15,7 +15,7 @@ from pi_system.export.judge import Judge, Quantised
 from pi_system.export.quantise import QuantiseOptions, _Search, quantise
 from pi_system.export.random import random_pictures, randomise
 from pi_system.export.ranges import calibrate
-from pi_system.export.scales import ScaleOptions
+from pi_system.export.scales import ScaleOptions, ScalePlan
 
 SHAPE = (1, 6, 6)
 PREPROCESS = Preprocess(channels=1, height=6, width=6, mean=(0.5,), std=(0.25,), classes=("a", "b", "c"))
@@ -58,11 +58,11 @@ def test_a_search_takes_what_stays_in_range_before_what_is_closer() -> None:
     assert graded[12].max_error < graded[8].max_error
 
     class Overflowing(Judge):
-        def measured(self, plan: object, count: int) -> Quantised:
+        def measured(self, plan: ScalePlan, count: int) -> Quantised:
             (bits,) = (bits for bits, each in found.items() if each is plan)
             return replace(graded[bits], left="node relu" if bits == 12 else "")
 
-        def plan(self, candidate: ScaleOptions) -> object:
+        def plan(self, candidate: ScaleOptions) -> ScalePlan | None:
             return found[candidate.frac_bits]
 
     search = _Search(Overflowing(**vars(one)), 16, QuantiseOptions(), 0.0)

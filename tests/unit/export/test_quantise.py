@@ -141,7 +141,7 @@ def test_logits_leave_the_ring_a_bit_for_the_argmax() -> None:
     ring = found.plan.ring
     draft = lower(network(1.0), SHAPE)
     ranges = calibrate(draft.graph(), draft.masks, draft.float_weights(), random_pictures(SHAPE, 16, 5))
-    top = float(ranges.output[graph.output].max())
+    top = float(ranges.channels[graph.output].max())
     assert ring.logit_bits < 32
     assert top * 2 ** ring.frac_bits[graph.output] < 2 ** (ring.logit_bits - 1)
 
@@ -166,6 +166,18 @@ def test_tail_estimate_matches_drawn_gumbel_peaks() -> None:
     peaks, fresh = rng.gumbel(5.0, 0.4, 500), rng.gumbel(5.0, 0.4, 200_000)
     for limit in (6.5, 7.0, 7.5):
         assert tail_log2(peaks, limit) == pytest.approx(np.log2((fresh > limit).mean()), abs=1.0)
+
+
+def test_a_tail_of_channels_is_that_of_any_of_them() -> None:
+    """Each scaled to one peak by what it showed: the largest of all is no longer a peak of many values."""
+    rng = np.random.default_rng(4)
+    drawn, fresh = rng.gumbel(5.0, 1.0, (32, 200)), rng.gumbel(5.0, 1.0, (20_000, 200))
+    drawn, fresh = drawn / drawn.max(axis=0), fresh / drawn.max(axis=0)
+    for limit in (1.3, 1.5):
+        found = np.log2((fresh.max(axis=1) > limit).mean())
+        assert tail_log2(drawn, limit) == pytest.approx(found, abs=2.0)
+        assert tail_log2(drawn.max(axis=1), limit) < found - 6
+    assert tail_log2(np.zeros((4, 3)), 1.0) == -1000.0
 
 
 def test_integer_bits_leave_the_margin_and_bound_the_tail() -> None:
@@ -194,7 +206,7 @@ def test_a_max_pool_compares_differences_which_need_a_bit_more() -> None:
     draft, ring = lower(module, SHAPE), found.plan.ring
     ranges = calibrate(draft.graph(), draft.masks, draft.float_weights(), random_pictures(SHAPE, 16, 5))
     (pool,) = [node for node in graph if node.op == "maxpool2d"]
-    largest = 2 * float(ranges.compared[pool.name].max()) * 2 ** ring.frac_bits[pool.inputs[0]]
+    largest = 2 * float(ranges.compared_channels[pool.name].max()) * 2 ** ring.frac_bits[pool.inputs[0]]
     assert 2 * largest <= 2 ** (ring.comparison_bits[pool.name] - 1)
 
 

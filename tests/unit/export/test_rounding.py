@@ -1,5 +1,7 @@
 """Rounded weights: fixed point encodes them exactly, and their errors have no mean."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -48,7 +50,7 @@ def outputs(graph: Graph, masks: Masks, weights: Weights) -> dict[str, np.ndarra
     return found
 
 
-LAYERS = {
+LAYERS: dict[str, Callable[[], nn.Module]] = {
     "convolution": lambda: nn.Conv2d(3, 8, 3),
     "padded": lambda: nn.Conv2d(3, 8, (3, 5), padding=(1, 2)),
     "strided": lambda: nn.Conv2d(3, 8, 3, stride=(2, 3), padding=1),

@@ -27,7 +27,10 @@ def planned(kind: str) -> tuple[ScalePlan, Ranges, Masks]:
     draft = lower(randomise(nn.Sequential(*layers, nn.ReLU(), nn.Flatten(), nn.Linear(256, 3)), SHAPE, 1), SHAPE)
     graph, weights = draft.graph(), draft.float_weights()
     weights = {name: np.zeros_like(value) if name.endswith(".bias") else value for name, value in weights.items()}
-    ranges = Ranges({node.name: PEAKS for node in graph}, {node.name: PEAKS for node in graph.relus()})
+    peaks = PEAKS[:, None]
+    ranges = Ranges(
+        channels={node.name: peaks for node in graph}, compared_channels={node.name: peaks for node in graph.relus()}
+    )
     options = ScaleOptions(
         ring_bits=48,
         frac_bits=8,
@@ -62,7 +65,7 @@ def test_the_chance_to_leave_a_range_is_not_understated(kind: str) -> None:
     """Any value must fit the ring, what a ReLU compares |y| < 2^(k-1) - 2^t."""
     found, ranges, _ = planned(kind)
     ring = found.ring
-    chances = [tail_log2(PEAKS, 2.0 ** (ring.ring_bits - 1 - ring.frac_bits[name])) for name in ranges.output]
+    chances = [tail_log2(PEAKS, 2.0 ** (ring.ring_bits - 1 - ring.frac_bits[name])) for name in ranges.channels]
     shifts = []
     for node in found.graph.relus():
         operand = ring.frac_bits[node.inputs[0]]
