@@ -126,11 +126,12 @@ def compile(
     name: str | None = None,
     options: QuantiseOptions | None = None,
     compare_bits: CompareBits = "full",
+    approximate: float | None = None,
 ) -> Model:
     """Make a trained network ready for private inference; it is copied, not changed.
 
     Args:
-        network: a torch module, (N, C, H, W) or (N, features) to logits (N, classes), or a
+        network: a torch module, (N, C, H, W), (N, C, L) or (N, features) to logits (N, classes), or a
             torch.export.ExportedProgram. torch.compile and DataParallel come off.
         calibration: inputs as the network takes them: a tensor, an array, or a data loader. Its values decide how many
             bits every layer gets; 64 typical inputs are plenty, one example is little.
@@ -141,6 +142,9 @@ def compile(
         options: how fixed point is chosen.
         compare_bits: bits that ``fss`` and ``table`` compare at every ReLU and max-pool: a number, or "auto": by layer
             the fewest that keep 99.8 % of the labels of ``calibration``. ``table`` takes 10 or fewer.
+        approximate: how far straight pieces, which are sums of ReLUs, may be from smooth functions (GELU, SiLU, a
+            sigmoid inside): 0.01, say. The artifact states what they change (``Accuracy.approximation``). None: such
+            functions are refused.
 
     Raises:
         InputError: ``network`` or ``calibration`` is something else; the message says what to pass.
@@ -150,7 +154,15 @@ def compile(
     if not isinstance(options, QuantiseOptions | None):
         raise ConfigError(f"options: expected QuantiseOptions, found {type(options).__name__}")
     inputs = calibration_inputs(calibration)
-    artifact = compile_network(network, inputs, classes=classes, preprocess=preprocess, name=name, options=options)
+    artifact = compile_network(
+        network,
+        inputs,
+        classes=classes,
+        preprocess=preprocess,
+        name=name,
+        options=options,
+        approximate=approximate,
+    )
     inputs = inputs.reshape(-1, *artifact.public.graph.input.shape)
     return Model(choose_compare_bits(artifact, inputs, CompareOptions(bits=compare_bits))[0])
 

@@ -32,6 +32,24 @@ Weights = Mapping[str, NDArray[np.float32]]
 _Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+class Approximation(BaseModel):
+    """What straight pieces in the place of smooth functions changed, in real numbers, on calibration pictures.
+
+    Attributes:
+        functions: how many were replaced.
+        function_error: the largest distance of the pieces from their function.
+        error: the largest difference of an output from the module's, as a share of the spread of outputs.
+        agreement: share of the pictures whose label is the module's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    functions: Annotated[int, Field(ge=1)]
+    function_error: Annotated[float, Field(ge=0)]
+    error: Annotated[float, Field(ge=0)]
+    agreement: Annotated[float, Field(ge=0, le=1)]
+
+
 class Accuracy(BaseModel):
     """What fixed point cost on the calibration pictures at export, all bits compared.
 
@@ -39,6 +57,7 @@ class Accuracy(BaseModel):
         pictures: how many.
         error: the largest difference of a logit from the float network's, as a share of the spread of logits.
         agreement: share of the pictures whose label is the float network's.
+        approximation: of the float network itself; None if it is the module.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -46,6 +65,15 @@ class Accuracy(BaseModel):
     pictures: Annotated[int, Field(ge=1)]
     error: Annotated[float, Field(ge=0)]
     agreement: Annotated[float, Field(ge=0, le=1)]
+    approximation: Approximation | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A statement without an approximation keeps the JSON it had."""
+        content: dict[str, Any] = handler(self)
+        if self.approximation is None:
+            del content["approximation"]
+        return content
 
 
 class PublicModel(BaseModel):

@@ -68,6 +68,14 @@ _own_options = with_options(
     click.option("--channels", type=click.Choice(["1", "3"]), default="3", show_default=True, help="Of pictures."),
     click.option("--mean", callback=_floats, help="By channel, of pixels from 0 to 1 or of an array's values."),
     click.option("--std", callback=_floats, help="By channel."),
+    click.option(
+        "--approximate",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        is_flag=False,
+        flag_value=0.01,
+        help="Replace smooth functions (GELU, SiLU, a sigmoid inside) by straight pieces that differ by at most this; "
+        "given without a number: 0.01. Without it they are refused.",
+    ),
 )
 
 
@@ -146,6 +154,7 @@ def _export(network: object, folder: Path, name: str, as_json: bool, options: di
         preprocess=calibration.preprocess,
         name=name,
         options=given.quantise,
+        approximate=options["approximate"],
     )
     inputs = calibration.inputs.reshape(-1, *artifact.public.graph.input.shape)
     artifact, table = choose_compare_bits(artifact, inputs, compare)

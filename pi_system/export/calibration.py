@@ -35,7 +35,7 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Inputs as the network takes them, (N, C, H, W) or of rows (N, features), and how files become such."""
+    """Inputs as the network takes them, (N, C, H, W), (N, C, L) or of rows (N, features), and how files become such."""
 
     inputs: NDArray[np.float32]
     preprocess: Preprocess
@@ -62,13 +62,12 @@ def read_calibration(path: Path, geometry: Geometry) -> Calibration:
 
 def _arrays(path: Path, geometry: Geometry) -> Calibration:
     shape = read_arrays(path).shape
-    if len(shape) not in (2, 4) or shape[0] == 0:
-        raise InputError(f"{path}: expected inputs (N, C, H, W), or rows (N, features), found {shape}")
-    of_rows = len(shape) == 2
-    preprocess = _preprocess(geometry, (shape[1], 1, 1) if of_rows else shape[1:])
+    if len(shape) not in (2, 3, 4) or shape[0] == 0:
+        raise InputError(f"{path}: expected inputs (N, C, H, W), (N, C, L) or rows (N, features), found {shape}")
+    preprocess = _preprocess(geometry, (*shape[1:], 1, 1)[:3])
     inputs, _ = load_inputs([path], preprocess)
     chosen = inputs[_spread(len(inputs))]
-    return Calibration(chosen[:, :, 0, 0] if of_rows else chosen, preprocess)
+    return Calibration(chosen.reshape(-1, *shape[1:]), preprocess)
 
 
 def _spread(count: int) -> list[int]:

@@ -19,8 +19,9 @@ from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import ConfigError, InputError, PiError, UnsupportedLayerError
 from pi_system.export.exporter import export_network
 from pi_system.export.intake import one_line, plain_module, try_out
-from pi_system.export.onnx import read_onnx, read_program
+from pi_system.export.onnx import read_onnx
 from pi_system.export.outputs import ONE_OUTPUT, output_names
+from pi_system.export.program import read_program
 from pi_system.export.quantise import QuantiseOptions
 from pi_system.export.source import open_program
 
@@ -43,18 +44,21 @@ def compile_network(
     preprocess: Preprocessing = None,
     name: str | None = None,
     options: QuantiseOptions | None = None,
+    approximate: float | None = None,
 ) -> Artifact:
     """Export a network of one's own.
 
     Args:
         network: a torch module or ExportedProgram, (N, ...) to logits (N, classes); or the path of a .onnx or .pt2
             file (code in a .pt2 may run: your own only).
-        inputs: for calibration, as the network takes them: (N, C, H, W), or (N, features). 64 are plenty.
+        inputs: for calibration, as the network takes them: (N, C, H, W), (N, C, L) or (N, features). 64 are plenty.
         classes: names in the order of the logits. Two for one output: that is the logit of the second, or its sigmoid.
             One for one output: the name of a value. None: see ``output_names``.
         preprocess: how files become such inputs.
         name: of the network; None: its class's.
         options: how ring parameters are chosen.
+        approximate: how far straight pieces may be from smooth functions (GELU, SiLU, sigmoid), in whose place they
+            stand; None: such functions are refused.
 
     Raises:
         InputError: something that is no network or no inputs of it; the message says what to pass.
@@ -62,19 +66,15 @@ def compile_network(
         ConfigError: classes or preprocessing do not fit the network, or its values fit no ring.
     """
     module = plain_module(_read(network, inputs.shape[1:]))
-    if inputs.ndim == 2:
-        module, inputs = nn.Sequential(nn.Flatten(), module), inputs[:, :, None, None]
-    if inputs.ndim != 4 or len(inputs) == 0:
-        raise InputError(f"calibration: expected inputs (N, C, H, W) or (N, features), found {inputs.shape}")
-    if not np.isfinite(inputs).all():
-        raise InputError("calibration: expected finite values")
+    if approximate is not None and not 0 < approximate < 1:
+        raise ConfigError(f"approximate: expected an error between 0 and 1, found {approximate}")
+    module, inputs = _of_planes(module, inputs)
     outputs = output_names(try_out(module, inputs[:2]))
     plain = make_preprocess(preprocess, inputs.shape[1:], _class_names(classes, outputs))
     binary = (len(outputs), len(plain.classes)) == (1, 2)
-    given = (name or type(network).__name__).encode("ascii", "replace").decode()
-    text = "".join(letter if letter.isprintable() else "?" for letter in given)[:256] or "network"
+    text = _printable(name or type(network).__name__)
     try:
-        return export_network(module, plain, inputs, text, options, binary=binary)
+        return export_network(module, plain, inputs, text, options, binary=binary, approximate=approximate)
     except PiError:
         raise
     except Exception as error:  # what tracing and running a module's code raise
@@ -91,6 +91,23 @@ def _read(network: object, shape: tuple[int, ...]) -> object:
             raise InputError(f"network: expected a torch module, or a .onnx or .pt2 file, found {path.name}")
         network = open_program(path)
     return read_program(network) if isinstance(network, torch.export.ExportedProgram) else network
+
+
+def _of_planes(module: nn.Module, inputs: NDArray[np.float32]) -> tuple[nn.Module, NDArray[np.float32]]:
+    """A network of inputs (N, features) or (N, C, L) as one of (N, C, H, W), and these inputs."""
+    if inputs.ndim in (2, 3):
+        module = nn.Sequential(nn.Flatten(inputs.ndim - 1), module)
+        inputs = inputs.reshape(*inputs.shape, *(1,) * (4 - inputs.ndim))
+    if inputs.ndim != 4 or len(inputs) == 0:
+        raise InputError(f"calibration: expected inputs (N, C, H, W), (N, C, L) or (N, features), found {inputs.shape}")
+    if not np.isfinite(inputs).all():
+        raise InputError("calibration: expected finite values")
+    return module, inputs
+
+
+def _printable(name: str) -> str:
+    given = name.encode("ascii", "replace").decode()
+    return "".join(letter if letter.isprintable() else "?" for letter in given)[:256] or "network"
 
 
 def _class_names(classes: Sequence[str] | None, outputs: tuple[str, ...]) -> tuple[str, ...]:

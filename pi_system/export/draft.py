@@ -40,6 +40,7 @@ class Draft:
 
     ``output`` is the node whose value is the network's result, set when the trace ends; ``finals`` its parts, one an
     output of the module: how many elements, and which monotone function the module applies to them ("" for none).
+    ``approximated``: nodes of smooth functions, with the largest error of the straight pieces in their place.
     """
 
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Draft:
     masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     output: str = ""
     finals: list[tuple[int, str]] = field(default_factory=list)
+    approximated: list[tuple[str, float]] = field(default_factory=list)
 
     def add_node(self, node: Node) -> str:
         """Append ``node`` with its shape inferred from its inputs; returns its name, made new if it is taken."""
@@ -224,8 +226,12 @@ class Draft:
         """The nodes as a graph; the last one is the output."""
         return Graph(nodes=tuple(self.nodes.values()))
 
-    def float_weights(self) -> dict[str, NDArray[np.float32]]:
-        """``n.weight`` and ``n.bias`` of every weighted node, float32."""
+    def exact_weights(self) -> dict[str, Array]:
+        """``n.weight`` and ``n.bias`` of every weighted node."""
         tensors = {f"{name}.weight": tensor for name, tensor in self.weights.items()}
         tensors |= {f"{name}.bias": tensor for name, tensor in self.biases.items()}
-        return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+        return tensors
+
+    def float_weights(self) -> dict[str, NDArray[np.float32]]:
+        """The same in float32."""
+        return {name: tensor.astype(np.float32) for name, tensor in self.exact_weights().items()}

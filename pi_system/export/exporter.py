@@ -3,7 +3,6 @@
 import logging
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -11,39 +10,39 @@ from pi_system.artifact.graph import Graph
 from pi_system.artifact.model import Accuracy, Artifact
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.artifact.shapes import check_graph
-from pi_system.errors import InexactError, InputError, UnsupportedLayerError
+from pi_system.errors import InexactError, InputError
 from pi_system.export.draft import Draft
 from pi_system.export.equalise import channel_factors, scaled_weights
+from pi_system.export.faithful import check_graph_is_module
 from pi_system.export.judge import Quantised
 from pi_system.export.merge import merge_linear_layers, remove_dead_nodes, share_equal_layers, sum_pools
-from pi_system.export.outputs import two_logits, two_outputs
+from pi_system.export.outputs import two_logits
 from pi_system.export.quantise import QuantiseOptions, quantise
 from pi_system.export.ranges import calibrate
 from pi_system.export.rounding import rounded_weights
 from pi_system.export.score_step import choose_score_step
-from pi_system.export.trace import copied, finished, outputs_of, trace
+from pi_system.export.trace import Smooth, trace
 from pi_system.program.encoding import quantise_weights, weight_norm_bits
-from pi_system.program.float_point import FloatInterpreter
 
-# Pictures on which the lowered graph is compared with the module itself, and how far logits may differ, as a share of
-# the largest: folding and merging change the order of float32 sums, nothing else.
-_COMPARED = 8
-_TOLERANCE = 1e-4
+# So many calibration pictures of one label are worth a warning.
+_MANY = 8
 # Fewer labels of calibration pictures than this share are worth a warning, however small the error.
 _LABELS_KEPT = 0.99
 
 _log = logging.getLogger(__name__)
 
 
-def lower(module: nn.Module, input_shape: tuple[int, ...], *, binary: bool = False) -> Draft:
+def lower(
+    module: nn.Module, input_shape: tuple[int, ...], smooth: Smooth | None = None, *, binary: bool = False
+) -> Draft:
     """Trace ``module`` for pictures (C, H, W) and rewrite it: normalisation folded, dropped ReLUs gone, layers merged.
 
-    ``binary``: its one logit becomes two.
+    ``smooth``: how smooth functions are replaced, None for refusals. ``binary``: its one logit becomes two.
 
     Raises:
         UnsupportedLayerError: naming a layer that export does not support.
     """
-    draft = trace(module, input_shape)
+    draft = trace(module, input_shape, smooth)
     if binary:
         two_logits(draft)
     remove_dead_nodes(draft)
@@ -54,23 +53,6 @@ def lower(module: nn.Module, input_shape: tuple[int, ...], *, binary: bool = Fal
     return draft
 
 
-def _check_equal(module: nn.Module, draft: Draft, pictures: NDArray[np.float32], binary: bool) -> None:
-    """Does the lowered graph compute what the module does; a trace cannot see every trick of a module's code."""
-    batch = torch.from_numpy(np.ascontiguousarray(pictures))
-    found = finished(FloatInterpreter(draft.masks, draft.float_weights()).run(draft.graph(), batch), draft.finals)
-    with torch.no_grad():
-        expected = outputs_of(copied(module)(batch.clone()))
-    if binary:
-        expected = two_outputs(expected, draft)
-    error = float((found - expected).abs().max())
-    allowed = _TOLERANCE * (float(expected.abs().max()) or 1.0)
-    if not error <= allowed:
-        raise UnsupportedLayerError(
-            f"{type(module).__name__}: expected the exported graph's logits within {allowed:.2g} of the module's, "
-            f"found {error:.2g}"
-        )
-
-
 def export_network(
     module: nn.Module,
     preprocess: Preprocess,
@@ -79,6 +61,7 @@ def export_network(
     options: QuantiseOptions | None = None,
     *,
     binary: bool = False,
+    approximate: float | None = None,
 ) -> Artifact:
     """Export a trained network; its ReLU map is that of its MaskedReLU modules.
 
@@ -89,6 +72,8 @@ def export_network(
         name: the network's specification.
         options: how ring parameters are chosen.
         binary: the network has one logit, or its sigmoid, which becomes the second of two classes; the first has zero.
+        approximate: how far straight pieces may be from smooth functions (GELU, SiLU, sigmoid), in whose place they
+            stand; None: such functions are refused.
 
     Raises:
         UnsupportedLayerError: naming a layer that export does not support, or the traced graph is not the module.
@@ -100,13 +85,15 @@ def export_network(
     if pictures.ndim != 4 or len(pictures) == 0 or pictures.shape[1:] != shape:
         raise InputError(f"calibration pictures: expected (N, {shape}), found {pictures.shape}")
     options = options or QuantiseOptions()
-    draft = lower(module, shape, binary=binary)
+    smooth = None if approximate is None else Smooth(pictures, approximate)
+    draft = lower(module, shape, smooth, binary=binary)
     graph: Graph = draft.graph()
     check_graph(graph)
     weights = draft.float_weights()
-    _check_equal(module, draft, pictures[:_COMPARED], binary)
+    approximation = check_graph_is_module(module, draft, pictures, name, binary=binary)
     ranges = calibrate(graph, draft.masks, weights, pictures)
     _warn_of_chance(name, ranges.logits)
+    _say_what_is_left_out(name, draft)
     factors = channel_factors(graph, ranges, weights)
     weights = scaled_weights(graph, weights, factors)
     ranges = ranges.scaled(graph, factors)
@@ -124,7 +111,12 @@ def export_network(
         preprocess=preprocess,
         masks=draft.masks,
         weights=rounded,
-        accuracy=Accuracy(pictures=quantised.pictures, error=quantised.relative_error, agreement=quantised.agreement),
+        accuracy=Accuracy(
+            pictures=quantised.pictures,
+            error=quantised.relative_error,
+            agreement=quantised.agreement,
+            approximation=approximation,
+        ),
     )
 
 
@@ -145,9 +137,15 @@ def _check_exact(name: str, found: Quantised, options: QuantiseOptions) -> None:
     _log.warning("%s", what)
 
 
+def _say_what_is_left_out(name: str, draft: Draft) -> None:
+    size, final = draft.finals[0]
+    if size == 1 and final:
+        _log.warning("%s: its value is that before the %s at its end, which is left out", name, final)
+
+
 def _warn_of_chance(name: str, logits: NDArray[np.float64]) -> None:
     labels = logits.argmax(axis=1)
-    if logits.shape[1] > 1 and len(labels) >= _COMPARED and (labels == labels[0]).all():
+    if logits.shape[1] > 1 and len(labels) >= _MANY and (labels == labels[0]).all():
         _log.warning(
             "%s: all %d calibration pictures get label %d: is it trained, are they preprocessed as in training?",
             name,

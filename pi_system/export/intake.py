@@ -5,6 +5,8 @@ weights alone, a class, a function and quantised networks are refused with what 
 """
 
 import copy
+import re
+import traceback
 from collections.abc import Mapping
 from functools import partial
 from typing import Final
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 
 from pi_system.errors import InputError, UnsupportedLayerError
 
-__all__ = ["one_line", "plain_module", "try_out"]
+__all__ = ["code_line", "one_line", "plain_module", "try_out"]
 
 _WRAPPERS: Final = {
     "OptimizedModule": "_orig_mod",
@@ -105,6 +107,7 @@ def try_out(module: nn.Module, inputs: NDArray[np.float32]) -> object:
         shape = tuple(inputs.shape[1:])
         raise InputError(
             f"{type(module).__name__}: expected a network that takes inputs of shape {shape}: {reason}"
+            f"{code_line(error)}"
         ) from error
 
 
@@ -142,3 +145,11 @@ def one_line(error: BaseException) -> str:
     """An error of somebody else's code, in one line of readable length."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def code_line(error: BaseException) -> str:
+    """Where in somebody else's code, or nothing."""
+    frames = [
+        f for f in traceback.extract_tb(error.__traceback__) if not re.search(r"/torch/|pi_system/export/", f.filename)
+    ]
+    return f" ({frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line})" if frames else ""

@@ -31,11 +31,20 @@ def accuracy_stated(accuracy: Accuracy | None) -> dict[str, Any]:
     """What an export says of ``accuracy``: error as a share of the spread, labels kept, on how many pictures."""
     if accuracy is None:
         return {}
-    return {
+    stated = {
         "logit_error": accuracy.error,
         "label_agreement": accuracy.agreement,
         "judged_pictures": accuracy.pictures,
     }
+    replaced = accuracy.approximation
+    if replaced is not None:
+        stated |= {
+            "replaced_functions": replaced.functions,
+            "function_error": replaced.function_error,
+            "approximation_error": replaced.error,
+            "approximation_agreement": replaced.agreement,
+        }
+    return stated
 
 
 def export_run(

@@ -41,7 +41,8 @@ def as_inputs(values: NDArray[Any], preprocess: Preprocess) -> NDArray[np.float3
 def shaped(values: NDArray[Any], preprocess: Preprocess, what: str) -> NDArray[Any]:
     """One input or several, in any of the forms above, as (N, C, H, W). Raises InputError."""
     shape = (preprocess.channels, preprocess.height, preprocess.width)
-    forms = (shape, tuple(size for size in shape if size > 1), (prod(shape),))
+    line = shape[:2] if shape[1] > shape[2] == 1 else shape
+    forms = (shape, line, tuple(size for size in shape if size > 1), (prod(shape),))
     if values.shape not in forms and values.shape[1:] not in forms:
         expected = " or ".join(dict.fromkeys(f"(N, {', '.join(map(str, form))})" for form in forms if form))
         raise InputError(f"{what}: expected inputs of shape {expected}, found {values.shape}")

@@ -4,7 +4,7 @@ With ``coins`` the signs of which few bits are compared are random near zero, as
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pi_system.artifact import graph as ops
-from pi_system.artifact.model import Artifact, Masks, Weights
+from pi_system.artifact.model import Artifact, Masks
 from pi_system.program.interpreter import Interpreter
 from pi_system.program.random_sign import kept_real, tournament, windows
 from pi_system.ring.prg import Prg
@@ -27,15 +27,16 @@ class Observer(Protocol):
 
 
 class FloatInterpreter(Interpreter[Tensor]):
-    """Real numbers in float32: values are (N, *shape)."""
+    """Real numbers, in float32 if nothing else is said: values are (N, *shape)."""
 
     def __init__(
         self,
         masks: Masks,
-        weights: Weights,
+        weights: Mapping[str, NDArray[np.floating[Any]]],
         observe: Observer | None = None,
         *,
         random_signs: tuple[Mapping[str, float], Prg] | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         """Hold the network's tensors.
 
@@ -45,17 +46,19 @@ class FloatInterpreter(Interpreter[Tensor]):
             observe: called with every value.
             random_signs: windows of ReLUs and max-pools (``RingConfig.window``) by node name, 0 or absent for exact
                 signs, and the coins.
+            dtype: what is computed in.
         """
         self._windows: Mapping[str, float] = random_signs[0] if random_signs else {}
         self._coins = random_signs[1] if random_signs else None
         self._masks = {name: torch.from_numpy(mask) for name, mask in masks.items()}
-        self._weights = {name: torch.from_numpy(tensor) for name, tensor in weights.items()}
+        self._weights = {name: torch.from_numpy(tensor).to(dtype) for name, tensor in weights.items()}
+        self._dtype = dtype
         self._observe = observe
 
     def run(self, graph: ops.Graph, value: Tensor) -> Tensor:
         """Logits (N, classes) of pictures (N, C, H, W)."""
         with torch.no_grad():
-            return super().run(graph, value.float())
+            return super().run(graph, value.to(self._dtype))
 
     def _step(self, node: ops.Node, operands: list[Tensor]) -> Tensor:
         return self._seen(node, super()._step(node, operands))

@@ -88,7 +88,7 @@ def _recorder(name: str, layers: list[LayerCount]) -> Callable[[nn.Module, tuple
 
 def _macs(module: nn.Module, output: Tensor) -> int:
     if isinstance(module, nn.Conv2d):
-        # A dilated kernel is exported with the zeros between its taps (export/ops.py).
+        # A dilated kernel is exported with the zeros between its taps (export/ops/convolution.py).
         height, width = ((k - 1) * d + 1 for k, d in zip(module.kernel_size, module.dilation, strict=True))
         taps = height * width * (module.in_channels // module.groups)
         return output.numel() * taps

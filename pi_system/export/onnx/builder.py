@@ -22,8 +22,19 @@ class Traced:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """With the batch, one, or that of a program which was exported for another."""
+        """With a batch of one."""
         return tuple(self.example.shape)
+
+
+class _Function(nn.Module):
+    """A function as a layer, so that refusals and the exported graph name the file's node."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
 
 
 class Builder:
@@ -41,30 +52,28 @@ class Builder:
     def layer(self, name: str, module: nn.Module, x: Traced) -> Traced:
         """``module`` on ``x``."""
         module = module.eval().requires_grad_(False)
+        return self._add(name, module, (x,), {})
+
+    def call(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Traced:
+        """``function`` of traced values, arrays (kept as buffers) and plain arguments."""
+        held = tuple(self._constant(arg) if isinstance(arg, np.ndarray) else arg for arg in args)
+        return self._add(name, _Function(function), held, kwargs)
+
+    def _add(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Traced:
         target = self._free(name)
         self._modules.add_module(target, module)
-        with torch.no_grad():
-            return Traced(self._graph.call_module(target, (x.node,)), module(x.example))
-
-    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Traced:
-        """``function`` of traced values, arrays (kept as buffers) and plain arguments."""
-        args = tuple(self._constant(arg) if isinstance(arg, np.ndarray) else arg for arg in args)
         nodes, examples = (fx.node.map_aggregate((args, kwargs), pick) for pick in (_node, _example))
         with torch.no_grad():
-            return Traced(self._graph.call_function(function, *nodes), function(*examples[0], **examples[1]))
+            return Traced(self._graph.call_module(target, *nodes), module(*examples[0], **examples[1]))
 
-    def batch(self, x: Traced) -> Traced:
-        """The batch size of ``x``, for reshapes; its example is that of the examples."""
-        return Traced(self._graph.call_method("size", (x.node, 0)), torch.tensor(x.shape[0]))
-
-    def finish(self, output: Traced) -> fx.GraphModule:
-        """The module. Raises nothing but what fx does."""
-        self._graph.output(output.node)
+    def finish(self, output: Any) -> fx.GraphModule:
+        """The module, which returns one value or a list of several."""
+        self._graph.output(fx.node.map_aggregate(output, _node))
         return fx.GraphModule(self._modules, self._graph).eval()
 
     def _constant(self, values: NDArray[Any]) -> Traced:
         target = self._free("constant")
-        tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))
+        tensor = torch.from_numpy(np.array(values, np.float32 if values.dtype.kind == "f" else values.dtype))
         self._modules.register_buffer(target, tensor)
         return Traced(self._graph.get_attr(target), tensor)
 

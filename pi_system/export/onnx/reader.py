@@ -68,8 +68,8 @@ def _build(model: Any, shape: Sequence[int] | None) -> nn.Module:
     values: dict[str, Traced | NDArray[Any] | None] = {"": None}
     values |= {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     inputs = [entry for entry in graph.input if entry.name not in values]
-    if len(inputs) != 1 or len(graph.output) != 1:
-        raise InputError(f"expected a network with one input and one output, found {len(inputs)}, {len(graph.output)}")
+    if len(inputs) != 1 or not graph.output:
+        raise InputError(f"expected a network with one input and an output, found {len(inputs)}, {len(graph.output)}")
     builder = Builder()
     values[inputs[0].name] = builder.input(_sizes(inputs[0], shape))
     for index, entry in enumerate(graph.node):
@@ -80,10 +80,17 @@ def _build(model: Any, shape: Sequence[int] | None) -> nn.Module:
             raise
         except Exception as error:  # of torch, where shapes do not fit
             raise UnsupportedLayerError(f"node {node.name}, {node.op}: {one_line(error)}") from error
-    output = values.get(graph.output[0].name)
-    if not isinstance(output, Traced):
-        raise InputError("expected an output that depends on the input")
-    return builder.finish(output)
+    outputs = [_output(entry.name, values) for entry in graph.output]
+    return builder.finish(outputs if len(outputs) > 1 else outputs[0])
+
+
+def _output(name: str, values: dict[str, Traced | NDArray[Any] | None]) -> Traced:
+    value = values.get(name)
+    if not isinstance(value, Traced):
+        raise InputError(f"output {name}: expected one that depends on the input")
+    if value.shape[:1] != (1,):
+        raise UnsupportedLayerError(f"output {name}: expected the batch as first axis, found shape {value.shape}")
+    return value
 
 
 def _sizes(entry: Any, shape: Sequence[int] | None) -> tuple[int, ...]:
@@ -120,6 +127,9 @@ def _read(builder: Builder, node: Node, entry: Any, values: dict[str, Traced | N
 
 def _folded(node: Node, entry: Any, given: list[NDArray[Any]]) -> list[NDArray[Any]]:
     """What a node without the network's input gives."""
+    if node.op in ("Squeeze", "Unsqueeze") and "axes" in node.attributes:  # the evaluator has newer forms alone
+        change = np.squeeze if node.op == "Squeeze" else np.expand_dims
+        return [change(given[0], tuple(node.integers("axes", [])))]
     names = [name for name in entry.input if name]
     evaluator: Any = onnx.reference.ReferenceEvaluator(entry, opsets={"": node.version})
     return [np.asarray(value) for value in evaluator.run(None, dict(zip(names, given, strict=True)))]

@@ -29,6 +29,10 @@ def fails():
     raise RuntimeError("no\\nweights")
 
 sized = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+def smooth():
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 3))
+
 ready = nn.Sequential(nn.Flatten(), nn.Linear(4, 1))
 three = 3
 """
@@ -81,6 +85,22 @@ def test_a_network_of_rows_and_one_output(place: Path) -> None:
     model = pi.load(place / "rows")
     assert model.classes == ("value",)
     assert len(model.simulate(place / "rows.npy")) == 20
+
+
+def test_smooth_functions_need_the_flag_whose_error_is_printed_and_kept(place: Path) -> None:
+    without = run("export-torch", "own_networks:smooth", "smooth", "--calibration", "rows.npy")
+    assert without.exit_code == 21
+    assert "gelu: expected --approximate" in without.stderr
+    for name, given, allowed in (("smooth", [], 0.01), ("finer", ["0.002"], 0.002)):
+        rest = ("--calibration", "rows.npy", "--json", "--approximate", *given)
+        done = run("export-torch", "own_networks:smooth", name, *rest)
+        assert done.exit_code == 0, done.output
+        report = json.loads(done.stdout.splitlines()[-1])
+        assert 0 < report["function_error"] <= allowed
+        stated = pi.load(place / name).artifact.public.accuracy.approximation  # type: ignore[union-attr]
+        assert stated is not None
+        assert report["approximation_error"] == stated.error
+        assert json.loads((place / name / "card.json").read_text())["replaced_functions"] == stated.functions == 1
 
 
 def test_an_onnx_file(place: Path) -> None:

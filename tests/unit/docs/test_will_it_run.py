@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from pi_system.export.ops import REFUSALS, RULES
+from pi_system.export.ops import APPROXIMATED, REFUSALS, RULES
 
 ROOT = Path(__file__).parents[3]
 
@@ -16,8 +16,16 @@ def test_the_page_is_current_and_names_every_operation() -> None:
     spec.loader.exec_module(module)
     page = (ROOT / "docs/will-my-network-run.md").read_text()
     assert page == module.document(), "run python scripts/will_it_run.py --into docs/will-my-network-run.md"
-    assert all(f"`{name}`" in page for name in (*RULES, *REFUSALS))
+    assert all(f"`{name}`" in page for name in (*RULES, *APPROXIMATED, *REFUSALS))
 
 
 def test_no_operation_is_supported_and_refused() -> None:
     assert not set(RULES) & set(REFUSALS)
+
+
+WAYS_ROUND = ("train", "use", "write", "return", "leave", "--approximate")
+
+
+def test_every_refusal_names_a_way_round() -> None:
+    without = [name for name, text in REFUSALS.items() if not any(word in text for word in WAYS_ROUND)]
+    assert without == []

@@ -85,6 +85,24 @@ def layer(module: nn.Module) -> nn.Module:
     return Fn(lambda net, x: net.layer(x), layer=module)
 
 
+def rows() -> nn.Module:
+    """As vision transformers write layers: rows of all pictures and positions."""
+    return nn.Sequential(nn.Linear(4, 5), nn.LeakyReLU(0.1), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 2))
+
+
+def written_into(_: Any, x: Tensor) -> Tensor:
+    out = torch.zeros(x.shape[0], 8, *x.shape[2:])
+    out[:, ::2] = x
+    out[:, 1::2] = F.relu(x)
+    return F.relu(out - 0.2)
+
+
+def zeroed(_: Any, x: Tensor) -> Tensor:
+    x = x.clone()
+    x[:, :, 2:4, 3] = 0
+    return F.relu(x + 0.1)
+
+
 HALF = torch.tensor([0.5, -1.0, 2.0, 0.25]).reshape(4, 1, 1)
 
 SUPPORTED: dict[str, nn.Module] = {
@@ -167,6 +185,49 @@ SUPPORTED: dict[str, nn.Module] = {
     "cumsum": Fn(lambda _, x: F.relu(x).mean((2, 3)).cumsum(1)),
     "einsum": Fn(lambda net, x: torch.einsum("nchw,kc->nkhw", F.relu(x), net.learned.reshape(2, 2).repeat(1, 2))),
     "square": Fn(lambda _, x: x**2 + x * x),
+    "cube": Fn(lambda _, x: x**3),
+    "fourth": Fn(lambda _, x: x.pow(4)),
+    "hardswish": layer(nn.Hardswish()),
+    "excitation": Fn(lambda _, x: x * F.hardsigmoid(x.mean((2, 3), keepdim=True))),
+    "gate": Fn(lambda _, x: F.relu(x) * (x.mean(1, keepdim=True) + 1)),
+    "gate of rows": Fn(lambda _, x: F.relu(x).mean((2, 3)) * x.amax((2, 3))),
+    "position": Fn(lambda net, x: F.relu(x * torch.linspace(-1, 1, 63).reshape(7, 9))),
+    "position_conv": Fn(lambda net, x: net.layer(x * torch.linspace(-1, 1, 9)), layer=nn.Conv2d(4, 3, 3)),
+    "circular": layer(nn.Conv2d(4, 3, 3, padding=1, padding_mode="circular")),
+    "through_view": Fn(lambda _, x: F.relu((x.flatten(1).relu_(), x)[1] - 0.5)),
+    "written_into": Fn(written_into),
+    "zeroed": Fn(zeroed),
+    "out": Fn(lambda _, x: torch.add(x, F.relu(x), out=torch.empty(0))),
+    "where": Fn(lambda _, x: torch.where(torch.arange(9) < 4, F.relu(x), x)),
+    "masked": Fn(lambda _, x: x.masked_fill(torch.arange(9) > 4, 0.5)),
+    "max_channels": Fn(lambda _, x: x.max(1).values),
+    "max_rows": Fn(lambda _, x: torch.max(x, dim=2, keepdim=True)[0]),
+    "min_map": Fn(lambda _, x: x.amin((2, 3))),
+    "spatial_attention": Fn(
+        lambda net, x: x * F.hardsigmoid(net.layer(torch.cat([x.mean(1, True), x.amax(1, True)], 1))),
+        layer=nn.Conv2d(2, 1, 3, padding=1),
+    ),
+    "tensor_bounds": Fn(lambda net, x: torch.clamp(x, min=-net.learned.abs(), max=torch.tensor(0.7))),
+    "softshrink": layer(nn.Softshrink(0.3)),
+    "rrelu": layer(nn.RReLU()),
+    "lerp": Fn(lambda _, x: torch.lerp(x, F.relu(x), 0.3)),
+    "addcmul": Fn(lambda net, x: torch.addcmul(x, F.relu(x), net.learned, value=0.5)),
+    "bicubic": layer(nn.Upsample(scale_factor=1.5, mode="bicubic")),
+    "antialiased": Fn(lambda _, x: F.interpolate(x, size=(4, 5), mode="bilinear", antialias=True)),
+    "linear1d": Fn(lambda _, x: F.interpolate(x.flatten(2), size=40, mode="linear")),
+    "from_one": Fn(
+        lambda _, x: F.interpolate(x.mean((2, 3), keepdim=True), size=(3, 5), mode="bilinear") + x[:, :, :3, :5]
+    ),
+    "adaptive_many": Fn(lambda _, x: F.adaptive_avg_pool2d(F.pad(x, (7, 7)), (5, 11))),
+    "same_pool": Fn(lambda _, x: F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=-torch.inf), 3, 2)),
+    "rows_of_all": Fn(
+        lambda net, x: net.layer(x.permute(0, 2, 3, 1).reshape(-1, 4)).view(x.shape[0], -1), layer=rows()
+    ),
+    "grouped_linear": Fn(
+        lambda net, x: torch.einsum("ngi,gio->ngo", x.flatten(2), net.learned.reshape(4, 1, 1).expand(4, 63, 2))
+    ),
+    "log_sigmoid": Fn(lambda _, x: F.logsigmoid(x.mean((2, 3)))),
+    "viewed_sigmoid": Fn(lambda _, x: torch.sigmoid(x.mean((2, 3), keepdim=True)).flatten(1)),
     "odd names": nn.Sequential(),
 }
 SUPPORTED["odd names"].add_module("conv-1 (a/b)", nn.Conv2d(4, 3, 3))
@@ -206,22 +267,17 @@ class Deciding(nn.Module):
 
 
 REFUSED: dict[str, tuple[str, nn.Module]] = {
-    "circular": ("at once", layer(nn.Conv2d(4, 3, 3, padding=1, padding_mode="circular"))),
-    "gelu": ("gelu.*ReLU", layer(nn.GELU())),
-    "silu": ("silu.*ReLU", layer(nn.SiLU())),
-    "hardswish": ("hardswish.*ReLU", layer(nn.Hardswish())),
-    "sigmoid_inside": ("sigmoid.*end", Fn(lambda _, x: F.relu(torch.sigmoid(x) - 0.5))),
-    "tanh": ("tanh.*ReLU", Fn(lambda _, x: x.tanh())),
+    "gelu": (r"gelu.*--approximate.*ReLU", layer(nn.GELU())),
+    "silu": (r"silu.*--approximate.*ReLU", layer(nn.SiLU())),
+    "sigmoid_inside": (r"sigmoid.*end.*--approximate", Fn(lambda _, x: F.relu(torch.sigmoid(x) - 0.5))),
+    "tanh": (r"tanh.*--approximate.*ReLU", Fn(lambda _, x: x.tanh())),
     "group_norm": ("GroupNorm.*variance", layer(nn.GroupNorm(2, 4))),
     "layer_norm": ("LayerNorm.*variance", layer(nn.LayerNorm(9))),
     "no_statistics": ("running", layer(nn.BatchNorm2d(4, track_running_stats=False))),
-    "excitation": ("product of two values", Fn(lambda _, x: x * F.hardsigmoid(x.mean((2, 3), keepdim=True)))),
     "attention": ("product of two values", Fn(lambda _, x: x @ x.transpose(2, 3))),
     "decision": ("one way.*test_layers.py", Deciding()),
     "divisor": ("divisor", Fn(lambda _, x: 1 / x)),
     "across": ("batch", Fn(lambda _, x: F.relu(x.flip(0)))),
-    "position": ("differs by position", Fn(lambda net, x: F.relu(x * torch.rand(7, 9)))),
-    "through_view": ("in place", Fn(lambda _, x: F.relu((x.flatten(1).relu_(), x)[1]))),
     "own_error": ("layer layer.*RuntimeError", layer(nn.Conv2d(3, 4, 3))),
     "conv3d": ("spatial", Fn(lambda net, x: net.layer(x.unsqueeze(1)), layer=nn.Conv3d(1, 1, 3))),
 }

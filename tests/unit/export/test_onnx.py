@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from pi_system.errors import InputError, PiError, UnsupportedLayerError
 from pi_system.export.compile import compile_network
-from pi_system.export.onnx import read_onnx, read_program
+from pi_system.export.exporter import lower
+from pi_system.export.onnx import read_onnx
+from pi_system.export.program import read_program
 from pi_system.program.float_point import float_logits
 from pi_system.train.networks import build_network
 from pi_system.train.spec import NetworkSpec
@@ -107,12 +109,12 @@ def test_files_become_artifacts(tmp_path: Path) -> None:
     torch.export.save(torch.export.export(network, (PICTURES,)), tmp_path / "n.pt2")
     for path in (tmp_path / "n.pt2", written(network, tmp_path / "n.onnx")):
         artifact = compile_network(path, PICTURES.numpy())
-        assert np.allclose(float_logits(artifact, PICTURES.numpy()), expected, atol=1e-4)
+        assert np.allclose(float_logits(artifact, PICTURES.numpy()), expected, atol=1e-2)
 
 
 def test_a_program_is_a_network_itself() -> None:
     artifact = compile_network(torch.export.export(plain(), (PICTURES,)), PICTURES.numpy(), classes=tuple("abcde"))
-    assert np.allclose(float_logits(artifact, PICTURES.numpy()), outputs(plain()), atol=1e-4)
+    assert np.allclose(float_logits(artifact, PICTURES.numpy()), outputs(plain()), atol=1e-2)
 
 
 def graph(
@@ -127,6 +129,16 @@ def graph(
         [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     return onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", opset)])
+
+
+def two_inputs() -> Any:
+    model = graph([n("Add", "x z")], {})
+    model.graph.input.append(onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, ("n", *SHAPE)))
+    return model
+
+
+def ints(**values: list[int]) -> dict[str, Any]:
+    return {name: np.array(value, np.int64) for name, value in values.items()}
 
 
 def n(op: str, inputs: str, output: str = "y", **attributes: Any) -> Any:
@@ -204,6 +216,47 @@ OPERATIONS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "softmax": ([n("Flatten", "x", "f"), n("Softmax", "f")], {}),
     "dropout": ([n("Dropout", "x", "d mask"), n("Identity", "d", "i"), n("Cast", "i", to=1)], {}),
     "transposed": ([n("ConvTranspose", "x w", strides=[2, 2])], {"w": KERNEL[:3, :2]}),
+    "transposed, uneven": (
+        [n("ConvTranspose", "x w", strides=[2, 1], pads=[0, 1, 1, 0], output_padding=[1, 0])],
+        {"w": KERNEL[:3, :2]},
+    ),
+    "slice": ([n("Slice", "x s e a t")], ints(s=[1, -2], e=[3, -9], a=[1, 2], t=[1, -1])),
+    "slice, all": ([n("Slice", "x s e a")], ints(s=[0], e=[2**63 - 1], a=[3])),
+    "gather": ([n("Gather", "x i", axis=1)], {"i": np.array([2, 0, -1])}),
+    "gather one": ([n("Gather", "x i", axis=2)], {"i": np.array(3)}),
+    "pad, reflect": ([n("Pad", "x p", mode="reflect")], ints(p=[0, 0, 1, 2, 0, 0, 0, 1])),
+    "pad, edge": ([n("Pad", "x p", mode="edge")], ints(p=[0, 0, 1, 2, 0, 0, 0, 1])),
+    "pad, channels": ([n("Pad", "x p v")], {**ints(p=[0, 1, 0, 0, 0, 0, 0, 0]), "v": F32(0.5)}),
+    "pad, axes": ([n("Pad", "x p - a")], ints(p=[1, 2], a=[3])),
+    "clip above": ([n("Clip", "x - h")], {"h": F32(0.5)}),
+    "norm of rows": (
+        [n("Flatten", "x", "f"), n("Gemm", "f w", "g"), n("BatchNormalization", "g s b m v")],
+        {"w": TALL, "s": TALL[0], "b": TALL[1], "m": TALL[2], "v": abs(TALL[3])},
+    ),
+    "prelu by position": ([n("PRelu", "x s")], {"s": RNG.random((3, 8, 1)).astype(F32)}),
+    "hard sigmoid": ([n("HardSigmoid", "x", alpha=0.3, beta=0.4)], {}),
+    "hard swish": ([n("HardSwish", "x")], {}),
+    "square": ([n("Pow", "x e")], {"e": F32(2)}),
+    "largest of a map": ([n("ReduceMax", "x a", keepdims=0)], ints(a=[2, 3])),
+    "sum": ([n("ReduceSum", "x a", keepdims=0)], ints(a=[-1])),
+    "least of three": ([n("Relu", "x", "r"), n("Neg", "x", "m"), n("Min", "x r m")], {}),
+    "mean of two": ([n("Relu", "x", "r"), n("Mean", "x r")], {}),
+    "average, uneven, not counted": (
+        [n("AveragePool", "x", kernel_shape=[3, 3], pads=[0, 0, 1, 1], strides=[2, 2])],
+        {},
+    ),
+    "expand": ([n("GlobalAveragePool", "x", "p"), n("Expand", "p s")], ints(s=[1, 3, 2, 2])),
+    "tile": ([n("Tile", "x r")], ints(r=[1, 2, 1, 3])),
+    "depth to space": ([n("Conv", "x w", "c"), n("DepthToSpace", "c", blocksize=2)], {"w": KERNEL}),
+    "depth to space, columns": (
+        [n("Conv", "x w", "c"), n("DepthToSpace", "c", blocksize=2, mode="CRD")],
+        {"w": KERNEL},
+    ),
+    "space to depth": ([n("SpaceToDepth", "x", blocksize=2)], {}),
+    "where": ([n("Where", "c x z")], {"c": np.arange(8) < 3, "z": F32(0)}),
+    "matmul of maps": ([n("MatMul", "x w")], {"w": TALL[:8]}),
+    "split in three": ([n("Split", "x", "a b c", axis=2, num_outputs=3), n("Concat", "c a b", axis=2)], {}),
+    "flatten by minus": ([n("Flatten", "x", "f"), n("Flatten", "f", axis=-1)], {}),
 }
 
 
@@ -218,15 +271,15 @@ def test_an_operator_is_what_onnx_says(tmp_path: Path, name: str) -> None:
 
 
 REFUSED: dict[str, tuple[Any, type[PiError], str]] = {
-    "unknown": (graph([n("Sin", "x")], {}), UnsupportedLayerError, "found Sin"),
+    "unknown": (graph([n("Multinomial", "x")], {}), UnsupportedLayerError, "found Multinomial"),
     "weights of the network": (graph([n("Conv", "x x")], {}), UnsupportedLayerError, "constant weights"),
     "open sizes": (graph([n("Relu", "x")], {}, ("n", 3, "h", "w")), InputError, "give --size"),
     "old": (graph([n("Relu", "x")], {}, opset=6), InputError, "operator set"),
     "no input": (graph([n("Identity", "c")], {"c": F32(1)}), InputError, "depends on the input"),
-    "two outputs": (graph([n("Relu", "x"), n("Relu", "x", "y1")], {}, outputs=2), InputError, "one output, found 1, 2"),
+    "two inputs": (two_inputs(), InputError, "one input and an output, found 2, 1"),
     "shapes": (graph([n("Conv", "x w")], {"w": KERNEL[:, :2]}), UnsupportedLayerError, "Conv"),
-    "batch": (graph([n("Flatten", "x", axis=2)], {}), UnsupportedLayerError, "axis=1"),
-    "batch moved": (graph([n("Reshape", "x s")], {"s": np.array([-1])}), UnsupportedLayerError, "keeps the batch"),
+    "batch": (graph([n("Flatten", "x", axis=2)], {}), UnsupportedLayerError, "batch as first axis"),
+    "batch moved": (graph([n("Reshape", "x s")], {"s": np.array([-1])}), UnsupportedLayerError, "batch as first axis"),
 }
 
 
@@ -265,10 +318,89 @@ def test_programs_that_are_refused(tmp_path: Path) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.sin(x).flatten(1)
 
-    with pytest.raises(UnsupportedLayerError, match=r"found sin\.default"):
-        read_program(torch.export.export(Sine(), (PICTURES,)))
+    with pytest.raises(UnsupportedLayerError, match=r"sin: expected.*ReLU"):
+        lower(read_program(torch.export.export(Sine(), (PICTURES,))), SHAPE)
     (tmp_path / "n.pt2").write_bytes(b"PK\3\4 no program")
     for path in (tmp_path / "n.pt2", tmp_path / "missing.pt2", tmp_path / "missing.onnx", tmp_path / "n.tflite"):
         with pytest.raises(InputError) as caught:
             compile_network(path, PICTURES.numpy())
         assert "\n" not in str(caught.value)
+
+
+RESIZED = [
+    {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+    {"mode": "nearest", "coordinate_transformation_mode": "half_pixel"},
+    {"mode": "nearest", "coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_ceil"},
+    {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"},
+    {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+    {"mode": "linear", "coordinate_transformation_mode": "asymmetric"},
+    {"mode": "cubic", "coordinate_transformation_mode": "half_pixel", "cubic_coeff_a": -0.5},
+]
+
+
+@pytest.mark.parametrize("attributes", RESIZED)
+@pytest.mark.parametrize("stated", ["scales", "sizes"])
+def test_resizing_is_what_onnx_says(tmp_path: Path, attributes: dict[str, Any], stated: str) -> None:
+    constants = {"s": np.array([1, 1, 1.5, 2], F32)} if stated == "scales" else ints(s=[1, 3, 5, 11])
+    model = graph([n("Resize", "x - s" if stated == "scales" else "x - - s", **attributes)], constants)
+    onnx.save(model, tmp_path / "n.onnx")
+    picture = PICTURES[:1]
+    (expected,) = onnx.reference.ReferenceEvaluator(model).run(None, {"x": picture.numpy()})
+    with torch.no_grad():
+        found = read_onnx(tmp_path / "n.onnx")(picture).numpy()
+    assert np.allclose(found, expected, atol=1e-5)
+
+
+class Wide(nn.Module):
+    """What torchvision's models are written with, besides plain layers."""
+
+    def __init__(self, newer: bool) -> None:
+        super().__init__()
+        self.newer = newer
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.head, self.normed, self.last = nn.Linear(16, 6), nn.BatchNorm1d(6), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu6(self.norm(self.conv(F.pad(x, (0, 1, 1, 2)))))
+        left, right = x.chunk(2, 1)
+        x = torch.cat([F.leaky_relu(right, 0.1), left.clamp(min=0.1)], 1)
+        n, c, h, w = x.shape
+        x = x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+        how: dict[str, Any] = {"mode": "bilinear", "align_corners": True} if self.newer else {"mode": "nearest"}
+        x = F.interpolate(x, scale_factor=2.0) + F.interpolate(x, (18, 16), **how)[..., :14]
+        x = F.hardtanh(F.pad(x[:, :, 1:-1, :: 2 if self.newer else 1], (1, 1, 0, 0), mode="reflect"), -2, 2)
+        x = F.adaptive_avg_pool2d(F.max_pool2d(x, 3, 2, ceil_mode=True), 1) * torch.ones(1, 1, 2, 2)
+        x = F.relu(self.normed(self.head(torch.flatten(x, 1))))
+        first, second = torch.split(x, [2, 4], 1)
+        return torch.as_tensor(self.last(torch.stack([first[:, 0], second[:, 1], second.mean(1)], -1)))
+
+
+@pytest.mark.parametrize("opset", [9, 10, 11, 13, 16, 18])
+def test_every_operator_set_of_torchs_older_exporter(tmp_path: Path, opset: int) -> None:
+    torch.manual_seed(2)
+    network = Wide(opset > 10).eval()  # older sets resize by other corners, and have no steps
+    with torch.no_grad():
+        network.normed.running_mean.normal_()  # type: ignore[union-attr]
+    found = read_onnx(written(network, tmp_path / "n.onnx", opset_version=opset))
+    assert np.allclose(outputs(found), outputs(network), atol=1e-4)
+    lower(found, SHAPE)
+
+
+def test_constants_of_one_picture_are_those_of_all(tmp_path: Path) -> None:
+    constant = RNG.random((1, 1, 8, 8)).astype(F32)
+    onnx.save(graph([n("Concat", "x c", axis=1)], {"c": constant}), tmp_path / "n.onnx")
+    found = outputs(read_onnx(tmp_path / "n.onnx"))
+    assert np.array_equal(found[:, :3], PICTURES.numpy())
+    assert (found[:, 3:] == constant).all()
+
+
+def test_several_outputs_become_one_vector(tmp_path: Path) -> None:
+    onnx.save(graph([n("Flatten", "x"), n("ReduceMean", "x a", "y1")], ints(a=[2, 3]), outputs=2), tmp_path / "n.onnx")
+    assert compile_network(tmp_path / "n.onnx", PICTURES.numpy()).public.graph.nodes[-1].shape == (192 + 3,)
+
+
+def test_a_refusal_of_a_file_names_its_node(tmp_path: Path) -> None:
+    tanh = onnx.helper.make_node("Tanh", ["x"], ["y"], name="/head/Tanh_3")
+    onnx.save(graph([tanh], {}), tmp_path / "n.onnx")
+    with pytest.raises(UnsupportedLayerError, match=r"layer head_Tanh_3: tanh: expected --approximate"):
+        lower(read_onnx(tmp_path / "n.onnx"), SHAPE)

@@ -1,0 +1,99 @@
+"""Is the lowered graph the module? And how far is it from it, where straight pieces stand for smooth functions."""
+
+import logging
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pi_system.artifact.model import Approximation
+from pi_system.errors import UnsupportedLayerError
+from pi_system.export.draft import Draft
+from pi_system.export.outputs import two_outputs
+from pi_system.export.trace import copied, finished, outputs_of
+from pi_system.program.float_point import FloatInterpreter
+
+__all__ = ["check_graph_is_module"]
+
+# Pictures on which both are compared, in float64, where sums of large values cancel without harm, and how far outputs
+# may differ, as a share of the largest: constants that a module makes in float32.
+_COMPARED = 8
+_TOLERANCE = 1e-4
+# Pictures on which they are where smooth functions were replaced, and what of the outputs' spread is worth a warning.
+_APPROXIMATED = 64
+_BATCH = 16
+_WARNED = 0.05
+
+_log = logging.getLogger(__name__)
+
+
+def check_graph_is_module(
+    module: nn.Module, draft: Draft, pictures: NDArray[np.float32], name: str, *, binary: bool = False
+) -> Approximation | None:
+    """Does the lowered graph compute what the module does; a trace cannot see every trick of a module's code.
+
+    Args:
+        module: the network.
+        draft: what it was lowered to.
+        pictures: calibration pictures (N, C, H, W).
+        name: of the network, for warnings.
+        binary: the module's one logit became two.
+
+    Returns:
+        None if it does; how far it is from it, where smooth functions were replaced.
+
+    Raises:
+        UnsupportedLayerError: it does not.
+    """
+    if not draft.approximated:
+        _check_equal(module, *_outputs(module, draft, pictures[:_COMPARED], binary))
+        return None
+    found = _approximation(module, draft, pictures, binary)
+    if found.agreement < 1 or found.error > _WARNED:
+        _log.warning(
+            "%s: straight pieces for smooth functions change logits by up to %.2g %% of their spread and %.2g %% of "
+            "the labels; a smaller --approximate takes more pieces",
+            name,
+            100 * found.error,
+            100 * (1 - found.agreement),
+        )
+    return found
+
+
+def _outputs(module: nn.Module, draft: Draft, pictures: NDArray[np.float32], binary: bool) -> tuple[Tensor, Tensor]:
+    """Outputs (N, elements) of the lowered graph and of the module itself, in float64 if its code can."""
+    batch = torch.from_numpy(np.ascontiguousarray(pictures)).double()
+    interpreter = FloatInterpreter(draft.masks, draft.exact_weights(), dtype=torch.float64)
+    found = finished(interpreter.run(draft.graph(), batch), draft.finals)
+    with torch.no_grad():
+        try:
+            expected = outputs_of(copied(module).double()(batch.clone()))
+        except RuntimeError:  # layers made in forward, in float32
+            expected = outputs_of(copied(module)(batch.float()))
+    return found, (two_outputs(expected, draft) if binary else expected).double()
+
+
+def _check_equal(module: nn.Module, found: Tensor, expected: Tensor) -> None:
+    error = float((found - expected).abs().max())
+    allowed = _TOLERANCE * (float(expected.abs().max()) or 1.0)
+    if not error <= allowed:
+        raise UnsupportedLayerError(
+            f"{type(module).__name__}: expected the exported graph's logits within {allowed:.2g} of the module's, "
+            f"found {error:.2g}: does its code keep values from picture to picture, leave torch, or draw at random?"
+        )
+
+
+def _approximation(module: nn.Module, draft: Draft, pictures: NDArray[np.float32], binary: bool) -> Approximation:
+    runs = [
+        _outputs(module, draft, pictures[first : first + _BATCH], binary)
+        for first in range(0, min(len(pictures), _APPROXIMATED), _BATCH)
+    ]
+    found, expected = (torch.cat([run[part] for run in runs]) for part in (0, 1))
+    spread = float(expected.var(dim=1 if expected.shape[1] > 1 else 0, correction=0).mean().sqrt())
+    return Approximation(
+        functions=len(draft.approximated),
+        function_error=max(error for _, error in draft.approximated),
+        error=float((found - expected).abs().max()) / (spread or 1.0),
+        agreement=float((found.argmax(1) == expected.argmax(1)).double().mean()),
+    )
