@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 from types import TracebackType
 
 from pi_client.classify import answer, prepare_missing
 from pi_client.connect import SessionOptions, open_session
 from pi_client.store import ClientStore
-from pi_system.api.guard import seconds, typed
+from pi_system.api.guard import path, seconds, typed
 from pi_system.api.inputs import Inputs, read_inputs
 from pi_system.api.result import Cost, Result
 from pi_system.backends.registry import DEFAULT_BACKEND, find_backend
@@ -70,23 +69,23 @@ class Client:
 
         Raises:
             ConfigError: a backend that is none, or a time.
-            InputError: the store cannot be made.
+            InputError: the store cannot be made, or something is no path.
         """
-        folder = None if artifact is None else str(artifact)
-        if folder is not None and folder.startswith(BUILTIN_PREFIX):
-            folder = str(artifact_folder(folder))
+        folder = None if artifact is None else path("artifact", artifact)
+        if str(folder).startswith(BUILTIN_PREFIX):
+            folder = artifact_folder(str(folder))
         options = SessionOptions(
-            server=server,
-            dealer=dealer,
+            server=str(server),
+            dealer=str(dealer),
             backend=backend,
             reveal=reveal,
-            artifact=None if folder is None else Path(folder),
+            artifact=folder,
             digest=str(digest),
-            store=None if store is None else Path(store),
+            store=None if store is None else path("store", store),
             timeout=seconds("timeout_s", timeout_s),
             connect_timeout=seconds("connect_timeout_s", connect_timeout_s),
             insecure_provider=False,
-            keys=None if keys is None else Path(keys),
+            keys=None if keys is None else path("keys", keys),
             insecure=insecure,
         )
         self.__setstate__(options)

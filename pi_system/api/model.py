@@ -193,6 +193,8 @@ def profile(model: Model | str | PathLike[str], *, backend: str = DEFAULT_BACKEN
         ConfigError: no such backend or link, or the backend does not run this model.
         ArtifactError: the folder cannot be read.
     """
+    if not isinstance(link, str):
+        raise ConfigError(f"link: expected a name or MBIT_S,RTT_MS, found {link!r:.40}")
     found = model if isinstance(model, Model) else load(model)
     check_runs(found.artifact.public, backend)
     return predict(found.artifact, backend, link, default_calibration())

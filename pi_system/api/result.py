@@ -1,5 +1,6 @@
 """What a prediction gives: answers, and what they cost."""
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +63,7 @@ class Result:
 
     def __getitem__(self, index: int) -> Answer:
         """The answer to one input. Raises IndexError."""
-        return read_answer(self.outputs[index], self.model.preprocess, self.reveal)
+        return read_answer(self.outputs[operator.index(index)], self.model.preprocess, self.reveal)
 
     def __iter__(self) -> Iterator[Answer]:
         """All answers."""

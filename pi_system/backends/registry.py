@@ -86,7 +86,7 @@ def check_runs(model: PublicModel, name: str) -> None:
 def find_backend(name: str, backends: Backends = BACKENDS) -> Backend:
     """Import a backend. Raises ConfigError for a name that is none, and where a library that it needs is missing."""
     if name not in backends:
-        raise ConfigError(f"backend: expected one of {', '.join(backends)}, found {name[:40]!r}")
+        raise ConfigError(f"backend: expected one of {', '.join(backends)}, found {name!r:.40}")
     try:
         return cast(Backend, import_module(backends[name]))
     except ModuleNotFoundError as error:

@@ -20,7 +20,7 @@ from pi_system.errors import ConfigError, InputError, PiError, UnsupportedLayerE
 from pi_system.export.exporter import export_network
 from pi_system.export.intake import one_line, plain_module, try_out
 from pi_system.export.onnx import read_onnx
-from pi_system.export.outputs import ONE_OUTPUT, output_names
+from pi_system.export.outputs import output_names
 from pi_system.export.program import read_program
 from pi_system.export.quantise import QuantiseOptions
 from pi_system.export.source import open_program
@@ -69,7 +69,10 @@ def compile_network(
     if approximate is not None and not 0 < approximate < 1:
         raise ConfigError(f"approximate: expected an error between 0 and 1, found {approximate}")
     module, inputs = _of_planes(module, inputs)
-    outputs = output_names(try_out(module, inputs[:2]))
+    result = try_out(module, inputs[:2])
+    outputs = output_names(result)
+    if not outputs:
+        raise InputError(f"network: expected it to return tensors, found {type(result).__name__}: return its logits")
     plain = make_preprocess(preprocess, inputs.shape[1:], _class_names(classes, outputs))
     binary = (len(outputs), len(plain.classes)) == (1, 2)
     text = _printable(name or type(network).__name__)
@@ -111,12 +114,12 @@ def _printable(name: str) -> str:
 
 
 def _class_names(classes: Sequence[str] | None, outputs: tuple[str, ...]) -> tuple[str, ...]:
-    """Of the logits; ``outputs`` are their own names, none where export will say why there are none."""
+    """Of the logits, whose own names are ``outputs``."""
     if classes is None:
-        return outputs or (ONE_OUTPUT,)
+        return outputs
     if isinstance(classes, str) or not (isinstance(classes, Sequence) and all(isinstance(one, str) for one in classes)):
         raise ConfigError("classes: expected a list of names")
-    if outputs and len(classes) not in ((1, 2) if len(outputs) == 1 else (len(outputs),)):
+    if len(classes) not in ((1, 2) if len(outputs) == 1 else (len(outputs),)):
         also = ", or 2 for a binary network" if len(outputs) == 1 else ""
         raise ConfigError(f"classes: expected {len(outputs)} names, the network's outputs{also}, found {len(classes)}")
     return tuple(classes)
@@ -163,16 +166,25 @@ def calibration_inputs(given: object) -> NDArray[np.float32]:
     if isinstance(given, Tensor | np.ndarray):
         return _as_array(given)
     if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
-        parts: list[NDArray[np.float32]] = []
-        for batch in given:
-            first = batch[0] if isinstance(batch, tuple | list) and batch else batch
-            parts.append(_as_array(first))
-            if sum(len(part) for part in parts) >= MAX_CALIBRATION:
-                break
+        parts = _batches(given)
         if not parts or any(part.shape[1:] != parts[0].shape[1:] for part in parts):
             raise InputError("calibration: expected batches of one shape, at least one")
         return np.concatenate(parts)[:MAX_CALIBRATION]
     raise InputError(f"calibration: expected a tensor, an array or batches of them, found {type(given).__name__}")
+
+
+def _batches(loader: Iterable[object]) -> list[NDArray[np.float32]]:
+    parts: list[NDArray[np.float32]] = []
+    try:
+        for batch in loader:
+            parts.append(_as_array(batch[0] if isinstance(batch, tuple | list) and batch else batch))
+            if sum(len(part) for part in parts) >= MAX_CALIBRATION:
+                break
+    except PiError:
+        raise
+    except Exception as error:  # of the loader and the data set behind it
+        raise InputError(f"calibration: expected batches, found that the loader fails: {one_line(error)}") from error
+    return parts
 
 
 def _as_array(given: object) -> NDArray[np.float32]:
@@ -184,4 +196,4 @@ def _as_array(given: object) -> NDArray[np.float32]:
             return values.astype(np.float32)
     except Exception as error:  # tensors of other layouts and devices
         raise InputError(f"calibration: expected real numbers: {one_line(error)}") from error
-    raise InputError(f"calibration: expected real numbers, found {values.dtype}")
+    raise InputError(f"calibration: expected real numbers, found {type(given).__name__} of {values.dtype}")

@@ -1,6 +1,7 @@
 """A network named at the command line: ``module:factory``, or a file of torch.export."""
 
 import importlib
+import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,7 +48,15 @@ def open_program(path: Path) -> torch.export.ExportedProgram:
     """The program in a file. Raises InputError: there is none."""
     if not path.is_file():
         raise InputError(f"{path}: expected a file of torch.export.save, found none")
+    log = logging.getLogger("torch.export")
+    log.addFilter(_quiet)  # it would log a traceback beside the error
     try:
         return torch.export.load(path)
     except Exception as error:  # of the reader, whatever is in the file
         raise InputError(f"{path}: expected a file of torch.export.save: {one_line(error)}") from error
+    finally:
+        log.removeFilter(_quiet)
+
+
+def _quiet(record: logging.LogRecord) -> bool:
+    return False
