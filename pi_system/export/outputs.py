@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten_with_path
+from torch.utils._pytree import tree_flatten, tree_flatten_with_path
 
 from pi_system.errors import UnsupportedLayerError
 from pi_system.export.draft import Draft
@@ -26,7 +26,7 @@ def output_names(result: object) -> tuple[str, ...]:
     Returns:
         As many names as logits; none where nothing in the result is a tensor.
     """
-    tensors = [(path, leaf) for path, leaf in tree_flatten_with_path(result)[0] if isinstance(leaf, Tensor)]
+    tensors = [(path, leaf) for path, leaf in _leaves(result) if isinstance(leaf, Tensor)]
     names: list[str] = []
     for path, tensor in tensors:
         stem = ".".join(_key(entry) for entry in path) if len(tensors) > 1 else ""
@@ -34,6 +34,13 @@ def output_names(result: object) -> tuple[str, ...]:
         places = [""] if sizes.numel() == 1 else [",".join(map(str, place)) for place in np.ndindex(*sizes)]
         names += [".".join(part for part in (stem, place) if part) for place in places]
     return (ONE_OUTPUT,) if len(names) == 1 else tuple(names)
+
+
+def _leaves(result: object) -> list[tuple[Any, Any]]:
+    try:
+        return tree_flatten_with_path(result)[0]
+    except ValueError:  # a structure that says no keys: numbers
+        return [((index,), leaf) for index, leaf in enumerate(tree_flatten(result)[0])]
 
 
 def _key(entry: Any) -> str:

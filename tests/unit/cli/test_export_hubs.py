@@ -48,9 +48,9 @@ def create_model(name, num_classes):
 TRANSFORMERS = """
 import json
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
 from torch import nn
+from torch.utils._pytree import register_pytree_node
 
 class ResNetConfig(dict):
     @classmethod
@@ -58,8 +58,13 @@ class ResNetConfig(dict):
         return cls(json.loads((Path(folder) / "config.json").read_text()))
 
 class ImageClassifierOutputWithNoAttention(OrderedDict):
-    def __getattr__(self, name):
-        return self[name]
+    pass
+
+register_pytree_node(
+    ImageClassifierOutputWithNoAttention,
+    lambda output: (list(output.values()), list(output)),
+    lambda values, keys: ImageClassifierOutputWithNoAttention(zip(keys, values)),
+)
 
 class ResNetModel(nn.Module):
     def __init__(self, width):
