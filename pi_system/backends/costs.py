@@ -10,13 +10,11 @@ offline(backend, public, schedule)  one preparation of one inference
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Protocol, cast
 
 from pi_system.artifact.graph import Node
 from pi_system.artifact.model import PublicArtifact
-from pi_system.backends.registry import BACKENDS
+from pi_system.backends.registry import BACKENDS, module_of
 from pi_system.errors import ConfigError
 from pi_system.protocols.gate import Units
 from pi_system.ring.carrier import Ring
@@ -98,27 +96,23 @@ def find_cost(backend: str) -> BackendCost:
     """The costs of a backend. Raises ConfigError for a name that is none, or one that says nothing of them."""
     if backend not in BACKENDS:
         raise ConfigError(f"backend: expected one of {', '.join(BACKENDS)}, found {backend[:40]!r}")
-    module = _module(backend)
-    if find_spec(module) is None:
-        raise ConfigError(f"costs: expected a module {module} of backend {backend}, found none")
-    return cast(BackendCost, import_module(module))
+    module = module_of(backend, "cost")
+    if module is None:
+        raise ConfigError(f"costs: expected a module cost of backend {backend}, found none")
+    return cast(BackendCost, module)
 
 
 def overlapping() -> dict[str, Gates]:
     """The gates of every backend of the registry that says what they cost and whose layers overlap."""
-    known = {name: find_cost(name).gates(name) for name in BACKENDS if find_spec(_module(name))}
+    known = {name: find_cost(name).gates(name) for name in BACKENDS if module_of(name, "cost")}
     return {name: gates for name, gates in known.items() if gates}
 
 
 def all_units() -> Iterator[str]:
     """The kinds of work of all backends of the registry that say what they cost; some more than once."""
     for backend in BACKENDS:
-        if find_spec(_module(backend)):
+        if module_of(backend, "cost"):
             yield from find_cost(backend).UNITS
-
-
-def _module(backend: str) -> str:
-    return BACKENDS[backend].rpartition(".")[0] + ".cost"
 
 
 def stored_bytes(schedule: Schedule, gates: Gates, ring: Ring, seeds: Sequence[str]) -> tuple[int, int]:

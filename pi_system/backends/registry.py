@@ -1,16 +1,15 @@
 """The backends by name, imported only when one is used: a client of one backend never loads another's libraries."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Final, Protocol, cast
 
-from pi_system.artifact.graph import MaxPool2d, Relu
 from pi_system.artifact.model import Artifact, PublicArtifact, PublicModel
 from pi_system.backends.base import ClientRuntime, Deal, ServerRuntime
 from pi_system.errors import ConfigError
-from pi_system.protocols.linear_he.params import MAX_RING_BITS, MIN_RING_BITS
-from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS
-from pi_system.protocols.relu_table.shape import MAX_COMPARED_BITS
 from pi_system.secure.options import RuntimeOptions
 
 
@@ -34,6 +33,13 @@ class Backend(Protocol):
         """The picture owner's runtime. Raises ConfigError for options this backend does not offer."""
 
 
+class BackendLimits(Protocol):
+    """The module ``limits`` of a backend's folder; a backend without it runs every model."""
+
+    def why_not(self, backend: str, model: PublicModel) -> str:
+        """Why it does not run ``model``, with a way round; empty if it does."""
+
+
 Backends = Mapping[str, str]
 """Names of backends and the modules that implement them."""
 
@@ -44,7 +50,6 @@ BACKENDS: Final[Backends] = {
     "fss": "pi_system.backends.fss.backend",
     "crypten": "pi_system.backends.crypten.backend",
 }
-_TWO_PARTY: Final = ("gmw", "gc", "table")
 SERVED_BY_DEFAULT: Final = ("gmw", "gc", "table", "fss")
 """What a server offers unless told; a new backend must be put here. Not the baseline, whose truncation tells weights to
 a client that sees logits."""
@@ -59,28 +64,22 @@ def runnable(model: PublicModel, names: Iterable[str] = BACKENDS) -> tuple[str, 
 
 
 def why_not(model: PublicModel, name: str) -> str:
-    """Why a backend does not run ``model``; empty if it does."""
-    ring = model.ring
-    if name in _TWO_PARTY and not MIN_RING_BITS <= ring.ring_bits <= MAX_RING_BITS:
-        return f"expected a ring of {MIN_RING_BITS} to {MAX_RING_BITS} bits, found {ring.ring_bits}: take fss"
-    bits = max((ring.compared_bits(node) for node in model.graph if isinstance(node, Relu | MaxPool2d)), default=0)
-    widest = max(ring.comparison_bits.values(), default=0)
-    if name == "gmw" and widest > MAX_COMPARISON_BITS:
-        return (
-            f"expected comparisons of at most {MAX_COMPARISON_BITS} bits, found {widest}: take another, or export again"
-        )
-    if name == "table" and bits > MAX_COMPARED_BITS:
-        return (
-            f"expected at most {MAX_COMPARED_BITS} compared bits, found {bits}: take another, or "
-            f"pi-train export --compare-bits {MAX_COMPARED_BITS}"
-        )
-    return ""
+    """Why a backend does not run ``model``; empty if it does, and for a name that is none of the registry's."""
+    limits = module_of(name, "limits") if name in BACKENDS else None
+    return cast(BackendLimits, limits).why_not(name, model) if limits else ""
 
 
 def check_runs(model: PublicModel, name: str) -> None:
     """Raises ConfigError, with a way round, where a backend does not run ``model``."""
     if reason := why_not(model, name):
         raise ConfigError(f"backend {name}: {reason}")
+
+
+@cache
+def module_of(name: str, part: str) -> ModuleType | None:
+    """A module of a backend's folder that loads none of its libraries, ``cost`` or ``limits``; None if it has none."""
+    module = f"{BACKENDS[name].rpartition('.')[0]}.{part}"
+    return import_module(module) if find_spec(module) else None
 
 
 def find_backend(name: str, backends: Backends = BACKENDS) -> Backend:

@@ -39,7 +39,7 @@ def activation_ms(
         ring_bits=_RING_BITS,
         comparison_bits=_RELU_BITS if kind == "relu" else _SQUARE_BITS,
         shift=_SHIFT if kind == "relu" else 0,
-        unseen_bits=max(0, _RELU_BITS - _SHIFT - gates[backend]["relu"].most_compared) if kind == "relu" else 0,
+        unseen_bits=max(0, _RELU_BITS - _SHIFT - gates[backend]["relu"].reach.compared) if kind == "relu" else 0,
     )
     shaped = parse_link(link) if isinstance(link, str) else link
     replay = Replay(gates[backend], shaped, calibration.as_prices())

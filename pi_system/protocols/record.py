@@ -7,6 +7,7 @@ from functools import partial
 from pi_system.protocols.gate import GateCost, GateSpec, GateWork, Units
 from pi_system.protocols.material import Material, Shapes, check_material
 from pi_system.protocols.phases import ClientGate, ClientSteps, ServerGate, ServerSteps
+from pi_system.protocols.reach import UNLIMITED, Reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class GateProtocol:
         work: (spec, count) to the work of a chunk of ``count`` elements in each exchange; of its kinds ``NAME_call`` is
             one call of a step and what it costs in Python, whatever the size of the chunk.
         prepared: (spec) to the work of preparing a gate offline, beside its bytes and OTs.
-        most_compared: the most bits n that its comparison sees; a gate of more is a ConfigError.
+        reach: the widest comparison it takes; a gate beyond it is a ConfigError.
     """
 
     name: str
@@ -38,7 +39,7 @@ class GateProtocol:
     client_steps: Callable[[GateSpec, Material], ClientSteps]
     work: Callable[[GateSpec, int], GateWork]
     prepared: Callable[[GateSpec], Units]
-    most_compared: int = 64
+    reach: Reach = UNLIMITED
 
     def server_gate(self, spec: GateSpec, material: Material) -> ServerGate:
         """Party 0's gate. Raises CorrelationMismatchError."""

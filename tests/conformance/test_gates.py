@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from gates import (
-    MAX_COMPARISON_BITS,
     PROTOCOLS,
     RELUS,
     SEED,
@@ -182,7 +181,7 @@ def test_counts_and_chunks(protocol: str, count: int, chunk: int) -> None:
 @given(data=st.data())
 def test_any_width(protocol: str, data: st.DataObject) -> None:
     square, ring_bits = protocol in SQUARES, data.draw(st.integers(8, 64), "ring bits")
-    most = (ring_bits + 1) // 2 if square else min(ring_bits, MAX_COMPARISON_BITS.get(protocol, 48))
+    most = (ring_bits + 1) // 2 if square else min(ring_bits, PROTOCOLS[protocol].reach.bits, 48)
     bits = data.draw(st.integers(2, most), "comparison bits")
     spec = gate(protocol, 1, ring_bits, bits, 0 if square else data.draw(st.integers(0, bits - 2), "shift"))
     drawn = data.draw(st.lists(st.integers(-top(spec), top(spec)), min_size=1, max_size=40), "values")
@@ -339,8 +338,9 @@ def test_dealt_messages_of_wrong_length_are_remote_errors(change: int) -> None:
 
 
 def test_gmw_refuses_a_comparison_too_wide() -> None:
+    GMW.cost(gate("gmw", 64, 64, GMW.reach.bits, 0))
     with pytest.raises(ConfigError, match="comparison bits"):
-        GMW.cost(gate("gmw", 64, 64, 40, 0))
+        GMW.cost(gate("gmw", 64, 64, GMW.reach.bits + 1, 0))
 
 
 @pytest.mark.parametrize(

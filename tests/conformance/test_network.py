@@ -84,7 +84,7 @@ def test_a_network_of_more_bits_than_a_table_has_is_refused(tmp_path: Path) -> N
         backend="table", store_dir=tmp_path, client_id=PAIRING, reveal="label", insecure_provider=False
     )
     table = find_backend("table")
-    refused = r"backend table: expected at most 10 compared bits .*, found 16 at relu; .*--compare-bits 10"
+    refused = r"backend table: expected at most 10 compared bits, found 16 at relu; .*--compare-bits 10"
     for make_party in (table.make_server, table.make_client):
         with pytest.raises(ConfigError, match=refused):
             make_party(artifact, options)

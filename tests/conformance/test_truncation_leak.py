@@ -32,7 +32,7 @@ from pi_system.program.encoding import encode_input, quantise_weights
 from pi_system.program.fixed_point import FixedInterpreter, fixed_logits
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.ot.gate import RoundsGate
-from pi_system.protocols.relu_dcf.gates import DcfClient, DcfRelu, _kernel
+from pi_system.protocols.relu_dcf.gates import DcfClient, DcfRelu, kernel_of
 from pi_system.protocols.relu_table import adder
 from pi_system.ring.prg import Prg
 
@@ -55,7 +55,7 @@ class _View:
         mask_share = DcfRelu.mask_share
 
         def watched(relu: Any, spec: GateSpec, seed1: Any, salt: Any, share: Any) -> Any:
-            self._note("gate", share, _kernel(spec).masks(spec.count, seed1, salt))
+            self._note("gate", share, kernel_of(spec).masks(spec.count, seed1, salt))
             return mask_share(relu, spec, seed1, salt, share)
 
         monkeypatch.setattr(DcfRelu, "mask_share", watched)

@@ -30,13 +30,12 @@ SQUARES: dict[str, OtGate | DealtGate] = {"dealt": DEALT_SQUARE, "gilboa": SQUAR
 PROTOCOLS = RELUS | SQUARES
 STOCHASTIC = {"dcf", "table"}
 """Protocols that round to either neighbour; the others round to the nearest."""
-MAX_COMPARISON_BITS = {"gmw": 37}
 SEED = b"0123456789abcdef"
 
 
 def unseen_of(protocol: str, opened_bits: int, least: int = 0) -> int:
     """g of a gate of K = ``opened_bits`` that the protocol takes."""
-    return max(least, opened_bits - PROTOCOLS[protocol].most_compared)
+    return max(least, opened_bits - PROTOCOLS[protocol].reach.compared)
 
 
 class Gates(NamedTuple):

@@ -7,7 +7,8 @@ Online ``table`` counts those of ``fss``, by which it is computed.
 
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.costs import ACK_BYTES, ID_BYTES, OfflineCost, stored_bytes, total_units
-from pi_system.backends.two_party.gates import TWO_PARTY_GATES, check_compared_bits
+from pi_system.backends.registry import check_runs
+from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.backends.two_party.offline import linear_plan
 from pi_system.protocols.gate import Units
 from pi_system.protocols.linear_he import linear_he_cost
@@ -31,9 +32,9 @@ def gates(backend: str) -> Gates:
 
 def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> OfflineCost:
     """See BackendCost."""
+    check_runs(public.public, backend)
     ring, plan = Ring(public.public.ring.ring_bits), linear_plan(public)
     linear, degree = linear_he_cost(plan), plan.params.degree
-    check_compared_bits(backend, schedule)
     costs, units = _steps(backend, schedule)
     server_cots, client_cots = sum(cost.server_cots for cost in costs), sum(cost.client_cots for cost in costs)
     server_sends, client_answers = silent_bytes(server_cots)

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import Artifact, PublicArtifact
-from pi_system.backends.two_party.gates import TWO_PARTY_GATES, OtGates, check_compared_bits
+from pi_system.backends.registry import check_runs
+from pi_system.backends.two_party.gates import TWO_PARTY_GATES, OtGates
 from pi_system.backends.two_party.offline import EncryptedMasks, TwoPartyFill, TwoPartyWalk, linear_plan
 from pi_system.channel.base import Channel, DealerLink
 from pi_system.channel.drive import drive
@@ -29,8 +30,8 @@ class TwoPartyServer(ServerParty):
 
     def __init__(self, artifact: Artifact, options: RuntimeOptions):
         """See ServerParty. Raises ConfigError for a ring of more than 59 bits, and for too many compared bits."""
+        check_runs(artifact.public, options.backend)
         super().__init__(artifact, TWO_PARTY_GATES[options.backend], options)
-        check_compared_bits(options.backend, self.schedule)
         self._plan = linear_plan(artifact)
 
     @contextmanager
@@ -63,8 +64,8 @@ class TwoPartyClient(ClientParty):
 
     def __init__(self, public: PublicArtifact, options: RuntimeOptions):
         """See ClientParty. Raises ConfigError as TwoPartyServer."""
+        check_runs(public.public, options.backend)
         super().__init__(public, TWO_PARTY_GATES[options.backend], options)
-        check_compared_bits(options.backend, self.schedule)
         self._plan = linear_plan(public)
 
     @contextmanager

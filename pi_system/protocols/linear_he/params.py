@@ -141,16 +141,21 @@ def _flood_bits_for(norm_bits: int, degree: int, coefficients: int) -> int:
     return flood_bits
 
 
+def ring_refused(ring_bits: int) -> str:
+    """Why there are no parameters for Z_{2^ring_bits}; empty if there may be."""
+    if MIN_RING_BITS <= ring_bits <= MAX_RING_BITS:
+        return ""
+    return f"expected a ring of {MIN_RING_BITS}..{MAX_RING_BITS} bits for homomorphic encryption, found {ring_bits}"
+
+
 def derive_params(ring_bits: int, norm_bits: int, coefficients: int) -> HeParams:
     """The cheapest parameters for Z_{2^ring_bits}, weights of this norm and this many outputs of linear layers.
 
     Raises:
         ConfigError: ring_bits is not 16..59, or no degree has room for the noise.
     """
-    if not MIN_RING_BITS <= ring_bits <= MAX_RING_BITS:
-        raise ConfigError(
-            f"ring_bits: expected {MIN_RING_BITS}..{MAX_RING_BITS} for homomorphic encryption, found {ring_bits}"
-        )
+    if reason := ring_refused(ring_bits):
+        raise ConfigError(f"ring_bits: {reason}")
     for degree, largest in _LARGEST_MODULUS_BITS.items():
         flood = _flood_bits_for(norm_bits, degree, coefficients)
         if flood > 120:

@@ -16,10 +16,15 @@ from pi_system.ring.carrier import RingArray
 
 
 @lru_cache(maxsize=256)
-def _kernel(spec: GateSpec, threads: int = 1) -> ReluGate:
-    bits, compared = spec.ring_bits, spec.comparison_bits
+def kernel_of(spec: GateSpec, threads: int = 1, *, stored: bool = False) -> ReluGate:
+    """The kernel of dealt keys; ``stored``: of what the two parties made (``relu_table``)."""
     return ReluGate(
-        ring_bits=bits, comparison_bits=compared, shift=spec.shift, unseen_bits=spec.unseen_bits, threads=threads
+        ring_bits=spec.ring_bits,
+        comparison_bits=spec.comparison_bits,
+        shift=spec.shift,
+        unseen_bits=spec.unseen_bits,
+        threads=threads,
+        stored=stored,
     )
 
 
@@ -35,13 +40,9 @@ def reply_bytes(spec: GateSpec, exchange: int, count: int) -> int:
 
 
 @lru_cache
-def server_shapes(spec: GateSpec) -> Shapes:
-    """The arrays of the server's material: the key, the dealer's corrections, y_1 + r' mod 2^k."""
-    return server_arrays(_kernel(spec), spec.count)
-
-
-def server_arrays(kernel: ReluGate, count: int) -> Shapes:
-    """What the kernel's server takes for ``count`` elements: key, corrections, y_1 + r' mod 2^k."""
+def server_shapes(spec: GateSpec, *, stored: bool = False) -> Shapes:
+    """The arrays of the server's material: key, corrections, y_1 + r' mod 2^k."""
+    kernel, count = kernel_of(spec, stored=stored), spec.count
     return {
         "key": ((kernel.key_bytes(count),), np.uint8),
         "corrections": ((kernel.server_bytes(count),), np.uint8),
@@ -50,9 +51,9 @@ def server_arrays(kernel: ReluGate, count: int) -> Shapes:
 
 
 @lru_cache
-def client_shapes(spec: GateSpec) -> Shapes:
-    """The arrays of the client's material: the key, the same as the server's; of a table nothing."""
-    return {"key": ((_kernel(spec).key_bytes(spec.count, 1),), np.uint8)}
+def client_shapes(spec: GateSpec, *, stored: bool = False) -> Shapes:
+    """The arrays of the client's material: the key, the same as the server's; of a dealt table nothing."""
+    return {"key": ((kernel_of(spec, stored=stored).key_bytes(spec.count, 1),), np.uint8)}
 
 
 def _client_has_key(spec: GateSpec) -> bool:
@@ -81,7 +82,7 @@ class DcfRelu:
 
     def deal(self, spec: GateSpec, seed0: bytes, seed1: bytes, salt: bytes) -> tuple[Sent, Sent]:
         """The dealer, from both parties' gate seeds."""
-        key, corrections = _kernel(spec, self.threads).deal(spec.count, seed0, seed1, salt)
+        key, corrections = kernel_of(spec, self.threads).deal(spec.count, seed0, seed1, salt)
         return (key.data, corrections.data), (key.data,) if _client_has_key(spec) else ()
 
     def client_offline(
@@ -104,7 +105,7 @@ class DcfRelu:
 
     def mask_share(self, spec: GateSpec, seed1: bytes, salt: bytes, share: RingArray) -> Bytes:
         """The client's message: y_1 + r'_1 mod 2^k, packed, from its share (count,)."""
-        kernel = _kernel(spec, self.threads)
+        kernel = kernel_of(spec, self.threads)
         masked = share.astype(kernel.mask_dtype) + kernel.masks(spec.count, seed1, salt)
         packed = np.empty(masked_message_bytes(spec), np.uint8)
         pack_bits(masked, spec.comparison_bits, packed)
@@ -112,7 +113,7 @@ class DcfRelu:
 
     def receive_masked(self, spec: GateSpec, seed0: bytes, salt: bytes, packed: memoryview) -> RingArray:
         """Of that message y_1 + r' mod 2^k, ready for the online phase."""
-        kernel = _kernel(spec, self.threads)
+        kernel = kernel_of(spec, self.threads)
         masked = np.empty(spec.count, kernel.mask_dtype)
         unpack_bits(np.frombuffer(packed, np.uint8), spec.comparison_bits, masked)
         masked += kernel.masks(spec.count, seed0, salt)
@@ -122,10 +123,10 @@ class DcfRelu:
 class DcfServer(ServerSteps):
     """Party 0. Material: see ``server_shapes``; besides its gate seed and the gate's salt."""
 
-    def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1, kernel: ReluGate | None = None):
-        """``threads``: cores the kernels use; ``kernel``: another than that of dealt keys."""
+    def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1, stored: bool = False):
+        """``threads``: cores the kernels use; ``stored``: see ``kernel_of``."""
         super().__init__(spec)
-        self._kernel, self._material = kernel or _kernel(spec, threads), material
+        self._kernel, self._material = kernel_of(spec, threads, stored=stored), material
         self._seed, self._salt = material["seed"].tobytes(), material["salt"].tobytes()
         self._states: dict[int, Bytes] = {}
 
@@ -146,9 +147,9 @@ class DcfServer(ServerSteps):
 class DcfClient:
     """Party 1. Material: see ``client_shapes``; besides its gate seed, the gate's salt and r ("mask")."""
 
-    def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1, kernel: ReluGate | None = None):
+    def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1, stored: bool = False):
         """See DcfServer."""
-        self._kernel, self._material = kernel or _kernel(spec, threads), material
+        self._kernel, self._material = kernel_of(spec, threads, stored=stored), material
         self._seed, self._salt = material["seed"].tobytes(), material["salt"].tobytes()
 
     def reply(self, exchange: int, first: int, count: int, message: memoryview) -> memoryview:

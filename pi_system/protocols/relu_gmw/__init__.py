@@ -31,7 +31,9 @@ Source:   CrypTFlow2 (2020/1002) for the comparison tree, of 1-of-2^m OTs by Nao
 """
 
 from pi_system.protocols.ot.gate import OtGate
+from pi_system.protocols.reach import Reach
 from pi_system.protocols.relu_gmw import cost
+from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS
 from pi_system.protocols.relu_gmw.offline_client import offline_client
 from pi_system.protocols.relu_gmw.offline_server import offline_server
 from pi_system.protocols.relu_gmw.online import GmwClient, GmwServer
@@ -52,4 +54,5 @@ GMW = OtGate(
     client_shapes=cost.client_shapes,
     work=cost.work,
     prepared=cost.prepared,
+    reach=Reach(bits=MAX_COMPARISON_BITS),
 )

@@ -33,7 +33,7 @@ from functools import partial
 from pi_system.protocols.ot.gate import RoundsGate
 from pi_system.protocols.relu_table import cost, offline
 from pi_system.protocols.relu_table.online import TableClient, TableServer
-from pi_system.protocols.relu_table.shape import MAX_COMPARED_BITS
+from pi_system.protocols.relu_table.shape import MAX_COMPARED_BITS, REACH
 
 __all__ = ["MAX_COMPARED_BITS", "table_gate"]
 
@@ -56,5 +56,5 @@ def table_gate(*, threads: int = 1) -> RoundsGate:
         client_shapes=cost.client_shapes,
         work=cost.work,
         prepared=cost.prepared,
-        most_compared=MAX_COMPARED_BITS,
+        reach=REACH,
     )

@@ -1,14 +1,9 @@
 """Declared sizes of the ReLU ``table``; tests hold them against a channel."""
 
-from functools import lru_cache
-
-import numpy as np
-
 from pi_system.protocols.gate import GateSpec, GateWork, Units
 from pi_system.protocols.material import Shapes, padded
 from pi_system.protocols.ot.gate import GateOfflineCost
 from pi_system.protocols.relu_dcf import gates as dcf
-from pi_system.protocols.relu_table.online import stored_kernel
 from pi_system.protocols.relu_table.shape import shape_of
 
 ROUND_TRIPS = 1
@@ -39,16 +34,16 @@ def offline_cost(spec: GateSpec) -> GateOfflineCost:
     )
 
 
-@lru_cache
 def server_shapes(spec: GateSpec) -> Shapes:
     """The arrays of the server's material: table and offsets, its shares, y_1 + r' mod 2^k."""
-    return dcf.server_arrays(stored_kernel(spec), spec.count)
+    shape_of(spec)
+    return dcf.server_shapes(spec, stored=True)
 
 
-@lru_cache
 def client_shapes(spec: GateSpec) -> Shapes:
     """The arrays of the client's material: table and shares."""
-    return {"key": ((stored_kernel(spec).key_bytes(spec.count, 1),), np.uint8)}
+    shape_of(spec)
+    return dcf.client_shapes(spec, stored=True)
 
 
 def work(spec: GateSpec, count: int) -> GateWork:

@@ -8,9 +8,11 @@ from pi_system.errors import ConfigError
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import padded
+from pi_system.protocols.reach import Reach
 
 MAX_COMPARED_BITS = 10
 """The largest n: a table has 2^(n-1) bits, and as many go each way while it is made."""
+REACH = Reach(compared=MAX_COMPARED_BITS)
 _STRING_BITS = 128
 """The longest string that one OT carries; a longer one is cut."""
 _LATER_ROUNDS = 2
@@ -64,11 +66,8 @@ class Shape:
 
     def __post_init__(self) -> None:
         """Raises ConfigError where a table would be too large."""
-        if self.spec.compared_bits > MAX_COMPARED_BITS:
-            raise ConfigError(
-                f"table: expected at most {MAX_COMPARED_BITS} compared bits, found {self.spec.compared_bits}; "
-                f"pi-train export --compare-bits {MAX_COMPARED_BITS} writes an artifact of such gates"
-            )
+        if reason := REACH.why_not(self.spec.comparison_bits, self.spec.compared_bits):
+            raise ConfigError(f"table: {reason}")
 
     @property
     def lanes(self) -> int:
@@ -135,5 +134,5 @@ class Shape:
 
 @lru_cache(maxsize=256)
 def shape_of(spec: GateSpec) -> Shape:
-    """The plan of a gate. Raises ConfigError for more than ``MAX_COMPARED_BITS``."""
+    """The plan of a gate. Raises ConfigError beyond ``REACH``."""
     return Shape(spec)
