@@ -5,8 +5,10 @@ logits are close enough to the float ones on the calibration pictures is taken; 
 which computes and sends least (tests hold that against the cost model).
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from math import inf, log2
 
 import numpy as np
@@ -186,12 +188,16 @@ class _Search:
         return min(found, key=_badness)
 
     def found(self, most_compared: int) -> list[Quantised]:
-        """What all ladders give, if no comparison has more bits: ``gmw`` takes fewer than other backends."""
-        ladders = [
-            [[replace(each, most_compared=most_compared) for each in candidates] for candidates in ladder]
-            for ladder in _ladders(self.options)
-        ]
-        return [each for ladder in ladders for each in self.climb(ladder)]
+        """What the ladders give, if no comparison has more bits: ``gmw`` takes fewer than other backends.
+
+        After an accurate one only narrower rings are tried: ``best`` takes no other.
+        """
+        found: list[Quantised] = []
+        for ladder in _ladders(self.options):
+            rungs = [[replace(each, most_compared=most_compared) for each in candidates] for candidates in ladder]
+            narrowest = min((each.plan.ring.ring_bits for each in found if self.accurate(each)), default=inf)
+            found += self.climb([rung for rung in rungs if all(each.ring_bits < narrowest for each in rung)])
+        return found
 
     def climb(self, ladder: list[list[ScaleOptions]]) -> Iterator[Quantised]:
         """What each ring of a ladder gives, up to the first ring that is accurate enough."""
@@ -207,16 +213,14 @@ class _Search:
 
         A candidate whose error is many times too large lets those be skipped that have too few bits to mend it.
         """
-        plans = [plan for plan in map(self.judge.plan, candidates) if plan is not None]
-        best: Quantised | None = None
-        index = 0
-        while index < len(plans):
-            found = self.measured(plans[index])
-            best = found if best is None else min(best, found, key=_badness)
+        plans = filter(None, map(self.judge.plan, candidates))  # made as they are asked for
+        plan, best = next(plans, None), None
+        while plan is not None:
+            found = self.measured(plan)
+            best = found if best is None or _badness(found) < _badness(best) else best
             if self.accurate(found):
                 break
-            last = index == len(plans) - 1
-            index = min(index + _skipped(found.relative_error, self.aim), len(plans) - (not last))
+            plan = _last(islice(plans, _skipped(found.relative_error, self.aim)))
         return best
 
     def measured(self, plan: ScalePlan) -> Quantised:
@@ -229,6 +233,11 @@ class _Search:
 
 def _badness(quantised: Quantised) -> tuple[bool, float]:
     return bool(quantised.left), quantised.max_error
+
+
+def _last(plans: Iterable[ScalePlan]) -> ScalePlan | None:
+    """The last one; None of none."""
+    return next(iter(deque(plans, maxlen=1)), None)
 
 
 def _skipped(error: float, allowed: float) -> int:
