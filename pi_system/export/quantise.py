@@ -214,7 +214,8 @@ class _Search:
         A candidate whose error is many times too large lets those be skipped that have too few bits to mend it.
         """
         plans = filter(None, map(self.judge.plan, candidates))  # made as they are asked for
-        plan, best = next(plans, None), None
+        plan = next(plans, None)
+        best: Quantised | None = None
         while plan is not None:
             found = self.measured(plan)
             best = found if best is None or _badness(found) < _badness(best) else best

@@ -8,7 +8,7 @@ import torch
 
 from pi_system.backends.crypten.library import crypten
 from pi_system.backends.crypten.plan import AdditiveTriple, BinaryTriple, Item, SharedBit, SquarePair
-from pi_system.backends.crypten.store import Material, Shares
+from pi_system.backends.crypten.store import Expanded, Shares
 from pi_system.errors import CorrelationExhaustedError, CorrelationMismatchError, LocalProtocolError
 
 
@@ -72,7 +72,7 @@ class RecordingProvider(_Provider):
 class StoredProvider(_Provider):
     """Hands out one inference's material in order, each item once."""
 
-    def __init__(self, material: Material) -> None:
+    def __init__(self, material: Expanded) -> None:
         """Consume ``material``."""
         self._material = material
 

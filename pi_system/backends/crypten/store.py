@@ -32,7 +32,7 @@ class Shares:
     result: torch.Tensor
 
 
-Material = deque[Shares]
+Expanded = deque[Shares]
 """One inference's correlations in the order of the plan, expanded."""
 
 
@@ -56,7 +56,7 @@ class CorrelationStore:
         """An empty store of the server (which receives corrections) or of the client."""
         self._plan, self._is_server = plan, is_server
         self._sealed: dict[str, _Sealed] = {}
-        self._taken: dict[str, Material] = {}
+        self._taken: dict[str, Expanded] = {}
         self._added = 0
 
     def available(self) -> int:
@@ -98,7 +98,7 @@ class CorrelationStore:
         for name, sealed in [(name, self._sealed.pop(name)) for name in ids]:
             self._taken[name] = self._expand(sealed)
 
-    def use(self, name: str) -> Material:
+    def use(self, name: str) -> Expanded:
         """The expanded material of a taken id, once. Raises CorrelationReusedError when it was not taken."""
         if name not in self._taken:
             raise CorrelationReusedError(f"expected reserved material, found id {name[:20]!r}")
@@ -117,9 +117,9 @@ class CorrelationStore:
         sizes = (8 * math.prod(item.result_shape()) for item in self._plan.items)
         return tuple(np.frombuffer(dealer.recv(nbytes), dtype=np.int64) for nbytes in sizes)
 
-    def _expand(self, sealed: _Sealed) -> Material:
+    def _expand(self, sealed: _Sealed) -> Expanded:
         stream = inference_stream(sealed.seed, sealed.index)
-        material: Material = deque()
+        material: Expanded = deque()
         for position, item in enumerate(self._plan.items):
             operands = draw_operands(item, stream)
             if sealed.corrections is None:

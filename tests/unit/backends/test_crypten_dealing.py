@@ -17,7 +17,7 @@ from pi_system.backends.crypten.plan import (
     decode_plan,
     encode_plan,
 )
-from pi_system.backends.crypten.store import CorrelationStore, Material
+from pi_system.backends.crypten.store import CorrelationStore, Expanded
 from pi_system.channel.base import Channel
 from pi_system.channel.memory import memory_pair
 from pi_system.errors import (
@@ -49,7 +49,7 @@ def dealt(count: int) -> tuple[CorrelationStore, CorrelationStore, list[int]]:
     return stores[0], stores[1], [channel.counters.received_bytes for _, channel in ends]
 
 
-def materials(count: int) -> list[tuple[Material, Material]]:
+def materials(count: int) -> list[tuple[Expanded, Expanded]]:
     server, client, _ = dealt(count)
     ids = client.next_ids(count)
     client.take(ids)
@@ -76,7 +76,7 @@ def test_every_relation_holds(index: int) -> None:
             assert set(bit.tolist()) == {0, 1}
 
 
-def _words(material: Material) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _words(material: Expanded) -> np.ndarray[Any, np.dtype[np.int64]]:
     tensors = [tensor for shares in material for tensor in (*shares.operands, shares.result)]
     return np.concatenate([tensor.numpy().ravel() for tensor in tensors if tensor.numel() != 200])
 
