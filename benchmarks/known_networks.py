@@ -83,14 +83,17 @@ def run(
 
 def table() -> str:
     """What the kept JSON says, in Markdown."""
-    parts = []
+    parts, seen = [], set[str]()
     for path in sorted(KEPT.glob("*.json")):
         report = json.loads(path.read_text())
+        seen |= {network["network"].rpartition("-")[0] for network in report["networks"]}
         rows = [_row(network, each) for network in report["networks"] for each in network["runs"]]
         about = report["environment"]
         beside = "beside other work" if about["others_during"] else "alone on the machine"
         date = f"{about['date'][:10]}, commit `{about['git_sha']}`, one core a party, {beside}."
         parts.append(f"{documents.markdown(rows, _COLUMNS)}\n\n{date}")
+    if missing := [name for name in CNNS if name not in seen]:
+        parts.append(f"Not run: {', '.join(missing)}.")
     return "\n\n".join(parts)
 
 

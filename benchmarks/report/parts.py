@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 
 import compare_runs
+import known_networks
 import repetition
 from measuring import RESULTS
 from measuring.study_claims import FIRST
@@ -42,6 +43,7 @@ def _shown(names: Iterable[str]) -> str:
 PARTS = {
     "study": ("results.md", study),
     "truncation": ("results.md", lambda: compare_runs.commits(RESULTS / "truncation")),
+    "known": ("results.md", known_networks.table),
     "house": ("results.md", lambda: compare_runs.commits(RESULTS / "house")),
     "repetition": ("threat-model.md", repetition.statement),
     "methods": ("methods.md", methods.table),

@@ -74,3 +74,4 @@ def test_a_small_network_is_exported_and_run_between_processes(tmp_path: Path, m
     (tmp_path / "32.json").write_text(json.dumps(report))
     assert "| `gmw` |" in known_networks.table()
     assert "beside other work" in known_networks.table()
+    assert "Not run: resnet50, squeezenet1_1, densenet121, mobilenet_v2." in known_networks.table()
