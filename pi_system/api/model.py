@@ -90,7 +90,7 @@ class Model:
         return self._answers(inputs, lambda batch: fixed_logits(self.artifact, batch)[1])
 
     def plaintext(self, inputs: Inputs) -> Result:
-        """What the network answers in float32; errors as ``simulate``."""
+        """What the network, its weights rounded to the artifact's, answers in float32; errors as ``simulate``."""
         return self._answers(inputs, lambda batch: np.asarray(float_logits(self.artifact, batch), np.float64))
 
     def predict(self, inputs: Inputs, backend: str = DEFAULT_BACKEND, reveal: Reveal = "logits") -> Result:

@@ -138,6 +138,6 @@ def test_an_example_runs_as_it_is_written(tmp_path: Path, number: int, monkeypat
     with torch.no_grad():
         found: Any = network.eval()(inputs)
     expected = found if isinstance(found, torch.Tensor) else found["logits"]
-    assert np.abs(model.plaintext(inputs).outputs - expected.numpy()).max() < 1e-4
+    assert np.abs(model.plaintext(inputs).outputs - expected.numpy()).max() < 0.02
     for name in ("mine", hub["module"]):
         monkeypatch.delitem(sys.modules, name, raising=False)
