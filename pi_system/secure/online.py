@@ -55,13 +55,13 @@ class ServerOnline(SecureWalk):
             layers: the fixed-point weights, packed once a model.
             offsets: c_s + bias of every weighted node, (N, *node.shape); of ``Graph.biased`` the bias, (1, C, ...).
             elements: what truncations and re-maskings take (Step.server_elements), by section, (N, n) each.
-            gates: in the schedule's order, of every picture, with their material inside; each for one use.
-                Made when their input is there: what is done after a send keeps gRPC's thread from writing it.
+            gates: in the schedule's order, of every picture, with their material inside; each for one use. The next
+                are asked for while the client answers those before.
             batch: N.
         """
         super().__init__(public.public.graph, public.public.ring, public.masks)
         self._layers, self._offsets, self._elements, self._gates = layers, offsets, elements, gates
-        self._batch = batch
+        self._batch, self._ready = batch, list[ServerGate]()
         self._client: Channel
         self._watch = OFF
 
@@ -89,7 +89,11 @@ class ServerOnline(SecureWalk):
         return self._layers[node.name].start(x, self._offsets[node.name])
 
     def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
-        return serve(next(self._gates), spec.count, Gather(x, positions, spec.count).upto, self._client)
+        gates = self._ready or next(self._gates)
+        return serve(gates, spec.count, Gather(x, positions, spec.count).upto, self._client, self._make_ready)
+
+    def _make_ready(self) -> None:
+        self._ready = next(self._gates, [])
 
     def _biased(self, node: Relu | Square | Affine, out: RingArray, positions: Positions) -> RingArray:
         bias = self._offsets.get(node.name)
