@@ -120,8 +120,8 @@ WRONG: dict[str, tuple[type[pi.PiError], str, Callable[[pi.Model], object]]] = {
     "no address": (
         ConfigError,
         "HOST:PORT, found '7100'",
-        lambda m: pi.Client(7100, insecure=True, store="s").available(),
-    ),  # type: ignore[arg-type]
+        lambda m: pi.Client(7100, insecure=True, store="s").available(),  # type: ignore[arg-type]
+    ),
     "no keys": (InputError, "keys: expected a path, found int", lambda m: pi.Client(keys=3)),  # type: ignore[arg-type]
     "profile": (InputError, "expected a path, found int", lambda m: pi.profile(3)),  # type: ignore[arg-type]
     "load": (InputError, "expected a path, found Model", lambda m: pi.load(m)),  # type: ignore[arg-type]

@@ -57,11 +57,13 @@ def test_auto_keeps_the_accuracy_on_the_digits(trained: Path, tmp_path: Path) ->
     assert table["total"]["value"] <= table["wanted"] == 0.001
     assert np.mean(list(ring.compare_bits.values())) < 10
     test = judged_of(data := load_data(DataConfig(name="digits")), data.test)
+    assert test.labels is not None
+    labels = test.labels
     weights, x = quantise_weights(graph, ring, artifact.weights), encode_input(test.pictures, graph, ring)
 
     def right(coins: Prg | None) -> Any:
         logits = FixedInterpreter(ring, artifact.masks, weights, coins=coins).run(graph, x)
-        return logits.argmax(axis=1) == test.labels
+        return logits.argmax(axis=1) == labels
 
     def accuracy(coins: Prg | None) -> float:
         return float(right(coins).mean())
@@ -71,7 +73,7 @@ def test_auto_keeps_the_accuracy_on_the_digits(trained: Path, tmp_path: Path) ->
     assert abs(exact - np.mean(drawn)) <= 0.002
     for backend, pictures in (("fss", len(x)), ("table", 24)):
         found, _, _ = secure_logits(backend, artifact, test.pictures[:pictures], tmp_path / "store", reveal="label")
-        private, expected = found[:, 0] == test.labels[:pictures], right(None)[:pictures]
+        private, expected = found[:, 0] == labels[:pictures], right(None)[:pictures]
         chance = max(np.std(drawn), 1 / len(x)) * (len(x) / pictures) ** 0.5
         assert abs(private.mean() - expected.mean()) <= 0.002 + 6 * chance
 

@@ -28,7 +28,7 @@ def sent(depth: int, trees: int) -> tuple[Any, Any]:
 def received(depth: int, trees: int) -> Any:
     """With the right sums on the sides that the paths do not take, garbage where the receiver reads none."""
     _, sums = sent(depth, trees)
-    alphas = np.arange(trees, dtype=np.uint32) * 2_654_435_761 & ((1 << depth) - 1)
+    alphas = (np.arange(trees, dtype=np.uint32) * 2_654_435_761 & ((1 << depth) - 1)).astype(np.uint32)
     taken = alphas[:, None] >> np.arange(depth - 1, -1, -1, dtype=np.uint32) & 1
     left = sums.reshape(trees, depth, 2)
     right = left ^ np.frombuffer(DELTA, np.uint64)
