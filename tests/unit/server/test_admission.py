@@ -180,7 +180,7 @@ def test_a_crowd_under_one_certificate_keeps_no_other_out(clock: Any) -> None:
     assert str(alice).endswith("0 clients are before this one")
     assert ask(6, "bob").ticket
     assert ask(7, "bob").ticket == ""  # all have one now
-    clock.now_s += 0.1
+    clock.now_s += alice.retry_s
     desk.leave(0)
     assert ask(1, "shared", first.ticket) is not None
     assert ask(5, "alice", alice.ticket) is None
