@@ -72,7 +72,7 @@ def test_the_lowered_graph_is_the_function(body: Body, scale: float, seed: int) 
 
 def test_large_values_before_a_small_bound_are_not_refused() -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU6(), nn.Flatten(), nn.Linear(16, 3))
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Hardtanh(-0.3, 6.1), nn.Flatten(), nn.Linear(16, 3))
     with torch.no_grad():
         network[0].weight.mul_(1e6)  # type: ignore[operator]
     pictures = np.random.default_rng(0).normal(size=(16, *SHAPE)).astype(np.float32)
