@@ -36,7 +36,11 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+OF_LABELS = ("fss", "gmw", "gc")
+"""Label and scores are opened by ``gmw``'s gates under ``table``."""
+
+
+@pytest.mark.parametrize("backend", OF_LABELS)
 @pytest.mark.parametrize(("ring_bits", "logit_bits", "shift", "classes", "reveal"), RULES)
 def test_exactly_the_plaintext_rule(
     ring_bits: int, logit_bits: int, shift: int, classes: int, reveal: Reveal, backend: str, tmp_path: Path
@@ -48,7 +52,7 @@ def test_exactly_the_plaintext_rule(
     np.testing.assert_array_equal(found, outputs_to_float(revealed(expected, graph, ring, reveal), graph, ring, reveal))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["fss", "gmw"])
 @pytest.mark.parametrize(
     ("classes", "ring_bits", "logit_bits"),
     [(1, 59, 20), (2, 59, 20), (3, 59, 20), (16, 59, 20), (17, 59, 20), (17, 32, 31), (100, 59, 20), (300, 59, 20)],
@@ -83,7 +87,7 @@ def test_groups_hold_all_classes_in_as_few_levels_as_possible(classes: int) -> N
     assert len(sizes) == 0 if classes == 1 else FAN_OUT ** (len(sizes) - 1) < classes
 
 
-ASKED = {"fss": (100, 6), "gmw": (6, 3), "gc": (6, 3), "table": (6, 3)}
+ASKED = {"fss": (40, 4), "gmw": (6, 3), "gc": (6, 3), "table": (6, 3)}
 """(pictures, times each); ``PI_ASK_AGAIN=100,60`` for all of them instead."""
 
 

@@ -1,11 +1,11 @@
-"""A fully connected network 64-24-10 with integer weights: what a client that repeats one picture would solve for."""
+"""A fully connected network 64-12-10 with integer weights: what a client that repeats one picture would solve for."""
 
 import numpy as np
 
 from pi_system.artifact import Artifact, Graph, Node, Preprocess, RingConfig
 from pi_system.artifact.graph import Flatten, Input, Linear, Relu, Truncate
 
-HIDDEN, CLASSES, SHIFT = 24, 10, 12
+HIDDEN, CLASSES, SHIFT = 12, 10, 12
 
 
 FEW_BITS = 5
@@ -13,7 +13,7 @@ FEW_BITS = 5
 
 
 def mlp_artifact(kind: str) -> Artifact:
-    """``relu``: 24 ReLUs that truncate, 32 bits; ``few bits``: the same with random signs; ``skipped``: every other one
+    """``relu``: 12 ReLUs that truncate, 32 bits; ``few bits``: the same with random signs; ``skipped``: every other one
     skips its ReLU, 59 bits; ``before``: a truncation in front of all ReLUs, 59 bits."""
     skipped, before = kind == "skipped", kind == "before"
     relu_input = "hidden.truncate" if before else "hidden"
@@ -22,7 +22,13 @@ def mlp_artifact(kind: str) -> Artifact:
         Flatten(name="flatten", inputs=("input",), shape=(64,)),
         Linear(name="hidden", inputs=("flatten",), shape=(HIDDEN,), in_features=64),
         *([Truncate(name="hidden.truncate", inputs=("hidden",), shape=(HIDDEN,))] if before else []),
-        Relu(name="relu", inputs=(relu_input,), shape=(HIDDEN,), active=12 if skipped else HIDDEN, masked=skipped),
+        Relu(
+            name="relu",
+            inputs=(relu_input,),
+            shape=(HIDDEN,),
+            active=HIDDEN // 2 if skipped else HIDDEN,
+            masked=skipped,
+        ),
         Linear(name="fc", inputs=("relu",), shape=(CLASSES,), in_features=HIDDEN),
     ]
     frac_bits = {"input": 8, "flatten": 8, "hidden": 20, "hidden.truncate": 8, "relu": 8, "fc": 14}
