@@ -24,7 +24,7 @@ class Call:
         self.asked.pop()(frame)
 
 
-def receiver(limit_bytes: int = 10) -> tuple[Call, Inbox, Receiver, list[str]]:
+def receiver(limit_bytes: int = 1 << 20) -> tuple[Call, Inbox, Receiver, list[str]]:
     call, ends = Call(), list[str]()
     inbox: Inbox = ByteQueue(limit_bytes)
     made = Receiver(call, inbox, lambda: ends.append("end"))
