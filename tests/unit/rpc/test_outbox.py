@@ -76,6 +76,7 @@ def test_what_is_written_behind_another_waits_for_it(first: bytes) -> None:
     expected = [b"second\7", b"third\7"] if first is SMALL else [LARGE + b"\7", b"second\7", b"third\7"]
     assert [next(frames) for _ in expected] == expected
     put(box, b"fourth")  # gRPC's thread has the third still
+    assert len(call.frames) == (first is SMALL)
     assert next(frames) == b"fourth\7"
 
 
