@@ -1,14 +1,16 @@
 """torch module to artifact: trace, rewrite, calibrate, check."""
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
 from pi_system.artifact.graph import Graph
-from pi_system.artifact.model import Accuracy, Artifact
+from pi_system.artifact.model import Accuracy, Approximation, Artifact
 from pi_system.artifact.preprocess import Preprocess
+from pi_system.artifact.ring_config import RingConfig
 from pi_system.artifact.shapes import check_graph
 from pi_system.errors import InexactError, InputError
 from pi_system.export.draft import Draft
@@ -81,9 +83,7 @@ def export_network(
         ConfigError: the network's values fit no ring.
         InexactError: they fit none that is exact enough.
     """
-    shape = (preprocess.channels, preprocess.height, preprocess.width)
-    if pictures.ndim != 4 or len(pictures) == 0 or pictures.shape[1:] != shape:
-        raise InputError(f"calibration pictures: expected (N, {shape}), found {pictures.shape}")
+    shape = _shape_of(pictures, preprocess)
     options = options or QuantiseOptions()
     smooth = None if approximate is None else Smooth(pictures, approximate)
     draft = lower(module, shape, smooth, binary=binary)
@@ -101,23 +101,36 @@ def export_network(
     _check_exact(name, quantised, options)
     plan = quantised.plan
     rounded = rounded_weights(plan.graph, plan.ring, weights, ranges)
-    integers = quantise_weights(plan.graph, plan.ring, rounded)
-    norm_bits = weight_norm_bits(value for key, value in integers.items() if key.endswith(".weight"))
-    step_log2 = choose_score_step(plan.ring, plan.graph.output, quantised.max_error)
     return Artifact.create(
         name=name,
         graph=plan.graph,
-        ring=plan.ring.model_copy(update={"weight_norm_bits": norm_bits, "score_step_log2": step_log2}),
+        ring=_stated_ring(quantised, rounded),
         preprocess=preprocess,
         masks=draft.masks,
         weights=rounded,
-        accuracy=Accuracy(
-            pictures=quantised.pictures,
-            error=quantised.relative_error,
-            agreement=quantised.agreement,
-            approximation=approximation,
-        ),
+        accuracy=_stated(quantised, approximation),
     )
+
+
+def _shape_of(pictures: NDArray[np.float32], preprocess: Preprocess) -> tuple[int, int, int]:
+    shape = (preprocess.channels, preprocess.height, preprocess.width)
+    if pictures.ndim != 4 or len(pictures) == 0 or pictures.shape[1:] != shape:
+        raise InputError(f"calibration pictures: expected (N, {shape}), found {pictures.shape}")
+    return shape
+
+
+def _stated(found: Quantised, approximation: Approximation | None) -> Accuracy:
+    error, kept = found.relative_error, found.agreement
+    return Accuracy(pictures=found.pictures, error=error, agreement=kept, approximation=approximation)
+
+
+def _stated_ring(found: Quantised, rounded: Mapping[str, NDArray[np.float32]]) -> RingConfig:
+    """The plan's, with what the weights' sums and the logits' error ask of protocols."""
+    plan = found.plan
+    integers = quantise_weights(plan.graph, plan.ring, rounded)
+    norm_bits = weight_norm_bits(value for key, value in integers.items() if key.endswith(".weight"))
+    step_log2 = choose_score_step(plan.ring, plan.graph.output, found.max_error)
+    return plan.ring.model_copy(update={"weight_norm_bits": norm_bits, "score_step_log2": step_log2})
 
 
 def _check_exact(name: str, found: Quantised, options: QuantiseOptions) -> None:
