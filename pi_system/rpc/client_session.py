@@ -222,6 +222,8 @@ class ClientSession:
         try:
             asked_ns = time.monotonic_ns()
             self._command(ClientEnvelope(prepare=Prepare(count=count, pairing_id=pairing_id)))
+            # Sent before, messages would meet a closed connection where this is refused, and their reset the refusal.
+            read_server(self._connection.stream, "ready")
             watch = self._watch("offline")
             self._runtime.prepare(count, watch.watch(self._channel), lambda request: watch.watch(dealer(request)))
             pieces = watch.stop()
@@ -386,6 +388,7 @@ class ClientSession:
 def _enter(endpoint: Endpoint, hello: Hello) -> tuple[Connection, ServerHello]:
     """A connection on which the server has greeted: it has a place. Raises BusyError, or what ``dial`` does."""
     started_s = time.monotonic()
+    answered_s = started_s
     while True:
         connection = dial(
             endpoint.server,
@@ -406,10 +409,11 @@ def _enter(endpoint: Endpoint, hello: Hello) -> tuple[Connection, ServerHello]:
                 raise
             endpoint.on_busy(busy)
             # The server's figure is a guess: who has less time than that asks once more at its end.
-            hello, pause_s = replace(hello, ticket=busy.ticket), min(busy.retry_s, left_s)
+            hello, pause_s = replace(hello, ticket=busy.ticket or hello.ticket), min(busy.retry_s, left_s)
+            answered_s = time.monotonic() + pause_s
         except PeerUnavailableError as error:  # its worker ended before it said anything: nothing was spent
             connection.abort(error)
-            if time.monotonic() - started_s > endpoint.connect_timeout_s:
+            if time.monotonic() - answered_s > endpoint.connect_timeout_s:
                 raise
             pause_s = _RETRY_S
         except BaseException as error:

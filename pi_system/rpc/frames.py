@@ -118,7 +118,10 @@ class FrameStream:
                     self._die(self.gone(f"{self.peer}: closed the connection"))
 
         def read_in_thread() -> None:
-            threading.Thread(target=read, name="frame-reader", daemon=True).start()
+            try:
+                threading.Thread(target=read, name="frame-reader", daemon=True).start()
+            except RuntimeError:  # no more threads: gRPC's own, in which this may run, must go on
+                self._die(self.gone(f"{self.peer}: expected a thread to read with, found none to be had"))
 
         if call is None:
             read_in_thread()

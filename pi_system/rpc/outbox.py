@@ -35,9 +35,13 @@ class Outbox:
     def put(self, view: memoryview, tag: int, timeout_s: float) -> None:
         """Send a message after those before it. Errors as ByteQueue.put."""
         if self._call is not None and view.nbytes <= DIRECT_BYTES and self._takes_off():
-            (frame,) = self._cut(view, tag)
-            if self._call.send(frame, self._landed):
-                return
+            try:
+                (frame,) = self._cut(view, tag)
+                if self._call.send(frame, self._landed):
+                    return
+            except BaseException:  # such as Ctrl-C: nobody may wait for its landing
+                self._landed()
+                raise
             self._landed()
         with self._turn:
             self._pulled += 1

@@ -217,6 +217,7 @@ class _Session:
         if not 1 <= command.count <= MAX_COUNT or len(command.pairing_id) != ID_BYTES:
             raise RemoteProtocolError(f"prepare: expected a count of 1 to {MAX_COUNT} and a pairing id of 16 bytes")
         self._desk.prepare(command.count)
+        write(self._stream, ServerEnvelope(ready=Ready()))
         self._watchdog.expect("the offline phase", self._host.limits.prepare_s)
         dealer = DealerDialer(
             address=self._host.dealer,

@@ -76,10 +76,10 @@ def forget(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, touch: bool = True) -> Iterator[None]:
     """Keep other processes and threads out of a store's folder, which is made if missing; a process that dies lets go.
 
-    When the lock was last taken is when its file was last written.
+    When the lock was last taken is when its file was last written; not so with ``touch`` False.
     """
     path = folder / LOCK
     while True:
@@ -91,7 +91,8 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _is(descriptor, path):  # else dropped while this process waited
-                os.utime(descriptor)
+                if touch:
+                    os.utime(descriptor)
                 yield
                 return
         finally:

@@ -89,7 +89,7 @@ class ServerOnline(SecureWalk):
         return self._layers[node.name].start(x, self._offsets[node.name])
 
     def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
-        gates = self._ready or next(self._gates)
+        gates, self._ready = self._ready or next(self._gates), []
         return serve(gates, spec.count, Gather(x, positions, spec.count).upto, self._client, self._make_ready)
 
     def _make_ready(self) -> None:

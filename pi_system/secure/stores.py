@@ -1,5 +1,6 @@
 """All stores under one party's folder: for the commands that show, burn and clean material."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Iterator
@@ -76,10 +77,10 @@ class Stored:
             self.index.trim(self.key, time.time() - max(log_s, SETTLED_S)),
         )
         if not self.folder.is_dir():
-            self._drop()
+            self.index.drop(self.key)
         elif self._left():
-            with locked(self.folder):
-                if not self.unused()[0]:
+            with locked(self.folder, touch=False):
+                if self._left():
                     self._drop()
         return found
 
@@ -89,13 +90,18 @@ class Stored:
 
     def _drop(self) -> None:
         self.index.drop(self.key)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for path in self.folder.iterdir():
+            if path.name != LOCK:  # while it lies there, whoever comes waits for it
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        (self.folder / LOCK).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
 
 def tidy(root: Path, role: str, log_s: float) -> tuple[int, int, int]:
     """``clean`` all stores of ``role`` under ``root``, and what crashes left half written; the sums of what it says."""
-    found = [stored.clean(log_s) for stored in all_stores(root, role)]
     remove_parts(root)
+    found = [stored.clean(log_s) for stored in all_stores(root, role)]
     burned, deleted, forgotten = (sum(column) for column in zip(*found, strict=True)) if found else (0, 0, 0)
     return burned, deleted, forgotten
 

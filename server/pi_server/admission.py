@@ -2,9 +2,9 @@
 
 A client that finds no place is told when to ask again and gets a ticket, so nobody who waits costs a connection.
 Whoever holds fewest places comes first, by certificate and then by client, then whoever came first. A place is kept for
-those before who were told to come about now, but does not stand free for those who sleep: a later one gets it that came
-when it was told. Sessions that prepare leave some places to those that infer. Tickets are bounded; where all are out,
-the certificate that has most of them gives one up.
+who has fewer places, and for its like that were told to come about now; it does not stand free for a crowd that sleeps.
+Sessions that prepare leave some places to those that infer. Tickets are bounded; where all are out, the certificate
+that has most of them gives one up.
 """
 
 import math
@@ -18,16 +18,19 @@ from typing import Final
 from pi_system.errors import BusyError
 
 _KEPT_S: Final = 0.15
-"""How long a free place waits for those whose turn it is, before and after the moment they were told."""
+"""How long a free place waits for its like, before and after the moment it was told to come."""
 _GIVEN_WAY_S: Final = 0.3
-"""The same after it, where somebody asks who was not told to come now: asking more often must not help."""
+"""The same before it, where somebody asks who was not told to come now: asking more often must not help."""
+_LATE_S: Final = 1.0
+"""How long after that moment one that has fewer places is still waited for."""
 _FORGOTTEN_S: Final = 5.0
 """How late a ticket may be: after that its client is taken to be gone."""
 _SHORTEST_S: Final = 0.5
+_NEXT_S: Final = 2.0
 _LONGEST_S: Final = 20.0
-"""Of what a client is told to wait. Shorter: each time it asks costs a TLS handshake, which 60 who wait feel. Longer:
-places stand free for those who sleep on when others give up."""
-_LATE: Final = 1.25
+"""Of what a client is told to wait, and of those next in turn. Shorter: each time it asks costs a TLS handshake, which
+60 who wait feel. Longer: places stand free for those who sleep on when others give up."""
+_MARGIN: Final = 1.25
 """What a client is told to wait beside what is expected: too early costs one more question, too late little, because it
 is then among the first."""
 _SMOOTHED: Final = 0.2
@@ -91,6 +94,12 @@ class Admission:
         self._forget()
         return len(self._waiting)
 
+    @property
+    def pressed(self) -> bool:
+        """Somebody waits for nothing but a place."""
+        self._forget()
+        return self.taken >= self.places and any(self._may(ticket) for ticket in self._waiting.values())
+
     def enter(
         self, session: Hashable, client: str, ticket: str, *, prepares: bool, owner: str = "", most: float | None = None
     ) -> BusyError | None:
@@ -118,7 +127,8 @@ class Admission:
         """A session's offline phase starts; None: it may."""
         found = self._sessions[session]
         if not found.preparing:
-            ahead = self.taken < self.places and any(ticket.prepares for ticket in self._waiting.values())
+            free = self.taken < self.places
+            ahead = free and any(ticket.prepares and self._may(ticket) for ticket in self._waiting.values())
             if ahead or self.preparing >= self._preparing:
                 return self._refuse(*self._ticket(found.client, found.owner, "", prepares=True))
             found.preparing = True
@@ -157,34 +167,39 @@ class Admission:
     def _has_turn(self, mine: _Ticket) -> bool:
         """Whether the free places go round to ``mine``."""
         free, preparing, now_s = self.places - self.taken, self._preparing - self.preparing, self._clock()
-        # Who comes for the first time, or before it was told, gives way to more of those who wait.
-        expected_s = now_s + (_GIVEN_WAY_S if mine.due_s > now_s + _KEPT_S else _KEPT_S)
+        rank, told = self._rank(mine), mine.due_s <= now_s + _KEPT_S
+        until_s = now_s + (_KEPT_S if told else _GIVEN_WAY_S)
         for ticket in self._in_turn(mine):
             if free <= 0:
                 return False
-            comes = ticket is mine or now_s - _KEPT_S <= ticket.due_s <= expected_s
-            takes = comes and (not ticket.prepares or preparing > 0) and self._may(ticket)
             if ticket is mine:
-                return takes
-            free, preparing = free - takes, preparing - (takes and ticket.prepares)
+                return self._may(mine) and (not mine.prepares or preparing > 0)
+            like = self._rank(ticket) == rank
+            expected = now_s - _KEPT_S <= ticket.due_s <= until_s if like else ticket.due_s >= now_s - _LATE_S
+            if expected and self._may(ticket) and (not ticket.prepares or preparing > 0):
+                free, preparing = free - 1, preparing - ticket.prepares
         return False
+
+    def _rank(self, ticket: _Ticket) -> tuple[int, int]:
+        """Who has fewest places comes first: by certificate, then by client."""
+        sessions = self._sessions.values()
+        return sum(one.owner == ticket.owner for one in sessions), sum(one.client == ticket.client for one in sessions)
 
     def _may(self, ticket: _Ticket) -> bool:
         """Whether its owner may have one session more."""
         return sum(session.owner == ticket.owner for session in self._sessions.values()) < ticket.most
 
     def _in_turn(self, mine: _Ticket) -> list[_Ticket]:
-        sessions = self._sessions.values()
-        owners, clients = Counter(one.owner for one in sessions), Counter(one.client for one in sessions)
         waiting = [ticket for ticket in self._waiting.values() if ticket is not mine]
-        return sorted([*waiting, mine], key=lambda one: (owners[one.owner], clients[one.client], one.number))
+        return sorted([*waiting, mine], key=lambda one: (self._rank(one), one.number))
 
     def _refuse(self, name: str, mine: _Ticket | None) -> BusyError:
         self.refused += 1
         if mine is None:
             return BusyError(f"server: {len(self._waiting)} clients wait already, come later", _LONGEST_S, "")
         before = next(i for i, ticket in enumerate(self._in_turn(mine)) if ticket is mine)
-        retry_s = min(_LONGEST_S, max(_SHORTEST_S, _LATE * (before + 1) * self._usual_s / self.places))
+        longest_s = _NEXT_S if before < self.places else _LONGEST_S
+        retry_s = min(longest_s, max(_SHORTEST_S, _MARGIN * (before + 1) * self._usual_s / self.places))
         mine.due_s = self._clock() + retry_s
         self._waiting[name] = mine
         if not self._may(mine):

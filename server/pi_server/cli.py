@@ -24,6 +24,7 @@ from pi_system.cli.program import program
 from pi_system.cli.seconds import SECONDS
 from pi_system.cli.service import health_timeout, on_stop_signal, raise_file_limit, show_health
 from pi_system.cli.stores import store_commands
+from pi_system.durable import remove_parts
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.channel import Wrap, as_it_is
 from pi_system.rpc.keys import AUTHORITY, VALID_DAYS, write_keys
@@ -170,6 +171,7 @@ def _given(client_limits: Mapping[str, int | None]) -> dict[str, int]:
 def _run(
     options: ServerOptions, reload: Callable[[ServerOptions], ServerOptions], health: str | None, metrics: str | None
 ) -> None:
+    remove_parts(options.store_dir)  # first: on a full disk they may be what there is no room for
     Clients(options.store_dir).check_readable()  # made now, and found damaged now rather than by every client
     Index(options.store_dir / "server").set(room=options.room_bytes, keep_s=options.keep_s)
     start_upkeep(options.store_dir)

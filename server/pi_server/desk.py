@@ -17,7 +17,7 @@ import os
 import queue
 import threading
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Final
 
 from pi_server.clients import SHARED, Client, Clients
 from pi_system.errors import BusyError, PeerTimeoutError, PeerUnavailableError, PiError
@@ -25,6 +25,8 @@ from pi_system.rpc.server_session import Desk
 from pi_system.rpc.session_config import Hello
 from pi_system.rpc.tls import Caller
 from pi_system.rpc.watchdog import Watchdog
+
+_SOON_S: Final = 0.5
 
 
 class SupervisorDesk(Desk):
@@ -35,6 +37,7 @@ class SupervisorDesk(Desk):
         self._pipe, self._clients = pipe, clients
         self._caller: Caller | None = None
         self._lock = threading.Lock()
+        self._over = False
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._idle: tuple[float, PiError] = (math.inf, PiError("none"))
         self._watchdog: Watchdog | None = None
@@ -59,6 +62,8 @@ class SupervisorDesk(Desk):
         client = hello.config.client_id.hex() if found.name == SHARED else found.name
         most = self._clients.most(found, "sessions")
         with self._lock:
+            if self._over:  # this worker only waits for its last word to be sent
+                raise BusyError("server: this worker's session is over, ask another", _SOON_S, hello.ticket)
             self._ask("enter", client=client, ticket=hello.ticket, prepares=hello.prepares, owner=found.name, most=most)
             self._caller = caller
         return found
@@ -83,7 +88,9 @@ class SupervisorDesk(Desk):
 
     def leave(self) -> None:
         """The session is over, its place free."""
-        self._say("leave")
+        with self._lock:
+            self._over = True
+            self._say("leave")
 
     def watch(self, watchdog: Watchdog) -> None:
         """``watchdog`` keeps the session's idle phases as short as the supervisor wants them."""

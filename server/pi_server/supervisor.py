@@ -172,7 +172,7 @@ class Supervisor:
                 continue
             self._hear(worker, message, address)
         if not self._stopping:
-            self._limit_idle(_CROWDED_IDLE_S if self._admission.waiting else None)
+            self._limit_idle(_CROWDED_IDLE_S if self._admission.pressed else None)
             self._warn()
 
     def _now(self) -> Status:

@@ -122,7 +122,8 @@ def test_budget_resume_export_backends_and_costs(
 
     normalise = Normalisation.of(tiny.preprocess, torch.device("cpu"))
     pictures = normalise(tiny.train.images[:32]).contiguous().numpy()
-    artifact = export_network(whole.network.eval(), tiny.preprocess, pictures, "catalogue")
+    options = QuantiseOptions(allow_inexact=True)  # trained for two epochs, some outgrow every ring
+    artifact = export_network(whole.network.eval(), tiny.preprocess, pictures, "catalogue", options)
     assert relu_count(artifact.public.graph) == whole.relu_map.count
     for backend in _backends(case):
         if backend == "crypten":

@@ -206,3 +206,37 @@ def test_a_client_has_no_more_places_than_its_limit_and_keeps_nobody_else_waitin
     assert ask(3, "bob") is None
     desk.leave(1)
     assert ask(2, "alice", busy.ticket) is None
+
+
+def test_who_has_fewer_places_comes_next_however_often_another_asks(clock: Any) -> None:
+    """Sessions of 20 s, three of four places held by one that asks all the time, also with a ticket."""
+    desk = admission(clock, places=4, preparing=4)
+    for session in range(4):
+        desk.enter(session, "pusher", "", prepares=False, owner="pusher")
+    pushed = desk.enter(9, "pusher", "", prepares=False, owner="pusher").ticket
+    modest = desk.enter(9, "modest", "", prepares=False, owner="modest")
+    came_s, asked_s = clock.now_s + modest.retry_s, clock.now_s
+    for tick in range(400):
+        clock.now_s += 0.1
+        if tick == 100:
+            desk.leave(0)
+        if clock.now_s >= came_s:
+            modest = desk.enter(0, "modest", modest.ticket, prepares=False, owner="modest")
+            if modest is None:
+                break
+            came_s = clock.now_s + modest.retry_s
+        for ticket in ("", pushed):
+            assert desk.enter(0, "pusher", ticket, prepares=False, owner="pusher") is not None
+    assert modest is None
+    assert clock.now_s - asked_s < 13
+
+
+def test_idle_sessions_are_pressed_by_those_that_lack_a_place_alone(clock: Any) -> None:
+    desk = admission(clock, places=2)
+    desk.enter(1, "a", "", prepares=False, owner="a", most=1)
+    assert desk.enter(2, "a", "", prepares=False, owner="a", most=1) is not None
+    assert not desk.pressed
+    enter(desk, 2, "b")
+    assert not desk.pressed
+    enter(desk, 3, "c")
+    assert desk.pressed
