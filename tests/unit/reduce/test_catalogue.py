@@ -25,6 +25,7 @@ from pi_system.backends.crypten.party import correlation_plan
 from pi_system.cost import default_calibration, predict
 from pi_system.errors import BudgetError, ConfigError
 from pi_system.export import export_network
+from pi_system.export.quantise import QuantiseOptions
 from pi_system.program import mac_count, relu_count, relu_layers
 from pi_system.reduce import METHODS, make_method
 from pi_system.reduce.options import options_of
