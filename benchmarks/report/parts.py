@@ -9,7 +9,7 @@ import repetition
 from measuring import RESULTS
 from measuring.study_claims import FIRST
 from measuring.study_tables import claims_markdown, costs_markdown, load_study, needed_markdown, results_markdown
-from report import methods, study_pictures
+from report import eight_bits, methods, study_pictures
 
 
 def study() -> str:
@@ -43,6 +43,7 @@ def _shown(names: Iterable[str]) -> str:
 PARTS = {
     "study": ("results.md", study),
     "truncation": ("results.md", lambda: compare_runs.commits(RESULTS / "truncation")),
+    "table": ("results.md", eight_bits.table),
     "known": ("results.md", known_networks.table),
     "house": ("results.md", lambda: compare_runs.commits(RESULTS / "house")),
     "repetition": ("threat-model.md", repetition.statement),
