@@ -22,7 +22,8 @@ def table() -> str:
 def _row(found: LatencyResult, gmw_ms: float) -> str:
     ms = found.online_ms
     faster = "" if found.backend == "gmw" else f"{gmw_ms / ms.median:.1f}"
+    offline = f"{found.offline_ms:,.0f}, {found.offline_bytes / 1e6:.1f}"
     return (
         f"| {found.link} | `{found.backend}` | {ms.median:,.1f} ({ms.q1:,.1f}-{ms.q3:,.1f}) | {faster} | "
-        f"{found.online_rounds} | {found.bytes_per_relu:.1f} | {found.offline_ms:,.0f}, {found.offline_bytes / 1e6:.1f} |"
+        f"{found.online_rounds} | {found.bytes_per_relu:.1f} | {offline} |"
     )
