@@ -229,6 +229,7 @@ OPERATIONS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "pad, channels": ([n("Pad", "x p v")], {**ints(p=[0, 1, 0, 0, 0, 0, 0, 0]), "v": F32(0.5)}),
     "pad, axes": ([n("Pad", "x p - a")], ints(p=[1, 2], a=[3])),
     "clip above": ([n("Clip", "x - h")], {"h": F32(0.5)}),
+    "clip nowhere": ([n("Clip", "x")], {}),
     "norm of rows": (
         [n("Flatten", "x", "f"), n("Gemm", "f w", "g"), n("BatchNormalization", "g s b m v")],
         {"w": TALL, "s": TALL[0], "b": TALL[1], "m": TALL[2], "v": abs(TALL[3])},

@@ -56,10 +56,13 @@ def _clip(builder: Builder, node: Node, given: list[Any]) -> Traced:
             stated = node.constant(value, name).reshape(())
         return None if stated is None or abs(float(stated)) > 3e38 else float(stated)
 
+    x: Traced = given[0]
     low, high = bound(1, "min"), bound(2, "max")
+    if low is None and high is None:
+        return x
     if low == 0 and high is None:
-        return builder.call(node.name, torch.relu, given[0])
-    return builder.call(node.name, torch.clamp, given[0], low, high)
+        return builder.call(node.name, torch.relu, x)
+    return builder.call(node.name, torch.clamp, x, low, high)
 
 
 def _prelu(builder: Builder, node: Node, given: list[Any]) -> Traced:
