@@ -220,6 +220,10 @@ OPERATIONS: dict[str, tuple[list[Any], dict[str, Any]]] = {
         [n("ConvTranspose", "x w", strides=[2, 1], pads=[0, 1, 1, 0], output_padding=[1, 0])],
         {"w": KERNEL[:3, :2]},
     ),
+    "transposed, rows of the bias": (
+        [n("ConvTranspose", "x w b", strides=[2, 2], output_padding=[1, 1])],
+        {"w": KERNEL[:3, :2], "b": CHANNELS[:2]},
+    ),
     "slice": ([n("Slice", "x s e a t")], ints(s=[1, -2], e=[3, -9], a=[1, 2], t=[1, -1])),
     "slice, all": ([n("Slice", "x s e a")], ints(s=[0], e=[2**63 - 1], a=[3])),
     "gather": ([n("Gather", "x i", axis=1)], {"i": np.array([2, 0, -1])}),

@@ -54,9 +54,10 @@ def _transposed(builder: Builder, node: Node, given: list[Any]) -> Traced:
         raise node.refused("one or two spatial axes and stated pads", f"{axes} axes and others")
     pads, extra = node.integers("pads", [0] * 2 * axes), node.integers("output_padding", [0] * axes)
     stride, dilation = node.integers("strides", [1] * axes), node.integers("dilations", [1] * axes)
-    options = {"stride": tuple(stride), "groups": node.integer("group", 1), "dilation": tuple(dilation)}
+    options: dict[str, Any] = {"stride": tuple(stride), "output_padding": tuple(extra)}
+    options |= {"groups": node.integer("group", 1), "dilation": tuple(dilation)}
     out = builder.call(node.name, function, given[0], weight, bias, **options)
-    cut = [size for axis in reversed(range(axes)) for size in (-pads[axis], extra[axis] - pads[axes + axis])]
+    cut = [size for axis in reversed(range(axes)) for size in (-pads[axis], -pads[axes + axis])]
     return builder.call(f"{node.name}_cut", F.pad, out, cut) if any(cut) else out
 
 
