@@ -152,6 +152,7 @@ KERNEL = RNG.normal(size=(4, 3, 3, 3)).astype(np.float32)
 TALL = RNG.normal(size=(192, 5)).astype(np.float32)
 CHANNELS = np.array([1.5, -2.0, 0.5], np.float32)
 F32 = np.float32
+HALVED: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0, 0, 1, 1], "ceil_mode": 1}
 OPERATIONS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "conv, uneven pads": ([n("Conv", "x w", pads=[0, 1, 1, 0], strides=[2, 1])], {"w": KERNEL}),
     "conv, same upper": ([n("Conv", "x w", auto_pad="SAME_UPPER", strides=[2, 2])], {"w": KERNEL}),
@@ -179,6 +180,10 @@ OPERATIONS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "prelu": ([n("PRelu", "x s")], {"s": abs(CHANNELS)[:, None, None]}),
     "max-pool, uneven": ([n("MaxPool", "x", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])], {}),
     "max-pool, upwards": ([n("MaxPool", "x", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)], {}),
+    "max-pool, upwards, uneven": (
+        [n("MaxPool", "x", kernel_shape=[2, 3], strides=[2, 2], pads=[0, 1, 1, 2], ceil_mode=1)],
+        {},
+    ),
     "average": ([n("AveragePool", "x", kernel_shape=[2, 4], strides=[2, 4])], {}),
     "average, uneven": (
         [n("AveragePool", "x", kernel_shape=[3, 3], pads=[0, 0, 1, 1], strides=[2, 2], count_include_pad=1)],
@@ -250,6 +255,8 @@ OPERATIONS: dict[str, tuple[list[Any], dict[str, Any]]] = {
         [n("AveragePool", "x", kernel_shape=[3, 3], pads=[0, 0, 1, 1], strides=[2, 2])],
         {},
     ),
+    "average, upwards, uneven": ([n("AveragePool", "x", **HALVED)], {}),
+    "average, upwards, uneven, counted": ([n("AveragePool", "x", **HALVED, count_include_pad=1)], {}),
     "expand": ([n("GlobalAveragePool", "x", "p"), n("Expand", "p s")], ints(s=[1, 3, 2, 2])),
     "tile": ([n("Tile", "x r")], ints(r=[1, 2, 1, 3])),
     "depth to space": ([n("Conv", "x w", "c"), n("DepthToSpace", "c", blocksize=2)], {"w": KERNEL}),

@@ -23,10 +23,30 @@ def windows(node: Node, x: Traced, kernel: list[int]) -> tuple[Any, Any, Any, li
         large = [one - less for one, less in zip(wanted, small, strict=True)]
         pads = small + large if mode == "SAME_UPPER" else large + small
     before, after = pads[:axes], pads[axes:]
+    if node.integer("ceil_mode", 0) and before != after:
+        after = _reached(x.shape[2:], kernel, (stride, dilation, before, after))
     if before == after:
         return tuple(stride), tuple(dilation), tuple(before), []
     uneven = [amount for pair in reversed(list(zip(before, after, strict=True))) for amount in pair]
     return tuple(stride), tuple(dilation), (0,) * axes, uneven
+
+
+def _reached(sizes: tuple[int, ...], kernel: list[int], given: tuple[list[int], ...]) -> list[int]:
+    """How much of the padding at the ends windows reach that begin before it: with ceil_mode there are no others.
+
+    Args:
+        sizes: of the operand.
+        kernel: of the window.
+        given: stride, dilation, padding before and after.
+    """
+    reached = []
+    for size, k, step, spread, before, after in zip(sizes, kernel, *given, strict=True):
+        window = (k - 1) * spread + 1
+        count = -(-(size + before + after - window) // step) + 1
+        if (count - 1) * step >= size + before:
+            count -= 1
+        reached.append(min(after, max(0, (count - 1) * step + window - size - before)))
+    return reached
 
 
 def padded(builder: Builder, node: Node, x: Traced, uneven: list[int], value: float = 0.0) -> Traced:
