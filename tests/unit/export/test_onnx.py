@@ -363,6 +363,22 @@ def test_resizing_is_what_onnx_says(tmp_path: Path, attributes: dict[str, Any], 
     assert np.allclose(found, expected, atol=1e-5)
 
 
+def single(model: Any, path: Path, x: Any) -> Any:
+    onnx.save(model, path)
+    with torch.no_grad():
+        return read_onnx(path)(torch.from_numpy(x)).numpy()
+
+
+@pytest.mark.parametrize(("scale", "size", "found"), [(1.4, 5, 7), (0.7, 10, 7), (0.6, 10, 6), (1.1, 10, 11)])
+def test_sizes_by_scales_are_those_of_float32(tmp_path: Path, scale: float, size: int, found: int) -> None:
+    """As onnxruntime has them, and torch, whose double 1.4 was written as float32; onnx itself once did, too."""
+    attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    model = graph([n("Resize", "x - s", **attributes)], {"s": np.array([1, 1, scale, 1], F32)}, ("n", 1, size, 1))
+    rows = single(model, tmp_path / "n.onnx", np.arange(size, dtype=F32).reshape(1, 1, size, 1)).ravel()
+    assert rows.tolist() == np.floor(np.arange(found, dtype=F32) / F32(scale)).tolist()
+    assert scale != 0.6 or rows[3] == 5  # in float64, 4.9999998
+
+
 class Wide(nn.Module):
     """What torchvision's models are written with, besides plain layers."""
 

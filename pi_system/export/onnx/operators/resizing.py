@@ -28,11 +28,11 @@ def _resize(builder: Builder, node: Node, given: list[Any]) -> Traced:
     old = node.op == "Upsample" or node.version < 11
     scales, sizes = _stated(node, given, old)
     axes = node.integers("axes", list(range(rank)))
-    out: dict[int, tuple[int, float]] = {}
+    out: dict[int, tuple[int, np.float32]] = {}
     for at, axis in enumerate(axes):
-        size = x.shape[axis]
-        scale = sizes[at] / size if sizes else scales[at]
-        out[axis % rank] = (int(sizes[at]) if sizes else int(np.floor(size * scale)), scale)
+        held = np.float32(x.shape[axis])  # sizes and places are onnxruntime's in float32 alone: 0.7 times 10 is 7
+        scale = np.float32(sizes[at]) / held if sizes else np.float32(scales[at])
+        out[axis % rank] = (int(sizes[at]) if sizes else int(np.floor(held * scale)), scale)
     for axis, (size, scale) in sorted(out.items()):
         if size != x.shape[axis] or scale != 1:
             if axis == 0:
@@ -66,11 +66,11 @@ def _product(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
     return torch.nn.functional.linear(x.transpose(axis, -1), matrix).transpose(axis, -1)
 
 
-def _matrix(node: Node, size: int, out: int, scale: float, old: bool) -> Array:
+def _matrix(node: Node, size: int, out: int, scale: np.float32, old: bool) -> Array:
     """(out, size)."""
     mode = node.text("mode", "nearest")
     how = "asymmetric" if old else node.text("coordinate_transformation_mode", "half_pixel")
-    places = _places(node, how, np.arange(out, dtype=np.float64), size, out, scale)
+    places = _places(node, how, np.arange(out, dtype=np.float32), size, out, scale).astype(np.float64)
     if mode == "nearest":
         rounded = _ROUNDED["floor" if old else node.text("nearest_mode", "round_prefer_floor")](places)
         return _rows(size, rounded, [0], [np.ones(out)])
@@ -83,7 +83,7 @@ def _matrix(node: Node, size: int, out: int, scale: float, old: bool) -> Array:
     raise node.refused("nearest, linear or cubic", mode)
 
 
-def _places(node: Node, how: str, x: Array, size: int, out: int, scale: float) -> Array:
+def _places(node: Node, how: str, x: NDArray[np.float32], size: int, out: int, scale: np.float32) -> NDArray[Any]:
     """Where the elements of the result lie in the operand."""
     if node.integer("antialias", 0):
         raise node.refused("antialias=0", "1")
