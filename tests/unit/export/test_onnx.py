@@ -292,6 +292,11 @@ REFUSED: dict[str, tuple[Any, type[PiError], str]] = {
     "shapes": (graph([n("Conv", "x w")], {"w": KERNEL[:, :2]}), UnsupportedLayerError, "Conv"),
     "batch": (graph([n("Flatten", "x", axis=2)], {}), UnsupportedLayerError, "batch as first axis"),
     "batch moved": (graph([n("Reshape", "x s")], {"s": np.array([-1])}), UnsupportedLayerError, "batch as first axis"),
+    "batch repeated": (
+        graph([n("Expand", "x s")], ints(s=[2, 1, 1, 1])),
+        UnsupportedLayerError,
+        "batch, which comes first",
+    ),
 }
 
 
@@ -420,6 +425,12 @@ def test_constants_of_one_picture_are_those_of_all(tmp_path: Path) -> None:
     found = outputs(read_onnx(tmp_path / "n.onnx"))
     assert np.array_equal(found[:, :3], PICTURES.numpy())
     assert (found[:, 3:] == constant).all()
+
+
+def test_a_slice_backwards_from_before_the_first_place_begins_there(tmp_path: Path) -> None:
+    """As the operator has it; onnx's reference slices as Python does, which gives nothing."""
+    model = graph([n("Slice", "x s e a t")], ints(s=[-20], e=[-30], a=[2], t=[-1]))
+    assert np.array_equal(single(model, tmp_path / "n.onnx", PICTURES.numpy()), PICTURES.numpy()[:, :, :1])
 
 
 def test_several_outputs_become_one_vector(tmp_path: Path) -> None:

@@ -80,7 +80,8 @@ def _slice(builder: Builder, node: Node, given: list[Any]) -> Traced:
     axes = node.listed("axes", given, 3) or list(range(len(starts)))
     steps = node.listed("steps", given, 4) or [1] * len(starts)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        places = list(range(x.shape[axis]))[start:end:step]
+        first = max(start, -x.shape[axis]) if step < 0 else start  # before the first place: that one
+        places = list(range(x.shape[axis]))[first:end:step]
         x = _chosen(builder, node, x, axis % len(x.shape), places)
     return x
 
@@ -133,6 +134,8 @@ def _transpose(builder: Builder, node: Node, given: list[Any]) -> Traced:
 def _expand(builder: Builder, node: Node, given: list[Any]) -> Traced:
     sizes = node.listed("shape", given, 1) or []
     shape = np.broadcast_shapes(given[0].shape, tuple(sizes))
+    if shape[0] != 1:
+        raise node.refused("the batch, which comes first, once", str(shape[0]))
     return builder.call(node.name, torch.Tensor.expand, given[0], (-1, *shape[1:]))
 
 
