@@ -84,7 +84,8 @@ def _linked(node: ops.Node, operand: ops.Node, offset: int) -> Iterator[tuple[in
     if isinstance(node, ops.Gather | ops.Flatten):
         index = node.indices() if isinstance(node, ops.Gather) else np.arange(node.shape[0])
         channel = np.broadcast_to(np.arange(len(index)).reshape(-1, *(1,) * (index.ndim - 1)), index.shape)
-        pairs = np.unique(np.stack([channel[index >= 0], index[index >= 0] // size]), axis=1)
-        yield from zip(*pairs.tolist(), strict=True)
+        kept = index >= 0
+        pairs = np.unique(channel[kept] * operand.shape[0] + index[kept] // size)  # numbers: rows sort slowly
+        yield from zip(*(part.tolist() for part in np.divmod(pairs, operand.shape[0])), strict=True)
     else:
         yield from ((offset + channel, channel) for channel in range(operand.shape[0]))
