@@ -122,9 +122,13 @@ def quantise(
     search = _Search(judge, judged, options, _AIM * options.max_error)
     best = search.best()
     found = judge.measured(best.plan, stated)
-    if search.accurate(best) and not found.within(options.max_error):  # the pictures that judge were kinder than others
-        found = judge.measured(replace(search, aim=0.0, judged=4 * judged, seen={}).best().plan, stated)
-    return found
+    if not search.accurate(best) or found.within(options.max_error):
+        return found
+    # The pictures that judged were kinder than others: more judge, as much more strictly as the error was too large.
+    again = replace(search, judged=4 * judged, seen={})
+    aim = again.measured(best.plan).relative_error * min(1.0, options.max_error / (found.relative_error or 1.0))
+    found = judge.measured(replace(again, aim=aim).best().plan, stated)
+    return found if found.within(options.max_error) else judge.measured(replace(again, aim=0.0).best().plan, stated)
 
 
 def _no_ring(options: QuantiseOptions) -> str:

@@ -84,7 +84,10 @@ def test_pictures_that_are_kinder_than_others_do_not_have_the_last_word(monkeypa
     chosen = search.best()
     assert search.accurate(chosen)
     assert not search.judge.measured(chosen.plan, 16).within(2e-3)
-    assert quantise(graph, draft.masks, weights, kind, options, ranges).within(2e-3)
+    found = quantise(graph, draft.masks, weights, kind, options, ranges)
+    assert found.within(2e-3)
+    strictest = replace(search, aim=0.0, judged=8, seen={}).best()
+    assert found.plan.ring.ring_bits < strictest.plan.ring.ring_bits
 
 
 def test_an_export_that_is_not_exact_enough_is_refused_and_says_what_to_do() -> None:
