@@ -104,9 +104,11 @@ class Model:
         Raises:
             InputError: the inputs cannot be used.
             ConfigError: the backend cannot run this network here.
+            StorageError: there is no room for the material, which is kept in a file meanwhile.
         """
         arrays, names = read_inputs(inputs, self.preprocess)
-        outputs, cost = infer_here(self.artifact, arrays, backend, reveal)
+        with typed():
+            outputs, cost = infer_here(self.artifact, arrays, backend, reveal)
         return Result(model=self.artifact.public, reveal=reveal, outputs=outputs, names=names, cost=cost)
 
     def _answers(self, inputs: Inputs, logits: Any) -> Result:

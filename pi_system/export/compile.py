@@ -4,6 +4,7 @@ Every error is typed and one line, whatever torch, pydantic or the module's code
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
@@ -66,8 +67,10 @@ def compile_network(
         ConfigError: classes or preprocessing do not fit the network, or its values fit no ring.
     """
     module = plain_module(_read(network, inputs.shape[1:]))
-    if approximate is not None and not 0 < approximate < 1:
-        raise ConfigError(f"approximate: expected an error between 0 and 1, found {approximate}")
+    if approximate is not None and not (isinstance(approximate, Real) and 0 < approximate < 1):
+        raise ConfigError(f"approximate: expected an error between 0 and 1, found {approximate!r:.40}")
+    if not isinstance(name, str | None):
+        raise ConfigError(f"name: expected text, found {type(name).__name__}")
     module, inputs = _of_planes(module, inputs)
     result = try_out(module, inputs[:2])
     outputs = output_names(result)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import inf, log2
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,7 @@ _STATED_PICTURES = (64, 50)
 # What a candidate's error on these few pictures may be, as a share of what the stated one may.
 _AIM = 0.5
 _LIMITS = (("ring_bits", 8, 64), ("frac_bits", 1, 24), ("margin_bits", 0, 16))
+_RAREST = -60.0  # of overflow_log2: of rarer pictures the fitted tails tell nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,7 @@ class QuantiseOptions:
             apart (``Ranges.spread``). The search, judged on few pictures, aims at half of it.
         allow_inexact: where nothing is as exact, export what comes nearest instead of raising InexactError.
         margin_bits: room above the largest calibrated value.
-        overflow_log2: bound asked for on the estimated chance that a picture leaves a range.
+        overflow_log2: bound asked for on the estimated chance that a picture leaves a range, from -60 to 0.
         truncate_before_relu: see ScaleOptions; needs more than 32 ring bits. None tries both, in ReLUs first.
     """
 
@@ -84,8 +86,10 @@ class QuantiseOptions:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int) and least <= value <= most):
                 raise ConfigError(f"{name}: expected from {least} to {most}, found {value!r:.40}")
-        if not self.max_error >= 0:
+        if not (isinstance(self.max_error, Real) and self.max_error >= 0):
             raise ConfigError(f"max_error: expected a share of the spread of logits, found {self.max_error!r:.40}")
+        if not (isinstance(self.overflow_log2, Real) and _RAREST <= self.overflow_log2 <= 0):
+            raise ConfigError(f"overflow_log2: expected from {_RAREST:g} to 0, found {self.overflow_log2!r:.40}")
 
 
 def quantise(

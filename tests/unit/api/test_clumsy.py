@@ -114,6 +114,9 @@ WRONG: dict[str, tuple[type[pi.PiError], str, Callable[[pi.Model], object]]] = {
     "ring": (ConfigError, "ring_bits: expected from 8 to 64, found 999", lambda m: pi.QuantiseOptions(ring_bits=999)),
     "fraction": (ConfigError, "frac_bits: expected", lambda m: pi.QuantiseOptions(frac_bits=-1)),
     "error": (ConfigError, "max_error: expected", lambda m: pi.QuantiseOptions(max_error=float("nan"))),
+    "no error": (ConfigError, "max_error: expected", lambda m: pi.QuantiseOptions(max_error="x")),  # type: ignore[arg-type]
+    "never": (ConfigError, "overflow_log2: expected from -60 to 0", lambda m: pi.QuantiseOptions(overflow_log2=-1e9)),
+    "always": (ConfigError, "overflow_log2: expected", lambda m: pi.QuantiseOptions(overflow_log2=1)),
     "link": (ConfigError, "link", lambda m: pi.profile(m, link="")),
     "no link": (ConfigError, "link: expected a name", lambda m: pi.profile(m, link=None)),  # type: ignore[arg-type]
     "no backend": (ConfigError, "backend: expected one of", lambda m: m.predict(COLOURED[0], backend=None)),  # type: ignore[arg-type]
@@ -161,6 +164,14 @@ def test_errors_of_the_file_system_are_typed() -> None:
     for number in (28, 5, 22):
         with pytest.raises(StorageError, match="storage: "), typed():
             raise OSError(number, os.strerror(number), "place")
+
+
+def test_a_full_disk_is_typed(model: pi.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("pi_system.api.in_process.tempfile.TemporaryDirectory", full)
+    one_line(StorageError, "storage: ", lambda: model.predict(COLOURED[0], backend="fss"))
 
 
 def test_a_client_that_was_closed_is_closed(tmp_path: Path) -> None:
@@ -286,6 +297,8 @@ def test_what_fails_in_somebody_elses_code_is_named() -> None:
         ({"preprocess": 3}, "preprocess"),
         ({"compare_bits": "10"}, "compare_bits: expected full, auto or 2 to 63"),
         ({"compare_bits": 1}, "compare_bits"),
+        ({"approximate": "0.01"}, "approximate: expected an error between 0 and 1, found '0.01'"),
+        ({"name": Path("x")}, "name: expected text, found PosixPath"),
     ],
 )
 def test_settings_of_compile_that_cannot_be(settings: dict[str, Any], hint: str) -> None:
