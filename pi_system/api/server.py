@@ -2,10 +2,12 @@
 
 import atexit
 import logging
+import os
 import re
 import subprocess
 import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from os import PathLike
@@ -25,6 +27,7 @@ _READY: Final = re.compile(r"listening on (\S+:\d+)")
 _KEPT_LINES: Final = 100
 _USAGE: Final = 2
 _MOST_DAYS: Final = 3650
+_STARTED: Final["weakref.WeakSet[Server]"] = weakref.WeakSet()
 
 
 def make_keys(folder: str | PathLike[str], days: int = VALID_DAYS) -> Path:
@@ -45,7 +48,8 @@ def make_keys(folder: str | PathLike[str], days: int = VALID_DAYS) -> Path:
 class Server:
     """A context manager: the server listens inside of the block, or from ``start`` to ``stop``.
 
-    Its log goes to the logger ``pi_system.api.server``. It stops when this process ends, however that ends.
+    Its log goes to the logger ``pi_system.api.server``. It stops when this process ends, however that ends; a process
+    that was forked from this one has no part in it.
 
     Attributes:
         address: HOST:PORT where it listens; empty when it does not.
@@ -95,6 +99,7 @@ class Server:
         self._arguments += arguments
         self._drain_s = seconds("drain_s", drain_s)
         self._process: subprocess.Popen[str] | None = None
+        self._owner = os.getpid()
         self._reader: threading.Thread | None = None
         self._said: deque[str] = deque(maxlen=_KEPT_LINES)
         self.address = ""
@@ -125,7 +130,8 @@ class Server:
             process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         except OSError as error:
             raise StorageError(f"server: cannot be started: {error.strerror}") from error
-        self._process = process
+        self._process, self._owner = process, os.getpid()
+        _STARTED.add(self)
         self._reader = threading.Thread(target=self._read, args=(process.stderr,), name="server-log", daemon=True)
         self._reader.start()
         atexit.register(self.stop)
@@ -148,16 +154,16 @@ class Server:
             LocalProtocolError: it does not run.
             PiError: it ended with an error.
         """
-        process = self._process
+        process = self._own
         if process is None:
-            raise LocalProtocolError("server: expected one that runs, found none started")
+            raise LocalProtocolError("server: expected one that runs, found none started here")
         if code := process.wait():
             self._end()
             raise _as_error(code, list(self._said))
 
     def stop(self) -> None:
-        """Let sessions end, then stop; safe to call twice."""
-        process = self._process
+        """Let sessions end, then stop; safe to call twice. A forked process stops nothing."""
+        process = self._own
         if process is None:
             return
         process.terminate()
@@ -167,6 +173,16 @@ class Server:
             process.kill()
             process.wait()
         self._end()
+
+    @property
+    def _own(self) -> subprocess.Popen[str] | None:
+        """The server, if it runs and this process started it, not one from which this was forked."""
+        return self._process if os.getpid() == self._owner else None
+
+    def let_go(self) -> None:
+        """Close a forked process's end of the pipe whose other end the server waits at: it stops when that closes."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
 
     def _read(self, pipe: IO[str] | None) -> None:
         for line in pipe or ():
@@ -198,3 +214,11 @@ def _as_error(code: int, said: list[str]) -> PiError:
             return kind(text)
         kinds += kind.__subclasses__()
     return PiError(f"{text} (exit code {code})")
+
+
+def _forked() -> None:
+    for server in list(_STARTED):
+        server.let_go()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -2,6 +2,8 @@
 
 import io
 import os
+import signal
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
@@ -201,6 +203,27 @@ def test_a_forked_process_makes_its_own_client(tmp_path: Path, monkeypatch: pyte
     client.close()  # of the parent: nothing here ends its session
     monkeypatch.undo()
     assert not client._closed
+
+
+def test_a_forked_process_neither_holds_nor_stops_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho listening on 127.0.0.1:1\nexec cat\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    server = pi.Server("model", insecure=True, drain_s=0.1).start()
+    process = server._process
+    assert process is not None
+    assert process.stdin is not None
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # rather than to wait for a lock that a thread of the parent had
+        held = not process.stdin.closed
+        server.stop()
+        os._exit(held + 2 * (server.address == ""))
+    assert os.waitpid(child, 0)[1] == 0
+    process.stdin.close()  # the last end of the pipe
+    assert process.wait(10) == 0
+    server.stop()
 
 
 def test_models_are_pickled_and_used_in_threads(model: pi.Model) -> None:
