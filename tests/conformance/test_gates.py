@@ -176,6 +176,11 @@ def test_counts_and_chunks(protocol: str, count: int, chunk: int) -> None:
     check_output(protocol, prepared, gates.server.result())
 
 
+def test_directions_of_a_tables_transfers_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pi_system.protocols.relu_table.products._CHUNKS_A_TURN", 1)
+    test_counts_and_chunks("table", 3 * 4096 + 5, 4096)
+
+
 @ALL
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())

@@ -8,6 +8,8 @@ depend on e. What an OT draws at random is what a party may draw at random: then
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Final
 
 import numpy as np
 
@@ -25,6 +27,9 @@ from pi_system.protocols.relu_gmw.early import chunks
 from pi_system.protocols.relu_gmw.planes import as_plane
 from pi_system.protocols.relu_table.shape import Direction, Shape
 from pi_system.ring.carrier import RingArray
+
+_CHUNKS_A_TURN: Final = 64
+"""262,144 elements: fewer cost more round trips, more keep the other party waiting longer without a message."""
 
 
 @dataclass(slots=True)
@@ -60,21 +65,23 @@ class Chosen:
 def take(shape: Shape, role: int, ots: OtParty) -> Half[tuple[Offered, Chosen]]:
     """All OTs of a gate, hashed chunk by chunk while they are in the cache.
 
-    One direction after the other: a sender waits for nothing and works ahead of the receiver, where directions in turn
-    would cost a round trip a chunk.
+    One direction after the other for many chunks: a sender waits for nothing and works ahead of the receiver, where
+    directions in turn would cost a round trip a chunk. Not for all chunks: a slow party would be silent for too long.
     """
     offered, chosen = [], []
     down, up = shape.directions
-    for direction, sends in ((down, role == 0), (up, role == 1)):
-        for _, size in chunks(shape.spec.count):
+    sizes = [size for _, size in chunks(shape.spec.count)]
+    parts = [sizes[start : start + _CHUNKS_A_TURN] for start in range(0, len(sizes), _CHUNKS_A_TURN)]
+    for part, (direction, sends) in product(parts, ((down, role == 0), (up, role == 1))):
+        for size in part:
             if sends:
                 cots = yield from ots.sender.extend(size * direction.cots)
                 offered.append(_offer(direction, cots, ots.sender.delta, size, shape.spec.ring_bits))
             else:
                 cots = yield from ots.receiver.extend(size * direction.cots)
                 chosen.append(_choose(direction, cots, size, shape.spec.ring_bits))
-    mine = Offered(*(_joined([getattr(part, name) for part in offered]) for name in ("adder", "strings", "words")))
-    theirs = Chosen(*(_joined([getattr(part, name) for part in chosen]) for name in ("adder", "strings", "words")))
+    mine = Offered(*(_joined([getattr(one, name) for one in offered]) for name in ("adder", "strings", "words")))
+    theirs = Chosen(*(_joined([getattr(one, name) for one in chosen]) for name in ("adder", "strings", "words")))
     return mine, theirs
 
 
