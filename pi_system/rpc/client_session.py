@@ -263,7 +263,8 @@ class ClientSession:
 
         Raises:
             InputError: more pictures than MAX_BATCH; nothing was spent.
-            LimitError: more than the server lets this client have today; nothing was spent, the session is dead.
+            LimitError: more than the server lets this client have today; the session is dead. Nothing was spent, unless
+                other sessions under its certificate used the day up meanwhile.
             CorrelationExhaustedError: fewer than N inferences are prepared; the session stays usable.
             ChannelError, ProtocolError: the session is dead.
         """
