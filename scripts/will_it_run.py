@@ -36,7 +36,7 @@ exported graph is compared with the module on calibration pictures.
 - Anything else that is linear in at most 1,024 values is probed and becomes a matrix.
 
 Accuracy: `pi-train export` prints the largest error of a logit as a share of the logits' spread, the share of labels
-kept, and the backends that run the model.
+kept, both of the output where they are worst, and the backends that run the model.
 
 ## Operations with a rule
 

@@ -38,8 +38,9 @@ class Approximation(BaseModel):
     Attributes:
         functions: how many were replaced.
         function_error: the largest distance of the pieces from their function.
-        error: the largest difference of an output from the module's, as a share of the spread of outputs.
-        agreement: share of the pictures whose label is the module's.
+        error: the largest difference of an output from the module's, as a share of the spread of its elements; of
+            several outputs where that is most.
+        agreement: share of the pictures whose label is the module's; of several outputs where that is least.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -55,8 +56,9 @@ class Accuracy(BaseModel):
 
     Attributes:
         pictures: how many.
-        error: the largest difference of a logit from the float network's, as a share of the spread of logits.
-        agreement: share of the pictures whose label is the float network's.
+        error: the largest difference of a logit from the float network's, as a share of the spread of logits; of
+            several outputs where that is most.
+        agreement: share of the pictures whose label is the float network's; of several outputs where that is least.
         approximation: of the float network itself; None if it is the module.
     """
 

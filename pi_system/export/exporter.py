@@ -91,7 +91,7 @@ def export_network(
     check_graph(graph)
     weights = draft.float_weights()
     approximation = check_graph_is_module(module, draft, pictures, name, binary=binary)
-    ranges = calibrate(graph, draft.masks, weights, pictures)
+    ranges = calibrate(graph, draft.masks, weights, pictures, [size for size, _ in draft.finals])
     _warn_of_chance(name, ranges.logits)
     _say_what_is_left_out(name, draft)
     factors = channel_factors(graph, ranges, weights)

@@ -10,14 +10,15 @@ from torch import Tensor, nn
 from pi_system.artifact.model import Approximation
 from pi_system.errors import UnsupportedLayerError
 from pi_system.export.draft import Draft
+from pi_system.export.nearness import in_parts, nearness
 from pi_system.export.outputs import two_outputs
 from pi_system.export.trace import copied, finished, outputs_of
 from pi_system.program.float_point import FloatInterpreter
 
 __all__ = ["check_graph_is_module"]
 
-# Pictures on which both are compared, in float64, where sums of large values cancel without harm, and how far outputs
-# may differ, as a share of the largest: constants that a module makes in float32.
+# Pictures on which both are compared, in float64, where sums of large values cancel without harm, and how far elements
+# of an output may differ, as a share of its largest: constants that a module makes in float32.
 _COMPARED = 8
 _TOLERANCE = 1e-4
 # Pictures on which they are where smooth functions were replaced, and what of the outputs' spread is worth a warning.
@@ -47,7 +48,7 @@ def check_graph_is_module(
         UnsupportedLayerError: it does not.
     """
     if not draft.approximated:
-        _check_equal(module, *_outputs(module, draft, pictures[:_COMPARED], binary))
+        _check_equal(module, draft, *_outputs(module, draft, pictures[:_COMPARED], binary))
         return None
     found = _approximation(module, draft, pictures, binary)
     if found.agreement < 1 or found.error > _WARNED:
@@ -74,14 +75,19 @@ def _outputs(module: nn.Module, draft: Draft, pictures: NDArray[np.float32], bin
     return found, (two_outputs(expected, draft) if binary else expected).double()
 
 
-def _check_equal(module: nn.Module, found: Tensor, expected: Tensor) -> None:
-    error = float((found - expected).abs().max())
-    allowed = _TOLERANCE * (float(expected.abs().max()) or 1.0)
-    if not error <= allowed:
-        raise UnsupportedLayerError(
-            f"{type(module).__name__}: expected the exported graph's logits within {allowed:.2g} of the module's, "
-            f"found {error:.2g}: does its code keep values from picture to picture, leave torch, or draw at random?"
-        )
+def _check_equal(module: nn.Module, draft: Draft, found: Tensor, expected: Tensor) -> None:
+    for one, other in zip(*(in_parts(values.numpy(), _sizes(draft)) for values in (found, expected)), strict=True):
+        error = float(np.abs(one - other).max())
+        allowed = _TOLERANCE * (float(np.abs(other).max()) or 1.0)
+        if not error <= allowed:
+            raise UnsupportedLayerError(
+                f"{type(module).__name__}: expected the exported graph's logits within {allowed:.2g} of the module's, "
+                f"found {error:.2g}: does its code keep values from picture to picture, leave torch, or draw at random?"
+            )
+
+
+def _sizes(draft: Draft) -> list[int]:
+    return [size for size, _ in draft.finals]
 
 
 def _approximation(module: nn.Module, draft: Draft, pictures: NDArray[np.float32], binary: bool) -> Approximation:
@@ -89,11 +95,11 @@ def _approximation(module: nn.Module, draft: Draft, pictures: NDArray[np.float32
         _outputs(module, draft, pictures[first : first + _BATCH], binary)
         for first in range(0, min(len(pictures), _APPROXIMATED), _BATCH)
     ]
-    found, expected = (torch.cat([run[part] for run in runs]) for part in (0, 1))
-    spread = float(expected.var(dim=1 if expected.shape[1] > 1 else 0, correction=0).mean().sqrt())
+    found, expected = (torch.cat([run[part] for run in runs]).numpy() for part in (0, 1))
+    near = nearness(found, expected, _sizes(draft))
     return Approximation(
         functions=len(draft.approximated),
         function_error=max(error for _, error in draft.approximated),
-        error=float((found - expected).abs().max()) / (spread or 1.0),
-        agreement=float((found.argmax(1) == expected.argmax(1)).double().mean()),
+        error=near.error,
+        agreement=near.agreement,
     )

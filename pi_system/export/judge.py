@@ -9,6 +9,7 @@ from pi_system.artifact.graph import Graph
 from pi_system.artifact.model import Masks, Weights
 from pi_system.artifact.ring_check import check_ring
 from pi_system.errors import ArtifactError, FixedPointRangeError
+from pi_system.export.nearness import nearness
 from pi_system.export.ranges import Ranges
 from pi_system.export.rounding import rounded_weights
 from pi_system.export.scales import ScaleOptions, ScalePlan, assign_scales
@@ -37,23 +38,18 @@ class Quantised:
     Attributes:
         plan: the graph with its ring parameters.
         max_error: the largest |fixed - float| of a logit.
-        agreement: share of the pictures whose label is the float network's.
-        spread: how far float logits are apart, see ``Ranges.spread``.
+        relative_error: the same as a share of how far float logits are apart, of the output where that is most.
+        agreement: share of the pictures whose label is the float network's, of the output where that is least.
         pictures: how many judged it.
         left: which value left its range on one of them, empty: none.
     """
 
     plan: ScalePlan
     max_error: float
+    relative_error: float
     agreement: float
-    spread: float
     pictures: int
     left: str = ""
-
-    @property
-    def relative_error(self) -> float:
-        """``max_error`` as a share of the spread."""
-        return self.max_error / self.spread if self.spread else self.max_error
 
     def within(self, error: float) -> bool:
         """Whether ``relative_error`` is at most that, and no value left its range."""
@@ -95,6 +91,6 @@ class Judge:
             runs.append(interpreter.run(plan.graph, encode_input(batch, plan.graph, plan.ring)))
         logits = logits_to_float(np.concatenate(runs), plan.graph, plan.ring)
         exact = self.ranges.logits[: len(logits)]
-        agreement = float((logits.argmax(axis=1) == exact.argmax(axis=1)).mean())
+        near = nearness(logits, exact, self.ranges.parts, self.ranges.logits)
         error = float(np.abs(logits - exact).max())
-        return Quantised(plan, error, agreement, self.ranges.spread, len(logits), interpreter.left)
+        return Quantised(plan, error, near.error, near.agreement, len(logits), interpreter.left)

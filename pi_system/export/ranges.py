@@ -1,6 +1,6 @@
 """Calibrated ranges of every value of a network, and the chance that another picture leaves them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, exp, inf, log, log2, pi, sqrt
 
@@ -36,18 +36,14 @@ class Ranges:
         logits: the float logits (N, classes) of the calibration pictures.
         taps: what each weight of a weighted node is multiplied by on average over pictures and positions, zeros of the
             padding included: (C, kh, kw), or (C,), by that node.
+        parts: how many elements each of the network's outputs has; empty: it has one.
     """
 
     channels: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     compared_channels: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     logits: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     taps: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-
-    @property
-    def spread(self) -> float:
-        """How far logits are apart: their standard deviation in a picture, of a lone logit that over pictures."""
-        of_pictures = self.logits.shape[1] > 1
-        return float(np.sqrt(np.mean(self.logits.var(axis=1 if of_pictures else 0))))
+    parts: tuple[int, ...] = ()
 
     def scaled(self, graph: Graph, factors: Mapping[str, NDArray[np.float64]]) -> "Ranges":
         """Ranges of the same network with channel c of node n multiplied by ``factors[n][c]``, logits by one.
@@ -64,6 +60,7 @@ class Ranges:
             compared_channels={name: peaks * factors[name] for name, peaks in self.compared_channels.items()},
             logits=self.logits,
             taps=taps,
+            parts=self.parts,
         )
 
 
@@ -115,8 +112,12 @@ def _tap_means(node: WeightedNode, x: Tensor) -> NDArray[np.float64]:
     return means
 
 
-def calibrate(graph: Graph, masks: Masks, weights: Weights, pictures: NDArray[np.float32]) -> Ranges:
+def calibrate(
+    graph: Graph, masks: Masks, weights: Weights, pictures: NDArray[np.float32], parts: Sequence[int] = ()
+) -> Ranges:
     """Run the float interpreter on ``pictures`` (N, C, H, W), preprocessed, and record every value's peaks.
+
+    ``parts``: see ``Ranges``.
 
     Raises:
         FixedPointRangeError: a value overflows float32, as deep squares can.
@@ -136,7 +137,7 @@ def calibrate(graph: Graph, masks: Masks, weights: Weights, pictures: NDArray[np
     for name, peaks in channels.items():
         if not np.isfinite(peaks).all():
             raise FixedPointRangeError(f"node {name}: expected finite values on the calibration pictures")
-    return Ranges(channels, compared, np.concatenate(logits), taps)
+    return Ranges(channels, compared, np.concatenate(logits), taps, tuple(parts))
 
 
 def tail_log2(peaks: NDArray[np.float64], limit: float) -> float:

@@ -5,17 +5,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from pi_system.artifact.preprocess import Preprocess
-from pi_system.errors import InexactError
+from pi_system.errors import InexactError, UnsupportedLayerError
 from pi_system.export import exporter
 from pi_system.export.exporter import export_network, lower
+from pi_system.export.faithful import check_graph_is_module
 from pi_system.export.judge import Judge, Quantised
 from pi_system.export.quantise import QuantiseOptions, _Search, quantise
 from pi_system.export.random import random_pictures, randomise
 from pi_system.export.ranges import calibrate
 from pi_system.export.scales import ScaleOptions, ScalePlan
+from pi_system.program.fixed_point import fixed_logits
 
 SHAPE = (1, 6, 6)
 PREPROCESS = Preprocess(channels=1, height=6, width=6, mean=(0.5,), std=(0.25,), classes=("a", "b", "c"))
@@ -119,3 +122,48 @@ def test_labels_that_change_are_warned_of(monkeypatch: pytest.MonkeyPatch, caplo
     with caplog.at_level(logging.WARNING):
         export_network(small(), PREPROCESS, PICTURES, "small")
     assert "90 % of 16 labels kept" in caplog.text
+
+
+class Priced(nn.Module):
+    """Logits of two classes, and a price so many times as large, of one layer."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.body = small()
+        with torch.no_grad():
+            self.body[-1].weight[2] *= factor  # type: ignore[index]
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.body(x)
+        return x[:, :2], x[:, 2:]
+
+
+@pytest.mark.parametrize("factor", [1.0, 100.0, 10_000.0])
+def test_errors_and_labels_are_those_of_the_output_where_they_are_worst(factor: float) -> None:
+    network = Priced(factor).eval()
+    artifact = export_network(network, PREPROCESS, PICTURES, "priced", QuantiseOptions(allow_inexact=True))
+    with torch.no_grad():
+        exact = torch.cat(network(torch.from_numpy(PICTURES)), 1).double().numpy()
+    found = fixed_logits(artifact, PICTURES)[1]
+    spreads = (np.sqrt(exact[:, :2].var(axis=1).mean()), exact[:, 2].std())
+    errors = (
+        np.abs(found[:, :2] - exact[:, :2]).max() / spreads[0],
+        np.abs(found[:, 2] - exact[:, 2]).max() / spreads[1],
+    )
+    accuracy = artifact.public.accuracy
+    assert accuracy is not None
+    assert accuracy.error == pytest.approx(max(errors), rel=0.01, abs=1e-4)
+    assert accuracy.agreement == (found[:, :2].argmax(axis=1) == exact[:, :2].argmax(axis=1)).mean()
+    assert (accuracy.error <= 0.02) == (factor < 1000)
+
+
+def test_a_small_output_that_is_another_is_refused_beside_a_large_one() -> None:
+    class Drawing(Priced):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            logits, price = super().forward(x)
+            return logits + torch.rand(2), price
+
+    network = Drawing(1e5).eval()
+    draft = lower(network, SHAPE)
+    with pytest.raises(UnsupportedLayerError, match="draw at random"):
+        check_graph_is_module(network, draft, PICTURES, "drawing")
