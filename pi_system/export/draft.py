@@ -29,6 +29,7 @@ from pi_system.artifact.graph import (
     Square,
 )
 from pi_system.artifact.shapes import infer_shape
+from pi_system.export.straight import Pieces
 
 Pair = tuple[int, int]
 Array = NDArray[np.float64]
@@ -41,6 +42,7 @@ class Draft:
     ``output`` is the node whose value is the network's result, set when the trace ends; ``finals`` its parts, one an
     output of the module: how many elements, and which monotone function the module applies to them ("" for none).
     ``approximated``: nodes of smooth functions, with the largest error of the straight pieces in their place.
+    ``pieces``: the operation and its pieces, by the number of its call; none where they are not all of the difference.
     """
 
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class Draft:
     output: str = ""
     finals: list[tuple[int, str]] = field(default_factory=list)
     approximated: list[tuple[str, float]] = field(default_factory=list)
+    pieces: dict[int, tuple[str, Pieces]] = field(default_factory=dict)
 
     def add_node(self, node: Node) -> str:
         """Append ``node`` with its shape inferred from its inputs; returns its name, made new if it is taken."""

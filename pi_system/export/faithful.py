@@ -1,6 +1,8 @@
 """Is the lowered graph the module? And how far is it from it, where straight pieces stand for smooth functions."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +14,8 @@ from pi_system.errors import UnsupportedLayerError
 from pi_system.export.draft import Draft
 from pi_system.export.nearness import in_parts, nearness
 from pi_system.export.outputs import two_outputs
-from pi_system.export.trace import copied, finished, outputs_of
+from pi_system.export.replaced import OtherCallsError, Replaced
+from pi_system.export.trace import copied, eagerly, finished, outputs_of
 from pi_system.program.float_point import FloatInterpreter
 
 __all__ = ["check_graph_is_module"]
@@ -25,6 +28,8 @@ _TOLERANCE = 1e-4
 _APPROXIMATED = 64
 _BATCH = 16
 _WARNED = 0.05
+# What is too much where the module cannot be run with pieces, and nothing else tells that it is another network.
+_FAR = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +55,13 @@ def check_graph_is_module(
     if not draft.approximated:
         _check_equal(module, draft, *_outputs(module, draft, pictures[:_COMPARED], binary))
         return None
+    compared = _compared_with_pieces(module, draft, pictures[:_COMPARED], binary)
     found = _approximation(module, draft, pictures, binary)
+    if not compared and not found.error <= _FAR:
+        raise UnsupportedLayerError(
+            f"{type(module).__name__}: expected straight pieces for smooth functions to change logits by less than "
+            f"{100 * _FAR:g} % of their spread, found {100 * found.error:.2g} %"
+        )
     if found.agreement < 1 or found.error > _WARNED:
         _log.warning(
             "%s: straight pieces for smooth functions change logits by up to %.2g %% of their spread and %.2g %% of "
@@ -62,17 +73,44 @@ def check_graph_is_module(
     return found
 
 
-def _outputs(module: nn.Module, draft: Draft, pictures: NDArray[np.float32], binary: bool) -> tuple[Tensor, Tensor]:
-    """Outputs (N, elements) of the lowered graph and of the module itself, in float64 if its code can."""
+def _outputs(
+    module: nn.Module, draft: Draft, pictures: NDArray[np.float32], binary: bool, *, pieces: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Outputs (N, elements) of the lowered graph and of the module, with ``pieces`` or itself; in float64 if it can."""
+    run: Callable[[nn.Module, Tensor], Tensor] = partial(_with_pieces, draft) if pieces else _itself
     batch = torch.from_numpy(np.ascontiguousarray(pictures)).double()
     interpreter = FloatInterpreter(draft.masks, draft.exact_weights(), dtype=torch.float64)
     found = finished(interpreter.run(draft.graph(), batch), draft.finals)
     with torch.no_grad():
         try:
-            expected = outputs_of(copied(module).double()(batch.clone()))
+            expected = run(copied(module).double(), batch.clone())
         except RuntimeError:  # layers made in forward, in float32
-            expected = outputs_of(copied(module)(batch.float()))
+            expected = run(copied(module), batch.float())
     return found, (two_outputs(expected, draft) if binary else expected).double()
+
+
+def _itself(module: nn.Module, batch: Tensor) -> Tensor:
+    return outputs_of(module(batch))
+
+
+def _with_pieces(draft: Draft, module: nn.Module, batch: Tensor) -> Tensor:
+    replaced = Replaced(draft.pieces)
+    with eagerly(), replaced:
+        found = outputs_of(module(batch))
+    if replaced.missing:
+        raise OtherCallsError
+    return found
+
+
+def _compared_with_pieces(module: nn.Module, draft: Draft, pictures: NDArray[np.float32], binary: bool) -> bool:
+    """Compare the graph with the module, with the same pieces in both; False: the module cannot be run with them."""
+    if not draft.pieces:
+        return False
+    try:
+        _check_equal(module, draft, *_outputs(module, draft, pictures, binary, pieces=True))
+    except OtherCallsError:
+        return False
+    return True
 
 
 def _check_equal(module: nn.Module, draft: Draft, found: Tensor, expected: Tensor) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pi_system.export.draft import Draft
-from pi_system.export.straight import Span
+from pi_system.export.straight import Asked
 
 BATCH = 2
 """Pictures in a trace: with two, what mixes pictures is seen."""
@@ -41,7 +41,7 @@ class Lazy:
         offset: the same; None for zeros.
         final: name of a monotone function that was applied last and left out.
         hint: name for the node that this becomes, if it has its own.
-        span: of the argument of ``final`` on calibration pictures, where it is known.
+        asked: the call of ``final``, where its arguments on calibration pictures are known.
     """
 
     node: str
@@ -50,7 +50,7 @@ class Lazy:
     offset: Tensor | None = None
     final: str = ""
     hint: str = ""
-    span: Span | None = None
+    asked: Asked | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -11,14 +11,14 @@ Linear Least Maximum Approximations, 1961.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.errors import ConfigError
 
-__all__ = ["Pieces", "Span", "straight_pieces"]
+__all__ = ["Asked", "Pieces", "Span", "straight_pieces"]
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -33,6 +33,20 @@ _POINTS: Final = 1024
 _ROUNDS: Final = 24
 _MOST: Final = 64
 """Pieces of one function. Each is a comparison of every element."""
+
+
+class Asked(NamedTuple):
+    """A call of a smooth function.
+
+    Attributes:
+        span: of its argument on the calibration pictures.
+        call: its number, of such calls in a forward pass.
+        op: its operation.
+    """
+
+    span: Span
+    call: int
+    op: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def _copy(module: nn.Module, kind: str) -> nn.Module:
 def _run(module: nn.Module, kind: str, input_shape: Shape, smooth: Smooth | None) -> Draft:
     tracer: Tracer | None = None
     try:
-        with warnings.catch_warnings(), torch.no_grad(), _eagerly():
+        with warnings.catch_warnings(), torch.no_grad(), eagerly():
             warnings.simplefilter("ignore")
             spans = None if smooth is None else record_spans(module, smooth.pictures, smooth.allowed)
             tracer = Tracer(module, spans)
@@ -91,7 +91,7 @@ def _run(module: nn.Module, kind: str, input_shape: Shape, smooth: Smooth | None
 
 
 @contextmanager
-def _eagerly() -> Iterator[None]:
+def eagerly() -> Iterator[None]:
     """Functions that torch.compile made are run as they were written."""
     if "torch._dynamo" not in sys.modules:
         yield

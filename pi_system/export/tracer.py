@@ -18,7 +18,7 @@ from pi_system.export.leaves import LEAVES
 from pi_system.export.ops import APPROXIMATED, KEEP_FINAL, KNOWN, RULES, SMOOTH, probed, refusal, resolved
 from pi_system.export.placing import as_node
 from pi_system.export.spans import Spans, base_name
-from pi_system.export.straight import Span
+from pi_system.export.straight import Asked
 
 __all__ = ["Tracer"]
 
@@ -38,9 +38,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.draft = Draft()
         self.values: dict[int, tuple[Tensor, Lazy | Refused]] = {}
         self.rewritten: set[int] = set()
-        self.span: Span | None = None
+        self.asked: Asked | None = None
         self.allowed = spans.allowed if spans else 0.0
-        self._calls = iter(spans.calls) if spans else None
+        self._calls = enumerate(spans.calls) if spans else None
         self._path: list[tuple[str, bool]] = []
         self._paused = False
         for name, child in module.named_modules():
@@ -101,9 +101,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         value = self.value(x)
         if value is None or not value.final or op in KEEP_FINAL:
             return value
-        span = self.span
+        asked = self.asked
         value = resolved(self, self.name(value.final), value)
-        self.span = span
+        self.asked = asked
         self.values[id(x)] = cast(Tensor, x), value
         return value
 
@@ -116,7 +116,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self._paused:
             return func(*args, **kwargs)
         base = base_name(func)
-        self.span = self._next_span(base) if base in SMOOTH else None
+        self.asked = self._next_call(base) if base in SMOOTH else None
         if not any(self._tracked(x) for x in tree_flatten((args, kwargs))[0]):
             return func(*args, **kwargs)
         if base in KEEP_FINAL and self._is_second(args[0]):
@@ -143,13 +143,13 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _tracked(self, x: object) -> bool:
         return isinstance(x, Tensor) and (id(x) in self.values or self._shares_rewritten(x))
 
-    def _next_span(self, op: str) -> Span | None:
+    def _next_call(self, op: str) -> Asked | None:
         if self._calls is None:
             return None
-        name, span = next(self._calls, ("nothing", (0.0, 0.0)))
+        call, (name, span) = next(self._calls, (0, ("nothing", (0.0, 0.0))))
         if name != op:
             raise Refused(f"expected the same functions on zeros as on the calibration pictures, found {op}, {name}")
-        return span
+        return Asked(span, call, op)
 
     def _unknown(self, op: str, func: Any, values: Any) -> Any:
         found = probed(self, self.name(op), func, *values)
@@ -187,6 +187,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 raise Refused(f"expected outputs with the batch as first axis, found shape {value.shape}")
             flat = value.moved(lambda part: part.reshape(BATCH, -1))
             self.draft.finals.append((flat.shape[1], value.final))
+            if value.final and value.asked and value.asked.call in self.draft.pieces:
+                self.draft.pieces.clear()  # left out here and replaced elsewhere: no run of the module has both
             parts.append(as_node(self.draft, "output", flat))
         self.draft.output = parts[0] if len(parts) == 1 else self.draft.concat("outputs", parts)
 

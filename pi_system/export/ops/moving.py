@@ -42,7 +42,7 @@ def _moved(name: str) -> Rule:
 def _kept(x: Lazy, moved: Lazy) -> Lazy:
     if x.final in ("softmax", "log_softmax") and moved.index.numel() != x.index.numel():
         raise Refused(f"{x.final}: expected all that it gives as the output; leave it out and apply it to the result")
-    return replace(moved, final=x.final, span=x.span)
+    return replace(moved, final=x.final, asked=x.asked)
 
 
 def _pad(tracer: Tracing, node: str, x: Lazy, pad: Sequence[int], value: float = 0.0) -> Lazy:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from pi_system.export.draft import Draft
-from pi_system.export.straight import Span
+from pi_system.export.straight import Asked
 
 __all__ = ["Rule", "Tracing"]
 
@@ -17,7 +17,7 @@ class Tracing(Protocol):
     """The tracer, as rules see it."""
 
     draft: Draft
-    span: Span | None
-    """Of the argument of the smooth function at work, on the calibration pictures; None: nothing is approximated."""
+    asked: Asked | None
+    """The call of the smooth function at work; None: nothing is approximated."""
     allowed: float
     """How far straight pieces may be from a smooth function."""

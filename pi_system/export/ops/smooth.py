@@ -32,7 +32,7 @@ def _final(name: str) -> Rule:
             raise Refused(
                 f"{name}: expected it over the classes of one output; leave it out and apply it to the result"
             )
-        return Lazy(x.node, x.index, x.factor, x.offset, name, span=tracer.span)
+        return Lazy(x.node, x.index, x.factor, x.offset, name, asked=tracer.asked)
 
     return rule
 
@@ -46,16 +46,16 @@ def resolved(tracer: Tracing, node: str, x: Lazy) -> Lazy:
     inside = Lazy(x.node, x.index, x.factor, x.offset)
     if x.final not in _INSIDE:
         raise Refused(f"expected {x.final} at the very end of the network only, where it changes no label")
-    if x.span is None:
+    if x.asked is None:
         raise Refused(f"{x.final}: expected it at the very end of the network only, or {STRAIGHT}")
-    tracer.span = x.span
+    tracer.asked = x.asked
     found: Lazy = APPROXIMATED[_INSIDE[x.final]](tracer, node, inside)
     return found
 
 
 def _pieces(name: str) -> Rule:
     def rule(tracer: Tracing, node: str, x: Any, *args: Any, **kwargs: Any) -> Lazy:
-        if not isinstance(x, Lazy) or tracer.span is None:
+        if not isinstance(x, Lazy) or tracer.asked is None:
             raise Refused(f"{name}: {REFUSALS.get(name, STRAIGHT)}")
 
         def function(values: Array) -> Array:
@@ -63,10 +63,11 @@ def _pieces(name: str) -> Rule:
             return np.asarray((out[0] if isinstance(out, tuple) else out).numpy())
 
         try:
-            pieces = straight_pieces(function, tracer.span, tracer.allowed, _KINKS.get(name, ()))
+            pieces = straight_pieces(function, tracer.asked.span, tracer.allowed, _KINKS.get(name, ()))
         except ConfigError as error:
             raise Refused(f"{name}: {error}") from error
         tracer.draft.approximated.append((node, pieces.error))
+        tracer.draft.pieces[tracer.asked.call] = tracer.asked.op, pieces
         return _summed(tracer, node, x, pieces)
 
     return rule

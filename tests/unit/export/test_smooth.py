@@ -16,6 +16,7 @@ import pi_system as pi
 from pi_system.errors import ConfigError, UnsupportedLayerError
 from pi_system.export.compile import compile_network
 from pi_system.export.exporter import lower
+from pi_system.export.faithful import check_graph_is_module
 from pi_system.export.job import accuracy_stated
 from pi_system.export.straight import Span, straight_pieces
 from pi_system.export.trace import Smooth, finished
@@ -173,6 +174,43 @@ def test_a_smaller_error_costs_more_relus_and_changes_less() -> None:
     assert pi.Model(coarse).relus < pi.Model(fine).relus
     errors: list[Any] = [artifact.public.accuracy for artifact in (coarse, fine)]
     assert errors[1].approximation.error < errors[0].approximation.error
+
+
+BODIES: dict[str, Callable[[Tensor], Any]] = {
+    **FUNCTIONS,
+    "in place": lambda x: F.silu(x, inplace=True),
+    "gated": lambda x: F.glu(x, 1),
+    "half of it": lambda x: x[:, :2] * torch.sigmoid(x[:, 2:]),
+    "twice": lambda x: F.gelu(F.silu(x) - 0.5),
+    "left out, too": lambda x: (torch.sigmoid(x.mean((2, 3))), torch.sigmoid(x).flatten(1)[:, 2:] - 0.5),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("allowed", [0.3, 0.02])
+def test_with_pieces_in_both_graph_and_module_are_one(name: str, allowed: float) -> None:
+    network = Net(BODIES[name]).eval()
+    draft = lower(network, SHAPE, Smooth(PICTURES, allowed))
+    assert bool(draft.pieces) == (name not in ("sigmoid", "log_sigmoid"))
+    check_graph_is_module(network, draft, PICTURES, name)
+
+
+OTHERS: list[Callable[[Tensor], Tensor]] = [lambda x: F.gelu(x) + 1e-2, lambda x: F.gelu(x) + torch.rand(4, 1, 1)]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_another_network_is_refused_however_coarse_the_pieces(other: Callable[[Tensor], Tensor]) -> None:
+    draft = lower(Net(F.gelu).eval(), SHAPE, Smooth(PICTURES, 0.1))
+    with pytest.raises(UnsupportedLayerError, match="expected the exported graph's logits"):
+        check_graph_is_module(Net(other).eval(), draft, PICTURES, "other")
+
+
+def test_where_pieces_cannot_be_compared_logits_that_are_far_are_refused() -> None:
+    draft = lower(Net(F.gelu).eval(), SHAPE, Smooth(PICTURES, 0.1))
+    for other in (lambda x: 9 * F.silu(x), lambda x: 9 * F.relu(x)):
+        with pytest.raises(UnsupportedLayerError, match="less than 100 % of their spread"):
+            check_graph_is_module(Net(other).eval(), draft, PICTURES, "other")
+    assert check_graph_is_module(Net(F.silu).eval(), draft, PICTURES, "near") is not None
 
 
 @pytest.mark.parametrize("backend", ["gmw", "gc", "fss"])
