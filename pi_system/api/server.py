@@ -179,7 +179,7 @@ class Server:
         """The server, if it runs and this process started it, not one from which this was forked."""
         return self._process if os.getpid() == self._owner else None
 
-    def let_go(self) -> None:
+    def _let_go(self) -> None:
         """Close a forked process's end of the pipe whose other end the server waits at: it stops when that closes."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
@@ -218,7 +218,7 @@ def _as_error(code: int, said: list[str]) -> PiError:
 
 def _forked() -> None:
     for server in list(_STARTED):
-        server.let_go()
+        server._let_go()
 
 
 os.register_at_fork(after_in_child=_forked)
