@@ -216,7 +216,8 @@ def test_a_forked_process_neither_holds_nor_stops_a_server(tmp_path: Path, monke
     assert process.stdin is not None
     child = os.fork()
     if child == 0:
-        signal.alarm(20)  # rather than to wait for a lock that a thread of the parent had
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(10)  # rather than to wait for a lock that a thread of the parent had
         held = not process.stdin.closed
         server.stop()
         os._exit(held + 2 * (server.address == ""))
