@@ -36,11 +36,7 @@ RULES = [
 ]
 
 
-OF_LABELS = ("fss", "gmw", "gc")
-"""Label and scores are opened by ``gmw``'s gates under ``table``."""
-
-
-@pytest.mark.parametrize("backend", OF_LABELS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("ring_bits", "logit_bits", "shift", "classes", "reveal"), RULES)
 def test_exactly_the_plaintext_rule(
     ring_bits: int, logit_bits: int, shift: int, classes: int, reveal: Reveal, backend: str, tmp_path: Path
@@ -52,7 +48,7 @@ def test_exactly_the_plaintext_rule(
     np.testing.assert_array_equal(found, outputs_to_float(revealed(expected, graph, ring, reveal), graph, ring, reveal))
 
 
-@pytest.mark.parametrize("backend", ["fss", "gmw"])
+@pytest.mark.parametrize("backend", ["fss", "gmw", "table"])
 @pytest.mark.parametrize(
     ("classes", "ring_bits", "logit_bits"),
     [(1, 59, 20), (2, 59, 20), (3, 59, 20), (16, 59, 20), (17, 59, 20), (17, 32, 31), (100, 59, 20), (300, 59, 20)],
