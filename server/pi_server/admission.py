@@ -187,7 +187,7 @@ class Admission:
 
     def _may(self, ticket: _Ticket) -> bool:
         """Whether its owner may have one session more."""
-        return sum(session.owner == ticket.owner for session in self._sessions.values()) < ticket.most
+        return self._rank(ticket)[0] < ticket.most
 
     def _in_turn(self, mine: _Ticket) -> list[_Ticket]:
         waiting = [ticket for ticket in self._waiting.values() if ticket is not mine]

@@ -1,7 +1,6 @@
 """A network of gates, SiLU and Hardswish through the programs: logits are torch's within what the artifact states."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import ALL_BACKENDS, model_folder, pi_client, pi_server
+from processes import model_folder, pi_client
 from torch import Tensor, nn
 
 from pi_system.artifact import load
@@ -39,13 +38,6 @@ class Gated(nn.Module):
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     artifact = compile_network(Gated(), CALIBRATION, approximate=0.02)
     return model_folder(tmp_path_factory.mktemp("smooth"), artifact)
-
-
-@pytest.fixture(scope="module")
-def addresses(folder: Path, tls_dealer: str, link_keys: Path) -> Iterator[Any]:
-    options = ("--keys", f"{link_keys}/server", "--reveal", "logits", *ALL_BACKENDS, "--dealer", tls_dealer)
-    with pi_server(folder / "model", folder / "server-store", *options) as (_, server):
-        yield {"PI_SERVER": server, "PI_DEALER": tls_dealer, "PI_KEYS": f"{link_keys}/client"}
 
 
 @pytest.mark.parametrize("backend", ["fss", "gmw", "gc", "crypten"])

@@ -1,7 +1,6 @@
 """A network of squares through the programs: dealer, server and client as processes, every backend."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from measuring.networks import build_named
 from PIL import Image
-from processes import ALL_BACKENDS, model_folder, pi_client, pi_server
+from processes import model_folder, pi_client
 
 from pi_system.artifact import load
 from pi_system.export.random import random_artifact
@@ -23,13 +22,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     network, spec = build_named(NETWORK)
     artifact = random_artifact(network, (spec.channels, spec.size, spec.size), 1, NETWORK)
     return model_folder(tmp_path_factory.mktemp("squares"), artifact)
-
-
-@pytest.fixture(scope="module")
-def addresses(folder: Path, tls_dealer: str, link_keys: Path) -> Iterator[Any]:
-    options = ("--keys", f"{link_keys}/server", "--reveal", "logits", *ALL_BACKENDS, "--dealer", tls_dealer)
-    with pi_server(folder / "model", folder / "server-store", *options) as (_, server):
-        yield {"PI_SERVER": server, "PI_DEALER": tls_dealer, "PI_KEYS": f"{link_keys}/client"}
 
 
 @pytest.mark.parametrize(("backend", "rounds"), [("fss", 6), ("gmw", 6), ("gc", 6), ("table", 6), ("crypten", None)])

@@ -73,24 +73,6 @@ void aesni_bit_deal(const AesKey &key, const Block *root0, const Block *root1, c
     bit_deal_generic(aesni_backend, key, root0, root1, alpha, bits, words);
 }
 
-// Encrypts N registers (4 N blocks); N = 8 hides the latency of VAESENC.
-template <int N>
-PI_TARGET_VAES inline void vaes_rounds(const AesKey &key, __m512i *s) {
-    const __m128i *rk = reinterpret_cast<const __m128i *>(key.rk);
-    __m512i k = _mm512_broadcast_i32x4(rk[0]);
-#pragma GCC unroll 8
-    for (int i = 0; i < N; i++) s[i] = _mm512_xor_si512(s[i], k);
-#pragma GCC unroll 9
-    for (int r = 1; r < 10; r++) {
-        k = _mm512_broadcast_i32x4(rk[r]);
-#pragma GCC unroll 8
-        for (int i = 0; i < N; i++) s[i] = _mm512_aesenc_epi128(s[i], k);
-    }
-    k = _mm512_broadcast_i32x4(rk[10]);
-#pragma GCC unroll 8
-    for (int i = 0; i < N; i++) s[i] = _mm512_aesenclast_epi128(s[i], k);
-}
-
 PI_TARGET_VAES void vaes_ecb(const AesKey &key, const uint8_t *in, uint8_t *out, size_t blocks) {
     for (size_t done = 0; done < blocks; done += 32) {
         __m512i s[8];

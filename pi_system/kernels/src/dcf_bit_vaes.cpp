@@ -64,7 +64,7 @@ PI_TARGET_VAES uint32_t bit_eval_vaes(const AesKey &key, const Block *root, int 
             dir[i] = _mm512_and_si512(_mm512_srl_epi64(path[i], down), two);
             node[i] = _mm512_ternarylogic_epi64(node[i], seed, dir[i], (PI_A & PI_B) ^ PI_C);
         }
-        mmo_wide<R>(key, node);
+        vaes_rounds<R, true>(key, node);
 #pragma GCC unroll 8
         for (int i = 0; i < R; i++) {
             const __m512i word = _mm512_loadu_si512(words + 64 * i);
@@ -79,7 +79,7 @@ PI_TARGET_VAES uint32_t bit_eval_vaes(const AesKey &key, const Block *root, int 
         const __m512i dir = _mm512_and_si512(_mm512_srli_epi64(path[i], LEAF_BITS - 2), two);
         node[i] = _mm512_ternarylogic_epi64(node[i], seed, dir, (PI_A & PI_B) ^ PI_C);
     }
-    mmo_wide<R>(key, node);
+    vaes_rounds<R, true>(key, node);
     uint32_t result = 0;
 #pragma GCC unroll 8
     for (int i = 0; i < R; i++) {
@@ -148,7 +148,7 @@ PI_TARGET_VAES inline void deal_part(const AesKey &key, const Block *root0, cons
                 child[b * N + i] = _mm512_and_si512(node[b][i], seed);
                 child[(2 + b) * N + i] = _mm512_xor_si512(child[b * N + i], two);
             }
-        mmo_wide<4 * N>(key, child);
+        vaes_rounds<4 * N, true>(key, child);
         if (level == levels) return deal_leaf<N>(child, path, value, words);
         const __m128i down = _mm_cvtsi32_si128(bits - 2 - level);
 #pragma GCC unroll 4

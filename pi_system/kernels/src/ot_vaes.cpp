@@ -75,7 +75,7 @@ PI_TARGET_VAES void cr_hash_vaes(const AesKey &key, const Pair *in, Pair offset,
             const __m512i x = _mm512_xor_si512(load(in + at, n - at, i), added);
             s[i] = _mm512_xor_si512(sigma_wide(x), _mm512_maskz_add_epi64(0x55, first, step));
         }
-        mmo_wide<R>(key, s);
+        vaes_rounds<R, true>(key, s);
 #pragma GCC unroll 8
         for (size_t i = 0; i < R; i++) store(out + at, n - at, i, s[i]);
     }
@@ -96,7 +96,7 @@ PI_TARGET_VAES Sides expand_level_vaes(const AesKey &key, Pair *nodes, size_t co
             parent[i] = load(nodes + begin, now, i);
             child[i] = sigma_wide(parent[i]);
         }
-        mmo_wide<R>(key, child);
+        vaes_rounds<R, true>(key, child);
 #pragma GCC unroll 8
         for (size_t i = 0; i < R; i++) {
             if (now < PASS) child[i] = _mm512_maskz_mov_epi64(lanes_left(now, i), child[i]);

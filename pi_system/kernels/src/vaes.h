@@ -8,9 +8,9 @@
 
 namespace pi {
 
-// s[i] = AES(s[i]) ^ s[i] for 4 N blocks; N = 8 hides the latency of VAESENC.
-template <int N>
-PI_TARGET_VAES inline void mmo_wide(const AesKey &key, __m512i *s) {
+// s[i] = AES(s[i]), with FEED AES(s[i]) ^ s[i], for 4 N blocks; N = 8 hides the latency of VAESENC.
+template <int N, bool FEED = false>
+PI_TARGET_VAES inline void vaes_rounds(const AesKey &key, __m512i *s) {
     const __m128i *rk = reinterpret_cast<const __m128i *>(key.rk);
     __m512i w[N];
     __m512i k = _mm512_broadcast_i32x4(rk[0]);
@@ -24,7 +24,7 @@ PI_TARGET_VAES inline void mmo_wide(const AesKey &key, __m512i *s) {
     }
     k = _mm512_broadcast_i32x4(rk[10]);
 #pragma GCC unroll 8
-    for (int i = 0; i < N; i++) s[i] = _mm512_aesenclast_epi128(w[i], _mm512_xor_si512(k, s[i]));
+    for (int i = 0; i < N; i++) s[i] = _mm512_aesenclast_epi128(w[i], FEED ? _mm512_xor_si512(k, s[i]) : k);
 }
 
 // A mask of the 64-bit lanes that lie in the first `blocks` blocks of register i.
