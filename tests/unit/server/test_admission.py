@@ -208,9 +208,14 @@ def test_a_client_has_no_more_places_than_its_limit_and_keeps_nobody_else_waitin
     assert ask(2, "alice", busy.ticket) is None
 
 
-def test_who_has_fewer_places_comes_next_however_often_another_asks(clock: Any) -> None:
+@pytest.mark.parametrize("left", range(100, 120))
+def test_who_has_fewer_places_comes_next_however_often_another_asks(clock: Any, left: int) -> None:
     """Sessions of 20 s, three of four places held by one that asks all the time, also with a ticket."""
     desk = admission(clock, places=4, preparing=4)
+    for _ in range(8):
+        enter(desk, 0)
+        clock.now_s += 20
+        desk.leave(0)
     for session in range(4):
         desk.enter(session, "pusher", "", prepares=False, owner="pusher")
     pushed = desk.enter(9, "pusher", "", prepares=False, owner="pusher").ticket
@@ -218,7 +223,7 @@ def test_who_has_fewer_places_comes_next_however_often_another_asks(clock: Any) 
     came_s, asked_s = clock.now_s + modest.retry_s, clock.now_s
     for tick in range(400):
         clock.now_s += 0.1
-        if tick == 107:  # not when the modest one is just due
+        if tick == left:
             desk.leave(0)
         if clock.now_s >= came_s:
             modest = desk.enter(0, "modest", modest.ticket, prepares=False, owner="modest")
