@@ -56,7 +56,7 @@ def test_backends_agree_on_logits_and_report_their_cost(client: Any) -> None:
         assert data["online_ms"] > 0
         assert data["offline_bytes"] > 0
     logits = [np.array(data["predictions"][0]["logits"]) for data in found.values()]
-    assert all(np.abs(logits[0] - other).max() < 0.05 for other in logits)
+    assert all(np.abs(logits[0] - other).max() < 0.1 for other in logits)
     assert found["fss"]["online_rounds"] < found["crypten"]["online_rounds"]
     assert found["fss"]["bytes_per_relu"] < found["crypten"]["bytes_per_relu"]
 

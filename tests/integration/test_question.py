@@ -21,7 +21,7 @@ def test_a_question_from_run_to_plot(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     report = QuestionReport.read(out)
     assert [(s["label"], s["backend"]) for s in report.samples] == [(label, "fss") for label in networks]
-    assert all(len(s["online_ms"]) == 2 and s["max_abs_error"] < 0.05 for s in report.samples)
+    assert all(len(s["online_ms"]) == 2 and s["max_abs_error"] < 0.2 for s in report.samples)
     assert all(min(s["online_ms"]) > 2 * s["rounds"] for s in report.samples)
     assert {a.name for a in report.answers} >= {"fss/1000,2/relu_over_square_online"}
     assert report.command == "python benchmarks/q06_quadratic.py run --repeat 2"

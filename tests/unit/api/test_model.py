@@ -63,7 +63,7 @@ def test_simulation_is_the_networks_answer(model: pi.Model) -> None:
 def test_both_parties_in_this_process(model: pi.Model, few_bits: pi.Model, backend: str) -> None:
     model = few_bits if backend == "table" else model
     found = model.predict(INPUTS[:2], backend=backend)
-    assert np.abs(found.outputs - model.simulate(INPUTS[:2]).outputs).max() < 0.05
+    assert np.abs(found.outputs - model.simulate(INPUTS[:2]).outputs).max() < 0.1
     cost = found.cost
     assert cost is not None
     assert min(cost.online_ms, cost.online_rounds, cost.online_bytes) > 0

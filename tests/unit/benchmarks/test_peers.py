@@ -100,7 +100,7 @@ def test_clients_at_once_all_get_their_answers(path: Path) -> None:
         throughput, online_ms = q05.at_once(running, 2)
         assert len(online_ms) == 4
         assert 0 < throughput < 4 / (max(online_ms) / 1000)
-        assert all(one.worst.absolute < 0.05 for one in running)
+        assert all(one.worst.absolute < 0.2 for one in running)
         running[1].close()
         with pytest.raises(PeerUnavailableError):
             q05.at_once(running, 1)
@@ -112,7 +112,7 @@ def test_crypten_launches_both_parties_itself_and_is_right(path: Path, tmp_path:
         first, second = shipped.run(0), shipped.run(1)
         assert shipped.peak().server > 30e6
     for index, run in enumerate((first, second)):
-        assert network.error("crypten-shipped", index, run.output) < 0.05
+        assert network.error("crypten-shipped", index, run.output) < 0.2
         assert run.offline_ms is None
     assert first.total_bytes == second.total_bytes > 2 * 232 * network.counts.relus
 
