@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from pi_system.artifact.store import load
-from pi_system.backends.registry import BACKENDS, DEFAULT_BACKEND, find_backend
+from pi_system.backends.registry import BACKENDS, find_backend
 from pi_system.inputs.picture import load_pictures
 from pi_system.program.float_point import float_logits
 
@@ -106,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=Path("demo-out"))
     parser.add_argument("--train-only", type=Path, metavar="DIR")
-    parser.add_argument("--backend", choices=list(BACKENDS), default=DEFAULT_BACKEND)
+    parser.add_argument("--backend", choices=list(BACKENDS), default="gmw")
     options = parser.parse_args()
     folder: Path = options.train_only or options.out
     folder.mkdir(parents=True, exist_ok=True)

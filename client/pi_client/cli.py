@@ -12,7 +12,7 @@ from pi_client.output import check_output, show
 from pi_client.profile import check_profile_path, save_profile
 from pi_client.progress import shown
 from pi_client.store import ClientStore
-from pi_system.backends.registry import find_backend
+from pi_system.backends.registry import keeps_material
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.logs import chosen_log, start_log
 from pi_system.cli.program import program
@@ -61,7 +61,7 @@ def prepare(count: int, **options: Any) -> None:
     What a stopped run finished is kept, and the same command goes on from there. Inferences may run meanwhile.
     """
     common = SessionOptions(**options)
-    if not find_backend(common.backend).DURABLE:
+    if not keeps_material(common.backend):
         raise ConfigError(f"prepare: backend {common.backend} keeps no material between sessions, infer prepares it")
     store = ClientStore(common.store)
     with open_session(common, store, prepares=True) as session:

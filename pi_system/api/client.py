@@ -16,7 +16,7 @@ from pi_client.store import ClientStore
 from pi_system.api.guard import path, seconds, typed
 from pi_system.api.inputs import Inputs, read_inputs
 from pi_system.api.result import Cost, Result
-from pi_system.backends.registry import DEFAULT_BACKEND, find_backend
+from pi_system.backends.registry import AUTO, keeps_material
 from pi_system.errors import BusyError, ConfigError, InputError, LocalProtocolError
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder
 from pi_system.program.reveal import Reveal
@@ -43,7 +43,7 @@ class Client:
         *,
         keys: str | PathLike[str] | None = None,
         insecure: bool = False,
-        backend: str = DEFAULT_BACKEND,
+        backend: str = AUTO,
         reveal: Reveal | None = None,
         dealer: str = _LOCAL_DEALER,
         artifact: str | PathLike[str] | None = None,
@@ -58,7 +58,7 @@ class Client:
             server: HOST:PORT.
             keys: this client's folder of those that ``pi.make_keys`` makes.
             insecure: plaintext, on this machine only; in the place of ``keys``.
-            backend: gmw, gc, table, fss or crypten.
+            backend: gmw, gc, table, fss or crypten; auto is table where the model compares few bits, else gmw.
             reveal: learn no more than this; None: what the server reveals.
             dealer: HOST:PORT, for backends that have one.
             artifact: own copy of the public part, or ``builtin:NAME``; None: the server sends it.
@@ -96,7 +96,7 @@ class Client:
 
     def __setstate__(self, options: SessionOptions) -> None:
         """A client of these settings, without a session."""
-        self._options, self._durable = options, find_backend(options.backend).DURABLE
+        self._options, self._durable = options, keeps_material(options.backend)
         with typed():
             self._store = ClientStore(options.store)
         self._lock, self._stack = threading.Lock(), ExitStack()

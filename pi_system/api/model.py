@@ -16,7 +16,7 @@ from pi_system.api.result import Result
 from pi_system.artifact import store
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.preprocess import Preprocess
-from pi_system.backends.registry import DEFAULT_BACKEND, check_runs
+from pi_system.backends.registry import AUTO, check_runs, choose
 from pi_system.cost import Prediction, default_calibration, predict
 from pi_system.errors import ConfigError
 from pi_system.export.compare_bits import CompareBits, CompareOptions, choose_compare_bits
@@ -93,12 +93,12 @@ class Model:
         """What the network, its weights rounded to the artifact's, answers in float32; errors as ``simulate``."""
         return self._answers(inputs, lambda batch: np.asarray(float_logits(self.artifact, batch), np.float64))
 
-    def predict(self, inputs: Inputs, backend: str = DEFAULT_BACKEND, reveal: Reveal = "logits") -> Result:
+    def predict(self, inputs: Inputs, backend: str = AUTO, reveal: Reveal = "logits") -> Result:
         """A private inference, offline and online phase, with both parties in this process.
 
         Args:
             inputs: see ``Inputs``.
-            backend: gmw, gc, table or fss.
+            backend: gmw, gc, table or fss; auto is table where the model compares few bits, else gmw.
             reveal: what is opened: label, scores or logits.
 
         Raises:
@@ -108,7 +108,7 @@ class Model:
         """
         arrays, names = read_inputs(inputs, self.preprocess)
         with typed():
-            outputs, cost = infer_here(self.artifact, arrays, backend, reveal)
+            outputs, cost = infer_here(self.artifact, arrays, choose(backend, self.artifact.public), reveal)
         return Result(model=self.artifact.public, reveal=reveal, outputs=outputs, names=names, cost=cost)
 
     def _answers(self, inputs: Inputs, logits: Any) -> Result:
@@ -183,12 +183,12 @@ def load(folder: str | PathLike[str]) -> Model:
     return Model(store.load(place))
 
 
-def profile(model: Model | str | PathLike[str], *, backend: str = DEFAULT_BACKEND, link: str = "lan") -> Prediction:
+def profile(model: Model | str | PathLike[str], *, backend: str = AUTO, link: str = "lan") -> Prediction:
     """Predict the cost of one inference, layer by layer, without running it; prices are those that ship.
 
     Args:
         model: a Model, or a folder of one.
-        backend: gmw, gc, table, fss or crypten.
+        backend: gmw, gc, table, fss or crypten; auto is table where the model compares few bits, else gmw.
         link: loopback, lan, wan or "MBIT_S,RTT_MS".
 
     Raises:
@@ -198,5 +198,6 @@ def profile(model: Model | str | PathLike[str], *, backend: str = DEFAULT_BACKEN
     if not isinstance(link, str):
         raise ConfigError(f"link: expected a name or MBIT_S,RTT_MS, found {link!r:.40}")
     found = model if isinstance(model, Model) else load(model)
+    backend = choose(backend, found.artifact.public)
     check_runs(found.artifact.public, backend)
     return predict(found.artifact, backend, link, default_calibration())

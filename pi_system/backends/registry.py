@@ -55,7 +55,10 @@ SERVED_BY_DEFAULT: Final = ("gmw", "gc", "table", "fss")
 a client that sees logits."""
 
 
-DEFAULT_BACKEND: Final = "gmw"
+AUTO: Final = "auto"
+"""In the place of a backend's name: the first of ``AUTO_BACKENDS`` that is offered and runs the model."""
+AUTO_BACKENDS: Final = ("table", "gmw")
+"""Without a third party, each faster online than those after it wherever both were measured (docs/results.md)."""
 
 
 def runnable(model: PublicModel, names: Iterable[str] = BACKENDS) -> tuple[str, ...]:
@@ -67,6 +70,24 @@ def why_not(model: PublicModel, name: str) -> str:
     """Why a backend does not run ``model``; empty if it does, and for a name that is none of the registry's."""
     limits = module_of(name, "limits") if name in BACKENDS else None
     return cast(BackendLimits, limits).why_not(name, model) if limits else ""
+
+
+def choose(name: str, model: PublicModel, offered: Iterable[str] = BACKENDS) -> str:
+    """What ``name`` stands for: itself, unless it is ``auto``. Raises ConfigError: none of what ``auto`` is fits."""
+    if name != AUTO:
+        return name
+    able = runnable(model, offered)
+    for found in AUTO_BACKENDS:
+        if found in able:
+            return found
+    listed, last = " or ".join(AUTO_BACKENDS), AUTO_BACKENDS[-1]
+    why = why_not(model, last) or "name one of those"
+    raise ConfigError(f"backend: expected {listed} for auto, found {', '.join(able) or 'none'} offered; {why}")
+
+
+def keeps_material(name: str) -> bool:
+    """Material of this backend, or of any that ``auto`` is, outlives a session. Raises ConfigError: it is none."""
+    return name == AUTO or find_backend(name).DURABLE
 
 
 def check_runs(model: PublicModel, name: str) -> None:

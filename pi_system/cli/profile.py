@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pi_system.artifact.store import load_public
-from pi_system.backends.registry import BACKENDS
+from pi_system.backends.registry import AUTO, BACKENDS, choose
 from pi_system.channel.shaped import parse_link
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.options import json_option, show_result
@@ -19,7 +19,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("artifact", type=ArtifactPath())
-@click.option("--backend", type=click.Choice(list(BACKENDS)), default="gmw", show_default=True)
+@click.option("--backend", type=click.Choice([AUTO, *BACKENDS]), default=AUTO, show_default=True)
 @click.option("--link", default="lan", show_default=True, help="loopback, lan, wan or MBIT_S,RTT_MS.")
 @click.option("--calibration", type=_PATH, help="Of benchmarks/calibrate.py; default: the one that ships.")
 @json_option
@@ -30,7 +30,8 @@ def profile(artifact: Path, backend: str, link: str, calibration: Path | None, a
     """
     parse_link(link)
     prices = load_calibration(calibration) if calibration else default_calibration()
-    found = predict(load_public(artifact), backend, link, prices)
+    public = load_public(artifact)
+    found = predict(public, choose(backend, public.public), link, prices)
     if as_json:
         show_result({"link": link, "machine": prices.machine, **asdict(found)}, as_json)
         return

@@ -40,7 +40,15 @@ from pi_system.rpc.phase_profile import (
     start_profiler,
 )
 from pi_system.rpc.server_session import MAX_BATCH, SESSION_METHOD
-from pi_system.rpc.session_config import Hello, SessionConfig, check_version, granted, hello_to_proto, runtime_options
+from pi_system.rpc.session_config import (
+    Hello,
+    SessionConfig,
+    check_version,
+    granted,
+    granted_backend,
+    hello_to_proto,
+    runtime_options,
+)
 from pi_system.rpc.tls import Identity
 from pi_system.rpc.transport import Connection, dial
 
@@ -171,13 +179,18 @@ class ClientSession:
             found = self.public.public.digest
             if hello.artifact_digest != found or asked.artifact_digest not in ("", found):
                 raise ArtifactDigestError(f"artifact: expected {hello.artifact_digest[:16]!r}, found {found[:16]}")
-            self.config = replace(asked, artifact_digest=found, reveal=granted(asked, hello.reveal))
+            self.config = replace(
+                asked,
+                artifact_digest=found,
+                backend=granted_backend(asked, hello.backend),
+                reveal=granted(asked, hello.reveal),
+            )
             self.server_profiles = hello.profile
             self.left = hello.inferences_left if hello.HasField("inferences_left") else None
             self.profiles: dict[Phase, PhaseProfile] = {}
             self._channel: Channel = endpoint.wrap(GrpcChannel(self._connection.stream))
             options = runtime_options(self.config, endpoint.store_dir)
-            backend = find_backend(config.backend, endpoint.backends)
+            backend = find_backend(self.config.backend, endpoint.backends)
             self._runtime: ClientRuntime = backend.make_client(self.public, options)
             if isinstance(self._runtime, PairedRuntime):
                 self._runtime.meet(self._channel)

@@ -10,7 +10,7 @@ from pi_system._proto.v1.control_pb2 import Done, Infer, Prepare, Prepared, Read
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import public_to_bytes
 from pi_system.backends.base import PairedRuntime, ServerRuntime
-from pi_system.backends.registry import BACKENDS, Backends, find_backend, runnable, why_not
+from pi_system.backends.registry import BACKENDS, Backends, choose, find_backend, runnable, why_not
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import OFF, LayerWatch
 from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolError, RevealError
@@ -110,11 +110,12 @@ class SessionHost:
 
     def agree(self, config: SessionConfig) -> SessionConfig:
         """The session's configuration. Raises ConfigError, RevealError or ArtifactDigestError: not offered."""
-        if config.backend not in self.offered:
-            why = why_not(self.artifact.public, config.backend)
+        backend = choose(config.backend, self.artifact.public, self.allowed)
+        if backend not in self.offered:
+            why = why_not(self.artifact.public, backend)
             raise ConfigError(
                 f"backend: expected one the server allows for this model ({', '.join(self.offered)}), "
-                f"found {config.backend[:40]!r}" + (f"; {why}" if why else "")
+                f"found {backend[:40]!r}" + (f"; {why}" if why else "")
             )
         if config.insecure_provider and not self.insecure_provider:
             raise ConfigError("insecure provider: the server was not started with --insecure-provider")
@@ -129,7 +130,7 @@ class SessionHost:
             raise ArtifactDigestError(
                 f"artifact: the server holds {digest[:16]}, the client {config.artifact_digest[:16]!r}"
             )
-        return replace(config, reveal=config.reveal or self.reveal)
+        return replace(config, backend=backend, reveal=config.reveal or self.reveal)
 
 
 def read_hello(stream: FrameStream, host: SessionHost) -> Hello:
@@ -175,6 +176,7 @@ def _greet(stream: FrameStream, host: SessionHost, config: SessionConfig, left: 
         profile=config.profile and host.profile,
         reveal=config.revealed,
         inferences_left=left,
+        backend=config.backend,
     )
     write(stream, ServerEnvelope(hello=hello))
     if model:

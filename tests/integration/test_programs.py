@@ -70,8 +70,8 @@ def test_a_table_is_made_where_few_bits_are_compared_and_refused_elsewhere(
     few, options = runnable("table", relu_artifact(0.1)), ("--keys", f"{link_keys}/server", "--reveal", "logits")
     save(few, tmp_path / "model")
     with pi_server(tmp_path / "model", tmp_path / "store", *options, "--backend", "table") as (_, address):
-        ask = ("infer", "a.png", "--json", "--store", str(tmp_path / "own"), "--backend")
-        found = result(client(*ask, "table", PI_SERVER=address))
+        found = result(client("infer", "a.png", "--json", "--store", str(tmp_path / "own"), PI_SERVER=address))
+    assert found["backend"] == "table"  # auto: the server says so
     assert (found["relus"], found["online_rounds"]) == (2 * 256, 3)  # the picture, then one round trip a layer
 
 

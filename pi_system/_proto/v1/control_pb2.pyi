@@ -55,20 +55,22 @@ class ClientHello(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., backend: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., client_id: _Optional[bytes] = ..., reveal: _Optional[str] = ..., insecure_provider: _Optional[bool] = ..., profile: _Optional[bool] = ..., prepares: _Optional[bool] = ..., ticket: _Optional[str] = ..., request: _Optional[str] = ...) -> None: ...
 
 class ServerHello(_message.Message):
-    __slots__ = ("protocol_version", "artifact_digest", "public_model_bytes", "profile", "reveal", "inferences_left")
+    __slots__ = ("protocol_version", "artifact_digest", "public_model_bytes", "profile", "reveal", "inferences_left", "backend")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_MODEL_BYTES_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     REVEAL_FIELD_NUMBER: _ClassVar[int]
     INFERENCES_LEFT_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     artifact_digest: str
     public_model_bytes: int
     profile: bool
     reveal: str
     inferences_left: int
-    def __init__(self, protocol_version: _Optional[int] = ..., artifact_digest: _Optional[str] = ..., public_model_bytes: _Optional[int] = ..., profile: _Optional[bool] = ..., reveal: _Optional[str] = ..., inferences_left: _Optional[int] = ...) -> None: ...
+    backend: str
+    def __init__(self, protocol_version: _Optional[int] = ..., artifact_digest: _Optional[str] = ..., public_model_bytes: _Optional[int] = ..., profile: _Optional[bool] = ..., reveal: _Optional[str] = ..., inferences_left: _Optional[int] = ..., backend: _Optional[str] = ...) -> None: ...
 
 class Prepare(_message.Message):
     __slots__ = ("count", "pairing_id")

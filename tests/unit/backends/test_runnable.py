@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ from changed_artifact import with_compare_bits
 from tiny_artifact import tiny_artifact
 
 from pi_system.artifact.model import PublicModel
-from pi_system.backends.registry import BACKENDS, SERVED_BY_DEFAULT, runnable
+from pi_system.backends.registry import AUTO, BACKENDS, SERVED_BY_DEFAULT, choose, runnable
 from pi_system.errors import ConfigError
 from pi_system.rpc.server_session import SessionHost
 from pi_system.rpc.session_config import SessionConfig
@@ -31,6 +32,27 @@ def test_comparisons_wider_than_trees_are_for_others() -> None:
         return model.model_copy(update={"ring": ring})
 
     assert set(runnable(compares(37))) - set(runnable(compares(38))) == {"gmw"}
+
+
+def test_auto_is_the_first_without_a_third_party_that_runs_the_model() -> None:
+    few, many, wide = (
+        with_compare_bits(tiny_artifact(ring_bits=59), 8).public,
+        tiny_artifact(ring_bits=59).public,
+        tiny_artifact(ring_bits=64).public,
+    )
+    assert [choose(AUTO, few), choose(AUTO, many), choose(AUTO, few, ("gmw", "fss"))] == ["table", "gmw", "gmw"]
+    assert choose("gc", few) == "gc"
+    with pytest.raises(ConfigError, match=r"expected table or gmw for auto, found fss, crypten offered; .*64"):
+        choose(AUTO, wide)
+    with pytest.raises(ConfigError, match="expected table or gmw for auto, found gc offered; name one of those"):
+        choose(AUTO, few, ("gc",))
+
+
+def test_a_server_says_what_auto_is(tmp_path: Path) -> None:
+    few = with_compare_bits(tiny_artifact(ring_bits=59), 8)
+    host = SessionHost(artifact=few, store_dir=tmp_path, dealer=None, allowed=SERVED_BY_DEFAULT)
+    asked = SessionConfig(backend=AUTO, artifact_digest="", client_id=bytes(16), reveal="label")
+    assert [host.agree(asked).backend, replace(host, allowed=("gmw",)).agree(asked).backend] == ["table", "gmw"]
 
 
 def test_a_server_offers_only_what_its_model_runs_with(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import pi_system as pi
-from pi_system.backends.registry import BACKENDS
+from pi_system.backends.registry import AUTO, BACKENDS
 
 DOC = (Path(__file__).resolve().parents[3] / "docs" / "python-api.md").read_text()
 CALLS = re.findall(r"^\| `(pi|model)\.(\w+)\(([^)]*)\)`", DOC, re.MULTILINE)
@@ -58,7 +58,7 @@ def test_what_results_have_is_listed() -> None:
 
 def test_every_backend_is_listed() -> None:
     table = DOC.partition("| backend | third party |")[2].partition("\n\n")[0]
-    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(BACKENDS)
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == [AUTO, *BACKENDS]
 
 
 @pytest.mark.parametrize("place", [pi.Client.__init__, pi.Model.predict, pi.profile])

@@ -9,12 +9,20 @@ from streams import stream_pair
 from tiny_artifact import tiny_artifact
 
 from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Ready, ServerEnvelope
-from pi_system.backends.registry import BACKENDS, DEFAULT_BACKEND, find_backend
+from pi_system.backends.registry import AUTO, AUTO_BACKENDS, BACKENDS, find_backend
 from pi_system.errors import ArtifactDigestError, ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.envelope import read_client, read_server, write
 from pi_system.rpc.server_session import SessionHost
-from pi_system.rpc.session_config import Hello, SessionConfig, check_version, granted, hello_from_proto, hello_to_proto
+from pi_system.rpc.session_config import (
+    Hello,
+    SessionConfig,
+    check_version,
+    granted,
+    granted_backend,
+    hello_from_proto,
+    hello_to_proto,
+)
 from pi_system.version import PROTOCOL_VERSION
 
 CONFIG = SessionConfig(
@@ -67,6 +75,19 @@ def test_a_client_that_leaves_it_open_takes_any_policy(found: Reveal) -> None:
     assert granted(replace(CONFIG, reveal=found), found) == found
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"), [("gmw", "table"), ("gmw", "auto"), (AUTO, "fss"), (AUTO, "gc"), (AUTO, "")]
+)
+def test_a_server_grants_the_backend_that_was_asked_for(asked: str, found: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=r"backend: expected (gmw|table or gmw), found"):
+        granted_backend(replace(CONFIG, backend=asked), found)
+
+
+def test_auto_takes_what_needs_no_third_party() -> None:
+    assert [granted_backend(replace(CONFIG, backend=AUTO), name) for name in AUTO_BACKENDS] == ["table", "gmw"]
+    assert granted_backend(CONFIG, "fss") == "fss"
+
+
 def test_version_is_compared() -> None:
     check_version(PROTOCOL_VERSION)
     with pytest.raises(ConfigError, match=f"expected {PROTOCOL_VERSION}, found 0"):
@@ -86,7 +107,8 @@ def test_envelopes_must_hold_what_is_expected() -> None:
 
 
 def test_registered_backends_are_complete_and_others_are_refused() -> None:
-    assert DEFAULT_BACKEND in BACKENDS
+    assert set(AUTO_BACKENDS) < set(BACKENDS)
+    assert not any(find_backend(name).DEALT for name in AUTO_BACKENDS)
     for name in BACKENDS:
         backend = find_backend(name)
         assert callable(backend.deal)

@@ -31,6 +31,7 @@ def meet(serve: Callable[..., Any]) -> Any:
             "artifact_digest": tiny_artifact().public.digest,
             "public_model_bytes": len(model),
             "reveal": "label",
+            "backend": CONFIG.backend,
         }
 
         def greet(stream: Any) -> None:
@@ -54,6 +55,11 @@ def test_a_server_of_another_version_is_left(meet: Any, version: int) -> None:
 def test_a_model_that_is_not_the_announced_one_is_refused(meet: Any) -> None:
     with pytest.raises(ArtifactDigestError):
         meet(artifact_digest="0" * 64)
+
+
+def test_a_server_that_runs_another_backend_is_left(meet: Any) -> None:
+    with pytest.raises(RemoteProtocolError, match="backend: expected toy, found 'crypten' granted"):
+        meet(backend="crypten")
 
 
 def test_the_same_server_without_a_lie_is_taken(meet: Any) -> None:
