@@ -31,7 +31,7 @@ session_options = with_options(
         default=AUTO,
         show_default=True,
         help="table (models of 10 compared bits or fewer), gmw and gc need nobody else, fss and crypten a dealer; "
-        "auto: table where the model and the server allow it, else gmw.",
+        "auto: the first of the former that model and server allow.",
     ),
     click.option(
         "--reveal",

@@ -58,7 +58,7 @@ class Client:
             server: HOST:PORT.
             keys: this client's folder of those that ``pi.make_keys`` makes.
             insecure: plaintext, on this machine only; in the place of ``keys``.
-            backend: gmw, gc, table, fss or crypten; auto is table where the model compares few bits, else gmw.
+            backend: gmw, gc, table, fss or crypten; auto is table where the model compares few bits, else gmw or gc.
             reveal: learn no more than this; None: what the server reveals.
             dealer: HOST:PORT, for backends that have one.
             artifact: own copy of the public part, or ``builtin:NAME``; None: the server sends it.

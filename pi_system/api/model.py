@@ -98,7 +98,7 @@ class Model:
 
         Args:
             inputs: see ``Inputs``.
-            backend: gmw, gc, table or fss; auto is table where the model compares few bits, else gmw.
+            backend: gmw, gc, table or fss; auto is table where the model compares few bits, else gmw or gc.
             reveal: what is opened: label, scores or logits.
 
         Raises:
@@ -188,7 +188,7 @@ def profile(model: Model | str | PathLike[str], *, backend: str = AUTO, link: st
 
     Args:
         model: a Model, or a folder of one.
-        backend: gmw, gc, table, fss or crypten; auto is table where the model compares few bits, else gmw.
+        backend: gmw, gc, table, fss or crypten; auto is table where the model compares few bits, else gmw or gc.
         link: loopback, lan, wan or "MBIT_S,RTT_MS".
 
     Raises:

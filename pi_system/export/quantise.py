@@ -123,16 +123,19 @@ def quantise(
     judged = max(2, _JUDGED_MACS // macs)
     stated = max(judged, _STATED_PICTURES[0] if _STATED_PICTURES[0] * macs <= _STATED_MACS else _STATED_PICTURES[1])
     judge = Judge(graph, masks, weights, pictures, ranges or calibrate(graph, masks, weights, pictures))
-    search = _Search(judge, judged, options, _AIM * options.max_error)
+    search = _Search(judge, judged, options, _AIM * options.max_error, options.max_error)
     best = search.best()
     found = judge.measured(best.plan, stated)
-    if not search.accurate(best) or found.within(options.max_error):
+    if not best.within(search.enough) or found.within(options.max_error):
         return found
     # The pictures that judged were kinder than others: more judge, as much more strictly as the error was too large.
     again = replace(search, judged=4 * judged, seen={})
     aim = again.measured(best.plan).relative_error * min(1.0, options.max_error / (found.relative_error or 1.0))
-    found = judge.measured(replace(again, aim=aim).best().plan, stated)
-    return found if found.within(options.max_error) else judge.measured(replace(again, aim=0.0).best().plan, stated)
+    for stricter in (aim, 0.0):
+        found = judge.measured(replace(again, aim=stricter, enough=stricter).best().plan, stated)
+        if found.within(options.max_error):
+            break
+    return found
 
 
 def _no_ring(options: QuantiseOptions) -> str:
@@ -176,6 +179,7 @@ class _Search:
     judged: int
     options: QuantiseOptions
     aim: float
+    enough: float  # what the error may be of comparisons that every backend takes, before wider ones are tried
     seen: dict[str, Quantised] = field(default_factory=dict)
 
     def accurate(self, quantised: Quantised) -> bool:
@@ -186,12 +190,11 @@ class _Search:
         """Of the accurate the first of the narrowest ring; else the most accurate. Raises ConfigError: nothing fits."""
         with_dealer = self.options.ring_bits is not None and self.options.ring_bits > MAX_RING_BITS
         found = [] if with_dealer else self.found(MAX_COMPARISON_BITS)
-        if not any(map(self.accurate, found)):
+        if not any(quantised.within(self.enough) for quantised in found):
             found += self.found(64)
         if not found:
             raise ConfigError(_no_ring(self.options))
-        accurate = [quantised for quantised in found if self.accurate(quantised)]
-        if accurate:
+        if accurate := [quantised for quantised in found if self.accurate(quantised)]:
             return min(accurate, key=lambda quantised: quantised.plan.ring.ring_bits)
         return min(found, key=_badness)
 

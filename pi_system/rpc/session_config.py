@@ -123,7 +123,7 @@ def granted_backend(asked: SessionConfig, found: str) -> str:
     """What the server says that this session runs. Raises RemoteProtocolError for what was not asked for."""
     expected = AUTO_BACKENDS if asked.backend == AUTO else (asked.backend,)
     if found not in expected:
-        raise RemoteProtocolError(f"backend: expected {' or '.join(expected)}, found {found[:40]!r} granted")
+        raise RemoteProtocolError(f"backend: expected one of {', '.join(expected)}, found {found[:40]!r} granted")
     return found
 
 

@@ -16,8 +16,8 @@ from pi_system.protocols.relu_gmw.merge import Merge, last_merge, merge
 
 _GROUP = 3
 _GROUPS = 4
-MAX_COMPARISON_BITS = 37
-"""The widest comparison that can be cut whatever its low bits are: 36 bits, two parts, 12 bits a group."""
+MAX_COMPARISON_BITS = 38
+"""The widest comparison that can be cut whatever its low bits are: 37 bits in two parts: four groups of 12 or fewer."""
 _SILENT_COT_BITS = 0.75  # what one COT costs by Ferret
 
 

@@ -31,7 +31,7 @@ def test_comparisons_wider_than_trees_are_for_others() -> None:
         ring = model.ring.model_copy(update={"comparison_bits": dict.fromkeys(others, 20) | {first: bits}})
         return model.model_copy(update={"ring": ring})
 
-    assert set(runnable(compares(37))) - set(runnable(compares(38))) == {"gmw"}
+    assert set(runnable(compares(38))) - set(runnable(compares(39))) == {"gmw"}
 
 
 def test_auto_is_the_first_without_a_third_party_that_runs_the_model() -> None:
@@ -40,12 +40,14 @@ def test_auto_is_the_first_without_a_third_party_that_runs_the_model() -> None:
         tiny_artifact(ring_bits=59).public,
         tiny_artifact(ring_bits=64).public,
     )
-    assert [choose(AUTO, few), choose(AUTO, many), choose(AUTO, few, ("gmw", "fss"))] == ["table", "gmw", "gmw"]
+    assert [choose(AUTO, few), choose(AUTO, many), choose(AUTO, few, ("gc", "fss"))] == ["table", "gmw", "gc"]
     assert choose("gc", few) == "gc"
-    with pytest.raises(ConfigError, match=r"expected table or gmw for auto, found fss, crypten offered; .*64"):
+    with pytest.raises(ConfigError, match=r"expected one of table, gmw, gc for auto, found fss, crypten offered; .*64"):
         choose(AUTO, wide)
-    with pytest.raises(ConfigError, match="expected table or gmw for auto, found gc offered; name one of those"):
-        choose(AUTO, few, ("gc",))
+    with pytest.raises(
+        ConfigError, match="expected one of table, gmw, gc for auto, found fss offered; name one of those"
+    ):
+        choose(AUTO, few, ("fss",))
 
 
 def test_a_server_says_what_auto_is(tmp_path: Path) -> None:

@@ -308,7 +308,7 @@ class _Graded:
 def test_however_bad_the_first_candidate_is_the_last_is_tried(first: float) -> None:
     graded: Any = _Graded([first] * 10 + [0.001])
     candidates: Any = range(11)
-    found = _Search(graded, 1, QuantiseOptions(), 0.01).choose(candidates)
+    found = _Search(graded, 1, QuantiseOptions(), 0.01, 0.01).choose(candidates)
     assert found is not None
     assert found.relative_error == 0.001
 
@@ -328,8 +328,28 @@ def test_a_search_keeps_to_the_bits_that_comparisons_may_have() -> None:
     graph, masks, weights = draft.graph(), draft.masks, draft.float_weights()
     pictures = random_pictures(SHAPE, 16, 5)
     judge = Judge(graph, masks, weights, pictures, calibrate(graph, masks, weights, pictures))
-    search = _Search(judge, 2, QuantiseOptions(), 0.0)
+    search = _Search(judge, 2, QuantiseOptions(), 0.0, 0.0)
     widest = [max(each.plan.ring.comparison_bits.values()) for each in search.found(64)]
     fewer = [max(each.plan.ring.comparison_bits.values()) for each in search.found(max(widest) - 1)]
     assert fewer
     assert max(fewer) < max(widest)
+
+
+@pytest.mark.parametrize(("enough", "chosen"), [(0.02, 0.015), (0.01, 0.001)])
+def test_comparisons_that_every_backend_takes_are_left_only_where_they_are_not_exact_enough(
+    enough: float, chosen: float
+) -> None:
+    class Search(_Search):
+        def found(self, most_compared: int) -> Any:
+            error = 0.015 if most_compared == MAX_COMPARISON_BITS else 0.001
+            return [
+                SimpleNamespace(
+                    plan=SimpleNamespace(ring=SimpleNamespace(ring_bits=48)),
+                    relative_error=error,
+                    left="",
+                    within=lambda allowed: error <= allowed,
+                )
+            ]
+
+    graded: Any = _Graded([])
+    assert Search(graded, 2, QuantiseOptions(), 0.01, enough).best().relative_error == chosen

@@ -76,15 +76,15 @@ def test_a_client_that_leaves_it_open_takes_any_policy(found: Reveal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"), [("gmw", "table"), ("gmw", "auto"), (AUTO, "fss"), (AUTO, "gc"), (AUTO, "")]
+    ("asked", "found"), [("gmw", "table"), ("gmw", "auto"), (AUTO, "fss"), (AUTO, "crypten"), (AUTO, "")]
 )
 def test_a_server_grants_the_backend_that_was_asked_for(asked: str, found: str) -> None:
-    with pytest.raises(RemoteProtocolError, match=r"backend: expected (gmw|table or gmw), found"):
+    with pytest.raises(RemoteProtocolError, match=r"backend: expected one of (gmw|table, gmw, gc), found"):
         granted_backend(replace(CONFIG, backend=asked), found)
 
 
 def test_auto_takes_what_needs_no_third_party() -> None:
-    assert [granted_backend(replace(CONFIG, backend=AUTO), name) for name in AUTO_BACKENDS] == ["table", "gmw"]
+    assert [granted_backend(replace(CONFIG, backend=AUTO), name) for name in AUTO_BACKENDS] == ["table", "gmw", "gc"]
     assert granted_backend(CONFIG, "fss") == "fss"
 
 
