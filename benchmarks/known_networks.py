@@ -17,7 +17,7 @@ from typing import Any, Final
 import click
 from measuring import RESULTS, documents
 from measuring.cnns import CNNS
-from measuring.known import Known, exported, once
+from measuring.known import Known, exported
 from measuring.machine import Measurement, measures
 
 from pi_system.backends.registry import BACKENDS
@@ -48,7 +48,7 @@ def export(network: str, size: int, folder: Path) -> None:
     known = Known(network, size, folder.absolute())
     if not (known.place / "export.json").exists():
         shutil.rmtree(known.artifact, ignore_errors=True)
-    click.echo(json.dumps(once(known.place / "export.json", known.export)))
+    click.echo(json.dumps(documents.once(known.place / "export.json", known.export)))
 
 
 @main.command(cls=PiCommand)
@@ -75,10 +75,12 @@ def run(
         runs = []
         for backend in backends:
             documents.say(f"{network}: one inference, {backend}")
-            runs.append(once(known.place / f"{backend}.json", known.infer, backend))
+            runs.append(documents.once(known.place / f"{backend}.json", known.infer, backend))
             shutil.rmtree(known.place / backend, ignore_errors=True)
         found.append({**sample, "runs": runs})
-    publish(run.report("known", networks=found), f"known/{size}")
+    every = len(found) == len(CNNS)
+    what = size if every else "-".join(sample["network"] for sample in found)
+    publish(run.report("known", networks=found), f"known/{what}")
 
 
 def table() -> str:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from measuring.documents import default_cache
+from measuring.documents import default_cache, once
 from measuring.few_bits import Subject, accuracy_sample, cost_samples
 from measuring.networks import sources_digest
 from measuring.plots import COLOURS, figure, legend_above, save
@@ -61,7 +61,7 @@ def measure(mode: Mode, repeat: int | None) -> list[Sample]:
     samples = [sample for subject, run, epochs in subjects() for sample in accuracies(subject, run, epochs)]
     if folder := os.environ.get(CIFAR10):
         subject = Subject.builtin("cifar10", f"cifar10:{folder}")
-        samples += [accuracy_sample(subject, bits, 1) for bits in ("auto", *BITS)]
+        samples += [kept_sample(subject, bits, 1) for bits in ("auto", *BITS)]
     samples += cost_samples(COST[mode], ("full", *BITS))
     if not os.environ.get(PLAINTEXT):
         samples += [{"kind": "ms", **sample} for sample in measure_series(SERIES[mode], repeat)]
@@ -70,7 +70,7 @@ def measure(mode: Mode, repeat: int | None) -> list[Sample]:
 
 def subjects() -> Iterator[tuple[Subject, Path, int]]:
     """The digits, and the runs that were named, with the epochs that they are trained on."""
-    digits = default_cache() / sources_digest() / "q08" / "digits"
+    digits = _kept() / "digits"
     recipe = TrainConfig(**PLAIN_PRESETS["small"])
     train_run(digits, "resnet18:m=8", DataConfig(name="digits"), recipe)
     named = [Path(name) for name in os.environ.get(RUNS, "").split(os.pathsep) if name]
@@ -84,10 +84,22 @@ def accuracies(subject: Subject, run: Path, epochs: int) -> Iterator[Sample]:
     draws, recipe = DRAWS.get(subject.label, 1), replace(RECIPE, epochs=epochs)
     chosen: tuple[CompareBits, ...] = ("auto", *BITS)
     for bits in chosen:
-        yield accuracy_sample(subject, bits, draws)
+        yield kept_sample(subject, bits, draws)
     for bits in FINETUNED if epochs else ():
-        folder = default_cache() / sources_digest() / "q08" / f"{subject.artifact.public.digest[:16]}-{bits}"
-        yield accuracy_sample(subject.finetuned(run, bits, folder, recipe), bits, draws, subject)
+        folder = _kept() / f"{subject.artifact.public.digest[:16]}-{bits}"
+        yield kept_sample(subject.finetuned(run, bits, folder, recipe), bits, draws, subject)
+
+
+def kept_sample(subject: Subject, bits: CompareBits, draws: int, source: Subject | None = None) -> Sample:
+    """``accuracy_sample``, found once: a run that was stopped goes on, and its times may wait for a quiet machine."""
+    networks = [each.artifact.public.digest[:16] for each in (subject, source) if each]
+    pictures = len(subject.data.test.labels)
+    name = "-".join([subject.label.replace(":", "-"), *networks, str(bits), f"{draws}x{pictures}"])
+    return once(_kept() / f"{name}.json", accuracy_sample, subject, bits, draws, source)
+
+
+def _kept() -> Path:
+    return default_cache() / sources_digest() / "q08"
 
 
 def answers(samples: Sequence[Sample]) -> tuple[Answer, ...]:

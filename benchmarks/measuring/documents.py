@@ -26,6 +26,17 @@ def default_cache() -> Path:
     return user_cache_path("pi-system") / "artifacts"
 
 
+def once(path: Path, make: Any, *given: Any) -> dict[str, Any]:
+    """What is in the JSON file ``path``, made by ``make`` of ``given`` where it is not there yet."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".part")
+        draft.write_text(json.dumps(make(*given), indent=1))
+        draft.rename(path)
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
 cache_option = click.option("--cache", type=PATH, default=default_cache, help="Folder of random-weight artifacts.")
 
 

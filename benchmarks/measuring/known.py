@@ -4,7 +4,6 @@ Weights are random; statistics of batch normalisation are those of pictures with
 network's are of its training set. Each step leaves a JSON file, and is not done again where that is there.
 """
 
-import json
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from measuring import BENCHMARKS
+from measuring import BENCHMARKS, documents
 from measuring.cnns import CNNS
 from measuring.documents import say
 from measuring.memory import peak_memory_bytes
@@ -172,20 +171,9 @@ def comparison(found: NDArray[np.float64], expected: NDArray[np.float64]) -> dic
     }
 
 
-def once(path: Path, make: Any, *given: Any) -> Sample:
-    """What is in the JSON file ``path``, made by ``make`` of ``given`` where it is not there yet."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".part")
-        draft.write_text(json.dumps(make(*given), indent=1))
-        draft.rename(path)
-    found: Sample = json.loads(path.read_text())
-    return found
-
-
 def exported(known: Known) -> Sample:
     """Its export, in a process of its own, whose peak memory is the export's."""
     script = str(BENCHMARKS / "known_networks.py")
     command = [sys.executable, script, "export", known.network, "--size", str(known.size), "--folder"]
     subprocess.run([*command, str(known.folder)], check=True, env=child_environment(1), stdout=subprocess.DEVNULL)
-    return once(known.place / "export.json", dict)
+    return documents.once(known.place / "export.json", dict)

@@ -7,9 +7,9 @@ from typing import Any
 import known_networks
 import numpy as np
 import pytest
-from measuring import known
+from measuring import documents, known
 from measuring.cnns import CNNS
-from measuring.known import Known, comparison, once, structured_pictures
+from measuring.known import Known, comparison, structured_pictures
 from torch import nn
 
 PARAMETERS = {
@@ -51,7 +51,7 @@ def test_a_step_is_done_once(tmp_path: Path) -> None:
         return {"value": value}
 
     path = tmp_path / "step.json"
-    assert [once(path, make, value) for value in (1, 2)] == [{"value": 1}] * 2
+    assert [documents.once(path, make, value) for value in (1, 2)] == [{"value": 1}] * 2
     assert made == [1]
 
 
