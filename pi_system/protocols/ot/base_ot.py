@@ -1,7 +1,7 @@
 """Base OTs on edwards25519: n random pairs of 16-byte seeds at the sender, one of each pair at the receiver.
 
 The sender sends A = a G; for choice c the receiver sends R = x G + c A and keeps H(x A); the sender keeps H(a R) and
-H(a (R - A)). Group operations are libsodium's, through PyNaCl: constant time, and points are checked.
+H(a R - a A). Group operations are libsodium's, through PyNaCl: constant time, and points are checked.
 Source: Chou and Orlandi, The simplest protocol for oblivious transfer, eprint 2015/267, semi-honest use.
 """
 
@@ -39,11 +39,12 @@ class BaseOtSender:
     def finish(self, count: int) -> Half[tuple[Blocks, Blocks]]:
         """Receive ``count`` points; return the seeds for choices 0 and 1. Raises RemoteProtocolError."""
         points = _points(bytes((yield from receive(count * _POINT_BYTES))))
+        square = crypto_scalarmult_ed25519_noclamp(self._scalar, self.point)
         zero, one = [], []
         for index, point in enumerate(points):
-            other = _point(crypto_core_ed25519_sub, point, self.point)
-            zero.append(_seed(self.point, point, index, _point(crypto_scalarmult_ed25519_noclamp, self._scalar, point)))
-            one.append(_seed(self.point, point, index, _point(crypto_scalarmult_ed25519_noclamp, self._scalar, other)))
+            shared = _point(crypto_scalarmult_ed25519_noclamp, self._scalar, point)
+            zero.append(_seed(self.point, point, index, shared))
+            one.append(_seed(self.point, point, index, _point(crypto_core_ed25519_sub, shared, square)))
         return blocks_from(b"".join(zero)), blocks_from(b"".join(one))
 
 
