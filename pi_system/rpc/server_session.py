@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,7 @@ from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, read_client, write
 from pi_system.rpc.frames import DATA, FrameStream
 from pi_system.rpc.phase_profile import Phase, half_to_bytes, start_profiler
-from pi_system.rpc.session_config import Hello, SessionConfig, hello_from_proto, runtime_options
+from pi_system.rpc.session_config import Hello, SessionConfig, hello_from_proto, request_of, runtime_options
 from pi_system.rpc.tls import Identity
 from pi_system.rpc.watchdog import Watchdog
 from pi_system.version import PROTOCOL_VERSION
@@ -133,9 +134,21 @@ class SessionHost:
         return replace(config, backend=backend, reveal=config.reveal or self.reveal)
 
 
-def read_hello(stream: FrameStream, host: SessionHost) -> Hello:
-    """A client's first message, agreed to. Raises ChannelError, ProtocolError, ConfigError or ArtifactDigestError."""
-    hello = hello_from_proto(read_client(stream, "hello", timeout_s=host.hello_s).hello)
+def read_hello(stream: FrameStream, host: SessionHost, on_request: Callable[[str], None] | None = None) -> Hello:
+    """A client's first message, agreed to.
+
+    Args:
+        stream: to the client.
+        host: what is offered.
+        on_request: called with its request id before anything of it can be refused.
+
+    Raises:
+        ChannelError, ProtocolError, ConfigError, RevealError or ArtifactDigestError: it is none, or not offered.
+    """
+    said = read_client(stream, "hello", timeout_s=host.hello_s).hello
+    if on_request is not None:
+        on_request(request_of(said))
+    hello = hello_from_proto(said)
     return replace(hello, config=host.agree(hello.config))
 
 

@@ -96,6 +96,11 @@ def hello_to_proto(hello: Hello) -> ClientHello:
     )
 
 
+def request_of(hello: ClientHello) -> str:
+    """The client's name of it for logs, also where the rest of it is refused; empty where it is none."""
+    return hello.request if _REQUEST.fullmatch(hello.request) else ""
+
+
 def hello_from_proto(hello: ClientHello) -> Hello:
     """What a client asks for. Raises ConfigError."""
     check_version(hello.protocol_version)

@@ -53,8 +53,7 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
         session_log("", _named(stream))
         try:
             with hellos.counted(_named(stream)):
-                hello = read_hello(stream, options)
-            session_log(hello.request, _named(stream))
+                hello = read_hello(stream, options, lambda request: session_log(request, _named(stream)))
             client = desk.enter(hello, stream.caller)
         except Exception as error:
             _refuse(stream, error)

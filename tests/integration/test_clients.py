@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def register(folder: Path, server: Any, link_keys: Any) -> Any:
 
 @pytest.fixture
 def client(folder: Path, server: Any, link_keys: Any) -> Any:
-    def run(keys: Any, *arguments: Any, code: int = 0) -> Any:
+    def run(keys: Any, *arguments: Any, code: Any = 0) -> Any:
         keys = folder / keys if (folder / keys).is_dir() else link_keys / keys
         completed = pi_client(folder, *arguments, PI_SERVER=server[1], PI_KEYS=str(keys))
         assert completed.returncode == code, completed.stderr
@@ -71,6 +72,13 @@ def test_a_client_is_named_in_the_log_by_the_request_that_it_prints(register: An
     assert {entry["client"] for entry in entries} == {"alice"}
     assert [entry["message"] for entry in entries if "served" in entry["message"]] == ["served 1 inferences"]
     assert {entry["program"] for entry in entries} == {"pi-server"}
+
+
+def test_a_hello_that_is_refused_is_logged_with_the_request_that_the_client_prints(client: Any, server: Any) -> None:
+    for asked in (("--reveal", "logits"), ("--backend", "gc")):
+        (request,) = re.findall(r"\(request (\w{16})\)", client("client", "infer", "a.png", *asked, code=ANY).stderr)
+        (entry,) = logged(server, request)
+        assert entry["message"].startswith("session ends: ")
 
 
 def test_a_revoked_client_is_refused_at_its_next_hello_without_a_restart(
