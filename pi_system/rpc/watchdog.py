@@ -48,6 +48,14 @@ class Watchdog:
         """Phases that wait for the client, one that runs included, end with ``error`` after this; infinity: in time."""
         self._idle = limit_s, error
 
+    def end(self, error: PiError) -> None:
+        """The session may not go on, whatever it is at."""
+        self._stream.fail(error)
+
+    def over_within(self, limit_s: float) -> bool:
+        """Wait for the session's end, at most so long; whether it came."""
+        return self._ended.wait(limit_s)
+
     def stop(self) -> None:
         """The session is over."""
         self._ended.set()

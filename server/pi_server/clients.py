@@ -2,7 +2,7 @@
 
 A certificate with a name (``NAME.pi-client``) is served if it is registered under that name and not revoked; the one
 that ``pi-server keys`` makes, which several may share, is the client ``shared``, unless that is revoked. Looked at for
-every hello and command, so a change holds at once. Days are UTC's.
+every hello and command, and once a second while a session runs, so a change holds at once. Days are UTC's.
 """
 
 import time

@@ -109,7 +109,7 @@ def _standing(clients: click.Group, folder_of: Callable[[Path | None], Path]) ->
     @click.argument("name")
     @_STORE
     def revoke(name: str, store: Path | None) -> None:
-        """Serve NAME no more, from the next hello or command on. `shared`: all whose certificate has no name."""
+        """Serve NAME no more; its sessions end within seconds. `shared`: all whose certificate has no name."""
         _there(folder_of(store)).revoke(name)
         click.echo(f"{name}: revoked")
 

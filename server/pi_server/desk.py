@@ -20,13 +20,22 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from pi_server.clients import SHARED, Client, Clients
-from pi_system.errors import BusyError, PeerTimeoutError, PeerUnavailableError, PiError
+from pi_system.errors import (
+    BusyError,
+    ClientRefusedError,
+    PeerTimeoutError,
+    PeerUnavailableError,
+    PiError,
+    StorageError,
+)
 from pi_system.rpc.server_session import Desk
 from pi_system.rpc.session_config import Hello
 from pi_system.rpc.tls import Caller
 from pi_system.rpc.watchdog import Watchdog
 
 _SOON_S: Final = 0.5
+_REGISTER_S: Final = 1.0
+"""How often a session that runs looks its client up. Longer: whoever is revoked goes on so long."""
 
 
 class SupervisorDesk(Desk):
@@ -96,6 +105,7 @@ class SupervisorDesk(Desk):
         """``watchdog`` keeps the session's idle phases as short as the supervisor wants them."""
         self._watchdog = watchdog
         watchdog.limit_idle(*self._idle)
+        threading.Thread(target=self._look_up, args=(watchdog,), name="register", daemon=True).start()
 
     def _ask(self, what: str, **fields: Any) -> None:
         self._say(what, **fields)
@@ -105,6 +115,16 @@ class SupervisorDesk(Desk):
 
     def _say(self, what: str, **fields: Any) -> None:
         self._pipe.send_bytes(json.dumps({"say": what, **fields}).encode())
+
+    def _look_up(self, watchdog: Watchdog) -> None:
+        """A client that is revoked while its session runs: commands are checked, but one may take an hour."""
+        while not watchdog.over_within(_REGISTER_S):
+            try:
+                self._clients.admit(self._caller)
+            except ClientRefusedError as error:
+                watchdog.end(error)
+            except StorageError:
+                pass  # the next command is refused
 
     def _hear(self) -> None:
         try:

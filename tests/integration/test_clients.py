@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -103,6 +104,16 @@ def test_a_revoked_client_gets_no_further_in_the_session_that_it_has(register: A
         clients.revoke("frank")
         with pytest.raises(ClientRefusedError, match="frank: its certificate is revoked"):
             session.infer(np.zeros((1, 1, 8, 8), np.float32))
+
+
+def test_a_client_that_is_revoked_while_it_prepares_gets_no_further(register: Any, folder: Path, server: Any) -> None:
+    clients = register("heidi")
+    with gmw_session(server[1], folder / "heidi-store", folder / "heidi") as session, ThreadPoolExecutor(1) as aside:
+        preparing = aside.submit(session.prepare, 1 << 16)
+        server[0].wait_log('preparing 65536 inferences.*"client": "heidi"')
+        clients.revoke("heidi")
+        with pytest.raises(ClientRefusedError, match="heidi: its certificate is revoked"):
+            preparing.result(20)
 
 
 def test_sessions_of_a_client_are_limited_and_others_have_places(
