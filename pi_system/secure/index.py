@@ -135,12 +135,16 @@ class Index:
         return count
 
     def forget(self, key: str) -> int | None:
-        """Drop all rows of a store, and its record; returns how many bundles were prepared, None without any row."""
+        """Burn what a store has, and drop its record; returns how many bundles were prepared, None without any row.
+
+        The log stays: what was used, and now burned.
+        """
         with self._file.change() as db:
-            (count,) = db.execute(f"SELECT count(*) {_UNUSED}", (key,)).fetchone()
-            rows = db.execute("DELETE FROM material WHERE store = ?", (key,)).rowcount
+            (rows,) = db.execute("SELECT count(*) FROM material WHERE store = ?", (key,)).fetchone()
+            change = "UPDATE material SET state = 'burned', changed_s = ? WHERE store = ? AND state = 'prepared'"
+            count = db.execute(change, (time.time(), key)).rowcount
             db.execute("UPDATE store SET epoch = '', last = 0, confirmed = 0 WHERE key = ?", (key,))
-        return int(count) if rows else None
+        return count if rows else None
 
     def keys(self) -> list[str]:
         """All stores."""
@@ -212,9 +216,10 @@ class Index:
     def _take(self, db: sqlite3.Connection, key: str, material_id: str) -> None:
         if not self._turn(db, key, material_id, "taken"):
             query = "SELECT state FROM material WHERE store = ? AND id = ?"
-            if db.execute(query, (key, material_id)).fetchone() is None:
+            if (found := db.execute(query, (key, material_id)).fetchone()) is None:
                 raise CorrelationMismatchError(f"material {material_id}: not held for this model and peer")
-            raise CorrelationReusedError(f"material {material_id}: expected unused, found used")
+            state = "burned" if found[0] == "burned" else "used"
+            raise CorrelationReusedError(f"material {material_id}: expected unused, found {state}")
 
     @staticmethod
     def _turn(db: sqlite3.Connection, key: str, material_id: str, state: str) -> int:

@@ -177,7 +177,7 @@ def test_material_that_is_burned_under_a_session_is_a_typed_error(
 
     monkeypatch.setattr(os, "link", burned)
     with pytest.raises(CorrelationMismatchError, match="burned while it was written"):
-        store.put(ID, bundle)
+        store.put(f"{9:032x}", bundle)
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "ABCD", "0" * 33])

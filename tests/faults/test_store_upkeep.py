@@ -1,6 +1,7 @@
 """A store that keeps itself: halves without a peer's, expiry, room over all clients, a log that costs nothing."""
 
 import os
+import re
 import shutil
 import threading
 import time
@@ -243,17 +244,27 @@ def test_a_disk_that_does_not_take_the_index_is_a_storage_error(tmp_path: Path) 
 
 def test_an_index_that_was_replaced_under_an_open_one_is_what_counts(tmp_path: Path) -> None:
     found = filled(tmp_path / "here", 2)
-    other = filled(tmp_path / "there", 1)
-    other.burn()
+    filled(tmp_path / "there", 1)
     for suffix in ("", "-wal", "-shm"):
         path = tmp_path / "there" / "server" / f"{INDEX_FILE}{suffix}"
         target = tmp_path / "here" / "server" / path.name
         target.unlink(missing_ok=True)
         if path.exists():
             path.rename(target)
-    assert found.ids() == []
+    assert found.ids() == [f"{0:032x}"]
     with pytest.raises(CorrelationMismatchError, match="not held"):
-        found.take(f"{0:032x}")
+        found.take(f"{1:032x}")
+
+
+def test_what_a_burn_leaves_is_the_log_of_what_was_used_and_burned(tmp_path: Path) -> None:
+    found = filled(tmp_path, 3)
+    found.take(f"{0:032x}")
+    found.load(f"{0:032x}", LAYOUT)
+    CliRunner().invoke(server_main, ["store", "burn", "--all", "--store", str(tmp_path)], catch_exceptions=False)
+    shown = CliRunner().invoke(server_main, ["store", "status", "--store", str(tmp_path)]).output
+    assert re.findall(r"(prepared|used|burned) +(\d)", shown) == [("prepared", "0"), ("used", "1"), ("burned", "2")]
+    with pytest.raises(CorrelationReusedError, match="expected unused, found burned"):
+        found.take(f"{1:032x}")
 
 
 @pytest.mark.parametrize("place", ["server", "server/deeper", "/proc/nowhere"])
