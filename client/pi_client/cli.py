@@ -77,7 +77,8 @@ def prepare(count: int, **options: Any) -> None:
             raise KeyboardInterrupt(f"stopped with {ready} ready; the same command prepares the rest") from None
         store.note_offline(session.config, cost)
         ready = session.available()
-    click.echo(f"prepared {missing}, {ready} ready; {cost.offline_ms:.1f} ms, {cost.offline_bytes:,} bytes")
+    took = f"{cost.offline_ms:.1f} ms, {cost.offline_bytes:,} bytes"
+    click.echo(f"prepared {missing}, {ready} ready; {took}, request {session.request}")
 
 
 @main.command()

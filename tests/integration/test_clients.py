@@ -73,6 +73,9 @@ def test_a_client_is_named_in_the_log_by_the_request_that_it_prints(register: An
     assert {entry["client"] for entry in entries} == {"alice"}
     assert [entry["message"] for entry in entries if "served" in entry["message"]] == ["served 1 inferences"]
     assert {entry["program"] for entry in entries} == {"pi-server"}
+    prepared = client("alice", "prepare", "--count", "1", "--store", "alice-store").stdout
+    (request,) = re.findall(r"request (\w{16})\n", prepared)
+    assert "prepared 1 inferences" in [entry["message"] for entry in logged(server, request)]
 
 
 def test_a_hello_that_is_refused_is_logged_with_the_request_that_the_client_prints(client: Any, server: Any) -> None:
