@@ -20,7 +20,7 @@ _HEAD = """# Configuration
 
 Written by `scripts/configuration.py` from the programs' declarations. An option is taken from the command line, else
 from its variable, else from the file that `--config` (or PI_CONFIG) names, else it has its default. The file is TOML, a
-table a command; lists stand for options that may be given several times, as words in a variable do:
+table a command; a list stands for an option that may be given several times, as words in a variable do:
 
 ```toml
 # pi.toml: pi-server --config pi.toml serve

@@ -1,7 +1,7 @@
 """``--config FILE``: values of options from a TOML file, below flags and environment variables.
 
 [pi-server.serve]            a table a command, named as it is called
-listen = "0.0.0.0:7100"      an option's long name; lists where it may be given several times
+listen = "0.0.0.0:7100"      an option's long name; lists where it may be given several times, or the only value
 """
 
 import tomllib
@@ -51,13 +51,14 @@ def _defaults(command: click.Command, table: Any, where: str) -> dict[str, Any]:
         for option in (*param.opts, *param.secondary_opts)
         if option.startswith("--")
     }
+    several = {str(param.name) for param in command.params if isinstance(param, click.Option) and param.multiple}
     below = command.commands if isinstance(command, click.Group) else {}
     found: dict[str, Any] = {}
     for key, value in table.items():
         if key in below:
             found[key] = _defaults(below[key], value, f"{where}.{key}")
         elif key in names:
-            found[names[key]] = value
+            found[names[key]] = [value] if names[key] in several and not isinstance(value, list) else value
         else:
             expected = ", ".join(sorted({*names, *below} - {"help", "version", "config"}))
             raise ConfigError(f"config {where}: expected one of {expected}, found {key!r}")

@@ -55,6 +55,7 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(run: Any) -> N
     file = '[pi-try.serve]\nlisten = "file"\nbackend = ["a", "b"]\nfast = true\n[pi-other]\nnot = "ours"\n'
     assert run("", "serve") == "default  False\n"
     assert run(file, "serve") == "file a,b True\n"
+    assert run(file.replace('["a", "b"]', '"a"'), "serve") == "file a True\n"
     assert run(file, "serve", PI_SERVE_LISTEN="variable") == "variable a,b True\n"
     assert run(file, "serve", "--listen", "flag", PI_SERVE_LISTEN="variable") == "flag a,b True\n"
 
