@@ -30,11 +30,9 @@ class Hexadecimal(click.ParamType[str]):
 
 _options = with_options(
     click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material."),
-    click.option("--digest", default="", type=Hexadecimal(), help="Only models whose digest starts with this (hex)."),
-    click.option(
-        "--backend", default="", type=click.Choice(["", *BACKENDS]), show_choices=False, help="Only this one."
-    ),
-    click.option("--client", default="", type=Hexadecimal(), help="Only clients whose id starts with this (hex)."),
+    click.option("--digest", type=Hexadecimal(), help="Only models whose digest starts with this (hex)."),
+    click.option("--backend", type=click.Choice(list(BACKENDS)), help="Only this one."),
+    click.option("--client", type=Hexadecimal(), help="Only clients whose id starts with this (hex)."),
 )
 
 
@@ -58,7 +56,7 @@ def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> clic
 
     @store.command("list")
     @_options
-    def list_stores(store: Path | None, **chosen: str) -> None:
+    def list_stores(store: Path | None, **chosen: str | None) -> None:
         """List unused material by model, backend, what it reveals, and client."""
         for found in _chosen(folder_of(store), role, **chosen):
             count, nbytes = found.unused()
@@ -68,7 +66,7 @@ def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> clic
     @store.command("burn")
     @_options
     @click.option("--all", "everything", is_flag=True, help="All of it.")
-    def burn(store: Path | None, everything: bool, **chosen: str) -> None:
+    def burn(store: Path | None, everything: bool, **chosen: str | None) -> None:
         """Delete unused material, after this machine was restored from a backup or a snapshot; the peer's half follows.
 
         One of the two parties is enough. Sessions that are open end with an error; the next one prepares anew.
@@ -109,7 +107,9 @@ def _show_status(root: Path, role: Role) -> None:
         click.echo(f"material of all clients: at most {int(room):,} bytes")
 
 
-def _chosen(root: Path, role: Role, *, digest: str = "", backend: str = "", client: str = "") -> list[Stored]:
+def _chosen(
+    root: Path, role: Role, *, digest: str | None = None, backend: str | None = None, client: str | None = None
+) -> list[Stored]:
     """Raises InputError where there is nothing to choose from, or nothing is chosen: a burn must not miss silently."""
     stores = list(all_stores(root, role))
     if not stores:
@@ -117,9 +117,9 @@ def _chosen(root: Path, role: Role, *, digest: str = "", backend: str = "", clie
     chosen = [
         found
         for found in stores
-        if found.model.startswith(digest[: len(found.model)])
-        and found.client.startswith(client)
-        and backend in ("", found.backend)
+        if found.model.startswith((digest or "")[: len(found.model)])
+        and found.client.startswith(client or "")
+        and backend in (None, found.backend)
     ]
     if not chosen:
         raise InputError(f"{root}: expected material of that model, backend and client; found {len(stores)} others")

@@ -78,7 +78,9 @@ class Clients:
         with self._file.change() as db:
             again = "UPDATE client SET revoked_s = NULL WHERE name = ? AND revoked_s IS NOT NULL"
             if not db.execute(again, (name,)).rowcount:
-                raise ConfigError(f"client {name}: expected one that is revoked, found none of that name")
+                served = db.execute("SELECT 1 FROM client WHERE name = ?", (name,)).fetchone()
+                found = "it served" if served else "none of that name"
+                raise ConfigError(f"client {name}: expected one that is revoked, found {found}")
 
     def limit(self, name: str, limits: dict[str, int]) -> None:
         """Change limits. Raises ConfigError: there is none of that name."""

@@ -92,6 +92,11 @@ def test_the_page_is_what_the_declarations_say() -> None:
 
 
 @pytest.mark.parametrize(("name", "main"), [("pi-server", server_main), ("pi-client", client_main)])
+def test_a_backend_that_there_is_not_is_told_with_those_that_there_are(name: str, main: Any) -> None:
+    assert "'nope' is not one of 'gmw', 'gc'" in CliRunner().invoke(main, ["store", "list", "--backend", "nope"]).output
+
+
+@pytest.mark.parametrize(("name", "main"), [("pi-server", server_main), ("pi-client", client_main)])
 def test_programs_take_a_file(name: str, main: Any, tmp_path: Path) -> None:
     (tmp_path / "pi.toml").write_text(f"[{name}.store.list]\nstor = 1\n")
     result = CliRunner().invoke(main, ["--config", str(tmp_path / "pi.toml"), "store", "list"])

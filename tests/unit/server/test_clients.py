@@ -114,8 +114,10 @@ def test_commands_issue_register_limit_list_and_revoke(tmp_path: Path) -> None:
     run("revoke", "alice", *store)
     assert run("list", *store).startswith("alice: revoked 20")
     assert run("restore", "alice", *store) == "alice: served again\n"
+    assert "expected one that is revoked, found it served" in run("restore", "alice", *store, code=10)
     assert run("list", *store).startswith("alice: 0 prepared")
     run("revoke", "alice", *store)
+    assert "expected one that is revoked, found none of that name" in run("restore", "carol", *store, code=10)
     for command in (("revoke", SHARED), ("restore", SHARED), ("limit", SHARED, "--bytes", 1)):
         run(*command, *store)
     run("add", "alice", "--certificate", tmp_path / "alice" / "certificate.pem", *store)
