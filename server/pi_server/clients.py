@@ -6,6 +6,7 @@ every hello and command, and once a second while a session runs, so a change hol
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -82,8 +83,8 @@ class Clients:
                 found = "it served" if served else "none of that name"
                 raise ConfigError(f"client {name}: expected one that is revoked, found {found}")
 
-    def limit(self, name: str, limits: dict[str, int]) -> None:
-        """Change limits. Raises ConfigError: there is none of that name."""
+    def limit(self, name: str, limits: Mapping[str, int | None]) -> None:
+        """Change limits; None: the server's own holds again. Raises ConfigError: there is no client of that name."""
         for limit in LIMITS:
             if limit in limits:
                 self._update(name, f"{limit} = ?", limits[limit])
@@ -142,7 +143,7 @@ class Clients:
                 f"client {client.name}: expected at most {most} {what} a day (UTC), found {spent} and {count} more"
             )
 
-    def _update(self, name: str, change: str, value: float) -> None:
+    def _update(self, name: str, change: str, value: float | None) -> None:
         with self._file.change() as db:
             if name == SHARED:
                 db.execute("INSERT OR IGNORE INTO client (name, fingerprint, added_s) VALUES (?, '', ?)", (name, 0.0))

@@ -124,11 +124,14 @@ def _standing(clients: click.Group, folder_of: Callable[[Path | None], Path]) ->
     @clients.command("limit")
     @click.argument("name")
     @limit_options()
+    @click.option(
+        "--unset", multiple=True, type=click.Choice(LIMITS), help="The server's own (--client-*) holds again."
+    )
     @_STORE
-    def limit(name: str, store: Path | None, **limits: int | None) -> None:
+    def limit(name: str, unset: tuple[str, ...], store: Path | None, **limits: int | None) -> None:
         """Change limits of NAME; those that are not given stay."""
-        given = _some(limits)
-        _there(folder_of(store)).limit(name, given)
+        changed = _changed(limits, unset)
+        _there(folder_of(store)).limit(name, changed)
         click.echo(f"{name}: limited")
 
     @clients.command("list")
@@ -168,10 +171,13 @@ def _given(limits: dict[str, int | None]) -> dict[str, int]:
     return {name: value for name, value in limits.items() if value is not None}
 
 
-def _some(limits: dict[str, int | None]) -> dict[str, int]:
-    if not (given := _given(limits)):
-        raise click.UsageError(f"expected at least one of {', '.join(f'--{limit}' for limit in LIMITS)}")
-    return given
+def _changed(limits: dict[str, int | None], unset: tuple[str, ...]) -> dict[str, int | None]:
+    given = _given(limits)
+    if not given and not unset:
+        raise click.UsageError(f"expected at least one of {', '.join(f'--{limit}' for limit in LIMITS)}, --unset")
+    if both := sorted(given.keys() & set(unset)):
+        raise click.UsageError(f"expected either --{both[0]} or --unset {both[0]}, found both")
+    return given | dict.fromkeys(unset)
 
 
 def _certificate_of(path: Path, name: str) -> bytes:

@@ -109,6 +109,9 @@ def test_commands_issue_register_limit_list_and_revoke(tmp_path: Path) -> None:
         "alice: 0 prepared and 0 inferences today, at most 5 inferences, at most 7 bytes, "
         f"certificate {fingerprint_of(pem)[:16]}\n"
     )
+    run("limit", "alice", "--sessions", 3, "--unset", "inferences", "--unset", "bytes", *store)
+    assert "today, at most 3 sessions, certificate" in run("list", *store)
+    assert "found both" in run("limit", "alice", "--sessions", 3, "--unset", "sessions", *store, code=2)
     assert "revoke it first" in run("add", "alice", tmp_path / "again", *issued, *store, code=10)
     assert not (tmp_path / "again").exists()
     run("revoke", "alice", *store)
