@@ -87,7 +87,7 @@ def _certificates(clients: click.Group, folder_of: Callable[[Path | None], Path]
         register.check_new(name)
         issued = _issued(name, out, authority, certificate, days)
         register.add(name, fingerprint_of(issued), _given(limits))
-        click.echo(f"{name}: registered" + (f"; the client needs {out} (--keys)" if out else ""))
+        click.echo(f"{name}: registered in {folder_of(store)}" + (f"; the client needs {out} (--keys)" if out else ""))
 
     @clients.command("issue")
     @click.argument("name")

@@ -149,7 +149,7 @@ def test_a_certificate_is_issued_where_the_server_is_not_and_registered_where_th
         ["clients", "add", "alice", "--certificate", "-", "--store", str(tmp_path / "store")],
         input=pem.read_bytes(),
     )
-    assert done.output == "alice: registered\n"
+    assert done.output == f"alice: registered in {tmp_path / 'store'}\n"
     caller = Caller(role="client", name="alice", fingerprint=fingerprint_of(pem.read_bytes()))
     assert Clients(tmp_path / "store").admit(caller).name == "alice"
 
