@@ -62,11 +62,16 @@ class Clients:
             raise ConfigError(f"client {name}: expected a new name, found it registered: revoke it first")
 
     def add(self, name: str, fingerprint: str, limits: dict[str, int]) -> None:
-        """Register a certificate. Raises ConfigError: that name has one that is not revoked."""
+        """Register a certificate; one whose name had another keeps the limits that are not given.
+
+        Raises ConfigError: that name has one that is not revoked.
+        """
+        kept = ", ".join(f"{limit} = coalesce(excluded.{limit}, {limit})" for limit in LIMITS)
+        anew = f"fingerprint = excluded.fingerprint, added_s = excluded.added_s, revoked_s = NULL, {kept}"
         with self._file.change() as db:
             self.check_new(name)
             db.execute(
-                "INSERT OR REPLACE INTO client VALUES (?, ?, ?, NULL, ?, ?, ?, ?)",
+                f"INSERT INTO client VALUES (?, ?, ?, NULL, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET {anew}",
                 (name, fingerprint, time.time(), *(limits.get(limit) for limit in LIMITS)),
             )
 

@@ -81,7 +81,7 @@ def _certificates(clients: click.Group, folder_of: Callable[[Path | None], Path]
         store: Path | None,
         **limits: int | None,
     ) -> None:
-        """Give the client NAME a certificate of its own."""
+        """Give the client NAME a certificate of its own; after `revoke` another one, and it keeps its limits."""
         client_name(name)
         register = Clients(folder_of(store))
         register.check_new(name)

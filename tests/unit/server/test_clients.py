@@ -123,7 +123,8 @@ def test_commands_issue_register_limit_list_and_revoke(tmp_path: Path) -> None:
     assert "expected one that is revoked, found none of that name" in run("restore", "carol", *store, code=10)
     for command in (("revoke", SHARED), ("restore", SHARED), ("limit", SHARED, "--bytes", 1)):
         run(*command, *store)
-    run("add", "alice", "--certificate", tmp_path / "alice" / "certificate.pem", *store)
+    run("add", "alice", "--certificate", tmp_path / "alice" / "certificate.pem", "--bytes", 9, *store)
+    assert run("list", *store).startswith("alice: 0 prepared and 0 inferences today, at most 3 sessions, at most 9 byt")
     assert "found one of alice" in run(
         "add", "bob", "--certificate", tmp_path / "alice" / "certificate.pem", *store, code=10
     )
