@@ -34,11 +34,20 @@ def warn_of_expiry(identity: Identity) -> None:
     """Log a warning, or an error, if they expire soon, have, or are not valid yet."""
     days = days_left(identity)
     if days <= 0:
-        _LOG.error("certificate: expired %.1f days ago, no link can be opened: make new keys (pi-server keys)", -days)
+        _LOG.error("certificate: expired %.1f days ago, no link can be opened: %s", -days, _remedy(identity))
     elif found := problem(identity):
         _LOG.error("%s", found)
     elif days < SOON_DAYS:
-        _LOG.warning("certificate: expires in %.1f days: make new keys (pi-server keys)", days)
+        _LOG.warning("certificate: expires in %.1f days: %s", days, _remedy(identity))
+
+
+def _remedy(identity: Identity) -> str:
+    """A client's own certificate can be renewed alone; one that ends with its authority cannot."""
+    own, authority = _both(identity)
+    named = any(name.endswith(f".{role_name('client')}") for name in names_in(own))
+    if named and own.not_valid_after_utc < authority.not_valid_after_utc:
+        return "have another one issued (pi-server clients issue)"
+    return "all parties need new keys (pi-server keys)"
 
 
 def check_role(identity: Identity, role: Role) -> None:

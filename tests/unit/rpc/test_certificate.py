@@ -8,7 +8,7 @@ import pytest
 from pi_system.cli.links import open_identity
 from pi_system.errors import ConfigError
 from pi_system.rpc.certificate import SOON_DAYS, check_role, days_left, problem, warn_of_expiry
-from pi_system.rpc.keys import write_keys
+from pi_system.rpc.keys import issue_client, write_keys
 from pi_system.rpc.tls import Identity
 
 
@@ -27,6 +27,19 @@ def test_certificates_that_expire_are_warned_of_and_expired_ones_are_a_problem(
     assert "expires in 3.0 days" in caplog.text
     assert [problem(one) for one in (fresh, old, expired)] == ["", "", "certificate: expired"]
     assert days_left(expired) <= 0 < days_left(old) < 3
+
+
+@pytest.mark.parametrize(
+    ("authority_days", "days", "remedy"),
+    [(90, 3, "have another one issued (pi-server clients issue)"), (3, 90, "all parties need new keys")],
+)
+def test_who_must_renew_what_is_said_by_which_certificate_ends_first(
+    authority_days: int, days: int, remedy: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_keys(tmp_path / "keys", authority_days)
+    issue_client(tmp_path / "keys" / "authority", "alice", tmp_path / "alice", days)
+    warn_of_expiry(Identity.load(tmp_path / "alice"))
+    assert f"expires in 3.0 days: {remedy}" in caplog.text
 
 
 def test_certificates_that_are_not_valid_yet_are_a_problem(
