@@ -23,6 +23,7 @@ from pi_server.clients import SHARED, Client, Clients
 from pi_system.errors import (
     BusyError,
     ClientRefusedError,
+    LimitError,
     PeerTimeoutError,
     PeerUnavailableError,
     PiError,
@@ -62,7 +63,8 @@ class SupervisorDesk(Desk):
         Raises:
             BusyError: there is no place, or another client has this worker's.
             ClientRefusedError: the client is not registered, or revoked.
-            LimitError: it comes to infer and may not any more today; said now, before it marks material used.
+            LimitError: it may have no session at all, or comes to infer and may not any more today; said now, before it
+                marks material used.
         """
         found = self._clients.admit(caller)
         if not hello.prepares:
@@ -70,6 +72,8 @@ class SupervisorDesk(Desk):
         # Who shares a certificate is told apart by drawn ids: fair between the honest.
         client = hello.config.client_id.hex() if found.name == SHARED else found.name
         most = self._clients.most(found, "sessions")
+        if most == 0:  # asking again would not help
+            raise LimitError(f"client {found.name}: expected at most 0 sessions at once, found 1 more")
         with self._lock:
             if self._over:  # this worker only waits for its last word to be sent
                 raise BusyError("server: this worker's session is over, ask another", _SOON_S, hello.ticket)

@@ -122,11 +122,13 @@ def test_a_client_that_is_revoked_while_it_prepares_gets_no_further(register: An
 def test_sessions_of_a_client_are_limited_and_others_have_places(
     register: Any, client: Any, folder: Path, server: Any
 ) -> None:
-    register("grace", sessions=1)
+    clients = register("grace", sessions=1)
     with gmw_session(server[1], folder / "grace-1", folder / "grace"):
         refused = client("grace", "infer", "a.png", "--store", "grace-2", "--timeout", "0.5", code=55)
         assert "client grace has its 1 sessions already" in refused.stderr
         client("client", "infer", "a.png", "--store", "shared-store")
+    clients.limit("grace", {"sessions": 0})
+    assert "at most 0 sessions at once" in client("grace", "infer", "a.png", code=14).stderr
 
 
 def test_a_certificate_that_nobody_registered_is_refused(folder: Path, link_keys: Any, client: Any) -> None:
