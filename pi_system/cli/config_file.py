@@ -7,11 +7,13 @@ listen = "0.0.0.0:7100"      an option's long name; lists where it may be given 
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from pi_system.errors import ConfigError, InputError
+
+_PROGRAMS: Final = ("pi-server", "pi-client", "pi-dealer", "pi-train")
 
 
 def config_option(program: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -19,7 +21,7 @@ def config_option(program: str) -> Callable[[Callable[..., Any]], Callable[..., 
 
     def load(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
         if path is not None:
-            ctx.default_map = _defaults(ctx.command, _read(path).get(program, {}), f"{path}: {program}")
+            ctx.default_map = _defaults(ctx.command, _read(path, program).get(program, {}), f"{path}: {program}")
 
     return click.option(
         "--config",
@@ -32,13 +34,18 @@ def config_option(program: str) -> Callable[[Callable[..., Any]], Callable[..., 
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, program: str) -> dict[str, Any]:
+    """All of the file, in which other programs have tables, too. Raises ConfigError or InputError."""
     try:
-        return tomllib.loads(path.read_text())
+        found = tomllib.loads(path.read_text())
     except OSError as error:
         raise InputError(f"config {path}: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(f"config {path}: expected TOML, found: {error}") from None
+    programs = {*_PROGRAMS, program}
+    if unknown := sorted(found.keys() - programs):
+        raise ConfigError(f"config {path}: expected tables of {', '.join(sorted(programs))}, found {unknown[0]!r}")
+    return found
 
 
 def _defaults(command: click.Command, table: Any, where: str) -> dict[str, Any]:

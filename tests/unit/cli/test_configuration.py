@@ -52,7 +52,7 @@ def run(tmp_path: Path) -> Any:
 
 
 def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(run: Any) -> None:
-    file = '[pi-try.serve]\nlisten = "file"\nbackend = ["a", "b"]\nfast = true\n[pi-other]\nnot = "ours"\n'
+    file = '[pi-try.serve]\nlisten = "file"\nbackend = ["a", "b"]\nfast = true\n[pi-dealer]\nnot = "ours"\n'
     assert run("", "serve") == "default  False\n"
     assert run(file, "serve") == "file a,b True\n"
     assert run(file.replace('["a", "b"]', '"a"'), "serve") == "file a True\n"
@@ -70,6 +70,11 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(run: Any) -> N
         ),
         ("[pi-try.sreve]\n", "found 'sreve'", 10),
         ('[pi-try]\nserve = "x"\n', "expected a table, found str", 10),
+        (
+            '[serve]\nlisten = "x"\n',
+            "expected tables of pi-client, pi-dealer, pi-server, pi-train, pi-try, found 'serve'",
+            10,
+        ),
         ("not toml", "expected TOML", 10),
     ],
 )
