@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from pi_system.artifact.model import Approximation
 from pi_system.errors import UnsupportedLayerError
+from pi_system.export.copies import copied
 from pi_system.export.draft import Draft
 from pi_system.export.nearness import in_parts, nearness
 from pi_system.export.outputs import two_outputs
 from pi_system.export.replaced import OtherCallsError, Replaced
-from pi_system.export.trace import copied, eagerly, finished, outputs_of
+from pi_system.export.trace import eagerly, finished, outputs_of
 from pi_system.program.float_point import FloatInterpreter
 
 __all__ = ["check_graph_is_module"]

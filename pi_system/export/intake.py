@@ -4,7 +4,6 @@ torch.compile, DataParallel, DistributedDataParallel and AveragedModel are taken
 weights alone, a class, a function and quantised networks are refused with what to pass instead.
 """
 
-import copy
 import re
 import traceback
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pi_system.errors import InputError, UnsupportedLayerError
+from pi_system.export.copies import duplicate
 
 __all__ = ["code_line", "one_line", "plain_module", "try_out"]
 
@@ -57,7 +57,7 @@ def plain_module(network: object) -> nn.Module:
     bare = _unwrapped(network)
     _check_parts(bare)
     try:
-        copied = copy.deepcopy(bare)
+        copied = duplicate(bare)
         for part in list(copied.modules()):
             for name, child in part.named_children():
                 setattr(part, name, _unwrapped(child))

@@ -7,7 +7,6 @@ names the module and the line of the network's own code. What is written into pa
 so; torch.export writes such a network as a program without that, and the program is run in its place.
 """
 
-import copy
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from torch.utils._pytree import tree_flatten
 
 from pi_system.artifact.graph import Shape
 from pi_system.errors import PiError, UnsupportedLayerError
+from pi_system.export.copies import copied
 from pi_system.export.draft import Draft
 from pi_system.export.intake import code_line, one_line
 from pi_system.export.lazy import BATCH, Refused, Rewritten
@@ -98,23 +98,6 @@ def eagerly() -> Iterator[None]:
         return
     with torch.compiler.set_stance("force_eager"):
         yield
-
-
-def copied(module: nn.Module) -> nn.Module:
-    """A copy in evaluation mode, float32, on the CPU; weights that a hook computes, as pruning's, come again."""
-    computed = [
-        (child, name, value)
-        for child in module.modules()
-        for name, value in vars(child).items()
-        if isinstance(value, Tensor) and not value.is_leaf
-    ]
-    try:
-        for child, name, value in computed:
-            vars(child)[name] = value.detach()
-        return copy.deepcopy(module).cpu().eval().float()
-    finally:
-        for child, name, value in computed:
-            vars(child)[name] = value
 
 
 def _where(tracer: "Tracer | None") -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune, spectral_norm, weight_norm
 from torch.optim.swa_utils import AveragedModel
 
 from pi_system.errors import ConfigError, InputError, PiError, UnsupportedLayerError
@@ -65,6 +66,33 @@ WRAPPED: dict[str, Callable[[], Any]] = {
 def test_wrappers_come_off(wrapper: str) -> None:
     artifact = compile_network(WRAPPED[wrapper](), INPUTS)
     assert np.allclose(float_logits(artifact, INPUTS), logits(network()), atol=5e-3)
+
+
+def hooked(body: Callable[[nn.Module], object]) -> nn.Sequential:
+    """The network, to whose last layer ``body`` has put a hook that computes its weight."""
+    given = network()
+    body(given[3])
+    return given
+
+
+COMPUTED: dict[str, Callable[[nn.Module], object]] = {
+    "pruned": lambda layer: prune.l1_unstructured(layer, "weight", 0.5),  # type: ignore[no-untyped-call]
+    "normalised": weight_norm,
+    "of norm one": spectral_norm,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.torch.nn.utils.weight_norm:FutureWarning")
+@pytest.mark.parametrize("kind", COMPUTED)
+def test_weights_that_a_hook_computed_with_their_gradient_are_copied(kind: str) -> None:
+    given = hooked(COMPUTED[kind])
+    given(torch.from_numpy(INPUTS))
+    weight = given[3].weight
+    assert isinstance(weight, Tensor)
+    assert not weight.is_leaf
+    artifact = compile_network(given, INPUTS)
+    assert given[3].weight is weight
+    assert np.allclose(float_logits(artifact, INPUTS), logits(given), atol=0.02)
 
 
 def test_the_network_itself_stays_as_it_was() -> None:
