@@ -1,5 +1,7 @@
 """What a network returns: a name for each number, and the one logit of a binary network as two."""
 
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -26,14 +28,38 @@ def output_names(result: object) -> tuple[str, ...]:
     Returns:
         As many names as logits; none where nothing in the result is a tensor.
     """
-    tensors = [(path, leaf) for path, leaf in _leaves(result) if isinstance(leaf, Tensor)]
+    tensors = named_tensors(result)
     names: list[str] = []
     for path, tensor in tensors:
-        stem = ".".join(_key(entry) for entry in path) if len(tensors) > 1 else ""
+        stem = ".".join(path) if len(tensors) > 1 else ""
         sizes = tensor.shape[1:]
         places = [""] if sizes.numel() == 1 else [",".join(map(str, place)) for place in np.ndindex(*sizes)]
         names += [".".join(part for part in (stem, place) if part) for place in places]
     return (ONE_OUTPUT,) if len(names) == 1 else tuple(names)
+
+
+def named_tensors(result: object) -> list[tuple[tuple[str, ...], Tensor]]:
+    """The tensors in a result of any structure, dataclasses and mappings of any kind among it, with the way to each."""
+    return list(_walk((), result))
+
+
+def one_choice(result: object) -> bool:
+    """Whether a label says all of a result: it is one tensor, no map, or one number."""
+    tensors = [tensor for _, tensor in named_tensors(result)]
+    return len(tensors) == 1 and sum(size > 1 for size in tensors[0].shape[1:]) <= 1
+
+
+def _walk(path: tuple[str, ...], result: object) -> Iterator[tuple[tuple[str, ...], Tensor]]:
+    for steps, leaf in _leaves(result):
+        here = (*path, *map(_key, steps))
+        if isinstance(leaf, Tensor):
+            yield here, leaf
+        elif dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
+            fields = ((field.name, getattr(leaf, field.name)) for field in dataclasses.fields(leaf))
+            for name, value in fields:
+                yield from _walk((*here, name), value)
+        elif isinstance(leaf, Mapping):
+            yield from _walk(here, dict(leaf))
 
 
 def _leaves(result: object) -> list[tuple[Any, Any]]:

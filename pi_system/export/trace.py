@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten
 
 from pi_system.artifact.graph import Shape
 from pi_system.errors import PiError, UnsupportedLayerError
@@ -26,6 +25,7 @@ from pi_system.export.copies import copied
 from pi_system.export.draft import Draft
 from pi_system.export.intake import code_line, one_line
 from pi_system.export.lazy import BATCH, Refused, Rewritten
+from pi_system.export.outputs import named_tensors
 from pi_system.export.program import functional
 from pi_system.export.spans import record_spans
 from pi_system.export.tracer import Tracer
@@ -106,9 +106,7 @@ def _where(tracer: "Tracer | None") -> str:
 
 def outputs_of(result: Any) -> Tensor:
     """Everything that a module returns, (N, elements), in the order of the draft's logits."""
-    return torch.cat(
-        [x.flatten(1) if x.ndim > 1 else x[:, None] for x in tree_flatten(result)[0] if isinstance(x, Tensor)], 1
-    )
+    return torch.cat([x.flatten(1) if x.ndim > 1 else x[:, None] for _, x in named_tensors(result)], 1)
 
 
 def finished(logits: Tensor, finals: Sequence[tuple[int, str]]) -> Tensor:

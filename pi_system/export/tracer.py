@@ -16,6 +16,7 @@ from pi_system.export.draft import Draft
 from pi_system.export.lazy import BATCH, Lazy, Refused, Rewritten, plain
 from pi_system.export.leaves import LEAVES
 from pi_system.export.ops import APPROXIMATED, KEEP_FINAL, KNOWN, RULES, SMOOTH, probed, refusal, resolved
+from pi_system.export.outputs import named_tensors
 from pi_system.export.placing import as_node
 from pi_system.export.spans import Spans, base_name
 from pi_system.export.straight import Asked
@@ -175,7 +176,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def output(self, result: Any) -> None:
         """Take what the network returned: one tensor or several, whose elements become the logits."""
         self._paused = True
-        found = [self.value(x) for x in tree_flatten(result)[0] if isinstance(x, Tensor)]
+        found = [self.value(x) for _, x in named_tensors(result)]
         values = [value for value in found if value is not None]
         if not values:
             raise Refused(
