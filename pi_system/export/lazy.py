@@ -19,7 +19,10 @@ from pi_system.export.straight import Asked
 BATCH = 2
 """Pictures in a trace: with two, what mixes pictures is seen."""
 
-ACROSS = "expected every picture treated alike and apart, found an operation across the batch"
+ACROSS = (
+    "expected every picture treated alike and apart, found an operation across the batch, or values that differ in it "
+    "(drawn at random? F.dropout needs training=self.training)"
+)
 
 
 class Refused(Exception):

@@ -20,7 +20,9 @@ def _cat(tracer: Tracing, node: str, tensors: Sequence[Any], dim: int = 0) -> La
     values = _lazies([x for x in tensors if tuple(x.shape) != (0,)])
     rank = len(values[0].shape)
     if dim % rank == 0:
-        raise Refused("expected concatenation of one picture's values, found one along the batch")
+        raise Refused(
+            "expected concatenation of one picture's values, found one along the batch; join along another axis (dim=1)"
+        )
     draft = tracer.draft
     if dim % rank == 1 and rank in (2, 4) and len({value.node for value in values}) > 1:
         out = draft.concat(node, [as_node(draft, f"{node}.part", value) for value in values])

@@ -27,6 +27,13 @@ _COMPARED: Final = "expected no comparison but ReLU, clamp, maximum and minimum;
 _ROOT: Final = "expected no root or variance of what depends on the picture; use batch normalisation, or a constant"
 _ORDER: Final = "expected no sorting or choice of elements; the label is found by the protocol, return the scores"
 _RECURRENT: Final = "expected no recurrent layer, whose gates multiply step after step; use 1-D convolutions"
+_RANDOM: Final = "expected nothing drawn at random; leave noise out in evaluation (if self.training: ...)"
+_FOURIER: Final = (
+    "expected real values; use a linear layer whose weight is the matrix of the transform, cosines or sines"
+)
+_BILINEAR: Final = (
+    "expected no product of two values by a weight; train with the product of what two linear layers give, a * b"
+)
 _UNKNOWN: Final = "expected an operation that is linear, or made of ReLUs and maxima; see docs/will-my-network-run.md"
 
 _ATTENTION: Final = (
@@ -48,6 +55,9 @@ REFUSALS: Final[dict[str, str]] = {
     **dict.fromkeys(
         "lstm gru rnn_tanh rnn_relu mkldnn_rnn_layer _thnn_fused_lstm_cell _thnn_fused_gru_cell".split(), _RECURRENT
     ),
+    **dict.fromkeys("rand_like randn_like randint_like".split(), _RANDOM),
+    **dict.fromkeys("_fft_r2c _fft_c2c _fft_c2r".split(), _FOURIER),
+    "_trilinear": _BILINEAR,
     **dict.fromkeys(_ATTENTION.split(), PRODUCT),
 }
 """What to do instead, by operation."""

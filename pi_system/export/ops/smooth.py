@@ -45,7 +45,10 @@ def resolved(tracer: Tracing, node: str, x: Lazy) -> Lazy:
     """
     inside = Lazy(x.node, x.index, x.factor, x.offset)
     if x.final not in _INSIDE:
-        raise Refused(f"expected {x.final} at the very end of the network only, where it changes no label")
+        raise Refused(
+            f"expected {x.final} at the very end of the network only, where it changes no label; leave it out here "
+            "(an ensemble may average logits)"
+        )
     if x.asked is None:
         raise Refused(f"{x.final}: expected it at the very end of the network only, or {STRAIGHT}")
     tracer.asked = x.asked

@@ -279,6 +279,15 @@ REFUSED: dict[str, tuple[str, nn.Module]] = {
     "decision": ("one way.*test_layers.py", Deciding()),
     "divisor": ("divisor", Fn(lambda _, x: 1 / x)),
     "across": ("batch", Fn(lambda _, x: F.relu(x.flip(0)))),
+    "dropout": (r"training=self\.training", Fn(lambda _, x: F.relu(F.dropout(x)))),
+    "noise": ("randn_like.*if self.training", Fn(lambda _, x: x + torch.randn_like(x))),
+    "stacked": (r"another axis \(dim=1\)", Fn(lambda _, x: torch.stack([x, F.relu(x)]).mean(0))),
+    "averaged_softmax": ("softmax.*leave it out", Fn(lambda _, x: x.mean((2, 3)).softmax(1) / 2 + 1)),
+    "fourier": ("_fft_r2c.*matrix of the transform", Fn(lambda _, x: torch.fft.rfft2(x).real)),
+    "bilinear": (
+        "_trilinear.*two linear layers",
+        Fn(lambda net, x: net.layer(x.flatten(1), x.flatten(1)), layer=nn.Bilinear(252, 252, 2)),
+    ),
     "own_error": ("layer layer.*RuntimeError", layer(nn.Conv2d(3, 4, 3))),
     "conv3d": ("spatial", Fn(lambda net, x: net.layer(x.unsqueeze(1)), layer=nn.Conv3d(1, 1, 3))),
 }
