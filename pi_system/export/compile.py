@@ -3,7 +3,9 @@
 Every error is typed and one line, whatever torch, pydantic or the module's code raise.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from numbers import Real
 from os import PathLike
 from pathlib import Path
@@ -19,9 +21,9 @@ from pi_system.artifact.model import Artifact
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import ConfigError, InputError, PiError, UnsupportedLayerError
 from pi_system.export.exporter import export_network
-from pi_system.export.intake import one_line, plain_module, try_out
+from pi_system.export.intake import one_line, plain_module, try_out, unwrapped
 from pi_system.export.onnx import read_onnx
-from pi_system.export.outputs import output_names
+from pi_system.export.outputs import one_choice, output_names
 from pi_system.export.program import read_program
 from pi_system.export.quantise import QuantiseOptions
 from pi_system.export.source import open_program
@@ -35,6 +37,8 @@ Preprocessing = Preprocess | Mapping[str, Any] | None
 """How files become inputs: all of it, or ``mean``, ``std`` and ``invert`` alone; None: pixels from 0 to 1, values as
 they are."""
 _SIMPLE: Final = ("mean", "std", "invert")
+
+_log = logging.getLogger(__name__)
 
 
 def compile_network(
@@ -71,14 +75,17 @@ def compile_network(
         raise ConfigError(f"approximate: expected an error between 0 and 1, found {approximate!r:.40}")
     if not isinstance(name, str | None):
         raise ConfigError(f"name: expected text, found {type(name).__name__}")
+    given = inputs.shape
     module, inputs = _of_planes(module, inputs)
-    result = try_out(module, inputs[:2])
+    result = try_out(module, inputs[:2], given[1:])
     outputs = output_names(result)
     if not outputs:
         raise InputError(f"network: expected it to return tensors, found {type(result).__name__}: return its logits")
     plain = make_preprocess(preprocess, inputs.shape[1:], _class_names(classes, outputs))
     binary = (len(outputs), len(plain.classes)) == (1, 2)
-    text = _printable(name or type(network).__name__)
+    text = _printable(name or _own_name(network))
+    if classes is None and not one_choice(result):
+        _log.warning("%s: a label is the largest of all %d outputs: serve it with --reveal logits", text, len(outputs))
     try:
         return export_network(module, plain, inputs, text, options, binary=binary, approximate=approximate)
     except PiError:
@@ -102,13 +109,24 @@ def _read(network: object, shape: tuple[int, ...]) -> object:
 def _of_planes(module: nn.Module, inputs: NDArray[np.float32]) -> tuple[nn.Module, NDArray[np.float32]]:
     """A network of inputs (N, features) or (N, C, L) as one of (N, C, H, W), and these inputs."""
     if inputs.ndim in (2, 3):
-        module = nn.Sequential(nn.Flatten(inputs.ndim - 1), module)
+        module.register_forward_pre_hook(partial(_flattened, inputs.ndim - 1))
         inputs = inputs.reshape(*inputs.shape, *(1,) * (4 - inputs.ndim))
     if inputs.ndim != 4 or len(inputs) == 0:
         raise InputError(f"calibration: expected inputs (N, C, H, W), (N, C, L) or (N, features), found {inputs.shape}")
     if not np.isfinite(inputs).all():
         raise InputError("calibration: expected finite values")
     return module, inputs
+
+
+def _flattened(axis: int, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (inputs[0].flatten(axis), *inputs[1:])
+
+
+def _own_name(network: object) -> str:
+    """Of a file its name, of a module its class's."""
+    if isinstance(network, str | PathLike):
+        return Path(network).stem
+    return type(unwrapped(network) if isinstance(network, nn.Module) else network).__name__
 
 
 def _printable(name: str) -> str:
@@ -171,7 +189,9 @@ def calibration_inputs(given: object) -> NDArray[np.float32]:
     if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
         parts = _batches(given)
         if not parts or any(part.shape[1:] != parts[0].shape[1:] for part in parts):
-            raise InputError("calibration: expected batches of one shape, at least one")
+            raise InputError(
+                "calibration: expected batches of one shape, at least one; of (inputs, labels) pass the inputs"
+            )
         return np.concatenate(parts)[:MAX_CALIBRATION]
     raise InputError(f"calibration: expected a tensor, an array or batches of them, found {type(given).__name__}")
 

@@ -31,6 +31,9 @@ _MANY = 8
 # Fewer labels of calibration pictures than this share are worth a warning, however small the error.
 _LABELS_KEPT = 0.99
 
+# Functions at the end that are no softmax of all logits, as the scores of answers are.
+_BY_ELEMENT = ("sigmoid", "log_sigmoid")
+
 _log = logging.getLogger(__name__)
 
 
@@ -92,7 +95,8 @@ def export_network(
     weights = draft.float_weights()
     approximation = check_graph_is_module(module, draft, pictures, name, binary=binary)
     ranges = calibrate(graph, draft.masks, weights, pictures, [size for size, _ in draft.finals])
-    _warn_of_chance(name, ranges.logits)
+    if len(draft.finals) == 1:
+        _warn_of_chance(name, ranges.logits)
     _say_what_is_left_out(name, draft)
     factors = channel_factors(graph, ranges, weights)
     weights = scaled_weights(graph, weights, factors)
@@ -137,12 +141,16 @@ def _check_exact(name: str, found: Quantised, options: QuantiseOptions) -> None:
     exact = found.within(options.max_error)
     if exact and found.agreement >= _LABELS_KEPT:
         return
+    kept = f"{100 * found.agreement:.4g} % of {found.pictures} labels kept"
+    if exact:
+        _log.warning("%s: expected 99 %% of labels or more, found %s; a smaller max_error keeps more", name, kept)
+        return
     what = (
         f"{name}: expected fixed-point logits within {100 * options.max_error:.2g} % of their spread, found "
-        f"{100 * found.relative_error:.2g} %, {100 * found.agreement:.4g} % of {found.pictures} labels kept"
+        f"{100 * found.relative_error:.2g} %, {kept}"
     )
     what += f", and a value out of its range ({found.left})" if found.left else ""
-    if not exact and not options.allow_inexact:
+    if not options.allow_inexact:
         raise InexactError(
             f"{what}; calibrate on more or more typical pictures, allow more (max_error), or take what comes nearest "
             "all the same (allow_inexact)"
@@ -152,8 +160,12 @@ def _check_exact(name: str, found: Quantised, options: QuantiseOptions) -> None:
 
 def _say_what_is_left_out(name: str, draft: Draft) -> None:
     size, final = draft.finals[0]
-    if size == 1 and final:
+    if len(draft.finals) == 1 and size == 1 and final:
         _log.warning("%s: its value is that before the %s at its end, which is left out", name, final)
+        return
+    if len(draft.finals) > 1 or final in _BY_ELEMENT:
+        for left in sorted({final for _, final in draft.finals if final}):
+            _log.warning("%s: logits are those before the %s at its end, which is left out: apply it", name, left)
 
 
 def _warn_of_chance(name: str, logits: NDArray[np.float64]) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pi_system.errors import InputError, UnsupportedLayerError
 from pi_system.export.copies import duplicate
 
-__all__ = ["code_line", "one_line", "plain_module", "try_out"]
+__all__ = ["code_line", "one_line", "plain_module", "try_out", "unwrapped"]
 
 _WRAPPERS: Final = {
     "OptimizedModule": "_orig_mod",
@@ -34,6 +34,8 @@ _INSTEAD: Final = (
     (Mapping, "weights alone", "the network they belong to, after load_state_dict"),
     (Tensor, "a tensor", "the network"),
 )
+_ARGUMENTS: Final = "; put it into a module whose forward takes the input alone"
+_LINES: Final = "; calibration was taken as (N, C, L): pictures are (N, C, H, W), of a list torch.stack(list)"
 _SIZES: Final = {"in_channels": ("channels", 1), "num_features": ("channels", 1), "in_features": ("features", -1)}
 """Attributes of torch's layers that say a size of their input: what it counts, and on which axis."""
 
@@ -54,19 +56,20 @@ def plain_module(network: object) -> nn.Module:
     if not isinstance(network, nn.Module):
         hint = ": put it into forward of an nn.Module" if callable(network) else ""
         raise InputError(f"network: expected a torch module, found {type(network).__name__}{hint}")
-    bare = _unwrapped(network)
+    bare = unwrapped(network)
     _check_parts(bare)
     try:
         copied = duplicate(bare)
         for part in list(copied.modules()):
             for name, child in part.named_children():
-                setattr(part, name, _unwrapped(child))
+                setattr(part, name, unwrapped(child))
         return copied.eval().cpu().float().requires_grad_(False)
     except Exception as error:  # a module's own code runs in a copy and in a conversion
         raise UnsupportedLayerError(f"{type(bare).__name__}: cannot be copied: {one_line(error)}") from error
 
 
-def _unwrapped(module: nn.Module) -> nn.Module:
+def unwrapped(module: nn.Module) -> nn.Module:
+    """A module without what torch puts around it."""
     while type(module).__name__ in _WRAPPERS and type(module).__module__.startswith("torch."):
         module = getattr(module, _WRAPPERS[type(module).__name__])
     return module
@@ -92,8 +95,8 @@ def _check_parts(module: nn.Module) -> None:
             raise UnsupportedLayerError(f"{name}: expected finite weights")
 
 
-def try_out(module: nn.Module, inputs: NDArray[np.float32]) -> object:
-    """What the network gives for inputs (N, ...), once, before anything is made of it.
+def try_out(module: nn.Module, inputs: NDArray[np.float32], shape: tuple[int, ...]) -> object:
+    """What the network gives for inputs (N, ...), once, before anything is made of it; ``shape``: of one, as given.
 
     Raises:
         InputError: it fails on inputs of that shape: the message says which layer takes what.
@@ -104,10 +107,10 @@ def try_out(module: nn.Module, inputs: NDArray[np.float32]) -> object:
             return module(batch)
     except Exception as error:  # whatever a module's code raises
         reason = _mismatch(module, batch) or one_line(error)
-        shape = tuple(inputs.shape[1:])
+        hints = (_ARGUMENTS if "required positional argument" in reason else "") + (_LINES if len(shape) == 2 else "")
         raise InputError(
             f"{type(module).__name__}: expected a network that takes inputs of shape {shape}: {reason}"
-            f"{code_line(error)}"
+            f"{code_line(error)}{hints}"
         ) from error
 
 

@@ -1,6 +1,8 @@
 """Whatever is passed as a network or as calibration: an artifact, or one typed line that says what to pass."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -174,6 +176,71 @@ def test_a_network_of_lines() -> None:
     with torch.no_grad():
         expected = sound(torch.from_numpy(lines)).numpy()
     assert np.allclose(float_logits(artifact, lines[..., None]), expected, atol=5e-3)
+
+
+@dataclass
+class Output:
+    """As libraries of networks return it."""
+
+    loss: Any
+    logits: Tensor
+
+
+def test_what_a_dataclass_holds_is_returned() -> None:
+    artifact = compile_network(Odd(lambda inner, x: Output(None, inner(x))), INPUTS)
+    assert np.allclose(float_logits(artifact, INPUTS), logits(network()), atol=5e-3)
+
+
+def test_layers_of_a_network_of_rows_keep_their_names() -> None:
+    rows = np.random.default_rng(1).normal(size=(9, 7)).astype(np.float32)
+    artifact = compile_network(nn.Sequential(nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 2)), rows)
+    assert "1" in {node.name for node in artifact.public.graph.nodes}
+    with pytest.raises(InputError, match=r"^ModuleList: .*of shape \(7,\)"):
+        compile_network(nn.ModuleList([]), rows)
+
+
+def test_pictures_without_a_batch_are_explained() -> None:
+    with pytest.raises(InputError, match=r"taken as \(N, C, L\): pictures are \(N, C, H, W\).*torch.stack"):
+        compile_network(network(), calibration_inputs([torch.ones(2, 6, 6)] * 3))
+
+
+def test_a_second_input_is_explained() -> None:
+    class Two(nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return x + y
+
+    with pytest.raises(InputError, match="forward takes the input alone"):
+        compile_network(Two(), INPUTS)
+
+
+@pytest.mark.filterwarnings("ignore:.isinstance.treespec:FutureWarning")  # torch.export's own
+def test_a_network_has_the_name_of_its_file_or_class(tmp_path: Path) -> None:
+    program = torch.export.export(network(), (torch.from_numpy(INPUTS),))
+    torch.export.save(program, tmp_path / "cats.pt2")
+    assert compile_network(tmp_path / "cats.pt2", INPUTS).public.name == "cats"
+    assert compile_network(str(tmp_path / "cats.pt2"), INPUTS).public.name == "cats"
+    assert compile_network(nn.DataParallel(network()), INPUTS).public.name == "Sequential"
+
+
+SAID: dict[str, tuple[Callable[[Any, Tensor], Any], list[str]]] = {
+    "logits": (lambda inner, x: inner(x), []),
+    "probabilities": (lambda inner, x: inner(x).softmax(1), []),
+    "chances of each": (lambda inner, x: inner(x).sigmoid(), ["logits are those before the sigmoid"]),
+    "two": (
+        lambda inner, x: (inner(x).softmax(1), inner(x)),
+        ["label is the largest of all 6 outputs", "logits are those before the softmax"],
+    ),
+    "a map": (lambda inner, x: inner[0](x), ["label is the largest of all 144 outputs"]),
+}
+
+
+@pytest.mark.parametrize("what", SAID)
+def test_what_answers_do_not_say_is_warned_of(what: str, caplog: pytest.LogCaptureFixture) -> None:
+    body, said = SAID[what]
+    compile_network(Odd(body), INPUTS)
+    assert [line for line in caplog.messages if "labels kept" not in line] == [
+        next(line for line in caplog.messages if hint in line) for hint in said
+    ]
 
 
 LAZY = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten())
