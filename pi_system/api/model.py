@@ -155,6 +155,7 @@ def compile(
     """
     if not isinstance(options, QuantiseOptions | None):
         raise ConfigError(f"options: expected QuantiseOptions, found {type(options).__name__}")
+    compare = CompareOptions(bits=compare_bits)
     inputs = calibration_inputs(calibration)
     artifact = compile_network(
         network,
@@ -166,7 +167,7 @@ def compile(
         approximate=approximate,
     )
     inputs = inputs.reshape(-1, *artifact.public.graph.input.shape)
-    return Model(choose_compare_bits(artifact, inputs, CompareOptions(bits=compare_bits))[0])
+    return Model(choose_compare_bits(artifact, inputs, compare)[0])
 
 
 def load(folder: str | PathLike[str]) -> Model:

@@ -7,6 +7,7 @@ and lie in dictionaries of their own (``state_dict``, ``model``): what fits the 
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Final
 
 import safetensors.torch
@@ -85,8 +86,9 @@ def _read_torch(file: Path) -> dict[str, Tensor]:
     try:
         return _weights_in(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:  # of unpickling, which meets whatever is in the file
+        found = "other Python objects, or no such file" if isinstance(error, UnpicklingError) else one_line(error)
         raise InputError(
-            f"{file}: expected weights alone, as torch.save(network.state_dict(), ...) writes them: {one_line(error)}"
+            f"{file}: expected weights alone, as torch.save(network.state_dict(), ...) writes them, found {found}"
         ) from error
 
 

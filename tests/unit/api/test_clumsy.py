@@ -329,6 +329,15 @@ def test_settings_of_compile_that_cannot_be(settings: dict[str, Any], hint: str)
     one_line(ConfigError, hint, lambda: pi.compile(coloured(), COLOURED, **settings))
 
 
+def test_compared_bits_are_looked_at_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pi_system.api.model.compile_network", lambda *_, **__: pytest.fail("it was computed"))
+    one_line(
+        ConfigError,
+        "compare_bits: expected full, auto or 2 to 63",
+        lambda: pi.compile(coloured(), COLOURED, compare_bits=0),
+    )
+
+
 @pytest.mark.parametrize("backend", ["gmw", "gc", "table", "fss", "crypten"])
 def test_costs_are_predicted_for_every_backend(model: pi.Model, backend: str) -> None:
     known = model if backend != "table" else pi.compile(coloured(), COLOURED, compare_bits=10)
