@@ -52,7 +52,7 @@ class Approximation(BaseModel):
 
 
 class Accuracy(BaseModel):
-    """What fixed point cost on the calibration pictures at export, all bits compared.
+    """What fixed point cost on the calibration pictures at export, all bits compared, rounded as ``gmw`` does.
 
     Attributes:
         pictures: how many.

@@ -5,30 +5,45 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import Graph
+from pi_system.artifact.graph import Graph, Relu, Truncate
 from pi_system.artifact.model import Masks, Weights
 from pi_system.artifact.ring_check import check_ring
+from pi_system.artifact.ring_config import RingConfig
 from pi_system.errors import ArtifactError, FixedPointRangeError
 from pi_system.export.nearness import nearness
 from pi_system.export.ranges import Ranges
 from pi_system.export.rounding import rounded_weights
 from pi_system.export.scales import ScaleOptions, ScalePlan, assign_scales
-from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
+from pi_system.program.encoding import IntWeights, encode_input, logits_to_float, quantise_weights
 from pi_system.program.fixed_point import FixedInterpreter, IntArray
+from pi_system.ring.prg import SEED_BYTES, Prg
 
 _BATCH = 8
 
 
 class _Watching(FixedInterpreter):
-    """Goes on where a value leaves its range, and remembers the first that did."""
+    """Goes on where a value leaves its range, and remembers the first that did.
 
-    left = ""
+    What no gate rounds is rounded by coins, as every backend does: to the nearest integer it might be exact by luck.
+    """
+
+    def __init__(self, ring: RingConfig, masks: Masks, weights: IntWeights) -> None:
+        super().__init__(ring, masks, weights, check_range=True)
+        self.left = ""
+        self._draws = Prg(bytes(SEED_BYTES))
 
     def _check_below(self, name: str, values: IntArray, bound: int) -> None:
         try:
             super()._check_below(name, values, bound)
         except FixedPointRangeError as error:
             self.left = self.left or str(error)
+
+    def _rounded(self, node: Relu | Truncate, x: IntArray) -> IntArray:
+        nearest, shift = super()._rounded(node, x), self._ring.shift(node)
+        active = self._masks.get(node.name, isinstance(node, Relu))
+        if shift == 0 or active is True:
+            return nearest
+        return np.where(active, nearest, (x + self._draws.ring(x.shape, shift).astype(np.int64)) >> shift)
 
 
 @dataclass(frozen=True)
@@ -85,7 +100,7 @@ class Judge:
     def measured(self, plan: ScalePlan, count: int) -> Quantised:
         """``plan`` on the first ``count`` pictures."""
         integers = quantise_weights(plan.graph, plan.ring, self.rounded(plan))
-        interpreter, runs = _Watching(plan.ring, self.masks, integers, check_range=True), []
+        interpreter, runs = _Watching(plan.ring, self.masks, integers), []
         for first in range(0, min(count, len(self.pictures)), _BATCH):
             batch = self.pictures[first : min(first + _BATCH, count)]
             runs.append(interpreter.run(plan.graph, encode_input(batch, plan.graph, plan.ring)))
