@@ -10,6 +10,9 @@ __all__ = ["Nearness", "in_parts", "nearness", "spread"]
 
 Array = NDArray[np.float64]
 
+# Of the size of an output's elements: a spread that is no more is float32's noise, of which no part can be met.
+_NOISE = 1e-5
+
 
 class Nearness(NamedTuple):
     """Of the output that is farthest.
@@ -33,6 +36,12 @@ def spread(logits: Array) -> float:
     return float(np.sqrt(np.mean(logits.var(axis=1 if logits.shape[1] > 1 else 0))))
 
 
+def _unit(logits: Array) -> float:
+    """What errors of an output are a share of: its spread, or its size if it is constant."""
+    found, size = spread(logits), float(np.abs(logits).max())
+    return found if found > _NOISE * size else size or 1.0
+
+
 def nearness(found: Array, expected: Array, sizes: Sequence[int], typical: Array | None = None) -> Nearness:
     """How near ``found`` (N, elements) is to ``expected``.
 
@@ -40,10 +49,10 @@ def nearness(found: Array, expected: Array, sizes: Sequence[int], typical: Array
         found: outputs.
         expected: outputs.
         sizes: of a network's outputs; none given: it has one.
-        typical: outputs whose spread counts; None: those expected.
+        typical: outputs whose spread counts, or, where it is noise, their size; None: those expected.
     """
     given = (found, expected, expected if typical is None else typical)
     parts = list(zip(*(in_parts(values, sizes) for values in given), strict=True))
-    errors = [np.abs(one - other).max() / (spread(usual) or 1.0) for one, other, usual in parts]
+    errors = [np.abs(one - other).max() / _unit(usual) for one, other, usual in parts]
     kept = [(one.argmax(axis=1) == other.argmax(axis=1)).mean() for one, other, _ in parts]
     return Nearness(float(np.max(errors)), float(min(kept)))

@@ -52,3 +52,32 @@ def test_a_private_run_is_as_exact_as_stated(level: float) -> None:
     found = nearness(logits, np.concatenate(exact, 1), [part.shape[1] for part in exact])
     assert artifact.public.accuracy is not None
     assert found.error <= 1.5 * artifact.public.accuracy.error + 1e-3
+
+
+class Dead(nn.Module):
+    """Two logits, and a value that is the same for every picture but for what float32 rounds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
+        self.level, self.value = nn.Hardsigmoid(), nn.Linear(36, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.body(x), self.value((self.level(1e-5 * x) * 0.37).flatten(1))
+
+
+def test_a_constant_output_is_exported_and_judged_by_its_size() -> None:
+    with torch.no_grad():
+        value = Dead()(torch.from_numpy(PICTURES))[1]
+    assert 0 < value.std() < 1e-5 * value.abs().max()
+    accuracy = export_network(Dead().eval(), preprocess(3), PICTURES, "dead").public.accuracy
+    assert accuracy is not None
+    assert 0 < accuracy.error <= 0.02
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_errors_of_constants_are_shares_of_their_size(size: float) -> None:
+    exact = np.full((5, 1), size)
+    assert nearness(exact * 1.25, exact, []).error == pytest.approx(0.25)
+    assert nearness(exact * 0, exact * 0, []).error == 0
