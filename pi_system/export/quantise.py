@@ -6,7 +6,7 @@ which computes and sends least (tests hold that against the cost model).
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import inf, log2
@@ -168,9 +168,16 @@ def _candidates(ring_bits: int, early: bool, carry: bool, options: QuantiseOptio
             truncate_before_relu=early and ring_bits > 32,
             carry=carry,
         )
-        for frac_bits, weight_bits in _CANDIDATES
-        if options.frac_bits in (None, frac_bits)
+        for frac_bits, weight_bits in _bits(options.frac_bits)
     ]
+
+
+def _bits(frac_bits: int | None) -> Sequence[tuple[int, int]]:
+    """The candidates with these fraction bits of activations; outside of the table with the weights at its end."""
+    if frac_bits is None:
+        return _CANDIDATES
+    ends = [(frac_bits, _CANDIDATES[0 if frac_bits < _CANDIDATES[0][0] else -1][1])]
+    return [each for each in _CANDIDATES if each[0] == frac_bits] or ends
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from random_networks import random_small_artifact
 from torch import nn
 
-from pi_system.artifact.graph import Graph
+from pi_system.artifact.graph import Graph, Relu
 from pi_system.artifact.ring_check import check_ring
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.channel.shaped import parse_link
@@ -154,6 +154,13 @@ def test_the_narrowest_accurate_ring_is_taken_and_is_the_fastest(backend: str, l
     assert [each.public.ring.ring_bits for each in artifacts] == [32, 59, 59]
     predicted = [online_ms(each, backend, parse_link(link), default_calibration()) for each in artifacts]
     assert predicted[0] == min(predicted)
+
+
+@pytest.mark.parametrize("frac_bits", [4, 11, 20])
+def test_fraction_bits_are_those_asked_for(frac_bits: int) -> None:
+    found, graph = quantised(network(1.0), frac_bits=frac_bits)
+    relus = [node.name for node in graph if isinstance(node, Relu)]
+    assert max(found.plan.ring.frac_bits[name] for name in relus) == frac_bits
 
 
 def test_network_too_large_for_the_ring_is_refused() -> None:
