@@ -59,8 +59,8 @@ def trace(module: nn.Module, input_shape: Shape, smooth: Smooth | None = None) -
             raise
         try:
             return _run(program, kind, input_shape, smooth)
-        except UnsupportedLayerError:
-            raise error from None
+        except UnsupportedLayerError as other:
+            raise (error if isinstance(other.__cause__, Rewritten) else other) from None
 
 
 def _copy(module: nn.Module, kind: str) -> nn.Module:

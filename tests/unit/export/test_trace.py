@@ -167,9 +167,18 @@ def test_dilated_kernels_are_exported_with_their_zeros(kernel: Any, dilation: An
     assert ops_and_error(through(nn.Conv2d(4, 4, kernel, dilation=dilation, padding=padding)))[1] < 1e-5
 
 
+class Cosine(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.cos()
+
+
 REFUSED: dict[str, tuple[str, nn.Module]] = {
     "nested": (r"layer\.0.*gelu", through(nn.Sequential(nn.GELU()))),
     "mask_shape": ("layer.*shape", through(MaskedReLU((4, 5, 5), stage=1, block=0))),
+    "after views": (
+        "cos: expected a ReLU",
+        through(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"), Cosine())),
+    ),
     "channels": ("layer layer.*RuntimeError", through(nn.Conv2d(3, 4, 3))),
 }
 
