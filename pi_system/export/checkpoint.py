@@ -53,6 +53,8 @@ def load_checkpoint(network: nn.Module, path: Path) -> None:
         if tensor.shape != wanted[name].shape:
             shapes = f"{tuple(wanted[name].shape)}, found {tuple(tensor.shape)}"
             raise InputError(f"{path}, {name}: expected a weight of shape {shapes}: is it another number of classes?")
+        if tensor.is_complex() and not wanted[name].is_complex():
+            raise InputError(f"{path}, {name}: expected real numbers, found {tensor.dtype}")
     if len(found) > len(renamed):
         _LOG.warning("%s: %d of %d weights are none of the network's", path, len(found) - len(renamed), len(found))
     try:

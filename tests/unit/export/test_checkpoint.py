@@ -117,6 +117,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "other.pt": (lambda path: torch.save({"a.weight": torch.ones(2)}, path), "missing: stem.0.weight"),
     "part.pt": (lambda path: torch.save({"head.bias": torch.ones(2)}, path), "found 1 of them"),
     "classes.pt": (lambda path: torch.save(Backbone(9).state_dict(), path), "another number of classes"),
+    "complex.pt": (lambda path: torch.save({**Backbone().state_dict(), "head.bias": torch.ones(2) * 1j}, path), "real"),
     "folder": (lambda path: path.mkdir(), "found none"),
     "missing.pt": (lambda path: None, "found none"),
 }
