@@ -80,7 +80,8 @@ def compile_network(
     result = try_out(module, inputs[:2], given[1:])
     outputs = output_names(result)
     if not outputs:
-        raise InputError(f"network: expected it to return tensors, found {type(result).__name__}: return its logits")
+        found = "empty ones" if isinstance(result, Tensor) else type(result).__name__
+        raise InputError(f"network: expected it to return tensors, found {found}: return its logits")
     plain = make_preprocess(preprocess, inputs.shape[1:], _class_names(classes, outputs))
     binary = (len(outputs), len(plain.classes)) == (1, 2)
     text = _printable(name or _own_name(network))

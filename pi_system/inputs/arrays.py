@@ -89,6 +89,8 @@ def _read_csv(path: Path) -> NDArray[np.float64]:
                     rows.append(row)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: expected a CSV file, found that it cannot be read: {error}") from None
+    if not rows:
+        raise InputError(f"{path}: expected rows of numbers with commas between them, found none")
     if len({len(row) for row in rows}) != 1:
         raise InputError(f"{path}: expected rows of the same length, found {sorted({len(row) for row in rows})[:5]}")
     return np.array(rows, np.float64)

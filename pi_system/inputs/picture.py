@@ -91,8 +91,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 def _upright(opened: Image.Image) -> Image.Image:
     """The decoded picture in 8-bit grey, RGB or RGBA, rotated by its EXIF orientation."""
-    if opened.width * opened.height > MAX_PIXELS:
-        raise InputError(f"expected at most {MAX_PIXELS} pixels, found {opened.width} x {opened.height}")
+    if not 0 < opened.width * opened.height <= MAX_PIXELS:
+        raise InputError(f"expected at most {MAX_PIXELS} pixels, and one, found {opened.width} x {opened.height}")
     picture = ImageOps.exif_transpose(opened)
     if picture.mode.startswith("I") or picture.mode == "F":  # 16-bit grey: convert() would clip, not scale
         grey = np.asarray(picture, dtype=np.float32) / 257.0

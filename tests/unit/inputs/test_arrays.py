@@ -103,6 +103,13 @@ def test_what_cannot_be_used_is_one_input_error(tmp_path: Path, name: str, conte
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("content", [b"1;2;3\n", b"1,2,3,\n", b"a,b\n", b""])
+def test_a_table_without_a_row_of_numbers_is_told_what_a_row_is(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.csv").write_bytes(content)
+    with pytest.raises(InputError, match="expected rows of numbers with commas between them, found none"):
+        load_inputs([tmp_path / "x.csv"], PLAIN)
+
+
 def test_code_in_an_array_is_not_run(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([print], dtype=object), allow_pickle=True)
     with pytest.raises(InputError):
