@@ -1,10 +1,9 @@
 """A network ready for private inference: made of a torch module, kept in a folder, tried out, priced."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from pi_system.artifact.model import Artifact
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.backends.registry import AUTO, check_runs, choose
 from pi_system.cost import Prediction, default_calibration, predict
-from pi_system.errors import ConfigError
+from pi_system.errors import ConfigError, FixedPointRangeError
 from pi_system.export.compare_bits import CompareBits, CompareOptions, choose_compare_bits
 from pi_system.export.compile import Preprocessing, calibration_inputs, compile_network
 from pi_system.export.quantise import QuantiseOptions
@@ -31,6 +30,7 @@ from pi_system.program.reveal import Reveal
 __all__ = ["Model", "compile", "load", "profile"]
 
 _BATCH = 64
+_Logits = Callable[[NDArray[np.float32], Sequence[str]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,13 +85,16 @@ class Model:
 
         Raises:
             InputError: the inputs cannot be used.
-            FixedPointRangeError: they are outside of the ring.
+            FixedPointRangeError: naming one of them that leaves the calibrated range, where a private run's answer is
+                undefined.
         """
-        return self._answers(inputs, lambda batch: fixed_logits(self.artifact, batch)[1])
+        arrays, names = read_inputs(inputs, self.preprocess)
+        return self._answers(arrays, names, self._simulated)
 
     def plaintext(self, inputs: Inputs) -> Result:
         """What the network, its weights rounded to the artifact's, answers in float32; errors as ``simulate``."""
-        return self._answers(inputs, lambda batch: np.asarray(float_logits(self.artifact, batch), np.float64))
+        arrays, names = read_inputs(inputs, self.preprocess)
+        return self._answers(arrays, names, lambda batch, _: np.asarray(float_logits(self.artifact, batch), np.float64))
 
     def predict(self, inputs: Inputs, backend: str = AUTO, reveal: Reveal = "logits") -> Result:
         """A private inference, offline and online phase, with both parties in this process.
@@ -111,12 +114,22 @@ class Model:
             outputs, cost = infer_here(self.artifact, arrays, choose(backend, self.artifact.public), reveal)
         return Result(model=self.artifact.public, reveal=reveal, outputs=outputs, names=names, cost=cost)
 
-    def _answers(self, inputs: Inputs, logits: Any) -> Result:
-        arrays, names = read_inputs(inputs, self.preprocess)
-        parts: list[NDArray[np.float64]] = [
-            logits(arrays[start : start + _BATCH]) for start in range(0, len(arrays), _BATCH)
-        ]
-        return Result(model=self.artifact.public, reveal="logits", outputs=np.concatenate(parts), names=names)
+    def _answers(self, arrays: NDArray[np.float32], names: Sequence[str], logits: _Logits) -> Result:
+        starts = range(0, len(arrays), _BATCH)
+        parts = [logits(arrays[start : start + _BATCH], names[start : start + _BATCH]) for start in starts]
+        return Result(model=self.artifact.public, reveal="logits", outputs=np.concatenate(parts), names=tuple(names))
+
+    def _simulated(self, batch: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float64]:
+        try:
+            return fixed_logits(self.artifact, batch, check_range=True)[1]
+        except FixedPointRangeError as error:
+            if len(batch) == 1:
+                raise FixedPointRangeError(
+                    f"input {names[0]}: {error}: a private run cannot answer it; calibrate on inputs like it"
+                ) from None
+            half = len(batch) // 2
+            parts = (self._simulated(batch[of], names[of]) for of in (slice(half), slice(half, None)))
+            return np.concatenate(list(parts))
 
 
 def compile(

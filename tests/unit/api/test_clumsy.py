@@ -83,6 +83,16 @@ def test_values_far_from_the_calibrated_ones_are_named(model: pi.Model) -> None:
     one_line(FixedPointRangeError, "expected", lambda: model.predict(np.full((3, 6, 6), 1e30), backend="fss"))
 
 
+def test_a_simulation_names_the_input_that_a_private_run_cannot_answer(model: pi.Model) -> None:
+    """Values beyond the calibrated range meet comparisons of too few bits: the private answer is noise."""
+    inputs = np.repeat(COLOURED, 9, axis=0)
+    inputs[67] *= 40
+    wrong = model.predict(inputs[67]).outputs - model.plaintext(inputs[67]).outputs
+    assert np.abs(wrong).max() > 0.5
+    one_line(FixedPointRangeError, r"input 67: node \S+: expected .* calibrate on", lambda: model.simulate(inputs))
+    assert len(model.simulate(inputs[:67])) == 67
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "CMYK", "1", "I;16", "F"])
 def test_pictures_of_every_mode_in_memory_are_those_of_files(model: pi.Model, tmp_path: Path, mode: str) -> None:
     grey = Image.fromarray(PIXELS[..., 0])
@@ -90,16 +100,20 @@ def test_pictures_of_every_mode_in_memory_are_those_of_files(model: pi.Model, tm
         mode, Image.fromarray(PIXELS)
     )
     picture = picture if mode in ("I;16", "F") else picture.convert(mode)
-    found = model.simulate([picture, picture])
+    found = model.plaintext([picture, picture])
     assert found.names == ("0", "1")
-    assert np.array_equal(model.simulate(picture).outputs[0], found.outputs[1])
+    assert np.allclose(model.plaintext(picture).outputs[0], found.outputs[1], atol=1e-6)
     if mode not in ("CMYK", "F"):  # which PNG has not
         picture.save(tmp_path / "a.png")
-        assert np.array_equal(model.simulate(tmp_path / "a.png").outputs[0], found.outputs[0])
+        assert np.allclose(model.plaintext(tmp_path / "a.png").outputs[0], found.outputs[0], atol=1e-6)
 
 
 def test_a_huge_picture_in_memory_is_refused(model: pi.Model) -> None:
     one_line(InputError, "expected at most 64000000 pixels", lambda: model.simulate(Image.new("1", (9000, 9000))))
+
+
+def test_a_picture_without_pixels_is_refused(model: pi.Model) -> None:
+    one_line(InputError, "and one, found 0 x 5", lambda: model.simulate(Image.new("RGB", (0, 5))))
 
 
 def test_a_picture_is_none_of_a_network_of_rows() -> None:
