@@ -1,7 +1,7 @@
 """What every call of the API promises: errors of this package alone."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -39,3 +39,11 @@ def path(name: str, value: object) -> Path:
     if not isinstance(value, str | PathLike) or "\0" in str(value):
         raise InputError(f"{name}: expected a path, found {type(value).__name__}")
     return Path(value)
+
+
+def texts(name: str, value: object) -> list[str]:
+    """``value``, a text or several, as a list. Raises ConfigError: it is neither."""
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, Sequence) or not all(isinstance(one, str) and "\0" not in one for one in given):
+        raise ConfigError(f"{name}: expected text, or a list of it, found {value!r:.40}")
+    return list(given)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final
 
-from pi_system.api.guard import path, seconds, typed
+from pi_system.api.guard import path, seconds, texts, typed
 from pi_system.errors import ConfigError, LocalProtocolError, PiError, StorageError
 from pi_system.program.reveal import Reveal
 from pi_system.rpc.keys import VALID_DAYS, write_keys
@@ -68,7 +68,7 @@ class Server:
         store: str | PathLike[str] | None = None,
         max_sessions: int = 4,
         drain_s: float = 5.0,
-        arguments: Sequence[str] = (),
+        arguments: str | Sequence[str] = (),
     ):
         """Nothing runs yet.
 
@@ -87,16 +87,15 @@ class Server:
 
         Raises:
             InputError: ``artifact`` is no path.
-            ConfigError: ``drain_s`` is no time.
+            ConfigError: ``drain_s`` is no time, ``backends`` or ``arguments`` no text.
         """
         options: dict[str, object] = {"--artifact": path("artifact", artifact), "--listen": listen, "--reveal": reveal}
         options |= {"--max-sessions": max_sessions, "--drain": drain_s}
         options |= {"--dealer": dealer, "--keys": keys, "--store": store}
         self._arguments = [text for name, value in options.items() if value is not None for text in (name, str(value))]
         self._arguments += ["--insecure"] * insecure
-        names = [backends] if isinstance(backends, str) else backends
-        self._arguments += [text for name in names for text in ("--backend", name)]
-        self._arguments += arguments
+        self._arguments += [text for name in texts("backends", backends) for text in ("--backend", name)]
+        self._arguments = texts("arguments", self._arguments) + texts("arguments", arguments)
         self._drain_s = seconds("drain_s", drain_s)
         self._process: subprocess.Popen[str] | None = None
         self._owner = os.getpid()

@@ -148,6 +148,11 @@ WRONG: dict[str, tuple[type[pi.PiError], str, Callable[[pi.Model], object]]] = {
     "zero byte": (InputError, "expected a path", lambda m: m.save("a\0b")),
     "served": (InputError, "artifact: expected a path, found Model", lambda m: pi.Server(m)),  # type: ignore[arg-type]
     "drain": (ConfigError, "drain_s: expected seconds", lambda m: pi.Server("model", drain_s=-1)),
+    "no name": (ConfigError, "backends: expected text, or a list", lambda m: pi.Server("model", backends=3)),  # type: ignore[arg-type]
+    "no names": (ConfigError, "backends: expected text", lambda m: pi.Server("model", backends=[3])),  # type: ignore[list-item]
+    "no options": (ConfigError, "arguments: expected text", lambda m: pi.Server("model", arguments=3)),  # type: ignore[arg-type]
+    "zero option": (ConfigError, "arguments: expected text", lambda m: pi.Server("model", arguments=["a\0b"])),
+    "zero address": (ConfigError, "expected text", lambda m: pi.Server("model", listen="a\0b")),
     "keys": (InputError, "expected a path", lambda m: pi.make_keys(b"a")),  # type: ignore[arg-type]
     "days": (ConfigError, "days: expected 1 to 3650, found 0", lambda m: pi.make_keys("keys", days=0)),
     "timeout": (ConfigError, "timeout_s: expected seconds", lambda m: pi.Client(timeout_s=float("nan"))),
