@@ -1,5 +1,6 @@
 """A network ready for private inference: made of a torch module, kept in a folder, tried out, priced."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -15,7 +16,7 @@ from pi_system.api.result import Result
 from pi_system.artifact import store
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.preprocess import Preprocess
-from pi_system.backends.registry import AUTO, check_runs, choose
+from pi_system.backends.registry import AUTO, AUTO_BACKENDS, check_runs, choose, runnable, why_not
 from pi_system.cost import Prediction, default_calibration, predict
 from pi_system.errors import ConfigError, FixedPointRangeError
 from pi_system.export.compare_bits import CompareBits, CompareOptions, choose_compare_bits
@@ -31,6 +32,8 @@ __all__ = ["Model", "compile", "load", "profile"]
 
 _BATCH = 64
 _Logits = Callable[[NDArray[np.float32], Sequence[str]], NDArray[np.float64]]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,7 +183,12 @@ def compile(
         approximate=approximate,
     )
     inputs = inputs.reshape(-1, *artifact.public.graph.input.shape)
-    return Model(choose_compare_bits(artifact, inputs, compare)[0])
+    model = Model(choose_compare_bits(artifact, inputs, compare)[0])
+    public = model.artifact.public
+    if not runnable(public, AUTO_BACKENDS):
+        runs = ", ".join(runnable(public)) or "none"
+        _LOG.warning("%s: %s; backends that run it: %s", public.name, why_not(public, AUTO_BACKENDS[-1]), runs)
+    return model
 
 
 def load(folder: str | PathLike[str]) -> Model:

@@ -167,3 +167,20 @@ def test_names_are_there_and_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n[]\n"
+
+
+def test_a_model_for_backends_with_a_dealer_alone_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    wide = pi.compile(network(), INPUTS, options=pi.QuantiseOptions(ring_bits=64))
+    assert "expected a ring of 16..59 bits" in caplog.text
+    assert "backends that run it: fss, crypten" in caplog.text
+    with pytest.raises(ConfigError, match="expected a ring of 16"):
+        wide.predict(INPUTS[:1])
+
+
+def test_a_network_without_weights_is_told_from_one_that_every_backend_runs() -> None:
+    bare = pi.compile(nn.Sequential(nn.ReLU(), nn.Flatten()), INPUTS)
+    for backend in ("gmw", "gc"):
+        with pytest.raises(ConfigError, match=f"backend {backend}: expected a layer with weights, found none"):
+            bare.predict(INPUTS[:1], backend=backend)
+    found = bare.predict(INPUTS[:1], backend="fss").outputs
+    assert np.abs(found - INPUTS[:1].flatten(1).numpy()).max() < 0.02
