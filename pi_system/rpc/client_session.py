@@ -404,20 +404,14 @@ def _enter(endpoint: Endpoint, hello: Hello) -> tuple[Connection, ServerHello]:
     started_s = time.monotonic()
     answered_s = started_s
     while True:
-        connection = dial(
-            endpoint.server,
-            SESSION_METHOD,
-            connect_timeout_s=endpoint.connect_timeout_s,
-            timeout_s=endpoint.timeout_s,
-            peer=f"server {endpoint.server}",
-            identity=endpoint.identity,
-        )
+        connection: Connection | None = None
         try:
+            connection = _dialled(endpoint)
             write(connection.stream, ClientEnvelope(hello=hello_to_proto(hello)))
             return connection, read_server(connection.stream, "hello").hello
         except BusyError as busy:
             busy.request = hello.request
-            connection.abort(busy)
+            _drop(connection, busy)
             left_s = started_s + endpoint.busy_timeout_s - time.monotonic()
             if left_s <= 0:
                 raise
@@ -426,16 +420,33 @@ def _enter(endpoint: Endpoint, hello: Hello) -> tuple[Connection, ServerHello]:
             hello, pause_s = replace(hello, ticket=busy.ticket or hello.ticket), min(busy.retry_s, left_s)
             answered_s = time.monotonic() + pause_s
         except PeerUnavailableError as error:  # its worker ended before it said anything: nothing was spent
-            connection.abort(error)
-            if time.monotonic() - answered_s > endpoint.connect_timeout_s:
+            _drop(connection, error)
+            if connection is None or time.monotonic() - answered_s > endpoint.connect_timeout_s:
                 raise
             pause_s = _RETRY_S
         except BaseException as error:
-            if isinstance(error, PiError):
+            if connection is not None and isinstance(error, PiError):
                 error.request = hello.request
-            connection.abort(_as_pi_error(error))
+            _drop(connection, error)
             raise
         time.sleep(pause_s)
+
+
+def _dialled(endpoint: Endpoint) -> Connection:
+    return dial(
+        endpoint.server,
+        SESSION_METHOD,
+        connect_timeout_s=endpoint.connect_timeout_s,
+        timeout_s=endpoint.timeout_s,
+        peer=f"server {endpoint.server}",
+        identity=endpoint.identity,
+    )
+
+
+def _drop(connection: Connection | None, error: BaseException) -> None:
+    """Disconnect, if it came to a connection."""
+    if connection is not None:
+        connection.abort(_as_pi_error(error))
 
 
 def _as_pi_error(error: BaseException) -> PiError:

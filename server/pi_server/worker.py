@@ -19,7 +19,6 @@ from typing import Final
 
 from pi_server.clients import SHARED, Client, Clients
 from pi_server.desk import SupervisorDesk
-from pi_server.hellos import HELLOS, Hellos
 from pi_server.options import ServerOptions
 from pi_system._proto.v1.control_pb2 import Description
 from pi_system.cli.logs import session_log, start_log
@@ -32,6 +31,8 @@ from pi_system.rpc.session_config import Hello
 from pi_system.secure.index import Index
 from pi_system.version import PROTOCOL_VERSION
 
+_HELLOS: Final = 64
+"""Clients that may say hello at once. More: threads, of which each has one. Fewer: who comes in a crowd comes again."""
 _SESSION_LIMIT_S: Final = 7 * 86400.0
 _FLUSH_S: Final = 5.0
 _LAST_WORD_S: Final = 0.3
@@ -46,14 +47,13 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
         signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the supervisor decides when we end
     start_log(options.log)
     clients, index = Clients(options.store_dir, options.client_limits), Index(options.store_dir / "server")
-    desk, hellos = SupervisorDesk(supervisor, clients), Hellos()
+    desk = SupervisorDesk(supervisor, clients)
     first: queue.SimpleQueue[tuple[FrameStream, Hello, Client]] = queue.SimpleQueue()
 
     def receive(stream: FrameStream) -> None:
         session_log("", _named(stream))
         try:
-            with hellos.counted(_named(stream)):
-                hello = read_hello(stream, options, lambda request: session_log(request, _named(stream)))
+            hello = read_hello(stream, options, lambda request: session_log(request, _named(stream)))
             client = desk.enter(hello, stream.caller)
         except Exception as error:
             _refuse(stream, error)
@@ -69,7 +69,7 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
         {SESSION_METHOD: take},
         {"Describe": lambda _: _describe(options)},
         timeout_s=options.timeout_s,
-        max_streams=HELLOS,
+        max_streams=_HELLOS,
         share_port=True,
         identity=options.identity,
     )
