@@ -19,9 +19,10 @@ from typing import Any, Final
 from pi_server.admission import Admission
 from pi_server.options import ServerOptions
 from pi_server.port import reserve_port
+from pi_server.starts import Starts
 from pi_server.status import Status
 from pi_server.worker import run_worker
-from pi_system.errors import InvariantError, PiError
+from pi_system.errors import PiError
 from pi_system.rpc.certificate import days_left, problem, warn_of_expiry
 
 _POLL_S: Final = 0.5
@@ -33,7 +34,6 @@ _CROWDED_IDLE_S: Final = 5.0
 _DRAINED_IDLE_S: Final = 2.0
 """How long it may be while the server stops: from one command of a client to its next."""
 _WARN_S: Final = 12 * 3600.0
-_MAX_FAILED_STARTS: Final = 3
 _LOG = logging.getLogger(__name__)
 
 
@@ -75,7 +75,7 @@ class Supervisor:
         self._idle_s: float | None = None
         self._warned_s, self._listened_s = time.monotonic(), -math.inf  # whoever opened the identity has warned
         self._workers: list[_Worker] = []
-        self._failed_starts = 0
+        self._starts = Starts()
         self._ready = False
         self._status = self._now()
         self._context = multiprocessing.get_context("forkserver")
@@ -101,7 +101,7 @@ class Supervisor:
 
         Raises:
             ConfigError: the address cannot be bound.
-            InvariantError: workers cannot be started.
+            InvariantError: workers cannot be started, and none ever was.
         """
         reservation, address = reserve_port(self.options.listen)
         try:
@@ -117,12 +117,12 @@ class Supervisor:
 
     def _fill(self, address: str) -> None:
         """Start the idle workers that are missing."""
-        for _ in range(_IDLE - sum(not worker.busy for worker in self._workers)):
+        missing = _IDLE - sum(not worker.busy for worker in self._workers)
+        for _ in range(missing if self._starts.due else 0):
             try:
                 self._workers.append(self._started(address))
             except OSError as error:  # the fork server was killed just now, or descriptors have run out
-                _LOG.warning("a worker could not be started: %s", error.strerror)
-                self._start_failed()
+                self._starts.failed(str(error.strerror))
                 return
 
     def _started(self, address: str) -> _Worker:
@@ -206,7 +206,8 @@ class Supervisor:
     def _hear(self, worker: _Worker, message: dict[str, Any], address: str) -> None:
         match message["say"]:
             case "listening":
-                worker.listening, self._failed_starts = True, 0
+                worker.listening = True
+                self._starts.succeeded()
                 if not self._ready:
                     self._ready = True
                     self._on_ready(address)
@@ -239,13 +240,8 @@ class Supervisor:
         if code:
             self._crashed += 1
             _LOG.warning("worker %s ended with code %s", worker.process.pid, code)
-        if not worker.listening:
-            self._start_failed()
-
-    def _start_failed(self) -> None:
-        self._failed_starts += 1
-        if self._failed_starts >= _MAX_FAILED_STARTS:
-            raise InvariantError(f"expected workers to start, found {_MAX_FAILED_STARTS} that ended, see the log")
+        if not (worker.listening or self._stopping):
+            self._starts.failed(f"it ended with code {code} before it listened")
 
     def _end(self, workers: list[_Worker]) -> None:
         for worker in list(workers):

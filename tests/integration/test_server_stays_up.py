@@ -1,5 +1,6 @@
 """Real server processes under clients that crowd, idle, trickle or say nothing, and under signals."""
 
+import resource
 import signal
 import socket
 import threading
@@ -198,8 +199,25 @@ def test_workers_that_cannot_be_started_end_the_server_with_a_typed_error(
     )
     supervisor = Supervisor(options, lambda address: None)
     monkeypatch.setattr(supervisor._context, "Process", Unstartable)
-    with pytest.raises(InvariantError, match="expected workers to start, found 3 that ended"):
+    with pytest.raises(InvariantError, match="expected workers to start, found 3 that did not: Connection refused"):
         supervisor.run()
+
+
+def test_a_running_server_outlives_a_time_without_descriptors(serve: Any, connect: Any) -> None:
+    server = serve(metrics="127.0.0.1:0")
+    pid, (_, most) = server[0].popen.pid, resource.getrlimit(resource.RLIMIT_NOFILE)
+    running = connect(server)
+    server[0].wait_log("session with .* starts")
+    supervisor = psutil.Process(pid)
+    supervisor.rlimit(psutil.RLIMIT_NOFILE, (3, most))  # a pipe to a worker needs two
+    (fork_server,) = [process for process in supervisor.children() if process.children()]
+    for worker in fork_server.children():
+        if not any(held.status == "ESTABLISHED" for held in worker.net_connections()):
+            worker.kill()
+    server[0].wait_log("a worker could not be started: Too many open files; tried again in 1 s")
+    assert_serves(running)
+    supervisor.rlimit(psutil.RLIMIT_NOFILE, (most, most))
+    assert_serves(connect(server, OTHER))
 
 
 class Unstartable:
