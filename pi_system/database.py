@@ -25,7 +25,7 @@ class Database:
     A damaged file is an error, or where ``expendable`` deleted and made anew when it is opened.
     """
 
-    def __init__(self, path: Path, schema: str, layout: int, *, expendable: bool = False):
+    def __init__(self, path: Path, schema: str, layout: int, *, expendable: bool = False, create: bool = True):
         """The file is opened, and made with its folder (mode 0700), when it is needed first.
 
         Args:
@@ -33,8 +33,10 @@ class Database:
             schema: statements that make its tables.
             layout: their version, at least 1.
             expendable: nothing is lost with the file that is not found out elsewhere.
+            create: make one that is missing or empty; otherwise that is an error.
         """
-        self._path, self._schema, self._layout, self._expendable = path, schema, layout, expendable
+        self._path, self._schema, self._layout = path, schema, layout
+        self._expendable, self._create = expendable, create
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._inode = 0
@@ -89,12 +91,10 @@ class Database:
             return self._opened()
 
     def _opened(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self._path.exists():
-            try:
-                create_file(self._path, b"")  # with our mode, which the files beside it take over
-            except FileExistsError:
-                pass
+        if self._create:
+            self._make()
+        elif not self._path.exists():
+            raise self._lost()
         db = sqlite3.connect(self._path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False)
         try:
             (mode,) = db.execute("PRAGMA journal_mode=WAL").fetchone()
@@ -108,11 +108,24 @@ class Database:
             raise
         return db
 
+    def _make(self) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._path.exists():
+            try:
+                create_file(self._path, b"")  # with our mode, which the files beside it take over
+            except FileExistsError:
+                pass
+
+    def _lost(self) -> StorageError:
+        return StorageError(f"storage: {self._path.name}: expected the one that there was, found none; put a copy back")
+
     def _lay_out(self, db: sqlite3.Connection) -> None:
         if db.execute("PRAGMA user_version").fetchone() == (self._layout,):
             return  # without a wait for who writes
         db.execute("BEGIN IMMEDIATE")
         (found,) = db.execute("PRAGMA user_version").fetchone()
+        if found == 0 and not self._create:
+            raise self._lost()
         if found == 0:
             for statement in self._schema.split(";"):
                 db.execute(statement)

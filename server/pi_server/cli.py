@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from platformdirs import user_data_path
 
-from pi_server.clients import Clients
+from pi_server.clients import open_register
 from pi_server.clients_cli import COUNT, clients_commands, limit_options
 from pi_server.options import ServerOptions
 from pi_server.supervisor import Supervisor
@@ -172,7 +172,7 @@ def _run(
     options: ServerOptions, reload: Callable[[ServerOptions], ServerOptions], health: str | None, metrics: str | None
 ) -> None:
     remove_parts(options.store_dir)  # first: on a full disk they may be what there is no room for
-    Clients(options.store_dir).check_readable()  # made now, and found damaged now rather than by every client
+    open_register(options.store_dir)  # found damaged now rather than by every client
     Index(options.store_dir / "server").set(room=options.room_bytes, keep_s=options.keep_s)
     start_upkeep(options.store_dir)
     supervisor = Supervisor(options, lambda address: _ready(address, options), reload)

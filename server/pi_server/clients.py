@@ -5,6 +5,7 @@ that ``pi-server keys`` makes, which several may share, is the client ``shared``
 every hello and command, and once a second while a session runs, so a change holds at once. Days are UTC's.
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ SHARED: Final = "shared"
 LIMITS: Final = ("sessions", "preparations", "inferences", "bytes")
 """Sessions at once, inferences prepared a day, inferences a day, bytes of material at rest."""
 _KEPT_DAYS: Final = 400
+_LOG = logging.getLogger(__name__)
 _SCHEMA: Final = """
 CREATE TABLE client (name TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, added_s REAL NOT NULL, revoked_s REAL,
                      sessions INTEGER, preparations INTEGER, inferences INTEGER, bytes INTEGER);
@@ -49,9 +51,16 @@ class Client:
 class Clients:
     """The register in one server's store; safe in all threads and processes."""
 
-    def __init__(self, folder: Path, defaults: dict[str, int] | None = None):
-        """``folder``: of the server's store; ``defaults``: limits of who has none of its own, missing: none."""
-        self._file = Database(folder / CLIENTS_FILE, _SCHEMA, 1)
+    def __init__(self, folder: Path, defaults: dict[str, int] | None = None, *, create: bool = False):
+        """The register in ``folder``, of the server's store.
+
+        Args:
+            folder: where it lies.
+            defaults: limits of who has none of its own; missing: none.
+            create: make it if it is missing. An empty one serves whoever was revoked and has no limits, so otherwise
+                one that is gone is an error.
+        """
+        self._file = Database(folder / CLIENTS_FILE, _SCHEMA, 1, create=create)
         self._defaults = defaults or {}
 
     def check_new(self, name: str) -> None:
@@ -154,6 +163,17 @@ class Clients:
                 db.execute("INSERT OR IGNORE INTO client (name, fingerprint, added_s) VALUES (?, '', ?)", (name, 0.0))
             if not db.execute(f"UPDATE client SET {change} WHERE name = ?", (value, name)).rowcount:
                 raise ConfigError(f"client {name}: expected one of `pi-server clients list`, found none of that name")
+
+
+def open_register(folder: Path) -> Clients:
+    """The register in ``folder``, made if it is missing: now, and by nobody later. Raises StorageError."""
+    path = folder / CLIENTS_FILE
+    lost = not (path.exists() and path.stat().st_size) and (folder / "server").exists()
+    register = Clients(folder, create=True)
+    register.check_readable()
+    if lost:
+        _LOG.warning("clients: expected a register beside the material, found none: a new one revokes and limits none")
+    return register
 
 
 def _client(row: Any) -> Client:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from cryptography import x509
 
-from pi_server.clients import CLIENTS_FILE, LIMITS, SHARED, Client, Clients
+from pi_server.clients import CLIENTS_FILE, LIMITS, SHARED, Client, Clients, open_register
 from pi_system.cli.errors import PiGroup
 from pi_system.errors import ConfigError, InputError
 from pi_system.rpc.certificate import names_in
@@ -83,7 +83,7 @@ def _certificates(clients: click.Group, folder_of: Callable[[Path | None], Path]
     ) -> None:
         """Give the client NAME a certificate of its own; after `revoke` another one, and it keeps its limits."""
         client_name(name)
-        register = Clients(folder_of(store))
+        register = open_register(folder_of(store))
         register.check_new(name)
         issued = _issued(name, out, authority, certificate, days)
         register.add(name, fingerprint_of(issued), _given(limits))

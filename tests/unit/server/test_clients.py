@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from pi_server.cli import main
-from pi_server.clients import SHARED, Clients
+from pi_server.clients import SHARED, Clients, open_register
 from pi_server.worker import bound_to
-from pi_system.errors import ClientRefusedError, ConfigError, LimitError
+from pi_system.errors import ClientRefusedError, ConfigError, LimitError, StorageError
 from pi_system.rpc.keys import issue_client, write_keys
 from pi_system.rpc.session_config import Hello, SessionConfig
 from pi_system.rpc.tls import Caller, Identity, caller_of, client_name, fingerprint_of
@@ -19,7 +19,9 @@ ALICE = Caller(role="client", name="alice", fingerprint="aa" * 32)
 
 @pytest.fixture
 def clients(tmp_path: Path) -> Any:
-    return Clients(tmp_path)
+    found = Clients(tmp_path, create=True)
+    found.check_readable()
+    return found
 
 
 def test_who_is_not_registered_is_refused_and_who_has_no_name_is_shared(clients: Any) -> None:
@@ -45,6 +47,35 @@ def test_revocation_holds_at_once_in_every_process_that_has_the_register_open(cl
     clients.revoke(SHARED)
     with pytest.raises(ClientRefusedError, match="shared: its certificate is revoked"):
         other.admit(None)
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_register_that_is_lost_serves_nobody(clients: Any, tmp_path: Path, emptied: bool) -> None:
+    """A new one would serve whoever was revoked, without limits."""
+    served = Clients(tmp_path)
+    clients.revoke(SHARED)
+    for path in tmp_path.glob("clients.sqlite3*"):
+        path.unlink()
+    if emptied:
+        (tmp_path / "clients.sqlite3").touch()
+    for register, caller in ((served, None), (Clients(tmp_path), ALICE)):
+        with pytest.raises(StorageError, match=r"clients\.sqlite3: expected the one that there was, found none"):
+            register.admit(caller)
+    clients.add("alice", ALICE.fingerprint, {})  # whoever registers a client has the register made
+    assert served.admit(ALICE).name == "alice"
+
+
+def test_a_server_says_that_the_register_beside_its_material_is_new(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_register(tmp_path)
+    assert not caplog.text
+    (tmp_path / "server").mkdir()
+    open_register(tmp_path)
+    assert not caplog.text
+    (tmp_path / "clients.sqlite3").unlink()
+    open_register(tmp_path)
+    assert "expected a register beside the material, found none" in caplog.text
 
 
 def test_who_was_revoked_may_be_served_again_with_the_limits_that_it_had(clients: Any) -> None:

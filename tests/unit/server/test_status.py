@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from pi_server.clients import Clients
 from pi_server.status import DEAF_S, Status
 
 
 def status(folder: Path, **fields: Any) -> Status:
+    Clients(folder, create=True).check_readable()
     return Status(ticked_s=time.monotonic(), places=4, store_dir=folder, **fields)
 
 
