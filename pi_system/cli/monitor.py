@@ -28,6 +28,9 @@ from pi_system.rpc.transport import check_address
 _POLL_S: Final = 1.0
 _WATCHERS: Final = 1024
 """Connections of the gRPC half, and calls at once; those that watch take no thread."""
+_SILENT_MS: Final = 2000
+_WATCHED_MS: Final = 30_000
+"""How long a connection of the gRPC half is kept; who watches comes again. Longer: a crowd keeps probes out longer."""
 _LOG = logging.getLogger(__name__)
 _STATES: Final = health_pb2.HealthCheckResponse
 
@@ -129,6 +132,18 @@ def _serve_metrics(address: str | None, status: Callable[[], Moment]) -> Iterato
         server.server_close()
 
 
+def _health_options() -> tuple[tuple[str, int], ...]:
+    """Of the gRPC half: a port of its own, and connections that end, so that none keeps probes out for long."""
+    return (
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_allowed_incoming_connections", _WATCHERS),
+        ("grpc.server_handshake_timeout_ms", _SILENT_MS),
+        ("grpc.max_connection_idle_ms", _SILENT_MS),
+        ("grpc.max_connection_age_ms", _WATCHED_MS),
+        ("grpc.max_connection_age_grace_ms", _SILENT_MS),
+    )
+
+
 @contextmanager
 def _serve_health(address: str | None, status: Callable[[], Moment]) -> Iterator[str]:
     """The gRPC half while the block runs, its address yielded; None: nothing. Raises ConfigError."""
@@ -148,7 +163,7 @@ def _serve_health(address: str | None, status: Callable[[], Moment]) -> Iterator
 
     server = grpc.server(
         ThreadPoolExecutor(4, thread_name_prefix="health"),
-        options=(("grpc.max_allowed_incoming_connections", _WATCHERS),),
+        options=_health_options(),
         maximum_concurrent_rpcs=_WATCHERS,
     )
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
