@@ -17,12 +17,14 @@ from pi_system.errors import ConfigError, StorageError
 _PATIENCE_S: Final = 30.0
 """How long another process's change is waited for."""
 _BESIDE: Final = ("-wal", "-shm")
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Database:
     """One file; safe in all threads and processes. One that was replaced under its name is opened anew.
 
-    A damaged file is an error, or where ``expendable`` deleted and made anew when it is opened.
+    A damaged file is an error, or where ``expendable`` deleted and made anew: when it is opened, or after the error
+    that found the damage.
     """
 
     def __init__(self, path: Path, schema: str, layout: int, *, expendable: bool = False, create: bool = True):
@@ -74,6 +76,18 @@ class Database:
             weakref.finalize(self, self._db.close)
         return self._db
 
+    def _discard(self) -> None:
+        """Delete the open file, whose damage was found in use, unless another process has done so: the next is new."""
+        if self._db is not None:
+            self._db.close()
+            if self._found() == self._inode:
+                self._delete()
+            self._db = None
+
+    def _delete(self) -> None:
+        for suffix in ("", *_BESIDE):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
     def _found(self) -> int:
         try:
             return self._path.stat().st_ino
@@ -86,8 +100,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError) or not self._expendable:
                 raise
-            for suffix in ("", *_BESIDE):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            self._delete()
             return self._opened()
 
     def _opened(self) -> sqlite3.Connection:
@@ -146,6 +159,9 @@ class Database:
             raise StorageError(f"storage: {self._path.name}: {error}") from None
         except sqlite3.DatabaseError as error:
             way = "delete it, which burns what it lists" if self._expendable else "put a copy of it back"
+            if self._expendable and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+                self._discard()
+                way = "made anew, which burns what it listed"
             raise StorageError(f"storage: {self._path.name}: {error}; {way}") from None
         except OSError as error:
             raise StorageError(f"storage: {self._path.name}: {error.strerror}") from None

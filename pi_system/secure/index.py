@@ -205,6 +205,8 @@ class Index:
 
     def set(self, **settings: float) -> None:
         """Keep settings: ``room``, bytes of all stores together; ``keep_s``, after which material expires."""
+        if all(self.setting(name, -1.0) == value for name, value in settings.items()):
+            return
         with self._file.change() as db:
             db.executemany("INSERT OR REPLACE INTO setting VALUES (?, ?)", settings.items())
 

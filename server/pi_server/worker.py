@@ -78,7 +78,12 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
     session_log(hello.request, client.name)
     stopped = server.stop(_SESSION_LIMIT_S)  # takes no new connection; the session's call goes on
     room = clients.most(client, "bytes")
-    served = _serve(stream, options, hello, desk, lambda: _claim(index, hello, client.name, room))
+
+    def claim() -> None:
+        index.set(room=options.room_bytes, keep_s=options.keep_s)  # an index made anew meanwhile has no limits
+        _claim(index, hello, client.name, room)
+
+    served = _serve(stream, options, hello, desk, claim)
     stopped.wait(_FLUSH_S)
     if not served:
         desk.leave()

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -233,6 +234,23 @@ def test_a_damaged_index_is_made_anew_and_one_of_another_layout_refused(tmp_path
     with pytest.raises(ConfigError, match="expected layout 1, found 99"):
         open_store(tmp_path).ids()
     assert found is not fresh
+
+
+def test_an_index_whose_damage_is_found_in_use_is_made_anew(tmp_path: Path) -> None:
+    """Its first page is whole: it can be opened."""
+    found = filled(tmp_path, 4)
+    path = tmp_path / "server" / INDEX_FILE
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    with pytest.raises(StorageError, match="malformed; made anew, which burns what it listed"):
+        open_store(tmp_path).ids()
+    assert open_store(tmp_path).ids() == []
+    assert found.ids() == []
+    found.put(f"{10:032x}", Bundle(LAYOUT))
+    assert open_store(tmp_path).ids() == [f"{10:032x}"]
 
 
 def test_a_disk_that_does_not_take_the_index_is_a_storage_error(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pi_server.clients import Clients
 from pi_system.errors import ClientRefusedError
 from pi_system.rpc.keys import issue_client
 from pi_system.rpc.tls import fingerprint_of
+from pi_system.secure.index import Index
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +168,11 @@ def test_a_stolen_id_does_not_reach_the_material_of_its_certificate(register: An
     assert kept <= set((folder / "server").rglob("*.ready"))
     assert not json.loads(client("dave", "infer", "a.png", "--json", "--store", "dave-store").stdout)["prepared_now"]
     assert uses_in(folder / "dave-store" / "client")
+
+
+def test_an_index_that_is_made_anew_has_the_servers_limits(client: Any, folder: Path) -> None:
+    client("client", "infer", "a.png", "--store", "anew")
+    for path in (folder / "server" / "server").glob("index.sqlite3*"):
+        path.unlink()
+    client("client", "infer", "a.png", "--store", "anew")
+    assert Index(folder / "server" / "server").setting("room", 0.0) == 64e9
