@@ -11,6 +11,7 @@ from platformdirs import user_data_path
 
 from pi_server.clients import open_register
 from pi_server.clients_cli import COUNT, clients_commands, limit_options
+from pi_server.native_log import native_log
 from pi_server.options import ServerOptions
 from pi_server.supervisor import Supervisor
 from pi_server.upkeep import start_upkeep
@@ -178,7 +179,7 @@ def _run(
     supervisor = Supervisor(options, lambda address: _ready(address, options), reload)
     on_stop_signal(supervisor.stop)
     signal.signal(signal.SIGHUP, lambda *_: supervisor.reload())
-    with monitored(supervisor.status, health, metrics):
+    with native_log(), monitored(supervisor.status, health, metrics):
         supervisor.run()
 
 

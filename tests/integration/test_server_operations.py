@@ -6,12 +6,14 @@ import re
 import resource
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +112,13 @@ def test_probes_and_metrics(server: Any, folder: Path) -> None:
     assert float(found["pi_server_material_bytes"]) >= 0
     assert get(server, "/else")[0] == 404
 
-    store = folder / "store"
+    store, aside = folder / "store", folder / "aside"
+    store.rename(aside)
+    code, text = get(server, "/readyz")
+    assert (code, text) == (
+        503,
+        "storage: clients.sqlite3: expected the one that there was, found none; put a copy back\n",
+    )
     shutil.rmtree(store)
     store.write_text("no folder")
     try:
@@ -121,6 +129,20 @@ def test_probes_and_metrics(server: Any, folder: Path) -> None:
         wait_health(server, "readiness", not_serving)
     finally:
         store.unlink()
+        aside.rename(store)
+    assert get(server, "/readyz")[0] == 200
+
+
+def test_a_connection_that_tls_refuses_is_logged(server: Any, link_keys: Path) -> None:
+    host, _, port = server[1].rpartition(":")
+    context = ssl.create_default_context(cafile=link_keys / "client" / "authority.pem")
+    context.check_hostname = False
+    context.set_alpn_protocols(["h2"])
+    with socket.create_connection((host, int(port))) as plain, context.wrap_socket(plain) as bare:
+        with suppress(OSError):  # the end, or an alert
+            bare.recv(1)
+    line = server[0].wait_log("TLS: 1 connections refused in the handshake: PEER_DID_NOT_RETURN_A_CERTIFICATE")
+    assert "pi-server" in line.string
 
 
 def test_a_server_whose_places_are_all_taken_is_healthy(serve: Any, folder: Path, link_keys: Any) -> None:
