@@ -1,6 +1,7 @@
 """``pi-dealer``: deals correlations to the two parties of a session, and sees neither weights nor pictures."""
 
 import logging
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,13 +75,15 @@ def serve(
 ) -> None:
     """Serve until stopped; prints one line with the address when ready.
 
-    SIGTERM: no new pair, those that are dealt to may end (--drain); a second one ends them.
+    SIGTERM: no new pair, those that are dealt to may end (--drain); a second one ends them. SIGHUP changes nothing.
     """
     start_log(chosen_log("pi-dealer"))
     raise_file_limit()
     identity = open_identity(keys, insecure, listen, role="dealer")
     stops = threading.Semaphore(0)
     on_stop_signal(stops.release)
+    hangups = threading.Semaphore(0)
+    signal.signal(signal.SIGHUP, lambda *_: hangups.release())
     stopping = threading.Event()
     service = DealerService(patience_s=patience)
     service.load_backends()
@@ -107,7 +110,8 @@ def serve(
     with monitored(status, health, metrics):
         click.echo(f"pi-dealer: listening on {listen.rpartition(':')[0]}:{port}")
         while not stops.acquire(timeout=0.5):
-            pass
+            if hangups.acquire(blocking=False):
+                _LOG.warning("SIGHUP: a dealer reads its keys when it starts: for new ones stop it and start it again")
         stopping.set()
         _LOG.info("stopping: %d pairs have %g s to end", service.counts()[1], drain)
         ended = server.stop(drain)

@@ -46,3 +46,9 @@ def test_sigterm_lets_a_pair_end(dealer: Any) -> None:
         channel.close()
     assert dealer[0].popen.wait(15) == 0
     dealer[0].wait_log("stopped")
+
+
+def test_sighup_does_not_end_a_dealer(dealer: Any) -> None:
+    dealer[0].popen.send_signal(signal.SIGHUP)
+    dealer[0].wait_log("SIGHUP: a dealer reads its keys when it starts")
+    assert get(dealer, "/readyz") == "ready\n"
