@@ -21,6 +21,8 @@ from pi_system.errors import CorrelationExhaustedError, CorrelationMismatchError
 INDEX_FILE: Final = "index.sqlite3"
 _LAYOUT: Final = 1
 _FOREVER_S: Final = 1e12
+_NEW_OWNERS: Final = 1024
+"""More than there are sessions at once, and soon after."""
 _SCHEMA: Final = """
 CREATE TABLE store (key TEXT PRIMARY KEY, client TEXT NOT NULL, epoch TEXT NOT NULL DEFAULT '',
                     last INTEGER NOT NULL DEFAULT 0, confirmed INTEGER NOT NULL DEFAULT 0);
@@ -193,10 +195,18 @@ class Index:
 
     def claim(self, client: str, owner: str, room: int) -> None:
         """Whose the material of a client's id is, and how many bytes that owner may keep in all."""
-        if self._file.read("SELECT 1 FROM owner WHERE client = ? AND name = ? AND room = ?", client, owner, room):
-            return
+        same = "SELECT 1 FROM owner JOIN store USING (client) WHERE client = ? AND name = ? AND room = ?"
+        if self._file.read(same, client, owner, room):
+            return  # without a store it becomes the newest, see disown
         with self._file.change() as db:
             db.execute("INSERT OR REPLACE INTO owner VALUES (?, ?, ?)", (client, owner, room))
+
+    def disown(self) -> None:
+        """Forget whose the ids of no store are, but for the newest: their sessions may be about to make one."""
+        left = f"rowid <= (SELECT max(rowid) FROM owner) - {_NEW_OWNERS} AND client NOT IN (SELECT client FROM store)"
+        if self._file.read(f"SELECT 1 FROM owner WHERE {left} LIMIT 1"):
+            with self._file.change() as db:
+                db.execute(f"DELETE FROM owner WHERE {left}")
 
     def owner(self, client: str) -> tuple[str, int] | None:
         """The owner of a client's id and its room in bytes; None: nobody claimed it."""

@@ -99,9 +99,15 @@ class Stored:
 
 
 def tidy(root: Path, role: str, log_s: float) -> tuple[int, int, int]:
-    """``clean`` all stores of ``role`` under ``root``, and what crashes left half written; the sums of what it says."""
+    """``clean`` all stores of ``role`` under ``root``, what crashes left half written, and owners of no store.
+
+    Returns:
+        The sums of what ``clean`` says.
+    """
     remove_parts(root)
     found = [stored.clean(log_s) for stored in all_stores(root, role)]
+    if (root / role).is_dir():
+        Index(root / role).disown()
     burned, deleted, forgotten = (sum(column) for column in zip(*found, strict=True)) if found else (0, 0, 0)
     return burned, deleted, forgotten
 

@@ -253,6 +253,24 @@ def test_an_index_whose_damage_is_found_in_use_is_made_anew(tmp_path: Path) -> N
     assert open_store(tmp_path).ids() == [f"{10:032x}"]
 
 
+def test_who_only_said_hello_leaves_no_owner_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But the newest may be about to store something, and somebody may come again."""
+    monkeypatch.setattr("pi_system.secure.index._NEW_OWNERS", 2)
+    index = filled(tmp_path, 1).index
+    for number in range(5):
+        index.claim(f"{number:032x}", "mallory", 1)
+    index.claim(CLIENT, "alice", 1)
+    index.claim(f"{0:032x}", "mallory", 1)
+    tidy(tmp_path, "server", LOG_S)
+    kept = [number for number in range(5) if index.owner(f"{number:032x}")]
+    assert kept == [0]
+    index.claim("ef" * 16, "bob", 1)
+    index.claim("fe" * 16, "bob", 1)
+    tidy(tmp_path, "server", LOG_S)
+    assert index.owner(CLIENT) == ("alice", 1)
+    assert index.owner(f"{0:032x}") is None
+
+
 def test_a_disk_that_does_not_take_the_index_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     (tmp_path / "server" / INDEX_FILE).mkdir()
