@@ -52,8 +52,9 @@ HANDSHAKE_S: Final = 5.0
 who connects and says nothing keeps a file descriptor longer."""
 MAX_CONNECTIONS: Final = 2048
 """Connections of one listener; more are closed at once. Fewer: a crowd of silent callers keeps others out sooner."""
-UNUSED_S: Final = 60.0
-"""How long a connection without a call is kept."""
+UNUSED_S: Final = 10.0
+"""How long a connection without a call is kept. Longer: whoever has a certificate, revoked or not, holds a listener's
+connections with fewer handshakes. Shorter: a slow caller is sent away between its handshake and its call."""
 LISTEN_OPTIONS: Final = (
     *OPTIONS,
     ("grpc.server_handshake_timeout_ms", int(HANDSHAKE_S * 1000)),
