@@ -52,21 +52,33 @@ def _defaults(command: click.Command, table: Any, where: str) -> dict[str, Any]:
     """click's defaults by parameter name, of ``command`` and those below it. Raises ConfigError: there is no such."""
     if not isinstance(table, dict):
         raise ConfigError(f"config {where}: expected a table, found {type(table).__name__}")
-    names = {
-        option.lstrip("-"): str(param.name)
+    params = {
+        option.lstrip("-"): param
         for param in command.params
         for option in (*param.opts, *param.secondary_opts)
         if option.startswith("--")
     }
-    several = {str(param.name) for param in command.params if isinstance(param, click.Option) and param.multiple}
     below = command.commands if isinstance(command, click.Group) else {}
     found: dict[str, Any] = {}
     for key, value in table.items():
         if key in below:
             found[key] = _defaults(below[key], value, f"{where}.{key}")
-        elif key in names:
-            found[names[key]] = [value] if names[key] in several and not isinstance(value, list) else value
+        elif key in params:
+            found[str(params[key].name)] = _given(params[key], value, f"{where}.{key}")
         else:
-            expected = ", ".join(sorted({*names, *below} - {"help", "version", "config"}))
+            expected = ", ".join(sorted({*params, *below} - {"help", "version", "config"}))
             raise ConfigError(f"config {where}: expected one of {expected}, found {key!r}")
     return found
+
+
+def _given(param: click.Parameter, value: Any, where: str) -> str | list[str]:
+    """What the command line would have in its place, to be read as strictly. Raises ConfigError: it has none."""
+    values = value if isinstance(value, list) else [value]
+    if wrong := [type(one).__name__ for one in values if not isinstance(one, str | int | float)]:
+        raise ConfigError(f"config {where}: expected text, a number, true or false, found {wrong[0]}")
+    words = [str(one).lower() if isinstance(one, bool) else str(one) for one in values]
+    if param.multiple:
+        return words
+    if isinstance(value, list):
+        raise ConfigError(f"config {where}: expected one value, found a list")
+    return words[0]

@@ -28,6 +28,7 @@ def main() -> None:
 @click.option("--listen", default="default")
 @click.option("--backend", "allowed", multiple=True)
 @click.option("--fast", is_flag=True)
+@click.option("--most", type=int, expose_value=False)
 def serve(listen: str, allowed: tuple[str, ...], fast: bool) -> None:
     click.echo(f"{listen} {','.join(allowed)} {fast}")
 
@@ -57,6 +58,7 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(run: Any) -> N
     assert run(file, "serve") == "file a,b True\n"
     assert run(file.replace('["a", "b"]', '"a"'), "serve") == "file a True\n"
     assert run(file, "serve", PI_SERVE_LISTEN="variable") == "variable a,b True\n"
+    assert run('[pi-try.serve]\nbackend = "a"\nfast = false\nmost = 3\n', "serve") == "default a False\n"
     assert run(file, "serve", "--listen", "flag", PI_SERVE_LISTEN="variable") == "flag a,b True\n"
 
 
@@ -65,7 +67,7 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(run: Any) -> N
     [
         (
             '[pi-try.serve]\nlisten_on = "x"\n',
-            "pi-try.serve: expected one of backend, fast, listen, found 'listen_on'",
+            "pi-try.serve: expected one of backend, fast, listen, most, found 'listen_on'",
             10,
         ),
         ("[pi-try.sreve]\n", "found 'sreve'", 10),
@@ -76,6 +78,10 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(run: Any) -> N
             10,
         ),
         ("not toml", "expected TOML", 10),
+        ("[pi-try.serve]\nmost = 1.5\n", "'1.5' is not a valid integer", 2),
+        ("[pi-try.serve]\nmost = true\n", "'true' is not a valid integer", 2),
+        ("[pi-try.serve]\nmost = [1]\n", "pi-try.serve.most: expected one value, found a list", 10),
+        ("[pi-try.serve]\nlisten = {a = 1}\n", "pi-try.serve.listen: expected text, a number", 10),
     ],
 )
 def test_a_file_that_says_what_there_is_not_is_an_error(run: Any, file: Any, found: Any, code: int) -> None:
