@@ -126,7 +126,7 @@ def kills(
 @main.command(cls=PiCommand)
 @folder_option
 @click.option("--count", default=10_000, show_default=True, type=click.IntRange(1), help="Mutated frames in all.")
-@network_option
+@click.option("--network", default=f"{SMALL}/compare=8", show_default=True, help="That all backends run.")
 @documents.backend_option(BACKENDS, BACKENDS)
 @documents.cache_option
 @documents.publishes
