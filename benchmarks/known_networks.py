@@ -20,7 +20,8 @@ from measuring.cnns import CNNS
 from measuring.known import Known, exported
 from measuring.machine import Measurement, measures
 
-from pi_system.backends.registry import BACKENDS
+from pi_system.artifact.store import load_public
+from pi_system.backends.registry import BACKENDS, runnable
 from pi_system.cli.errors import PiCommand, PiGroup
 
 KEPT: Final = RESULTS / "known"
@@ -77,7 +78,8 @@ def run(
             documents.say(f"{network}: one inference, {backend}")
             runs.append(documents.once(known.place / f"{backend}.json", known.infer, backend))
             shutil.rmtree(known.place / backend, ignore_errors=True)
-        found.append({**sample, "runs": runs})
+        offered = list(runnable(load_public(known.artifact).public))  # by the code that ran, whenever it was exported
+        found.append({**sample, "backends": offered, "runs": runs})
     every = len(found) == len(CNNS)
     what = size if every else "-".join(sample["network"] for sample in found)
     publish(run.report("known", networks=found), f"known/{what}")

@@ -22,8 +22,6 @@ from pi_system.export.judge import Judge, Quantised
 from pi_system.export.ranges import Ranges, calibrate
 from pi_system.export.scales import ScaleOptions, ScalePlan
 from pi_system.program.counts import mac_count
-from pi_system.protocols.linear_he.params import MAX_RING_BITS
-from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS
 
 # (fraction bits of activations, bits of the weights' root mean square), from cheap to exact.
 _CANDIDATES = (
@@ -113,8 +111,7 @@ def quantise(
         ranges: of these pictures, where they are known.
 
     Returns:
-        Of these, that of the narrowest ring among the accurate whose comparisons every backend takes, or
-        else among the accurate, or the most accurate if none is accurate enough.
+        Of these, that of the narrowest ring among the accurate, or the most accurate if none is accurate enough.
 
     Raises:
         ConfigError: the network fits no candidate ring.
@@ -123,16 +120,16 @@ def quantise(
     judged = max(2, _JUDGED_MACS // macs)
     stated = max(judged, _STATED_PICTURES[0] if _STATED_PICTURES[0] * macs <= _STATED_MACS else _STATED_PICTURES[1])
     judge = Judge(graph, masks, weights, pictures, ranges or calibrate(graph, masks, weights, pictures))
-    search = _Search(judge, judged, options, _AIM * options.max_error, options.max_error)
+    search = _Search(judge, judged, options, _AIM * options.max_error)
     best = search.best()
     found = judge.measured(best.plan, stated)
-    if not best.within(search.enough) or found.within(options.max_error):
+    if not search.accurate(best) or found.within(options.max_error):
         return found
     # The pictures that judged were kinder than others: more judge, as much more strictly as the error was too large.
     again = replace(search, judged=4 * judged, seen={})
     aim = again.measured(best.plan).relative_error * min(1.0, options.max_error / (found.relative_error or 1.0))
     for stricter in (aim, 0.0):
-        found = judge.measured(replace(again, aim=stricter, enough=stricter).best().plan, stated)
+        found = judge.measured(replace(again, aim=stricter).best().plan, stated)
         if found.within(options.max_error):
             break
     return found
@@ -186,7 +183,6 @@ class _Search:
     judged: int
     options: QuantiseOptions
     aim: float
-    enough: float  # what the error may be of comparisons that every backend takes, before wider ones are tried
     seen: dict[str, Quantised] = field(default_factory=dict)
 
     def accurate(self, quantised: Quantised) -> bool:
@@ -195,26 +191,19 @@ class _Search:
 
     def best(self) -> Quantised:
         """Of the accurate the first of the narrowest ring; else the most accurate. Raises ConfigError: nothing fits."""
-        with_dealer = self.options.ring_bits is not None and self.options.ring_bits > MAX_RING_BITS
-        found = [] if with_dealer else self.found(MAX_COMPARISON_BITS)
-        if not any(quantised.within(self.enough) for quantised in found):
-            found += self.found(64)
+        found = self.found()
         if not found:
             raise ConfigError(_no_ring(self.options))
         if accurate := [quantised for quantised in found if self.accurate(quantised)]:
             return min(accurate, key=lambda quantised: quantised.plan.ring.ring_bits)
         return min(found, key=_badness)
 
-    def found(self, most_compared: int) -> list[Quantised]:
-        """What the ladders give, if no comparison has more bits: ``gmw`` takes fewer than other backends.
-
-        After an accurate one only narrower rings are tried: ``best`` takes no other.
-        """
+    def found(self) -> list[Quantised]:
+        """What the ladders give. After an accurate one only narrower rings are tried: ``best`` takes no other."""
         found: list[Quantised] = []
         for ladder in _ladders(self.options):
-            rungs = [[replace(each, most_compared=most_compared) for each in candidates] for candidates in ladder]
             narrowest = min((each.plan.ring.ring_bits for each in found if self.accurate(each)), default=inf)
-            found += self.climb([rung for rung in rungs if all(each.ring_bits < narrowest for each in rung)])
+            found += self.climb([rung for rung in ladder if all(each.ring_bits < narrowest for each in rung)])
         return found
 
     def climb(self, ladder: list[list[ScaleOptions]]) -> Iterator[Quantised]:

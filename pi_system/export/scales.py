@@ -62,7 +62,6 @@ class ScaleOptions:
         truncate_before_relu: where truncations without a gate are allowed, drop fraction bits before a ReLU, not in it.
         carry: let a scale grow from layer to layer as far as the ring holds it, for a ReLU to drop its bits exactly,
             instead of truncating before the next layer, which may fail.
-        most_compared: bits that a comparison may have.
     """
 
     ring_bits: int
@@ -72,7 +71,6 @@ class ScaleOptions:
     overflow_log2: float = -20.0
     truncate_before_relu: bool = False
     carry: bool = False
-    most_compared: int = 64
 
     @property
     def free_truncation(self) -> bool:
@@ -150,8 +148,6 @@ class _Walk:
         if isinstance(node, Relu | MaxPool2d | Square):
             self._compare(node, operands[0])
         if isinstance(node, Square) and 2 * self.comparison_bits[node.name] - 1 > self.options.ring_bits:
-            return False
-        if self.comparison_bits.get(node.name, 0) > self.options.most_compared:
             return False
         if node.name == self.graph.output and self.integer[node.name] + frac_bits < 2:
             return False  # less than a bit of a logit beside its sign

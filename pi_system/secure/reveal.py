@@ -24,11 +24,13 @@ from typing import Any, Final
 import numpy as np
 
 from pi_system.artifact.ring_config import RingConfig
-from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS
 from pi_system.ring.carrier import Ring, RingArray
 
 FAN_OUT: Final = 16
 """Classes compared all with all. More: fewer rounds; gates grow with the square."""
+_ROOM: Final = 38
+"""Bits of a comparison that holds values beside places. More: `gmw` takes a fifth group for them, which costs more than
+to narrow them first."""
 
 GateFunction = Callable[[str, int, int, RingArray], RingArray]
 """(name, comparison bits k, shift, x of any shape (N, ...)): shares of ReLU(x / 2^shift), rounded to a neighbour; see
@@ -89,17 +91,12 @@ class Revealer:
             value, index = _groups(value, size, one), _groups(index, size, one)
             lost = self._lost(f"{name}/compare", value)
             width, carried = (index_bits, [index]) if last else (max(bits, index_bits), [index, value])
-            if _kept_bits(width, most) > self._room:
+            if _kept_bits(width, most) > min(self.config.ring_bits, _ROOM):
                 lost, most = one - self._at_least_zero(f"{name}/narrow", size.bit_length() + 1, -lost), 1
             kept = self._kept(f"{name}/keep", carried, lost, width, most)
             index, value = kept[:, 0], kept[:, -1]
         label: RingArray = index - one
         return label
-
-    @property
-    def _room(self) -> int:
-        """Comparison bits that every backend has."""
-        return min(self.config.ring_bits, MAX_COMPARISON_BITS)
 
     def _lost(self, name: str, value: RingArray) -> RingArray:
         """How many of its group (N, groups, size) every candidate loses to, 0..size - 1; 0 is one of each group."""

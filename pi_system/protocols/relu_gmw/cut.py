@@ -1,4 +1,4 @@
-"""How a comparison of k - 1 bits is cut: leaves of 2 to 4 bits, groups of up to 3 leaves, up to 4 groups.
+"""How a comparison of k - 1 bits is cut: leaves of 2 to 4 bits, up to 3 a group, 4 groups, or more beyond 38 bits.
 
 Where t low bits are dropped, leaves and groups do not cross bit t: the carry out of the low groups is a node of the
 tree.
@@ -15,9 +15,12 @@ from pi_system.protocols.relu_gmw.level import Level
 from pi_system.protocols.relu_gmw.merge import Merge, last_merge, merge
 
 _GROUP = 3
-_GROUPS = 4
-MAX_COMPARISON_BITS = 38
-"""The widest comparison that can be cut whatever its low bits are: 37 bits in two parts: four groups of 12 or fewer."""
+_LEAVES = 16  # of a comparison, in kernels/src/gmw.h
+_GROUPS = {38: 4, 59: 6}
+"""The most, up to so many comparison bits: 37 bits in two parts are always 4 groups of 12 bits, 58 are 6. An opening of
+the last merge is a subset of its groups: each group more doubles them."""
+MAX_COMPARISON_BITS = max(_GROUPS)
+"""The widest comparison: as wide as rings of homomorphic encryption."""
 _SILENT_COT_BITS = 0.75  # what one COT costs by Ferret
 
 
@@ -98,16 +101,17 @@ def lightest_cut(comparison_bits: int, shift: int = 0) -> Cut:
     """
     if not 2 <= comparison_bits <= MAX_COMPARISON_BITS:
         raise ConfigError(f"comparison bits: expected 2..{MAX_COMPARISON_BITS}, found {comparison_bits}")
-    return min(_cuts(comparison_bits - 1, shift), key=lambda cut: cut.weight)
+    groups = next(groups for most, groups in _GROUPS.items() if comparison_bits <= most)
+    return min(_cuts(comparison_bits - 1, shift, groups), key=lambda cut: cut.weight)
 
 
-def _cuts(bits: int, low: int) -> Iterator[Cut]:
-    """All cuts worth a look."""
-    for high_groups in _groupings(_GROUPS - (low > 0)):
+def _cuts(bits: int, low: int, groups: int) -> Iterator[Cut]:
+    """All cuts worth a look, of so many groups or fewer."""
+    for high_groups in _groupings(groups - (low > 0)):
         high = _leaves(bits - low, sum(high_groups), exact=False)
-        for low_groups in _groupings(_GROUPS - len(high_groups)) if low else [()]:
+        for low_groups in _groupings(groups - len(high_groups)) if low else [()]:
             below = _leaves(low, sum(low_groups), exact=True) if low else b""
-            if high is not None and below is not None:
+            if high is not None and below is not None and len(high + below) <= _LEAVES:
                 yield Cut(bits, high + below, (*high_groups, *low_groups), len(low_groups))
 
 

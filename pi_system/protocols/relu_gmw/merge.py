@@ -40,7 +40,7 @@ class Merge:
     """The symbolic plan of one merge.
 
     Attributes:
-        size: how many pairs are merged, 1 to 4.
+        size: how many pairs are merged, 1 to 6.
         variables: the inputs, l_0, l_1, .., e_0, ..
         terms: for every output the products it sums.
         openings: in message order; one OT each.

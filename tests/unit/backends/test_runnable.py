@@ -5,7 +5,6 @@ import pytest
 from changed_artifact import with_compare_bits
 from tiny_artifact import tiny_artifact
 
-from pi_system.artifact.model import PublicModel
 from pi_system.backends.registry import AUTO, BACKENDS, SERVED_BY_DEFAULT, choose, runnable
 from pi_system.errors import ConfigError
 from pi_system.rpc.server_session import SessionHost
@@ -21,17 +20,6 @@ def test_rings_beyond_homomorphic_encryption_are_for_backends_with_a_dealer() ->
 def test_tables_are_for_few_compared_bits() -> None:
     ten, eleven = (with_compare_bits(tiny_artifact(ring_bits=59), bits).public for bits in (10, 11))
     assert set(runnable(ten)) - set(runnable(eleven)) == {"table"}
-
-
-def test_comparisons_wider_than_trees_are_for_others() -> None:
-    model = tiny_artifact(ring_bits=59).public
-    first, *others = model.ring.comparison_bits
-
-    def compares(bits: int) -> PublicModel:
-        ring = model.ring.model_copy(update={"comparison_bits": dict.fromkeys(others, 20) | {first: bits}})
-        return model.model_copy(update={"ring": ring})
-
-    assert set(runnable(compares(38))) - set(runnable(compares(39))) == {"gmw"}
 
 
 def test_auto_is_the_first_without_a_third_party_that_runs_the_model() -> None:

@@ -68,7 +68,7 @@ def test_a_search_takes_what_stays_in_range_before_what_is_closer() -> None:
         def plan(self, candidate: ScaleOptions) -> ScalePlan | None:
             return found[candidate.frac_bits]
 
-    search = _Search(Overflowing(**vars(one)), 16, QuantiseOptions(), 0.0, 0.0)
+    search = _Search(Overflowing(**vars(one)), 16, QuantiseOptions(), 0.0)
     chosen = search.choose([replace(CANDIDATE, frac_bits=bits) for bits in (8, 12)])
     assert chosen is not None
     assert chosen.plan is found[8]
@@ -83,7 +83,7 @@ def test_pictures_that_are_kinder_than_others_do_not_have_the_last_word(monkeypa
     kind[:2] = 0
     options = QuantiseOptions(max_error=2e-3)
     ranges = calibrate(graph, draft.masks, weights, kind)
-    search = _Search(Judge(graph, draft.masks, weights, kind, ranges), 2, options, 1e-3, 1e-3)
+    search = _Search(Judge(graph, draft.masks, weights, kind, ranges), 2, options, 1e-3)
     chosen = search.best()
     assert search.accurate(chosen)
     assert not search.judge.measured(chosen.plan, 16).within(2e-3)

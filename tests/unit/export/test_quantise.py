@@ -19,7 +19,7 @@ from pi_system.cost import default_calibration
 from pi_system.cost.predict import online_ms
 from pi_system.errors import ConfigError
 from pi_system.export.exporter import lower
-from pi_system.export.judge import Judge, Quantised
+from pi_system.export.judge import Quantised
 from pi_system.export.quantise import QuantiseOptions, _Search, quantise
 from pi_system.export.random import random_artifact, random_pictures, randomise
 from pi_system.export.ranges import calibrate, integer_bits, sum_log2, tail_log2
@@ -27,7 +27,6 @@ from pi_system.export.scales import MAX_TRUNCATION_LOG2, ScaleOptions, assign_sc
 from pi_system.export.score_step import NOISE_STEPS, choose_score_step, labels_kept
 from pi_system.program.encoding import encode_input, quantise_weights
 from pi_system.program.fixed_point import FixedInterpreter
-from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS
 from pi_system.train.relu import MaskedReLU
 
 SHAPE = (3, 8, 8)
@@ -315,48 +314,6 @@ class _Graded:
 def test_however_bad_the_first_candidate_is_the_last_is_tried(first: float) -> None:
     graded: Any = _Graded([first] * 10 + [0.001])
     candidates: Any = range(11)
-    found = _Search(graded, 1, QuantiseOptions(), 0.01, 0.01).choose(candidates)
+    found = _Search(graded, 1, QuantiseOptions(), 0.01).choose(candidates)
     assert found is not None
     assert found.relative_error == 0.001
-
-
-@pytest.mark.parametrize("most_compared", [MAX_COMPARISON_BITS, 64])
-def test_a_plan_compares_no_more_bits_than_asked_for(most_compared: int) -> None:
-    draft = lower(network(1.0), SHAPE)
-    graph, masks, weights = draft.graph(), draft.masks, draft.float_weights()
-    ranges = calibrate(graph, masks, weights, random_pictures(SHAPE, 16, 5))
-    options = ScaleOptions(ring_bits=59, frac_bits=24, weight_bits=13, carry=True, most_compared=most_compared)
-    plan = assign_scales(graph, weights, ranges, options)
-    assert (plan is None) == (most_compared == MAX_COMPARISON_BITS)
-
-
-def test_a_search_keeps_to_the_bits_that_comparisons_may_have() -> None:
-    draft = lower(network(1.0), SHAPE)
-    graph, masks, weights = draft.graph(), draft.masks, draft.float_weights()
-    pictures = random_pictures(SHAPE, 16, 5)
-    judge = Judge(graph, masks, weights, pictures, calibrate(graph, masks, weights, pictures))
-    search = _Search(judge, 2, QuantiseOptions(), 0.0, 0.0)
-    widest = [max(each.plan.ring.comparison_bits.values()) for each in search.found(64)]
-    fewer = [max(each.plan.ring.comparison_bits.values()) for each in search.found(max(widest) - 1)]
-    assert fewer
-    assert max(fewer) < max(widest)
-
-
-@pytest.mark.parametrize(("enough", "chosen"), [(0.02, 0.015), (0.01, 0.001)])
-def test_comparisons_that_every_backend_takes_are_left_only_where_they_are_not_exact_enough(
-    enough: float, chosen: float
-) -> None:
-    class Search(_Search):
-        def found(self, most_compared: int) -> Any:
-            error = 0.015 if most_compared == MAX_COMPARISON_BITS else 0.001
-            return [
-                SimpleNamespace(
-                    plan=SimpleNamespace(ring=SimpleNamespace(ring_bits=48)),
-                    relative_error=error,
-                    left="",
-                    within=lambda allowed: error <= allowed,
-                )
-            ]
-
-    graded: Any = _Graded([])
-    assert Search(graded, 2, QuantiseOptions(), 0.01, enough).best().relative_error == chosen

@@ -75,7 +75,7 @@ def test_a_merge_gives_shares_of_the_merged_bits(size: int, with_equal: bool) ->
     assert len({monomial for monomial, _ in m.openings}) == len(m.openings)  # one mask a monomial
 
 
-@pytest.mark.parametrize(("size", "low"), [(n, low) for n in (1, 2, 3, 4) for low in range(n)])
+@pytest.mark.parametrize(("size", "low"), [(n, low) for n in (1, 2, 3, 4, 5, 6) for low in range(n)])
 def test_the_last_merge_gives_the_result_and_the_carry(size: int, low: int) -> None:
     m = last_merge(size, low)
     [(results, x)] = run(m)
@@ -95,11 +95,12 @@ def test_merges_side_by_side_do_not_mix() -> None:
 
 @pytest.mark.parametrize("bits", range(2, MAX_COMPARISON_BITS + 1))
 def test_a_cut_covers_the_comparison(bits: int) -> None:
-    for shift in range(bits - 1):
+    for shift in range(0, bits - 1, 1 if bits < 39 else 6):
         cut = lightest_cut(bits, shift)
         assert sum(cut.widths) - cut.widths[0] < bits - 1 <= sum(cut.widths)
         assert sum(cut.groups) == len(cut.widths)
-        assert len(cut.groups) <= 4
+        assert len(cut.groups) <= (4 if bits < 39 else 6)
+        assert len(cut.widths) <= 16
         assert max(cut.groups) <= 3
         low_leaves = sum(cut.groups[len(cut.groups) - cut.low_groups :])
         assert sum(cut.widths[len(cut.widths) - low_leaves :]) == shift
@@ -111,5 +112,5 @@ def test_a_wider_comparison_costs_no_less() -> None:
 
 
 def test_a_comparison_too_wide_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"expected 2\.\.38, found 39"):
-        lightest_cut(39)
+    with pytest.raises(ConfigError, match=r"expected 2\.\.59, found 60"):
+        lightest_cut(60)
