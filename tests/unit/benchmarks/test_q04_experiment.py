@@ -26,7 +26,7 @@ def test_requests_are_served_while_the_pool_is_filled(backend: str, tmp_path: Pa
         states = [request["state"] for request in sample["requests"]]
         assert len(states) == sample["served"] + sample["refused"] + sample["unfinished"]
         assert sample["queue_max"] <= SEARCH.queue_limit
-        assert sample["max_abs_error"] < 0.1
+        assert sample["max_abs_error"] < 0.5
     assert calm["served"] > 0
     assert flooded["refused"] > 0
     assert flooded["served"] <= len(flooded["offline_ms"]) + flooded["pool_at_start"]  # none was used twice
