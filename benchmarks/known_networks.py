@@ -86,16 +86,16 @@ def run(
 
 
 def table() -> str:
-    """What the kept JSON says, in Markdown."""
-    parts, seen = [], set[str]()
+    """What the kept JSON says, in Markdown: one table, then when and how each of its networks was run."""
+    rows, runs, seen = [], list[str](), set[str]()
     for path in sorted(KEPT.glob("*.json")):
         report = json.loads(path.read_text())
-        seen |= {network["network"].rpartition("-")[0] for network in report["networks"]}
-        rows = [_row(network, each) for network in report["networks"] for each in network["runs"]]
-        about = report["environment"]
+        about, names = report["environment"], [network["network"] for network in report["networks"]]
+        rows += [_row(network, each) for network in report["networks"] for each in network["runs"]]
         beside = "beside other work" if about["others_during"] else "alone on the machine"
-        date = f"{about['date'][:10]}, commit `{about['git_sha']}`, one core a party, {beside}."
-        parts.append(f"{documents.markdown(rows, _COLUMNS)}\n\n{date}")
+        runs.append(f"{', '.join(names)}: {about['date'][:10]}, commit `{about['git_sha']}`, {beside}")
+        seen |= {name.rpartition("-")[0] for name in names}
+    parts = [documents.markdown(rows, _COLUMNS), f"One core a party. {'; '.join(runs)}."]
     if missing := [name for name in CNNS if name not in seen]:
         parts.append(f"Not run: {', '.join(missing)}.")
     return "\n\n".join(parts)
