@@ -35,7 +35,7 @@ _HELLOS: Final = 64
 """Clients that may say hello at once. More: threads, of which each has one. Fewer: who comes in a crowd comes again."""
 _SESSION_LIMIT_S: Final = 7 * 86400.0
 _FLUSH_S: Final = 5.0
-_LAST_WORD_S: Final = 0.3
+_LAST_WORD_S: Final = 1.0
 """gRPC calls a call done before its status is on the wire: ending at once could cut off what a client is told. Shorter:
 on a busy machine it hears that the server is gone instead. Longer: more such workers at once, without a place."""
 _LOG = logging.getLogger(__name__)
