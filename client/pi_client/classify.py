@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_client.connect import SessionOptions, open_session
-from pi_client.result import Result
+from pi_client.result import InferResult
 from pi_client.store import ClientStore
 from pi_system.errors import BusyError
 from pi_system.inputs import check_inputs, load_inputs
@@ -22,7 +22,7 @@ _OPENED: Final = 3
 
 def classify(
     common: SessionOptions, store: ClientStore, paths: list[Path], *, profile: bool = False
-) -> tuple[Result, tuple[PhaseProfile, ...]]:
+) -> tuple[InferResult, tuple[PhaseProfile, ...]]:
     """Classify what is in files, with the profiles of the last batch.
 
     Raises:
@@ -34,7 +34,7 @@ def classify(
         session, (inputs, names) = _open_with_inputs(stack, common, store, paths, profile)
         answered = answer(stack, session, common, store, inputs, profile=profile)
         session = answered.session
-        result = Result(
+        result = InferResult(
             model=session.public.public,
             config=session.config,
             names=names,

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from pi_client.result import Result
+from pi_client.result import InferResult
 from pi_system.errors import InputError
 from pi_system.rpc.phase_profile import Phase, PhaseProfile
 from pi_system.trace.chrome import write_trace
@@ -24,7 +24,7 @@ def check_profile_path(path: Path) -> None:
         raise InputError(f"profile {path}: expected a file in a folder that exists")
 
 
-def save_profile(path: Path, result: Result, profiles: Iterable[PhaseProfile]) -> list[str]:
+def save_profile(path: Path, result: InferResult, profiles: Iterable[PhaseProfile]) -> list[str]:
     """Write the trace and return the lines for people. Raises InputError if it cannot be written."""
     found = sorted(profiles, key=lambda profile: _PHASES.index(profile.phase))
     pieces = timeline(found)
@@ -32,7 +32,7 @@ def save_profile(path: Path, result: Result, profiles: Iterable[PhaseProfile]) -
     return [*profile_lines(found, layer_spans(pieces)), f"profile  {path}"]
 
 
-def _metadata(result: Result, profiles: list[PhaseProfile]) -> dict[str, Any]:
+def _metadata(result: InferResult, profiles: list[PhaseProfile]) -> dict[str, Any]:
     """What the trace was taken of; nothing that tells sessions, material or pictures apart."""
     config, online = result.config, result.online
     return {

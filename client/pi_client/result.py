@@ -13,7 +13,7 @@ from pi_system.rpc.session_config import SessionConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class InferResult:
     """One ``infer`` call.
 
     Attributes:

@@ -45,11 +45,11 @@ class _Status:
     alive: bool = True
 
     def problems(self) -> list[str]:
-        """See Moment."""
+        """See ServiceState."""
         return ["dealer: stopping"] * self.stopping + [self.certificate_problem] * bool(self.certificate_problem)
 
     def metrics(self) -> Iterator[Metric]:
-        """See Moment."""
+        """See ServiceState."""
         return metrics_of(self, "pi_dealer", _GAUGES, _COUNTERS)
 
 

@@ -35,7 +35,7 @@ _LOG = logging.getLogger(__name__)
 _STATES: Final = health_pb2.HealthCheckResponse
 
 
-class Moment(Protocol):
+class ServiceState(Protocol):
     """A service at a moment."""
 
     @property
@@ -50,7 +50,7 @@ class Moment(Protocol):
 
 
 class _Counts(Collector):
-    def __init__(self, status: Callable[[], Moment]):
+    def __init__(self, status: Callable[[], ServiceState]):
         self._status = status
 
     def collect(self) -> Iterator[Metric]:
@@ -75,7 +75,7 @@ def monitor_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def monitored(status: Callable[[], Moment], health: str | None, metrics: str | None) -> Iterator[None]:
+def monitored(status: Callable[[], ServiceState], health: str | None, metrics: str | None) -> Iterator[None]:
     """Tell of a service at these addresses while the block runs; None: not there. Raises ConfigError."""
     with _serve_health(health, status) as probed, _serve_metrics(metrics, status) as counted:
         for what, address in (("health", probed), ("metrics", counted)):
@@ -85,7 +85,7 @@ def monitored(status: Callable[[], Moment], health: str | None, metrics: str | N
 
 
 @contextmanager
-def _serve_metrics(address: str | None, status: Callable[[], Moment]) -> Iterator[str]:
+def _serve_metrics(address: str | None, status: Callable[[], ServiceState]) -> Iterator[str]:
     """The HTTP half while the block runs, its address yielded; None: nothing. Raises ConfigError."""
     if address is None:
         yield ""
@@ -145,7 +145,7 @@ def _health_options() -> tuple[tuple[str, int], ...]:
 
 
 @contextmanager
-def _serve_health(address: str | None, status: Callable[[], Moment]) -> Iterator[str]:
+def _serve_health(address: str | None, status: Callable[[], ServiceState]) -> Iterator[str]:
     """The gRPC half while the block runs, its address yielded; None: nothing. Raises ConfigError."""
     if address is None:
         yield ""

@@ -34,14 +34,14 @@ class Geometry:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class CalibrationSet:
     """Inputs as the network takes them, (N, C, H, W), (N, C, L) or of rows (N, features), and how files become such."""
 
     inputs: NDArray[np.float32]
     preprocess: Preprocess
 
 
-def read_calibration(path: Path, geometry: Geometry) -> Calibration:
+def read_calibration(path: Path, geometry: Geometry) -> CalibrationSet:
     """At most MAX_CALIBRATION inputs, spread evenly over the folder or the file.
 
     Raises:
@@ -57,17 +57,17 @@ def read_calibration(path: Path, geometry: Geometry) -> Calibration:
         raise ConfigError("size: expected height and width of the network's pictures, found none")
     preprocess = _preprocess(geometry, (geometry.channels, *geometry.size))
     inputs, _ = load_inputs([files[index] for index in _spread(len(files))], preprocess)
-    return Calibration(inputs, preprocess)
+    return CalibrationSet(inputs, preprocess)
 
 
-def _arrays(path: Path, geometry: Geometry) -> Calibration:
+def _arrays(path: Path, geometry: Geometry) -> CalibrationSet:
     shape = read_arrays(path).shape
     if len(shape) not in (2, 3, 4) or shape[0] == 0:
         raise InputError(f"{path}: expected inputs (N, C, H, W), (N, C, L) or rows (N, features), found {shape}")
     preprocess = _preprocess(geometry, (*shape[1:], 1, 1)[:3])
     inputs, _ = load_inputs([path], preprocess)
     chosen = inputs[_spread(len(inputs))]
-    return Calibration(chosen.reshape(-1, *shape[1:]), preprocess)
+    return CalibrationSet(chosen.reshape(-1, *shape[1:]), preprocess)
 
 
 def _spread(count: int) -> list[int]:

@@ -15,7 +15,7 @@ import numpy as np
 from pi_system.artifact.graph import Node, Relu
 from pi_system.artifact.model import PublicModel
 from pi_system.artifact.ring_config import RingConfig
-from pi_system.export.compare_loss import Judge, Judgement, Loss, paired_loss
+from pi_system.export.compare_loss import Judgement, Loss, WindowJudge, paired_loss
 
 _START: Final = 8
 """Bits that a layer's search starts with, up or down."""
@@ -88,7 +88,7 @@ class CompareTable:
         return asdict(self) | {"layers": layers, "total": self.total._asdict(), "resolved": self.resolved}
 
 
-def search(public: PublicModel, fewest: Mapping[str, int], judge: Judge, wanted: float) -> CompareTable:
+def search(public: PublicModel, fewest: Mapping[str, int], judge: WindowJudge, wanted: float) -> CompareTable:
     """The fewest bits that cost ``wanted`` at most, not below ``fewest``; all of a comparison where none will do."""
     found = _Search(public.ring, {node.name: node for node in public.graph}, judge, wanted)
     bits = {name: found.alone(name, least) for name, least in fewest.items()}
@@ -106,7 +106,7 @@ def search(public: PublicModel, fewest: Mapping[str, int], judge: Judge, wanted:
 class _Search:
     ring: RingConfig
     nodes: Mapping[str, Node]
-    judge: Judge
+    judge: WindowJudge
     wanted: float
     judged: dict[tuple[tuple[str, int], ...], Judgement] = field(default_factory=dict)
 

@@ -17,7 +17,7 @@ from pi_system.artifact.model import Artifact
 from pi_system.artifact.ring_config import RingConfig
 from pi_system.errors import ConfigError
 from pi_system.export.compare_auto import CompareTable, search
-from pi_system.export.compare_loss import Judge, Judged
+from pi_system.export.compare_loss import Judged, WindowJudge
 from pi_system.export.ranges import Ranges, calibrate, sum_log2, tail_log2
 
 CompareBits = int | Mapping[str, int] | Literal["auto", "full"]
@@ -72,7 +72,7 @@ def choose_compare_bits(
         room = room.widened(options.bits)
     if options.bits != "auto":
         return room.with_bits(room.at_least(options.bits)), None
-    judge = Judge(artifact, judged or Judged(calibration), options.pictures)
+    judge = WindowJudge(artifact, judged or Judged(calibration), options.pictures)
     loss = _LOSS[judge.labelled] if options.loss is None else options.loss
     table = search(artifact.public, room.fewest, judge, loss)
     return room.with_bits(table.bits), table

@@ -69,7 +69,7 @@ class Judgement(NamedTuple):
     changed: float
 
 
-class Judge:
+class WindowJudge:
     """Measures what windows of random signs cost a network, by the float interpreter: the same calls, the same result.
 
     Attributes:

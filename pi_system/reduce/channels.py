@@ -24,7 +24,7 @@ _KINDS = torch.tensor([Kind.LINEAR, Kind.LINEAR, Kind.QUADRATIC], dtype=torch.ui
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ChannelStep:
     """A layer with its ``given_up`` least important channels as polynomials, and the rise of the loss then."""
 
     given_up: int
@@ -72,7 +72,7 @@ def channel_importance(task: ReductionTask, network: nn.Module) -> dict[str, Ten
 
 def measure_steps(
     task: ReductionTask, network: nn.Module, order: Mapping[str, Tensor], degrees: Mapping[str, Tensor]
-) -> dict[str, list[Step]]:
+) -> dict[str, list[ChannelStep]]:
     """The loss of each layer with 0, 1/8, 2/8, .. of its channels, least important first, given up alone.
 
     Batch normalisation takes each batch's statistics, as it would after a moment of training.
@@ -103,13 +103,13 @@ def _step(
     degrees: Tensor,
     count: int,
     whole: float,
-) -> Step:
+) -> ChannelStep:
     before = layer.kinds.clone()
     channels = torch.zeros(layer.shape[0], dtype=torch.bool)
     channels[order[:count]] = True
     give_up(layer, channels, degrees)
     loss = mean_loss(network, task) - whole if count else 0.0
-    step = Step(count, layer.active, layer.squares, loss)
+    step = ChannelStep(count, layer.active, layer.squares, loss)
     layer.set_kinds(before)
     return step
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from pi_system.cost import activation_ms, default_calibration
 from pi_system.errors import ConfigError
-from pi_system.reduce.channels import Step, channel_importance, give_back, give_up, measure_steps
+from pi_system.reduce.channels import ChannelStep, channel_importance, give_back, give_up, measure_steps
 from pi_system.reduce.knapsack import choose
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
@@ -115,7 +115,7 @@ class SafeNet:
                 layer.coefficients.copy_(coefficients)
         return degrees
 
-    def _choose(self, budget: int, layers: Sequence[Sequence[Step]]) -> list[int]:
+    def _choose(self, budget: int, layers: Sequence[Sequence[ChannelStep]]) -> list[int]:
         """Which step to take of each layer."""
         if self.objective == "relus":
             return choose([[(step.relus, -step.loss) for step in steps] for steps in layers], budget) or []
@@ -130,7 +130,7 @@ class SafeNet:
             best = found if fits and found else best
         return best
 
-    def _milliseconds(self, step: Step) -> float:
+    def _milliseconds(self, step: ChannelStep) -> float:
         prices = default_calibration()
         relus = activation_ms("relu", step.relus, self.backend, self.link, prices)
         return relus + activation_ms("square", step.squares, self.backend, self.link, prices)

@@ -30,7 +30,7 @@ from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.secure.ring_layer import RingLayer
 from pi_system.secure.schedule import Gate
 from pi_system.secure.turns import answer, serve
-from pi_system.secure.values import Computed, Gather, Value, Watched
+from pi_system.secure.values import Computed, GateInput, Value, Watched
 from pi_system.secure.walk import Positions, SecureWalk, Share
 
 
@@ -90,7 +90,7 @@ class ServerOnline(SecureWalk):
 
     def _gate(self, name: str, spec: GateSpec, x: Value, positions: Positions) -> RingArray:
         gates, self._ready = self._ready or next(self._gates), []
-        return serve(gates, spec.count, Gather(x, positions, spec.count).upto, self._client, self._make_ready)
+        return serve(gates, spec.count, GateInput(x, positions, spec.count).upto, self._client, self._make_ready)
 
     def _make_ready(self) -> None:
         self._ready = next(self._gates, [])

@@ -5,7 +5,7 @@ import os
 from pi_system.artifact.graph import Conv2d, WeightedNode
 from pi_system.kernels.conv import PreparedInput, RingConv2d
 from pi_system.ring.carrier import RingArray
-from pi_system.secure.values import Lazy
+from pi_system.secure.values import LazyValue
 
 
 def available_threads() -> int:
@@ -34,7 +34,7 @@ class RingLayer:
         return LazyLayer(self, self._conv, self._conv.prepare(images), (x.shape[0], *self.node.shape), offset)
 
 
-class LazyLayer(Lazy):
+class LazyLayer(LazyValue):
     """A layer's output by ranges of channels, so that a gate can start before the layer is done."""
 
     def __init__(

@@ -54,7 +54,7 @@ class Computed:
         return self._array
 
 
-class Lazy(ABC):
+class LazyValue(ABC):
     """A value that is computed when it is asked for, anew each time."""
 
     ready = False
@@ -72,7 +72,7 @@ class Lazy(ABC):
         return self.channels(0, self.shape[1])
 
 
-class Kept(Lazy):
+class Kept(LazyValue):
     """A value that keeps what was asked for: a gate reads some of it, then a walk the whole."""
 
     def __init__(self, value: Value):
@@ -92,7 +92,7 @@ class Kept(Lazy):
         return self._out[:, first:last]
 
 
-class Watched(Lazy):
+class Watched(LazyValue):
     """A value whose computing is booked to its own node, not to the gate that asks for it."""
 
     def __init__(self, value: Value, name: str, watch: LayerWatch):
@@ -108,7 +108,7 @@ class Watched(Lazy):
         return part
 
 
-class _Sum(Lazy):
+class _Sum(LazyValue):
     def __init__(self, terms: tuple[tuple[Value, int], ...]):
         super().__init__(terms[0][0].shape)
         self._terms = terms
@@ -130,7 +130,7 @@ def scaled(x: RingArray, shift: int) -> RingArray:
     return x if shift == 0 else x << x.dtype.type(shift)
 
 
-class Gather:
+class GateInput:
     """The elements of a value at some positions, in order; only the channels that are needed so far are computed."""
 
     def __init__(self, source: Value, positions: NDArray[np.int64] | None, count: int):

@@ -32,7 +32,7 @@ CREATE TABLE asked (name TEXT NOT NULL, day INTEGER NOT NULL, preparations INTEG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+class ClientRecord:
     """A client.
 
     Attributes:
@@ -103,7 +103,7 @@ class Clients:
             if limit in limits:
                 self._update(name, f"{limit} = ?", limits[limit])
 
-    def all(self) -> list[tuple[Client, int, int]]:
+    def all(self) -> list[tuple[ClientRecord, int, int]]:
         """Every client by name, with the inferences that it prepared and asked for today."""
         query = "SELECT client.*, coalesce(a.preparations, 0), coalesce(a.inferences, 0) FROM client"
         query += " LEFT JOIN asked a ON a.name = client.name AND a.day = ? ORDER BY client.name"
@@ -113,31 +113,31 @@ class Clients:
         """Raise StorageError if it cannot be read."""
         self._file.read("SELECT count(*) FROM client")
 
-    def admit(self, caller: Caller | None) -> Client:
+    def admit(self, caller: Caller | None) -> ClientRecord:
         """The client that calls. Raises ClientRefusedError: it is not registered, or revoked."""
         name = caller.name if caller and caller.name else SHARED
         rows = self._file.read("SELECT * FROM client WHERE name = ?", name)
-        found = _client(rows[0]) if rows else Client(name=name, fingerprint="", revoked_s=None, limits={})
+        found = _client(rows[0]) if rows else ClientRecord(name=name, fingerprint="", revoked_s=None, limits={})
         if found.revoked_s is not None:
             raise ClientRefusedError(f"client {name}: its certificate is revoked")
         if name != SHARED and (caller is None or found.fingerprint != caller.fingerprint):
             raise ClientRefusedError(f"client {name}: expected a certificate that is registered here, found another")
         return found
 
-    def most(self, client: Client, limit: str) -> int | None:
+    def most(self, client: ClientRecord, limit: str) -> int | None:
         """A client's limit; None: there is none."""
         return client.limits.get(limit, self._defaults.get(limit))
 
-    def left(self, client: Client, what: str) -> int | None:
+    def left(self, client: ClientRecord, what: str) -> int | None:
         """How many ``preparations`` or ``inferences`` are left of today; None: any number."""
         most = self.most(client, what)
         return None if most is None else max(0, most - self._spent(client, what))
 
-    def check(self, client: Client, what: str, count: int) -> None:
+    def check(self, client: ClientRecord, what: str, count: int) -> None:
         """Raise LimitError where ``spend`` would."""
         self._check(self._spent(client, what), client, what, count)
 
-    def spend(self, client: Client, what: str, count: int) -> None:
+    def spend(self, client: ClientRecord, what: str, count: int) -> None:
         """Count ``preparations`` or ``inferences`` of today. Raises LimitError: they would be too many."""
         with self._file.change(durable=False) as db:  # a sync would cost every call; a power cut may give a little back
             query, *values = _asked(client, what)
@@ -147,10 +147,10 @@ class Clients:
             db.execute(f"UPDATE asked SET {what} = {what} + ? WHERE name = ? AND day = ?", (count, *key))
             db.execute("DELETE FROM asked WHERE day < ?", (_today() - _KEPT_DAYS,))
 
-    def _spent(self, client: Client, what: str) -> int:
+    def _spent(self, client: ClientRecord, what: str) -> int:
         return _sole(self._file.read(*_asked(client, what)))
 
-    def _check(self, spent: int, client: Client, what: str, count: int) -> None:
+    def _check(self, spent: int, client: ClientRecord, what: str, count: int) -> None:
         most = self.most(client, what)
         if most is not None and spent + count > most:
             raise LimitError(
@@ -176,13 +176,13 @@ def open_register(folder: Path) -> Clients:
     return register
 
 
-def _client(row: Any) -> Client:
+def _client(row: Any) -> ClientRecord:
     name, fingerprint, _, revoked_s, *limits = row[:8]
     held = {limit: value for limit, value in zip(LIMITS, limits, strict=True) if value is not None}
-    return Client(name=name, fingerprint=fingerprint, revoked_s=revoked_s, limits=held)
+    return ClientRecord(name=name, fingerprint=fingerprint, revoked_s=revoked_s, limits=held)
 
 
-def _asked(client: Client, what: str) -> tuple[Any, ...]:
+def _asked(client: ClientRecord, what: str) -> tuple[Any, ...]:
     """The query of how many a client asked for today, and its values."""
     return f"SELECT {what} FROM asked WHERE name = ? AND day = ?", client.name, _today()
 

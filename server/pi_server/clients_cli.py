@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from cryptography import x509
 
-from pi_server.clients import CLIENTS_FILE, LIMITS, SHARED, Client, Clients, open_register
+from pi_server.clients import CLIENTS_FILE, LIMITS, SHARED, ClientRecord, Clients, open_register
 from pi_system.cli.errors import PiGroup
 from pi_system.errors import ConfigError, InputError
 from pi_system.rpc.certificate import names_in
@@ -149,7 +149,7 @@ def _there(folder: Path) -> Clients:
     return Clients(folder)
 
 
-def _line(client: Client, preparations: int, inferences: int) -> str:
+def _line(client: ClientRecord, preparations: int, inferences: int) -> str:
     parts = [f"{preparations} prepared and {inferences} inferences today"]
     parts += [f"at most {value} {limit}" for limit, value in client.limits.items()]
     if client.revoked_s is not None:

@@ -19,7 +19,7 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from pi_server.clients import SHARED, Client, Clients
+from pi_server.clients import SHARED, ClientRecord, Clients
 from pi_system.errors import (
     BusyError,
     ClientRefusedError,
@@ -57,7 +57,7 @@ class SupervisorDesk(Desk):
         """Clients can connect."""
         self._say("listening")
 
-    def enter(self, hello: Hello, caller: Caller | None) -> Client:
+    def enter(self, hello: Hello, caller: Caller | None) -> ClientRecord:
         """A client wants this worker's session.
 
         Raises:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Final
 
-from pi_server.clients import SHARED, Client, Clients
+from pi_server.clients import SHARED, ClientRecord, Clients
 from pi_server.desk import SupervisorDesk
 from pi_server.options import ServerOptions
 from pi_system._proto.v1.control_pb2 import Description
@@ -48,7 +48,7 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
     start_log(options.log)
     clients, index = Clients(options.store_dir, options.client_limits), Index(options.store_dir / "server")
     desk = SupervisorDesk(supervisor, clients)
-    first: queue.SimpleQueue[tuple[FrameStream, Hello, Client]] = queue.SimpleQueue()
+    first: queue.SimpleQueue[tuple[FrameStream, Hello, ClientRecord]] = queue.SimpleQueue()
 
     def receive(stream: FrameStream) -> None:
         session_log("", _named(stream))
@@ -98,7 +98,7 @@ def _claim(index: Index, hello: Hello, name: str, room: int | None) -> None:
         index.claim(hello.config.client_id.hex(), name, room)
 
 
-def bound_to(client: Client, hello: Hello) -> Hello:
+def bound_to(client: ClientRecord, hello: Hello) -> Hello:
     """``hello`` with the id under which this client's material is kept: no other certificate reaches it."""
     if client.name == SHARED:
         return hello

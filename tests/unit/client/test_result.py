@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny_artifact import tiny_artifact
 
-from pi_client.result import Result
+from pi_client.result import InferResult
 from pi_client.store import ClientStore
 from pi_system.errors import InputError
 from pi_system.rpc.client_session import OnlineCost, PreparationCost
@@ -30,7 +30,7 @@ def result(**changes: Any) -> Any:
         "offline": OFFLINE,
         "prepared_now": True,
     }
-    return Result(**(fields | changes))
+    return InferResult(**(fields | changes))
 
 
 def test_json_has_every_documented_key() -> None:

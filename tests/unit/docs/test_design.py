@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,18 @@ def test_classes_that_the_glossary_names_exist() -> None:
     sources = [*(ROOT / "pi_system").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     assert named
     assert named <= {name for path in sources for name in re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE)}
+
+
+SAME = {"Square"}  # the torch module is exported as the graph's node of its name
+
+
+def test_one_name_a_thing() -> None:
+    """No two public classes of the product have one name."""
+    folders = (ROOT / "pi_system", ROOT / "server", ROOT / "client")
+    sources = [path for folder in folders for path in folder.rglob("*.py") if "_proto" not in path.parts]
+    named = [name for path in sources for name in re.findall(r"^class ([A-Z]\w*)", path.read_text(), re.MULTILINE)]
+    assert len(named) > 300
+    assert {name for name, times in Counter(named).items() if times > 1} == SAME
 
 
 def test_a_decision_stands_once_under_its_own_heading() -> None:

@@ -5,7 +5,7 @@ import pytest
 from changed_artifact import with_compare_bits
 from random_networks import random_small_artifact
 
-from pi_system.export.compare_loss import Judge, Judged, paired_loss
+from pi_system.export.compare_loss import Judged, WindowJudge, paired_loss
 from pi_system.export.random import random_pictures
 
 
@@ -32,7 +32,7 @@ def test_a_change_for_the_better_is_no_loss() -> None:
     pictures = random_pictures(graph.input.shape, 48, 1)
     ring = with_compare_bits(artifact, 2).public.ring
     windows = {node.name: ring.window(node) for node in graph if node.name in ring.compare_bits}
-    exact = Judge(artifact, Judged(pictures))
+    exact = WindowJudge(artifact, Judged(pictures))
     assert not exact.labelled
     assert exact({}).changed == exact({}).loss.value == 0
     kept = exact(windows)
@@ -40,7 +40,7 @@ def test_a_change_for_the_better_is_no_loss() -> None:
     assert kept.changed > 0
     # Judged against labels that exact signs never give, coins can only win.
     classes = graph.nodes[-1].shape[0]
-    other = Judge(artifact, Judged(pictures, (exact._exact + 1) % classes))
+    other = WindowJudge(artifact, Judged(pictures, (exact._exact + 1) % classes))
     won = other(windows)
     assert won.loss.value < 0
     assert won.changed == kept.changed
@@ -50,7 +50,7 @@ def test_a_change_for_the_better_is_no_loss() -> None:
 def test_few_pictures_get_more_draws_and_a_number_is_kept() -> None:
     artifact = random_small_artifact(4)
     pictures = random_pictures(artifact.public.graph.input.shape, 300, 1)
-    few, many = Judge(artifact, Judged(pictures[:40])), Judge(artifact, Judged(pictures))
+    few, many = WindowJudge(artifact, Judged(pictures[:40])), WindowJudge(artifact, Judged(pictures))
     assert (few.count, few.draws) == (40, 32)
     assert (many.count, many.draws) == (300, 13)
-    assert Judge(artifact, Judged(pictures), most=100).count == 100
+    assert WindowJudge(artifact, Judged(pictures), most=100).count == 100

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from pi_system.secure.turns import CHUNK, chunks
-from pi_system.secure.values import Computed, Gather, Kept, Lazy, added
+from pi_system.secure.values import Computed, GateInput, Kept, LazyValue, added
 
 
-class Noted(Lazy):
+class Noted(LazyValue):
     """A value that counts which channels were computed."""
 
     def __init__(self, array: Any) -> None:
@@ -38,14 +38,14 @@ def test_gather_gives_the_active_elements_in_order(shape: tuple[int, ...], densi
     flat = array.reshape(shape[0], -1)
     expected = flat if positions is None else flat[:, positions]
     for source in (Computed(array), Noted(array)):
-        gather = Gather(source, positions, expected.shape[1])
+        gather = GateInput(source, positions, expected.shape[1])
         for first, length in chunks(expected.shape[1]):
             assert (gather.upto(first, length) == expected[:, first : first + length]).all()
 
 
 def test_a_layer_is_computed_only_as_far_as_a_chunk_needs_and_never_twice() -> None:
     lazy = Noted(np.zeros((1, 64, 32, 32), np.uint32))
-    gather = Gather(lazy, None, 64 * 1024)
+    gather = GateInput(lazy, None, 64 * 1024)
     gather.upto(0, CHUNK)
     assert lazy.asked == [(0, 16)]
     gather.upto(CHUNK, CHUNK)
@@ -60,7 +60,7 @@ def test_what_a_gate_computed_is_kept_for_who_reads_the_whole(positions: list[in
     lazy = Noted(array)
     kept = Kept(lazy)
     active = np.array(positions)
-    found = Gather(kept, active, len(active)).upto(0, len(active))
+    found = GateInput(kept, active, len(active)).upto(0, len(active))
     np.testing.assert_array_equal(found, array.reshape(2, -1)[:, active])
     np.testing.assert_array_equal(kept.full(), array)
     np.testing.assert_array_equal(kept.full(), array)
