@@ -1,10 +1,11 @@
 """What is installed beside other packages, what is locked, what is generated, and what runs before a commit."""
 
+import ast
 import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,37 @@ def test_torch_is_the_tested_version() -> None:
 def test_lock_names_no_range() -> None:
     for pin in LOCK:
         assert [one.operator for one in pin.specifier] == ["=="], pin
+
+
+PRODUCT = ("pi_system", "server/pi_server", "client/pi_client")
+INSTALLED_BESIDE = {"crypten"}  # without what it asks for; see the Makefile
+CRYPTEN_IMPORTS = {"onnx", "omegaconf", "pyyaml"}
+READ_NOT_IMPORTED = {"scikit-learn"}  # the file of its digits
+
+
+def imported() -> set[str]:
+    """Top-level names, but the standard library's and the product's own, that any module of the product imports."""
+    found = set()
+    for path in (path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found |= {module.partition(".")[0] for module in modules}
+    return found - sys.stdlib_module_names - {Path(folder).name for folder in PRODUCT}
+
+
+def test_the_product_imports_what_it_declares_and_nothing_else() -> None:
+    """So nothing of benchmarks, tests or scripts either, and no development tool."""
+    project, owners = PROJECT["project"], packages_distributions()
+    extras = [text for extra in project["optional-dependencies"].values() for text in extra]
+    declared = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    allowed = declared | {canonicalize_name(Requirement(text).name) for text in extras} | INSTALLED_BESIDE
+    needed = set()
+    for name in imported():
+        owned_by = {name} if (ROOT / name).exists() else set(map(canonicalize_name, owners.get(name, [name])))
+        assert owned_by & allowed, name
+        needed |= owned_by
+    assert declared - needed <= CRYPTEN_IMPORTS | READ_NOT_IMPORTED
 
 
 REPOS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
