@@ -105,9 +105,7 @@ def _bracket(held: Mapping[float, bool]) -> tuple[float, float]:
     return low, math.inf
 
 
-def sustainable_rate(
-    trials: Mapping[float, Sequence[Sequence[float]]], bound_s: float, seed: int = 0
-) -> tuple[Interval, bool]:
+def sustainable_rate(trials: Mapping[float, Sequence[Sequence[float]]], bound_s: float) -> tuple[Interval, bool]:
     """The largest rate whose 95th percentile of latency is within the bound, and whether saturation was reached.
 
     The estimate lies between the last rate that held and the first that did not, interpolated on the logarithm of the
@@ -116,7 +114,7 @@ def sustainable_rate(
     """
     if not trials:
         raise ConfigError("sustainable rate: expected at least one tried rate, found none")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     ends = [_ends(trials, bound_s, lambda n: rng.integers(0, n, n).tolist()) for _ in range(RESAMPLES)]
     low, high = _ends(trials, bound_s, lambda n: list(range(n)))
     value = _interpolate(trials, bound_s, low, high)
@@ -147,15 +145,13 @@ def _interpolate(trials: Mapping[float, Sequence[Sequence[float]]], bound_s: flo
     return low + (high - low) * math.log(bound_s / below) / math.log(above / below)
 
 
-def promised_rate(
-    online_s: Sequence[float], clients: int, bound_s: float, *, duration_s: float, seed: int = 0
-) -> Interval:
+def promised_rate(online_s: Sequence[float], clients: int, bound_s: float, *, duration_s: float) -> Interval:
     """The rate that would hold if material cost nothing: each client's queue simulated with measured online times."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     values = []
     for attempt in range(21):
         drawn = list(online_s) if attempt == 0 else rng.choice(online_s, len(online_s)).tolist()
-        values.append(_largest(drawn, clients, bound_s, duration_s, seed + attempt))
+        values.append(_largest(drawn, clients, bound_s, duration_s, attempt))
     low, high = np.quantile(values, (0.025, 0.975))
     return Interval(values[0], min(float(low), values[0]), max(float(high), values[0]))
 

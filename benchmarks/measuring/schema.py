@@ -5,7 +5,7 @@ Plots and tables read nothing but this. A later field is added with a default, n
 
 import statistics
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from measuring.environment import Environment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -149,13 +149,16 @@ class LatencyReport(Strict):
     environment: Environment
 
 
-def latency_ratios(results: tuple[LatencyResult, ...], baseline: str = "crypten") -> tuple[Ratio, ...]:
-    """Every backend's median online time beside ``baseline``'s, for each network, link and result that has one."""
-    base = {(r.network, r.link, r.reveal): r.online_ms.median for r in results if r.backend == baseline}
+BASELINE: Final = "crypten"
+
+
+def latency_ratios(results: tuple[LatencyResult, ...]) -> tuple[Ratio, ...]:
+    """Every backend's median online time beside the baseline's, for each network, link and result that has one."""
+    base = {(r.network, r.link, r.reveal): r.online_ms.median for r in results if r.backend == BASELINE}
     return tuple(
         Ratio(
             **result.model_dump(include={"network", "link", "backend", "reveal"}),
-            relative_to=baseline,
+            relative_to=BASELINE,
             online_ratio=result.online_ms.median / reference,
             times_faster=reference / result.online_ms.median,
         )

@@ -115,7 +115,6 @@ def run_plan(
     report: Callable[[str], None] = lambda line: None,
     cuda: bool = False,
     lock: Path = LOCK,
-    sitting_s: float = SITTING_S,
 ) -> None:
     """Go on with a plan until everything is done or ``until`` says so between two sittings.
 
@@ -129,7 +128,6 @@ def run_plan(
         report: called with a line for every sitting.
         cuda: also run blocks that need it.
         lock: that measurements hold.
-        sitting_s: the longest a process works before it saves and the next one goes on.
 
     Raises:
         RunFailedError: a run failed.
@@ -144,12 +142,12 @@ def run_plan(
             run = state.left[0]
             told = {"out": str(out), "threads": threads, "lock": str(lock), "run": asdict(run)}
             told |= {"stamp": asdict(stamp()), "data": asdict(plan.data_config(data, judged_on=run.judged_on))}
-            ended = _sit(json.dumps(told), sitting_s)
+            ended = _sit(json.dumps(told))
             report(f"{run.key}: {'finished' if ended else 'saved, to be gone on with'}; {len(state.left) - ended} left")
 
 
-def _sit(told: str, sitting_s: float) -> bool:
-    """Whether the run is finished; else it was stopped after ``sitting_s``. Raises RunFailedError, Interrupted."""
+def _sit(told: str) -> bool:
+    """Whether the run is finished; else it was stopped after SITTING_S. Raises RunFailedError, Interrupted."""
     command, pipes = [sys.executable, "-m", "measuring.study_work"], {"stdin": subprocess.PIPE, "text": True}
     # It leads a session of its own: Ctrl-C reaches this process, which then has the run saved.
     child = start(command, None, None, stdout=subprocess.DEVNULL, **pipes)
@@ -159,7 +157,7 @@ def _sit(told: str, sitting_s: float) -> bool:
                 with suppress(BrokenPipeError):  # it ended at once; its code says why
                     child.stdin.write(told + "\n")
                     child.stdin.flush()
-            child.wait(sitting_s)
+            child.wait(SITTING_S)
         except subprocess.TimeoutExpired:
             end_group(child, _KILL_S)
         except KeyboardInterrupt as asked:

@@ -81,12 +81,12 @@ def by_channel(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
     return np.ascontiguousarray(flat[:, 0]) if (flat == flat[:, :1]).all() else None
 
 
-def as_node(draft: Draft, name: str, value: Lazy, shape: Shape | None = None) -> str:
-    """The value as a node of ``shape`` (by default ``_node_shape``); from then on the value is that node's."""
+def as_node(draft: Draft, name: str, value: Lazy) -> str:
+    """The value as a node of ``_node_shape``; from then on the value is that node's."""
     name = value.hint or name
     if value.shape[0] != BATCH:
         return _rows_as_node(draft, name, value)
-    shape = shape or _node_shape(value.shape)
+    shape = _node_shape(value.shape)
     if draft.nodes[value.node].shape != shape:
         _fold_before(draft, name, value)
     index, factor, offset = value.one(draft)

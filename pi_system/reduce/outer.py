@@ -25,14 +25,14 @@ def generator_of(seed: int, *counters: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(name).digest()[:4]))
 
 
-def split_training(task: ReductionTask, share: float = 0.5) -> tuple[DataSet, ImageSet]:
-    """The task's data with a part of the training pictures, and the other part, which has this share of them.
+def split_training(task: ReductionTask) -> tuple[DataSet, ImageSet]:
+    """The task's data with half of the training pictures, and the other half.
 
     The validation pictures stay unseen by the search.
     """
     train = task.data.train
     order = torch.randperm(len(train), generator=generator_of(task.finetune.seed))
-    held_out = min(max(2, int(share * len(train))), len(train) - 2)
+    held_out = min(max(2, len(train) // 2), len(train) - 2)
     return replace(task.data, train=train.subset(order[held_out:])), train.subset(order[:held_out])
 
 

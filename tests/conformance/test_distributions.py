@@ -25,7 +25,7 @@ from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.relu_gmw.cost import cut_of
 from pi_system.protocols.relu_gmw.level import Level
 from pi_system.protocols.relu_gmw.merge import Merge
-from pi_system.protocols.relu_table import table_gate
+from pi_system.protocols.relu_table import TABLE
 from pi_system.protocols.relu_table.rounds import Party
 from pi_system.protocols.relu_table.shape import shape_of
 from pi_system.ring.carrier import Ring
@@ -108,7 +108,7 @@ def test_making_a_table_shows_nothing_of_what_is_shared(secret: int, monkeypatch
 
     monkeypatch.setattr(Party, "swap", noted)
     spec = replace(SPEC, unseen_bits=6)
-    prepared = prepare(table_gate(), spec, np.full(COUNT, secret))
+    prepared = prepare(TABLE, spec, np.full(COUNT, secret))
     for role in (0, 1):
         parts = shape_of(spec).rounds(1 - role)
         assert len(planes[role]) == sum(part.planes for part in parts) > 150

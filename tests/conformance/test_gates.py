@@ -35,7 +35,7 @@ from pi_system.protocols.material import material_bytes, unpack_material
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
-from pi_system.protocols.relu_table import table_gate
+from pi_system.protocols.relu_table import TABLE
 from pi_system.protocols.square import DEALT_SQUARE, SQUARE
 from pi_system.protocols.square.cost import delta_bytes
 from pi_system.ring.carrier import Ring
@@ -43,7 +43,6 @@ from pi_system.ring.prg import Prg
 from pi_system.secure.layout import Bundle, Layout
 from pi_system.secure.turns import CHUNK
 
-TABLE = table_gate()
 ALL = pytest.mark.parametrize("protocol", PROTOCOLS)
 BY_OTS = pytest.mark.parametrize("protocol", [name for name, gate in PROTOCOLS.items() if isinstance(gate, OtGate)])
 

@@ -52,7 +52,7 @@ from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_dcf import dcf_gate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
-from pi_system.protocols.relu_table import table_gate
+from pi_system.protocols.relu_table import TABLE
 from pi_system.protocols.square import SQUARE
 from pi_system.protocols.truncation import TruncationSpec, client_message_bytes, dealt, pairs
 from pi_system.ring.prg import Prg
@@ -324,9 +324,9 @@ _GATE = GateSpec(count=45, ring_bits=59, comparison_bits=24, shift=10)
 _FEW_BITS = replace(_GATE, unseen_bits=6)
 _SQUARE_GATE = GateSpec(kind="square", count=45, ring_bits=59, comparison_bits=24, shift=0)
 _TRUNCATED = TruncationSpec(count=45, ring_bits=59, shift=12)
-_TABLE, _DEALT = table_gate(), dcf_gate()
-_GATES: tuple[OtGate, ...] = (GMW, GC, SQUARE, _TABLE)
-_ALL = ((GMW, _GATE), (GC, _GATE), (SQUARE, _SQUARE_GATE), (_TABLE, _FEW_BITS), (_DEALT, _GATE), (_DEALT, _FEW_BITS))
+_DEALT = dcf_gate()
+_GATES: tuple[OtGate, ...] = (GMW, GC, SQUARE, TABLE)
+_ALL = ((GMW, _GATE), (GC, _GATE), (SQUARE, _SQUARE_GATE), (TABLE, _FEW_BITS), (_DEALT, _GATE), (_DEALT, _FEW_BITS))
 
 
 def _gate_offline(data: bytes) -> None:

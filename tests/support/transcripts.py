@@ -42,7 +42,7 @@ from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_dcf import dcf_gate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
-from pi_system.protocols.relu_table import table_gate
+from pi_system.protocols.relu_table import TABLE
 from pi_system.protocols.square import DEALT_SQUARE, SQUARE
 from pi_system.protocols.truncation import TruncationSpec, pairs, truncate
 from pi_system.protocols.truncation import dealt as truncation
@@ -304,9 +304,9 @@ CASES: dict[str, Callable[[], Transcript]] = {
     "gmw, no shift": lambda: gate(GMW, _relu(ring_bits=59, comparison_bits=17, shift=0)),
     "gc": lambda: gate(GC, _relu()),
     "gc, no shift": lambda: gate(GC, _relu(ring_bits=59, comparison_bits=17, shift=0)),
-    "table, eight bits": lambda: gate(table_gate(), _relu(unseen_bits=6)),
-    "table, all bits": lambda: gate(table_gate(), _relu(45, 32, 18, 10)),
-    "table, ten bits, no shift": lambda: gate(table_gate(), _relu(45, 59, 17, 0, 7)),
+    "table, eight bits": lambda: gate(TABLE, _relu(unseen_bits=6)),
+    "table, all bits": lambda: gate(TABLE, _relu(45, 32, 18, 10)),
+    "table, ten bits, no shift": lambda: gate(TABLE, _relu(45, 59, 17, 0, 7)),
     "square by OTs": lambda: gate(SQUARE, _square()),
     "square by a dealer": lambda: dealt_square(_square()),
     "square by OTs, 32 bits": lambda: gate(SQUARE, _square(32, 16)),

@@ -28,33 +28,28 @@ Source:   one-time truth tables: Ishai et al., TCC 2013; made without a dealer: 
           products, because it is a comparison.
 """
 
-from functools import partial
-
 from pi_system.protocols.ot.gate import RoundsGate
 from pi_system.protocols.relu_table import cost, offline
 from pi_system.protocols.relu_table.online import TableClient, TableServer
 from pi_system.protocols.relu_table.shape import MAX_COMPARED_BITS, REACH
 
-__all__ = ["MAX_COMPARED_BITS", "table_gate"]
+__all__ = ["MAX_COMPARED_BITS", "TABLE"]
 
-
-def table_gate(*, threads: int = 1) -> RoundsGate:
-    """The protocol; ``threads``: cores its kernels use online."""
-    return RoundsGate(
-        name="table",
-        round_trips=cost.ROUND_TRIPS,
-        message_bytes=cost.message_bytes,
-        reply_bytes=cost.reply_bytes,
-        offline_cost=cost.offline_cost,
-        offline_server=offline.offline_server,
-        offline_client=offline.offline_client,
-        begin_server=offline.begin_server,
-        begin_client=offline.begin_client,
-        server_steps=partial(TableServer, threads=threads),
-        client_steps=partial(TableClient, threads=threads),
-        server_shapes=cost.server_shapes,
-        client_shapes=cost.client_shapes,
-        work=cost.work,
-        prepared=cost.prepared,
-        reach=REACH,
-    )
+TABLE = RoundsGate(
+    name="table",
+    round_trips=cost.ROUND_TRIPS,
+    message_bytes=cost.message_bytes,
+    reply_bytes=cost.reply_bytes,
+    offline_cost=cost.offline_cost,
+    offline_server=offline.offline_server,
+    offline_client=offline.offline_client,
+    begin_server=offline.begin_server,
+    begin_client=offline.begin_client,
+    server_steps=TableServer,
+    client_steps=TableClient,
+    server_shapes=cost.server_shapes,
+    client_shapes=cost.client_shapes,
+    work=cost.work,
+    prepared=cost.prepared,
+    reach=REACH,
+)

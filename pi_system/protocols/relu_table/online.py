@@ -14,15 +14,15 @@ _NO_SEED = {name: np.zeros(SEED_BYTES, np.uint8) for name in ("seed", "salt")}
 class TableServer(DcfServer):
     """Party 0. Material: "key" (table and offsets), "corrections" (its five shares), "masked" (y_1 + r' mod 2^k)."""
 
-    def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1):
-        """``threads``: cores the kernels use."""
-        super().__init__(spec, material | _NO_SEED, threads=threads, stored=True)
+    def __init__(self, spec: GateSpec, material: Material):
+        """Take over ``material`` of the offline phase."""
+        super().__init__(spec, material | _NO_SEED, stored=True)
 
 
 class TableClient(DcfClient):
     """Party 1. Material: "key" (table and its five shares, r in four of them)."""
 
-    def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1):
-        """``threads``: cores the kernels use."""
+    def __init__(self, spec: GateSpec, material: Material):
+        """Take over ``material`` of the offline phase."""
         unmasked = {"mask": np.zeros(spec.count, Ring(spec.ring_bits).dtype)}
-        super().__init__(spec, material | _NO_SEED | unmasked, threads=threads, stored=True)
+        super().__init__(spec, material | _NO_SEED | unmasked, stored=True)

@@ -14,7 +14,7 @@ from pi_system.protocols.gate import GateCost, GateSpec
 from pi_system.protocols.relu_dcf import dcf_gate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
-from pi_system.protocols.relu_table import table_gate
+from pi_system.protocols.relu_table import TABLE
 
 ROOT = Path(__file__).resolve().parents[3]
 README, RESULTS = (ROOT / "README.md").read_text(), (ROOT / "docs" / "results.md").read_text()
@@ -71,7 +71,7 @@ def test_the_labels_cost() -> None:
 
 
 def _of_eight_bits(spec: GateSpec) -> GateCost:
-    return table_gate().cost(replace(spec, unseen_bits=spec.opened_bits - 8))
+    return TABLE.cost(replace(spec, unseen_bits=spec.opened_bits - 8))
 
 
 ROW = r"^\| `{name}`.*\| (\d+) \| ([\d.]+) \|$"

@@ -18,7 +18,7 @@ from pi_system.protocols.ot.ferret import FerretReceiver, FerretSender, LpnParam
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
-from pi_system.protocols.relu_table import table_gate
+from pi_system.protocols.relu_table import TABLE
 from pi_system.protocols.square import SQUARE
 from pi_system.protocols.truncation import TruncationSpec, pairs
 from pi_system.ring.prg import Prg
@@ -72,16 +72,15 @@ def side_by_side() -> Halves:
         for count, bits, shift, unseen in ((40, 24, 10, 6), (70, 12, 8, 0), (5, 30, 12, 9))
     ]
     server, client = insecure_parties(SEED)
-    table = table_gate()
 
     def serve() -> Half[Any]:
-        begun = yield from in_turn(table.begin_server(spec, server, Prg(SEED)) for spec in specs)
+        begun = yield from in_turn(TABLE.begin_server(spec, server, Prg(SEED)) for spec in specs)
         return (yield from together(begun))
 
     def ask() -> Half[Any]:
         shares = [Prg(SEED).ring(spec.count, 59) for spec in specs]
         begun = yield from in_turn(
-            table.begin_client(spec, share, share, client, Prg(SEED)) for spec, share in zip(specs, shares, strict=True)
+            TABLE.begin_client(spec, share, share, client, Prg(SEED)) for spec, share in zip(specs, shares, strict=True)
         )
         return (yield from together(begun))
 
@@ -122,7 +121,7 @@ PROTOCOLS: dict[str, Callable[[], Halves]] = {
     "Ferret over rounds": ferret,
     "gmw": lambda: gate(GMW),
     "gc": lambda: gate(GC),
-    "table": lambda: gate(table_gate(), 6),
+    "table": lambda: gate(TABLE, 6),
     "gates side by side": side_by_side,
     "square": lambda: gate(SQUARE),
     "truncation": truncation,

@@ -13,13 +13,12 @@ from pi_system.kernels import ReluGate, aes_backends, use_aes_backend
 from pi_system.kernels.ot import bit_products_receiver, bit_products_sender, cr_hash
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half, Receive, Send, in_turn, together
-from pi_system.protocols.relu_table import table_gate
+from pi_system.protocols.relu_table import TABLE
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import Prg
 
 SEED = b"0123456789abcdef"
 DELTA = b"\1" + SEED[1:]
-TABLE = table_gate()
 
 
 def spec_of(bits: int, count: int = 64, unseen: int = 2) -> GateSpec:
