@@ -32,7 +32,8 @@ from pydantic import BaseModel, ConfigDict
 
 from pi_system.channel.shaped import parse_link, shape
 from pi_system.errors import PiError
-from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.client_session import ClientSession
+from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.envelope import ID_BYTES
 from pi_system.rpc.session_config import SessionConfig
 from pi_system.rpc.tls import Identity

@@ -27,7 +27,7 @@ from measuring.sessions import Network
 from measuring.steady import ActiveTime, Journal, claim
 
 from pi_system.rpc.dealer_link import DEALER_METHOD
-from pi_system.rpc.server_session import SESSION_METHOD
+from pi_system.rpc.session_config import SESSION_METHOD
 from pi_system.rpc.status import ERROR_KEY, RETRY_KEY, TICKET_KEY
 from pi_system.rpc.transport import OPTIONS, SERVICE
 

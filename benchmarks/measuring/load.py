@@ -24,7 +24,8 @@ from measuring.sessions import Network
 from numpy.typing import NDArray
 
 from pi_system.errors import BusyError, PiError
-from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.client_session import ClientSession
+from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.session_config import SessionConfig
 
 _SAMPLE_S: Final = 0.5

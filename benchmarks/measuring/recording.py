@@ -19,7 +19,8 @@ from pi_system.channel.base import Channel, ChannelCounters
 from pi_system.errors import InvariantError
 from pi_system.protocols.half import Readable
 from pi_system.rpc.channel import GrpcChannel
-from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.client_session import ClientSession
+from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.envelope import ID_BYTES
 from pi_system.rpc.frames import CONTROL, DATA
 from pi_system.rpc.session_config import Hello, SessionConfig, hello_to_proto

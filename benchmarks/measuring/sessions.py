@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pi_system.artifact.store import load
 from pi_system.errors import ArtifactDigestError
 from pi_system.export.random import random_pictures
-from pi_system.rpc.client_session import OnlineCost, PreparationCost
+from pi_system.rpc.phase_cost import OnlineCost, PreparationCost
 
 Combination = tuple[str, Site, Revealed]
 """A backend, where it runs and what it reveals."""

@@ -13,7 +13,8 @@ from pi_client.result import InferResult
 from pi_client.store import ClientStore
 from pi_system.errors import BusyError
 from pi_system.inputs import check_inputs, load_inputs
-from pi_system.rpc.client_session import ClientSession, OnlineCost
+from pi_system.rpc.client_session import ClientSession
+from pi_system.rpc.phase_cost import OnlineCost
 from pi_system.rpc.phase_profile import PhaseProfile
 
 _OPENED: Final = 3

@@ -16,7 +16,8 @@ from pi_system.cli.program import with_options
 from pi_system.cli.seconds import SECONDS
 from pi_system.errors import ArtifactDigestError, BusyError
 from pi_system.program.reveal import REVEALS, Reveal
-from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.client_session import ClientSession
+from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.session_config import SessionConfig
 
 server_option = click.option(

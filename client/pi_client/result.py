@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pi_system.artifact.model import PublicModel
 from pi_system.program.answer import Answer, read_answer
-from pi_system.rpc.client_session import OnlineCost, PreparationCost
+from pi_system.rpc.phase_cost import OnlineCost, PreparationCost
 from pi_system.rpc.session_config import SessionConfig
 
 

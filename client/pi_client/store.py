@@ -9,8 +9,8 @@ from platformdirs import user_data_path
 
 from pi_system.durable import remove_parts, storage_error
 from pi_system.errors import CorrelationMismatchError, InputError
-from pi_system.rpc.client_session import PreparationCost
 from pi_system.rpc.envelope import ID_BYTES
+from pi_system.rpc.phase_cost import PreparationCost
 from pi_system.rpc.session_config import SessionConfig
 from pi_system.secure.kept import create_kept, read_kept, write_kept
 

@@ -20,7 +20,8 @@ from pi_system.backends.registry import AUTO, keeps_material
 from pi_system.errors import BusyError, ConfigError, InputError, LocalProtocolError
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder
 from pi_system.program.reveal import Reveal
-from pi_system.rpc.client_session import ClientSession, OnlineCost, PreparationCost
+from pi_system.rpc.client_session import ClientSession
+from pi_system.rpc.phase_cost import OnlineCost, PreparationCost
 
 __all__ = ["Client"]
 

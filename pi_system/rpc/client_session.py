@@ -3,9 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Protocol, runtime_checkable
 
@@ -16,22 +14,21 @@ from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Infer, Prepare,
 from pi_system.artifact.model import PublicArtifact
 from pi_system.artifact.store import public_from_bytes
 from pi_system.backends.base import ClientRuntime, PairedClient, PairedRuntime, SizedRuntime
-from pi_system.backends.registry import BACKENDS, Backends, find_backend
+from pi_system.backends.registry import find_backend
 from pi_system.channel.base import Channel, ChannelCounters
 from pi_system.channel.profile import OFF, LayerWatch, Piece
 from pi_system.errors import (
     ArtifactDigestError,
-    BusyError,
     FrameTooLargeError,
     InputError,
     LimitError,
-    PeerUnavailableError,
     PiError,
-    RemoteProtocolError,
 )
-from pi_system.rpc.channel import GrpcChannel, Wrap, as_it_is
+from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.dealer_link import DealerDialer
+from pi_system.rpc.endpoint import Endpoint, as_pi_error, enter
 from pi_system.rpc.envelope import ID_BYTES, read_server, write
+from pi_system.rpc.phase_cost import OnlineCost, PreparationCost
 from pi_system.rpc.phase_profile import (
     MAX_PROFILE_BYTES,
     Phase,
@@ -39,90 +36,20 @@ from pi_system.rpc.phase_profile import (
     half_from_bytes,
     start_profiler,
 )
-from pi_system.rpc.server_session import MAX_BATCH, SESSION_METHOD
 from pi_system.rpc.session_config import (
+    MAX_BATCH,
     Hello,
     SessionConfig,
     check_version,
     granted,
     granted_backend,
-    hello_to_proto,
     runtime_options,
 )
-from pi_system.rpc.tls import Identity
-from pi_system.rpc.transport import Connection, dial
 
 MAX_MODEL_BYTES: Final = 512 << 20
-_RETRY_S: Final = 0.1
 BATCH_BYTES: Final = 1 << 30
 """Material of one batch in memory. Larger: fewer round trips a picture, more memory in a worker."""
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where a client connects and what it brings.
-
-    Attributes:
-        server: HOST:PORT.
-        dealer: HOST:PORT, None for backends without a dealer.
-        identity: the client's; None: plaintext, on this machine only.
-        store_dir: private folder of offline material.
-        connect_timeout_s: how long a server that does not answer is tried again.
-        busy_timeout_s: how long one is asked again that has no place now.
-        on_busy: called at each such answer.
-        timeout_s: how long a silent peer is waited for.
-        backends: where backends are found.
-        wrap: put around the session's channels; for measurements.
-    """
-
-    server: str
-    dealer: str | None
-    store_dir: Path
-    connect_timeout_s: float = 10.0
-    busy_timeout_s: float = 10.0
-    on_busy: Callable[[BusyError], None] = lambda busy: None
-    timeout_s: float = 120.0
-    backends: Backends = field(default_factory=lambda: BACKENDS)
-    identity: Identity | None = None
-    wrap: Wrap = as_it_is
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparationCost:
-    """One offline phase: for ``count`` inferences, wall-clock ms and payload bytes on all three connections.
-
-    The last three are ``offline_bytes`` by connection: client and server, client and dealer, server and dealer.
-    """
-
-    count: int
-    offline_ms: float
-    offline_bytes: int
-    peer_bytes: int = 0
-    client_dealer_bytes: int = 0
-    server_dealer_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnlineCost:
-    """One online phase, seen from the client.
-
-    Attributes:
-        ready_ms: before it, from the request: both parties mark their material as used, durably, read it, and expand
-            what depends on no picture.
-        online_ms: from the first online byte to the decoded result.
-        rounds: times the client waited for an answer.
-        client_to_server_bytes: payload.
-        server_to_client_bytes: payload.
-        frame_bytes: framing in both directions.
-    """
-
-    ready_ms: float
-    online_ms: float
-    rounds: int
-    client_to_server_bytes: int
-    server_to_client_bytes: int
-    frame_bytes: int
 
 
 @runtime_checkable
@@ -170,7 +97,7 @@ class ClientSession:
         self.request = os.urandom(8).hex()
         asked = replace(config, artifact_digest=public.public.digest) if public else config
         said = Hello(config=asked, prepares=prepares, ticket=ticket, request=self.request)
-        self._connection, hello = _enter(endpoint, said)
+        self._connection, hello = enter(endpoint, said)
         self._alive = True
         self._connection.stream.when_dead(self._ended)
         try:
@@ -246,7 +173,7 @@ class ClientSession:
             if watch.on:
                 self._keep("offline", offline_ms, pieces, asked_ns, self._arrived_ns(), reply.profile_bytes)
         except BaseException as error:
-            dealer.abort(_as_pi_error(error))
+            dealer.abort(as_pi_error(error))
             self._abort(error)
             raise
         peer_bytes = self._channel.counters.sent_bytes + self._channel.counters.received_bytes
@@ -390,64 +317,10 @@ class ClientSession:
     def _abort(self, error: BaseException) -> None:
         if isinstance(error, PiError):
             error.request = self.request
-        self._connection.abort(_as_pi_error(error))
+        self._connection.abort(as_pi_error(error))
         self._close_runtime()
 
     def _close_runtime(self) -> None:
         runtime = getattr(self, "_runtime", None)  # there is none yet when the handshake fails
         if isinstance(runtime, _Closable):
             runtime.close()
-
-
-def _enter(endpoint: Endpoint, hello: Hello) -> tuple[Connection, ServerHello]:
-    """A connection on which the server has greeted: it has a place. Raises BusyError, or what ``dial`` does."""
-    started_s = time.monotonic()
-    answered_s = started_s
-    while True:
-        connection: Connection | None = None
-        try:
-            connection = _dialled(endpoint)
-            write(connection.stream, ClientEnvelope(hello=hello_to_proto(hello)))
-            return connection, read_server(connection.stream, "hello").hello
-        except BusyError as busy:
-            busy.request = hello.request
-            _drop(connection, busy)
-            left_s = started_s + endpoint.busy_timeout_s - time.monotonic()
-            if left_s <= 0:
-                raise
-            endpoint.on_busy(busy)
-            # The server's figure is a guess: who has less time than that asks once more at its end.
-            hello, pause_s = replace(hello, ticket=busy.ticket or hello.ticket), min(busy.retry_s, left_s)
-            answered_s = time.monotonic() + pause_s
-        except PeerUnavailableError as error:  # its worker ended before it said anything: nothing was spent
-            _drop(connection, error)
-            if connection is None or time.monotonic() - answered_s > endpoint.connect_timeout_s:
-                raise
-            pause_s = _RETRY_S
-        except BaseException as error:
-            if connection is not None and isinstance(error, PiError):
-                error.request = hello.request
-            _drop(connection, error)
-            raise
-        time.sleep(pause_s)
-
-
-def _dialled(endpoint: Endpoint) -> Connection:
-    return dial(
-        endpoint.server,
-        SESSION_METHOD,
-        connect_timeout_s=endpoint.connect_timeout_s,
-        timeout_s=endpoint.timeout_s,
-        peer=f"server {endpoint.server}",
-        identity=endpoint.identity,
-    )
-
-
-def _drop(connection: Connection | None, error: BaseException) -> None:
-    """Disconnect, if it came to a connection."""
-    if connection is not None:
-        connection.abort(_as_pi_error(error))
-
-
-def _as_pi_error(error: BaseException) -> PiError:
-    return error if isinstance(error, PiError) else RemoteProtocolError("this end stopped")

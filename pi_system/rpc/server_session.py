@@ -21,13 +21,11 @@ from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, read_client, write
 from pi_system.rpc.frames import DATA, FrameStream
 from pi_system.rpc.phase_profile import Phase, half_to_bytes, start_profiler
-from pi_system.rpc.session_config import Hello, SessionConfig, hello_from_proto, request_of, runtime_options
+from pi_system.rpc.session_config import MAX_BATCH, Hello, SessionConfig, hello_from_proto, request_of, runtime_options
 from pi_system.rpc.tls import Identity
 from pi_system.rpc.watchdog import Watchdog
 from pi_system.version import PROTOCOL_VERSION
 
-SESSION_METHOD: Final = "Session"
-MAX_BATCH: Final = 1024
 MAX_COUNT: Final = 1 << 16
 HELLO_S: Final = 5.0
 """A client that connects says hello at once: one that does not must not keep a session's place."""

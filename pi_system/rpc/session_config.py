@@ -13,6 +13,10 @@ from pi_system.rpc.envelope import ID_BYTES
 from pi_system.secure.options import RuntimeOptions
 from pi_system.version import PROTOCOL_VERSION
 
+SESSION_METHOD: Final = "Session"
+MAX_BATCH: Final = 1024
+"""Pictures of one inference."""
+
 Asked = Reveal | Literal[""]
 """What a client asks to learn; empty: whatever the server reveals."""
 _ASKED: Final = ("", *REVEALS)

@@ -26,8 +26,8 @@ from pi_system.durable import storage_error
 from pi_system.errors import InvariantError, PiError
 from pi_system.rpc.frames import FrameStream
 from pi_system.rpc.listen import serve_streams
-from pi_system.rpc.server_session import SESSION_METHOD, SessionHost, read_hello, serve_session
-from pi_system.rpc.session_config import Hello
+from pi_system.rpc.server_session import SessionHost, read_hello, serve_session
+from pi_system.rpc.session_config import SESSION_METHOD, Hello
 from pi_system.secure.index import Index
 from pi_system.version import PROTOCOL_VERSION
 

@@ -19,9 +19,10 @@ from pi_system import durable
 from pi_system.database import Database
 from pi_system.rpc import client_session, server_session
 from pi_system.rpc.channel import GrpcChannel
-from pi_system.rpc.client_session import ClientSession, Endpoint
-from pi_system.rpc.server_session import SESSION_METHOD, SessionHost, serve_session
-from pi_system.rpc.session_config import SessionConfig
+from pi_system.rpc.client_session import ClientSession
+from pi_system.rpc.endpoint import Endpoint
+from pi_system.rpc.server_session import SessionHost, serve_session
+from pi_system.rpc.session_config import SESSION_METHOD, SessionConfig
 from pi_system.secure.index import INDEX_FILE
 from pi_system.secure.layout import Bundle, Layout
 from pi_system.secure.party import ACK

@@ -14,11 +14,13 @@ from toy_sessions import CONFIG, PICTURE
 from pi_system._proto.v1.control_pb2 import Done, ServerEnvelope
 from pi_system.errors import FrameTooLargeError, RemoteProtocolError
 from pi_system.rpc import server_session
-from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.client_session import ClientSession
 from pi_system.rpc.dealer_link import DEALER_METHOD
 from pi_system.rpc.dealer_service import DealerService
+from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.phase_profile import MAX_PROFILE_BYTES
-from pi_system.rpc.server_session import SESSION_METHOD, SessionHost, serve_session
+from pi_system.rpc.server_session import SessionHost, serve_session
+from pi_system.rpc.session_config import SESSION_METHOD
 
 HONEST = server_session.half_to_bytes  # type: ignore[attr-defined]
 

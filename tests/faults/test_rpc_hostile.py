@@ -20,7 +20,7 @@ from pi_system.errors import (
 from pi_system.rpc.dealer_link import DEALER_METHOD
 from pi_system.rpc.envelope import read_server, write
 from pi_system.rpc.frames import CONTROL, DATA, FRAME_BYTES
-from pi_system.rpc.server_session import SESSION_METHOD
+from pi_system.rpc.session_config import SESSION_METHOD
 from pi_system.rpc.transport import client_channel, dial, unary
 from pi_system.version import PROTOCOL_VERSION
 

@@ -8,7 +8,8 @@ from random_networks import random_small_artifact
 
 from pi_system.artifact import save
 from pi_system.export.random import random_pictures
-from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.client_session import ClientSession
+from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.session_config import SessionConfig
 
 

@@ -14,7 +14,8 @@ from pi_system.artifact import save
 from pi_system.cli.service import describe
 from pi_system.errors import RevealError
 from pi_system.program.reveal import REVEALS, outputs_to_float, revealed, tells_more
-from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.client_session import ClientSession
+from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.session_config import SessionConfig
 
 BACKENDS = ["gmw", "gc", "table", "fss", "crypten"]

@@ -27,8 +27,7 @@ from pi_system.cli.service import describe
 from pi_system.errors import BusyError, InvariantError, PeerTimeoutError, PeerUnavailableError, PiError
 from pi_system.rpc.envelope import read_server, write
 from pi_system.rpc.frames import DATA
-from pi_system.rpc.server_session import SESSION_METHOD
-from pi_system.rpc.session_config import Hello, SessionConfig, hello_to_proto
+from pi_system.rpc.session_config import SESSION_METHOD, Hello, SessionConfig, hello_to_proto
 from pi_system.rpc.transport import dial
 
 OTHER = replace(CONFIG, client_id=bytes([1]) * 16)

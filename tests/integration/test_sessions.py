@@ -27,7 +27,7 @@ from pi_system.errors import (
     PeerUnavailableError,
     PiError,
 )
-from pi_system.rpc.server_session import SESSION_METHOD
+from pi_system.rpc.session_config import SESSION_METHOD
 from pi_system.rpc.tls import Identity
 from pi_system.rpc.transport import dial, unary
 

@@ -16,7 +16,8 @@ from PIL import Image
 
 from pi_system.artifact import Artifact, save
 from pi_system.backends.registry import BACKENDS
-from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.client_session import ClientSession
+from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.session_config import SessionConfig
 from pi_system.rpc.tls import Identity
 

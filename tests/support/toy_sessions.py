@@ -11,7 +11,8 @@ from processes import TOY, Process, toy_dealer, toy_server
 from tiny_artifact import tiny_artifact
 
 from pi_system.artifact import save
-from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.client_session import ClientSession
+from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.session_config import SessionConfig
 
 PICTURE = np.full((1, 1, 2, 2), 0.25, np.float32)

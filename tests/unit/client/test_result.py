@@ -8,7 +8,7 @@ from tiny_artifact import tiny_artifact
 from pi_client.result import InferResult
 from pi_client.store import ClientStore
 from pi_system.errors import InputError
-from pi_system.rpc.client_session import OnlineCost, PreparationCost
+from pi_system.rpc.phase_cost import OnlineCost, PreparationCost
 from pi_system.rpc.session_config import SessionConfig
 from pi_system.secure.kept import write_kept
 

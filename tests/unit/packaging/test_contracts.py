@@ -12,10 +12,12 @@ from importlinter.contracts.acyclic_siblings import AcyclicSiblingsContract
 from importlinter.contracts.forbidden import ForbiddenContract
 from importlinter.contracts.independence import IndependenceContract
 from importlinter.contracts.layers import LayersContract
+from importlinter.domain.contract import Contract
 
 ROOT = Path(__file__).resolve().parents[3]
-KINDS = {kind.type_name: kind for kind in (AcyclicSiblingsContract, IndependenceContract, LayersContract)}
-KINDS |= {"forbidden": ForbiddenContract}
+KINDS: dict[str, type[Contract]] = {
+    kind.type_name: kind for kind in (AcyclicSiblingsContract, ForbiddenContract, IndependenceContract, LayersContract)
+}
 CONFIGURATION = read_configuration(str(ROOT / "pyproject.toml"))
 SESSION, CONTRACTS = CONFIGURATION["session_options"], CONFIGURATION["contracts_options"]
 
@@ -34,7 +36,8 @@ BREAKING = [
     ("protocols import no channel", "pi_system.protocols.half", "socket"),
     ("the product imports no measuring", "pi_system.cost.predict", "scipy"),
     ("protocols do no IO and know no CrypTen", "pi_system.protocols.half", "grpc"),
-    ("the client trains nothing", "pi_client.classify", "pi_system.train.loop"),
+    ("the client trains nothing, and serves nothing", "pi_client.classify", "pi_system.train.loop"),
+    ("the client trains nothing, and serves nothing", "pi_client.connect", "pi_system.rpc.server_session"),
     ("SEAL is an oracle of tests alone", "pi_system.protocols.linear_he.key", "tenseal"),
 ]
 

@@ -110,7 +110,7 @@ def test_the_product_imports_what_it_declares_and_nothing_else() -> None:
     extras = [text for extra in project["optional-dependencies"].values() for text in extra]
     declared = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
     allowed = declared | {canonicalize_name(Requirement(text).name) for text in extras} | INSTALLED_BESIDE
-    needed = set()
+    needed: set[str] = set()
     for name in imported():
         owned_by = {name} if (ROOT / name).exists() else set(map(canonicalize_name, owners.get(name, [name])))
         assert owned_by & allowed, name

@@ -10,9 +10,9 @@ from raw_http2 import RawCaller
 
 from pi_system._proto.v1.control_pb2 import ServerEnvelope, ServerHello
 from pi_system.errors import BusyError, PeerTimeoutError, PiError
-from pi_system.rpc import client_session, listen
+from pi_system.rpc import listen
 from pi_system.rpc.callers import Callers
-from pi_system.rpc.client_session import Endpoint
+from pi_system.rpc.endpoint import Endpoint, enter
 from pi_system.rpc.envelope import write
 from pi_system.rpc.overdue import Overdue
 from pi_system.rpc.session_config import Hello, SessionConfig
@@ -96,7 +96,7 @@ def test_a_client_with_too_many_calls_waits_as_for_a_place(serve: Any) -> None:
     address = serve({"Session": take})
     endpoint = Endpoint(server=address, dealer=None, store_dir=Path("unused"), on_busy=told.append)
     asked = Hello(config=SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16)))
-    connection, hello = client_session._enter(endpoint, asked)
+    connection, hello = enter(endpoint, asked)
     assert hello.reveal == "label"
     assert [str(busy) for busy in told] == ["too many calls"]
     connection.abort(PiError("the test is over"))

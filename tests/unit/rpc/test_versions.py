@@ -13,10 +13,11 @@ from toy_sessions import CONFIG
 from pi_system._proto.v1.control_pb2 import ServerEnvelope, ServerHello
 from pi_system.artifact.store import public_to_bytes
 from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolError
-from pi_system.rpc.client_session import ClientSession, Endpoint
+from pi_system.rpc.client_session import ClientSession
+from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.envelope import read_client, write
 from pi_system.rpc.frames import DATA
-from pi_system.rpc.server_session import SESSION_METHOD
+from pi_system.rpc.session_config import SESSION_METHOD
 from pi_system.version import PROTOCOL_VERSION
 
 
