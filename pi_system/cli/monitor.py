@@ -9,30 +9,21 @@ gRPC   grpc.health.v1 for the services "" and "liveness" (as /livez) and "readin
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import click
-import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pi_system.cli.probe_server import ProbeServer
 from pi_system.errors import ConfigError
+from pi_system.rpc.health import serve_health
 from pi_system.rpc.transport import check_address
 
-_POLL_S: Final = 1.0
-_WATCHERS: Final = 1024
-"""Connections of the gRPC half, and calls at once; those that watch take no thread."""
-_SILENT_MS: Final = 2000
-_WATCHED_MS: Final = 30_000
-"""How long a connection of the gRPC half is kept; who watches comes again. Longer: a crowd keeps probes out longer."""
 _LOG = logging.getLogger(__name__)
-_STATES: Final = health_pb2.HealthCheckResponse
 
 
 class ServiceState(Protocol):
@@ -74,10 +65,14 @@ def monitor_options(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--health", help=health)(click.option("--metrics", help=metrics)(command))
 
 
+def _answers(now: ServiceState) -> dict[str, bool]:
+    return {"": now.alive, "liveness": now.alive, "readiness": not now.problems()}
+
+
 @contextmanager
 def monitored(status: Callable[[], ServiceState], health: str | None, metrics: str | None) -> Iterator[None]:
     """Tell of a service at these addresses while the block runs; None: not there. Raises ConfigError."""
-    with _serve_health(health, status) as probed, _serve_metrics(metrics, status) as counted:
+    with serve_health(health, lambda: _answers(status())) as probed, _serve_metrics(metrics, status) as counted:
         for what, address in (("health", probed), ("metrics", counted)):
             if address:
                 _LOG.info("%s at %s", what, address)
@@ -130,51 +125,3 @@ def _serve_metrics(address: str | None, status: Callable[[], ServiceState]) -> I
     finally:
         server.shutdown()
         server.server_close()
-
-
-def _health_options() -> tuple[tuple[str, int], ...]:
-    """Of the gRPC half: a port of its own, and connections that end, so that none keeps probes out for long."""
-    return (
-        ("grpc.so_reuseport", 0),
-        ("grpc.max_allowed_incoming_connections", _WATCHERS),
-        ("grpc.server_handshake_timeout_ms", _SILENT_MS),
-        ("grpc.max_connection_idle_ms", _SILENT_MS),
-        ("grpc.max_connection_age_ms", _WATCHED_MS),
-        ("grpc.max_connection_age_grace_ms", _SILENT_MS),
-    )
-
-
-@contextmanager
-def _serve_health(address: str | None, status: Callable[[], ServiceState]) -> Iterator[str]:
-    """The gRPC half while the block runs, its address yielded; None: nothing. Raises ConfigError."""
-    if address is None:
-        yield ""
-        return
-    servicer, ended = health.HealthServicer(), threading.Event()
-
-    def follow() -> None:
-        while True:
-            now = status()
-            for names, good in ((("", "liveness"), now.alive), (("readiness",), not now.problems())):
-                for name in names:
-                    servicer.set(name, _STATES.SERVING if good else _STATES.NOT_SERVING)
-            if ended.wait(_POLL_S):
-                return
-
-    server = grpc.server(
-        ThreadPoolExecutor(4, thread_name_prefix="health"),
-        options=_health_options(),
-        maximum_concurrent_rpcs=_WATCHERS,
-    )
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    try:
-        port = server.add_insecure_port(check_address(address))
-    except RuntimeError:
-        raise ConfigError(f"health: expected a free address, found that {address} cannot be bound") from None
-    server.start()
-    threading.Thread(target=follow, name="health", daemon=True).start()
-    try:
-        yield f"{address.rpartition(':')[0]}:{port}"
-    finally:
-        ended.set()
-        server.stop(0)

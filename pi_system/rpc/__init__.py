@@ -1,4 +1,4 @@
-"""Sessions over gRPC: the only package that imports grpc and the generated protobuf code."""
+"""Sessions over gRPC: the only package that imports grpc."""
 
 import os
 import sys

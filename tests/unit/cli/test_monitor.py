@@ -13,9 +13,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pi_system.cli import monitor
 from pi_system.cli.monitor import monitored
 from pi_system.errors import ConfigError
+from pi_system.rpc import health
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def test_who_holds_all_connections_of_the_grpc_half_loses_them(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, greeting: bytes
 ) -> None:
     """Before or after the HTTP/2 handshake."""
-    monkeypatch.setattr(monitor, "_WATCHERS", 4)
+    monkeypatch.setattr(health, "_WATCHERS", 4)
     host, _, port = request.getfixturevalue("addresses")[0].rpartition(":")
     with ExitStack() as stack:
         for _ in range(4):

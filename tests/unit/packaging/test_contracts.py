@@ -36,6 +36,8 @@ BREAKING = [
     ("protocols import no channel", "pi_system.protocols.half", "socket"),
     ("the product imports no measuring", "pi_system.cost.predict", "scipy"),
     ("protocols do no IO and know no CrypTen", "pi_system.protocols.half", "grpc"),
+    ("gRPC is imported by rpc alone", "pi_system.cli.monitor", "grpc"),
+    ("gRPC is imported by rpc alone", "pi_server.status", "grpc_health"),
     ("the client trains nothing, and serves nothing", "pi_client.classify", "pi_system.train.loop"),
     ("the client trains nothing, and serves nothing", "pi_client.connect", "pi_system.rpc.server_session"),
     ("SEAL is an oracle of tests alone", "pi_system.protocols.linear_he.key", "tenseal"),
