@@ -41,7 +41,7 @@ class Fitted(Calibration, Strict):
 
 _ROUNDS: Final = 8
 _PRIOR: Final = 0.02
-_ROUGH: Final[Mapping[str, float]] = {
+ROUGH: Final[Mapping[str, float]] = {
     "mac32": 0.0055, "mac64": 0.011, "moved": 0.4, "swept": 0.15, "layer": 60e3, "masked": 6.0,
     "start": 500e3, "gate": 100e3, "hop": 150e3, "byte": 0.5,
     "fss_call": 30e3, "fss_level": 0.85, "fss_element": 8.0,
@@ -67,7 +67,7 @@ def fit_prices(samples: Sequence[CostSample], networks: Mapping[str, PublicArtif
         np.array([1e6 * median(sample.online_ms) for sample in samples]),
         np.array([1e6 * median(sample.offline_ms) for sample in samples]),
     ]
-    found: dict[str, float] = dict(_ROUGH)
+    found: dict[str, float] = dict(ROUGH)
     for _ in range(_ROUNDS):
         prices = Prices.of(found)
         online = [work.online(link, prices)[0].path for work, link in zip(ours, links, strict=True)]
@@ -83,7 +83,7 @@ def _solve(paths: Work, measured: Work) -> dict[str, float]:
     fixed = paths[:, len(PRICED) :].sum(axis=1)
     relative = paths[:, : len(PRICED)] / measured[:, None]
     used = np.flatnonzero(relative.any(axis=0))
-    rough = np.array([_ROUGH[UNITS[index]] for index in used])
+    rough = np.array([ROUGH[UNITS[index]] for index in used])
     # Solved for multiples of the rough prices: columns of like size, and the prior is one multiple each.
     matrix = np.vstack([relative[:, used] * rough, _PRIOR * np.eye(len(used))])
     target = np.concatenate([1.0 - fixed / measured, np.full(len(used), _PRIOR)])

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from changed_artifact import runnable, with_compare_bits
-from measuring.fit import fit_calibration
+from measuring.fit import ROUGH, fit_calibration
 from measuring.samples import CostSample
 from random_networks import random_small_artifact
 from scaled_artifact import relu_artifact
 
 from pi_system import cost
-from pi_system.backends.costs import all_units, find_cost
+from pi_system.backends.costs import all_units, find_cost, overlapping
 from pi_system.backends.fss.gates import fss_gates
 from pi_system.backends.registry import BACKENDS
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
@@ -20,7 +20,7 @@ from pi_system.channel.shaped import Link
 from pi_system.cost import default_calibration, faster_gate, predict
 from pi_system.cost.predict import Workload
 from pi_system.cost.replay import Replay
-from pi_system.cost.work import Prices, work
+from pi_system.cost.work import PRICED, Prices, work
 from pi_system.errors import ConfigError, InvariantError
 from pi_system.protocols.gate import GateSpec
 
@@ -184,12 +184,21 @@ def test_a_gate_without_prices_is_not_chosen(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_cost_model_names_no_backend() -> None:
-    """A new one says what it costs in its own folder; the choice between two is about those two."""
+    """A new one says what it costs in its own folder."""
     for path in Path(cost.__file__).parent.glob("*.py"):
-        if path.name != "choice.py":
-            text = path.read_text()
-            assert not [name for name in BACKENDS if f'"{name}"' in text], path
-            assert set(re.findall(r"pi_system\.backends\.(\w+)", text)) <= {"costs", "registry"}, path
+        text = path.read_text()
+        assert not [name for name in BACKENDS if f'"{name}"' in text], path
+        assert set(re.findall(r"pi_system\.backends\.(\w+)", text)) <= {"costs", "registry"}, path
+
+
+@pytest.mark.parametrize("backend", overlapping())
+def test_work_that_a_gate_counts_is_its_backends_and_can_be_priced(backend: str) -> None:
+    for kind, gate in overlapping()[backend].items():
+        bits, shift, unseen = (17, 0, 0) if kind == "square" else (24, 10, 6)
+        spec = GateSpec(kind=kind, count=64, ring_bits=59, comparison_bits=bits, shift=shift, unseen_bits=unseen)
+        counted = {name for units in (*gate.work(spec, 64).values(), gate.prepared(spec)) for name in units}
+        assert counted <= set(find_cost(backend).UNITS), kind
+    assert set(PRICED) == set(ROUGH)
 
 
 def test_a_backend_that_says_nothing_of_its_costs_is_not_predicted_and_stops_no_other(
