@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from changed_artifact import changed
 from mlp_artifact import mlp_artifact
-from parties import secure_logits
+from parties import BACKENDS, secure_logits
 
 from pi_system.artifact import Artifact
 from pi_system.artifact.graph import Graph
@@ -38,7 +38,7 @@ def renamed(old: str, new: str) -> Artifact:
     return changed(artifact, graph=Graph(nodes=tuple(nodes)), ring=ring.model_copy(update=bits))
 
 
-@pytest.mark.parametrize("backend", ["fss", "gmw", "gc", "table"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_relu_of_any_name_is_evaluated(backend: str, name: str, tmp_path: Path) -> None:
     picture = np.zeros((1, 1, 8, 8), np.float32)

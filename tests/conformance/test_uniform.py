@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from changed_artifact import with_compare_bits
-from parties import infer, make_parties, prepare
+from parties import BACKENDS, infer, make_parties, prepare
 from recording import Recorder
 from scaled_artifact import relu_artifact
 from scipy import stats
@@ -27,6 +27,10 @@ VIEWS = {
     "table, few bits": ("online server", "online client"),
 }
 """Ciphertexts, curve points and OT messages of the other offline phases are not uniform byte by byte by design."""
+
+
+def test_every_backend_is_looked_at() -> None:
+    assert {name.partition(", ")[0] for name in VIEWS} == set(BACKENDS)
 
 
 def _views(backend: str, artifact: Artifact, pictures: Any, store: Path) -> Any:

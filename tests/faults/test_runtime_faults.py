@@ -11,6 +11,7 @@ from scaled_artifact import relu_artifact
 
 from pi_system.backends.fss.dealer import deal
 from pi_system.backends.fss.request import make_request, parse_request
+from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.channel.memory import memory_pair
 from pi_system.errors import (
     CorrelationMismatchError,
@@ -119,7 +120,7 @@ def test_what_a_client_does_online_is_a_typed_error_of_its_own(
         run_parties(lambda channel: server.infer(ids, channel), cheat)
 
 
-@pytest.mark.parametrize("backend", ["gmw", "gc", "table"])
+@pytest.mark.parametrize("backend", TWO_PARTY_GATES)
 @pytest.mark.parametrize("cheater", ["server", "client"])
 def test_garbage_in_the_offline_phase_is_the_peers_fault_and_leaves_no_material(
     backend: str, cheater: str, tmp_path: Path

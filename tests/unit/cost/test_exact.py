@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from changed_artifact import runnable
-from parties import PAIRING, infer, make_parties, prepare
+from parties import BACKENDS, PAIRING, infer, make_parties, prepare
 from random_networks import random_mixed_artifact, random_small_artifact, random_square_artifact
 
 from pi_system.backends.crypten.cost import lockstep
@@ -23,7 +23,7 @@ ARTIFACTS = {
 
 
 @pytest.mark.parametrize("network", list(ARTIFACTS))
-@pytest.mark.parametrize("backend", ["fss", "gmw", "gc", "table"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_run_counts_what_was_predicted(backend: str, network: str, tmp_path: Path) -> None:
     artifact = runnable(backend, ARTIFACTS[network]())
     found = predict(artifact, backend, "lan", default_calibration())
