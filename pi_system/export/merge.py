@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_system.artifact.graph import Affine, AvgPool2d, Conv2d, Flatten, Gather, Linear, Node
+from pi_system.artifact.graph import Affine, AvgPool2d, Conv2d, Flatten, Gather, Linear, Node, WeightedNode
 from pi_system.export.draft import Array, Draft
 
 Merged = tuple[Conv2d | Linear, Array, Array]
@@ -55,17 +55,17 @@ def _merge_at(draft: Draft, second: Node) -> bool:
         return False
     if isinstance(second, Affine):
         return _shift_into(draft, second)
-    if not isinstance(second, Conv2d | Linear):
+    if not isinstance(second, WeightedNode) or draft.users(second.inputs[0]) != [second.name]:
         return False
     first = draft.nodes[second.inputs[0]]
-    if not isinstance(first, Conv2d | Linear) or draft.users(first.name) != [second.name]:
-        return False
-    if isinstance(first, Linear) and isinstance(second, Linear):
-        merged: Merged | None = _linear_pair(draft, first, second)
-    elif isinstance(first, Conv2d) and isinstance(second, Conv2d):
-        merged = _pointwise_second(draft, first, second) or _pointwise_first(draft, first, second)
-    else:
-        return False
+    merged: Merged | None
+    match first, second:
+        case Linear(), Linear():
+            merged = _linear_pair(draft, first, second)
+        case Conv2d(), Conv2d():
+            merged = _pointwise_second(draft, first, second) or _pointwise_first(draft, first, second)
+        case _:
+            return False
     if merged is None or _macs(merged[0]) > _macs(first) + _macs(second):
         return False
     draft.nodes[first.name], draft.weights[first.name], draft.biases[first.name] = merged

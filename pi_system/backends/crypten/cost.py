@@ -12,7 +12,7 @@ Units: ``crypten_start``: an inference; ``crypten_round``: an exchange; ``crypte
 from math import prod
 from typing import Final
 
-from pi_system.artifact.graph import Input, MaxPool2d, Node, Relu, Square, WeightedNode
+from pi_system.artifact.graph import Conv2d, Input, Linear, MaxPool2d, Node, Relu, Square
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.costs import Lockstep, OfflineCost, Opening
 from pi_system.program.counts import count_nodes, mac_count
@@ -41,18 +41,23 @@ def lockstep(backend: str, public: PublicArtifact) -> Lockstep:
 
 
 def _opening(node: Node, elements: dict[str, int], macs: int) -> Opening:
-    size, relus, rounds, words, dealt = elements[node.name], 0, 0, 0, 0
-    if isinstance(node, WeightedNode):
-        rounds, words, dealt = 1, elements[node.inputs[0]] + prod(node.weight_shape), size
-    elif isinstance(node, Square):
-        rounds, words, dealt = 1, node.count, node.count
-    elif isinstance(node, Relu | MaxPool2d):
-        window = 2 if isinstance(node, Relu) else prod(node.kernel)
-        relus = node.active if isinstance(node, Relu) else size * (window - 1)
-        rounds, words, dealt = _RELU_ROUNDS * (window - 1).bit_length(), _RELU_WORDS * relus, _RELU_DEALT * relus
-    units = {"crypten_round": rounds, "crypten_word": words, "crypten_relu": relus, "crypten_mac": macs}
-    if isinstance(node, Input):
-        units["crypten_start"] = 1
+    relus = rounds = words = dealt = 0
+    units = {"crypten_mac": macs}
+    match node:
+        case Input():
+            units["crypten_start"] = 1
+        case Conv2d() | Linear():
+            rounds, words = 1, elements[node.inputs[0]] + prod(node.weight_shape)
+            dealt = elements[node.name]
+        case Square():
+            rounds, words, dealt = 1, node.count, node.count
+        case Relu():
+            rounds, relus = _RELU_ROUNDS, node.active
+        case MaxPool2d():
+            others = prod(node.kernel) - 1
+            rounds, relus = _RELU_ROUNDS * others.bit_length(), others * elements[node.name]
+    words, dealt = words + _RELU_WORDS * relus, dealt + _RELU_DEALT * relus
+    units |= {"crypten_round": rounds, "crypten_word": words, "crypten_relu": relus}
     return Opening(
         node=node,
         rounds=rounds,
