@@ -53,9 +53,9 @@ class FixedInterpreter(Interpreter[IntArray]):
             ring: fixed-point parameters.
             masks: ReLU map.
             weights: from ``quantise_weights``.
-            check_range: raise FixedPointRangeError when a compared value reaches ``RingConfig.limit``, where the secure
-                comparison is undefined, or a squared one, where the result may wrap; when any value wraps; and when a
-                logit has more than its bits.
+            check_range: raise FixedPointRangeError when a compared value reaches ``RingConfig.limit`` (an entry of a
+                max-pool, which compares differences, half of it), where the secure comparison is undefined, or a
+                squared one, where the result may wrap; when any value wraps; and when a logit has more than its bits.
             coins: of stochastic rounding and random signs; None rounds to nearest and compares all bits.
         """
         self._ring = ring
@@ -124,7 +124,7 @@ class FixedInterpreter(Interpreter[IntArray]):
 
     def maxpool(self, node: ops.MaxPool2d, x: IntArray) -> IntArray:
         """Maximum over windows; padding never wins."""
-        self._check(node, x)
+        self._check_below(node.name, x, self._ring.limit(node) // 2)  # so that any two differ by less than the limit
         unseen, coins = self._ring.unseen_bits(node), self._coins
         if coins is None or unseen == 0:
             return np.asarray(windows(x, node, np.iinfo(np.int64).min).max(axis=(-1, -2)), dtype=np.int64)

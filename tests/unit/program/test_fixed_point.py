@@ -77,6 +77,17 @@ def test_the_range_of_a_relu_that_truncates_leaves_room_to_round() -> None:
             run([one], [[[[value]]]], check_range=True, **common)
 
 
+def test_the_range_of_a_max_pool_is_that_of_differences() -> None:
+    """Entries of both signs differ by twice their size, and padding is the smallest entry there may be."""
+    pool = MaxPool2d(name="p", inputs=("input",), shape=(1, 1, 1), kernel=(1, 2), stride=(1, 2), padding=(0, 0))
+    common: dict[str, Any] = {"shape": (1, 1, 2), "frac_bits": {"p": 4}, "comparison_bits": {"p": 8}}
+    for few, most in (({}, 63), ({"p": 4}, 55)):  # 2^6 - 1; with 4 of 8 bits compared 2^6 - 2^3 - 1
+        assert run([pool], [[[[-most, most]]]], compare_bits=few, check_range=True, **common).item() == most
+        for entry in (most + 1, -most - 1):
+            with pytest.raises(FixedPointRangeError, match=f"node p: expected values below {most + 1} "):
+                run([pool], [[[[entry, 0]]]], compare_bits=few, check_range=True, **common)
+
+
 def test_range_check_sees_what_wraps_and_what_logits_have_no_bits_for() -> None:
     common: dict[str, Any] = {"shape": (1, 1, 1), "frac_bits": {"a": 4}, "ring_bits": 10}
     doubled = Add(name="a", inputs=("input", "input"), shape=(1, 1, 1))
