@@ -3,8 +3,8 @@
 It shares no code with the secure kernels: int64 tensors, torch's integer convolution. Every value is the signed
 representative mod 2^l. Shifts round to the nearest integer, and signs are exact, as those of gates that compare shares;
 with ``coins`` shifts round to either neighbour at random, as truncation pairs do, and signs of which few bits are
-compared are random near zero (the same distribution as of the secure run, not the same coins). The secure run
-differs from the former by the ulps of ``error_bound`` only.
+compared are random near zero, by coins of their own (distributed as under ``fss``; under ``table`` the mean differs by
+up to 2^-(g+2) ulps, see protocols/gate.py). The secure run differs from the former by the ulps of ``error_bound`` only.
 """
 
 from collections.abc import Iterator

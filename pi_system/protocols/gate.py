@@ -5,8 +5,9 @@ A gate evaluates f on ``count`` ring elements of one layer: f(y) = max(0, R(y / 
 up with probability (y mod 2^t) / 2^t by a coin that neither party knows (``relu_dcf``). No protocol rounds by anything
 that a party knows: an error that depends on the client's share would tell it weights.
 Of the K = k - t bits that are left a comparison may not see the low g = ``unseen_bits``. The sign is then right where
-|y| >= 2^(t+g-1), and 1 with probability 1/2 + y / 2^(t+g) nearer to zero, by a second coin of the same kind. Protocols
-that compare shares see all bits whatever g is: there the coin would be the client's.
+|y| >= 2^(t+g-1), and 1 with probability 1/2 + y / 2^(t+g) nearer to zero, by a second coin of the same kind: added to y
+by ``relu_dcf``, to the rounded R(y / 2^t) by ``relu_table``, so that in the mean the results differ by up to 2^-(g+2).
+Protocols that compare shares see all bits whatever g is: there the coin would be the client's.
 Before a gate the server holds the share y_0, the client y_1 (known to it since the offline phase), y_0 + y_1 = y mod
 2^l, |y| <= ``spec.limit`` as a signed number. After it the server holds D = f(y) - r mod 2^l, the client the mask r it
 chose offline.

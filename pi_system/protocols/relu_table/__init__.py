@@ -19,7 +19,7 @@ Cost:     1 round trip; online bits an element: K + l + 2, and n where n < K. Of
           declared by cost.py; k + max(2, n - 2) rounds in which both send at once, side by side for all gates of a
           network.
 Error:    as relu_dcf: below one ulp, unbiased (none for t = 0), for |y| < 2^(k-1) - 2^(t+g); undefined outside, not
-          detected.
+          detected. With g > 0 the sign near zero is that of the rounded value v, 1 with probability 1/2 + v / 2^g.
 Security: semi-honest, one corrupted party, kappa = 128: that of the OTs. Both coins are bits of masks that are uniform
           given the view of either party: the rounding's is r' mod 2^t, the sign's (R + d / 2^t) mod 2^g, of which
           the client opens nothing. With d a multiple of 2^t one carry serves both sums. n <= 10.
