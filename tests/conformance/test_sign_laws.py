@@ -69,7 +69,10 @@ def fixed(spec: GateSpec, y: int) -> Any:
         logit_bits=20,
     )
     shape = (1, 1, COUNT)
-    nodes = (Input(name="input", inputs=(), shape=shape), Relu(name="relu", inputs=("input",), shape=shape, active=COUNT))
+    nodes = (
+        Input(name="input", inputs=(), shape=shape),
+        Relu(name="relu", inputs=("input",), shape=shape, active=COUNT),
+    )
     return FixedInterpreter(ring, {}, {}, coins=COINS).run(Graph(nodes=nodes), np.full((1, *shape), y))
 
 

@@ -5,6 +5,8 @@ import pytest
 from changed_artifact import with_compare_bits
 from tiny_artifact import tiny_artifact
 
+from pi_system.artifact.graph import Flatten, Graph, MaxPool2d
+from pi_system.artifact.model import PublicModel
 from pi_system.backends.registry import AUTO, BACKENDS, SERVED_BY_DEFAULT, choose, runnable
 from pi_system.errors import ConfigError
 from pi_system.rpc.server_session import SessionHost
@@ -20,6 +22,24 @@ def test_rings_beyond_homomorphic_encryption_are_for_backends_with_a_dealer() ->
 def test_tables_are_for_few_compared_bits() -> None:
     ten, eleven = (with_compare_bits(tiny_artifact(ring_bits=59), bits).public for bits in (10, 11))
     assert set(runnable(ten)) - set(runnable(eleven)) == {"table"}
+
+
+def test_max_pools_are_compared_by_tables_too() -> None:
+    """ReLUs of eight bits are not enough where a max-pool compares more."""
+    model = with_compare_bits(tiny_artifact(ring_bits=59), 8).public
+    first, conv, relu, _, last = model.graph.nodes
+    pool = MaxPool2d(name="pool", inputs=("relu",), shape=(2, 1, 1), kernel=(2, 2), stride=(2, 2), padding=(0, 0))
+    flat = Flatten(name="flatten", inputs=("pool",), shape=(2,))
+    graph = Graph(nodes=(first, conv, relu, pool, flat, last.model_copy(update={"in_features": 2})))
+
+    def compares(bits: int) -> PublicModel:
+        fields = {name: getattr(model.ring, name) for name in ("frac_bits", "comparison_bits", "compare_bits")}
+        ring = {name: values | {"pool": 8 if name == "frac_bits" else 20} for name, values in fields.items()}
+        ring["compare_bits"] = model.ring.compare_bits | {"pool": bits}
+        return model.model_copy(update={"graph": graph, "ring": model.ring.model_copy(update=ring)})
+
+    assert set(runnable(compares(10))) - set(runnable(compares(11))) == {"table"}
+    assert [choose(AUTO, compares(bits)) for bits in (10, 11)] == ["table", "gmw"]
 
 
 def test_auto_is_the_first_without_a_third_party_that_runs_the_model() -> None:
