@@ -1,7 +1,7 @@
 """How many bits each comparison of an exported network sees: all, a number, given ones, or ``auto`` (compare_auto.py).
 
 Fewer bits leave less room for values (``RingConfig.limit``): a comparison gets as many as keep the chance that one
-overflows within what the export asked for, and the artifact states the sum.
+overflows within what the export asked for, and the artifact states the sum. Scores get a step above the coins' noise.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ from pi_system.errors import ConfigError
 from pi_system.export.compare_auto import CompareTable, search
 from pi_system.export.compare_loss import Judged, WindowJudge
 from pi_system.export.ranges import Ranges, calibrate, sum_log2, tail_log2
+from pi_system.export.score_step import step_of_coins
 
 CompareBits = int | Mapping[str, int] | Literal["auto", "full"]
 _OVERFLOW_LOG2: Final = -20.0
@@ -71,11 +72,11 @@ def choose_compare_bits(
     if isinstance(options.bits, int):
         room = room.widened(options.bits)
     if options.bits != "auto":
-        return room.with_bits(room.at_least(options.bits)), None
+        return room.with_bits(room.at_least(options.bits), calibration), None
     judge = WindowJudge(artifact, judged or Judged(calibration), options.pictures)
     loss = _LOSS[judge.labelled] if options.loss is None else options.loss
     table = search(artifact.public, room.fewest, judge, loss)
-    return room.with_bits(table.bits), table
+    return room.with_bits(table.bits, calibration), table
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,14 @@ class _Room:
             raise ConfigError(f"compare_bits: expected names of ReLUs and max-pools, found {', '.join(unknown)[:128]}")
         return {name: max(bits, self.fewest[name]) for name, bits in wanted.items()}
 
-    def with_bits(self, bits: Mapping[str, int]) -> Artifact:
-        """The artifact with those of ``bits`` that are not all; the chance of an overflow has theirs added."""
+    def with_bits(self, bits: Mapping[str, int], pictures: NDArray[np.float32]) -> Artifact:
+        """The artifact with those of ``bits`` that are not all, with their chance of an overflow and their noise."""
         few = {name: n for name, n in bits.items() if n < self._all_bits(name)}
+        if not few:
+            return self.artifact
         terms = [self._ring.overflow_log2, *(self._leaves_log2(name, n) for name, n in few.items())]
-        return self._changed(compare_bits=few, overflow_log2=min(0.0, sum_log2(terms))) if few else self.artifact
+        stated = {"compare_bits": few, "overflow_log2": min(0.0, sum_log2(terms))}
+        return self._changed(**stated, score_step_log2=step_of_coins(self._changed(**stated), pictures))
 
     def _changed(self, **ring: Any) -> Artifact:
         public = self.artifact.public

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from changed_artifact import changed
 from click.testing import CliRunner
 from random_networks import random_small_artifact
 from torch import nn
@@ -17,6 +18,8 @@ from pi_system.export.compare_auto import ComparedLayer, CompareTable
 from pi_system.export.compare_bits import CompareBits, CompareOptions, choose_compare_bits
 from pi_system.export.compare_loss import Loss
 from pi_system.export.random import random_artifact, random_pictures
+from pi_system.program.encoding import encode_input, logits_to_float, quantise_weights
+from pi_system.program.fixed_point import FixedInterpreter
 from pi_system.program.float_point import FloatInterpreter, float_logits
 from pi_system.ring.prg import Prg
 
@@ -63,6 +66,27 @@ def test_bits_by_name_are_for_comparisons_alone() -> None:
     assert chosen(artifact, {name: 9})[0].public.ring.compare_bits == {name: 9}
     with pytest.raises(ConfigError, match="expected names of ReLUs and max-pools, found input"):
         chosen(artifact, {"input": 9})
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_scores_have_a_step_above_the_noise_of_coins(bits: int) -> None:
+    """Else their coins would tell logits as finely as averaged logits do."""
+    artifact = random_small_artifact(SEED)
+    found = chosen(artifact, bits)[0]
+    graph, ring = found.public.graph, found.public.ring
+    integers, pictures = quantise_weights(graph, ring, found.weights), pictures_of(found)
+    interpreter = FixedInterpreter(ring, found.masks, integers, coins=Prg(b"other coins, now"))
+    drawn = logits_to_float(interpreter.run(graph, encode_input(pictures, graph, ring)), graph, ring)
+    noise, step = np.abs(drawn - float_logits(found, pictures)).max(), 2.0 ** ring.score_step(graph.output)
+    assert 2.0 ** artifact.public.ring.score_step(graph.output) < 2 * noise
+    assert 2 * noise < step < 12 * noise  # four times, up to a power of two, that of other coins
+    assert ring.score_step(graph.output) == chosen(artifact, bits)[0].public.ring.score_step(graph.output)
+
+
+def test_a_bit_less_of_comparisons_does_not_make_scores_finer() -> None:
+    artifact = random_small_artifact(SEED)
+    coarse = changed(artifact, ring=artifact.public.ring.model_copy(update={"score_step_log2": 1}))
+    assert chosen(coarse, 12)[0].public.ring.score_step_log2 == 1
 
 
 def _changed(artifact: Artifact) -> float:
