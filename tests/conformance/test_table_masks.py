@@ -13,7 +13,7 @@ import pytest
 from gates import prepare
 
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.relu_table import offline, table_gate
+from pi_system.protocols.relu_table import TABLE, offline
 from pi_system.protocols.relu_table.products import Chosen, Offered, take
 from pi_system.protocols.relu_table.ring_words import ring_bits_of
 from pi_system.protocols.relu_table.rounds import Party
@@ -90,7 +90,7 @@ def _run(spec: GateSpec, monkeypatch: pytest.MonkeyPatch, *, change: bool) -> _R
     with monkeypatch.context() as patched:
         patched.setattr(Party, "swap", noted)
         patched.setattr(offline, "take", changed)
-        run.material = prepare(table_gate(), spec, np.zeros(spec.count, np.int64), seed=SEED).material
+        run.material = prepare(TABLE, spec, np.zeros(spec.count, np.int64), seed=SEED).material
     return run
 
 

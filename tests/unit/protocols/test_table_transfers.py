@@ -9,7 +9,7 @@ from halves import run_alone
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half
 from pi_system.protocols.ot import OtParty
-from pi_system.protocols.relu_table import products, table_gate
+from pi_system.protocols.relu_table import TABLE, products
 from pi_system.protocols.relu_table.shape import shape_of
 
 LONGEST = 1 << 18
@@ -41,7 +41,7 @@ def test_directions_change_every_quarter_of_a_million_elements(role: int, monkey
 
 
 def test_online_an_element_is_touched_once_a_party_and_offline_every_entry_of_a_table_is_made() -> None:
-    gate, spec = table_gate(), GateSpec(count=70, ring_bits=32, comparison_bits=24, shift=10, unseen_bits=6)
+    gate, spec = TABLE, GateSpec(count=70, ring_bits=32, comparison_bits=24, shift=10, unseen_bits=6)
     touched = {"fss_call": 1, "fss_element": 50}
     assert gate.work(spec, 50) == {"send": {"fss_call": 1}, "work": {}, "reply": touched, "receive": touched}
     assert gate.prepared(spec) == {"table_prepared": 70, "table_entry": 70 * 128}
