@@ -12,7 +12,7 @@ from pi_client.connect import SessionOptions, open_session
 from pi_client.result import InferResult
 from pi_client.store import ClientStore
 from pi_system.errors import BusyError
-from pi_system.inputs import check_inputs, load_inputs
+from pi_system.inputs import check_inputs, find_files, load_inputs
 from pi_system.rpc.client_session import ClientSession
 from pi_system.rpc.phase_cost import OnlineCost
 from pi_system.rpc.phase_profile import PhaseProfile
@@ -24,12 +24,13 @@ _OPENED: Final = 3
 def classify(
     common: SessionOptions, store: ClientStore, paths: list[Path], *, profile: bool = False
 ) -> tuple[InferResult, tuple[PhaseProfile, ...]]:
-    """Classify what is in files, with the profiles of the last batch.
+    """Classify what is in files, folders and patterns of them, with the profiles of the last batch.
 
     Raises:
         InputError: a file cannot be used; nothing was spent.
         CorrelationError, ChannelError, ProtocolError: see ClientSession.
     """
+    paths = find_files(paths)
     check_inputs(paths)  # before anybody is dialled
     with ExitStack() as stack:
         session, (inputs, names) = _open_with_inputs(stack, common, store, paths, profile)

@@ -37,7 +37,9 @@ def main() -> None:
     help="Write a trace (Chrome, Perfetto) of time, bytes and rounds by layer; table on stderr.",
 )
 def infer(files: tuple[Path, ...], as_json: bool, profile: Path | None, **options: Any) -> None:
-    """Classify pictures (PNG or JPEG) or arrays (.npy, or .csv with one input a row).
+    """Classify pictures (PNG, JPEG, TIFF, DICOM) or arrays (.npy, or .csv with one input a row).
+
+    A folder stands for all of them in it, a pattern such as 'scans/*.png' for those that match, sorted by name.
 
     Prepares offline material first where too little is left.
     """

@@ -14,7 +14,7 @@ from pi_client.classify import answer, prepare_missing
 from pi_client.connect import SessionOptions, open_session
 from pi_client.store import ClientStore
 from pi_system.api.guard import path, seconds, typed
-from pi_system.api.inputs import Inputs, read_inputs
+from pi_system.api.inputs import Inputs, check_files, read_inputs
 from pi_system.api.result import Cost, Result
 from pi_system.backends.registry import AUTO, keeps_material
 from pi_system.errors import BusyError, ConfigError, InputError, LocalProtocolError
@@ -152,16 +152,19 @@ class Client:
         """Answers to inputs; prepares first where too little is left.
 
         Args:
-            inputs: a file or several (PNG, JPEG, .npy, .csv), or an array or tensor as the network takes it.
+            inputs: files, folders or patterns (PNG, JPEG, TIFF, DICOM, .npy, .csv), or an array or tensor as the network
+                takes it.
 
         Raises:
-            InputError: the inputs cannot be used; nothing was spent.
+            InputError: the inputs cannot be used; nothing was spent, and for a file that cannot be read nobody dialled.
             ArtifactDigestError: the server has another model.
             ConfigError: it does not offer this configuration.
             ChannelError, CorrelationError, ProtocolError: see ``pi_system.errors``.
             LocalProtocolError: the client was closed, or this process was forked from the one that made it.
         """
         with self._call():
+            if self._open is None or not self._open.alive:
+                check_files(inputs)
             session = self._session()
             public = session.public.public
             arrays, names = read_inputs(inputs, public.preprocess)

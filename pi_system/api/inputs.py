@@ -11,14 +11,14 @@ from PIL import Image
 
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import InputError
-from pi_system.inputs import load_image, load_inputs
+from pi_system.inputs import check_inputs, find_files, load_image, load_inputs
 from pi_system.inputs.arrays import as_inputs
 
-__all__ = ["Inputs", "read_inputs"]
+__all__ = ["Inputs", "check_files", "read_inputs"]
 
 Inputs: TypeAlias = str | PathLike[str] | Image.Image | Sequence[str | PathLike[str] | Image.Image] | ArrayLike | Any
-"""Files (pictures, .npy, .csv) or pictures of Pillow, preprocessed as the artifact says; or an array or torch tensor:
-one input or several, as the network takes them."""
+"""Files (pictures, .npy, .csv), folders and patterns of them, or pictures of Pillow, preprocessed as the artifact says;
+or an array or torch tensor: one input or several, as the network takes them."""
 
 
 def read_inputs(given: Inputs, preprocess: Preprocess) -> tuple[NDArray[np.float32], tuple[str, ...]]:
@@ -27,14 +27,30 @@ def read_inputs(given: Inputs, preprocess: Preprocess) -> tuple[NDArray[np.float
     Raises:
         InputError: a file cannot be used, or an array has another shape or values that are not finite.
     """
-    several: list[Any] = list(given) if isinstance(given, list | tuple) else [given]
-    if several and all(isinstance(one, str | PathLike) for one in several):
-        return load_inputs([_path(one) for one in several], preprocess)
+    several = _several(given)
+    if files := _files(several):
+        return load_inputs(files, preprocess)
     if several and all(isinstance(one, Image.Image) for one in several):
         inputs = np.stack([load_image(one, preprocess) for one in several])
     else:
         inputs = as_inputs(_array(given), preprocess)
     return inputs, tuple(str(index) for index in range(len(inputs)))
+
+
+def check_files(given: Inputs) -> None:
+    """Read what is a file, before anybody is dialled. Raises InputError, which names it."""
+    check_inputs(_files(_several(given)))
+
+
+def _several(given: Inputs) -> list[Any]:
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _files(several: list[Any]) -> list[Path]:
+    """Those meant, if all are names of files; else none."""
+    if not all(isinstance(one, str | PathLike) for one in several):
+        return []
+    return find_files([_path(one) for one in several])
 
 
 def _path(given: str | PathLike[str]) -> Path:

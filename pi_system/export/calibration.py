@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,8 @@ from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import ConfigError, InputError
 from pi_system.export.compile import MAX_CALIBRATION, make_preprocess
 from pi_system.inputs import load_inputs
-from pi_system.inputs.arrays import ARRAY_SUFFIXES, read_arrays
-
-_PICTURES: Final = (".png", ".jpg", ".jpeg")
+from pi_system.inputs.arrays import read_arrays
+from pi_system.inputs.files import ARRAY_SUFFIXES, PICTURE_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +48,11 @@ def read_calibration(path: Path, geometry: Geometry) -> CalibrationSet:
     """
     if path.suffix.lower() in ARRAY_SUFFIXES:
         return _arrays(path, geometry)
-    files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.suffix.lower() in _PICTURES)
+    files = (
+        [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.suffix.lower() in PICTURE_SUFFIXES)
+    )
     if not files:
-        raise InputError(f"{path}: expected a folder of PNG or JPEG pictures, or a .npy or .csv file")
+        raise InputError(f"{path}: expected a folder of PNG, JPEG, TIFF or DICOM pictures, or a .npy or .csv file")
     if geometry.size is None:
         raise ConfigError("size: expected height and width of the network's pictures, found none")
     preprocess = _preprocess(geometry, (geometry.channels, *geometry.size))

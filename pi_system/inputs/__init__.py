@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import InputError
-from pi_system.inputs.arrays import ARRAY_SUFFIXES, load_arrays, read_arrays
+from pi_system.inputs.arrays import load_arrays, read_arrays
+from pi_system.inputs.files import ARRAY_SUFFIXES, find_files
 from pi_system.inputs.picture import check_picture, load_image, load_picture
 
-__all__ = ["check_inputs", "load_image", "load_inputs"]
+__all__ = ["check_inputs", "find_files", "load_image", "load_inputs"]
 
 
 def load_inputs(paths: Sequence[Path], preprocess: Preprocess) -> tuple[NDArray[np.float32], tuple[str, ...]]:

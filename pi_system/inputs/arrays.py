@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import InputError
+from pi_system.inputs.files import check_file
 
-ARRAY_SUFFIXES: Final = (".npy", ".csv")
 MAX_ELEMENTS: Final = 1 << 28
 """Of a file. Larger: a file costs gigabytes before anything is sent. Smaller: fewer inputs a call."""
 
@@ -57,8 +57,7 @@ def _finite(inputs: NDArray[np.float32], what: str) -> NDArray[np.float32]:
 
 def read_arrays(path: Path) -> NDArray[Any]:
     """The numbers in a .npy or .csv file, as they are. Raises InputError."""
-    if not path.is_file():
-        raise InputError(f"{path}: expected an array, found no such file")
+    check_file(path, "an array")
     return _read_csv(path) if path.suffix.lower() == ".csv" else _read_npy(path)
 
 

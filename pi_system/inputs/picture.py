@@ -1,4 +1,4 @@
-"""Any PNG or JPEG to the network's input, as the artifact's Preprocess says; numpy and Pillow only.
+"""Any PNG, JPEG, TIFF or DICOM to the network's input, as the artifact's Preprocess says; numpy and Pillow only.
 
 A picture is untrusted input: its size is checked before a pixel is decoded, and whatever Pillow stumbles over becomes
 one InputError.
@@ -18,9 +18,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.errors import InputError
+from pi_system.inputs.dicom import is_dicom, read_dicom
+from pi_system.inputs.files import check_file
 
 MAX_PIXELS: Final = 64_000_000
 """Larger: a decompression bomb costs gigabytes. Smaller: large photographs are refused."""
+_INTERPRETATION: Final = 262
+"""TIFF's PhotometricInterpretation: 0 says that white is 0."""
 _WHITE: Final = (255, 255, 255, 255)
 _BROKEN: Final = (
     OSError,
@@ -74,19 +78,33 @@ def check_picture(path: Path) -> None:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The decoded picture, upright. Raises InputError, which names it, for what is done with it, too."""
-    if not path.is_file():
-        raise InputError(f"{path}: expected a picture, found no such file")
+    check_file(path, "a picture")
     try:
+        if is_dicom(path):
+            yield read_dicom(path, MAX_PIXELS)
+            return
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Pillow warns of bombs and of damaged metadata
-            with Image.open(path, formats=("PNG", "JPEG")) as opened:
+            warnings.filterwarnings("ignore", "Metadata Warning")  # of tags that no picture needs
+            with Image.open(path, formats=("PNG", "JPEG", "TIFF")) as opened:
+                _check_tiff(opened)
                 yield _upright(opened)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except UnidentifiedImageError:
-        raise InputError(f"{path}: expected a PNG or JPEG picture, found something else") from None
+        raise InputError(f"{path}: expected a PNG, JPEG, TIFF or DICOM picture, found something else") from None
     except _BROKEN as error:
         raise InputError(f"{path}: expected a whole picture, found that it cannot be read: {error}") from None
+
+
+def _check_tiff(opened: Image.Image) -> None:
+    """Refuse what would silently become another picture: the first page alone, or values of an unknown range."""
+    if opened.format != "TIFF":
+        return
+    if (pages := getattr(opened, "n_frames", 1)) != 1:
+        raise InputError(f"expected a TIFF file of one picture, found {pages}")
+    if opened.mode in ("I", "F") or (opened.mode.startswith("I") and opened.getexif().get(_INTERPRETATION) == 0):
+        raise InputError(f"expected a TIFF picture of 8 bits, or 16 with black as 0, found {opened.mode}: make it .npy")
 
 
 def _upright(opened: Image.Image) -> Image.Image:

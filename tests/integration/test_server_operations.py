@@ -238,7 +238,7 @@ def test_a_picture_that_cannot_be_used_is_said_before_a_server_is_tried(client: 
     (folder / "bad.png").write_bytes(b"no picture")
     completed = client("127.0.0.1:9", "infer", "a.png", "bad.png", "--store", "client-bad")
     assert completed.returncode == 11
-    assert completed.stderr.startswith("error: bad.png: expected a PNG or JPEG picture")
+    assert completed.stderr.startswith("error: bad.png: expected a PNG, JPEG, TIFF or DICOM picture")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "0", "-1", "soon"])

@@ -66,7 +66,7 @@ NO_INPUTS: dict[str, tuple[Any, str]] = {
     "meta": (torch.ones(3, 6, 6, device="meta"), "found Tensor"),
     "mixed": (["a.png", np.ones((3, 6, 6))], "found list"),
     "no file": (Path("nowhere.png"), "found no such file"),
-    "a folder": (Path(), "found no such file"),
+    "a folder": (Path(__file__).parent, "in the folder, found none"),
     "a stream": (io.StringIO("a"), "found StringIO"),
 }
 
@@ -365,3 +365,9 @@ def test_costs_are_predicted_for_every_backend(model: pi.Model, backend: str) ->
     assert found.online_rounds > 0
     if backend != "crypten":
         assert known.predict(COLOURED[:1], backend=backend).cost.online_rounds == found.online_rounds  # type: ignore[union-attr]
+
+
+def test_files_are_read_before_anybody_is_dialled(tmp_path: Path) -> None:
+    with pi.Client("127.0.0.1:9", insecure=True, store=tmp_path, connect_timeout_s=0.1) as client:
+        one_line(InputError, "found no such file", lambda: client.predict("nowhere.png"))
+        one_line(pi.PiError, "nothing answered", lambda: client.predict(np.ones((3, 6, 6))))

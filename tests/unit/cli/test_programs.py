@@ -87,6 +87,8 @@ def test_health_checks_fail_without_a_peer(program: ModuleType, arguments: list[
         (["infer", "x.png", "--backend", "none"], 2),
         (["infer", "x.png", "--server", "nowhere"], 10),
         (["infer", "x.png", "--link", "lan"], 2),
+        (["infer", "y.png", "--server", "127.0.0.1:9"], 11),
+        (["infer", ".", "y*.png", "--server", "127.0.0.1:9"], 11),
         (["infer", "x.png", "--artifact", "no-such-folder"], 20),
         (["prepare", "--count", "0"], 2),
         (["prepare", "--count", "1", "--backend", "crypten"], 10),

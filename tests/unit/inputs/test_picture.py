@@ -155,10 +155,38 @@ def test_broken_files_are_one_input_error(tmp_path: Path, content: bytes) -> Non
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["missing.png", "."])
-def test_path_without_a_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="no such file"):
+@pytest.mark.parametrize(("name", "found"), [("missing.png", "no such file"), (".", "a folder")])
+def test_path_without_a_file(tmp_path: Path, name: str, found: str) -> None:
+    with pytest.raises(InputError, match=f"expected a picture, found {found}"):
         load_picture(tmp_path / name, RAW)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
+@pytest.mark.parametrize(
+    "picture", [flat("L", 51), flat("RGB", (51, 51, 51)), Image.fromarray(np.full((4, 4), 65535 // 5, np.uint16))]
+)
+def test_tiff_is_as_png(tmp_path: Path, picture: Any, compression: str | None) -> None:
+    as_png = load_picture(saved(tmp_path, picture), RAW)
+    assert np.array_equal(load_picture(saved(tmp_path, picture, "a.tif", compression=compression), RAW), as_png)
+
+
+WHITE_IS_ZERO = Image.fromarray(np.full((4, 4), 1000, np.uint16))
+
+
+@pytest.mark.parametrize(
+    ("picture", "options", "found"),
+    [
+        (flat("L", 0), {"save_all": True, "append_images": [flat("L", 9)]}, "of one picture, found 2"),
+        (flat("F", 0.5), {}, "found F: make it .npy"),
+        (flat("I", 5), {}, "found I: make it .npy"),
+        (WHITE_IS_ZERO, {"tiffinfo": {262: 0}}, "found I;16: make it .npy"),
+    ],
+)
+def test_tiff_of_which_no_picture_can_be_said_is_refused(
+    tmp_path: Path, picture: Any, options: dict[str, Any], found: str
+) -> None:
+    with pytest.raises(InputError, match=rf"a\.tiff: expected .*{found}"):
+        load_picture(saved(tmp_path, picture, "a.tiff", **options), RAW)
 
 
 def test_limit_is_below_pillows() -> None:
