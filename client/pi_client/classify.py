@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_client.connect import SessionOptions, open_session
-from pi_client.result import InferResult
+from pi_client.progress import Bars, Shows, Silent
+from pi_client.result import InferResult, check_top_k
 from pi_client.store import ClientStore
 from pi_system.errors import BusyError
 from pi_system.inputs import check_inputs, find_files, load_inputs
@@ -19,22 +20,25 @@ from pi_system.rpc.phase_profile import PhaseProfile
 
 _OPENED: Final = 3
 """Sessions that are opened at most: the second has nothing to read, unless the model changed meanwhile."""
+_SILENT: Final = Silent()
 
 
 def classify(
-    common: SessionOptions, store: ClientStore, paths: list[Path], *, profile: bool = False
+    common: SessionOptions, store: ClientStore, paths: list[Path], *, profile: bool = False, top_k: int | None = None
 ) -> tuple[InferResult, tuple[PhaseProfile, ...]]:
     """Classify what is in files, folders and patterns of them, with the profiles of the last batch.
 
     Raises:
         InputError: a file cannot be used; nothing was spent.
+        RevealError, ConfigError: more than one class is asked for (``top_k``) than is revealed, or there are none.
         CorrelationError, ChannelError, ProtocolError: see ClientSession.
     """
     paths = find_files(paths)
     check_inputs(paths)  # before anybody is dialled
     with ExitStack() as stack:
         session, (inputs, names) = _open_with_inputs(stack, common, store, paths, profile)
-        answered = answer(stack, session, common, store, inputs, profile=profile)
+        check_top_k(top_k, session.public.public, session.config)
+        answered = answer(stack, session, common, store, inputs, profile=profile, shows=Bars())
         session = answered.session
         result = InferResult(
             model=session.public.public,
@@ -45,6 +49,7 @@ def classify(
             offline=store.noted_offline(session.config),
             prepared_now=answered.prepared_now,
             request=session.request,
+            top_k=top_k,
         )
         return result, tuple(session.profiles.values())
 
@@ -92,8 +97,9 @@ def answer(
     inputs: NDArray[np.float32],
     *,
     profile: bool = False,
+    shows: Shows = _SILENT,
 ) -> Answered:
-    """Have inputs (N, C, H, W) answered, in batches, with what is missing prepared before each.
+    """Have inputs (N, C, H, W) answered, in batches, with what is missing prepared before each; ``shows`` is told.
 
     Raises:
         LimitError: more than the server lets this client have today; nothing was spent.
@@ -103,8 +109,9 @@ def answer(
     size, outputs, costs, prepared_now = session.batch_limit, [], [], False
     for start in range(0, len(inputs), size):
         batch = inputs[start : start + size]
-        session, prepared = prepare_missing(stack, session, common, store, len(batch), profile=profile)
-        output, cost = session.infer(batch)
+        session, prepared = prepare_missing(stack, session, common, store, len(batch), profile=profile, shows=shows)
+        with shows.answering(start, len(inputs)):
+            output, cost = session.infer(batch)
         outputs.append(output)
         costs.append(cost)
         prepared_now = prepared_now or prepared > 0
@@ -122,6 +129,7 @@ def prepare_missing(
     goal: int,
     *,
     profile: bool = False,
+    shows: Shows = _SILENT,
 ) -> tuple[ClientSession, int]:
     """Prepare what is missing to ``goal`` inferences.
 
@@ -132,7 +140,8 @@ def prepare_missing(
     """
     while (missing := goal - session.available()) > 0:
         try:
-            cost = session.prepare(missing)
+            with shows.preparing(session.available, goal):
+                cost = session.prepare(missing)
         except BusyError as busy:
             again = open_session(common, store, profile=profile, prepares=True, ticket=busy.ticket)
             session = stack.enter_context(again)

@@ -11,6 +11,7 @@ from pi_client.connect import SessionOptions, open_session, server_option, sessi
 from pi_client.output import check_output, show
 from pi_client.profile import check_profile_path, save_profile
 from pi_client.progress import shown
+from pi_client.status import status
 from pi_client.store import ClientStore
 from pi_system.backends.registry import keeps_material
 from pi_system.cli.links import link_options, open_identity
@@ -32,23 +33,26 @@ def main() -> None:
 @session_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
+    "--top-k", type=click.IntRange(1), help="Name so many classes of each input, with scores where they are revealed."
+)
+@click.option(
     "--profile",
     type=click.Path(path_type=Path),
     help="Write a trace (Chrome, Perfetto) of time, bytes and rounds by layer; table on stderr.",
 )
-def infer(files: tuple[Path, ...], as_json: bool, profile: Path | None, **options: Any) -> None:
+def infer(files: tuple[Path, ...], as_json: bool, top_k: int | None, profile: Path | None, **options: Any) -> None:
     """Classify pictures (PNG, JPEG, TIFF, DICOM) or arrays (.npy, or .csv with one input a row).
 
     A folder stands for all of them in it, a pattern such as 'scans/*.png' for those that match, sorted by name.
 
-    Prepares offline material first where too little is left.
+    Prepares offline material first where too little is left. On a terminal stderr shows how far it is.
     """
     common = SessionOptions(**options)
     store = ClientStore(common.store)
     check_output()
     if profile is not None:
         check_profile_path(profile)
-    result, profiles = classify(common, store, list(files), profile=profile is not None)
+    result, profiles = classify(common, store, list(files), profile=profile is not None, top_k=top_k)
     show(json.dumps(result.as_json()) if as_json else "\n".join(result.lines()))
     if profile is not None:
         click.echo("\n".join(save_profile(profile, result, profiles)), err=True)
@@ -92,6 +96,7 @@ def ping(server: str, timeout: float, keys: Path | None, insecure: bool) -> None
     show_health(server, "server", timeout, open_identity(keys, insecure, server))
 
 
+main.add_command(status)
 main.add_command(store_commands("client", lambda path: ClientStore(path).path))
 
 if __name__ == "__main__":

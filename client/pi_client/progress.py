@@ -1,18 +1,60 @@
-"""How far ``pi-client prepare`` is: a bar on stderr, where that is a terminal."""
+"""How far ``pi-client`` is: bars on stderr, where that is a terminal."""
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Final, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn, TimeRemainingColumn
 
 _POLL_S: Final = 0.2
 
 
+class Shows(Protocol):
+    """What a call that prepares and answers tells of both phases, while the blocks run."""
+
+    def preparing(self, ready: Callable[[], int], total: int) -> AbstractContextManager[None]:
+        """The offline phase: how many inferences are ready, of ``total``."""
+
+    def answering(self, done: int, total: int) -> AbstractContextManager[None]:
+        """The online phase of a batch: how many inputs were answered before it, of ``total``."""
+
+
+class Silent:
+    """Shows nothing: programs that call the client have output of their own."""
+
+    def preparing(self, ready: Callable[[], int], total: int) -> AbstractContextManager[None]:
+        """See Shows."""
+        return nullcontext()
+
+    def answering(self, done: int, total: int) -> AbstractContextManager[None]:
+        """See Shows."""
+        return nullcontext()
+
+
+class Bars:
+    """Shows a line a phase, which goes when the phase ends."""
+
+    def preparing(self, ready: Callable[[], int], total: int) -> AbstractContextManager[None]:
+        """See Shows."""
+        return shown(ready, total, transient=True)
+
+    @contextmanager
+    def answering(self, done: int, total: int) -> Iterator[None]:
+        """See Shows. Of one batch nothing more is known than that it runs: the spinner and the clock say so."""
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            yield
+            return
+        columns = (SpinnerColumn(), "online", MofNCompleteColumn(), "inputs", TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            bar.add_task("", total=total, completed=done)
+            yield
+
+
 @contextmanager
-def shown(ready: Callable[[], int], total: int) -> Iterator[None]:
+def shown(ready: Callable[[], int], total: int, *, transient: bool = False) -> Iterator[None]:
     """Show how many inferences are ``ready``, of ``total``, for as long as the block runs.
 
     What is on disk is asked for instead of the protocol, so the bar also sees what another process takes or adds.
@@ -22,8 +64,8 @@ def shown(ready: Callable[[], int], total: int) -> Iterator[None]:
         yield
         return
     done = threading.Event()
-    columns = ("prepared", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
+    columns = ("prepared", BarColumn(), MofNCompleteColumn(), "inferences", TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=transient) as bar:
         line = bar.add_task("", total=total, completed=ready())
 
         def follow() -> None:

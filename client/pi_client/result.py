@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.artifact.model import PublicModel
-from pi_system.program.answer import Answer, read_answer
+from pi_system.errors import ConfigError, RevealError
+from pi_system.program.answer import Answer, read_answer, top_classes
 from pi_system.rpc.phase_cost import OnlineCost, PreparationCost
 from pi_system.rpc.session_config import SessionConfig
 
@@ -25,6 +26,7 @@ class InferResult:
         offline: cost of the offline phase behind it, None if there is no record of it.
         prepared_now: that offline phase ran in this call.
         request: what both sides' logs call the session that answered last.
+        top_k: how many classes of each input are named, most likely first; None: the first, as label and score.
     """
 
     model: PublicModel
@@ -35,6 +37,7 @@ class InferResult:
     offline: PreparationCost | None
     prepared_now: bool
     request: str = ""
+    top_k: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The JSON object.
@@ -42,7 +45,8 @@ class InferResult:
         ``predictions``: an input's name, class index, label, score (softmax), logits and value. Under ``scores`` the
         logits are rounded to multiples of ``score_step``, which is null otherwise; under ``label`` score and logits are
         null. Of a network with one output, ``value`` is that, ``output`` its name, and class, label and score are null;
-        else ``value`` and ``output`` are null. ``online_*`` are of all inputs together, as is ``ready_ms``, which comes
+        else ``value`` and ``output`` are null. ``top``: the first ``top_k`` classes with the same of each, null unless
+        they were asked for. ``online_*`` are of all inputs together, as is ``ready_ms``, which comes
         before them: material is marked as used, durably, and read; ``relus`` counts those of all inputs,
         ``us_per_relu`` is 1000 * online_ms / relus and ``bytes_per_relu`` the online payload / relus, both directions,
         null for a network without. ``offline_ms`` and ``offline_bytes`` are of ``offline_count`` inferences, which were
@@ -90,7 +94,7 @@ class InferResult:
     def lines(self) -> list[str]:
         """The same for people."""
         data = self.as_json()
-        lines = [f"{name}: {self._answer(index)}" for index, name in enumerate(self.names)]
+        lines = [line for index, name in enumerate(self.names) for line in self._answer_lines(index, name)]
         sizes = data["online_bytes"]
         lines.append(
             f"online   {data['online_ms']:.1f} ms, {data['online_rounds']} rounds, "
@@ -120,6 +124,12 @@ class InferResult:
     def _answer(self, index: int) -> Answer:
         return read_answer(self.outputs[index], self.model.preprocess, self.config.revealed)
 
+    def _answer_lines(self, index: int, name: str) -> list[str]:
+        """The answer, and the classes after the first where more were asked for, below it."""
+        answer = self._answer(index)
+        more = top_classes(answer, self.model.preprocess, self.top_k or 1)[1:]
+        return [f"{name}: {answer}", *(f"{' ' * len(name)}  {one}" for one in more)]
+
     def _prediction(self, index: int) -> dict[str, Any]:
         answer = self._answer(index)
         return {
@@ -130,4 +140,28 @@ class InferResult:
             "logits": None if answer.logits is None else list(answer.logits),
             "value": answer.value,
             "output": answer.output,
+            "top": self._top(answer),
         }
+
+    def _top(self, answer: Answer) -> list[dict[str, Any]] | None:
+        if self.top_k is None:
+            return None
+        found = top_classes(answer, self.model.preprocess, self.top_k)
+        return [{"class": one.index, "label": one.label, "score": one.score, "logit": one.logit} for one in found]
+
+
+def check_top_k(top_k: int | None, model: PublicModel, config: SessionConfig) -> None:
+    """Before anything is spent: that so many classes can be named.
+
+    Raises:
+        RevealError: only the label is revealed, which names one.
+        ConfigError: the network has one output, and no classes.
+    """
+    if top_k is None:
+        return
+    if len(model.preprocess.classes) == 1:
+        raise ConfigError("top-k: expected a network with classes, found one with a single output")
+    if top_k > 1 and config.revealed == "label":
+        raise RevealError(
+            f"top-k: expected 1, or scores or logits revealed (pi-server serve --reveal), found {top_k} of a label"
+        )

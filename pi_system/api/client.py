@@ -152,8 +152,8 @@ class Client:
         """Answers to inputs; prepares first where too little is left.
 
         Args:
-            inputs: files, folders or patterns (PNG, JPEG, TIFF, DICOM, .npy, .csv), or an array or tensor as the network
-                takes it.
+            inputs: files, folders or patterns (PNG, JPEG, TIFF, DICOM, .npy, .csv), or an array or tensor as the
+                network takes it.
 
         Raises:
             InputError: the inputs cannot be used; nothing was spent, and for a file that cannot be read nobody dialled.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.program.reveal import Reveal
 
-__all__ = ["Answer", "read_answer"]
+__all__ = ["Answer", "Ranked", "read_answer", "top_classes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,42 @@ def read_answer(output: NDArray[np.float64], preprocess: Preprocess, reveal: Rev
     best, logits = int(output.argmax()), tuple(float(value) for value in output)
     scores = tuple(float(score) for score in softmax(output))
     return Answer(label=classes[best], index=best, score=scores[best], scores=scores, logits=logits, value=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked:
+    """One class of an answer.
+
+    Attributes:
+        label: its name.
+        index: in the order of the classes.
+        score: its softmax; None where only the label was revealed.
+        logit: exact or rounded as it was revealed; None as before.
+    """
+
+    label: str
+    index: int
+    score: float | None
+    logit: float | None
+
+    def __str__(self) -> str:
+        """For people, as an Answer."""
+        return self.label if self.score is None else f"{self.label}  score {self.score:.4f}"
+
+
+def top_classes(answer: Answer, preprocess: Preprocess, count: int) -> tuple[Ranked, ...]:
+    """The ``count`` most likely classes, the first one first; fewer where fewer were revealed, or there are.
+
+    Of classes with the same logit the earlier one comes first, as in the answer.
+    """
+    if answer.index is None:
+        return ()
+    if answer.scores is None or answer.logits is None:
+        return (Ranked(label=preprocess.classes[answer.index], index=answer.index, score=None, logit=None),)
+    order = np.argsort(-np.array(answer.logits), kind="stable")[:count]
+    return tuple(
+        Ranked(label=preprocess.classes[i], index=int(i), score=answer.scores[i], logit=answer.logits[i]) for i in order
+    )
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

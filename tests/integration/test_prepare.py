@@ -172,9 +172,10 @@ def test_burning_one_side_is_enough(folder: Path, server: Any, start: Any, run: 
     server[0].wait_log("records of uses do not fit.* 2 unused inferences burned")
 
 
-def test_terminal_shows_progress(start: Any) -> None:
+def on_terminal(start: Any, *arguments: Any) -> bytes:
+    """What a client writes to a terminal."""
     ours, theirs = pty.openpty()
-    process = start("prepare", "--count", "3", "--store", "terminal", stderr=theirs)
+    process = start(*arguments, stderr=theirs)
     os.close(theirs)
     shown = b""
     try:
@@ -185,5 +186,16 @@ def test_terminal_shows_progress(start: Any) -> None:
     finally:
         os.close(ours)
     assert process.wait(20) == 0
+    return shown
+
+
+def test_terminal_shows_progress(start: Any) -> None:
+    shown = on_terminal(start, "prepare", "--count", "3", "--store", "terminal")
     assert b"prepared" in shown
     assert b"3/3" in shown
+    assert b"inferences" in shown
+    shown = on_terminal(start, "infer", "a.png", "b.png", "a.png", "b.png", "--store", "terminal")
+    assert b"prepared" in shown
+    assert b"4/4" in shown
+    assert shown.index(b"prepared") < shown.index(b"online")
+    assert b"0/4" in shown

@@ -1,6 +1,7 @@
 """pi-dealer, pi-server and pi-client as processes, with the real backends: what a user does and sees."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from changed_artifact import runnable
 from processes import ALL_BACKENDS, model_folder, pi_client, pi_server
 from scaled_artifact import relu_artifact
 
-from pi_system.artifact import save
+from pi_system.artifact import load, save
 from pi_system.errors import ConfigError
+from pi_system.version import PROTOCOL_VERSION
 
 BACKENDS = ["gmw", "gc", "fss", "crypten"]
 
@@ -106,6 +108,51 @@ def test_scores_are_logits_in_steps(client: Any) -> None:
     assert np.abs(difference).max() <= scores["score_step"] / 2 + 0.01
     assert (scores["reveal"], logits["reveal"], logits["score_step"]) == ("scores", "logits", None)
     assert "reveals  scores, logits in steps of 2^" in client("infer", "a.png", "--reveal", "scores", *store).stdout
+
+
+def test_the_first_classes_where_they_are_revealed(client: Any) -> None:
+    store = ("--store", "store-top", "--artifact", "model")
+    (prediction,) = result(client("infer", "a.png", "--json", "--top-k", "3", *store))["predictions"]
+    assert [one["logit"] for one in prediction["top"]] == sorted(prediction["logits"], reverse=True)[:3]
+    assert prediction["top"][0]["label"] == prediction["label"]
+    assert len(client("infer", "a.png", "--top-k", "2", *store).stdout.splitlines()) == 7
+    refused = client("infer", "a.png", "--top-k", "2", "--reveal", "label", *store)
+    assert (refused.returncode, refused.stdout) == (12, "")
+    assert "found 2 of a label" in refused.stderr
+
+
+def test_a_folder_and_a_pattern_are_the_pictures_in_them(client: Any, tmp_path: Path, folder: Path) -> None:
+    for name in ("b", "a"):
+        shutil.copy(folder / f"{name}.png", tmp_path / f"{name}.png")
+    store = ("--store", "store-folder")
+    for given in (str(tmp_path), f"{tmp_path}/*.png"):
+        found = result(client("infer", given, "--json", *store))
+        assert [one["path"] for one in found["predictions"]] == [f"{tmp_path}/a.png", f"{tmp_path}/b.png"]
+
+
+def test_status_says_what_is_served_prepared_and_valid(client: Any, folder: Path) -> None:
+    store = ("--store", "store-status")
+    empty = client("status", *store)
+    assert (empty.returncode, empty.stderr) == (0, "")
+    assert "prepared     nothing for this model" in empty.stdout
+    assert client("prepare", "--count", "2", "--backend", "gmw", *store).returncode == 0
+    assert client("prepare", "--count", "1", "--backend", "gmw", "--reveal", "label", *store).returncode == 0
+    found = result(client("status", "--json", *store))
+    assert found["artifact_digest"] == load(folder / "model").public.digest
+    assert found["backends"] == ["gmw", "gc", "fss", "crypten"]
+    assert (found["reveal"], found["protocol"]) == ("logits", PROTOCOL_VERSION)
+    assert [(one["backend"], one["reveal"], one["count"]) for one in found["prepared"]] == [
+        ("gmw", "label", 1),
+        ("gmw", "logits", 2),
+    ]
+    assert 0 < found["certificate_days"] <= 825
+    lines = client("status", *store).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        *("server", "model", "backends", "reveals"),
+        *("prepared", "prepared", "certificate"),
+    ]
+    assert lines[5] == f"prepared     gmw, logits: 2 inferences, {found['prepared'][1]['bytes']:,} bytes"
+    assert client("status", *store, "--timeout", "0.2", PI_SERVER="127.0.0.1:9").returncode == 51
 
 
 def test_material_is_prepared_for_what_is_revealed(client: Any) -> None:

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from tiny_artifact import tiny_artifact
 
-from pi_client.result import InferResult
+from pi_client.result import InferResult, check_top_k
 from pi_client.store import ClientStore
-from pi_system.errors import InputError
+from pi_system.errors import ConfigError, InputError, RevealError
 from pi_system.rpc.phase_cost import OnlineCost, PreparationCost
 from pi_system.rpc.session_config import SessionConfig
 from pi_system.secure.kept import write_kept
@@ -53,7 +53,7 @@ def test_json_has_every_documented_key() -> None:
 def test_label_only_has_no_score_and_no_logits() -> None:
     config = SessionConfig(backend="fss", artifact_digest="", client_id=bytes(16), reveal="label")
     prediction = result(config=config, outputs=np.array([[1.0], [0.0]])).as_json()["predictions"][0]
-    unsaid = dict.fromkeys(("score", "logits", "value", "output"))
+    unsaid = dict.fromkeys(("score", "logits", "value", "output", "top"))
     expected = {"path": "a.png", "class": 1, "label": "yes", **unsaid}
     assert prediction == expected
 
@@ -69,6 +69,40 @@ def test_one_output_is_a_value_with_a_name() -> None:
         "price",
     )
     assert (prediction["value"], prediction["logits"]) == (-0.5, [-0.5])
+
+
+def test_the_first_classes_are_named_most_likely_first() -> None:
+    found = result(top_k=5)
+    first, second = (prediction["top"] for prediction in found.as_json()["predictions"])
+    assert [(one["class"], one["label"]) for one in first] == [(1, "yes"), (0, "no")]
+    assert [one["score"] for one in first] == pytest.approx([0.75, 0.25])
+    assert [one["logit"] for one in first] == [np.log(3.0), 0.0]
+    assert [one["label"] for one in second] == ["no", "yes"]
+    lines = [
+        "a.png: yes  score 0.7500",
+        "       no  score 0.2500",
+        "b.png: no  score 1.0000",
+        "       yes  score 0.0000",
+    ]
+    assert found.lines()[:4] == lines
+    assert result(top_k=1).lines() == result().lines()
+
+
+def test_of_a_label_one_class_is_named() -> None:
+    config = SessionConfig(backend="fss", artifact_digest="", client_id=bytes(16), reveal="label")
+    found = result(config=config, outputs=np.array([[1.0], [0.0]]), top_k=1)
+    assert found.as_json()["predictions"][0]["top"] == [{"class": 1, "label": "yes", "score": None, "logit": None}]
+    assert found.lines()[:2] == ["a.png: yes", "b.png: no"]
+    check_top_k(1, PUBLIC, config)
+    with pytest.raises(RevealError, match=r"expected 1, or scores .*found 2 of a label"):
+        check_top_k(2, PUBLIC, config)
+
+
+def test_one_output_has_no_first_classes() -> None:
+    preprocess = PUBLIC.preprocess.model_copy(update={"classes": ("price",)})
+    check_top_k(None, PUBLIC.model_copy(update={"preprocess": preprocess}), CONFIG)
+    with pytest.raises(ConfigError, match="a network with classes"):
+        check_top_k(2, PUBLIC.model_copy(update={"preprocess": preprocess}), CONFIG)
 
 
 def test_scores_come_with_their_step() -> None:
