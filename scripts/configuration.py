@@ -31,6 +31,13 @@ artifact = "model"
 listen = "0.0.0.0:7100"
 backend = ["gmw", "gc"]
 ```
+
+Every command says the same of its options with `-h`. Shells complete commands, options and choices (`bash_source`,
+`zsh_source` or `fish_source`; each program has a variable of its name, such as `_PI_SERVER_COMPLETE`):
+
+```console
+$ eval "$(_PI_CLIENT_COMPLETE=bash_source pi-client)"      # in ~/.bashrc
+```
 """
 
 
@@ -52,7 +59,8 @@ def rows(command: click.Command, prefix: str) -> Iterator[str]:
         variable = f"{prefix}_{str(option.name).upper()}"
         default = told.get("default", "required" if option.required else "")
         text = (option.help or "").replace("|", "\\|")
-        yield f"| `{option.opts[0]}` | {option.envvar or variable} | {default} | {text} |"
+        value = "" if option.is_flag else f" {option.make_metavar(context)}".removesuffix(" RANGE").replace("|", "\\|")
+        yield f"| `{option.opts[0]}{value}` | {option.envvar or variable} | {default} | {text} |"
 
 
 def document() -> str:

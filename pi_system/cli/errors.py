@@ -4,7 +4,7 @@ Every command group of this package is a ``PiGroup``, a command that stands alon
 ``pi_system.errors``; 2 is click's own for wrong usage, 130 means stopped by the user.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -12,6 +12,7 @@ from pi_system.durable import storage_error
 from pi_system.errors import PiError
 
 INTERRUPTED = 130
+_Command = TypeVar("_Command", bound=click.Command | None)
 
 
 class _OneLineErrors(click.Command):
@@ -45,4 +46,21 @@ class PiCommand(_OneLineErrors):
 
 
 class PiGroup(_OneLineErrors, click.Group):
-    """A command group that does so for its commands."""
+    """A command group that does so for its commands, and whose help says each option's variable."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        return _with_variables(super().get_command(ctx, cmd_name))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the group's own options, then its commands."""
+        _with_variables(self)
+        super().format_options(ctx, formatter)
+
+
+def _with_variables(command: _Command) -> _Command:
+    """``command`` with a help that names the variables; what ends the program at once has none to speak of."""
+    for option in command.params if command else ():
+        if isinstance(option, click.Option):
+            option.show_envvar = option.name not in ("help", "version")
+    return command

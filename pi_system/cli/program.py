@@ -37,7 +37,9 @@ def program(name: str, *, show_default: bool | None = None) -> Callable[[Callabl
     line = f"{name} {__version__}, protocol {PROTOCOL_VERSION}"
 
     def decorate(function: Callable[[], None]) -> PiGroup:
-        version = click.version_option(message=line, help="Show the versions of the program and of its protocol.")
+        version = click.version_option(
+            message=line, allow_from_autoenv=False, help="Show the versions of the program and of its protocol."
+        )
         options = config_option(name)(log_options(version(function)))
         return click.group(cls=PiGroup, context_settings=settings)(options)
 

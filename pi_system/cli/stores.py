@@ -82,7 +82,14 @@ def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> clic
 
     @store.command("gc")
     @click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material.")
-    @click.option("--log-days", default=LOG_DAYS, show_default=True, type=click.FloatRange(0), help="Uses stay logged.")
+    @click.option(
+        "--log-days",
+        default=LOG_DAYS,
+        show_default=True,
+        type=click.FloatRange(0),
+        metavar="DAYS",
+        help="Uses stay logged.",
+    )
     def gc(store: Path | None, log_days: float) -> None:
         """Burn what expired or lost its file; delete files of no bundle, parts, empty stores and old uses in the log.
 

@@ -36,6 +36,12 @@ _RETRY_S: Final = 0.05
 _MAX_CLOSED: Final = 10
 """Connections in a row that may be closed on us. A port that is handed on closes a few; a server that refuses our
 certificate closes all, and TLS 1.3 does not let gRPC tell the two apart. Fewer: false alarms. More: told later."""
+_HINTS: Final[dict[Role, str]] = {
+    "server": "start one (pi-server serve), or say where it is (--server HOST:PORT)",
+    "client": "",
+    "dealer": "start one (pi-dealer serve) that both parties name by --dealer, or take --backend gmw, which needs none",
+}
+"""What to do where nobody listens, by whom is missing."""
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", 2 * FRAME_BYTES),  # our own check at FRAME_BYTES gives the typed error
     ("grpc.max_send_message_length", -1),
@@ -172,7 +178,7 @@ def dial(
         if closed == _MAX_CLOSED:
             raise gone(f"{peer}: closes every connection: expected that it accepts {_described(identity)}")
         if time.monotonic() + _RETRY_S > deadline_s:
-            raise gone(f"{peer}: nothing answered within {connect_timeout_s:g} s")
+            raise gone(f"{peer}: nothing answered within {connect_timeout_s:g} s: {_HINTS[role]}")
         time.sleep(_RETRY_S)
 
 
@@ -203,6 +209,9 @@ def unary(
                 return reply
             except grpc.RpcError as error:
                 found = rpc_error_to_error(error, peer)
-            if not isinstance(found, PeerUnavailableError) or time.monotonic() + _RETRY_S > deadline_s:
+            if not isinstance(found, PeerUnavailableError):
                 raise found
+            if time.monotonic() + _RETRY_S > deadline_s:
+                # One that closes the connection is there, and refuses this end.
+                raise found if "Socket closed" in str(found) else PeerUnavailableError(f"{found}: {_HINTS[role]}")
             time.sleep(_RETRY_S)

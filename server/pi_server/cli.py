@@ -96,10 +96,16 @@ def main() -> None:
     default=64_000_000_000,
     show_default=True,
     type=COUNT,
+    metavar="BYTES",
     help="Material of all clients together, at rest.",
 )
 @click.option(
-    "--keep-days", default=90.0, show_default=True, type=click.FloatRange(0.01, 36500), help="Unused material is kept."
+    "--keep-days",
+    default=90.0,
+    show_default=True,
+    type=click.FloatRange(0.01, 36500),
+    metavar="DAYS",
+    help="Unused material is kept.",
 )
 @limit_options("client-", " Of each client without a limit of its own (pi-server clients).")
 @link_options
@@ -199,7 +205,9 @@ def health(server: str, timeout: float, keys: Path | None, insecure: bool) -> No
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--days", default=VALID_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Validity.")
+@click.option(
+    "--days", default=VALID_DAYS, show_default=True, type=click.IntRange(1, 3650), metavar="DAYS", help="Validity."
+)
 def keys(folder: Path, days: int) -> None:
     """Make the TLS keys of all three roles: FOLDER/server, FOLDER/client and FOLDER/dealer, one for each party.
 

@@ -69,7 +69,9 @@ def _certificates(clients: click.Group, folder_of: Callable[[Path | None], Path]
     @click.option(
         "--certificate", type=click.Path(path_type=Path), help="Register one that was issued elsewhere; -: on stdin."
     )
-    @click.option("--days", default=VALID_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Validity.")
+    @click.option(
+        "--days", default=VALID_DAYS, show_default=True, type=click.IntRange(1, 3650), metavar="DAYS", help="Validity."
+    )
     @limit_options()
     @_STORE
     def add(
@@ -93,7 +95,9 @@ def _certificates(clients: click.Group, folder_of: Callable[[Path | None], Path]
     @click.argument("name")
     @click.argument("out", type=click.Path(path_type=Path))
     @click.option("--authority", required=True, type=click.Path(path_type=Path), help="FOLDER/authority.")
-    @click.option("--days", default=VALID_DAYS, show_default=True, type=click.IntRange(1, 3650), help="Validity.")
+    @click.option(
+        "--days", default=VALID_DAYS, show_default=True, type=click.IntRange(1, 3650), metavar="DAYS", help="Validity."
+    )
     def issue(name: str, out: Path, authority: Path, days: int) -> None:
         """Make the keys of the client NAME in OUT, where the authority's key is and the server is not."""
         issue_client(authority, name, out, days)

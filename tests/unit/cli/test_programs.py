@@ -1,5 +1,6 @@
 """pi-server, pi-client and pi-dealer without a peer: options, errors, exit codes."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -20,7 +22,8 @@ import pi_system.cli.train
 from pi_server.options import ServerOptions
 from pi_server.port import reserve_port
 from pi_system.artifact import save
-from pi_system.errors import ConfigError
+from pi_system.errors import ConfigError, DealerUnavailableError
+from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.version import PROTOCOL_VERSION
 
 
@@ -59,12 +62,45 @@ def test_every_program_and_command_has_the_short_option_of_help(name: str) -> No
         assert result.stdout.startswith("Usage: ")
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_names_the_variable_of_every_option(name: str) -> None:
+    shown = run(PROGRAMS[name], "-h").stdout
+    assert "PI_CONFIG" in shown
+    assert "PI_LOG_LEVEL" in shown
+    assert not {"PI_HELP", "PI_VERSION"} & set(re.findall(r"PI_\w+", shown))
+    for command, given in PROGRAMS[name].main.commands.items():
+        shown = " ".join(run(PROGRAMS[name], command, "-h").stdout.replace("-\n", "-").split())
+        for option in given.params:
+            if isinstance(option, click.Option):
+                variable = option.envvar or f"PI_{command}_{option.name}".upper().replace("-", "_")
+                assert f"env var: {variable}" in shown, option.name
+
+
+def test_the_variables_of_commands_of_commands_are_named() -> None:
+    assert "PI_STORE_BURN_BACKEND" in run(pi_client.cli, "store", "burn", "-h").stdout
+
+
+def test_a_variable_of_the_versions_there_is_not() -> None:
+    assert CliRunner().invoke(pi_client.cli.main, ["ping", "-h"], env={"PI_VERSION": "1"}).stdout.startswith("Usage")
+
+
+@pytest.mark.parametrize(("shell", "words"), [("bash", "plain,infer"), ("zsh", "infer"), ("fish", "plain,infer")])
+def test_shells_complete_commands(shell: str, words: str) -> None:
+    def complete(**environment: str) -> str:
+        return CliRunner().invoke(pi_client.cli.main, [], prog_name="pi-client", env=environment).stdout
+
+    assert "_PI_CLIENT_COMPLETE" in complete(_PI_CLIENT_COMPLETE=f"{shell}_source")
+    given = {"COMP_WORDS": "pi-client inf", "COMP_CWORD": "inf" if shell == "fish" else "1"}
+    assert words in complete(_PI_CLIENT_COMPLETE=f"{shell}_complete", **given)
+
+
 def test_unreachable_server_is_exit_code_51_and_one_line(picture: Any, tmp_path: Path) -> None:
     options = ["--insecure", "--server", "127.0.0.1:9", "--connect-timeout", "0.2", "--store", str(tmp_path / "store")]
     result = run(pi_client.cli, "infer", picture, *options)
     assert result.exit_code == 51
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("error: server 127.0.0.1:9")
+    assert "start one (pi-server serve), or say where it is (--server HOST:PORT)" in result.stderr
     assert result.stdout == ""
 
 
@@ -72,12 +108,32 @@ def test_unreachable_server_is_exit_code_51_and_one_line(picture: Any, tmp_path:
     ("program", "arguments"),
     [
         (pi_client.cli, ["ping", "--server", "127.0.0.1:9"]),
+        (pi_client.cli, ["status", "--server", "127.0.0.1:9"]),
         (pi_server.cli, ["health", "--server", "127.0.0.1:9"]),
         (pi_system.cli.dealer, ["health", "--dealer", "127.0.0.1:9"]),
     ],
 )
 def test_health_checks_fail_without_a_peer(program: ModuleType, arguments: list[str]) -> None:
-    assert run(program, *arguments, "--insecure", "--timeout", "0.2").exit_code == 51
+    result = run(program, *arguments, "--insecure", "--timeout", "0.2")
+    assert (result.exit_code, result.stderr.count("\n")) == (51, 1)
+    assert f"start one (pi-{arguments[1].removeprefix('--')} serve)" in result.stderr
+
+
+def test_an_unreachable_dealer_is_exit_code_54_and_says_what_to_do() -> None:
+    dealer = DealerDialer(
+        address="127.0.0.1:9",
+        pairing_id=bytes(16),
+        role="client",
+        backend="fss",
+        count=1,
+        connect_timeout_s=0.1,
+        timeout_s=1.0,
+    )
+    with pytest.raises(
+        DealerUnavailableError, match=r"start one \(pi-dealer serve\) .*or take --backend gmw"
+    ) as caught:
+        dealer(b"request")
+    assert caught.value.exit_code == 54
 
 
 @pytest.mark.parametrize(
