@@ -7,7 +7,7 @@ import click
 
 from pi_system.cli.compare import compare_options, options_of
 from pi_system.cli.methods import finetuning
-from pi_system.cli.options import recipe_options, show_result
+from pi_system.cli.options import recipe_options, show_result, warn_of_chance
 from pi_system.export.compare_bits import CompareOptions
 from pi_system.export.finetune import finetune_run
 
@@ -23,4 +23,6 @@ def finetune(source: Path, out: Path, quiet: bool, as_json: bool, preset: str, *
     """
     compare = options_of(options) or CompareOptions(bits="auto")
     config, _ = finetuning("whole", preset, options)
-    show_result(finetune_run(source, out, compare, config, progress=not quiet), as_json)
+    result = finetune_run(source, out, compare, config, progress=not quiet)
+    show_result(result, as_json)
+    warn_of_chance(result, "try more bits (--compare-bits), more --epochs or a lower --learning-rate")

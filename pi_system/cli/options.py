@@ -55,6 +55,15 @@ def preset_lines(presets: Mapping[str, Recipe]) -> Iterable[tuple[str, str]]:
     return ((name, " ".join(f"{key}={value}" for key, value in recipe.items())) for name, recipe in presets.items())
 
 
+def warn_of_chance(result: Mapping[str, Any], advice: str) -> None:
+    """Say on stderr, once, that a run's test accuracy is that of guessing, and what to try."""
+    reached, guessed = result["test_accuracy"], result.get("guessing_accuracy", -1.0)  # older runs have none
+    if is_first() and reached <= guessed:
+        click.echo(
+            f"warning: test accuracy {reached:.1%} is what guessing reaches (up to {guessed:.1%}): {advice}", err=True
+        )
+
+
 def show_result(result: dict[str, Any], as_json: bool) -> None:
     """Print a result on stdout: one JSON object, or its plain entries, a line each; of several processes, once."""
     if not is_first():

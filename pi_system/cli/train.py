@@ -23,7 +23,7 @@ from pi_system.cli.export import export
 from pi_system.cli.export_own import export_onnx, export_torch
 from pi_system.cli.finetune import finetune
 from pi_system.cli.methods import MethodCommand, PresetCommand, finetuning, method_option, methods, pairs
-from pi_system.cli.options import given_of, json_option, recipe_options, show_result
+from pi_system.cli.options import given_of, json_option, recipe_options, show_result, warn_of_chance
 from pi_system.cli.profile import profile
 from pi_system.cli.program import program
 from pi_system.cli.sensitivity import sensitivity
@@ -71,7 +71,9 @@ def train(
     """Train a network with all its ReLUs."""
     source = DataConfig.parse(data, size=image_size, split_seed=split_seed)
     config = recipe_of(PLAIN_PRESETS, preset, given_of(recipe))
-    show_result(train_run(out, network, source, config, progress=not quiet), as_json)
+    result = train_run(out, network, source, config, progress=not quiet)
+    show_result(result, as_json)
+    warn_of_chance(result, "try more --epochs, a lower --learning-rate or --preset paper, or see whether labels fit")
 
 
 @main.command(cls=MethodCommand)
@@ -106,6 +108,7 @@ def reduce(
         progress=not quiet,
     )
     show_result(result, as_json)
+    warn_of_chance(result, "try a larger --budget, more --epochs or another --method (pi-train methods)")
 
 
 @main.command()

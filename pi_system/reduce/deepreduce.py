@@ -50,6 +50,12 @@ class DeepReduce:
         "(`pi-train pareto`); weights are inherited unless `start=new`"
     )
 
+    SMALLER: ClassVar[tuple[str, ...]] = (
+        "reshape=true",
+        "tries narrower and coarser networks, too",
+        "channels",
+        "stride",
+    )
     PRESETS: ClassVar[dict[str, Preset]] = {
         # Of the recipe the paper's 200 epochs, cosine and batch are from memory, not verified.
         "paper": Preset(

@@ -7,13 +7,14 @@ from typing import Any
 
 from pi_system.errors import BudgetError, ConfigError, InputError, InvariantError
 from pi_system.reduce.method import ReductionTask, ignore_history
-from pi_system.reduce.registry import make_method, reaching
+from pi_system.reduce.registry import in_reach, make_method, reaching
 from pi_system.train.config import TrainConfig
 from pi_system.train.data import load_data
 from pi_system.train.evaluate import evaluate
 from pi_system.train.loop import FitResult, History
 from pi_system.train.networks import Classifier
 from pi_system.train.parallel import is_first
+from pi_system.train.relu_map import ReluMap
 from pi_system.train.run import RunDirectory
 from pi_system.train.spec import NetworkSpec
 
@@ -110,7 +111,8 @@ def reduce_run(
     try:
         result = reducer.reduce(task)
     except BudgetError as error:
-        raise ConfigError(f"{error}; {reaching(relus, method, options)}") from error
+        hint = in_reach(error, ReluMap.of(task.network).count) + reaching(relus, method, options)
+        raise ConfigError(f"{error}; {hint}") from error
     if result.relu_map.count > relus and not getattr(reducer, "KEEPS_RELUS", False):
         raise InvariantError(f"{method}: expected at most {relus} ReLUs; found {result.relu_map.count}")
     for name, (spec, network) in result.narrower.items():

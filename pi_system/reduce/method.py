@@ -82,7 +82,8 @@ class ReductionMethod(Protocol):
 
     The first line of the class's docstring is its summary, ``REDUCES`` says what gets less, and by which unit,
     ``SOURCE`` the paper: authors, venue, identifier, section; where there is one, ``DIFFERS`` says what is done
-    otherwise. A control with ``KEEPS_RELUS`` keeps all ReLUs, and says what it makes of the budget.
+    otherwise. ``SMALLER`` names an option that brings smaller budgets into reach, with what it does, and the options
+    that it does not go with. A control with ``KEEPS_RELUS`` keeps all ReLUs, and says what it makes of the budget.
     """
 
     REDUCES: ClassVar[str]

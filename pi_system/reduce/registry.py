@@ -1,11 +1,12 @@
 """Reduction methods by name: made from options in text, and described by what their classes say."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pi_system.errors import ConfigError
+from pi_system.errors import BudgetError, ConfigError
 from pi_system.reduce.controls import Narrower, RandomMask, Whole
 from pi_system.reduce.cryptonas import CryptoNas
 from pi_system.reduce.deepreduce import DeepReduce
@@ -89,14 +90,24 @@ def describe(name: str) -> MethodCard:
     )
 
 
+def in_reach(error: BudgetError, present: int) -> str:
+    """The least budget that the method of ``error`` reaches on a network of so many ReLUs, as options to try."""
+    if not 0 < error.least < present:
+        return ""
+    share = math.ceil(1e4 * error.least / present) / 1e4
+    return f"try --budget {error.least} or --fraction {share:g}; "
+
+
 def reaching(budget: int, name: str, options: Mapping[str, str]) -> str:
-    """What reaches a budget that the method ``name`` with these options does not: methods that decide by pixel."""
+    """What reaches a budget that the method ``name`` with these options does not: an option, methods by pixel."""
     if budget < 1:
         return "set a budget of at least 1: without any ReLU a network is linear"
     if options.get("granularity", "pixel") != "pixel":
         return "--set granularity=pixel keeps any number"
-    others = [other for other, kind in METHODS.items() if other != name and _by_pixel(kind)]
-    return f"methods that keep any number of ReLUs from 1: {', '.join(others)}"
+    option, what, *others = getattr(METHODS.get(name), "SMALLER", ("", ""))
+    own = f"--set {option} {what}; " if what and not options.keys() & {option.partition("=")[0], *others} else ""
+    by_pixel = [other for other, kind in METHODS.items() if other != name and _by_pixel(kind)]
+    return f"{own}methods that keep any number of ReLUs from 1: {', '.join(by_pixel)}"
 
 
 def _by_pixel(kind: type[Any]) -> bool:

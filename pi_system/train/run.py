@@ -25,6 +25,7 @@ from pi_system.train.counting import count_network
 from pi_system.train.data import DataConfig, DataSet, load_data
 from pi_system.train.evaluate import evaluate
 from pi_system.train.files import write_atomic
+from pi_system.train.guessing import guessing_accuracy
 from pi_system.train.loop import FitResult, History
 from pi_system.train.mixed import load_weights, square_count
 from pi_system.train.networks import Classifier, build_network
@@ -137,6 +138,7 @@ class RunDirectory:
             "best_epoch": fitted.best_epoch,
             "validation_accuracy": fitted.validation.accuracy,
             "test_accuracy": evaluate(network, data.test, data.preprocess).accuracy,
+            "guessing_accuracy": guessing_accuracy(data.test.labels),
             "preprocess": data.preprocess.model_dump(mode="json"),
             **report,
         }

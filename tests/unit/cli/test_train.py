@@ -1,7 +1,9 @@
 """pi-train as a user meets it: results on stdout, one line on stderr and a numbered exit code on failure."""
 
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,11 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 
+from pi_system.cli.options import warn_of_chance
 from pi_system.cli.train import main
+from pi_system.errors import BudgetError
 from pi_system.reduce import METHODS
+from pi_system.reduce.job import budget_of
+from pi_system.reduce.registry import in_reach, reaching
 from pi_system.train import load_run
+from pi_system.train.guessing import guessing_accuracy
 
 
 def _run(*arguments: Any) -> Any:
@@ -63,6 +71,47 @@ def test_train_then_reduce_then_evaluate(trained: Any, tmp_path: Path) -> None:
     ]
     checked = json.loads(_run("evaluate", out, "--json").stdout)
     assert (checked["accuracy"], checked["part"]) == (reduced["test_accuracy"], "test")
+
+
+def test_a_network_that_guesses_is_warned_of_with_what_to_try(tmp_path: Path) -> None:
+    options = ("--network", "resnet18:m=2", "--epochs", 1, "--learning-rate", 1e-9, "--quiet", "--json")
+    result = _run("train", *options, "--out", tmp_path / "none")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert 0.1 < found["guessing_accuracy"] < 0.2  # of ten classes, as good as even
+    assert result.stderr.startswith("warning: test accuracy ")
+    assert result.stderr.count("\n") == 1
+    assert "what guessing reaches (up to 1" in result.stderr
+    assert "try more --epochs" in result.stderr
+
+
+@pytest.mark.parametrize(("accuracy", "warned"), [(0.14, True), (0.15, True), (0.16, False)])
+def test_who_knows_more_than_guessing_is_not_warned(
+    accuracy: float, warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warn_of_chance({"test_accuracy": accuracy, "guessing_accuracy": 0.15}, "try")
+    assert bool(capsys.readouterr().err) == warned
+    warn_of_chance({"test_accuracy": 0.0}, "try")  # of a run that an older version wrote
+    assert not capsys.readouterr().err
+
+
+def test_guessing_names_the_most_frequent_class() -> None:
+    even, most = torch.arange(1000) % 10, torch.zeros(1000, dtype=torch.int64)
+    most[900:] = 1
+    assert guessing_accuracy(even) == pytest.approx(0.1 + 3 * math.sqrt(0.09 / 1000))
+    assert guessing_accuracy(most) == pytest.approx(0.9 + 3 * math.sqrt(0.09 / 1000))
+    assert guessing_accuracy(most[:5]) == 1.0
+
+
+def test_the_budget_that_a_refusal_names_is_in_reach(trained: Any) -> None:
+    for least in (1, 7, 32, 333, 1087):
+        hint = in_reach(BudgetError(least, "", 0), 1088)
+        (share,) = re.findall(r"--fraction (\S+);", hint)
+        assert f"--budget {least} " in hint
+        assert budget_of(1088, None, float(share)) >= least
+    assert in_reach(BudgetError(1088, "", 0), 1088) == ""
+    assert "reshape=true" not in reaching(7, "deepreduce", {"reshape": "true"})
+    assert "reshape=true" not in reaching(7, "deepreduce", {"channels": "0.5"})
 
 
 def test_a_preset_is_a_recipe_that_other_options_change(trained: Any, tmp_path: Path) -> None:
@@ -153,6 +202,7 @@ def test_sample(tmp_path: Path) -> None:
             ("reduce", "{run}", "--method", "deepreduce", "--budget", "2", "--out", "{tmp}/x"),
             10,
             "expected at least 32 ReLUs, the least that these steps reach here; found 2; "
+            "try --budget 32 or --fraction 0.0295; --set reshape=true tries narrower and coarser networks, too; "
             "methods that keep any number of ReLUs from 1: gradual, snl",
         ),
         (

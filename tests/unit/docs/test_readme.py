@@ -1,5 +1,6 @@
 """README's figures, and those of docs/results.md beside them, are those of the code and of the committed runs."""
 
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -15,7 +16,13 @@ from pi_system.protocols.relu_dcf import dcf_gate
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.relu_table import TABLE
+from pi_system.reduce.configurations import Reshaping, candidates, choose, configurations, reshapings
+from pi_system.reduce.job import budget_of
+from pi_system.train.networks import build_network
+from pi_system.train.relu import named_relus
+from pi_system.train.spec import NetworkSpec
 
+CIFAR100 = {"classes": 100, "size": 32, "channels": 3}
 ROOT = Path(__file__).resolve().parents[3]
 README, RESULTS = (ROOT / "README.md").read_text(), (ROOT / "docs" / "results.md").read_text()
 (RUN,) = (ROOT / "benchmarks" / "results" / "latency").glob("*_resnet18-m64_three-links.json")
@@ -103,3 +110,15 @@ def test_every_exit_code_is_in_the_readme() -> None:
 def test_every_error_is_in_the_modules_table() -> None:
     table = dict(re.findall(r"^ +(\w+Error) +(\d+)", errors.__doc__, re.MULTILINE))
     assert table == {name: str(kind.exit_code) for name, kind in errors.ERRORS.items()}
+
+
+def test_deepreduce_reaches_the_budgets_of_its_commands_whatever_stage_is_the_most_critical() -> None:
+    commands = re.findall(r"--method deepreduce --fraction (\S+) (.*?)--out", README)
+    assert len(commands) == 2
+    spec = NetworkSpec.parse(re.findall(r"pi-train train --network (\S+) --data cifar100", README)[0], **CIFAR100)
+    network = build_network(spec, device="meta")
+    for share, options in commands:
+        budget = budget_of(sum(relu.active for relu in named_relus(network).values()), None, float(share))
+        shapes = reshapings(spec) if "--set reshape=true" in options else [Reshaping()]
+        for order in itertools.permutations((1, 2, 3, 4)):
+            assert choose(candidates(spec, network, shapes, configurations(order)), budget).relus <= budget
