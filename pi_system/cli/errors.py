@@ -4,7 +4,7 @@ Every command group of this package is a ``PiGroup``, a command that stands alon
 ``pi_system.errors``; 2 is click's own for wrong usage, 130 means stopped by the user.
 """
 
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -12,7 +12,6 @@ from pi_system.durable import storage_error
 from pi_system.errors import PiError
 
 INTERRUPTED = 130
-_Command = TypeVar("_Command", bound=click.Command | None)
 
 
 class _OneLineErrors(click.Command):
@@ -50,17 +49,19 @@ class PiGroup(_OneLineErrors, click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
-        return _with_variables(super().get_command(ctx, cmd_name))
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _tell_variables(command)
+        return command
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the group's own options, then its commands."""
-        _with_variables(self)
+        _tell_variables(self)
         super().format_options(ctx, formatter)
 
 
-def _with_variables(command: _Command) -> _Command:
-    """``command`` with a help that names the variables; what ends the program at once has none to speak of."""
-    for option in command.params if command else ():
+def _tell_variables(command: click.Command) -> None:
+    """Have the help name the options' variables; what ends the program at once has none to speak of."""
+    for option in command.params:
         if isinstance(option, click.Option):
             option.show_envvar = option.name not in ("help", "version")
-    return command

@@ -9,7 +9,6 @@ Source: DICOM PS3.3, C.11.1 (modality) and C.11.2 (values of interest).
 
 import warnings
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -48,7 +47,7 @@ def read_dicom(path: Path, max_pixels: int) -> Image.Image:
         raise InputError(f"expected a whole DICOM picture, found that it cannot be read: {_reason(error)}") from None
 
 
-def _library() -> ModuleType:
+def _library() -> Any:
     try:
         import pydicom
         import pydicom.pixels
@@ -97,4 +96,4 @@ def _grey(pixels: Any, dataset: Any, stored: NDArray[Any]) -> NDArray[np.uint8]:
     shares = (np.asarray(values, np.float64) - low) / max(float(high) - float(low), np.finfo(np.float64).tiny)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         shares = 1 - shares
-    return np.rint(255 * np.clip(shares, 0, 1)).astype(np.uint8)
+    return np.asarray(np.rint(255 * np.clip(shares, 0, 1)), np.uint8)
