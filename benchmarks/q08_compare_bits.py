@@ -10,6 +10,7 @@ network, with PI_RUNS finished runs of pi-train, trained on for PI_EPOCHS epochs
 out what needs a quiet machine: milliseconds.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -86,16 +87,22 @@ def accuracies(subject: Subject, run: Path, epochs: int) -> Iterator[Sample]:
     for bits in chosen:
         yield kept_sample(subject, bits, draws)
     for bits in FINETUNED if epochs else ():
-        folder = _kept() / f"{subject.artifact.public.digest[:16]}-{bits}"
+        folder = _kept() / f"{_digest(subject)}-{bits}"
         yield kept_sample(subject.finetuned(run, bits, folder, recipe), bits, draws, subject)
 
 
 def kept_sample(subject: Subject, bits: CompareBits, draws: int, source: Subject | None = None) -> Sample:
     """``accuracy_sample``, found once: a run that was stopped goes on, and its times may wait for a quiet machine."""
-    networks = [each.artifact.public.digest[:16] for each in (subject, source) if each]
+    networks = [_digest(each) for each in (subject, source) if each]
     pictures = len(subject.data.test.labels)
     name = "-".join([subject.label.replace(":", "-"), *networks, str(bits), f"{draws}x{pictures}"])
     return once(_kept() / f"{name}.json", accuracy_sample, subject, bits, draws, source)
+
+
+def _digest(subject: Subject) -> str:
+    """Of the weights: an artifact's own is salted, each export has another."""
+    weights = sorted(subject.artifact.weights.items())
+    return hashlib.sha256(b"".join(name.encode() + array.tobytes() for name, array in weights)).hexdigest()[:16]
 
 
 def _kept() -> Path:

@@ -196,7 +196,7 @@ def test_only_a_committed_plan_counts(checkout: Path) -> None:
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sittings in this process: what they start, pause and account is tested once, with a real one."""
 
-    def sit(told: str, _limit_s: float) -> bool:
+    def sit(told: str) -> bool:
         given = json.loads(told)
         run, out = Run(**given["run"]), Path(given["out"])
         record = open_record(out, run)
