@@ -46,9 +46,12 @@ class CompareOptions:
 
     def __post_init__(self) -> None:
         """Raises ConfigError: such bits there are none."""
-        number = isinstance(self.bits, int) and 2 <= self.bits <= 63
-        if not number and not isinstance(self.bits, Mapping) and self.bits not in ("auto", "full"):
-            raise ConfigError(f"compare_bits: expected full, auto or 2 to 63, found {self.bits!r:.40}")
+        if isinstance(self.bits, str) and self.bits in ("auto", "full"):
+            return
+        of, words = (" of a layer", "") if isinstance(self.bits, Mapping) else ("", "full, auto or ")
+        for bits in self.bits.values() if isinstance(self.bits, Mapping) else [self.bits]:
+            if not isinstance(bits, int) or not 2 <= bits <= 63:
+                raise ConfigError(f"compare_bits{of}: expected {words}2 to 63, found {bits!r:.40}")
 
 
 def choose_compare_bits(
@@ -106,8 +109,9 @@ class _Room:
         """``wanted``, or more where the range asks for more."""
         if isinstance(wanted, int):
             return {name: max(wanted, least) for name, least in self.fewest.items()}
-        if unknown := sorted(wanted.keys() - self.fewest.keys()):
-            raise ConfigError(f"compare_bits: expected names of ReLUs and max-pools, found {', '.join(unknown)[:128]}")
+        if unknown := ", ".join(str(name) for name in wanted if name not in self.fewest)[:128]:
+            there = ", ".join(self.fewest)[:256] or "none"
+            raise ConfigError(f"compare_bits: expected ReLUs and max-pools (here {there}), found {unknown}")
         return {name: max(bits, self.fewest[name]) for name, bits in wanted.items()}
 
     def with_bits(self, bits: Mapping[str, int], pictures: NDArray[np.float32]) -> Artifact:

@@ -1,6 +1,7 @@
 """Choosing how many bits comparisons see: ranges stay sure, accuracy stays, and ``auto`` goes layer by layer."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,8 +65,20 @@ def test_bits_by_name_are_for_comparisons_alone() -> None:
     artifact = random_small_artifact(SEED)
     name, *_ = compared(artifact)
     assert chosen(artifact, {name: 9})[0].public.ring.compare_bits == {name: 9}
-    with pytest.raises(ConfigError, match="expected names of ReLUs and max-pools, found input"):
+    with pytest.raises(ConfigError, match=rf"expected ReLUs and max-pools \(here {name}.*\), found input"):
         chosen(artifact, {"input": 9})
+
+
+@pytest.mark.parametrize("bits", [0, 1, 64, 8.5, "8", "full", None, True])
+def test_bits_by_name_are_numbers_of_what_can_be_compared(bits: Any) -> None:
+    with pytest.raises(ConfigError, match=r"compare_bits of a layer: expected 2 to 63, found "):
+        CompareOptions(bits={"relu": bits})
+
+
+@pytest.mark.parametrize("bits", [8.5, np.array([8, 8]), [8], None, True, "8"])
+def test_other_values_are_refused_in_one_line(bits: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^compare_bits: expected full, auto or 2 to 63, found .*$"):
+        CompareOptions(bits=bits)
 
 
 @pytest.mark.parametrize("bits", [4, 8])
