@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pi_system.artifact.store import load_public
-from pi_system.backends.registry import AUTO_BACKENDS, runnable
+from pi_system.backends.registry import AUTO_BACKENDS, runnable, why_not
 from pi_system.channel.shaped import Link, parse_link
 from pi_system.cli.compare import compare_options, options_of
 from pi_system.cli.options import json_option, show_result
@@ -58,6 +58,8 @@ def show_export(result: dict[str, Any], folder: Path, shape: Link, as_json: bool
     result["backends"] = runnable(public.public)
     if set(AUTO_BACKENDS) & set(result["backends"]):
         result["backend_without_dealer"] = faster_gate(public, shape)
+    if result["compare_bits"] and (reason := why_not(public.public, "table")):
+        result["without_table"] = reason
     if result["compare_table"] and not as_json:
         show_table(result["compare_table"])
     show_result(result, as_json)

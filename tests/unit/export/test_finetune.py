@@ -78,6 +78,12 @@ def test_auto_keeps_the_accuracy_on_the_digits(trained: Path, tmp_path: Path) ->
         assert abs(private.mean() - expected.mean()) <= 0.002 + 6 * chance
 
 
+def test_export_says_what_keeps_table_from_a_model_of_few_bits(trained: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["export", str(trained), str(tmp_path / "model"), "--compare-bits", "12", "--json"])
+    assert done.exit_code == 0, done.output
+    assert "pi-train export --compare-bits 10" in json.loads(done.stdout)["without_table"]
+
+
 def test_finetuning_learns_to_live_with_random_signs(trained: Path, tmp_path: Path) -> None:
     result = finetune_run(trained, tmp_path / "run", CompareOptions(bits=4), RECIPE)
     assert set(result["compare_bits"].values()) <= {4, 5, 6}
