@@ -1,6 +1,7 @@
 """The pictures of benchmarks: drawn from JSON only, in the style of plots.mplstyle, kept once, as SVG."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ COLOURS: Final = {
     "spu:CHEETAH": ("#b8860b", "X"),
 }
 """Colour and marker of a system: told apart without colour, too."""
+_MARK_LETTERS, _LETTER_INCHES = 7, 0.09  # of a legend: how wide an entry's mark is, and a letter
 LINK_NAMES: Final = {"loopback": "loopback", "lan": "LAN (1 Gbit/s, 0.3 ms)", "wan": "WAN (100 Mbit/s, 40 ms)"}
 
 
@@ -87,9 +89,10 @@ def short(number: float) -> str:
 
 
 def legend_above(drawn: Any, axes: Any) -> None:
-    """In one line outside of the panel."""
+    """Outside of the panel, in as few lines as fit the figure's width."""
     handles, labels = axes.get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    lines = ceil(sum(_MARK_LETTERS + len(label) for label in labels) * _LETTER_INCHES / drawn.get_figwidth())
+    drawn.legend(handles, labels, loc="outside upper center", ncols=ceil(len(labels) / max(1, lines)))
 
 
 def dots(
