@@ -28,8 +28,9 @@ class Hexadecimal(click.ParamType[str]):
         return value.lower()
 
 
+_folder = click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material.")
 _options = with_options(
-    click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material."),
+    _folder,
     click.option("--digest", type=Hexadecimal(), help="Only models whose digest starts with this (hex)."),
     click.option("--backend", type=click.Choice(list(BACKENDS)), help="Only this one."),
     click.option("--client", type=Hexadecimal(), help="Only clients whose id starts with this (hex)."),
@@ -49,7 +50,7 @@ def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> clic
         """Look at offline material, burn what was not used, clean up."""
 
     @store.command("status")
-    @click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material.")
+    @_folder
     def status(store: Path | None) -> None:
         """Count bundles by state, and the room that is left."""
         _show_status(folder_of(store), role)
@@ -73,15 +74,10 @@ def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> clic
         """
         if everything == any(chosen.values()):
             raise ConfigError("store burn: expected either --all or one of --digest, --backend and --client")
-        total = 0
-        for found in _chosen(folder_of(store), role, **chosen):
-            count = _burn(found)
-            total += count
-            click.echo(f"{_described(found)}: {count} burned")
-        click.echo(f"{total} unused inferences burned in {folder_of(store)}")
+        _burn_all(_chosen(folder_of(store), role, **chosen), folder_of(store))
 
     @store.command("gc")
-    @click.option("--store", type=click.Path(path_type=Path), help="Private folder of offline material.")
+    @_folder
     @click.option(
         "--log-days",
         default=LOG_DAYS,
@@ -100,6 +96,15 @@ def store_commands(role: Role, folder_of: Callable[[Path | None], Path]) -> clic
         click.echo(f"{burned} burned, {deleted} files deleted, {forgotten} uses forgotten")
 
     return store
+
+
+def _burn_all(stores: list[Stored], root: Path) -> None:
+    total = 0
+    for found in stores:
+        count = _burn(found)
+        total += count
+        click.echo(f"{_described(found)}: {count} burned")
+    click.echo(f"{total} unused inferences burned in {root}")
 
 
 def _show_status(root: Path, role: Role) -> None:
