@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
@@ -14,9 +14,6 @@ from pi_system.cli.service import describe, health_timeout
 from pi_system.rpc.certificate import days_left
 from pi_system.secure.stores import all_stores
 from pi_system.version import PROTOCOL_VERSION
-
-_MODEL_DIGITS: Final = 32
-"""Of an artifact's digest, in the name of its store."""
 
 
 @click.command()
@@ -51,7 +48,7 @@ def prepared_for(root: Path, found: Description) -> list[dict[str, Any]]:
     entries = []
     for stored in all_stores(root, "client"):
         count, nbytes = stored.unused()
-        if count and stored.model == found.artifact_digest[:_MODEL_DIGITS]:
+        if count and found.artifact_digest.startswith(stored.model):
             entries.append({"backend": stored.backend, "reveal": stored.reveal, "count": count, "bytes": nbytes})
     return entries
 
@@ -60,18 +57,15 @@ def _lines(told: dict[str, Any]) -> list[str]:
     """The same for people."""
     other = "" if told["protocol"] == PROTOCOL_VERSION else f" (this program has {PROTOCOL_VERSION})"
     days = told["certificate_days"]
+    prepared = [
+        f"{one['backend']}, {one['reveal']}: {one['count']:,} inferences, {one['bytes']:,} bytes"
+        for one in told["prepared"]
+    ] or ["nothing for this model: infer prepares first, or pi-client prepare ahead"]
     return [
         f"server       {told['server']}, protocol {told['protocol']}{other}",
         f"model        {told['model']}, artifact {told['artifact_digest'][:16]}",
         f"backends     {', '.join(told['backends'])}",
         f"reveals      at most {told['reveal']}",
-        *(
-            f"prepared     {one['backend']}, {one['reveal']}: {one['count']:,} inferences, {one['bytes']:,} bytes"
-            for one in told["prepared"] or []
-        ),
-        *(
-            ["prepared     nothing for this model: infer prepares first, or pi-client prepare ahead"]
-            * (not told["prepared"])
-        ),
+        *(f"prepared     {line}" for line in prepared),
         "certificate  " + ("none (--insecure)" if days is None else f"{days:.1f} days left"),
     ]

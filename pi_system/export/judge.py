@@ -15,7 +15,7 @@ from pi_system.export.ranges import Ranges
 from pi_system.export.rounding import rounded_weights
 from pi_system.export.scales import ScaleOptions, ScalePlan, assign_scales
 from pi_system.program.encoding import IntWeights, encode_input, logits_to_float, quantise_weights
-from pi_system.program.fixed_point import FixedInterpreter, IntArray
+from pi_system.program.fixed_point import FixedInterpreter, IntArray, to_a_neighbour
 from pi_system.ring.prg import SEED_BYTES, Prg
 
 _BATCH = 8
@@ -43,7 +43,7 @@ class _Watching(FixedInterpreter):
         active = self._masks.get(node.name, isinstance(node, Relu))
         if shift == 0 or active is True:
             return nearest
-        return np.where(active, nearest, (x + self._draws.ring(x.shape, shift).astype(np.int64)) >> shift)
+        return np.where(active, nearest, to_a_neighbour(x, shift, self._draws))
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ class FixedInterpreter(Interpreter[IntArray]):
         shift = self._ring.shift(node)
         if self._coins is None or shift == 0:
             return (x + (1 << shift >> 1)) >> shift
-        return (x + self._coins.ring(x.shape, shift).astype(np.int64)) >> shift
+        return to_a_neighbour(x, shift, self._coins)
 
     def _wrap(self, node: ops.Node, values: IntArray) -> IntArray:
         self._check_below(node.name, values, 1 << (self._ring.ring_bits - 1))
@@ -168,6 +168,11 @@ class FixedInterpreter(Interpreter[IntArray]):
     def _check_below(self, name: str, values: IntArray, bound: int) -> None:
         if self._check_range and values.size and not (-bound < values.min() and values.max() < bound):
             raise FixedPointRangeError(f"node {name}: expected values below {bound} in magnitude")
+
+
+def to_a_neighbour(x: IntArray, shift: int, coins: Prg) -> IntArray:
+    """x / 2^shift rounded down, or up with the probability of its fraction: as truncation pairs do."""
+    return (x + coins.ring(x.shape, shift).astype(np.int64)) >> shift
 
 
 def _product(node: ops.WeightedNode, x: IntArray, weight: IntArray) -> IntArray:

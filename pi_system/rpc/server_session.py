@@ -109,11 +109,12 @@ class SessionHost:
 
     def agree(self, config: SessionConfig) -> SessionConfig:
         """The session's configuration. Raises ConfigError, RevealError or ArtifactDigestError: not offered."""
-        backend = choose(config.backend, self.artifact.public, self.allowed)
-        if backend not in self.offered:
+        offered = self.offered
+        backend = choose(config.backend, self.artifact.public, offered)
+        if backend not in offered:
             why = why_not(self.artifact.public, backend)
             raise ConfigError(
-                f"backend: expected one the server allows for this model ({', '.join(self.offered)}), "
+                f"backend: expected one the server allows for this model ({', '.join(offered)}), "
                 f"found {backend[:40]!r}" + (f"; {why}" if why else "")
             )
         if config.insecure_provider and not self.insecure_provider:
