@@ -141,3 +141,7 @@ class _Lasso(nn.Module, Companion):
             self.weight *= self._growth
         self.least.clamp_(max=count)
         return count <= self._budget
+
+    def figures(self) -> Mapping[str, float]:
+        """ReLUs above the threshold, and lambda of the epoch to come."""
+        return {"relus": self.count(), "lambda": float(self.weight)}

@@ -9,7 +9,7 @@ import hashlib
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,10 @@ class Companion:
     def after_epoch(self) -> bool:
         """Called before an epoch's validation; True ends the run with this epoch."""
         return False
+
+    def figures(self) -> Mapping[str, float]:
+        """What else the history says of the epoch that has ended, by name."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +256,7 @@ class _Run:
                 "validation_accuracy": score.accuracy,
                 "validation_loss": -score.negated_loss,
                 "seconds": round(seconds, 3),
+                **({} if self.companion is None else self.companion.figures()),
                 **({"ended": True} if ended else {}),
             }
         )

@@ -1,5 +1,6 @@
 """SNL's Algorithm 1: lambda's rule, the objective, exact budgets, the authors' schedule."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,6 +54,17 @@ def test_search_stops_within_its_budget_and_fills_it_exactly(make_task: MakeTask
     assert result.report["search_epochs"] < 40
     assert result.report["relus_above_threshold"] <= 800
     assert len(result.fitted.history) == 1
+
+
+def test_the_history_of_the_search_has_its_trajectory(make_task: MakeTask) -> None:
+    seen: list[Any] = []
+    task = replace(make_task(800, epochs=1), on_epoch=lambda history: seen.extend(history[-1:]))
+    result = Snl(lasso_start=0.01, lasso_growth=1.5, search_rate=0.05, search_epochs=40).reduce(task)
+    search = [entry for entry in seen if entry["phase"] == "search"]
+    assert len(search) == result.report["search_epochs"]
+    assert search[0]["relus"] > 800 >= search[-1]["relus"] == result.report["relus_above_threshold"]
+    assert search[-1]["lambda"] == result.report["lambda"]
+    assert "relus" not in seen[-1]  # of the finetuning
 
 
 def test_the_paper_preset_is_the_authors_schedule() -> None:
