@@ -51,7 +51,7 @@ bench: $(READY)
 bench-full: $(READY)
 	$(call run_questions,--full)
 
-# From committed JSON only: the page, docs/findings.md, all pictures of docs/img, and the parts of other documents.
+# From committed JSON only: the page, docs/explanation/findings.md, all pictures of docs/img, and the parts of other documents.
 report: $(READY)
 	$(BIN)/python benchmarks/report/build.py
 

@@ -4,7 +4,7 @@
     python benchmarks/endurance.py kills --folder FOLDER --duration 3600     workers are killed while clients go on
     python benchmarks/endurance.py frames --folder FOLDER --count 1000000    mutated frames, all backends and phases
     python benchmarks/endurance.py stop --rounds 5                           probes under load, then SIGTERM
-    python benchmarks/endurance.py table --into docs/results.md              what the kept JSON says
+    python benchmarks/endurance.py table --into docs/reference/results.md              what the kept JSON says
 
 ``crowd`` needs an idle machine. The others are no timings: they run beside other work, may be stopped for a while, and
 go on in the same folder when they are given again. ``--keep`` writes benchmarks/results/load/NAME.json.

@@ -1,7 +1,7 @@
 """Do well-known networks run privately at their published sizes, and are their logits torch's?
 
     python benchmarks/known_networks.py run --folder FOLDER --busy --keep
-    make report                                     # the table of docs/results.md, from the kept JSON
+    make report                                     # the table of docs/reference/results.md, from the kept JSON
 
 ResNet50, SqueezeNet 1.1, DenseNet121 and MobileNetV2 (measuring/cnns.py) with random weights at 224 x 224: export by
 calibration on 64 pictures, then one inference between real processes with each backend, compared with the torch module.

@@ -9,7 +9,7 @@ distance of the mean of n answers from it. A score errs by up to half a step, ho
 logit's noise carries it over the point where rounding turns: the share of such logits is given, too.
 
 --keep writes the JSON object to benchmarks/results/repetition and `make report` the newest's sentences into
-docs/threat-model.md. On stdout a table, then, last line, the JSON object; progress on stderr.
+docs/explanation/threat-model.md. On stdout a table, then, last line, the JSON object; progress on stderr.
 """
 
 import json

@@ -8,8 +8,8 @@
 ``run`` may be stopped or killed at any time and goes on when it is given again. It works at low priority, and pauses
 while a benchmark of this checkout measures. It refuses a plan or code that is not committed; ``--exploratory`` runs it
 nevertheless, in DIR/exploratory, and never counts. ``report`` writes benchmarks/results/plan/study.json and
-docs/claims.md. ``costs`` measures what the networks of one seed cost online (measuring/study_costs.py), and goes on
-where it was. README.md of benchmarks/study says how to reproduce one row.
+docs/reference/claims.md. ``costs`` measures what the networks of one seed cost online (measuring/study_costs.py), and
+goes on where it was. README.md of benchmarks/study says how to reproduce one row.
 """
 
 import json
@@ -94,7 +94,7 @@ def run(path: Path, out: Path, data: str, hours: float | None, threads: int, exp
 @_out_option
 @click.option("--into", type=PATH, default=RESULTS / "plan" / "study.json", help="The JSON.")
 def report(path: Path, out: Path, into: Path) -> None:
-    """Write the JSON of what is finished and, for the plan that claims are of, docs/claims.md."""
+    """Write the JSON of what is finished and, for the plan that claims are of, docs/reference/claims.md."""
     plan = load_plan(path)
     found = collect(plan, path, out)
     for key, reason in found["not_counted"].items():

@@ -1,8 +1,8 @@
 """Private neural-network inference between two parties, end to end: train, reduce, export, serve, measure.
 
-The names in ``__all__`` are the public API, which keeps to semantic versioning; docs/python-api.md explains them. They
-are imported when they are asked for, so that ``import pi_system`` is quick and a client loads no training code.
-DESIGN.md says what each folder is for and in which order they import each other.
+The names in ``__all__`` are the public API, which keeps to semantic versioning; docs/reference/python-api.md explains
+them. They are imported when they are asked for, so that ``import pi_system`` is quick and a client loads no
+training code. DESIGN.md says what each folder is for and in which order they import each other.
 """
 
 from importlib import import_module

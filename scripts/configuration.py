@@ -1,4 +1,4 @@
-"""Write docs/configuration.md from the declarations of the programs' options: flags, variables, keys of the file.
+"""Write docs/reference/configuration.md from the declarations of the programs' options: flags, variables, keys.
 
 scripts/configuration.py            writes it
 scripts/configuration.py --check    ends with 1 if it is not what would be written
@@ -14,7 +14,7 @@ from pi_client.cli import main as pi_client
 from pi_server.cli import main as pi_server
 from pi_system.cli.dealer import main as pi_dealer
 
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "reference" / "configuration.md"
 PROGRAMS = {"pi-server": pi_server, "pi-client": pi_client, "pi-dealer": pi_dealer}
 _HEAD = """# Configuration
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Bit costs of the known attacks on regular-noise LPN over F_2, for the sets of protocols/ot/ferret.py.
 
-usage: scripts/lpn_estimate.py [--out docs/lpn-estimate.json] [N K T]
+usage: scripts/lpn_estimate.py [--out docs/reference/lpn-estimate.json] [N K T]
 
 An instance: n noisy products with a k-bit secret, one error in each of t blocks of beta = n / t. Costs are log2 of bit
 operations as the sources count them, memory free, so low. Formulas were written anew from these sources and compared on
@@ -329,7 +329,8 @@ def main() -> None:
     for name, x in sets.items():
         bits = estimate(x)
         rows[name] = {"n": x.n, "k": x.k, "t": x.t, "least": min(bits.values()), "bits": bits}
-    report = {"command": "scripts/lpn_estimate.py --out docs/lpn-estimate.json", "unit": "log2 bit operations"}
+    command = "scripts/lpn_estimate.py --out docs/reference/lpn-estimate.json"
+    report = {"command": command, "unit": "log2 bit operations"}
     text = json.dumps(report | {"sets": rows}, indent=2) + "\n"
     if options.out is None:
         print(text, end="")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes docs/will-my-network-run.md from the tables of the exporter.
+"""Writes docs/how-to/will-my-network-run.md from the tables of the exporter.
 
 python scripts/will_it_run.py            prints the page
-python scripts/will_it_run.py --into docs/will-my-network-run.md
+python scripts/will_it_run.py --into docs/how-to/will-my-network-run.md
 """
 
 import argparse

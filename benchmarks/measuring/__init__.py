@@ -22,7 +22,7 @@ endurance_table.py what these found
 study_plan.py      the plan of a study; study_queue.py: its runs in order; study_record.py: what each leaves
 study_runner.py    works through the queue, with study_work.py as the process of a sitting
 study_report.py    from records to JSON; study_runs.py reads it, study_analysis.py judges, study_tables.py shows it
-study_claims.py    docs/claims.md; study_costs.py: what a study's networks cost online
+study_claims.py    docs/reference/claims.md; study_costs.py: what a study's networks cost online
 equal_accuracy.py  what curves need for one accuracy
 documents.py       options and files that benchmarks have in common
 plots.py           their pictures, with plots.mplstyle

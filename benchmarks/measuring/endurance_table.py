@@ -1,4 +1,4 @@
-"""The table of the endurance runs in docs/results.md: their claims, what was found, and on what."""
+"""The table of the endurance runs in docs/reference/results.md: their claims, what was found, and on what."""
 
 import json
 from collections.abc import Mapping

@@ -46,7 +46,7 @@ class Claim(BaseModel):
         budgets: shares of the first network's ReLUs that are meant; none for all that both have.
         primary: announced before the runs.
         note: what the reader must know beside the verdict.
-        id: what docs/claims.md finds it by.
+        id: what docs/reference/claims.md finds it by.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""docs/claims.md: every claim of the papers, the contrast that decides it here, and what came of it.
+"""docs/reference/claims.md: every claim of the papers, the contrast that decides it here, and what came of it.
 
 From the catalogue (benchmarks/study/claims.toml), the plan, the JSON of its finished runs, and the first study, whose
 contrasts were written after its runs were seen and are exploratory throughout.
@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pi_system.errors import ConfigError
 from pi_system.train.files import write_atomic
 
-DOCUMENT: Final = BENCHMARKS.parent / "docs" / "claims.md"
+DOCUMENT: Final = BENCHMARKS.parent / "docs" / "reference" / "claims.md"
 RUNS: Final = RESULTS / "plan" / "study.json"
 CATALOGUE: Final = BENCHMARKS / "study" / "claims.toml"
 FIRST: Final = (RESULTS / "study" / "study.json", RESULTS / "study" / "claims.json")
@@ -73,7 +73,7 @@ def planned(plan: Plan, primary: Sequence[str]) -> list[Claim]:
 
 
 def document(plan: Plan, runs: Path = RUNS, catalogue: Path = CATALOGUE) -> str:
-    """All of docs/claims.md."""
+    """All of docs/reference/claims.md."""
     content: Mapping[str, Any] = json.loads(runs.read_text()) if runs.is_file() else {"runs": [], "primary": []}
     study = read_study(runs) if any("error" not in run for run in content["runs"]) else None
     asked = {claim.id: claim for claim in plan.claims}

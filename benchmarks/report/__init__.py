@@ -1,1 +1,1 @@
-"""The report: one page and docs/findings.md, made from the JSON of benchmarks/results."""
+"""The report: one page and docs/explanation/findings.md, made from the JSON of benchmarks/results."""

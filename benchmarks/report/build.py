@@ -2,9 +2,9 @@
 
     python benchmarks/report/build.py --out report/index.html
 
-Pictures are drawn into docs/img, where documents find them, and embedded in the page; docs/findings.md is written
-whole, of other documents the parts that parts.py makes. A question without a file is reported as not measured; a full
-run is preferred to a quick one. Sentences that lack an answer are named on stderr.
+Pictures are drawn into docs/img, where documents find them, and embedded in the page; docs/explanation/findings.md is
+written whole, of other documents the parts that parts.py makes. A question without a file is reported as not measured;
+a full run is preferred to a quick one. Sentences that lack an answer are named on stderr.
 """
 
 import sys
@@ -43,7 +43,7 @@ def main(results: Path, out: Path, docs: Path, plots: bool) -> None:
     html = page(sources, sections, drawings)
     if len(html.encode()) > LIMIT_BYTES:
         raise ConfigError(f"report: expected at most {LIMIT_BYTES:,} bytes, found {len(html.encode()):,}")
-    texts = {out: html, docs / "findings.md": document(sections)}
+    texts = {out: html, docs / "explanation" / "findings.md": document(sections)}
     for name, (file, make) in PARTS.items():
         if (path := docs / file).exists():
             texts[path] = between_marks(texts.get(path) or path.read_text(), name, make())

@@ -215,7 +215,7 @@ def findings(sources: Sources) -> tuple[Finding, ...]:
 
 
 def document(sections: tuple[Finding, ...]) -> str:
-    """docs/findings.md."""
+    """docs/explanation/findings.md."""
     parts = [_HEAD]
     for finding in sections:
         title = " ".join(finding.title.split())

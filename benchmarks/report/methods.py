@@ -1,4 +1,4 @@
-"""The table of methods in docs/methods.md: published, reached here, and what differs from the paper.
+"""The table of methods in docs/reference/methods.md: published, reached here, and what differs from the paper.
 
 Methods, sources and differences are what the registry says; published points, with where they were read, and which
 curve of which study ran a method are in ``benchmarks/study/methods.json``; what was reached is in that study's JSON. A

@@ -36,17 +36,17 @@ def study() -> str:
 def _shown(names: Iterable[str]) -> str:
     """Pictures of ``study_pictures``, each once."""
     return "\n".join(
-        f"![accuracy against {name.replace('-', ', ')}](img/study-{name}.svg)" for name in dict.fromkeys(names)
+        f"![accuracy against {name.replace('-', ', ')}](../img/study-{name}.svg)" for name in dict.fromkeys(names)
     )
 
 
 PARTS = {
-    "study": ("results.md", study),
-    "truncation": ("results.md", lambda: compare_runs.commits(RESULTS / "truncation")),
-    "table": ("results.md", eight_bits.table),
-    "known": ("results.md", known_networks.table),
-    "house": ("results.md", lambda: compare_runs.commits(RESULTS / "house")),
-    "repetition": ("threat-model.md", repetition.statement),
-    "methods": ("methods.md", methods.table),
+    "study": ("reference/results.md", study),
+    "truncation": ("reference/results.md", lambda: compare_runs.commits(RESULTS / "truncation")),
+    "table": ("reference/results.md", eight_bits.table),
+    "known": ("reference/results.md", known_networks.table),
+    "house": ("reference/results.md", lambda: compare_runs.commits(RESULTS / "house")),
+    "repetition": ("explanation/threat-model.md", repetition.statement),
+    "methods": ("reference/methods.md", methods.table),
 }
 """By the name in the marks: the document, and what makes the part."""

@@ -1,1 +1,1 @@
-"""The public Python API: compile, simulate, serve and ask; ``pi_system`` has its names (docs/python-api.md)."""
+"""The public Python API: compile, simulate, serve, ask; ``pi_system`` has its names (docs/reference/python-api.md)."""

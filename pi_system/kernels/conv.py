@@ -2,8 +2,9 @@
 
 torch convolves integers on one scalar code path. Here the products are cut into what the CPU multiplies fastest and
 the carrier wraps as the ring does; a smaller ring is had by masking the result. Which instructions are used is decided
-at run time, from the CPU, the carrier and the size of the weights; all paths give the same words (docs/decisions.md has
-the measurements). No randomness, no input or output; the interpreter lock is released while it computes.
+at run time, from the CPU, the carrier and the size of the weights; all paths give the same words
+(docs/explanation/decisions.md has the measurements). No randomness, no input or output; the interpreter lock is
+released while it computes.
 """
 
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ backend rounds; two more gates on what they leave say which of both it was, and 
 Label: all pairs of up to ``FAN_OUT`` classes are compared at once; the winner is the one that wins them all, and its
 index is the sum of all indices, each kept only where that holds. More classes form groups of nearly equal size, whose
 winners' values and indices meet again. Two gates one after the other a level; a third where the ring has no room to
-keep a value and drop the losers in one. Rounds against bytes: docs/decisions.md.
+keep a value and drop the losers in one. Rounds against bytes: docs/explanation/decisions.md.
 
 Inputs: shares of the logits, (N, classes). Outputs: shares mod 2^l, freshly masked by the last gates, of which the sum
 is the label, 0..classes - 1, or the scores. Error: none. Security: that of the gate; nothing else is sent.

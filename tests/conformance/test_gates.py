@@ -388,7 +388,7 @@ def test_what_a_square_shows_of_the_servers_share_is_uniform(protocol: str) -> N
 def test_what_a_relu_of_28_bits_costs_by_the_bits_compared(
     bits: int, online: float, dealt: int, stored: tuple[int, int]
 ) -> None:
-    """A 32-bit ring, 14 bits dropped: bytes a ReLU that docs/decisions.md states."""
+    """A 32-bit ring, 14 bits dropped: bytes a ReLU that docs/explanation/decisions.md states."""
     protocol, spec = RELUS["dcf"], gate("dcf", 1 << 16, 32, 28, 14, 14 - bits)
     assert isinstance(protocol, DealtGate)
     cost, shapes = protocol.cost(spec), (protocol.server_shapes(spec), protocol.client_shapes(spec))
@@ -402,7 +402,7 @@ def test_what_a_relu_of_28_bits_costs_by_the_bits_compared(
     [(6, 7, 78.6, (44, 36)), (5, 7.125, 110.8, (60, 52)), (4, 7.25, 175.4, (92, 84))],
 )
 def test_what_a_table_of_two_parties_costs(unseen: int, online: float, offline: float, stored: tuple[int, int]) -> None:
-    """A 32-bit ring, k = 28, t = 14: bytes a ReLU that docs/decisions.md and the changelog state, OTs in them."""
+    """A 32-bit ring, k = 28, t = 14: bytes a ReLU that docs/explanation/decisions.md and the changelog state."""
     spec = gate("table", 1 << 16, 32, 28, 14, unseen)
     cost, shapes = TABLE.cost(spec), (TABLE.server_shapes(spec), TABLE.client_shapes(spec))
     assert (cost.server_to_client_bytes + cost.client_to_server_bytes) / spec.count == online

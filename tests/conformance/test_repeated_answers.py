@@ -1,4 +1,4 @@
-"""What docs/scores.md says of answers to the same picture: which backends repeat them, and how far they differ."""
+"""What docs/explanation/scores.md says of answers to the same picture: who repeats them, how far they differ."""
 
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,7 @@
 """The documented limit of the security notion: a client that does not follow the protocol reads weights.
 
-docs/threat-model.md says so; these tests show it, so that the sentence cannot be forgotten. Should one fail because the
-attack no longer works, the threat model has become too pessimistic: change both together.
+docs/explanation/threat-model.md says so; these tests show it, so that the sentence cannot be forgotten. Should one fail
+because the attack no longer works, the threat model has become too pessimistic: change both together.
 """
 
 import math

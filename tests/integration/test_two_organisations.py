@@ -1,4 +1,4 @@
-"""The tutorial of docs/python-api.md, from a network to a service between two organisations, runs as it stands."""
+"""The tutorial of docs/reference/python-api.md, from a network to a service for others, runs as it stands."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from processes import ROOT
 
 import pi_system as pi
 
-DOC = (ROOT / "docs" / "python-api.md").read_text()
+DOC = (ROOT / "docs" / "reference" / "python-api.md").read_text()
 SCRIPTS = dict(re.findall(r"```python\n# (\w+\.py), at [^\n]*\n(.*?)```", DOC, re.DOTALL))
 MINE = """
 import numpy as np

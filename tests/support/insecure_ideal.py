@@ -1,6 +1,6 @@
 """A backend made of the shared pieces, without cryptography: INSECURE, the parties show each other their shares.
 
-What a new backend has to say, and no more; docs/add-a-backend.md goes through it. Its gate is the ideal functionality:
+What a new backend has to say, and no more; docs/how-to/add-a-backend.md goes through it. Its gate is ideal:
 
     server                              client
     y_0                           -->   f(y_0 + y_1) - r

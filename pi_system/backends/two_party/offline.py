@@ -15,7 +15,7 @@
 
 The client's masks enter the encryption before any answer is back: fresh masks do not depend on answers, so the
 weighted layers of a picture are one pipelined exchange (protocols/linear_he). Security: semi-honest, one party
-corrupted; see docs/threat-model.md for the parameters.
+corrupted; see docs/explanation/threat-model.md for the parameters.
 """
 
 import numpy as np

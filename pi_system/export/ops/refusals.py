@@ -34,7 +34,9 @@ _FOURIER: Final = (
 _BILINEAR: Final = (
     "expected no product of two values by a weight; train with the product of what two linear layers give, a * b"
 )
-_UNKNOWN: Final = "expected an operation that is linear, or made of ReLUs and maxima; see docs/will-my-network-run.md"
+_UNKNOWN: Final = (
+    "expected an operation that is linear, or made of ReLUs and maxima; see docs/how-to/will-my-network-run.md"
+)
 
 _ATTENTION: Final = (
     "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_attention_math scaled_dot_product_attention "

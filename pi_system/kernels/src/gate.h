@@ -9,7 +9,7 @@
 // c = [x mod 2^t + r' mod 2^t >= 2^t], so x is rounded to a neighbour, up with probability (x mod 2^t) / 2^t;
 // b = [x + r'' mod 2^(t+g) >= 2^t h]: the sign's, but for |x| < 2^(t+g-1), where it is 1 with probability
 // 1/2 + x / 2^(t+g). Both coins are bits of masks that neither party knows and that are not opened: the low g bits of X
-// are, which is why the sign has a mask of its own. Source: docs/decisions.md.
+// are, which is why the sign has a mask of its own. Source: docs/explanation/decisions.md.
 //
 // Party b's key output e_b is masked by its bit a_b; rho = MSB(A) ^ a_0 ^ a_1 is uniform to either party alone. Both
 // learn e = e_0 ^ e_1, f = 1 ^ MSB(C) ^ e, and b = f ^ rho. Dealt shares: rho, and b (R - s 2^K m) for the four values

@@ -12,7 +12,7 @@ Cost:     one round trip (pipelined: the client waits once for every bundle of l
 Error:    none: exact, but for decryption failures of probability below 2^-50 a layer (params.py).
 Security: semi-honest, one party corrupted. Client: RLWE with parameters of at least 128 bits by the tables of eprint
           2024/463. Server: flooding, 2^-40 for all coefficients of an inference together, and re-randomisation under
-          the client's key (RLWE). A client that deviates reads W: not protected (docs/threat-model.md, and
+          the client's key (RLWE). A client that deviates reads W: not protected (docs/explanation/threat-model.md, and
           tests/integration/test_deviating_client.py shows it).
 Source:   packing: Huang et al., Cheetah, eprint 2022/207, section 3, changed as packing.py says. Delphi, eprint
           2020/050, for the use of the correlation. BFV: Fan and Vercauteren, eprint 2012/144; its arithmetic is

@@ -13,8 +13,8 @@ Cost:     setup 3 rounds, 8,240 bytes a direction (16 of a nonce, sender to rece
 Error:    none.
 Security: semi-honest, kappa = 128. Base OTs: gap Diffie-Hellman in the random oracle model. Hashes: fixed-key AES as a
           random permutation. Ferret: LPN with regular noise and 10-local codes, parameters in ferret.py, 2^140 by
-          docs/lpn-estimate.json; the code's matrix is fresh each session. The hash loses log2 of the hashes made
-          under one Delta, as every fixed-key hash does (docs/threat-model.md has numbers).
+          docs/reference/lpn-estimate.json; the code's matrix is fresh each session. The hash loses log2 of the hashes
+          made under one Delta, as every fixed-key hash does (docs/explanation/threat-model.md has numbers).
 Source:   Chou and Orlandi 2015/267; Roy 2022/192; Yang et al. 2020/924 (Ferret); Guo et al. 2022/1431 (half-tree);
           Guo et al. 2019/074 (hash).
 

@@ -48,7 +48,7 @@ class LpnParameters:
 
 # The weights and depths of EMP's sets (emp-ot, tuning.h), which have k = 2^16 and 2^17 and no margin: their cheapest
 # attack costs 2^128.6 and 2^128.2. An eighth more secret buys twelve bits for 1 % of the bytes: scripts/lpn_estimate.py
-# finds no attack below 2^140 on either, recorded in docs/lpn-estimate.json; a test holds both against it.
+# finds no attack below 2^140 on either, recorded in docs/reference/lpn-estimate.json; a test holds both against it.
 SMALL = LpnParameters(850, 9 << 13, 10)
 LARGE = LpnParameters(1170, 9 << 14, 11)
 

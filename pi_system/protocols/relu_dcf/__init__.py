@@ -14,11 +14,11 @@ Error:    below one ulp, unbiased (none for t = 0), for |y| < 2^(k-1) - 2^(t+g),
           detected. With g > 0 the sign is 1 with probability 1/2 + y / 2^(t+g) where |y| < 2^(t+g-1): an error of at
           most 2^(g-1) + 1 ulps there.
 Security: semi-honest, one corrupted party, trusted dealer. The rounding coin is (r' mod 2^t), uniform given the view of
-          either party, and the client never sees the low bits of y + r' (see docs/threat-model.md). That of the sign is
-          r'' mod 2^(t+g): it must not be r' mod 2^(t+g), of which the client opens g bits. Tables (n <= 8) are one-time
-          truth tables, read at a public place; one share is the dealer's, one a seed's. Seeds of the key's
-          nodes have 125 bits, and AES under a public key is taken for a random permutation (Guo et al., eprint
-          2019/074). A fresh public key for each 32 instances keeps attacks on many seeds at once (eprint 2019/1168)
+          either party, and the client never sees the low bits of y + r' (see docs/explanation/threat-model.md).
+          That of the sign is r'' mod 2^(t+g): it must not be r' mod 2^(t+g), of which the client opens g bits. Tables
+          (n <= 8) are one-time truth tables, read at a public place; one share is the dealer's, one a seed's. Seeds of
+          the key's nodes have 125 bits, and AES under a public key is taken for a random permutation (Guo et al.,
+          eprint 2019/074). A fresh public key for each 32 instances keeps attacks on many seeds at once (2019/1168)
           at about 2^115 AES calls. A (seed, salt) pair serves one ``deal`` only.
 Source:   Boyle et al., EUROCRYPT 2021 (eprint 2020/1392); LLAMA (2022/793) and Orca (2023/206) for the truncation; ABY3
           (2018/403) for truncation pairs. Deviation: the server evaluates before it sends, which saves half a round

@@ -277,7 +277,8 @@ def test_a_busy_machine_is_told_and_samples_are_counted() -> None:
 
 def test_the_committed_findings_are_those_of_the_committed_results() -> None:
     sources = load_sources(ROOT / "benchmarks" / "results")
-    assert (ROOT / "docs" / "findings.md").read_text() == document(findings(sources)), "run make report and commit"
+    written = (ROOT / "docs" / "explanation" / "findings.md").read_text()
+    assert written == document(findings(sources)), "run make report and commit"
 
 
 def test_literature_is_marked() -> None:

@@ -1,4 +1,4 @@
-"""Where options come from: flags, variables, a file; and what docs/configuration.md says of them. Logs as JSON."""
+"""Where options come from: flags, variables, a file; what docs/reference/configuration.md says of them; JSON logs."""
 
 import json
 import logging

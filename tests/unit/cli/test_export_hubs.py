@@ -1,4 +1,4 @@
-"""The examples of docs/python-api.md for networks of timm and Hugging Face, word for word.
+"""The examples of docs/reference/python-api.md for networks of timm and Hugging Face, word for word.
 
 Small stand-ins take the place of these libraries: names of weights, files of a hub's folder and what a network returns
 are theirs.
@@ -22,7 +22,7 @@ from torch import nn
 import pi_system as pi
 from pi_system.cli.train import main
 
-DOC = (Path(__file__).resolve().parents[3] / "docs" / "python-api.md").read_text()
+DOC = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "python-api.md").read_text()
 BLOCKS = re.findall(r"```console\n\$ cat mine\.py\n(.*?)\$ pi-train (.*?)\n```", DOC, re.DOTALL)
 NAMES = ["ant", "bee", "cat", "dog", "emu", "fox", "gnu", "hen", "ibis", "jay"]
 

@@ -1,4 +1,4 @@
-"""docs/claims.md is what the plan, its runs and the first study make of the papers' claims."""
+"""docs/reference/claims.md is what the plan, its runs and the first study make of the papers' claims."""
 
 import json
 from pathlib import Path

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 DESIGN, CONTRIBUTING = (ROOT / "DESIGN.md").read_text(), (ROOT / "CONTRIBUTING.md").read_text()
-NEW_BACKEND = (ROOT / "docs" / "add-a-backend.md").read_text()
+NEW_BACKEND = (ROOT / "docs" / "how-to" / "add-a-backend.md").read_text()
 BESIDE = {"server/pi_server/", "client/pi_client/", "benchmarks/"}
 
 
@@ -128,7 +128,7 @@ def test_one_name_a_thing() -> None:
 
 
 def test_a_decision_stands_once_under_its_own_heading() -> None:
-    decisions = (ROOT / "docs" / "decisions.md").read_text()
+    decisions = (ROOT / "docs" / "explanation" / "decisions.md").read_text()
     headings = re.findall(r"^## .*", decisions, re.MULTILINE)
     assert len(set(headings)) == len(headings)
     assert all(f"\n\n{heading}\n" in decisions for heading in headings)

@@ -1,4 +1,4 @@
-"""docs/methods.md has the table that benchmarks/report/methods.py makes, with a row for every method."""
+"""docs/reference/methods.md has the table that benchmarks/report/methods.py makes, with a row for every method."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def _rows(text: Any) -> Any:
 
 
 def test_the_table_is_current() -> None:
-    document = (DOCS / "methods.md").read_text()
+    document = (DOCS / "reference" / "methods.md").read_text()
     assert document == between_marks(document, "methods", table()), "run make report and commit"
 
 

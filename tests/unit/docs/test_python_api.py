@@ -1,4 +1,4 @@
-"""docs/python-api.md names what is public, all of it and nothing else, with arguments and backends that there are."""
+"""docs/reference/python-api.md names what is public, all of it and nothing else, with arguments that there are."""
 
 import inspect
 import re
@@ -10,7 +10,7 @@ import pytest
 import pi_system as pi
 from pi_system.backends.registry import AUTO, BACKENDS
 
-DOC = (Path(__file__).resolve().parents[3] / "docs" / "python-api.md").read_text()
+DOC = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "python-api.md").read_text()
 CALLS = re.findall(r"^\| `(pi|model)\.(\w+)\(([^)]*)\)`", DOC, re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""README's figures, and those of docs/results.md beside them, are those of the code and of the committed runs."""
+"""README's figures, and those of results.md beside them, are those of the code and of the committed runs."""
 
 import itertools
 import json
@@ -24,7 +24,7 @@ from pi_system.train.spec import NetworkSpec
 
 CIFAR100 = {"classes": 100, "size": 32, "channels": 3}
 ROOT = Path(__file__).resolve().parents[3]
-README, RESULTS = (ROOT / "README.md").read_text(), (ROOT / "docs" / "results.md").read_text()
+README, RESULTS = (ROOT / "README.md").read_text(), (ROOT / "docs" / "reference" / "results.md").read_text()
 (RUN,) = (ROOT / "benchmarks" / "results" / "latency").glob("*_resnet18-m64_three-links.json")
 LINKS = ("loopback", "lan", "wan")
 REPORT = json.loads(RUN.read_text())

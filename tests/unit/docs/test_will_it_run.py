@@ -1,4 +1,4 @@
-"""docs/will-my-network-run.md is what the exporter's tables make; every refusal names a way round."""
+"""docs/how-to/will-my-network-run.md is what the exporter's tables make; every refusal names a way round."""
 
 import importlib.util
 from pathlib import Path
@@ -14,8 +14,8 @@ def test_the_page_is_current_and_names_every_operation() -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    page = (ROOT / "docs/will-my-network-run.md").read_text()
-    assert page == module.document(), "run python scripts/will_it_run.py --into docs/will-my-network-run.md"
+    page = (ROOT / "docs/how-to/will-my-network-run.md").read_text()
+    assert page == module.document(), "run python scripts/will_it_run.py --into docs/how-to/will-my-network-run.md"
     assert all(f"`{name}`" in page for name in (*RULES, *APPROXIMATED, *REFUSALS))
 
 

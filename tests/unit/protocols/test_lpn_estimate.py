@@ -66,7 +66,7 @@ def estimator() -> Any:
 
 @pytest.fixture(scope="module")
 def recorded() -> Any:
-    return json.loads((ROOT / "docs" / "lpn-estimate.json").read_text())["sets"]
+    return json.loads((ROOT / "docs" / "reference" / "lpn-estimate.json").read_text())["sets"]
 
 
 @pytest.mark.parametrize("instance", PUBLISHED)
