@@ -2,9 +2,11 @@
 # git and make. Everything else is installed into .venv.
 PYTHON ?= python3
 VENV   ?= .venv
-# Any torch from 2.9 on works. Elsewhere than on a mirror that serves CPU builds, the plain name may bring a CUDA
-# build of several GB: `make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"` avoids it.
-TORCH  ?= torch==2.13.0
+# Any torch from 2.9 on works. The further index makes it the CPU build, as PyPI's own brings several GB of CUDA; where
+# it cannot be reached, pip warns and takes what there is. With CUDA: `make demo TORCH=torch==2.13.0`.
+TORCH  ?= torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu
+# What tests need of the package's extras; ray has tests of its own without Ray.
+EXTRAS := server,train,crypten,dicom
 # Processes that run tests; each starts parties of its own.
 JOBS   ?= 2
 BIN    := $(VENV)/bin
@@ -14,7 +16,7 @@ READY  := $(VENV)/.ready
 QUESTIONS := q01_cost_per_relu q02_placement q03_architectures q04_offline q05_scaling q06_quadratic q07_peers \
 	q08_compare_bits
 
-.PHONY: demo test check golden mutants sanitize bench bench-full report clean
+.PHONY: demo test check golden mutants sanitize bench bench-full report wheels clean
 
 demo: $(READY)
 	$(BIN)/python scripts/demo.py
@@ -55,15 +57,19 @@ bench-full: $(READY)
 report: $(READY)
 	$(BIN)/python benchmarks/report/build.py
 
-# crypten's metadata asks for the dead package sklearn and for torchvision; what it really imports is declared in
-# pyproject.toml, so it is installed without its own dependencies.
+# For PyPI: see scripts/wheels.
+wheels: $(READY)
+	scripts/wheels $(BIN)
+
+# crypten's metadata asks for the dead package sklearn and for torchvision; what it really imports is the extra
+# `crypten`, so it is installed without its own dependencies.
 $(READY): pyproject.toml CMakeLists.txt $(wildcard pi_system/kernels/src/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install -q $(TORCH)
 	$(BIN)/python -m pip install -q --no-deps crypten==0.4.1
-	$(BIN)/python -m pip install -q --editable . --group dev
+	$(BIN)/python -m pip install -q --editable ".[$(EXTRAS)]" --group dev
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) build demo-out
+	rm -rf $(VENV) build dist demo-out

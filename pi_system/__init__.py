@@ -8,6 +8,8 @@ training code. DESIGN.md says what each folder is for and in which order they im
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from pi_system.extras import needs
+
 if TYPE_CHECKING:
     from pi_system.api.client import Client as Client
     from pi_system.api.model import Model as Model
@@ -64,10 +66,11 @@ _HOMES: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name at its first use (PEP 562)."""
+    """Import a public name at its first use (PEP 562). Raises MissingExtraError: what it needs is not installed."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return globals().setdefault(name, getattr(import_module(_HOMES[name]), name))
+    with needs("train", f"pi_system.{name}"):
+        return globals().setdefault(name, getattr(import_module(_HOMES[name]), name))
 
 
 def __dir__() -> list[str]:

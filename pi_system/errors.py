@@ -8,6 +8,7 @@
         LimitError                    14  a client asks for more than its limits, or the store's, allow
         DivergedError                 15  a training whose loss is no longer finite
         InexactError                  16  fixed point costs a network more than the export was asked for
+        MissingExtraError             10  a library that only an extra installs; says what to type
       InputError                      11  a user's input (picture, path, data set) cannot be used
       ArtifactError                   20  an exported model cannot be read
         UnsupportedLayerError         21  a layer that export does not support, by name
@@ -101,6 +102,10 @@ class InexactError(ConfigError):
     """Fixed point moves a network's logits by more than an export allows, or a value leaves its range."""
 
     exit_code = 16
+
+
+class MissingExtraError(ConfigError):
+    """A library is not installed that one of the package's extras brings; the message has the command to type."""
 
 
 class InputError(PiError):

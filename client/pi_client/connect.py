@@ -9,8 +9,9 @@ import click
 from pi_client.store import ClientStore
 from pi_client.waiting import BusyLines
 from pi_system.artifact.store import load_public
-from pi_system.backends.registry import AUTO, BACKENDS
+from pi_system.backends.registry import AUTO
 from pi_system.cli.artifact_path import ArtifactPath
+from pi_system.cli.backends import BackendChoice
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.program import with_options
 from pi_system.cli.seconds import SECONDS
@@ -28,7 +29,7 @@ session_options = with_options(
     click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT"),
     click.option(
         "--backend",
-        type=click.Choice([AUTO, *BACKENDS]),
+        type=BackendChoice(AUTO),
         default=AUTO,
         show_default=True,
         help="table (models of 10 compared bits or fewer), gmw and gc need nobody else, fss and crypten a dealer; "

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 
-from pi_server.cli import main
+from pi_system.cli.start import server
 
 
 def _stop_with_parent() -> None:
@@ -19,4 +19,4 @@ def _stop_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_stop_with_parent, name="parent", daemon=True).start()
-    main()
+    server()

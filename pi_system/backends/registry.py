@@ -1,6 +1,7 @@
 """The backends by name, imported only when one is used: a client of one backend never loads another's libraries."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from typing import Final, Protocol, cast
 from pi_system.artifact.model import Artifact, PublicArtifact, PublicModel
 from pi_system.backends.base import ClientRuntime, Deal, ServerRuntime
 from pi_system.errors import ConfigError
+from pi_system.extras import check_installed, is_installed, needs
 from pi_system.secure.options import RuntimeOptions
 
 
@@ -50,6 +52,8 @@ BACKENDS: Final[Backends] = {
     "fss": "pi_system.backends.fss.backend",
     "crypten": "pi_system.backends.crypten.backend",
 }
+EXTRA_OF: Final[Mapping[str, str]] = {"crypten": "crypten"}
+"""The extra (pi_system/extras.py) that a backend needs; the others need none."""
 SERVED_BY_DEFAULT: Final = ("gmw", "gc", "table", "fss")
 """What a server offers unless told; a new backend must be put here. Not the baseline, whose truncation tells weights to
 a client that sees logits."""
@@ -106,10 +110,19 @@ def module_of(name: str, part: str) -> ModuleType | None:
 
 
 def find_backend(name: str, backends: Backends = BACKENDS) -> Backend:
-    """Import a backend. Raises ConfigError for a name that is none, and where a library that it needs is missing."""
+    """Import a backend. Raises ConfigError for a name that is none, MissingExtraError where its extra is missing."""
     if name not in backends:
         raise ConfigError(f"backend: expected one of {', '.join(backends)}, found {name!r:.40}")
-    try:
+    with needs(EXTRA_OF[name], f"backend {name}") if name in EXTRA_OF else nullcontext():
         return cast(Backend, import_module(backends[name]))
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"backend {name}: expected module {error.name} installed, found none") from error
+
+
+def installed() -> Backends:
+    """Those whose libraries are here."""
+    return {name: module for name, module in BACKENDS.items() if name not in EXTRA_OF or is_installed(EXTRA_OF[name])}
+
+
+def check_installed_backend(name: str) -> None:
+    """Look for what a backend needs, and import none of it. Raises MissingExtraError."""
+    if name in EXTRA_OF:
+        check_installed(EXTRA_OF[name], f"backend {name}")

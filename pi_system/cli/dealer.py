@@ -11,6 +11,7 @@ from typing import Final
 import click
 from prometheus_client.core import Metric
 
+from pi_system.backends.registry import installed
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.logs import chosen_log, start_log
 from pi_system.cli.monitor import metrics_of, monitor_options, monitored
@@ -85,7 +86,7 @@ def serve(
     hangups = threading.Semaphore(0)
     signal.signal(signal.SIGHUP, lambda *_: hangups.release())
     stopping = threading.Event()
-    service = DealerService(patience_s=patience)
+    service = DealerService(patience_s=patience, backends=installed())
     service.load_backends()
     server, port = serve_streams(
         listen,

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pi_system.errors import ConfigError, InputError
+from pi_system.errors import InputError
+from pi_system.extras import needs
 
 _MAGIC_AT: Final = 128
 _COLOURS: Final = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
@@ -33,7 +34,7 @@ def read_dicom(path: Path, max_pixels: int) -> Image.Image:
     """The picture in grey or RGB of 8 bits.
 
     Raises:
-        ConfigError: pydicom is not installed.
+        MissingExtraError: pydicom is not installed.
         InputError: it is no single picture of at most ``max_pixels``, or cannot be read; the file is not named.
     """
     pydicom = _library()
@@ -48,11 +49,9 @@ def read_dicom(path: Path, max_pixels: int) -> Image.Image:
 
 
 def _library() -> Any:
-    try:
+    with needs("dicom", "DICOM"):
         import pydicom
         import pydicom.pixels
-    except ModuleNotFoundError as error:
-        raise ConfigError(f'DICOM: expected module {error.name}, found none: pip install "pi-system[dicom]"') from None
     return pydicom
 
 

@@ -1,4 +1,4 @@
-"""Jobs on Ray (https://docs.ray.io), where it is installed: ``pip install "pi-system[ray]"``.
+"""Jobs on Ray (https://docs.ray.io), where it is installed: the extra ``ray``.
 
 Ray places the jobs; this module only hands them over and gives their results back in the jobs' order. With
 ``RAY_ADDRESS`` set the jobs run on that cluster, otherwise on this machine.
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from pi_system.errors import ConfigError
+from pi_system.extras import needs
 
 _Job = TypeVar("_Job")
 
@@ -27,12 +27,10 @@ def run_on_ray(
         cores: of each job; where there is a GPU, each job gets one.
 
     Raises:
-        ConfigError: Ray is not installed.
+        MissingExtraError: Ray is not installed.
     """
-    try:
+    with needs("ray", "--set ray=true"):
         import ray
-    except ImportError as error:
-        raise ConfigError('--ray: expected Ray; install it with: pip install "pi-system[ray]"') from error
     cluster = "RAY_ADDRESS" in os.environ
     ray.init(
         **({} if cluster else {"num_cpus": workers * cores, "include_dashboard": False}),

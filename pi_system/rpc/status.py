@@ -47,8 +47,8 @@ _GONE: Final = {
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.RESOURCE_EXHAUSTED,  # too many calls at once
 }
-_LOCAL: Final = {"BudgetError"}
-"""Errors of work that has no peer, made of more than a message; a peer's word for one stands for no class."""
+_LOCAL: Final = {"BudgetError", "MissingExtraError"}
+"""Errors that are no peer's business; a peer's word for one stands for no class."""
 _CLASSES: Final[dict[str, type[PiError]]] = {name: kind for name, kind in errors.ERRORS.items() if name not in _LOCAL}
 
 

@@ -16,8 +16,9 @@ from pi_server.options import ServerOptions
 from pi_server.supervisor import Supervisor
 from pi_server.upkeep import start_upkeep
 from pi_system.artifact.store import load
-from pi_system.backends.registry import BACKENDS, SERVED_BY_DEFAULT
+from pi_system.backends.registry import SERVED_BY_DEFAULT
 from pi_system.cli.artifact_path import ArtifactPath
+from pi_system.cli.backends import BackendChoice
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.logs import chosen_log, start_log
 from pi_system.cli.monitor import monitor_options, monitored
@@ -58,7 +59,7 @@ def main() -> None:
     "allowed",
     envvar="PI_SERVE_BACKEND",
     multiple=True,
-    type=click.Choice(list(BACKENDS)),
+    type=BackendChoice(),
     help="Allow only these (default: all that run the model but crypten, the baseline, whose logits tell weights).",
 )
 @click.option("--max-sessions", default=4, show_default=True, type=click.IntRange(1, 256), help="Sessions at once.")

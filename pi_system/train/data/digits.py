@@ -4,11 +4,13 @@ They keep their own 8 x 8 size: a ResNet reaches about 98 % on them in seconds, 
 Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (its test part).
 """
 
-from importlib.metadata import distribution
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from pi_system.extras import missing
 from pi_system.train.data.dataset import ImageSet, split_by_class
 
 CLASSES = tuple("0123456789")
@@ -21,8 +23,14 @@ def read_digits() -> tuple[ImageSet, ImageSet]:
     """Return (training pool, test): 1,438 and 359 pictures.
 
     They are read from scikit-learn's file: to import it takes as long as to import torch.
+
+    Raises:
+        MissingExtraError: there is none.
     """
-    file = distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")
+    library = find_spec("sklearn")
+    if library is None or library.origin is None:
+        raise missing("train", "data set digits", "sklearn")
+    file = Path(library.origin).with_name("datasets") / "data" / "digits.csv.gz"
     rows = torch.from_numpy(np.loadtxt(str(file), delimiter=","))
     levels, labels = rows[:, :-1].view(-1, 8, 8), rows[:, -1]  # levels are whole numbers from 0 to 16
     images = (levels * (255 / 16)).round().to(torch.uint8)[..., None]

@@ -40,6 +40,9 @@ BREAKING = [
     ("gRPC is imported by rpc alone", "pi_server.status", "grpc_health"),
     ("the client trains nothing, and serves nothing", "pi_client.classify", "pi_system.train.loop"),
     ("the client trains nothing, and serves nothing", "pi_client.connect", "pi_system.rpc.server_session"),
+    ("client, server and dealer need no torch", "pi_client.classify", "torch"),
+    ("client, server and dealer need no torch", "pi_system.secure.layout", "pi_system.program.float_point"),
+    ("the client needs no extra", "pi_client.status", "pi_system.cli.monitor"),
     ("SEAL is an oracle of tests alone", "pi_system.protocols.linear_he.key", "tenseal"),
 ]
 

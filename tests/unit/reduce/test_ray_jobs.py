@@ -10,5 +10,5 @@ from pi_system.reduce.ray_jobs import run_on_ray
 
 def test_ray_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match="expected Ray; install it"):
+    with pytest.raises(ConfigError, match=r'pip install "pi-system\[ray\]"'):
         list(run_on_ray(lambda job: {}, [1], 1, 1))

@@ -22,7 +22,7 @@ from pi_system.rpc.listen import serve_streams
 from pi_system.rpc.status import MESSAGE_CHARS, error_to_status
 from pi_system.rpc.transport import check_address, dial, unary
 
-PI_ERRORS = [kind for name, kind in errors.ERRORS.items() if name != "BudgetError"]
+PI_ERRORS = [kind for name, kind in errors.ERRORS.items() if name not in {"BudgetError", "MissingExtraError"}]
 
 
 def connect(address: str, method: str = "Session", **changes: Any) -> Any:

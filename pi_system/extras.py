@@ -1,0 +1,65 @@
+"""Extras: what is installed only where it is asked for, and the line for who lacks one.
+
+``pip install "pi-system[NAME]"`` installs the libraries of an extra beside a package that is there already. Nothing
+else tells people what to install.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Final
+
+from pi_system.errors import MissingExtraError
+
+EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
+    "server": ("grpc_health", "prometheus_client"),
+    "train": ("torch", "onnx", "sklearn"),
+    "crypten": ("crypten", "torch", "onnx", "omegaconf", "yaml"),
+    "ray": ("ray",),
+    "dicom": ("pydicom",),
+}
+"""Modules that each brings and the package imports; of sklearn a file is read."""
+_BESIDE: Final[Mapping[str, str]] = {"crypten": " && pip install --no-deps crypten==0.4.1"}
+"""What no extra can name: CrypTen's own metadata asks for the dead package sklearn."""
+
+
+def command(extra: str) -> str:
+    """What to type for an extra."""
+    return f'pip install "pi-system[{extra}]"{_BESIDE.get(extra, "")}'
+
+
+@contextmanager
+def needs(extra: str, what: str) -> Iterator[None]:
+    """Imports in the block may fail for want of an extra.
+
+    Args:
+        extra: a name in EXTRAS.
+        what: who needs it, for the message.
+
+    Raises:
+        MissingExtraError: one of its modules cannot be found; others' errors are left as they are.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if name not in EXTRAS[extra]:
+            raise
+        raise missing(extra, what, name) from None
+
+
+def check_installed(extra: str, what: str) -> None:
+    """Look for an extra's modules without importing them. Raises MissingExtraError."""
+    for name in EXTRAS[extra]:
+        if find_spec(name) is None:
+            raise missing(extra, what, name)
+
+
+def is_installed(extra: str) -> bool:
+    """Whether all of an extra is there."""
+    return all(map(find_spec, EXTRAS[extra]))
+
+
+def missing(extra: str, what: str, name: str) -> MissingExtraError:
+    """The error of who needs an extra, of whose modules ``name`` was not found."""
+    return MissingExtraError(f"{what}: expected {name} installed, found none; type: {command(extra)}")
