@@ -90,3 +90,24 @@ def test_material_is_kept_in_volumes_and_no_party_sees_anothers_keys() -> None:
     assert "/home/pi/.local/share/pi-system" in DOCKERFILE
     for name, mounts in kept.items():
         assert [source for source in mounts if source.startswith("keys-")] == [f"keys-{name}"]
+
+
+def test_every_image_is_built_from_a_target_that_has_its_programs() -> None:
+    assert {"client", "server"} <= set(re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE))
+    built = {service["image"]: service["build"]["target"] for service in SERVICES.values() if "build" in service}
+    assert built == {"pi-system-server": "server", "pi-system-client": "client"}
+    for service in SERVICES.values():
+        program = re.findall(r"\bpi-(\w+)\b", service["command"])[0]
+        assert built[service["image"]] == ("client" if program == "client" else "server")
+    (container,) = BY_KIND["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"].removesuffix(":latest") in built
+
+
+def test_no_image_and_no_make_brings_cuda() -> None:
+    """PyPI's torch does; the demo's is not in the images either."""
+    (torch,) = re.findall(r'^ARG TORCH="(.*)"$', DOCKERFILE, re.MULTILINE)
+    assert torch == re.findall(r"^TORCH +\?= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0]
+    assert torch.endswith("/whl/cpu")
+    copied = re.findall(r"^COPY --from=(\S+) .*?(/opt/\S+)", DOCKERFILE, re.MULTILINE)
+    assert {path for stage, path in copied if stage == "demo"} == {"/opt/demo/picture.png", "/opt/demo/artifact"}
+    assert all(service["build"]["args"] == ["TORCH"] for service in SERVICES.values() if "build" in service)
