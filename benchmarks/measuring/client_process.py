@@ -163,9 +163,11 @@ def _serve_lines(task: ClientTask) -> None:
     )
     client_id = bytes.fromhex(task.client_id) or os.urandom(ID_BYTES)
     config = SessionConfig(backend=task.backend, artifact_digest="", client_id=client_id)
+    dialled_s = time.monotonic()
     with ClientSession(endpoint, config) as session:
+        greeting = {"digest": session.public.public.digest, "open_ms": 1000 * (time.monotonic() - dialled_s)}
         client = Client(session, pictures)
-        print(json.dumps({"digest": session.public.public.digest}), flush=True)
+        print(json.dumps(greeting), flush=True)
         for line in sys.stdin:
             if command := json.loads(line):
                 answer = client.run(command) | {"peak_memory_bytes": peak_memory_bytes()}

@@ -55,6 +55,12 @@ class Environment(BaseModel):
     others_before: Others | None = None
     others_during: Others | None = None
 
+    @property
+    def quotable(self) -> bool:
+        """Times may be quoted as they are: a clean commit, and nothing else ran. Else ratios may."""
+        known = self.git_sha not in ("", "unknown") and not self.git_dirty
+        return known and self.others_before == {} and self.others_during == {}
+
 
 def environment(
     *,

@@ -91,6 +91,7 @@ def _result(found: Session, batch: int, plain: list[PlaintextTime]) -> LatencyRe
         frame_bytes=last.frame_bytes,
         us_per_relu=_ratio(1000 * timing.median, relus * batch),
         bytes_per_relu=_ratio(last.client_to_server_bytes + last.server_to_client_bytes, relus * batch),
+        first_ms=found.first_ms if batch == 1 else None,
         offline_ms=median(offline_ms),
         offline_ms_samples=tuple(offline_ms),
         offline_bytes=moved // batch,

@@ -82,10 +82,12 @@ class LatencyResult(Strict):
 
     ``online_ms``: of one call, at the client, from the first online byte to the decoded result, all material ready;
     ``online_rounds`` times it waited for an answer, ``frame_bytes`` of framing on top of ``online_bytes`` of payload.
-    ``offline_ms``: for one inference, dealer, storing and fsync included, the warm-up's left out; ``setup_bytes``:
-    payload once a model, what the first preparation sent beyond later ones; ``storage_bytes``: what one prepared
-    inference takes on each party's disk (0: kept in memory). Peak memory is that of the server's session process and of
-    the client's process. ``plaintext_ms`` is torch float32 on the client's core with one thread, for the same pictures.
+    ``first_ms``: the warm-up's call, from dialling on: a new client at a new server with nothing prepared, what is sent
+    once a model included; None in files that are older. ``offline_ms``: for one inference, dealer, storing and fsync
+    included, the warm-up's left out; ``setup_bytes``: payload once a model, what the first preparation sent beyond
+    later ones; ``storage_bytes``: what one prepared inference takes on each party's disk (0: kept in memory). Peak
+    memory is that of the server's session process and of the client's process. ``plaintext_ms`` is torch float32 on the
+    client's core with one thread, for the same pictures.
     Errors are the largest over all calls: to the float interpreter (of labels: how far below the best), to the
     fixed-point interpreter in its last place, and whether all were within what program/error_bound.py states; None for
     backends with another encoding. ``floor_ms``: see reference.py.
@@ -102,6 +104,7 @@ class LatencyResult(Strict):
     frame_bytes: int
     us_per_relu: float | None
     bytes_per_relu: float | None
+    first_ms: float | None = None
     offline_ms: float
     offline_ms_samples: tuple[float, ...]
     offline_bytes: int

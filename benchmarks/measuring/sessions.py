@@ -85,7 +85,8 @@ class Network:
 class Session(LineProcess):
     """A client's session with a server, in a process of its own (client_process.py), and what was measured of it.
 
-    ``offline``, ``online`` and ``stored`` (what a preparation left on both disks) are in order of the calls.
+    ``offline``, ``online`` and ``stored`` (what a preparation left on both disks) are in order of the calls;
+    ``open_ms`` is from dialling until the client has the model's public part.
     """
 
     def __init__(
@@ -125,7 +126,9 @@ class Session(LineProcess):
         threads, log = site.threads or len(os.sched_getaffinity(0)), server.store.parent / f"{name}.log"
         super().__init__(name, command, log=log, core=site.cores[1], threads=threads, goodbye_s=_GOODBYE_S)
         try:
-            if self.answer(None)["digest"] != network.artifact.public.digest:
+            greeting = self.answer(None)
+            self.open_ms = float(greeting["open_ms"])
+            if greeting["digest"] != network.artifact.public.digest:
                 raise ArtifactDigestError("artifact: expected the client to see the server's, found another")
         except BaseException:
             self.close()
@@ -135,6 +138,11 @@ class Session(LineProcess):
     def online_ms(self) -> list[float]:
         """Of every call that counts, in order."""
         return [cost.online_ms for cost in self.online[WARMUP:]]
+
+    @property
+    def first_ms(self) -> float:
+        """Of a new client at a new server, nothing prepared, from dialling to the first result."""
+        return self.open_ms + self.offline[0].offline_ms + self.online[0].online_ms
 
     @property
     def offline_ms(self) -> list[float]:

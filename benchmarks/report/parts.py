@@ -9,7 +9,7 @@ import repetition
 from measuring import RESULTS
 from measuring.study_claims import FIRST
 from measuring.study_tables import claims_markdown, costs_markdown, load_study, needed_markdown, results_markdown
-from report import eight_bits, methods, study_pictures
+from report import answers, eight_bits, methods, study_pictures
 
 
 def study() -> str:
@@ -47,6 +47,9 @@ PARTS = {
     "known": ("reference/results.md", known_networks.table),
     "house": ("reference/results.md", lambda: compare_runs.commits(RESULTS / "house")),
     "repetition": ("explanation/threat-model.md", repetition.statement),
+    "answers": ("../README.md", answers.readme),
+    "which": ("how-to/which-backend.md", answers.which),
+    "ahead": ("how-to/which-backend.md", answers.ahead),
     "methods": ("reference/methods.md", methods.table),
 }
 """By the name in the marks: the document, and what makes the part."""

@@ -35,19 +35,6 @@ def row(backend: str, link: Any) -> Any:
     return found
 
 
-def ms(value: Any) -> str:
-    return f"{value:,.0f}"
-
-
-@pytest.mark.parametrize("backend", ["fss", "gmw", "crypten"])
-def test_milliseconds_of_the_readme(backend: str) -> None:
-    pattern = rf"\| `{backend}` \| [\d,]+ \| [\d,]+ \| [\d,]+ \|"
-    line = next(line for line in README.splitlines() if re.match(pattern, line))
-    *times, per_relu = [cell.strip() for cell in line.strip("|").split("|")][1:]
-    assert times == [ms(row(backend, link)["online_ms"]["median"]) for link in LINKS]
-    assert per_relu == f"{row(backend, 'loopback')['us_per_relu']:.2f}"
-
-
 @pytest.mark.parametrize("backend", ["fss", "gmw", "crypten"])
 @pytest.mark.parametrize("link", LINKS)
 def test_milliseconds_of_the_results(backend: str, link: str) -> None:

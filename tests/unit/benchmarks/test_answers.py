@@ -1,0 +1,106 @@
+"""both_phases.py and what documents make of it: which times may be quoted, tables, pairs of backends."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import both_phases
+import pytest
+from click.testing import CliRunner
+from measured import ENVIRONMENT
+from measuring.environment import Environment
+from measuring.schema import LatencyReport, LatencyResult, NetworkCounts, Timing, latency_ratios
+from report import answers
+
+COUNTS = NetworkCounts(network="net", relus=1000, relu_layers=3, macs=5000, parameters=70)
+IDLE = ENVIRONMENT.model_copy(update={"others_before": {}, "others_during": {}})
+
+
+def result(backend: str, link: str, online: float, offline: float, first: float | None, network: str) -> LatencyResult:
+    fields: dict[str, Any] = dict.fromkeys(LatencyResult.model_fields, 1)
+    both = {"server": 900, "client": 800}
+    moved = {"client_to_server": 700_000, "server_to_client": 300_000}
+    return LatencyResult.model_validate(
+        fields
+        | {"network": network, "backend": backend, "link": link, "reveal": "logits", "offline_ms_samples": (offline,)}
+        | {"online_ms": Timing.of([online]), "online_bytes": moved, "offline_ms": offline, "first_ms": first}
+        | {"offline_bytes": 4_000_000, "storage_bytes": both, "peak_memory_bytes": both, "within_ulp_bound": None}
+    )
+
+
+def report(environment: Environment, first: float | None = 700.0) -> LatencyReport:
+    results = (
+        result("gmw", "lan", 50.0, 400.0, first, "net"),
+        result("fss", "lan", 25.0, 100.0, first, "net"),
+        result("table", "lan", 20.0, 500.0, 600.0, "net/compare=8"),
+    )
+    return LatencyReport(
+        **COUNTS.model_dump(include={"network", "relus", "relu_layers", "macs"}),
+        networks=(COUNTS,),
+        repeat=1,
+        warmup=1,
+        results=results,
+        ratios=latency_ratios(results),
+        environment=environment,
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"git_dirty": True},
+        {"git_sha": "unknown"},
+        {"others_before": {"cc1plus": 0.9}},
+        {"others_during": {"pytest": 0.2}},
+        {"others_during": None},
+    ],
+)
+def test_times_are_quoted_of_a_clean_commit_on_an_idle_machine_alone(change: dict[str, Any]) -> None:
+    assert IDLE.quotable
+    assert not IDLE.model_copy(update=change).quotable
+
+
+def test_without_that_a_time_is_a_multiple_of_the_online_time_of_gmw() -> None:
+    idle, busy = answers.cells(report(IDLE)), answers.cells(report(ENVIRONMENT))
+    assert [cell.online for cell in idle] == [50.0, 25.0, 20.0]
+    assert [cell.online for cell in busy] == [1.0, 0.5, 0.4]
+    assert [cell.first for cell in busy] == [14.0, 14.0, 12.0]
+    assert {cell.megabytes for cell in idle} == {5.0}
+    assert {cell.network for cell in idle} == {"net"}
+
+
+def test_a_first_answer_that_was_not_measured_is_both_phases() -> None:
+    assert [cell.first for cell in answers.cells(report(IDLE, None))] == [450.0, 125.0, 600.0]
+
+
+def test_the_tables_say_who_is_ahead_and_what_may_be_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = tmp_path / "kept.json"
+    monkeypatch.setattr(answers, "KEPT", kept)
+    kept.write_text(report(IDLE).model_dump_json(by_alias=True))
+    assert "| `net` | `gmw` | nobody | 50.0 | 400 | 700 | 5.00 |" in answers.readme()
+    assert "| `net` | lan | nobody | `table` **20.0**; `gmw` 50.0 | `table` **600**; `gmw` 700 |" in answers.which()
+    assert "| `net` | lan | a dealer | `fss` **25.0** |" in answers.which()
+    kept.write_text(report(ENVIRONMENT).model_dump_json(by_alias=True))
+    assert "beside other work" in answers.readme()
+    assert "ms" not in answers.readme().partition("| network")[2]
+
+
+def test_the_rest_of_the_page_is_true() -> None:
+    """`table` is ahead of `gmw` wherever both were measured: why `auto` prefers it. `fss` is before all on ReLUs."""
+    for first, second in (("table", "gmw"), ("fss", "gmw"), ("fss", "gc"), ("fss", "crypten")):
+        found = [pair for pair in answers.pairs(first, second) if "/square" not in pair.network]
+        assert found
+        assert all(pair.ratio < 1 for pair in found)
+
+
+@pytest.mark.slow
+def test_a_run_has_every_backend_and_what_a_first_answer_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(both_phases, "ALL_BITS", ("fss",))
+    options = ["--network", "resnet18:m=1,classes=10,size=16", "--link", "loopback", "--repeat", "1", "--busy"]
+    done = CliRunner().invoke(both_phases.main, [*options, "--cache", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    found = LatencyReport.model_validate(json.loads(done.stdout.splitlines()[-1]))
+    assert [r.backend for r in found.results] == [*both_phases.ALL_BITS, *both_phases.FEW_BITS]
+    assert found.results[-1].network == found.networks[-1].network == "resnet18:m=1,classes=10,size=16/compare=8"
+    assert all(r.first_ms and r.first_ms > r.online_ms.median for r in found.results)
+    assert len({answers.named(r) for r in found.results}) == 1
