@@ -6,7 +6,7 @@ VENV   ?= .venv
 # it cannot be reached, pip warns and takes what there is. With CUDA: `make demo TORCH=torch==2.13.0`.
 TORCH  ?= torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu
 # What tests need of the package's extras; ray has tests of its own without Ray.
-EXTRAS := server,train,crypten,dicom
+EXTRAS := server,train,crypten,dicom,web
 # Processes that run tests; each starts parties of its own.
 JOBS   ?= 2
 BIN    := $(VENV)/bin

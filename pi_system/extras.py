@@ -17,6 +17,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "crypten": ("crypten", "torch", "onnx", "omegaconf", "yaml"),
     "ray": ("ray",),
     "dicom": ("pydicom",),
+    "web": ("starlette", "uvicorn"),
 }
 """Modules that each brings and the package imports; of sklearn a file is read."""
 _BESIDE: Final[Mapping[str, str]] = {"crypten": " && pip install --no-deps crypten==0.4.1"}

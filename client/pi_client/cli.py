@@ -8,6 +8,7 @@ import click
 
 from pi_client.classify import classify
 from pi_client.connect import SessionOptions, open_session, server_option, session_options
+from pi_client.gateway.command import gateway
 from pi_client.output import check_output, show
 from pi_client.profile import check_profile_path, save_profile
 from pi_client.progress import shown
@@ -97,6 +98,7 @@ def ping(server: str, timeout: float, keys: Path | None, insecure: bool) -> None
 
 
 main.add_command(status)
+main.add_command(gateway)
 main.add_command(store_commands("client", lambda path: ClientStore(path).path))
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from types import TracebackType
 
@@ -16,6 +16,7 @@ from pi_client.store import ClientStore
 from pi_system.api.guard import path, seconds, typed
 from pi_system.api.inputs import Inputs, check_files, read_inputs
 from pi_system.api.result import Cost, Result
+from pi_system.artifact.model import PublicModel
 from pi_system.backends.registry import AUTO, keeps_material
 from pi_system.errors import BusyError, ConfigError, InputError, LocalProtocolError
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder
@@ -23,10 +24,25 @@ from pi_system.program.reveal import Reveal
 from pi_system.rpc.client_session import ClientSession
 from pi_system.rpc.phase_cost import OnlineCost, PreparationCost
 
-__all__ = ["Client"]
+__all__ = ["Client", "Served"]
 
 _LOG = logging.getLogger(__name__)
 _LOCAL_DEALER = "127.0.0.1:7101"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a session is about.
+
+    Attributes:
+        model: public part of the network.
+        reveal: what is opened: label, scores or logits.
+        backend: that was agreed on.
+    """
+
+    model: PublicModel
+    reveal: Reveal
+    backend: str
 
 
 class Client:
@@ -147,6 +163,12 @@ class Client:
         """Inferences that are ready for the model that the server has now. Errors as ``predict``."""
         with self._call():
             return self._session().available()
+
+    def served(self) -> Served:
+        """What the server has now, as the open session knows it. Errors as ``predict``."""
+        with self._call():
+            session = self._session()
+            return Served(model=session.public.public, reveal=session.config.revealed, backend=session.config.backend)
 
     def predict(self, inputs: Inputs) -> Result:
         """Answers to inputs; prepares first where too little is left.

@@ -23,11 +23,15 @@ MAX_ELEMENTS: Final = 1 << 28
 
 def load_arrays(path: Path, preprocess: Preprocess) -> NDArray[np.float32]:
     """The inputs in a .npy or .csv file as (N, C, H, W), preprocessed. Raises InputError, which names the file."""
-    values = read_arrays(path)
+    return as_values(read_arrays(path), preprocess, str(path))
+
+
+def as_values(values: NDArray[Any], preprocess: Preprocess, what: str) -> NDArray[np.float32]:
+    """Raw values of a file or a request as (N, C, H, W), preprocessed. Raises InputError, which names ``what``."""
     scale = 255.0 if values.dtype == np.uint8 else 1.0
-    planes = shaped(values, preprocess, str(path)).astype(np.float32) / np.float32(scale)
+    planes = shaped(values, preprocess, what).astype(np.float32) / np.float32(scale)
     mean, std = (np.array(of, np.float32)[:, None, None] for of in (preprocess.mean, preprocess.std))
-    return _finite(np.asarray((planes - mean) / std, np.float32), str(path))
+    return _finite(np.asarray((planes - mean) / std, np.float32), what)
 
 
 def as_inputs(values: NDArray[Any], preprocess: Preprocess) -> NDArray[np.float32]:

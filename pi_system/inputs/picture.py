@@ -9,6 +9,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -55,6 +56,15 @@ def load_picture(path: Path, preprocess: Preprocess) -> NDArray[np.float32]:
         return _to_input(picture, preprocess)
 
 
+def decode_picture(data: bytes, preprocess: Preprocess, what: str) -> NDArray[np.float32]:
+    """The bytes of a PNG, JPEG or TIFF file as (C, H, W), preprocessed. Raises InputError, which names ``what``.
+
+    One call at a time in a process: Pillow's warnings, which it turns into errors, are of all threads.
+    """
+    with _named(what, "PNG, JPEG or TIFF"), _decoded(BytesIO(data)) as picture:
+        return _to_input(picture, preprocess)
+
+
 def load_image(image: Image.Image, preprocess: Preprocess) -> NDArray[np.float32]:
     """A picture in memory as (C, H, W), preprocessed. Raises InputError."""
     if preprocess.channels not in (1, 3):
@@ -79,22 +89,36 @@ def check_picture(path: Path) -> None:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The decoded picture, upright. Raises InputError, which names it, for what is done with it, too."""
     check_file(path, "a picture")
-    try:
+    with _named(str(path), "PNG, JPEG, TIFF or DICOM"):
         if is_dicom(path):
             yield read_dicom(path, MAX_PIXELS)
             return
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Pillow warns of bombs and of damaged metadata
-            warnings.filterwarnings("ignore", "Metadata Warning")  # of tags that no picture needs
-            with Image.open(path, formats=("PNG", "JPEG", "TIFF")) as opened:
-                _check_tiff(opened)
-                yield _upright(opened)
+        with _decoded(path) as picture:
+            yield picture
+
+
+@contextmanager
+def _named(what: str, kinds: str) -> Iterator[None]:
+    """Whatever is wrong with a picture in the block becomes an InputError that names it."""
+    try:
+        yield
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{what}: {error}") from None
     except UnidentifiedImageError:
-        raise InputError(f"{path}: expected a PNG, JPEG, TIFF or DICOM picture, found something else") from None
+        raise InputError(f"{what}: expected a {kinds} picture, found something else") from None
     except _BROKEN as error:
-        raise InputError(f"{path}: expected a whole picture, found that it cannot be read: {error}") from None
+        raise InputError(f"{what}: expected a whole picture, found that it cannot be read: {error}") from None
+
+
+@contextmanager
+def _decoded(source: Path | BytesIO) -> Iterator[Image.Image]:
+    """A PNG, JPEG or TIFF, upright."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Pillow warns of bombs and of damaged metadata
+        warnings.filterwarnings("ignore", "Metadata Warning")  # of tags that no picture needs
+        with Image.open(source, formats=("PNG", "JPEG", "TIFF")) as opened:
+            _check_tiff(opened)
+            yield _upright(opened)
 
 
 def _check_tiff(opened: Image.Image) -> None:

@@ -47,6 +47,7 @@ class Process:
         assert err is not None
         self._pipes = (out, err)
         self.log: list[str] = []
+        self.first_line = ""
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._readers = [
             threading.Thread(target=self._read, args=(pipe, sink), daemon=True)
@@ -71,6 +72,7 @@ class Process:
             line = self._lines.get(timeout=START_S)
         except queue.Empty:
             raise AssertionError("\n".join(self.log)) from None
+        self.first_line = line
         found = re.search(r"listening on (\S+:\d+)", line)
         assert found, line
         return found[1]

@@ -59,7 +59,7 @@ LOCK = [Requirement(line) for line in LINES]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 GROUPS = PROJECT["dependency-groups"]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-LOCKED_EXTRAS = [text for name in ("server", "train", "crypten", "dicom") for text in EXTRAS[name]]
+LOCKED_EXTRAS = [text for name in ("server", "train", "crypten", "dicom", "web") for text in EXTRAS[name]]
 NAMED = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"], *LOCKED_EXTRAS]
 NAMED += [text for name in ("dev", "fuzz", "wheels") for text in GROUPS[name]]
 

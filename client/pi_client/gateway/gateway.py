@@ -1,0 +1,150 @@
+"""Answers the calls of the Open Inference Protocol, whichever way they come, by a client of the private server."""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pi_client.gateway.desk import Desk
+from pi_client.gateway.messages import InferRequest, InferResponse, ModelMetadata
+from pi_client.gateway.model import check_outputs, metadata_of, outputs_of, read_inputs, version_of
+from pi_system.api.client import Served
+from pi_system.api.result import Result
+from pi_system.errors import PeerUnavailableError, PiError
+from pi_system.rpc.calls import RefusedError
+
+_LOG = logging.getLogger(__name__)
+_FRESH_S: Final = 1.0
+"""How long the private server's health is believed. Longer: told late. Shorter: every probe is a call to it."""
+_UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class Private(Protocol):
+    """What is needed of ``pi_system.api.client.Client``."""
+
+    def served(self) -> Served:
+        """What the server has; opens a session where none is open."""
+
+    def predict(self, inputs: NDArray[np.float32]) -> Result:
+        """Answers; prepares first where too little is left."""
+
+
+class Gateway:
+    """One model of one private server; calls may come from any thread."""
+
+    def __init__(
+        self,
+        private: Private,
+        check: Callable[[], object],
+        *,
+        name: str = "",
+        waiting: int = 16,
+        after: Callable[[], None] = lambda: None,
+    ):
+        """Nothing is asked yet.
+
+        Args:
+            private: the client.
+            check: asks the private server whether it is there; raises PiError if not.
+            name: of the model; empty: its own, with ``-`` for what paths of URLs do not have.
+            waiting: requests that may wait while one is answered.
+            after: called after an inference.
+        """
+        self._private, self._check, self._name, self._after = private, check, name, after
+        self.desk = Desk(waiting)
+        self._served: Served | None = None
+        self._decoding, self._asking = threading.Lock(), threading.Lock()
+        self._checked_s, self._well, self._stopping = -np.inf, False, False
+
+    def ready(self) -> bool:
+        """Whether the private server answers, and this is not stopping."""
+        with self._asking:
+            if time.monotonic() - self._checked_s > _FRESH_S:
+                try:
+                    self._check()
+                    self._well = True
+                except PiError as error:
+                    _LOG.debug("not ready: %s", error)
+                    self._well = False
+                self._checked_s = time.monotonic()
+        return self._well and not self._stopping
+
+    def model_ready(self, name: str, version: str) -> bool:
+        """The same, of this model. Raises RefusedError: there is no such model; PiError: it is not known yet."""
+        if not self.ready():
+            return False
+        self._named(name, version)
+        return True
+
+    def metadata(self, name: str, version: str) -> ModelMetadata:
+        """Of the model. Raises as ``model_ready``."""
+        return self._metadata(self._named(name, version))
+
+    def submit(self, request: InferRequest) -> "Future[InferResponse]":
+        """The response to come.
+
+        Raises:
+            RefusedError: there is no such model.
+            InputError: its tensors cannot be used.
+            BusyError: too many wait.
+            PiError: the private server cannot be asked what it has.
+        """
+        served = self._named(request.model, request.version)
+        check_outputs(request.outputs, served)
+        inputs = self._read(request, served)
+        return self.desk.submit(lambda: self._answer(request, served, inputs))
+
+    def ask(self) -> "Future[ModelMetadata]":
+        """The metadata to come, whatever the model is called."""
+        return self.desk.submit(lambda: self._metadata(self._ask()))
+
+    def stop(self) -> None:
+        """Take no more requests, and be ready for none."""
+        self._stopping = True
+        self.desk.refuse()
+
+    def _own(self, served: Served) -> str:
+        return self._name or _UNFIT.sub("-", served.model.name).strip("-")
+
+    def _metadata(self, served: Served) -> ModelMetadata:
+        return metadata_of(self._own(served), served)
+
+    def _named(self, name: str, version: str) -> Served:
+        """What the private server has, if that is meant."""
+        served = self._served or self.desk.submit(self._ask).result()
+        own = self._own(served)
+        if name != own:
+            raise RefusedError("NOT_FOUND", f"model: expected {own!r}, found {name[:64]!r}")
+        if version not in ("", version_of(served)):
+            raise RefusedError("NOT_FOUND", f"version: expected {version_of(served)!r}, found {version[:64]!r}")
+        return served
+
+    def _ask(self) -> Served:
+        self._served = self._private.served()
+        return self._served
+
+    def _read(self, request: InferRequest, served: Served) -> NDArray[np.float32]:
+        with self._decoding:  # see decode_picture
+            return read_inputs(request.inputs, served.model.preprocess)
+
+    def _answer(self, request: InferRequest, served: Served, inputs: NDArray[np.float32]) -> InferResponse:
+        found = self._ask()
+        if (found.model.digest, found.reveal) != (served.model.digest, served.reveal):
+            self._named(request.model, request.version)
+            check_outputs(request.outputs, found)
+            inputs = self._read(request, found)
+        result = self._private.predict(inputs)
+        if result.model.digest != found.model.digest:
+            self._served = None
+            raise PeerUnavailableError("model: changed while it was asked: ask again")
+        self._after()
+        _LOG.info("answered %d inputs, online %.1f ms", len(result), result.cost.online_ms if result.cost else 0.0)
+        return InferResponse(
+            model=request.model, version=version_of(found), outputs=outputs_of(result, request), id=request.id
+        )
