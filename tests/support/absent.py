@@ -4,7 +4,19 @@ from pathlib import Path
 
 from processes import SOURCES
 
-EXTRAS_ONLY = ("torch", "onnx", "sklearn", "scipy", "crypten", "omegaconf", "yaml", "ray", "pydicom")
+EXTRAS_ONLY = (
+    "torch",
+    "onnx",
+    "sklearn",
+    "scipy",
+    "crypten",
+    "omegaconf",
+    "yaml",
+    "ray",
+    "pydicom",
+    "starlette",
+    "uvicorn",
+)
 SERVERS_ONLY = ("grpc_health", "prometheus_client")
 
 

@@ -93,7 +93,7 @@ def gateway(
                 told = _tell(serves, told)
             serves.stop()
             threading.Thread(target=lambda: stops.acquire() and found.force(), daemon=True).start()
-        serves.desk.close()
+        serves.queue.close()
 
 
 def _tell(serves: Gateway, told: "Future[ModelMetadata] | None") -> "Future[ModelMetadata] | None":

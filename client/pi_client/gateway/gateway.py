@@ -11,9 +11,9 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pi_client.gateway.desk import Desk
 from pi_client.gateway.messages import InferRequest, InferResponse, ModelMetadata
 from pi_client.gateway.model import check_outputs, metadata_of, outputs_of, read_inputs, version_of
+from pi_client.gateway.request_queue import RequestQueue
 from pi_system.api.client import Served
 from pi_system.api.result import Result
 from pi_system.errors import PeerUnavailableError, PiError
@@ -57,7 +57,7 @@ class Gateway:
             after: called after an inference.
         """
         self._private, self._check, self._name, self._after = private, check, name, after
-        self.desk = Desk(waiting)
+        self.queue = RequestQueue(waiting)
         self._served: Served | None = None
         self._decoding, self._asking = threading.Lock(), threading.Lock()
         self._checked_s, self._well, self._stopping = -np.inf, False, False
@@ -98,16 +98,16 @@ class Gateway:
         served = self._named(request.model, request.version)
         check_outputs(request.outputs, served)
         inputs = self._read(request, served)
-        return self.desk.submit(lambda: self._answer(request, served, inputs))
+        return self.queue.submit(lambda: self._answer(request, served, inputs))
 
     def ask(self) -> "Future[ModelMetadata]":
         """The metadata to come, whatever the model is called."""
-        return self.desk.submit(lambda: self._metadata(self._ask()))
+        return self.queue.submit(lambda: self._metadata(self._ask()))
 
     def stop(self) -> None:
         """Take no more requests, and be ready for none."""
         self._stopping = True
-        self.desk.refuse()
+        self.queue.refuse()
 
     def _own(self, served: Served) -> str:
         return self._name or _UNFIT.sub("-", served.model.name).strip("-")
@@ -117,7 +117,7 @@ class Gateway:
 
     def _named(self, name: str, version: str) -> Served:
         """What the private server has, if that is meant."""
-        served = self._served or self.desk.submit(self._ask).result()
+        served = self._served or self.queue.submit(self._ask).result()
         own = self._own(served)
         if name != own:
             raise RefusedError("NOT_FOUND", f"model: expected {own!r}, found {name[:64]!r}")

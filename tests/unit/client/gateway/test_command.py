@@ -48,7 +48,7 @@ def test_addresses_of_this_machine_are_allowed_and_others_by_the_flag() -> None:
 def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "pi_client.gateway.serve", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert 'expected module uvicorn, found none: pip install "pi-system[web]"' in refusal("--insecure")
+    assert 'expected uvicorn installed, found none; type: pip install "pi-system[web]"' in refusal("--insecure")
 
 
 def test_keys_or_insecure_is_asked_for_first() -> None:

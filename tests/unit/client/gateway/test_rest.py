@@ -235,7 +235,7 @@ def test_more_requests_than_may_wait_are_told_that_it_is_busy() -> None:
     ]
     threads[0].start()
     assert private.at_work.wait(10)
-    held = gateway.desk.submit(lambda: None)
+    held = gateway.queue.submit(lambda: None)
     busy = rest.post(INFER, json=pixels_request(DARK))
     assert (busy.status_code, busy.headers["Retry-After"]) == (503, "1")
     held.cancel()

@@ -238,7 +238,7 @@ def test_more_than_may_wait_are_refused_and_who_goes_is_not_answered(private: Fa
 def _full(gateway: Gateway) -> bool:
     """Whether nobody else may wait."""
     try:
-        gateway.desk.submit(lambda: None).cancel()
+        gateway.queue.submit(lambda: None).cancel()
     except BusyError:
         return True
     return False

@@ -7,35 +7,35 @@ from concurrent.futures import CancelledError
 import pytest
 from gateways import FakePrivate, gateway_of, pixels_request
 
-from pi_client.gateway.desk import Desk
+from pi_client.gateway.request_queue import RequestQueue
 from pi_client.gateway.rest_messages import read_request
 from pi_client.gateway.stock import Stock
 from pi_system.errors import BusyError, PeerUnavailableError
 
 
 def test_so_many_wait_and_not_more() -> None:
-    desk, go = Desk(waiting=1), threading.Event()
-    first = desk.submit(lambda: go.wait(10))
-    second = desk.submit(lambda: "second")
+    queue, go = RequestQueue(waiting=1), threading.Event()
+    first = queue.submit(lambda: go.wait(10))
+    second = queue.submit(lambda: "second")
     with pytest.raises(BusyError, match="expected at most 2 requests at once"):
-        desk.submit(lambda: None)
+        queue.submit(lambda: None)
     second.cancel()
-    third = desk.submit(lambda: "third")
+    third = queue.submit(lambda: "third")
     go.set()
     assert (first.result(10), third.result(10)) == (True, "third")
-    desk.close()
+    queue.close()
 
 
-def test_a_desk_that_closes_drops_who_waits_and_lets_the_work_end() -> None:
-    desk, go, begun = Desk(waiting=1), threading.Event(), threading.Event()
-    first = desk.submit(lambda: begun.set() or go.wait(10))
-    second = desk.submit(lambda: None)
+def test_a_queue_that_closes_drops_who_waits_and_lets_the_work_end() -> None:
+    queue, go, begun = RequestQueue(waiting=1), threading.Event(), threading.Event()
+    first = queue.submit(lambda: begun.set() or go.wait(10))
+    second = queue.submit(lambda: None)
     assert begun.wait(10)
-    desk.refuse()
+    queue.refuse()
     with pytest.raises(PeerUnavailableError, match="stopping"):
-        desk.submit(lambda: None)
+        queue.submit(lambda: None)
     threading.Timer(0.05, go.set).start()
-    desk.close()
+    queue.close()
     assert first.result(0) is True
     with pytest.raises(CancelledError):
         second.result(0)

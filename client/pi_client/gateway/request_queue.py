@@ -10,13 +10,13 @@ from pi_system.errors import BusyError, PeerUnavailableError
 _Answer = TypeVar("_Answer")
 
 
-class Desk:
+class RequestQueue:
     """A thread that works, and a bound on those who wait for it."""
 
     def __init__(self, waiting: int):
         """``waiting``: requests that may wait while one is answered. More: memory, and answers that come too late."""
         self._most = waiting + 1
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="desk")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="gateway")
         self._lock = threading.Lock()
         self._held, self._closed = 0, False
 
