@@ -50,7 +50,7 @@ def test_no_command_of_the_client_imports_what_only_extras_install(addresses: An
         ["store", "list", "--store", "own"],
     ]
     absent = (*EXTRAS_ONLY, *SERVERS_ONLY)
-    site = without(tmp_path / "site", *absent)
+    site: Any = without(tmp_path / "site", *absent)
     done = pi_client(folder, json.dumps(words), json.dumps(absent), code=COMMANDS, **site, **variables)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("online ") == len(SERVED_BY_DEFAULT)
