@@ -81,7 +81,7 @@ def test_a_caller_with_grpc_gets_the_label(running: Running) -> None:
     one = pb.ModelInferRequest.InferInputTensor(name="pixels", datatype="UINT8", shape=PIXELS.shape)
     asked = pb.ModelInferRequest(model_name="mlp", inputs=[one], raw_input_contents=[PIXELS.tobytes()])
     with grpc.insecure_channel(running.grpc) as channel:
-        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer", None, None)
         answer = pb.ModelInferResponse.FromString(call(asked.SerializeToString(), timeout=60))
     index = [output.name for output in answer.outputs].index("class")
     classes = running.model.artifact.public.preprocess.classes

@@ -19,31 +19,26 @@ BINARY: Final = "binary_tensor_data"
 _REFUSED: Final = ("classification", "shared_memory_region")
 """Parameters of other extensions, which change what is meant."""
 
-_Parameters = dict[str, Any]
 
-
-class _Input(BaseModel):
+class _Part(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
+    parameters: dict[str, Any] = {}
+
+
+class _Input(_Part):
     name: str
     datatype: str
     shape: Annotated[list[int], Field(max_length=16)]
-    parameters: _Parameters = {}
     data: Any = None
 
 
-class _Output(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
-
+class _Output(_Part):
     name: str
-    parameters: _Parameters = {}
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
-
+class _Request(_Part):
     id: str = ""
-    parameters: _Parameters = {}
     inputs: list[_Input]
     outputs: Annotated[list[_Output], Field(max_length=64)] = []
 
@@ -67,8 +62,9 @@ def read_request(
     """
     size = _size("Inference-Header-Content-Length", header_length, len(body))
     parsed, rest = _parse(body[:size]), _Raw(body[size:])
-    for parameters in (parsed.parameters, *(one.parameters for one in [*parsed.inputs, *parsed.outputs])):
-        check_parameters(parameters)
+    parts: list[_Part] = [parsed, *parsed.inputs, *parsed.outputs]
+    for part in parts:
+        check_parameters(part.parameters)
     inputs = tuple(_tensor(one, rest) for one in parsed.inputs)
     rest.check_end()
     raw = {"": parsed.parameters.get("binary_data_output") is True}

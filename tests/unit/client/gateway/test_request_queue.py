@@ -28,7 +28,12 @@ def test_so_many_wait_and_not_more() -> None:
 
 def test_a_queue_that_closes_drops_who_waits_and_lets_the_work_end() -> None:
     queue, go, begun = RequestQueue(waiting=1), threading.Event(), threading.Event()
-    first = queue.submit(lambda: begun.set() or go.wait(10))
+
+    def work() -> bool:
+        begun.set()
+        return go.wait(10)
+
+    first = queue.submit(work)
     second = queue.submit(lambda: None)
     assert begun.wait(10)
     queue.refuse()

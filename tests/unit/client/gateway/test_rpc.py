@@ -80,7 +80,7 @@ class Caller:
     def refused(self, request: Any, name: str = "ModelInfer") -> tuple[str, str]:
         with pytest.raises(grpc.RpcError) as caught:
             self(name, request)
-        return caught.value.code().name, caught.value.details()
+        return caught.value.code().name, str(caught.value.details())
 
     def close(self) -> None:
         self.channel.close()
@@ -195,7 +195,7 @@ def test_what_is_wrong_has_a_status_and_one_line(call: Caller, asked: Any, code:
 
 
 def test_what_is_no_message_is_an_invalid_argument(call: Caller) -> None:
-    raw = call.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    raw = call.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer", None, None)
     with pytest.raises(grpc.RpcError) as caught:
         raw(b"\xff\xff", timeout=20)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
