@@ -27,7 +27,7 @@ RUN python -m venv --without-pip /opt/pi && pip --python /opt/pi/bin/python inst
 FROM build AS demo
 # As in the Makefile: the CPU build, where that index can be reached; no image keeps it.
 ARG TORCH="torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu"
-RUN pip install $TORCH && pip install "$(ls /wheels/*.whl)[train]"
+RUN pip install --no-deps $TORCH && pip install "$(ls /wheels/*.whl)[train]"
 COPY scripts/demo.py scripts/demo.py
 RUN python scripts/demo.py --train-only /opt/demo
 

@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 # Any torch from 2.9 on works. The further index makes it the CPU build, as PyPI's own brings several GB of CUDA; where
-# it cannot be reached, pip warns and takes what there is. With CUDA: `make demo TORCH=torch==2.13.0`.
+# it cannot be reached, pip warns and takes what there is. It is asked for torch alone: what that needs comes with the
+# package. With CUDA: `make demo TORCH=torch==2.13.0`.
 TORCH  ?= torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu
 # What tests need of the package's extras; ray has tests of its own without Ray.
 EXTRAS := server,train,crypten,dicom,web
@@ -66,7 +67,7 @@ wheels: $(READY)
 $(READY): pyproject.toml CMakeLists.txt $(wildcard pi_system/kernels/src/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install -q $(TORCH)
+	$(BIN)/python -m pip install -q --no-deps $(TORCH)
 	$(BIN)/python -m pip install -q --no-deps crypten==0.4.1
 	$(BIN)/python -m pip install -q --editable ".[$(EXTRAS)]" --group dev
 	touch $(READY)
