@@ -17,13 +17,21 @@ READY  := $(VENV)/.ready
 QUESTIONS := q01_cost_per_relu q02_placement q03_architectures q04_offline q05_scaling q06_quadratic q07_peers \
 	q08_compare_bits
 
-.PHONY: demo test check golden mutants sanitize bench bench-full report wheels clean
+.PHONY: demo test docs linkcheck check golden mutants sanitize bench bench-full report wheels clean
 
 demo: $(READY)
 	$(BIN)/python scripts/demo.py
 
 test: $(READY)
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
+
+# The site of the documents, build/docs/index.html; a warning is an error. Needs no network, nor do its pages.
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+
+# Links to elsewhere, by asking.
+linkcheck: $(READY)
+	$(BIN)/python -m sphinx -q -b linkcheck docs build/linkcheck
 
 check: $(READY)
 	scripts/check $(BIN)

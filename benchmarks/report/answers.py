@@ -197,3 +197,20 @@ def _ahead(first: str, second: str) -> Iterator[str]:
             won = sum(pair.ratio < 1 for pair in own)
             ends = (f"{number(pair.ratio)} (`{pair.network}`)" for pair in (own[0], own[-1]))
             yield _line([f"`{first}` against `{second}`", link, f"{won} of {len(own)}", *ends])
+
+
+def capacity() -> str:
+    """Disk, memory and traffic of an answer, a row a network and backend; these do not depend on what else ran."""
+    report = source()
+    head = ["network", "backend", "stored a prepared answer: server, client, MB", "peak memory: server, client, MB"]
+    head += ["offline MB", "online MB"]
+    rows = [_capacity(found) for found in report.results if found.link == LINKS[0]]
+    return "\n".join([_line(head), "|---" * len(head) + "|", *rows])
+
+
+def _capacity(found: LatencyResult) -> str:
+    online = found.online_bytes.client_to_server + found.online_bytes.server_to_client
+    parts = (found.storage_bytes, found.peak_memory_bytes)
+    both = (f"{number(pair.server / 1e6)}, {number(pair.client / 1e6)}" for pair in parts)
+    moved = (number(count / 1e6) for count in (found.offline_bytes, online))
+    return _line([f"`{named(found)}`", f"`{found.backend}`", *both, *moved])

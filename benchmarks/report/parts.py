@@ -49,6 +49,7 @@ PARTS = {
     "repetition": ("explanation/threat-model.md", repetition.statement),
     "answers": ("../README.md", answers.readme),
     "which": ("how-to/which-backend.md", answers.which),
+    "capacity": ("how-to/deploy.md", answers.capacity),
     "ahead": ("how-to/which-backend.md", answers.ahead),
     "methods": ("reference/methods.md", methods.table),
 }

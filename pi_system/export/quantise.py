@@ -62,8 +62,8 @@ class QuantiseOptions:
     Attributes:
         ring_bits: l, None for the narrowest of 32 (truncation in ReLUs only), 48 and 59.
         frac_bits: fraction bits of activations; None tries several.
-        max_error: largest |fixed - float| of a logit on the calibration pictures, as a share of how far logits of its
-            output are apart (nearness.py). The search, judged on few pictures, aims at half of it.
+        max_error: largest ``|fixed - float|`` of a logit on the calibration pictures, as a share of how far logits
+            of its output are apart (nearness.py). The search, judged on few pictures, aims at half of it.
         allow_inexact: where nothing is as exact, export what comes nearest instead of raising InexactError.
         margin_bits: room above the largest calibrated value.
         overflow_log2: bound asked for on the estimated chance that a picture leaves a range, from -60 to 0.
