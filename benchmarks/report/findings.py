@@ -13,6 +13,9 @@ least of every backend's answers ``backend/link/label over base``; ``spread(back
 apart; ``priced(link, us)`` an assumed cost over the measured ones, ``right(us)`` where it is one of them;
 ``linear_share(backend, link, most)`` what multiply-accumulates are of the time; ``joined`` an enumeration;
 ``n(number)`` three digits; ``networks`` what was measured; ``given`` what measurements without a question hold.
+
+A run beside other work, or of a tree with changes, gives no time: a sentence about one is left out, and of several
+backends, of which each says its multiple of the first one's.
 """
 
 import statistics
@@ -72,17 +75,22 @@ class _MissingAnswerError(Exception):
     """A sentence asks for an answer that the measurement lacks."""
 
 
+class _NotQuotableError(Exception):
+    """A sentence is about a time that may not be quoted."""
+
+
 class _Answers:
     """What templates may ask of one report."""
 
     def __init__(self, report: QuestionReport | None) -> None:
         self._answers = {answer.name: answer for answer in report.answers} if report else {}
         self._samples = report.samples if report else ()
+        self._quotable = report is None or report.environment.quotable
 
     def variables(self) -> dict[str, Any]:
         """By the names that templates use."""
         return {
-            "a": lambda name: _measured(self._get(name)),
+            "a": lambda name: _measured(self._quoted(name)),
             "raw": lambda name: self._get(name).value,
             "low": lambda name: self._get(name).low,
             "verdict": self._verdict,
@@ -106,6 +114,13 @@ class _Answers:
             raise _MissingAnswerError(name)
         return self._answers[name]
 
+    def _quoted(self, name: str) -> Answer:
+        """Raises _NotQuotableError: it is a time, of a run that gives none."""
+        answer = self._get(name)
+        if not self._quotable and _timed(answer):
+            raise _NotQuotableError
+        return answer
+
     def _stars(self, pattern: str) -> list[str]:
         """What the one star of ``pattern`` stands for, in order."""
         before, after = pattern.split("*")
@@ -122,7 +137,10 @@ class _Answers:
         stars = [star for star in self._stars(pattern) if only is None or star in only]
         if not stars:
             raise _MissingAnswerError(pattern)
-        values = [_measured(self._get(pattern.replace("*", star))) for star in stars]
+        answers = [self._get(pattern.replace("*", star)) for star in stars]
+        if not self._quotable and any(_timed(answer) for answer in answers):
+            return _multiples(stars, answers, word)
+        values = [_measured(answer) for answer in answers]
         if word == "on" and len(stars) == 1:
             return values[0]  # one network, which the section names once
         return joined([f"{value} {word} `{star}`" for value, star in zip(values, stars, strict=True)])
@@ -166,7 +184,7 @@ class _Answers:
 
     def _priced(self, link: str, assumed_us: float) -> list[str]:
         """How many times its measured cost a ReLU was assumed to cost, where that cost is surely above zero."""
-        costs = {backend: self._get(f"{backend}/{link}/us_per_relu") for backend in _OURS}
+        costs = {backend: self._quoted(f"{backend}/{link}/us_per_relu") for backend in _OURS}
         return [
             f"{number(assumed_us / a.value)} times the cost with `{backend}`"
             for backend, a in costs.items()
@@ -175,6 +193,8 @@ class _Answers:
 
     def _right(self, assumed_us: float) -> list[str]:
         """Where the assumed cost of a ReLU lies within the measured one's interval."""
+        if not self._quotable:
+            raise _NotQuotableError
         names = [(name.split("/"), answer) for name, answer in self._answers.items() if name.endswith("/us_per_relu")]
         return [f"with `{path[0]}` over {path[1]}" for path, a in names if a.low <= assumed_us <= a.high]
 
@@ -186,7 +206,8 @@ class _Answers:
         largest = max(found, key=lambda sample: int(sample[most]))
         ms, cost = statistics.median(largest["online_ms"]), self._get(f"{backend}/{link}/ns_per_mac")
         value, low, high = (100e-6 * largest["macs"] * ns / ms for ns in (cost.value, cost.low, cost.high))
-        return f"{value:.0f} % ({low:.0f} to {high:.0f}) of the {number(ms)} ms of `{largest['network']}`"
+        whole = f"{number(ms)} ms" if self._quotable else "time"
+        return f"{value:.0f} % ({low:.0f} to {high:.0f}) of the {whole} of `{largest['network']}`"
 
     def _networks(self) -> str:
         """Names and ReLU counts of the samples' networks."""
@@ -220,7 +241,7 @@ def document(sections: tuple[Finding, ...]) -> str:
     for finding in sections:
         title = " ".join(finding.title.split())
         heading = f"{finding.key}: {title}" if finding.key.startswith("q") else title
-        origin = f"\n{finding.origin}\n" if finding.measured and finding.origin else ""
+        origin = f"\n{_wrapped(finding.origin)}\n" if finding.measured and finding.origin else ""
         parts.append(f"## {heading}\n{origin}\n{_wrapped(finding.markdown)}\n")
     return "\n".join(parts)
 
@@ -229,9 +250,10 @@ def _question(question: QuestionResult) -> Finding:
     if (report := question.report) is None:
         return Finding(key=question.key, title=question.title, origin="", paragraphs=())
     about = report.environment
+    beside = "" if about.quotable else " Beside other work, or of a tree with changes: ratios alone."
     origin = (
         f"{report.mode.capitalize()} run of {about.date[:10]}, commit {about.git_sha}"
-        f"{' with changes' if about.git_dirty else ''}, {len(report.samples)} measured runs: `{question.file}`."
+        f"{' with changes' if about.git_dirty else ''}, {len(report.samples)} measured runs: `{question.file}`.{beside}"
     )
     return _section(question.key, question.title, origin, report, {})
 
@@ -251,6 +273,8 @@ def _section(
                 sentences.append(" ".join(line.render(variables).split()))
             except _MissingAnswerError as error:
                 missing[str(error)] = None
+            except _NotQuotableError:
+                continue
         if any(sentences):
             paragraphs.append(tuple(filter(None, sentences)))
     return Finding(
@@ -272,6 +296,20 @@ def _templates(key: str) -> tuple[tuple[Template, ...], ...]:
         tuple(jinja.from_string(line) for line in paragraph.splitlines() if line.strip())
         for paragraph in text.split("\n\n")
     )
+
+
+def _timed(answer: Answer) -> bool:
+    """A time, or a rate; not a ratio of two."""
+    return answer.unit.partition("/")[0] in ("s", "ms", "us", "ns", "1") and answer.unit != "1"
+
+
+def _multiples(stars: list[str], answers: list[Answer], word: str) -> str:
+    """Each as a multiple of the first. Raises _NotQuotableError: there is one alone."""
+    if len(stars) < 2:
+        raise _NotQuotableError
+    pairs = zip(stars[1:], answers[1:], strict=True)
+    ratios = [f"{word} `{star}` {number(answer.value / answers[0].value)}" for star, answer in pairs]
+    return f"{joined(ratios)} times what it is {word} `{stars[0]}`"
 
 
 def _measured(answer: Answer) -> str:

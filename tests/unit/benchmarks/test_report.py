@@ -45,7 +45,10 @@ ANSWERS = (
 
 
 def _report(**changes: Any) -> QuestionReport:
-    return question_report(**{"question": "q04", "answers": ANSWERS} | changes)
+    return question_report(**{"question": "q04", "answers": ANSWERS, "environment": IDLE} | changes)
+
+
+IDLE = ENVIRONMENT.model_copy(update={"others_before": {}, "others_during": {}})
 
 
 def _write(folder: Path, report: QuestionReport) -> Path:
@@ -279,6 +282,24 @@ def test_the_committed_findings_are_those_of_the_committed_results() -> None:
     sources = load_sources(ROOT / "benchmarks" / "results")
     written = (ROOT / "docs" / "explanation" / "findings.md").read_text()
     assert written == document(findings(sources)), "run make report and commit"
+
+
+def test_a_run_beside_other_work_gives_ratios_and_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = tmp_path / "prose"
+    texts.mkdir()
+    for key in ("q04", "cost_model", "study"):
+        (texts / f"{key}.md").write_text(
+            'It takes {{ each("*/loopback/offline_ms") }}.\nAlone {{ a("fss/loopback/offline_ms") }}.\n'
+            'It moves {{ a("fss/loopback/offline_bytes") }}.\n'
+        )
+    monkeypatch.setattr(prose, "PROSE", texts)
+    prose._templates.cache_clear()
+    busy = _write(tmp_path / "results", _report(environment=ENVIRONMENT))
+    found = {finding.key: finding for finding in findings(load_sources(busy))}["q04"]
+    prose._templates.cache_clear()
+    assert found.paragraphs == (("It takes with `gmw` 2.53 times what it is with `fss`.", "It moves 386 MB."),)
+    assert found.origin.endswith("ratios alone.")
+    assert not found.unanswered
 
 
 def test_literature_is_marked() -> None:
