@@ -17,6 +17,7 @@ from pi_system.cli.program import with_options
 from pi_system.cli.seconds import SECONDS
 from pi_system.errors import ArtifactDigestError, BusyError
 from pi_system.program.reveal import REVEALS, Reveal
+from pi_system.rpc.channel import Wrap, as_it_is
 from pi_system.rpc.client_session import ClientSession
 from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.session_config import SessionConfig
@@ -82,6 +83,7 @@ def open_session(
     prepares: bool = False,
     ticket: str = "",
     on_busy: Callable[[BusyError], None] | None = None,
+    wrap: Wrap = as_it_is,
 ) -> ClientSession:
     """Connect to the server that the options name, and wait for a place there.
 
@@ -92,6 +94,7 @@ def open_session(
         prepares: the session starts with an offline phase.
         ticket: of a refusal.
         on_busy: called while the server has no place; None: lines on stderr say so.
+        wrap: put around the session's channels; for measurements, and the demo.
 
     Raises:
         BusyError: there was no place in time.
@@ -106,6 +109,7 @@ def open_session(
         busy_timeout_s=common.timeout,
         on_busy=on_busy or BusyLines(),
         identity=open_identity(common.keys, common.insecure, common.server, role="client"),
+        wrap=wrap,
     )
     config = SessionConfig(
         backend=common.backend,

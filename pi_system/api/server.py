@@ -55,6 +55,9 @@ class Server:
         address: HOST:PORT where it listens; empty when it does not.
     """
 
+    _program: Sequence[str] = ("pi_system.api.served",)
+    """The module that runs, and what it takes before ``serve``."""
+
     def __init__(
         self,
         artifact: str | PathLike[str],
@@ -123,7 +126,7 @@ class Server:
         if self._process is not None:
             raise LocalProtocolError("server: expected one that does not run, found that it was started before")
         # -P: modules of the folder where a notebook lies are not the server's.
-        command = [sys.executable, "-P", "-m", "pi_system.api.served", "serve", *self._arguments]
+        command = [sys.executable, "-P", "-m", *self._program, "serve", *self._arguments]
         pipe = subprocess.PIPE
         try:
             process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)

@@ -17,11 +17,12 @@ Receiving overlaps with computing (a thread takes frames in), so a message that 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
-from pi_system.channel.base import Channel
+from pi_system.channel.base import Channel, ChannelCounters
 from pi_system.channel.shaped import LINKS, Link, ShapedChannel
 from pi_system.protocols.half import Readable
+from pi_system.ring.carrier import RingArray
 
 Track = Literal["compute", "wait", "transfer"]
 TRACKS: Final[tuple[Track, ...]] = ("compute", "wait", "transfer")
@@ -56,6 +57,17 @@ class Piece:
     rounds: int = 0
 
 
+class Held(Protocol):
+    """A party's share of a value, (N, C, ...); ``ready`` says that reading it computes nothing."""
+
+    @property
+    def ready(self) -> bool:
+        """All of it is there."""
+
+    def full(self) -> RingArray:
+        """The whole."""
+
+
 class LayerWatch:
     """What a walk sees of a profiler; this one does nothing."""
 
@@ -64,6 +76,9 @@ class LayerWatch:
     def enter(self, step: str) -> str:
         """From now on ``step`` is at work (``LAYER`` or ``LAYER/PART``); returns the layer that was before."""
         return ""
+
+    def holds(self, step: str, share: Held) -> None:
+        """This party now has its share of the layer's value. Profiles do not look at it; see ``pi_system/demo``."""
 
     def watch(self, channel: Channel) -> Channel:
         """``channel``, booked to the layer at work."""
@@ -77,7 +92,23 @@ class LayerWatch:
 OFF: Final = LayerWatch()
 
 
-class Profiler(LayerWatch):
+class ChannelWatch(LayerWatch):
+    """One that every message goes through."""
+
+    def watch(self, channel: Channel) -> "WatchedChannel":
+        """See LayerWatch; counters stay those of ``channel``."""
+        return WatchedChannel(channel, self)
+
+    def send(self, channel: Channel, data: Readable) -> None:
+        """Send through ``channel``."""
+        channel.send(data)
+
+    def recv(self, channel: Channel, nbytes: int) -> memoryview:
+        """Receive through ``channel``."""
+        return channel.recv(nbytes)
+
+
+class Profiler(ChannelWatch):
     """Books one party's time in one phase; used by one thread."""
 
     on = True
@@ -100,10 +131,6 @@ class Profiler(LayerWatch):
         self._compute()
         before, self._layer = self._layer, step.partition("/")[0]
         return before
-
-    def watch(self, channel: Channel) -> "ProfiledChannel":
-        """See LayerWatch; counters stay those of ``channel``."""
-        return ProfiledChannel(channel, self)
 
     def stop(self) -> tuple[Piece, ...]:
         """See LayerWatch."""
@@ -151,22 +178,30 @@ class Profiler(LayerWatch):
         last.rounds += rounds
 
 
-class ProfiledChannel:
-    """A Channel whose sends and receives a profiler books."""
+class WatchedChannel:
+    """A Channel whose messages go through a watch."""
 
-    def __init__(self, inner: Channel, profiler: Profiler):
-        """Made by ``Profiler.watch``, after the counters of ``inner`` were last replaced."""
-        self.counters = inner.counters
-        self.profiler = profiler
+    def __init__(self, inner: Channel, watch: ChannelWatch):
+        """Made by ``ChannelWatch.watch``."""
+        self.watch = watch
         self._inner = inner
+
+    @property
+    def counters(self) -> ChannelCounters:
+        """Those of ``inner``."""
+        return self._inner.counters
+
+    @counters.setter
+    def counters(self, fresh: ChannelCounters) -> None:
+        self._inner.counters = fresh
 
     def send(self, data: Readable) -> None:
         """See Channel."""
-        self.profiler.send(self._inner, data)
+        self.watch.send(self._inner, data)
 
     def recv(self, nbytes: int) -> memoryview:
         """See Channel."""
-        return self.profiler.recv(self._inner, nbytes)
+        return self.watch.recv(self._inner, nbytes)
 
     def close(self) -> None:
         """See Channel."""
@@ -180,4 +215,4 @@ def link_of(channel: Channel) -> Link:
 
 def profiler_of(channel: Channel) -> LayerWatch:
     """The profiler that watches ``channel``, or ``OFF``."""
-    return channel.profiler if isinstance(channel, ProfiledChannel) else OFF
+    return channel.watch if isinstance(channel, WatchedChannel) else OFF

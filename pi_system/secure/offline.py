@@ -6,6 +6,7 @@ import numpy as np
 
 from pi_system.artifact.model import PublicArtifact
 from pi_system.channel.base import Channel
+from pi_system.channel.profile import profiler_of
 from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Material
@@ -58,6 +59,7 @@ class ClientWalk(MaskWalk):
         """``bundle``: the client's, of one picture, with its seeds in it."""
         super().__init__(public, party_seed(bundle))
         self.gates, self.bundle, self.server = gates, bundle, server
+        self._watch = profiler_of(server)
 
     @abstractmethod
     def _material(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> Material:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pi_system.artifact.graph import Affine, Node, Relu, Square, WeightedNode
 from pi_system.artifact.model import PublicArtifact
 from pi_system.channel.base import Channel
-from pi_system.channel.profile import OFF, profiler_of
+from pi_system.channel.profile import profiler_of
 from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.phases import ClientGate, ServerGate
@@ -63,7 +63,6 @@ class ServerOnline(SecureWalk):
         self._layers, self._offsets, self._elements, self._gates = layers, offsets, elements, gates
         self._batch, self._ready = batch, list[ServerGate]()
         self._client: Channel
-        self._watch = OFF
 
     def infer(self, reveal: Reveal, client: Channel) -> None:
         """Run the graph and send the client what reveals its result."""

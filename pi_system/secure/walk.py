@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from pi_system.artifact import graph as ops
 from pi_system.artifact.ring_config import RingConfig
+from pi_system.channel.profile import OFF, LayerWatch
 from pi_system.program.encoding import pool_factor
 from pi_system.program.interpreter import Interpreter
 from pi_system.program.reveal import Reveal, score_shift
@@ -55,6 +56,8 @@ class SecureWalk(Interpreter[Share]):
 
     party: int
     """0: the server's share, 1: the client's (the dealer follows the client's masks)."""
+    _watch: LayerWatch = OFF
+    """Is told of every value whose share this role has."""
 
     def __init__(self, graph: ops.Graph, ring: RingConfig, masks: Mapping[str, NDArray[np.bool_]]):
         """``masks``: the ReLU map, (C, H, W) booleans for every node of ``Graph.masked``."""
@@ -80,7 +83,13 @@ class SecureWalk(Interpreter[Share]):
 
     def input(self, node: ops.Input, value: Share) -> Share:
         """The picture minus its mask at the server, the mask at the client."""
+        self._watch.holds(node.name, value.data)
         return value
+
+    def _step(self, node: ops.Node, operands: list[Share]) -> Share:
+        out = super()._step(node, operands)
+        self._watch.holds(node.name, out.data)
+        return out
 
     def weighted(self, node: ops.WeightedNode, x: Share) -> Share:
         """Linear layer on a fresh value; layers that read the same value read it under the same mask."""
