@@ -21,6 +21,7 @@ from pi_system.cli.program import program
 from pi_system.cli.service import health_timeout, show_health
 from pi_system.cli.stores import store_commands
 from pi_system.errors import ConfigError
+from pi_system.extras import check_installed
 
 
 @program("pi-client")
@@ -95,6 +96,18 @@ def prepare(count: int, **options: Any) -> None:
 def ping(server: str, timeout: float, keys: Path | None, insecure: bool) -> None:
     """Exit with 0 if a server answers."""
     show_health(server, "server", timeout, open_identity(keys, insecure, server))
+
+
+@main.command()
+@click.option("--port", default=0, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
+@click.option("--no-browser", is_flag=True, help="Print the page's address, and open no browser.")
+def demo(port: int, no_browser: bool) -> None:
+    """Show one private inference in the browser, with both parties as processes on this machine. Protects nothing."""
+    for extra in ("server", "web"):
+        check_installed(extra, "pi-client demo")
+    from pi_system.demo.serve import run_demo
+
+    run_demo(port, browser=not no_browser)
 
 
 main.add_command(status)

@@ -1,0 +1,56 @@
+"""The demo from its first process to its last."""
+
+import socket
+import tempfile
+import threading
+import webbrowser
+from pathlib import Path
+
+import click
+import uvicorn
+
+from pi_system.demo.app import make_app
+from pi_system.demo.guard import Guard
+from pi_system.demo.parties import Parties
+from pi_system.demo.runs import Runs
+from pi_system.errors import ConfigError
+
+
+def run_demo(port: int, browser: bool) -> None:
+    """Show the page until the process is told to stop; then all of its processes are gone, and its files.
+
+    Args:
+        port: of this machine; 0: any free one.
+        browser: open one.
+
+    Raises:
+        ConfigError: the port is taken.
+    """
+    listener = _listen(port)
+    with tempfile.TemporaryDirectory(prefix="pi-demo-") as name:
+        parties = Parties(Path(name))
+        runs = Runs(parties, Path(name))
+        guard = Guard(make_app(runs), listener.getsockname()[1])
+        try:
+            threading.Thread(target=runs.prepare, name="parties", daemon=True).start()
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}{guard.path}"
+            click.echo(f"pi-client demo: {address}\nCtrl-C ends it. Both parties are here: it protects nothing.")
+            if browser:
+                webbrowser.open(address)
+            # A page that is open holds its event stream: it is not waited for.
+            config = uvicorn.Config(guard, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            parties.stop()
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen()  # a browser that is faster than the page waits
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"port {port}: cannot be listened on: {error.strerror}") from None
+    return listener
