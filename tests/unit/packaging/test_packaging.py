@@ -61,7 +61,7 @@ GROUPS = PROJECT["dependency-groups"]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 LOCKED_EXTRAS = [text for name in ("server", "train", "crypten", "dicom", "web") for text in EXTRAS[name]]
 NAMED = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"], *LOCKED_EXTRAS]
-NAMED += [text for name in ("dev", "fuzz", "wheels") for text in GROUPS[name]]
+NAMED += [text for name in ("dev", "docs", "fuzz", "wheels") for text in GROUPS[name] if isinstance(text, str)]
 
 
 def applies(requirement: Any) -> Any:
