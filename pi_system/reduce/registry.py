@@ -73,8 +73,16 @@ def make_method(name: str, options: Mapping[str, str]) -> ReductionMethod:
     try:
         method: ReductionMethod = METHODS[name](**read_options(METHODS[name], options))
     except ConfigError as error:
-        raise ConfigError(f"method {name}, {error}") from error
+        raise ConfigError(f"method {name}, {error}{_whose(name, options)}") from error
     return method
+
+
+def _whose(name: str, options: Mapping[str, str]) -> str:
+    """The methods whose options were given to the method ``name``, which does not know them."""
+    unknown = [option for option in options if option not in options_of(METHODS[name])]
+    owners = {option: [other for other, kind in METHODS.items() if option in options_of(kind)] for option in unknown}
+    told = [f"{option} is an option of {', '.join(names)}" for option, names in owners.items() if names]
+    return "; " + "; ".join(told) if told else ""
 
 
 def describe(name: str) -> MethodCard:

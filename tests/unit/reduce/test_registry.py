@@ -27,6 +27,7 @@ def test_every_method_can_be_made_without_options() -> None:
     [
         ("magic", {}, "expected one of deepreshape, deepreduce, gradual, snl"),
         ("deepreduce", {"speed": "1"}, "expected options order, criticality_epochs, .*; found 'speed'"),
+        ("snl", {"reshape": "true"}, "found 'reshape'; reshape is an option of deepreduce$"),
         ("deepreduce", {"criticality_epochs": "many"}, "expected int; found 'many'"),
         ("deepreduce", {"thin": "perhaps"}, "expected bool; found 'perhaps'"),
     ],
