@@ -28,8 +28,8 @@ from pi_system.errors import InputError
 
 GOAL: Final = 1.05
 COLUMNS: Final = (
-    "network|ReLUs=relus:,|link|backend=`{backend}`|rounds|online ms before=before:.1f|after=after:.1f|"
-    "ratio (lowest, highest round)={ratio:.2f} ({least:.2f}, {most:.2f})|at most 5 % slower=verdict|"
+    "network|ReLUs=relus:,|link|backend=`{backend}`|rounds|"
+    "online, after over before (lowest, highest)={ratio:.2f} ({least:.2f}, {most:.2f})|at most 5 % slower=verdict|"
     "bytes a ReLU before=bytes_before:.2f|after=bytes_after:.2f|ratio=bytes_ratio:.3f"
 )
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -109,7 +109,7 @@ def _row(key: tuple[str, int, str, str], old: list[Report], new: list[Report]) -
     verdict = "contradicted" if min(ratios) > GOAL else "supported" if max(ratios) <= GOAL else "undecided"
     return {
         **dict(zip(("network", "relus", "link", "backend"), key, strict=True)),
-        **{"rounds": len(old), "verdict": verdict, "before": median(ms[0]), "after": median(ms[1])},
+        **{"rounds": len(old), "verdict": verdict},
         **{"ratio": median(ratios), "least": min(ratios), "most": max(ratios)},
         **{"bytes_before": nbytes[0], "bytes_after": nbytes[1], "bytes_ratio": nbytes[1] / nbytes[0]},
     }

@@ -28,7 +28,7 @@ KEPT: Final = RESULTS / "known"
 _SIZE: Final = click.IntRange(32, 1024)
 _COLUMNS: Final = (
     "network|ReLUs={relus:,d}|MACs, M={macs:/1e6,,.0f}|ring|error, % of spread={error:.2f}|labels={labels}|backend|"
-    "private error, %={private:.2f}|label|online s={online:.1f}|MB={online_mb:.0f}|rounds|offline s={offline:.0f}|"
+    "private error, %={private:.2f}|label|online, x={online:.2f}|MB={online_mb:.0f}|rounds|offline, x={offline:.0f}|"
     "MB={offline_mb:.0f}|server GB={server:.1f}|client GB={client:.1f}"
 )
 
@@ -95,14 +95,17 @@ def table() -> str:
         beside = "beside other work" if about["others_during"] else "alone on the machine"
         runs.append(f"{', '.join(names)}: {about['date'][:10]}, commit `{about['git_sha']}`, {beside}")
         seen |= {name.rpartition("-")[0] for name in names}
-    parts = [documents.markdown(rows, _COLUMNS), f"One core a party. {'; '.join(runs)}."]
+    parts = [
+        documents.markdown(rows, _COLUMNS),
+        f"One core a party. Times are multiples of each network's first online time here. {'; '.join(runs)}.",
+    ]
     if missing := [name for name in CNNS if name not in seen]:
         parts.append(f"Not run: {', '.join(missing)}.")
     return "\n\n".join(parts)
 
 
 def _row(network: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
-    stated = network["stated"]
+    stated, unit_ms = network["stated"], network["runs"][0]["online_ms"]
     return {
         **{name: network[name] for name in ("network", "relus", "macs")},
         "ring": network["ring_bits"],
@@ -111,10 +114,10 @@ def _row(network: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
         "backend": f"`{run['backend']}`",
         "private": 100 * run["error"],
         "label": "torch's" if run["labels"] == 1 else "another",
-        "online": run["online_ms"] / 1e3,
+        "online": run["online_ms"] / unit_ms,
         "online_mb": run["online_bytes"] / 1e6,
         "rounds": run["rounds"],
-        "offline": run["offline_ms"] / 1e3,
+        "offline": run["offline_ms"] / unit_ms,
         "offline_mb": run["offline_bytes"] / 1e6,
         "server": run["peak_memory_bytes"]["server"] / 1e9,
         "client": run["peak_memory_bytes"]["client"] / 1e9,

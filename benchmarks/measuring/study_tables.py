@@ -130,27 +130,33 @@ def _sizes(cell: Cell) -> tuple[str, str]:
 
 
 def costs_markdown(study: Study, costs: Mapping[str, Any]) -> str:
-    """A row a measured network: accuracy (mean of seeds), and online ms, rounds and kB of every backend and link."""
-    results, rows = costs["results"], []
+    """A row a measured network: accuracy (mean of seeds); online time, rounds and kB of every backend and link.
+
+    Times are multiples of the first network's: a study's costs are measured beside its trainings.
+    """
+    results, rows, base = costs["results"], [], dict[str, float]()
     places = dict.fromkeys((entry["link"], entry["backend"]) for entry in results)
     for cell in study.cells:
         run = next((run for run in cell.runs.values() if run in costs["networks"]), None)
         if run is not None:
             name = cell.label.split(",")[0] if cell.fraction is None else f"{cell.label} {100 * cell.fraction:.4g} %"
             about = {"name": name, "relus": costs["networks"][run]["relus"], "accuracy": 100 * cell.mean}
-            own = {_key(e["link"], e["backend"]): _cost(e) for e in results if e["run"] == run}
+            own = {_key(e["link"], e["backend"]): _cost(e, base) for e in results if e["run"] == run}
             rows.append({_key(*place): "-" for place in places} | own | about)
     lines = [markdown(rows, "network=`{name}`|ReLUs=relus:,|accuracy=accuracy:.1f|" + _place_columns(places))]
-    lines += ["", "Each cell: online ms (median), round trips, online kB in both directions."]
+    lines += ["", "Each cell: online time over the first network's, round trips, online kB in both directions."]
     errors = {f"- `{e['run']}`, `{e['backend']}`: {e['error']}." for e in results if "error" in e}
     return "\n".join([*lines, *(["", "Not measured:", *sorted(errors)] if errors else [])])
 
 
-def _cost(entry: Mapping[str, Any]) -> str:
+def _cost(entry: Mapping[str, Any], base: dict[str, float]) -> str:
+    """``base``: the first time of each backend and link, filled here."""
     if "error" in entry:
         return "-"
+    ms = entry["online_ms"]["median"]
+    first = base.setdefault(_key(entry["link"], entry["backend"]), ms)
     size = sum(entry["online_bytes"].values()) / 1e3
-    return f"{entry['online_ms']['median']:.1f}, {entry['online_rounds']}, {size:,.0f}"
+    return f"{ms / first:.2f}, {entry['online_rounds']}, {size:,.0f}"
 
 
 def _key(link: str, backend: str) -> str:

@@ -20,9 +20,7 @@ OLDER: Final = RESULTS / "latency" / "2026-11-20_resnet18-m64_three-links.json"
 """Quoted until both_phases.py was run."""
 UNIT: Final = "gmw"
 LINKS: Final = ("loopback", "lan", "wan")
-BESIDE: Final = (
-    "Measured beside other work, or in a tree with changes, so times are ratios: multiples of the online time of"
-)
+BESIDE: Final = "Perhaps beside other work, or of a tree with changes: times are multiples of the online time of"
 TRUSTS: Final = {False: "nobody", True: "a dealer"}
 
 

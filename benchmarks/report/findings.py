@@ -250,7 +250,7 @@ def _question(question: QuestionResult) -> Finding:
     if (report := question.report) is None:
         return Finding(key=question.key, title=question.title, origin="", paragraphs=())
     about = report.environment
-    beside = "" if about.quotable else " Beside other work, or of a tree with changes: ratios alone."
+    beside = "" if about.quotable else " Perhaps beside other work, or of a tree with changes: ratios alone."
     origin = (
         f"{report.mode.capitalize()} run of {about.date[:10]}, commit {about.git_sha}"
         f"{' with changes' if about.git_dirty else ''}, {len(report.samples)} measured runs: `{question.file}`.{beside}"

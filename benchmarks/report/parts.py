@@ -9,7 +9,7 @@ import repetition
 from measuring import RESULTS
 from measuring.study_claims import FIRST
 from measuring.study_tables import claims_markdown, costs_markdown, load_study, needed_markdown, results_markdown
-from report import answers, eight_bits, methods, study_pictures
+from report import answers, eight_bits, measured, methods, study_pictures
 
 
 def study() -> str:
@@ -47,6 +47,13 @@ PARTS = {
     "known": ("reference/results.md", known_networks.table),
     "house": ("reference/results.md", lambda: compare_runs.commits(RESULTS / "house")),
     "repetition": ("explanation/threat-model.md", repetition.statement),
+    "full-width": ("reference/results.md", lambda: measured.latency("resnet18-m64_three-links")),
+    "culled": ("reference/results.md", lambda: measured.latency("hrn-2x5x3x-s1-culled_lan")),
+    "protocols": ("reference/results.md", lambda: measured.latency("resnet18-m4-m16_two-links")),
+    "label": ("reference/results.md", lambda: measured.latency("resnet18-m16_label")),
+    "spu": ("reference/results.md", measured.spu),
+    "tls": ("reference/results.md", measured.tls),
+    "communicators": ("reference/results.md", measured.communicators),
     "answers": ("../README.md", answers.readme),
     "which": ("how-to/which-backend.md", answers.which),
     "capacity": ("how-to/deploy.md", answers.capacity),

@@ -47,6 +47,6 @@ def test_pictures_and_tables_from_json_only(tmp_path: Path) -> None:
     assert all(path.stat().st_size > 10_000 for path in drawn)
     study = load_study(files[:1])
     text = costs_markdown(study, COSTS)
-    assert "| `fast 25 %` | 34,816 | 50.5 | 40.5, 18, 1,500 | - |" in text
+    assert "| `fast 25 %` | 34,816 | 50.5 | 1.00, 18, 1,500 | - |" in text
     assert "- `seed0/snl@0.25`, `gmw`: a ring of 64 bits." in text
     assert "| `fast` | at most 8,355, 8,355 | 1.00 (1.00 to 1.00) |" in needed_markdown(study, COSTS)
