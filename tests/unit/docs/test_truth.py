@@ -15,6 +15,7 @@ from typing import Any
 import click
 import pytest
 from claims_text import sentences
+from measuring.schema import LatencyReport
 
 from pi_system.networks import read_card
 
@@ -204,3 +205,8 @@ def test_what_full_width_stores_is_in_its_run() -> None:
     assert f"`fss` {stored['fss']:.0f} bytes a ReLU, `gmw` {stored['gmw']:.0f}" in text
     weights = max(run["setup_bytes"] for run in report["results"] if run["backend"] == "fss")
     assert f"sends {weights / 1e6:.1f} MB of masked weights once" in text
+
+
+def test_milliseconds_of_eight_bits_are_of_a_clean_commit_on_an_idle_machine() -> None:
+    for path in (RESULTS / "table").glob("*.json"):
+        assert LatencyReport.model_validate_json(path.read_text()).environment.quotable
