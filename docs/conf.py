@@ -26,7 +26,8 @@ copybutton_line_continuation_character = "\\"
 
 html_theme = "furo"
 html_title = f"pi-system {release}"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sphinx = False
 linkcheck_timeout = 20
 linkcheck_retries = 2
