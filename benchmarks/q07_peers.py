@@ -18,7 +18,7 @@ from statistics import median
 
 from measuring.documents import default_cache
 from measuring.networks import cached_artifact
-from measuring.plots import COLOURS, around, figure, save
+from measuring.plots import COLOURS, around, figure, plain_ticks, save
 from measuring.processes import HERE
 from measuring.question import Answer, Mode, Question, QuestionReport, Sample, commands
 from measuring.sessions import Network
@@ -30,7 +30,7 @@ SPU_PYTHON = "PI_SPU_PYTHON"
 UNSET = f"{SPU_PYTHON} was not set to an environment made by peers/spu/setup.sh"
 OURS = ("fss", "gmw")
 PROTOCOLS = ("SEMI2K", "CHEETAH")
-LABELS = {"crypten-shipped": "CrypTen", "spu:SEMI2K": "SPU\nSEMI2K", "spu:CHEETAH": "SPU\nCHEETAH"}
+LABELS = {"crypten-shipped": "CrypTen", "spu:SEMI2K": "SPU SEMI2K", "spu:CHEETAH": "SPU CHEETAH"}
 
 
 NETWORKS: dict[Mode, tuple[str, ...]] = {
@@ -104,7 +104,7 @@ def _ratio_answers(ours: Sample, theirs: Sample) -> list[Answer]:
 
 
 def draw(report: QuestionReport, out: Path) -> list[Path]:
-    """Time and bytes of every system, a figure a network; an open bar on ours is the online part."""
+    """Time and bytes of every system, a figure a network; an open mark on ours is the online part."""
     measured = [sample for sample in report.samples if sample["kind"] == "peer"]
     paths: list[Path] = []
     for index, network in enumerate(dict.fromkeys(sample["network"] for sample in measured)):
@@ -113,25 +113,23 @@ def draw(report: QuestionReport, out: Path) -> list[Path]:
 
 
 def _draw_network(samples: Sequence[Sample], out: Path, stem: str) -> list[Path]:
-    drawn, (time, size) = figure(2)
+    drawn, (time, size) = figure(2, size=(6, 1.4 + 0.4 * len(samples)))
     for place, sample in enumerate(samples):
-        colour = COLOURS[sample["backend"]][0]
-        found = median_interval(sample["total_ms"])
-        time.bar(place, found.value, yerr=around([found]), color=colour)
-        time.text(place, found.high * 1.05, f"{found.value:.0f}", ha="center", va="bottom")
-        bytes_mb = median_interval(sample["total_bytes_samples"]).value / 1e6
-        size.bar(place, bytes_mb, color=colour)
-        size.text(place, bytes_mb, f"{bytes_mb:.1f}", ha="center", va="bottom")
+        colour, marker = COLOURS[sample["backend"]]
+        found, moved = median_interval(sample["total_ms"]), median_interval(sample["total_bytes_samples"]).value / 1e6
+        time.errorbar(found.value, place, xerr=around([found]), fmt=marker, color=colour, markersize=9)
+        size.plot(moved, place, marker, color=colour, markersize=9)
         if "online_ms" in sample:
-            online = median_interval(sample["online_ms"]).value
-            time.bar(place, online, color="white", edgecolor=colour, hatch="//", width=0.5)
-    labels = [LABELS.get(sample["backend"], sample["backend"]) for sample in samples]
+            online = median_interval(sample["online_ms"])
+            style = {"fmt": marker, "color": colour, "markerfacecolor": "white", "markersize": 9}
+            time.errorbar(online.value, place, xerr=around([online]), **style)
     for axes in (time, size):
-        axes.set_xticks(range(len(samples)), labels)
-        axes.margins(y=0.15)
-    time.set(yscale="log", ylabel="ms an inference (hatched: online)")
-    size.set_ylim(bottom=0)
-    size.set_ylabel("MB an inference, both directions")
+        axes.set_yticks(range(len(samples)), [LABELS.get(one["backend"], one["backend"]) for one in samples])
+        axes.set(xscale="log", ylim=(len(samples) - 0.5, -0.5))
+        plain_ticks(axes.xaxis)
+        axes.grid(True, axis="x")
+    time.set_xlabel(f"ms an inference (open: online), {samples[0]['network']}")
+    size.set_xlabel("MB an inference, both directions")
     return save(drawn, out, stem)
 
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 from measuring.documents import default_cache, once
 from measuring.few_bits import Subject, accuracy_sample, cost_samples
 from measuring.networks import sources_digest
-from measuring.plots import COLOURS, figure, legend_above, save
+from measuring.plots import COLOURS, figure, legend_above, plain_ticks, save
 from measuring.question import Answer, Mode, Question, QuestionReport, Sample, commands
 from measuring.side_by_side import Series, by_pair, measure_series
 from measuring.statistics import Interval, ratio_interval
@@ -199,6 +199,8 @@ def _draw_bytes(samples: Sequence[Sample], out: Path) -> list[Path]:
             colour, marker = COLOURS[backend]
             axes.plot(*zip(*points, strict=True), color=colour, marker=marker, label=backend)
         axes.set(yscale="log", xlabel="bits compared, n", ylabel=ylabel, xticks=BITS)
+        plain_ticks(axes.yaxis)
+        axes.grid(True)
     legend_above(drawn, panels[0])
     return save(drawn, out, "q08-bytes")
 

@@ -1,7 +1,7 @@
 """The pictures of benchmarks: drawn from JSON only, in the style of plots.mplstyle, kept once, as SVG."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil
+from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from measuring.statistics import Interval, median_interval
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 pyplot.style.use(Path(__file__).with_name("plots.mplstyle"))
 
@@ -27,6 +27,7 @@ COLOURS: Final = {
 }
 """Colour and marker of a system: told apart without colour, too."""
 _MARK_LETTERS, _LETTER_INCHES = 7, 0.09  # of a legend: how wide an entry's mark is, and a letter
+_LEAST_TICKS: Final = 4
 LINK_NAMES: Final = {"loopback": "loopback", "lan": "LAN (1 Gbit/s, 0.3 ms)", "wan": "WAN (100 Mbit/s, 40 ms)"}
 
 
@@ -66,10 +67,22 @@ def line(axes: Any, x: Sequence[float], found: Sequence[Interval], name: str, **
 def plain_ticks(axis: Any) -> None:
     """Numbers such as 0.2 and 50 in the place of powers of ten, as many as can be read."""
     low, high = axis.get_view_interval()
-    few = high / low > 8
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), numticks=12))
+    axis.set_major_locator(FixedLocator(_round_places(low, high)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
+
+
+def _round_places(low: float, high: float) -> list[float]:
+    """Round numbers from ``low`` to ``high``, of the coarsest kind that has four there."""
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        powers = range(floor(log10(low)), ceil(log10(high)) + 1)
+        places = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
+        if len(places) >= _LEAST_TICKS:
+            return places
+    space = (high - low) / (1.5 * _LEAST_TICKS)  # so narrow that nothing bends: even steps
+    step = 10.0 ** floor(log10(space))
+    step *= next(factor for factor in (1, 2, 5, 10) if factor * step >= space)
+    return [step * index for index in range(ceil(low / step), floor(high / step) + 1)]
 
 
 def ticks_at(axes: Any, places: Sequence[float], label: str, **scale: Any) -> None:

@@ -82,7 +82,7 @@ def readme() -> str:
     unit = "ms" if report.environment.quotable else f"x `{UNIT}`"
     kinds = ("online", "offline", "first answer")
     head = ["network", "backend", "trusts", *(f"{kind}, {unit}" for kind in kinds), "MB"]
-    return "\n".join([_origin(report, links), "", _line(head), "|---" * len(head) + "|", *rows])
+    return "\n".join([origin(report), "", _line(head), "|---" * len(head) + "|", *rows])
 
 
 def _row(network: str, backend: str, own: list[Cell]) -> str:
@@ -95,7 +95,9 @@ def _line(parts: Iterable[str]) -> str:
     return f"| {' | '.join(parts)} |"
 
 
-def _origin(report: LatencyReport, links: list[str]) -> str:
+def origin(report: LatencyReport) -> str:
+    """Where the figures are from, and what they are, in Markdown."""
+    links = [link for link in LINKS if any(result.link == link for result in report.results)]
     about, changed = report.environment, " with changes" if report.environment.git_dirty else ""
     firsts = any(found.first_ms is not None for found in report.results)
     first = (
@@ -124,8 +126,7 @@ def which() -> str:
                     best = (_best(fit, kind) for kind in ("online", "first", "megabytes"))
                     rows.append(_line([f"`{network}`", link, trusts, *best]))
     head = ["network", "link", "trusts", f"least online, {unit}", f"first answer soonest, {unit}", "fewest MB"]
-    links = [link for link in LINKS if any(cell.link == link for cell in found)]
-    return "\n".join([_origin(report, links), "", _line(head), "|---" * len(head) + "|", *rows])
+    return "\n".join([origin(report), "", _line(head), "|---" * len(head) + "|", *rows])
 
 
 def _best(fit: list[Cell], kind: str) -> str:

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 from measuring.validation import Validation
+from report.decision import decision
 from report.drawings import Drawing
 from report.findings import Finding
 from report.sources import QuestionResult, Sources
@@ -50,6 +51,7 @@ def page(sources: Sources, sections: tuple[Finding, ...], drawings: Drawings) ->
         supplements=[part._asdict() | {"drawings": drawings.get(part.key, ())} for part in supplements(sources)],
         literature=json.loads((_HERE / "literature.json").read_text()),
         gaps=_gaps(sections),
+        decision=decision() | {"drawings": drawings.get("decision", ())},
     )
     return "\n".join(line for line in text.splitlines() if line.strip()) + "\n"
 

@@ -6,10 +6,10 @@ from importlib import import_module
 from pathlib import Path
 
 from measuring import BENCHMARKS
-from measuring.plots import COLOURS, LINK_NAMES, figure, line, save, ticks_at
+from measuring.plots import COLOURS, LINK_NAMES, figure, line, plain_ticks, save, ticks_at
 from measuring.statistics import Interval
 from measuring.validation import Validation
-from report import study_pictures
+from report import decision, study_pictures
 from report.sources import Sources
 
 _MARKERS = {"loopback": "o", "lan": "s", "wan": "^"}
@@ -17,7 +17,7 @@ _MARKERS = {"loopback": "o", "lan": "s", "wan": "^"}
 
 def draw(sources: Sources, out: Path) -> dict[str, list[Path]]:
     """Pictures of everything that has a file, by key of its section."""
-    found: dict[str, list[Path]] = {}
+    found: dict[str, list[Path]] = {"decision": decision.draw(out)}
     for question in sources.questions:
         script = next(BENCHMARKS.glob(f"{question.key}_*.py"), None)
         if question.report is not None and script is not None:
@@ -52,6 +52,7 @@ def draw_latency(files: Sequence[Path], out: Path) -> list[Path]:
         panel.tick_params(axis="x", rotation=40)
         panel.margins(x=0.1)
         panel.set(yscale="log", title=LINK_NAMES[link])
+        plain_ticks(panel.yaxis)
         panel.grid(True)
     panels[0].set_ylabel("online milliseconds, median and quartiles")
     panels[0].legend()
@@ -76,6 +77,9 @@ def draw_cost_model(result: Path, out: Path) -> list[Path]:
     for link, marker in _MARKERS.items():
         axes.plot([], [], marker, color="white", markeredgecolor="black", label=link)
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
+    axes.grid(True)
     axes.set(xlabel="measured online ms", ylabel="predicted online ms")
     axes.legend(fontsize=11, ncols=2, columnspacing=0.8, handletextpad=0.3)
     return save(drawn, out, "cost-model")

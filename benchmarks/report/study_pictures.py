@@ -58,6 +58,8 @@ def _picture(curves: _Curves, whole: list[_Point], x_label: str, out: Path, stem
         axes.errorbar(x, [one.value for one in means], around(means), label=label, **style)
         for place, seeds in zip(x, accuracies, strict=True):
             axes.plot([place] * len(seeds), seeds, linestyle="none", marker=".", markersize=4, color=colour)
+    points = ((place, 100 * cell.mean) for found in curves.values() for cell, place in found)
+    _draw_front(axes, pareto_front(points))
     for (cell, place), marker in zip(whole, "*XPdv", strict=False):
         axes.plot(place, 100 * cell.mean, "k", marker=marker, linestyle="none", label=cell.label.split(",")[0])
     axes.set(xscale="log", xlabel=x_label, ylabel="test accuracy, %")
@@ -70,6 +72,21 @@ def _picture(curves: _Curves, whole: list[_Point], x_label: str, out: Path, stem
     drawn.legend(handles, labels, ncols=3, loc="outside lower center", columnspacing=1.0)
     drawn.set_size_inches(6, 4 + 0.3 * -(-len(labels) // 3))
     return save(drawn, out, stem)[0]
+
+
+def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Of (cost, accuracy) those that no other beats: as cheap or cheaper, and more accurate; by cost."""
+    front = list[tuple[float, float]]()
+    for x, y in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or y > front[-1][1]:
+            front.append((x, y))
+    return front
+
+
+def _draw_front(axes: Any, front: Sequence[tuple[float, float]]) -> None:
+    """Steps through it, behind everything."""
+    style = {"color": "#888888", "linewidth": 5, "alpha": 0.35, "zorder": 0, "label": "Pareto front"}
+    axes.step([x for x, _ in front], [y for _, y in front], where="post", **style)
 
 
 def draw_relus(study: Study, out: Path) -> Iterator[Path]:

@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner
 from measured import ENVIRONMENT
 from measuring.environment import Environment
+from measuring.plots import figure, plain_ticks, save
 from measuring.schema import LatencyReport, LatencyResult, NetworkCounts, Timing, latency_ratios
-from report import answers
+from report import answers, decision
 
 COUNTS = NetworkCounts(network="net", relus=1000, relu_layers=3, macs=5000, parameters=70)
 IDLE = ENVIRONMENT.model_copy(update={"others_before": {}, "others_during": {}})
@@ -83,6 +84,36 @@ def test_the_tables_say_who_is_ahead_and_what_may_be_quoted(tmp_path: Path, monk
     kept.write_text(report(ENVIRONMENT).model_dump_json(by_alias=True))
     assert "beside other work" in answers.readme()
     assert "ms" not in answers.readme().partition("| network")[2]
+
+
+def test_the_first_screen_of_the_report_names_the_fastest_of_each_trust() -> None:
+    shown = decision.decision(report(IDLE))
+    assert shown["rows"] == [
+        ("net", "lan", "nobody", "table", "20.0", "600", "5.00"),
+        ("net", "lan", "a dealer", "fss", "25.0", "700", "5.00"),
+    ]
+    assert shown["times"].startswith("Online and first answer in milliseconds")
+    assert shown["sentences"] == (
+        "Least online time, of the networks and links below: without a third party table in 1 of 1; "
+        "with a dealer fss in 1 of 1.",
+        "With nothing prepared, the first answer of the fastest takes 28.0 to 30.0 times its online time, and in 0 of "
+        "2 rows another backend answers first: prepare ahead.",
+        "An answer moves 5.00 to 5.00 MB in both phases together; table moves least in 1 of 2 rows.",
+    )
+    assert "multiples of gmw" in decision.decision(report(ENVIRONMENT))["times"]
+
+
+def test_both_phases_are_drawn_a_picture_a_network(tmp_path: Path) -> None:
+    assert [path.name for path in decision.draw(tmp_path, report(IDLE))] == ["online-and-first-answer.svg"]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.97, 1.035), (0.9, 2.1), (12.0, 60.0), (0.01, 30.0), (80.0, 4000.0)])
+def test_an_axis_has_numbers_enough_to_read_it_and_not_more(low: float, high: float, tmp_path: Path) -> None:
+    drawn, (axes,) = figure()
+    axes.set(xscale="log", xlim=(low, high))
+    plain_ticks(axes.xaxis)
+    assert 3 <= len(axes.get_xticks()) <= 9
+    save(drawn, tmp_path, "axis")
 
 
 def test_the_rest_of_the_page_is_true() -> None:

@@ -50,3 +50,9 @@ def test_pictures_and_tables_from_json_only(tmp_path: Path) -> None:
     assert "| `fast 25 %` | 34,816 | 50.5 | 1.00, 18, 1,500 | - |" in text
     assert "- `seed0/snl@0.25`, `gmw`: a ring of 64 bits." in text
     assert "| `fast` | at most 8,355, 8,355 | 1.00 (1.00 to 1.00) |" in needed_markdown(study, COSTS)
+
+
+def test_the_front_is_what_no_other_point_beats() -> None:
+    points = [(3.0, 50.0), (1.0, 30.0), (2.0, 25.0), (1.0, 28.0), (4.0, 50.0), (5.0, 60.0)]
+    assert study_pictures.pareto_front(points) == [(1.0, 30.0), (3.0, 50.0), (5.0, 60.0)]
+    assert study_pictures.pareto_front([]) == []
