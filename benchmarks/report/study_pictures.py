@@ -58,8 +58,8 @@ def _picture(curves: _Curves, whole: list[_Point], x_label: str, out: Path, stem
         axes.errorbar(x, [one.value for one in means], around(means), label=label, **style)
         for place, seeds in zip(x, accuracies, strict=True):
             axes.plot([place] * len(seeds), seeds, linestyle="none", marker=".", markersize=4, color=colour)
-    points = ((place, 100 * cell.mean) for found in curves.values() for cell, place in found)
-    _draw_front(axes, pareto_front(points))
+    reached = ((place, 100 * cell.mean) for found in curves.values() for cell, place in found)
+    _draw_front(axes, pareto_front(reached))
     for (cell, place), marker in zip(whole, "*XPdv", strict=False):
         axes.plot(place, 100 * cell.mean, "k", marker=marker, linestyle="none", label=cell.label.split(",")[0])
     axes.set(xscale="log", xlabel=x_label, ylabel="test accuracy, %")

@@ -1,10 +1,9 @@
-"""What a tap sees of a party: steps with their bytes, the first message, shares; and that nobody else is watched."""
+"""What a tap sees of a party: steps with their bytes, the first message, shares."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from safetensors.numpy import load_file
 
 from pi_system.channel.memory import memory_pair
@@ -66,10 +65,3 @@ def test_a_server_writes_its_shares_after_the_last_message(tmp_path: Path) -> No
     assert [bytes(far.recv(1)) for _ in range(2)] == [b"x", b"y"]
     assert load_file(tmp_path / "server.safetensors")["relu"].tolist() == [0, 1, 2, 3]
     assert not tap.shares
-
-
-@pytest.mark.parametrize("folder", ["server/pi_server", "pi_system/rpc", "pi_system/api", "pi_system/secure"])
-def test_no_product_module_knows_the_tap(folder: str) -> None:
-    root = Path(__file__).resolve().parents[3]
-    for path in (root / folder).rglob("*.py"):
-        assert "pi_system.demo" not in path.read_text(), path
