@@ -67,11 +67,11 @@ def photographed(page: Any, address: str) -> Image.Image:
     page.execute_script("document.getElementById('run').click()")
     until(_IDLE)
     page.execute_script(_SLIDE, page.execute_async_script(_NAMES).index(LAYER))
-    until(f"document.getElementById('layer-name').textContent.includes('{LAYER}')")
-    until("document.getElementById('share-value-text').textContent.includes('to')")
-    bottom = "document.getElementById('layers').getBoundingClientRect().bottom"
-    height = page.execute_script(f"return Math.ceil({bottom} + scrollY + 16)")
-    size = {"width": WIDTH, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    until(f"document.getElementById('layers').dataset.drawn === '{LAYER}'")
+    bottom = "document.getElementById('layers').getBoundingClientRect().bottom + scrollY"
+    size = {"width": WIDTH, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    size["height"] = page.execute_script(f"return Math.ceil({bottom} + 12)")
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     return Image.open(io.BytesIO(page.get_screenshot_as_png())).convert("RGB")
 

@@ -46,6 +46,7 @@ const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`)
 
 function take(blob, name) {
   picture = blob;
+  $("result").hidden = false;
   $("original").hidden = true;
   createImageBitmap(blob).then(
     (bitmap) => {
@@ -175,6 +176,7 @@ async function showLayer() {
   }
   (view.value.shape[0] === 3 ? drawPicture : drawMosaic)($("share-value"), view.value);
   $("share-value-text").textContent = `From ${view.value.least.toFixed(2)} (dark) to ${view.value.largest.toFixed(2)} (light).`;
+  $("layers").dataset.drawn = layer.name;
 }
 
 async function showLayers(run) {
@@ -235,7 +237,7 @@ async function begin() {
   for (const name of ["backend", "link", "reveal"]) makeSwitch(name, about.switches[name]);
   makeSamples(about.samples);
   const [all, half] = [about.network.accuracy, about.network.half.test_accuracy].map((share) => `${(100 * share).toFixed(1)} %`);
-  $("race-hint").textContent = `One after the other, so that neither slows the other. Half of the ReLUs were taken out and nothing was trained afterwards: on CIFAR-10 ${half} are right, ${all} with all of them. pi-train reduce trains on: so the network here came from one of ${count(about.network.relus_before)} ReLUs.`;
+  $("race-hint").textContent = `One after the other, so that neither slows the other. Half of the ReLUs were taken out and nothing was trained afterwards: on CIFAR-10 ${half} are right (in float32), ${all} with all of them. pi-train reduce trains on: so the network here came from one of ${count(about.network.relus_before)} ReLUs.`;
   $("file").addEventListener("change", () => $("file").files[0] && take($("file").files[0], $("file").files[0].name));
   for (const [type, over] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
     document.addEventListener(type, (event) => {
