@@ -43,6 +43,7 @@ BREAKING = [
     ("client, server and dealer need no torch", "pi_client.classify", "torch"),
     ("client, server and dealer need no torch", "pi_system.secure.layout", "pi_system.program.float_point"),
     ("the client needs no extra", "pi_client.status", "pi_system.cli.monitor"),
+    ("the demo's taps are the demo's alone", "pi_server.desk", "pi_system.demo.tap"),
     ("SEAL is an oracle of tests alone", "pi_system.protocols.linear_he.key", "tenseal"),
 ]
 
