@@ -62,7 +62,9 @@ def main(environment: Path, folder: Path) -> None:
         expect("one line and exit code 10", refused.returncode == 10 and "\n" not in line, line)
     typed = shlex.split(line.partition("type: ")[2])
     added = program(environment, typed[0], *typed[1:], folder=folder)
-    expect("what is told to type to work", added.returncode == 0, " ".join(typed) + added.stderr * bool(added.returncode))
+    expect(
+        "what is told to type to work", added.returncode == 0, " ".join(typed) if not added.returncode else added.stderr
+    )
     Image.radial_gradient("L").save(folder / "x.png")
     client = str(environment / "bin" / "pi-client")
     done = program(environment, "python", "-c", SMOKE, client, folder=folder)
