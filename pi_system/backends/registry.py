@@ -63,7 +63,7 @@ AUTO: Final = "auto"
 """In the place of a backend's name: the first of ``AUTO_BACKENDS`` that is offered and runs the model."""
 AUTO_BACKENDS: Final = ("table", "gmw", "gc")
 """Without a third party: the first is faster online than the second wherever both were measured
-(docs/reference/results.md), the last is for a server that offers neither."""
+(docs/how-to/which-backend.md), the last is for a server that offers neither."""
 
 
 def runnable(model: PublicModel, names: Iterable[str] = BACKENDS) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ A block is a fence of the language ``console``. A line that begins with ``$ `` i
 backslash; the lines below it are what it prints, in order, among other lines: ``...`` stands for any text and a number
 for any number. A command that ends with ``&`` is a service: it is waited for until it listens, and ended with the page.
 A fence of ``python`` or ``toml`` whose first line is a comment that begins with a file's name is that file.
-``<!-- not run: REASON -->`` on the line before a fence leaves it out.
+``photo.png`` is there, as any reader has one. ``<!-- not run: REASON -->`` on the line before a fence leaves it out.
 """
 
 import os
@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from PIL import Image
 
 REASONS: Final = (
     "trains for minutes or hours",
@@ -98,6 +100,10 @@ class Page:
     ports: dict[str, int] = field(default_factory=dict)
     services: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._work.mkdir(parents=True)
+        Image.effect_mandelbrot((48, 32), (-2.0, -1.0, 1.0, 1.0), 50).convert("RGB").save(self._work / "photo.png")
+
     def run(self, block: Block) -> None:
         """Write its file, or run its commands. Raises AssertionError: a command fails, or prints something else."""
         if block.language in ("python", "toml"):
@@ -116,9 +122,7 @@ class Page:
 
     @property
     def _work(self) -> Path:
-        work = self.folder / "work"
-        work.mkdir(parents=True, exist_ok=True)
-        return work
+        return self.folder / "work"
 
     def _command(self, command: str, expected: list[str]) -> None:
         text, service = re.subn(r"&\s*(?:#.*)?$", "", command)
