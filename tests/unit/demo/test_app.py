@@ -35,18 +35,18 @@ def test_the_page_and_its_files_are_in_the_package(app: Any) -> None:
     page = ask(app, "/")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     for name in ("page.js", "calls.js", "draw.js", "page.css", "icon.svg"):
-        assert ask(app, f"/static/{name}").status == 200
-    assert b"http" not in page.body.replace(b"http-equiv", b"")
+        assert ask(app, f"/static/{name}").status_code == 200
+    assert b"http" not in page.content.replace(b"http-equiv", b"")
 
 
 def test_the_switches_are_what_there_is(app: Any) -> None:
-    about = ask(app, "/api/about").json
+    about = ask(app, "/api/about").json()
     assert about["switches"]["backend"] == list(BACKENDS)
     assert about["switches"]["link"] == list(LINKS)
     assert about["network"]["half"]["test_accuracy"] < about["network"]["accuracy"]
     assert len(about["classes"]) == 10
     for name in about["samples"]:
-        assert ask(app, f"/api/samples/{name}").body.startswith(b"\x89PNG")
+        assert ask(app, f"/api/samples/{name}").content.startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_the_switches_are_what_there_is(app: Any) -> None:
 )
 def test_what_there_is_not_is_one_line(app: Any, target: str, line: str) -> None:
     answer = ask(app, target)
-    assert answer.status in (400, 404)
-    assert answer.json == {"error": line}
+    assert answer.status_code in (400, 404)
+    assert answer.json() == {"error": line}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_what_there_is_not_is_one_line(app: Any, target: str, line: str) -> None
     ],
 )
 def test_a_bad_request_starts_nothing(app: Any, runs: Runs, target: str, body: bytes, line: str) -> None:
-    assert ask(app, target, "POST", body=body).json == {"error": line}
+    assert ask(app, target, "POST", body=body).json() == {"error": line}
     with pytest.raises(Exception, match="found 0"):
         runs.find(0)
 
@@ -86,19 +86,19 @@ def test_a_bad_request_starts_nothing(app: Any, runs: Runs, target: str, body: b
 def test_a_picture_has_a_limit(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app_module, "MAX_PICTURE_BYTES", 100_000)
     answer = ask(app, GOOD, "POST", body=bytes(100_001))
-    assert (answer.status, answer.json["error"]) == (400, "picture: expected at most 100,000 bytes, found more")
+    assert (answer.status_code, answer.json()["error"]) == (400, "picture: expected at most 100,000 bytes, found more")
 
 
 def test_one_inference_at_a_time_and_why_there_is_none(app: Any, runs: Runs) -> None:
-    assert ask(app, GOOD, "POST", body=b"x").json == {"run": 0}
+    assert ask(app, GOOD, "POST", body=b"x").json() == {"run": 0}
     second = ask(app, GOOD, "POST", body=b"x")
-    assert (second.status, second.json["error"]) == (
+    assert (second.status_code, second.json()["error"]) == (
         409,
         "run: expected one inference at a time, found another one running",
     )
     runs.prepare()
     events = ask(app, "/api/runs/0/events")
     assert events.headers["content-type"].startswith("text/event-stream")
-    assert b'{"event": "failed", "message": "keys: cannot be made"}' in events.body
+    assert b'{"event": "failed", "message": "keys: cannot be made"}' in events.content
     answer = ask(app, "/api/runs/0/picture")
-    assert answer.json == {"error": "run: expected one that ended well, found 0"}
+    assert answer.json() == {"error": "run: expected one that ended well, found 0"}
