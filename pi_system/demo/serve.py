@@ -1,5 +1,6 @@
 """The demo from its first process to its last."""
 
+import signal
 import socket
 import tempfile
 import threading
@@ -26,6 +27,8 @@ def run_demo(port: int, browser: bool) -> None:
     Raises:
         ConfigError: the port is taken.
     """
+    # The page's server raises what it caught again at its end: SIGTERM, too, must leave through what is open here.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     listener = _listen(port)
     with tempfile.TemporaryDirectory(prefix="pi-demo-") as name:
         parties = Parties(Path(name))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,12 @@ def test_nothing_was_asked_of_anybody_else(page: Any, demo: Demo) -> None:
 def test_every_sample_is_nobodys_and_seen_as_drawn() -> None:
     names = {"ship": "ship", "airplane": "airplane", "car": "automobile", "frog": "frog"}
     assert {name: expected_label(sample_png(name)) for name in SAMPLES} == names
+
+
+def test_one_that_is_told_to_stop_leaves_nothing_either(tmp_path: Path) -> None:
+    with demo_running(tmp_path) as demo:
+        assert demo.stop(signal.SIGTERM) == (130, "error: stopped\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_last_of_all_it_ends_as_by_ctrl_c_and_leaves_nothing(demo: Demo) -> None:

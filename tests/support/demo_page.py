@@ -56,9 +56,9 @@ class Demo:
         connection.close()
         return number, [json.loads(line.removeprefix("data: ")) for line in lines if line]
 
-    def stop(self) -> tuple[int, str]:
+    def stop(self, how: signal.Signals = signal.SIGINT) -> tuple[int, str]:
         """As Ctrl-C does; the exit code and what it said last."""
-        self.popen.send_signal(signal.SIGINT)
+        self.popen.send_signal(how)
         _, said = self.popen.communicate(timeout=60)
         return self.popen.returncode, said
 
