@@ -28,6 +28,9 @@ class Demo:
             cwd=ROOT,
             env=ENVIRONMENT | {"TMPDIR": str(folder)},
         )
+
+    def meet(self) -> None:
+        """Read where the page is, and get its cookie."""
         assert self.popen.stdout is not None
         self.address = self.popen.stdout.readline().split()[-1]
         self.host = urlsplit(self.address).netloc
@@ -68,6 +71,7 @@ def demo_running(folder: Path) -> Iterator[Demo]:
     """A demo, until the block ends."""
     demo = Demo(folder)
     try:
+        demo.meet()
         yield demo
     finally:
         if demo.popen.poll() is None:
