@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import compare_runs
 import known_networks
+import longer_runs
 import repetition
 from measuring import RESULTS
 from measuring.study_claims import FIRST
@@ -59,5 +60,6 @@ PARTS = {
     "capacity": ("how-to/deploy.md", answers.capacity),
     "ahead": ("how-to/which-backend.md", answers.ahead),
     "methods": ("reference/methods.md", methods.table),
+    "longer": ("reference/methods.md", longer_runs.table),
 }
 """By the name in the marks: the document, and what makes the part."""
