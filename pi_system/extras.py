@@ -38,13 +38,14 @@ def needs(extra: str, what: str) -> Iterator[None]:
         what: who needs it, for the message.
 
     Raises:
-        MissingExtraError: one of its modules cannot be found; others' errors are left as they are.
+        MissingExtraError: one of its modules cannot be found; others' errors are left as they are, and those of
+            a module within one that is there: it is broken.
     """
     try:
         yield
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
-        if name not in EXTRAS[extra]:
+        if name not in EXTRAS[extra] or find_spec(name) is not None:
             raise
         raise missing(extra, what, name) from None
 

@@ -95,6 +95,15 @@ def test_what_no_extra_installs_stays_what_it_is() -> None:
         import nowhere  # type: ignore[import-not-found]  # noqa: F401
 
 
+def test_what_is_installed_and_broken_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "__init__.py").write_text("import ray._raylet")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'ray\._raylet'"), needs("ray", "delphi"):
+        import ray  # noqa: F401
+
+
 def options_of(folder: Path) -> dict[Any, list[str]]:
     Image.new("L", (2, 2)).save(folder / "x.png")
     return {
