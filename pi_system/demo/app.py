@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.resources import files
 from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -49,17 +50,17 @@ def make_app(runs: Runs) -> Starlette:
         return JSONResponse({"run": run.number}, 201)
 
     async def events(request: Request) -> Response:
-        run = runs.find(request.path_params["number"])
+        run = runs.find(_number(request))
         return StreamingResponse(_stream(run), media_type="text/event-stream")
 
     async def picture(request: Request) -> Response:
-        return JSONResponse(runs.view(request.path_params["number"]).picture())
+        return JSONResponse(runs.view(_number(request)).picture())
 
     async def layers(request: Request) -> Response:
-        return JSONResponse({"layers": runs.view(request.path_params["number"]).layers()})
+        return JSONResponse({"layers": runs.view(_number(request)).layers()})
 
     async def layer(request: Request) -> Response:
-        view = runs.view(request.path_params["number"])
+        view = runs.view(_number(request))
         return JSONResponse(view.layer(request.path_params["name"]))
 
     def route(path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str = "GET") -> Route:
@@ -70,13 +71,14 @@ def make_app(runs: Runs) -> Starlette:
         route("/api/about", about),
         route("/api/samples/{name}", sample),
         route("/api/runs", start, "POST"),
-        route("/api/runs/{number:int}/events", events),
-        route("/api/runs/{number:int}/picture", picture),
-        route("/api/runs/{number:int}/layers", layers),
-        route("/api/runs/{number:int}/layers/{name}", layer),
+        route("/api/runs/{number}/events", events),
+        route("/api/runs/{number}/picture", picture),
+        route("/api/runs/{number}/layers", layers),
+        route("/api/runs/{number}/layers/{name}", layer),
         Mount("/static", StaticFiles(directory=str(STATIC))),
     ]
-    return Starlette(routes=routes, exception_handlers={PiError: _refused, HTTPException: _refused})
+    handlers = {PiError: _refused, HTTPException: _refused, ClientDisconnect: _gone}
+    return Starlette(routes=routes, exception_handlers=handlers)
 
 
 def _about() -> dict[str, Any]:
@@ -86,6 +88,14 @@ def _about() -> dict[str, Any]:
     network = {"accuracy": card.test_accuracy, "half": half_accuracy(), "relus_before": card.relus_before}
     classes = load_public(artifact_folder(BUILTIN)).public.preprocess.classes
     return {"switches": switches, "samples": list(SAMPLES), "network": network, "classes": classes}
+
+
+def _number(request: Request) -> int:
+    """Of an inference. Raises HTTPException: what stands there is none."""
+    text = str(request.path_params["number"])
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise HTTPException(404)
+    return int(text)
 
 
 async def _body(request: Request) -> bytes:
@@ -110,6 +120,11 @@ async def _stream(run: Run) -> AsyncIterator[str]:
         if run.ended and told == len(run.events):
             return
         await asyncio.sleep(_POLL_S)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """A page that was closed while it sent a picture is nobody's error."""
+    return Response(status_code=499)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

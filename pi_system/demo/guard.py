@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_HTTP: Final = 80
 HEADERS: Final = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cross-origin-opener-policy": "same-origin",
@@ -35,7 +36,8 @@ class Guard:
     def __init__(self, app: ASGIApp, port: int):
         """``port``: of this machine, where the page is."""
         self._app = app
-        self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+        said = "" if port == _HTTP else f":{port}"  # browsers leave it out
+        self._hosts = {f"127.0.0.1{said}", f"localhost{said}"}
         self._cookie, self._secret = f"pi-demo-{port}", secrets.token_urlsafe(24)
         self.path = f"/?token={self._secret}"
 

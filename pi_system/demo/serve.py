@@ -1,5 +1,6 @@
 """The demo from its first process to its last."""
 
+import os
 import signal
 import socket
 import tempfile
@@ -29,6 +30,9 @@ def run_demo(port: int, browser: bool) -> None:
     """
     # The page's server raises what it caught again at its end: SIGTERM, too, must leave through what is open here.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # a terminal that is closed; nohup ignores it
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    _forget_variables()
     listener = _listen(port)
     with tempfile.TemporaryDirectory(prefix="pi-demo-") as name:
         parties = Parties(Path(name))
@@ -38,13 +42,19 @@ def run_demo(port: int, browser: bool) -> None:
             threading.Thread(target=runs.prepare, name="parties", daemon=True).start()
             address = f"http://127.0.0.1:{listener.getsockname()[1]}{guard.path}"
             click.echo(f"pi-client demo: {address}\nCtrl-C ends it. Both parties are here: it protects nothing.")
-            if browser:
-                webbrowser.open(address)
+            if browser:  # one of a terminal is open until it is left
+                threading.Thread(target=webbrowser.open, args=(address,), name="browser", daemon=True).start()
             # A page that is open holds its event stream: it is not waited for.
             config = uvicorn.Config(guard, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
             uvicorn.Server(config).run(sockets=[listener])
         finally:
             parties.stop()
+
+
+def _forget_variables() -> None:
+    """Options of other servers, as ``PI_SERVE_METRICS``: its own get theirs here, and stay on this machine."""
+    for name in [name for name in os.environ if name.startswith("PI_") and not name.startswith("PI_SYSTEM_")]:
+        del os.environ[name]
 
 
 def _listen(port: int) -> socket.socket:

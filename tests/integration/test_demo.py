@@ -190,9 +190,10 @@ def test_every_sample_is_nobodys_and_seen_as_drawn() -> None:
     assert {name: expected_label(sample_png(name)) for name in SAMPLES} == names
 
 
-def test_one_that_is_told_to_stop_leaves_nothing_either(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])  # the second: its terminal was closed
+def test_one_that_is_told_to_stop_leaves_nothing_either(tmp_path: Path, how: signal.Signals) -> None:
     with demo_running(tmp_path) as demo:
-        assert demo.stop(signal.SIGTERM) == (130, "error: stopped\n")
+        assert demo.stop(how) == (130, "error: stopped\n")
     assert list(tmp_path.iterdir()) == []
 
 

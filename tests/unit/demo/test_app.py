@@ -1,5 +1,6 @@
 """What the page's server answers, its parties left out; every bad input is one line."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def test_the_switches_are_what_there_is(app: Any) -> None:
         ("/api/runs/7/picture", "run: expected one of the last 8, found 7"),
         ("/api/runs/7/layers/input", "run: expected one of the last 8, found 7"),
         ("/api/runs/x/picture", "Not Found"),
+        (f"/api/runs/{'9' * 5000}/picture", "Not Found"),
         ("/static/../app.py", "Not Found"),
     ],
 )
@@ -87,6 +89,22 @@ def test_a_picture_has_a_limit(app: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(app_module, "MAX_PICTURE_BYTES", 100_000)
     answer = ask(app, GOOD, "POST", body=bytes(100_001))
     assert (answer.status_code, answer.json()["error"]) == (400, "picture: expected at most 100,000 bytes, found more")
+
+
+def test_a_page_that_goes_while_it_sends_is_no_error(app: Any) -> None:
+    messages = iter([{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}])
+    path, _, query = GOOD.partition("?")
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": query.encode(), "headers": []}
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 499
 
 
 def test_one_inference_at_a_time_and_why_there_is_none(app: Any, runs: Runs) -> None:

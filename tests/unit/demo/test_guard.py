@@ -54,6 +54,11 @@ def test_another_name_for_this_machine_is_refused(guard: Guard, host: str) -> No
     assert (answer.status_code, answer.content) == (421, b"host: expected this machine's own address\n")
 
 
+def test_the_port_of_all_pages_is_not_said() -> None:
+    assert ask(Guard(page, 80), "/", headers={"host": "127.0.0.1"}).status_code == 403
+    assert ask(Guard(page, 80), "/", headers={"host": "127.0.0.1:8080"}).status_code == 421
+
+
 @pytest.mark.parametrize("origin", [None, "null", "http://evil.example", f"https://{HOST}", "http://127.0.0.1"])
 def test_another_site_changes_nothing(guard: Guard, origin: str | None) -> None:
     cookie = {"cookie": cookie_of(ask(guard, guard.path))}
