@@ -6,33 +6,21 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pi_client.gateway.known import FRESH_S, Known, Private, same
 from pi_client.gateway.messages import InferRequest, InferResponse, ModelMetadata
 from pi_client.gateway.model import check_outputs, metadata_of, outputs_of, read_inputs, version_of
 from pi_client.gateway.request_queue import RequestQueue
 from pi_system.api.client import Served
-from pi_system.api.result import Result
 from pi_system.errors import PeerUnavailableError, PiError
 from pi_system.rpc.calls import RefusedError
 
 _LOG = logging.getLogger(__name__)
-_FRESH_S: Final = 1.0
-"""How long the private server's health is believed. Longer: told late. Shorter: every probe is a call to it."""
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9._-]+")
-
-
-class Private(Protocol):
-    """What is needed of ``pi_system.api.client.Client``."""
-
-    def served(self) -> Served:
-        """What the server has; opens a session where none is open."""
-
-    def predict(self, inputs: NDArray[np.float32]) -> Result:
-        """Answers; prepares first where too little is left."""
 
 
 class Gateway:
@@ -58,14 +46,14 @@ class Gateway:
         """
         self._private, self._check, self._name, self._after = private, check, name, after
         self.queue = RequestQueue(waiting)
-        self._served: Served | None = None
+        self._known = Known(private, self.queue)
         self._decoding, self._asking = threading.Lock(), threading.Lock()
         self._checked_s, self._well, self._stopping = -np.inf, False, False
 
     def ready(self) -> bool:
         """Whether the private server answers, and this is not stopping."""
         with self._asking:
-            if time.monotonic() - self._checked_s > _FRESH_S:
+            if time.monotonic() - self._checked_s > FRESH_S:
                 try:
                     self._check()
                     self._well = True
@@ -79,12 +67,17 @@ class Gateway:
         """The same, of this model. Raises RefusedError: there is no such model; PiError: it is not known yet."""
         if not self.ready():
             return False
-        self._named(name, version)
+        self.metadata(name, version)
         return True
 
     def metadata(self, name: str, version: str) -> ModelMetadata:
         """Of the model. Raises as ``model_ready``."""
-        return self._metadata(self._named(name, version))
+
+        def told(served: Served) -> ModelMetadata:
+            self._check_named(served, name, version)
+            return self._metadata(served)
+
+        return self._known.use(told)
 
     def submit(self, request: InferRequest) -> "Future[InferResponse]":
         """The response to come.
@@ -95,14 +88,12 @@ class Gateway:
             BusyError: too many wait.
             PiError: the private server cannot be asked what it has.
         """
-        served = self._named(request.model, request.version)
-        check_outputs(request.outputs, served)
-        inputs = self._read(request, served)
+        served, inputs = self._known.use(lambda served: (served, self._checked(request, served)))
         return self.queue.submit(lambda: self._answer(request, served, inputs))
 
     def ask(self) -> "Future[ModelMetadata]":
         """The metadata to come, whatever the model is called."""
-        return self.queue.submit(lambda: self._metadata(self._ask()))
+        return self.queue.submit(lambda: self._metadata(self._known.ask()))
 
     def stop(self) -> None:
         """Take no more requests, and be ready for none."""
@@ -115,33 +106,28 @@ class Gateway:
     def _metadata(self, served: Served) -> ModelMetadata:
         return metadata_of(self._own(served), served)
 
-    def _named(self, name: str, version: str) -> Served:
-        """What the private server has, if that is meant."""
-        served = self._served or self.queue.submit(self._ask).result()
+    def _check_named(self, served: Served, name: str, version: str) -> None:
+        """Raise RefusedError unless that is meant."""
         own = self._own(served)
         if name != own:
             raise RefusedError("NOT_FOUND", f"model: expected {own!r}, found {name[:64]!r}")
         if version not in ("", version_of(served)):
             raise RefusedError("NOT_FOUND", f"version: expected {version_of(served)!r}, found {version[:64]!r}")
-        return served
 
-    def _ask(self) -> Served:
-        self._served = self._private.served()
-        return self._served
-
-    def _read(self, request: InferRequest, served: Served) -> NDArray[np.float32]:
+    def _checked(self, request: InferRequest, served: Served) -> NDArray[np.float32]:
+        """The inputs. Raises RefusedError or InputError: this is not what it means."""
+        self._check_named(served, request.model, request.version)
+        check_outputs(request.outputs, served)
         with self._decoding:  # see decode_picture
             return read_inputs(request.inputs, served.model.preprocess)
 
     def _answer(self, request: InferRequest, served: Served, inputs: NDArray[np.float32]) -> InferResponse:
-        found = self._ask()
-        if (found.model.digest, found.reveal) != (served.model.digest, served.reveal):
-            self._named(request.model, request.version)
-            check_outputs(request.outputs, found)
-            inputs = self._read(request, found)
+        found = self._known.ask()
+        if not same(found, served):
+            inputs = self._checked(request, found)
         result = self._private.predict(inputs)
         if result.model.digest != found.model.digest:
-            self._served = None
+            self._known.forget()
             raise PeerUnavailableError("model: changed while it was asked: ask again")
         self._after()
         _LOG.info("answered %d inputs, online %.1f ms", len(result), result.cost.online_ms if result.cost else 0.0)

@@ -21,6 +21,7 @@ from gateways import (
     with_preprocess,
 )
 
+from pi_client.gateway import known
 from pi_system.errors import BusyError, ConfigError, PeerTimeoutError, PeerUnavailableError, PiError
 
 DARK = np.zeros((1, 1, 2, 2), np.uint8)
@@ -274,6 +275,26 @@ def test_another_model_at_the_server_is_answered_with_its_own_preprocessing() ->
     assert [seen.max() for seen in private.seen] == [2.0, 1.0]
     pinned = rest.post(f"/v2/models/{NAME}/versions/{VERSION}/infer", json=pixels_request(LIGHT))
     assert pinned.status_code == 404
+
+
+def test_a_model_that_came_since_is_found_by_what_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known, "FRESH_S", 0.0)
+    private = FakePrivate("label")
+    rest = rest_of(gateway_of(private))
+
+    def changed(**preprocess: Any) -> str:
+        """The path of a model that the gateway has not seen."""
+        assert rest.get(f"/v2/models/{NAME}").status_code == 200
+        private.model = with_preprocess(private.model, **preprocess)
+        return f"/v2/models/{NAME}/versions/{private.model.digest[:16]}"
+
+    path = changed(mean=(0.0,))
+    assert rest.get(path).json()["versions"] == [private.model.digest[:16]]
+    path = changed(mean=(0.25,))
+    assert rest.post(f"{path}/infer", json=pixels_request(LIGHT)).status_code == 200
+    private.reveal = "logits"
+    assert rest.post(INFER, json=pixels_request(LIGHT, outputs=[{"name": "scores"}])).status_code == 200
+    assert rest.get(f"/v2/models/{NAME}/versions/{VERSION}").status_code == 404
 
 
 @pytest.mark.parametrize("data", ["[" * 5000 + "]" * 5000, "[NaN, 0, 0, 0]", "[Infinity, 0, 0, 0]", "[1e999, 0, 0, 0]"])
