@@ -179,7 +179,15 @@ def _online(text: str) -> dict[tuple[Any, ...], dict[str, float]]:
     return found
 
 
-COMPARED: Final = (("fss", "gmw"), ("table", "gmw"), ("gc", "gmw"), ("fss", "crypten"), ("gmw", "crypten"))
+COMPARED: Final = (
+    ("fss", "gmw"),
+    ("fss", "gc"),
+    ("fss", "table"),
+    ("table", "gmw"),
+    ("gc", "gmw"),
+    ("fss", "crypten"),
+    ("gmw", "crypten"),
+)
 
 
 def ahead() -> str:

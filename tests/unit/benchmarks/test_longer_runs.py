@@ -6,6 +6,7 @@ from typing import Any
 
 import longer_runs
 from click.testing import CliRunner
+from measuring import BENCHMARKS
 
 from pi_system.cli.train import main as pi_train
 
@@ -31,7 +32,7 @@ def test_runs_are_kept_without_paths_and_shown_with_the_trajectory(tmp_path: Pat
     assert [(run["name"], run["commit"]) for run in runs] == [("whole", "abc"), ("reduced", "abc")]
     assert [line["relus"] > 0 for line in runs[1]["history"] if line["phase"] == "search"] == [True, True]
 
-    published = json.loads((longer_runs.RESULTS.parent / "study" / "methods.json").read_text())["trajectory"]["points"]
+    published = json.loads((BENCHMARKS / "study" / "methods.json").read_text())["trajectory"]["points"]
     assert published[0] == [0, 491_520]
     runs[1]["history"][0]["epoch"] = 25
     runs[1]["history"][0]["relus"] = runs[1]["relu_positions"] // 2

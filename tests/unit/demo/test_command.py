@@ -47,10 +47,10 @@ def test_a_browser_that_stays_open_holds_nothing_up_and_options_of_other_servers
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PI_SERVE_METRICS", "0.0.0.0:9464")
-        patch.setattr(serve.signal, "signal", lambda *_: None)
-        patch.setattr(serve.webbrowser, "open", opened)
-        patch.setattr(serve.uvicorn.Server, "run", run)
-        patch.setattr(serve.Runs, "prepare", lambda runs: None)
+        patch.setattr("pi_system.demo.serve.signal.signal", lambda *_: None)
+        patch.setattr("pi_system.demo.serve.webbrowser.open", opened)
+        patch.setattr("pi_system.demo.serve.uvicorn.Server.run", run)
+        patch.setattr("pi_system.demo.serve.Runs.prepare", lambda runs: None)
         serve.run_demo(0, browser=True)
         assert seen.wait(20)
     assert found == [[], True]

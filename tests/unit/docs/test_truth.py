@@ -16,6 +16,9 @@ import click
 import pytest
 from claims_text import sentences
 from measuring.schema import LatencyReport
+from measuring.study_claims import FIRST
+from measuring.study_tables import load_study, needed
+from report.answers import pairs
 
 from pi_system.networks import read_card
 
@@ -37,6 +40,8 @@ WORDS = re.compile(
     r"\b(?:faster|fastest|slower|slowest|quicker|quickest|cheaper|cheapest|fewest|soonest|"
     r"times (?:less|more|as|the|fewer)|[\d.,]+ times|(?:is|are|comes?|was|were) first(?! used)|"
     r"first (?:everywhere|wherever|of all)|wins? (?:everywhere|nowhere)|"
+    r"least (?:online|time|bytes)|ahead of `|ahead (?:everywhere|wherever)|beats?|outperforms?|twice (?:as|the)|"
+    r"half (?:of )?(?:the|`)|of the time of|"
     r"\d[\d.,]*(?: to \d[\d.,]*)? ?(?:ms|us|ns|s|seconds|minutes|hours))\b"
 )
 
@@ -84,6 +89,31 @@ def shaper() -> None:
         values = [found[f"echo {size}"] for size in echoes] + [found["fss resnet18:m=16"]]
         assert f"| {link} | {' | '.join(f'{value:.3f}' for value in values)} |" in page
     assert all(link_check("lan_reno_8ce992bab9")[f"echo {size}"] > 1 for size in (16_000, 1_000))
+
+
+def dealers_keys_are_ahead() -> None:
+    """But where there is no ReLU."""
+    for other in ("gmw", "gc", "crypten"):
+        found = [pair for pair in pairs("fss", other) if not pair.network.endswith("/square")]
+        assert len(found) > 40
+        assert all(pair.ratio < 1 for pair in found), other
+    assert any(pair.ratio >= 1 for pair in pairs("fss", "table"))
+
+
+def at_equal_accuracy() -> None:
+    """README's ratios over the lan, and its accuracy."""
+    costs = json.loads((RESULTS / "study" / "costs.json").read_text())
+    target, found = needed(load_study(FIRST), costs)
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert f"At equal accuracy ({100 * target:.1f} % in a small" in text
+    curves = {one.label: one.ratios for one in found}
+    for curve, words in {
+        "deepreshape": "`deepreshape` needs {} of the time of pixel masks",
+        "shallow": "`shallow` {}",
+        "fast-by-layer-channel": "masks of channels with budgets by layer {}",
+    }.items():
+        ratios = {backend: curves[curve][("lan", backend)].value for backend in ("fss", "gmw")}
+        assert words.format(f"{ratios['fss']:.2f} and {ratios['gmw']:.2f}") in text, curve
 
 
 def nothing_measured() -> None:
@@ -141,6 +171,8 @@ CHECKS: dict[str, Callable[[], None]] = {
     "A kill is SIGKILL of a worker in a session, where there is one, every 20 s": partial(
         default, "endurance", "kills", "every", 20.0
     ),
+    "online it is ahead of `gmw`, `gc` and `crypten` wherever a network has ReLUs": dealers_keys_are_ahead,
+    "`deepreshape` needs 0.49 and 0.46 of the time of pixel masks": at_equal_accuracy,
     "Echoes of 16 KB and less over lan are slower shaped than emulated": shaper,
 }
 """By words of the sentence, which stand in one alone: what fails when it is false."""
@@ -181,6 +213,9 @@ def test_a_record_says_that_its_figures_are_of_their_day(page: str) -> None:
         "19 and 24 times less time.",
         "Small networks pay 0.6 to 0.9 ms a round.",
         "| a | 0.2 us |",
+        "`fss` has the least online wherever a network has ReLUs.",
+        "`gmw` beats `gc`.",
+        "`table` takes half of `gmw`'s.",
     ],
 )
 def test_the_scan_sees_what_was_once_false(text: str) -> None:
