@@ -24,9 +24,9 @@ _BESIDE: Final[Mapping[str, str]] = {"crypten": " && pip install --no-deps crypt
 """What no extra can name: CrypTen's own metadata asks for the dead package sklearn."""
 
 
-def command(extra: str) -> str:
-    """What to type for an extra."""
-    return f'pip install "pi-system[{extra}]"{_BESIDE.get(extra, "")}'
+def command(*extras: str) -> str:
+    """What to type for extras."""
+    return f'pip install "pi-system[{",".join(extras)}]"' + "".join(_BESIDE.get(extra, "") for extra in extras)
 
 
 @contextmanager
@@ -47,14 +47,15 @@ def needs(extra: str, what: str) -> Iterator[None]:
         name = (error.name or "").partition(".")[0]
         if name not in EXTRAS[extra] or find_spec(name) is not None:
             raise
-        raise missing(extra, what, name) from None
+        raise missing(what, name, extra) from None
 
 
-def check_installed(extra: str, what: str) -> None:
-    """Look for an extra's modules without importing them. Raises MissingExtraError."""
-    for name in EXTRAS[extra]:
-        if find_spec(name) is None:
-            raise missing(extra, what, name)
+def check_installed(what: str, *extras: str) -> None:
+    """Look for the modules of extras without importing them. Raises MissingExtraError: it names all that lack one."""
+    absent = {extra: [name for name in EXTRAS[extra] if find_spec(name) is None] for extra in extras}
+    lacking = {extra: names for extra, names in absent.items() if names}
+    if lacking:
+        raise missing(what, next(iter(lacking.values()))[0], *lacking)
 
 
 def is_installed(extra: str) -> bool:
@@ -62,6 +63,6 @@ def is_installed(extra: str) -> bool:
     return all(map(find_spec, EXTRAS[extra]))
 
 
-def missing(extra: str, what: str, name: str) -> MissingExtraError:
-    """The error of who needs an extra, of whose modules ``name`` was not found."""
-    return MissingExtraError(f"{what}: expected {name} installed, found none; type: {command(extra)}")
+def missing(what: str, name: str, *extras: str) -> MissingExtraError:
+    """The error of who needs extras, of whose modules ``name`` was not found."""
+    return MissingExtraError(f"{what}: expected {name} installed, found none; type: {command(*extras)}")

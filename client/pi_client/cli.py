@@ -103,8 +103,7 @@ def ping(server: str, timeout: float, keys: Path | None, insecure: bool) -> None
 @click.option("--no-browser", is_flag=True, help="Print the page's address, and open no browser.")
 def demo(port: int, no_browser: bool) -> None:
     """Show one private inference in the browser, with both parties as processes on this machine. Protects nothing."""
-    for extra in ("server", "web"):
-        check_installed(extra, "pi-client demo")
+    check_installed("pi-client demo", "server", "web")
     from pi_system.demo.serve import run_demo
 
     run_demo(port, browser=not no_browser)

@@ -125,4 +125,4 @@ def installed() -> Backends:
 def check_installed_backend(name: str) -> None:
     """Look for what a backend needs, and import none of it. Raises MissingExtraError."""
     if name in EXTRA_OF:
-        check_installed(EXTRA_OF[name], f"backend {name}")
+        check_installed(f"backend {name}", EXTRA_OF[name])

@@ -29,7 +29,7 @@ def read_digits() -> tuple[ImageSet, ImageSet]:
     """
     library = find_spec("sklearn")
     if library is None or library.origin is None:
-        raise missing("train", "data set digits", "sklearn")
+        raise missing("data set digits", "sklearn", "train")
     file = Path(library.origin).with_name("datasets") / "data" / "digits.csv.gz"
     rows = torch.from_numpy(np.loadtxt(str(file), delimiter=","))
     levels, labels = rows[:, :-1].view(-1, 8, 8), rows[:, -1]  # levels are whole numbers from 0 to 16

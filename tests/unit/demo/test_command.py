@@ -13,13 +13,18 @@ from pi_system import extras
 from pi_system.demo import serve
 
 
-def test_without_its_extra_it_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "uvicorn" else object())
+@pytest.mark.parametrize(
+    ("lacking", "typed"),
+    [(["uvicorn"], "web"), (["prometheus_client"], "server"), (["grpc_health", "starlette", "uvicorn"], "server,web")],
+)
+def test_without_its_extras_one_line_says_what_to_type(
+    monkeypatch: pytest.MonkeyPatch, lacking: list[str], typed: str
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name in lacking else object())
     done = CliRunner().invoke(pi_client.cli.main, ["demo", "--no-browser"])
     assert done.exit_code == 10
-    assert done.stderr.strip() == (
-        'error: pi-client demo: expected uvicorn installed, found none; type: pip install "pi-system[web]"'
-    )
+    line = f'expected {lacking[0]} installed, found none; type: pip install "pi-system[{typed}]"'
+    assert done.stderr == f"error: pi-client demo: {line}\n"
 
 
 def test_a_port_that_is_taken_is_told() -> None:
