@@ -12,6 +12,7 @@ from pi_client.gateway.command import gateway
 from pi_client.output import check_output, show
 from pi_client.profile import check_profile_path, save_profile
 from pi_client.progress import shown
+from pi_client.sample import sample
 from pi_client.status import status
 from pi_client.store import ClientStore
 from pi_system.backends.registry import keeps_material
@@ -109,6 +110,7 @@ def demo(port: int, no_browser: bool) -> None:
     run_demo(port, browser=not no_browser)
 
 
+main.add_command(sample)
 main.add_command(status)
 main.add_command(gateway)
 main.add_command(store_commands("client", lambda path: ClientStore(path).path))
