@@ -22,7 +22,7 @@ from pi_system.demo.files import INPUT_FILE, SENT_FILE, SHARES_FILE
 from pi_system.demo.request import Request
 from pi_system.demo.tap import ShareTap, TapStep
 from pi_system.errors import InvariantError, PiError
-from pi_system.inputs import load_inputs
+from pi_system.inputs import check_inputs, load_inputs
 from pi_system.rpc.client_session import ClientSession
 
 Say = Callable[..., None]
@@ -35,6 +35,7 @@ def run(request: Request, say: Say) -> None:
     Raises:
         PiError: as ``pi-client infer``.
     """
+    check_inputs([Path(request.picture)])
     options, phase = _options(request), "offline"
 
     def on_step(step: TapStep) -> None:
@@ -104,10 +105,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group
     _say("ready")
     for line in sys.stdin:
+        request = Request(**json.loads(line))
         try:
-            run(Request(**json.loads(line)), _say)
+            run(request, _say)
         except PiError as error:
-            _say("failed", message=str(error), code=error.exit_code)
+            told = str(error).replace(request.picture, "picture")  # the name of a file of the demo's own
+            _say("failed", message=told, code=error.exit_code)
 
 
 if __name__ == "__main__":
