@@ -80,6 +80,13 @@ def test_options_are_those_that_the_programs_have(page: Path, block: Block) -> N
                 options |= {option for parameter in command.params for option in parameter.opts} | secondary
 
 
+def test_no_program_is_given_a_file_as_an_argument() -> None:
+    """A photograph is longer than a system's longest argument; what a shell itself prints has no bound."""
+    for page, block in FOUND:
+        for command, _ in block.commands if block.language == "console" else ():
+            assert not re.search(r"\bcurl[^|]*\$\(", command), f"{names(page)}:{block.line}: {command}"
+
+
 def test_numbers_and_ellipses_stand_for_any() -> None:
     assert re.search(pattern("online 51.6 ms, ... to the client"), "online   1,051.2 ms, 3 rounds, 5 to the client")
     assert not re.search(pattern("online 51.6 ms"), "offline 51.6 ms")
