@@ -11,6 +11,7 @@ from typing import Final
 import uvicorn
 
 from pi_client.gateway.gateway import Gateway
+from pi_client.gateway.impatient import Impatient
 from pi_client.gateway.rest import make_app
 from pi_client.gateway.rpc import SERVICE, make_replies
 from pi_system.errors import ConfigError
@@ -78,7 +79,7 @@ def listening(
             server_header=False,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=Impatient,
             loop="asyncio",
             backlog=_BACKLOG,
             limit_concurrency=at_once,
