@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pi_client.gateway.messages import DTYPES, Tensor, Values
 from pi_system.errors import InputError
+from pi_system.rpc.session_config import MAX_BATCH
 
 
 def check_count(name: str, shape: tuple[int, ...], found: int) -> None:
@@ -76,12 +77,15 @@ def to_json(tensor: Tensor) -> list[Any]:
 
 
 def _elements(name: str, data: bytes) -> list[bytes]:
-    found, at = [], 0
+    found: list[bytes] = []
+    at = 0
     while at < len(data):
         start = at + 4
         end = start + int.from_bytes(data[at:start], "little")
         if end > len(data):
             raise InputError(f"input {name[:64]!r}: expected elements with their lengths, found {len(data)} bytes")
+        if len(found) == MAX_BATCH:  # millions of empty ones would take seconds
+            raise InputError(f"input {name[:64]!r}: expected at most {MAX_BATCH} elements, found more")
         found.append(data[start:end])
         at = end
     return found

@@ -22,7 +22,8 @@ from gateways import (
 )
 
 from pi_client.gateway import known
-from pi_system.errors import BusyError, ConfigError, PeerTimeoutError, PeerUnavailableError, PiError
+from pi_client.gateway.contents import from_raw
+from pi_system.errors import BusyError, ConfigError, InputError, PeerTimeoutError, PeerUnavailableError, PiError
 
 DARK = np.zeros((1, 1, 2, 2), np.uint8)
 LIGHT = np.full((1, 1, 2, 2), 255, np.uint8)
@@ -253,6 +254,12 @@ def test_bodies_and_encodings_are_bounded() -> None:
     assert rest.post(INFER, content=b"{}", headers={"Content-Encoding": "gzip"}).status_code == 400
     assert rest.post(INFER, content=b"{}", headers={"Inference-Header-Content-Length": "3"}).status_code == 400
     assert rest.post(INFER, content=b"{}", headers={"Inference-Header-Content-Length": "-1"}).status_code == 400
+
+
+def test_elements_are_counted_before_all_are_cut_out() -> None:
+    with pytest.raises(InputError, match="expected at most 1024 elements, found more"):
+        from_raw("picture", "BYTES", (1025,), bytes(4 * 1025))
+    assert len(from_raw("picture", "BYTES", (1024,), bytes(4 * 1024)).values) == 1024
 
 
 def test_pages_of_browsers_cannot_ask() -> None:
