@@ -8,8 +8,8 @@ VENV   ?= .venv
 TORCH  ?= torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu
 # What tests need of the package's extras; ray has tests of its own without Ray.
 EXTRAS := server,train,crypten,dicom,web
-# Processes that run tests; each starts parties of its own.
-JOBS   ?= 2
+# Processes that run tests; each starts parties of its own, and waits for them a third of its time.
+JOBS   ?= 3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 

@@ -1,7 +1,6 @@
 """The backends by name, imported only when one is used: a client of one backend never loads another's libraries."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -110,11 +109,21 @@ def module_of(name: str, part: str) -> ModuleType | None:
 
 
 def find_backend(name: str, backends: Backends = BACKENDS) -> Backend:
-    """Import a backend. Raises ConfigError for a name that is none, MissingExtraError where its extra is missing."""
+    """Import a backend.
+
+    Raises:
+        ConfigError: a name that is none, or a library that no extra brings is not installed.
+        MissingExtraError: its extra is missing.
+    """
     if name not in backends:
         raise ConfigError(f"backend: expected one of {', '.join(backends)}, found {name!r:.40}")
-    with needs(EXTRA_OF[name], f"backend {name}") if name in EXTRA_OF else nullcontext():
+    if name in EXTRA_OF:
+        with needs(EXTRA_OF[name], f"backend {name}"):
+            return cast(Backend, import_module(backends[name]))
+    try:
         return cast(Backend, import_module(backends[name]))
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"backend {name}: expected module {error.name} installed, found none") from None
 
 
 def installed() -> Backends:

@@ -27,6 +27,7 @@ class Demo:
             text=True,
             cwd=ROOT,
             env=ENVIRONMENT | {"TMPDIR": str(folder), "PI_SERVE_INSECURE": "true"},  # of another server
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup's is to ignore it
         )
 
     def meet(self) -> None:
