@@ -81,9 +81,10 @@ def _ahead(made: Sequence[Choice]) -> str:
 def _unprepared(made: Sequence[Choice]) -> str:
     ratios = [choice.fastest.first / choice.fastest.online for choice in made]
     later = sum(min(c.measured, key=lambda cell: cell.first) != c.fastest for c in made)
+    others = f"in {later} of {len(made)} rows another backend answers first" if later else "it still answers first"
     return (
         f"With nothing prepared, the first answer of the fastest takes {number(min(ratios))} to {number(max(ratios))} "
-        f"times its online time, and in {later} of {len(made)} rows another backend answers first: prepare ahead."
+        f"times its online time, and {others}: prepare ahead."
     )
 
 
