@@ -17,14 +17,12 @@ from measuring import RESULTS
 from measuring.documents import Publish, cache_option, link_option, publishes, repeat_option, say
 from measuring.latency import run_all
 from measuring.machine import Measurement, measures
-from measuring.networks import SEED, cached_artifact, counts, sources_digest
-from measuring.schema import LatencyReport, latency_ratios
+from measuring.networks import cached_artifact, counts, few_bits, sources_digest
+from measuring.schema import LatencyReport
 from measuring.sessions import WARMUP
 
 from pi_system.artifact.store import load, save
 from pi_system.cli.errors import PiCommand
-from pi_system.export.compare_bits import CompareOptions, choose_compare_bits
-from pi_system.export.random import random_pictures
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder
 
 KEPT: Final = RESULTS / "both_phases" / "builtin-and-resnet18-m16.json"
@@ -45,11 +43,7 @@ def _few_bits(path: Path, cache: Path) -> Path:
     folder = cache / sources_digest() / f"{path.name}-compare-{BITS}"
     if not folder.exists():
         say(f"{path.name}: {BITS} compared bits")
-        artifact = load(path)
-        shape = artifact.public.preprocess
-        pictures = random_pictures((shape.channels, shape.height, shape.width), 16, SEED)
-        chosen, _ = choose_compare_bits(artifact, pictures, CompareOptions(bits=BITS))
-        save(chosen, folder)
+        save(few_bits(load(path), BITS), folder)
     return folder
 
 
@@ -71,14 +65,8 @@ def main(
             named = {"network": name if path is whole else f"{name}/compare={BITS}"}
             results += [found.model_copy(update=named) for found in run_all([path], backends, links, repeat, 1)]
             counted.append(counts(load(path)).model_copy(update=named))
-    report = LatencyReport(
-        **counted[0].model_dump(include={"network", "relus", "relu_layers", "macs"}),
-        networks=tuple(counted),
-        repeat=repeat,
-        warmup=WARMUP,
-        results=tuple(results),
-        ratios=latency_ratios(tuple(results)),
-        environment=run.environment(),
+    report = LatencyReport.of(
+        tuple(counted), tuple(results), repeat=repeat, warmup=WARMUP, environment=run.environment()
     )
     show(report)
     publish(report.model_dump(mode="json", by_alias=True), f"{KEPT.parent.name}/{KEPT.stem}")

@@ -17,7 +17,7 @@ from measuring import documents
 from measuring.latency import run_all
 from measuring.machine import Measurement, measures
 from measuring.networks import cached_artifact, counts
-from measuring.schema import LatencyReport, Revealed, latency_ratios
+from measuring.schema import LatencyReport, Revealed
 from measuring.sessions import WARMUP
 
 from pi_system.artifact.store import load
@@ -87,15 +87,7 @@ def main(
     backends, links = documents.unique(backends, tuple(BACKENDS)), documents.unique(links)
     results = run_all(paths, backends, links, repeat, batch, tuple(dict.fromkeys(reveals)))
     counted = tuple(counts(load(path)) for path in paths)
-    report = LatencyReport(
-        **counted[0].model_dump(include={"network", "relus", "relu_layers", "macs"}),
-        networks=counted,
-        repeat=repeat,
-        warmup=WARMUP,
-        results=results,
-        ratios=latency_ratios(results),
-        environment=run.environment(),
-    )
+    report = LatencyReport.of(counted, results, repeat=repeat, warmup=WARMUP, environment=run.environment())
     show(report)
     publish(report.model_dump(mode="json", by_alias=True), "latency/{date}_{machine}-{cores}-cores_{sha}")
 

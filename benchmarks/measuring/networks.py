@@ -58,10 +58,16 @@ def cached_artifact(name: str, cache: Path) -> Path:
         shape = (spec.channels, spec.size, spec.size)
         artifact = random_artifact(network, shape, SEED, name)
         if bits:
-            calibration = random_pictures(shape, 16, SEED)
-            artifact, _ = choose_compare_bits(artifact, calibration, CompareOptions(bits=int(bits)))
+            artifact = few_bits(artifact, int(bits))
         save(artifact, folder)
     return folder
+
+
+def few_bits(artifact: Artifact, bits: int) -> Artifact:
+    """The same with so many compared bits, calibrated on random pictures."""
+    shape = artifact.public.preprocess
+    pictures = random_pictures((shape.channels, shape.height, shape.width), 16, SEED)
+    return choose_compare_bits(artifact, pictures, CompareOptions(bits=bits))[0]
 
 
 def build_named(name: str) -> tuple[Classifier, NetworkSpec]:

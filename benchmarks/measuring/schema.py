@@ -57,6 +57,11 @@ class OnlineBytes(Strict):
     client_to_server: int
     server_to_client: int
 
+    @property
+    def total(self) -> int:
+        """Of both directions."""
+        return self.client_to_server + self.server_to_client
+
 
 class PartyBytes(Strict):
     """A number of bytes for each party."""
@@ -150,6 +155,27 @@ class LatencyReport(Strict):
     results: tuple[LatencyResult, ...]
     ratios: tuple[Ratio, ...]
     environment: Environment
+
+    @classmethod
+    def of(
+        cls,
+        networks: tuple[NetworkCounts, ...],
+        results: tuple[LatencyResult, ...],
+        *,
+        repeat: int,
+        warmup: int,
+        environment: Environment,
+    ) -> Self:
+        """With what follows from these: the counts at the top, and the ratios."""
+        return cls(
+            **networks[0].model_dump(include={"network", "relus", "relu_layers", "macs"}),
+            networks=networks,
+            repeat=repeat,
+            warmup=warmup,
+            results=results,
+            ratios=latency_ratios(results),
+            environment=environment,
+        )
 
 
 BASELINE: Final = "crypten"

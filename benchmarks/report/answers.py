@@ -6,7 +6,7 @@ of ``gmw`` over the same link.
 
 import json
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from both_phases import KEPT
@@ -56,7 +56,7 @@ def named(found: LatencyResult) -> str:
 
 def _cell(found: LatencyResult, unit_ms: float) -> Cell:
     online, offline = found.online_ms.median, found.offline_ms
-    moved = found.offline_bytes + found.online_bytes.client_to_server + found.online_bytes.server_to_client
+    moved = found.offline_bytes + found.online_bytes.total
     first = offline + online if found.first_ms is None else found.first_ms
     return Cell(
         network=named(found),
@@ -69,11 +69,43 @@ def _cell(found: LatencyResult, unit_ms: float) -> Cell:
     )
 
 
+def links_of(found: Iterable[Cell | LatencyResult]) -> list[str]:
+    """Those that were measured."""
+    known = {one.link for one in found}
+    return [link for link in LINKS if link in known]
+
+
+class Choice(NamedTuple):
+    """A network over a link under one trust: what was measured there, the least online first."""
+
+    network: str
+    link: str
+    trusts: str
+    measured: tuple[Cell, ...]
+
+    @property
+    def fastest(self) -> Cell:
+        """Online."""
+        return self.measured[0]
+
+
+def choices(found: Sequence[Cell]) -> list[Choice]:
+    """Every network, link and trust of ``found``, in the order of the document."""
+    made = []
+    for network in dict.fromkeys(cell.network for cell in found):
+        for link in links_of(found):
+            for dealt, trusts in TRUSTS.items():
+                fit = [c for c in found if (c.network, c.link, find_backend(c.backend).DEALT) == (network, link, dealt)]
+                if fit:
+                    made.append(Choice(network, link, trusts, tuple(sorted(fit, key=lambda cell: cell.online))))
+    return made
+
+
 def readme() -> str:
     """README's table: a row a network and backend, the links beside each other."""
     report = source()
     found, rows = cells(report), []
-    links = [link for link in LINKS if any(cell.link == link for cell in found)]
+    links = links_of(found)
     for network in dict.fromkeys(cell.network for cell in found):
         for backend in BACKENDS:
             own = {cell.link: cell for cell in found if (cell.network, cell.backend) == (network, backend)}
@@ -97,7 +129,7 @@ def _line(parts: Iterable[str]) -> str:
 
 def origin(report: LatencyReport) -> str:
     """Where the figures are from, and what they are, in Markdown."""
-    links = [link for link in LINKS if any(result.link == link for result in report.results)]
+    links = links_of(report.results)
     about, changed = report.environment, " with changes" if report.environment.git_dirty else ""
     firsts = any(found.first_ms is not None for found in report.results)
     first = (
@@ -116,20 +148,16 @@ def origin(report: LatencyReport) -> str:
 def which() -> str:
     """The decision table: what to take, by network, link and trust, for each of three wishes."""
     report = source()
-    found, rows = cells(report), []
     unit = "ms" if report.environment.quotable else f"x `{UNIT}` online"
-    for network in dict.fromkeys(cell.network for cell in found):
-        for link in (link for link in LINKS if any(cell.link == link for cell in found)):
-            for dealt, trusts in TRUSTS.items():
-                fit = [c for c in found if (c.network, c.link, find_backend(c.backend).DEALT) == (network, link, dealt)]
-                if fit:
-                    best = (_best(fit, kind) for kind in ("online", "first", "megabytes"))
-                    rows.append(_line([f"`{network}`", link, trusts, *best]))
+    rows = []
+    for choice in choices(cells(report)):
+        best = (_best(choice.measured, kind) for kind in ("online", "first", "megabytes"))
+        rows.append(_line([f"`{choice.network}`", choice.link, choice.trusts, *best]))
     head = ["network", "link", "trusts", f"least online, {unit}", f"first answer soonest, {unit}", "fewest MB"]
     return "\n".join([origin(report), "", _line(head), "|---" * len(head) + "|", *rows])
 
 
-def _best(fit: list[Cell], kind: str) -> str:
+def _best(fit: Sequence[Cell], kind: str) -> str:
     """The least of a kind, and how far it is ahead of the next."""
     first, *others = sorted(fit, key=lambda cell: float(getattr(cell, kind)))
     value = float(getattr(first, kind))
@@ -216,8 +244,7 @@ def capacity() -> str:
 
 
 def _capacity(found: LatencyResult) -> str:
-    online = found.online_bytes.client_to_server + found.online_bytes.server_to_client
     parts = (found.storage_bytes, found.peak_memory_bytes)
     both = (f"{number(pair.server / 1e6)}, {number(pair.client / 1e6)}" for pair in parts)
-    moved = (number(count / 1e6) for count in (found.offline_bytes, online))
+    moved = (number(count / 1e6) for count in (found.offline_bytes, found.online_bytes.total))
     return _line([f"`{named(found)}`", f"`{found.backend}`", *both, *moved])

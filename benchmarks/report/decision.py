@@ -3,42 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from measuring.documents import number
 from measuring.plots import COLOURS, figure, legend_above, link_name, plain_ticks, save
 from measuring.schema import LatencyReport
-from report.answers import LINKS, TRUSTS, UNIT, Cell, cells, origin, source
-
-from pi_system.backends.registry import find_backend
+from report.answers import TRUSTS, UNIT, Cell, Choice, cells, choices, links_of, origin, source
 
 _STEM = "online-and-first-answer"
-
-
-class Choice(NamedTuple):
-    """A network over a link under one trust: what was measured there, the least online first."""
-
-    network: str
-    link: str
-    trusts: str
-    measured: tuple[Cell, ...]
-
-    @property
-    def fastest(self) -> Cell:
-        """Online."""
-        return self.measured[0]
-
-
-def choices(found: Sequence[Cell]) -> list[Choice]:
-    """Every network, link and trust of ``found``, in the order of the document."""
-    made = []
-    for network in dict.fromkeys(cell.network for cell in found):
-        for link in LINKS:
-            for dealt, trusts in TRUSTS.items():
-                fit = [c for c in found if (c.network, c.link, find_backend(c.backend).DEALT) == (network, link, dealt)]
-                if fit:
-                    made.append(Choice(network, link, trusts, tuple(sorted(fit, key=lambda cell: cell.online))))
-    return made
 
 
 def decision(report: LatencyReport | None = None) -> dict[str, Any]:
@@ -103,15 +75,13 @@ def draw(out: Path, report: LatencyReport | None = None) -> list[Path]:
     found = cells(report)
     unit = "ms" if report.environment.quotable else f"multiples of {UNIT} online"
     return [
-        _draw_network(
-            [cell for cell in found if cell.network == network], unit, out, f"online-and-first-answer{index or ''}"
-        )
+        _draw_network([cell for cell in found if cell.network == network], unit, out, f"{_STEM}{index or ''}")
         for index, network in enumerate(dict.fromkeys(cell.network for cell in found))
     ]
 
 
 def _draw_network(found: Sequence[Cell], unit: str, out: Path, stem: str) -> Path:
-    links = [link for link in LINKS if any(cell.link == link for cell in found)]
+    links = links_of(found)
     names = [name for name in COLOURS if any(cell.backend == name for cell in found)]
     drawn, panels = figure(rows=len(links), size=(6, 1.2 + 0.4 * len(names)), sharex=True)
     for panel, link in zip(panels, links, strict=True):

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from measured import ENVIRONMENT
 from measuring.environment import Environment
 from measuring.plots import figure, plain_ticks, save
-from measuring.schema import LatencyReport, LatencyResult, NetworkCounts, Timing, latency_ratios
+from measuring.schema import LatencyReport, LatencyResult, NetworkCounts, Timing
 from report import answers, decision
 
 COUNTS = NetworkCounts(network="net", relus=1000, relu_layers=3, macs=5000, parameters=70)
@@ -35,15 +35,7 @@ def report(environment: Environment, first: float | None = 700.0) -> LatencyRepo
         result("fss", "lan", 25.0, 100.0, first, "net"),
         result("table", "lan", 20.0, 500.0, 600.0, "net/compare=8"),
     )
-    return LatencyReport(
-        **COUNTS.model_dump(include={"network", "relus", "relu_layers", "macs"}),
-        networks=(COUNTS,),
-        repeat=1,
-        warmup=1,
-        results=results,
-        ratios=latency_ratios(results),
-        environment=environment,
-    )
+    return LatencyReport.of((COUNTS,), results, repeat=1, warmup=1, environment=environment)
 
 
 @pytest.mark.parametrize(

@@ -33,15 +33,7 @@ def result(backend: str, link: str, online_ms: float) -> LatencyResult:
 
 
 def report(*results: LatencyResult) -> LatencyReport:
-    return LatencyReport(
-        **COUNTS.model_dump(include={"network", "relus", "relu_layers", "macs"}),
-        networks=(COUNTS,),
-        repeat=1,
-        warmup=1,
-        results=results,
-        ratios=latency_ratios(results),
-        environment=ENVIRONMENT,
-    )
+    return LatencyReport.of((COUNTS,), results, repeat=1, warmup=1, environment=ENVIRONMENT)
 
 
 def test_timing_has_the_inclusive_quartiles() -> None:
