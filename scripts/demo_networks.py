@@ -21,17 +21,16 @@ from torch import Tensor
 from pi_system.artifact.graph import Graph, Node, Relu
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load, save
-from pi_system.demo.variants import ACCURACY_FILE, PUBLIC_FILES, VARIANTS
+from pi_system.demo.variants import ACCURACY_FILE, BUILTIN, PUBLIC_FILES, VARIANTS
 from pi_system.export.compare_bits import CompareOptions, choose_compare_bits
 from pi_system.networks import artifact_folder
 from pi_system.program.float_point import FloatInterpreter, float_logits
+from pi_system.protocols.relu_table.shape import MAX_COMPARED_BITS
 from pi_system.train.data import load_data
 from pi_system.train.data.augment import Normalisation
 from pi_system.train.data.dataset import ImageSet
 from pi_system.train.data.source import DataConfig
 
-TABLE_BITS: Final = 10
-"""The most that backend ``table`` compares."""
 PICTURES: Final = 500
 KEPT: Final = 0.5
 _BATCH: Final = 200
@@ -86,7 +85,7 @@ def accuracy(artifact: Artifact, pictures: ImageSet) -> float:
 
 def ship(artifact: Artifact, salt: bytes, name: str, folder: Path) -> None:
     """Keep the public part of ``artifact``, committed to the weights with the built-in network's salt."""
-    commitment = load(artifact_folder("cifar10")).public.weights_commitment
+    commitment = load(artifact_folder(BUILTIN)).public.weights_commitment
     public = artifact.public.model_copy(update={"weights_commitment": commitment})
     draft = folder / f".{name}"
     save(Artifact(public=public, masks=artifact.masks, weights=artifact.weights, salt=salt), draft)
@@ -101,12 +100,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("data", help="cifar10:PATH")
     data = load_data(DataConfig.parse(parser.parse_args().data))
-    full = load(artifact_folder("cifar10"))
+    full = load(artifact_folder(BUILTIN))
     seen = inputs(full, data.train, 0, PICTURES)
     half = halved(full, seen)
     VARIANTS.mkdir(exist_ok=True)
     for relus, artifact in (("full", full), ("half", half)):
-        few, _ = choose_compare_bits(artifact, seen, CompareOptions(bits=TABLE_BITS))
+        few, _ = choose_compare_bits(artifact, seen, CompareOptions(bits=MAX_COMPARED_BITS))
         ship(few, full.salt, f"{relus}-10", VARIANTS)
     ship(half, full.salt, "half", VARIANTS)
     stated = {"test_accuracy": accuracy(half, data.test), "pictures": len(data.test)}

@@ -23,7 +23,8 @@ from pi_system.rpc.keys import VALID_DAYS, write_keys
 __all__ = ["Server", "make_keys"]
 
 _LOG = logging.getLogger(__name__)
-_READY: Final = re.compile(r"listening on (\S+:\d+)")
+LISTENS: Final = re.compile(r"listening on (\S+:\d+)")
+"""What a program of this package says once it does, and where."""
 _KEPT_LINES: Final = 100
 _USAGE: Final = 2
 _MOST_DAYS: Final = 3650
@@ -138,7 +139,7 @@ class Server:
         self._reader.start()
         atexit.register(self.stop)
         try:
-            found = _READY.search(process.stdout.readline() if process.stdout else "")
+            found = LISTENS.search(process.stdout.readline() if process.stdout else "")
         except BaseException:  # stopped meanwhile: no process stays behind
             self.stop()
             raise

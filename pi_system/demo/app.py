@@ -15,13 +15,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pi_system.artifact.store import load_public
-from pi_system.demo.parties import BACKENDS, LINKS
-from pi_system.demo.runs import Choice, Run, Runs
+from pi_system.demo.runs import SWITCHES, Choice, Run, Runs
 from pi_system.demo.samples import SAMPLES, sample_png
-from pi_system.demo.variants import BUILTIN, RELUS, half_accuracy
+from pi_system.demo.variants import BUILTIN, half_accuracy
 from pi_system.errors import InputError, LimitError, PiError
 from pi_system.networks import artifact_folder, read_card
-from pi_system.program.reveal import REVEALS
 
 STATIC: Final = files("pi_system.demo") / "static"
 MAX_PICTURE_BYTES: Final = 16 << 20
@@ -84,10 +82,9 @@ def make_app(runs: Runs) -> Starlette:
 def _about() -> dict[str, Any]:
     """What the page fills its switches with."""
     card = read_card(BUILTIN)
-    switches = {"backend": BACKENDS, "link": tuple(LINKS), "reveal": REVEALS, "relus": RELUS}
     network = {"accuracy": card.test_accuracy, "half": half_accuracy(), "relus_before": card.relus_before}
     classes = load_public(artifact_folder(BUILTIN)).public.preprocess.classes
-    return {"switches": switches, "samples": list(SAMPLES), "network": network, "classes": classes}
+    return {"switches": SWITCHES, "samples": list(SAMPLES), "network": network, "classes": classes}
 
 
 def _number(request: Request) -> int:

@@ -1,7 +1,6 @@
 """Programs of this package as children of the demo: each ends when its standard input does."""
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,11 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Final
 
-from pi_system.api.server import Server
+from pi_system.api.server import LISTENS, Server
 from pi_system.demo.request import Request
 from pi_system.errors import ConfigError, InvariantError
 
-_LISTENS: Final = re.compile(r"listening on (\S+:\d+)")
 _PATIENCE_S: Final = 10.0
 
 
@@ -53,7 +51,7 @@ class Child:
 
     def address(self) -> str:
         """HOST:PORT of the line that says where it listens. Raises InvariantError: it says something else."""
-        found = _LISTENS.search(line := self.line())
+        found = LISTENS.search(line := self.line())
         if found is None:
             raise InvariantError(f"{self._module}: expected a line with its address, found {line.strip()[:200]!r}")
         return found[1]

@@ -16,6 +16,13 @@ from pi_system.demo.view import View
 from pi_system.errors import ConfigError, InputError, LimitError, PiError
 from pi_system.program.reveal import REVEALS, Reveal
 
+SWITCHES: Final[dict[str, tuple[str, ...]]] = {
+    "backend": BACKENDS,
+    "link": tuple(LINKS),
+    "reveal": REVEALS,
+    "relus": RELUS,
+}
+"""Of the page, with their positions."""
 KEPT: Final = 8
 """Inferences whose shares are kept. More: disk. Fewer: a race, which is two, and little before it."""
 
@@ -39,11 +46,10 @@ class Choice:
     @classmethod
     def of(cls, given: dict[str, str]) -> "Choice":
         """Checked. Raises InputError: a switch that is missing or has no such position."""
-        positions = {"backend": BACKENDS, "link": tuple(LINKS), "reveal": REVEALS, "relus": RELUS}
-        for name, known in positions.items():
+        for name, known in SWITCHES.items():
             if given.get(name) not in known:
                 raise InputError(f"{name}: expected one of {', '.join(known)}; found {given.get(name)!r:.40}")
-        return cls(**{name: cast(Any, given[name]) for name in positions})
+        return cls(**{name: cast(Any, given[name]) for name in SWITCHES})
 
 
 @dataclass(slots=True)
@@ -136,7 +142,8 @@ class Runs:
         place.mkdir()
         (place / "picture").write_bytes(picture)
         run.events.append({"event": "waiting", "what": "for a server of this network"})
-        server, dealer = parties.server(name_of(choice.relus, choice.backend)), parties.dealer()
+        name = name_of(choice.relus, choice.backend)
+        server, dealer = parties.server(name), parties.dealer()
         request = Request(
             picture=str(place / "picture"),
             folder=str(place),
@@ -147,14 +154,13 @@ class Runs:
             keys=str(parties.keys / "client"),
             store=str(parties.store),
         )
-        self._follow(run, request, choice)
+        self._follow(run, request, name)
 
-    def _follow(self, run: Run, request: Request, choice: Choice) -> None:
+    def _follow(self, run: Run, request: Request, name: str) -> None:
         parties, place = self._parties, self._place(run.number)
         try:
             for event in parties.client().run(request):
                 if event["event"] == "done":  # the files are there before the page asks for them
-                    name = name_of(choice.relus, choice.backend)
                     shutil.copyfile(parties.shares_file(name), place / SERVER_FILE)
                     run.view = View(load_public(public_folder(name)), place)
                 if event["event"] == "failed":
