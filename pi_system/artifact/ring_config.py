@@ -42,7 +42,8 @@ class RingConfig(BaseModel):
         overflow_log2: base-2 logarithm of the stated bound on the probability that any value of one inference
             leaves its range (calibration tail estimate), and
         truncation_log2: of the bound on the probability that any truncation without a gate fails in one inference
-            (protocols/truncation: the sum over elements of 2^(bits + 1 - l)); none truncated is stored as -1000.
+            (protocols/truncation: the sum over elements of (|y| + 2^t) / 2^l, by the calibration pictures with the
+            room that ranges have); none truncated is stored as -1000.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

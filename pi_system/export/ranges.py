@@ -33,6 +33,7 @@ class Ranges:
         channels: of every node's value, all positions.
         compared_channels: of what a ReLU or a max-pool compares, or a square squares (active positions only), by that
             node.
+        sums: of |v| over a channel's positions, per calibration picture and channel, (N, C), by node.
         logits: the float logits (N, classes) of the calibration pictures.
         taps: what each weight of a weighted node is multiplied by on average over pictures and positions, zeros of the
             padding included: (C, kh, kw), or (C,), by that node.
@@ -41,6 +42,7 @@ class Ranges:
 
     channels: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     compared_channels: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    sums: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     logits: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     taps: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     parts: tuple[int, ...] = ()
@@ -58,6 +60,7 @@ class Ranges:
         return Ranges(
             channels={name: peaks * factors[name] for name, peaks in self.channels.items()},
             compared_channels={name: peaks * factors[name] for name, peaks in self.compared_channels.items()},
+            sums={name: sums * factors[name] for name, sums in self.sums.items()},
             logits=self.logits,
             taps=taps,
             parts=self.parts,
@@ -69,10 +72,12 @@ class _Recorder(FloatInterpreter):
         super().__init__(masks, weights, observe=self._record)
         self.channels: dict[str, NDArray[np.float64]] = {}
         self.compared: dict[str, NDArray[np.float64]] = {}
+        self.sums: dict[str, NDArray[np.float64]] = {}
         self.taps: dict[str, NDArray[np.float64]] = {}
 
     def _record(self, node: Node, value: Tensor) -> None:
         self.channels[node.name] = _peaks(value)
+        self.sums[node.name] = value.detach().reshape(*value.shape[:2], -1).abs().double().sum(dim=2).numpy()
 
     def weighted(self, node: WeightedNode, x: Tensor) -> Tensor:
         self.taps[node.name] = _tap_means(node, x)
@@ -129,6 +134,7 @@ def calibrate(
         logits.append(runs[-1].run(graph, batch).double().numpy())
     channels = {name: np.concatenate([run.channels[name] for run in runs]) for name in runs[0].channels}
     compared = {name: np.concatenate([run.compared[name] for run in runs]) for name in runs[0].compared}
+    sums = {name: np.concatenate([run.sums[name] for run in runs]) for name in runs[0].sums}
     shares = [len(part) / len(pictures) for part in logits]
     taps = {
         name: np.sum([share * run.taps[name] for share, run in zip(shares, runs, strict=True)], axis=0)
@@ -137,7 +143,7 @@ def calibrate(
     for name, peaks in channels.items():
         if not np.isfinite(peaks).all():
             raise FixedPointRangeError(f"node {name}: expected finite values on the calibration pictures")
-    return Ranges(channels, compared, np.concatenate(logits), taps, tuple(parts))
+    return Ranges(channels, compared, sums, np.concatenate(logits), taps, tuple(parts))
 
 
 def tail_log2(peaks: NDArray[np.float64], limit: float) -> float:
@@ -151,13 +157,32 @@ def tail_log2(peaks: NDArray[np.float64], limit: float) -> float:
             once they are scaled to one peak that of the largest tells little of where the others end.
         limit: the same for all.
     """
+    mode, scale = _fitted(peaks)
+    chances = np.clip(-(limit - mode) / scale / log(2), -1000.0, 0.0)
+    return min(0.0, sum_log2(chances.tolist()))
+
+
+def _fitted(peaks: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mode and scale of each channel's Gumbel distribution, of channels that have values."""
     mean = np.atleast_1d(peaks.mean(axis=0))
     mean, deviation = mean[mean > 0], np.atleast_1d(peaks.std(axis=0))[mean > 0]
     deviation = np.maximum(deviation, (_MIN_DEVIATION if len(peaks) > 1 else _LONE_DEVIATION) * mean)
     scale = deviation * sqrt(6) / pi
-    mode = mean - 0.5772 * scale
-    chances = np.clip(-(limit - mode) / scale / log(2), -1000.0, 0.0)
-    return min(0.0, sum_log2(chances.tolist()))
+    return mean - 0.5772 * scale, scale
+
+
+def largest_sum(sums: NDArray[np.float64], margin_bits: int, overflow_log2: float) -> float:
+    """What |v| summed over all positions of a picture stays below, ``margin_bits`` over the largest and by its tail.
+
+    Args:
+        sums: per calibration picture and channel, (N, C).
+        margin_bits: room above the largest picture.
+        overflow_log2: of the chance that a picture is above; see ``tail_log2``.
+    """
+    totals = sums.sum(axis=1)
+    mode, scale = _fitted(totals)
+    tail = mode - scale * log(2) * overflow_log2
+    return float(max([totals.max(initial=0.0) * 2.0**margin_bits, *tail]))
 
 
 def integer_bits(peaks: NDArray[np.float64], margin_bits: int, overflow_log2: float) -> int:

@@ -32,7 +32,7 @@ from pi_system.artifact.graph import (
 from pi_system.artifact.model import Weights
 from pi_system.artifact.ring_check import multiplies, output_frac_bits
 from pi_system.artifact.ring_config import RingConfig
-from pi_system.export.ranges import Ranges, integer_bits, sum_log2, tail_log2
+from pi_system.export.ranges import Ranges, integer_bits, largest_sum, sum_log2, tail_log2
 from pi_system.program.encoding import WEIGHT_BITS
 
 MAX_TRUNCATION_LOG2 = -16.0
@@ -114,8 +114,7 @@ class _Walk:
 
     def _integer_bits(self) -> dict[str, int]:
         """I of every node, where |v| < 2^I: its own range, and that of sums its value enters unchanged."""
-        share = self.options.overflow_log2 - log2(2 * len(self.graph.nodes))
-        margin = self.options.margin_bits
+        share, margin = self._share(), self.options.margin_bits
         bits = {name: integer_bits(peaks, margin, share) for name, peaks in self.ranges.channels.items()}
         self.compared = {
             name: integer_bits(peaks, margin, share) for name, peaks in self.ranges.compared_channels.items()
@@ -128,6 +127,10 @@ class _Walk:
                 for name in node.inputs:
                     bits[name] = max(bits[name], bits[node.name])
         return bits
+
+    def _share(self) -> float:
+        """Of one range in the chance that a picture leaves any, as its base-2 logarithm."""
+        return self.options.overflow_log2 - log2(2 * len(self.graph.nodes))
 
     def place(self, node: Node) -> bool:
         """Append ``node`` with its scale; False if its value does not fit the ring."""
@@ -168,7 +171,7 @@ class _Walk:
             return operands[0]  # inactive positions cannot be truncated, so the scale is carried on
         frac_bits = min(operands[0], self.options.frac_bits - self._pooled_bits(node))
         if isinstance(node, Relu) and frac_bits < operands[0]:
-            self._count_truncation(node.inputs[0], prod(node.shape) - node.active)
+            self._count_truncation(node.inputs[0], prod(node.shape) - node.active, operands[0], frac_bits)
         return frac_bits
 
     def _pooled_bits(self, node: Node) -> int:
@@ -201,16 +204,22 @@ class _Walk:
             return
         source = next(node for node in self.nodes if node.name == name)
         node = Truncate(name=f"{name}.truncate"[-128:], inputs=(name,), shape=source.shape)
-        self._count_truncation(name, prod(source.shape))
+        self._count_truncation(name, prod(source.shape), self.frac_bits[name], self.options.frac_bits)
         self.nodes.append(node)
         self.renamed[name] = node.name
         self.frac_bits[node.name] = self.options.frac_bits
         self.integer[node.name] = self.integer[name]
 
-    def _count_truncation(self, name: str, elements: int) -> None:
+    def _count_truncation(self, name: str, elements: int, operand: int, frac_bits: int) -> None:
+        """``elements`` positions of the value of ``name`` fail with (|y| + 2^t) / 2^l each (protocols/truncation).
+
+        Their sum is bounded by that of all positions on the calibration pictures, with the room that ranges have: a
+        typical value is far below the largest.
+        """
         if elements:
-            bits = self.integer[name] + self.frac_bits[name]
-            self.truncations.append(log2(elements) + bits + 1 - self.options.ring_bits)
+            bound = largest_sum(self.ranges.sums[name], self.options.margin_bits, self._share())
+            integers = bound * 2.0**operand + elements * 2.0 ** (operand - frac_bits)
+            self.truncations.append(log2(integers) - self.options.ring_bits)
 
     def _compare(self, node: Node, operand: int) -> None:
         shift = operand - self.frac_bits[node.name]
