@@ -111,6 +111,7 @@ class _Walk:
 
     def __post_init__(self) -> None:
         self.integer = self._integer_bits()
+        self.sums = dict(self.ranges.sums)
 
     def _integer_bits(self) -> dict[str, int]:
         """I of every node, where |v| < 2^I: its own range, and that of sums its value enters unchanged."""
@@ -209,6 +210,7 @@ class _Walk:
         self.renamed[name] = node.name
         self.frac_bits[node.name] = self.options.frac_bits
         self.integer[node.name] = self.integer[name]
+        self.sums[node.name] = self.sums[name]
 
     def _count_truncation(self, name: str, elements: int, operand: int, frac_bits: int) -> None:
         """``elements`` positions of the value of ``name`` fail with (|y| + 2^t) / 2^l each (protocols/truncation).
@@ -217,7 +219,7 @@ class _Walk:
         typical value is far below the largest.
         """
         if elements:
-            bound = largest_sum(self.ranges.sums[name], self.options.margin_bits, self._share())
+            bound = largest_sum(self.sums[name], self.options.margin_bits, self._share())
             integers = bound * 2.0**operand + elements * 2.0 ** (operand - frac_bits)
             self.truncations.append(log2(integers) - self.options.ring_bits)
 

@@ -121,6 +121,21 @@ def test_truncation_fails_as_rarely_as_stated_on_other_pictures() -> None:
     assert np.log2(chances.max()) <= ring.truncation_log2 <= np.log2(chances.max()) + 2
 
 
+def test_what_is_truncated_before_a_relu_and_again_in_it_is_counted() -> None:
+    """A pool behind a ReLU asks for fewer bits of it than the truncation before it left."""
+    relu = MaskedReLU((6, 8, 8), stage=1, block=0)
+    relu.set_mask(torch.from_numpy(np.random.default_rng(0).random((6, 8, 8)) < 0.3))
+    layers = [nn.Conv2d(3, 6, 3, padding=1), relu, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3)]
+    found, graph = quantised(
+        randomise(nn.Sequential(*layers), SHAPE, 1), ring_bits=59, truncate_before_relu=True, frac_bits=10
+    )
+    (masked,) = graph.relus()
+    ring, (before,) = found.plan.ring, masked.inputs
+    assert before.endswith(".truncate")
+    assert ring.frac_bits[masked.name] < ring.frac_bits[before]
+    assert -1000.0 < ring.truncation_log2 <= MAX_TRUNCATION_LOG2
+
+
 def test_truncating_before_the_comparison_narrows_it() -> None:
     wide, _ = quantised(network(0.5), ring_bits=64, frac_bits=11, truncate_before_relu=False)
     narrow, graph = quantised(network(0.5), ring_bits=64, frac_bits=11, truncate_before_relu=True)
