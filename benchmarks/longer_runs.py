@@ -24,6 +24,7 @@ _COLUMNS = (
     "run=`{name}`|data={config.data.name}|network={network}|how={how}|ReLUs=relus:,|squares=squares:,|"
     "validation=validation_accuracy:.2%|test=test_accuracy:.2%"
 )
+_SHOWN = ("schedule", "learning_rate", "batch_size", "weight_decay", "label_smoothing")
 _HISTORY = ("phase", "epoch", "train_loss", "validation_accuracy", "relus", "lambda")
 
 
@@ -51,7 +52,7 @@ def _how(run: dict[str, Any]) -> str:
     recipe, reduction = run["config"]["train"], run["config"].get("reduction")
     epochs = f"{recipe['epochs']} epochs"
     if reduction is None:
-        return f"all ReLUs, {epochs}, {recipe['schedule']} to {recipe['learning_rate']:g}, batch {recipe['batch_size']}"
+        return f"all ReLUs, {epochs}, " + ", ".join(f"{name.replace('_', ' ')} {recipe[name]}" for name in _SHOWN)
     options = " ".join(f"{key}={value}" for key, value in reduction["options"].items())
     return f"{reduction['method']} {options} from `{reduction['source']}`, {epochs}".replace("  ", " ")
 

@@ -1,49 +1,177 @@
 """Put a finished, reduced run into the package as ``builtin:NAME``: its artifact and its card.
 
-    python scripts/ship_network.py RUN NAME [--data-note "JPEG copy of CIFAR-10"]
+    python scripts/ship_network.py ship RUN NAME [--compare-bits auto]
+    python scripts/ship_network.py judge NAME cifar10:PATH
+    python scripts/ship_network.py costs NAME LATENCY.json
 
-Replaces what has that name. The card says how the network was trained and how accurate it is, in float32 and, on the
-first 1,000 test pictures, as the exported fixed-point program.
+``ship`` replaces what has that name. The card says how the network was trained and how accurate it is: in float32 and
+as the exported fixed-point program on all test pictures, and by private inferences between two processes on the first
+1,000. ``judge`` finds these figures of a shipped network anew, ``costs`` adds what benchmarks/latency.py measured of it.
 """
 
+import json
 import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from rich.progress import track
 
+import pi_system as pi
 from pi_system.artifact.store import load
+from pi_system.cli.compare import compare_options, options_of
 from pi_system.cli.errors import PiGroup
 from pi_system.errors import ConfigError
 from pi_system.export.job import export_run
-from pi_system.networks import NetworkCard
+from pi_system.networks import MeasuredCost, NetworkCard, artifact_folder, read_card
 from pi_system.program.fixed_point import fixed_logits
-from pi_system.train.data import load_data
+from pi_system.train.data import DataConfig, DataSet, load_data
 from pi_system.train.data.augment import Normalisation
 from pi_system.train.run import RunDirectory
 
 _NETWORKS = Path(__file__).resolve().parents[1] / "pi_system" / "networks"
-_PICTURES = 1000
+_PRIVATE = 1000
+_CHUNK = 50
 _MOST_BYTES = 8_000_000
 _LICENCE = (
-    "Weights: MIT, as the package. CIFAR-10 (A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, "
+    "Weights: MIT, as the package. {data} (A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, "
     "2009) comes without a licence statement; none of its pictures are in the package."
 )
+_DATA = {"cifar10": "CIFAR-10, a JPEG copy (quality 75)", "cifar100": "CIFAR-100"}
+_FILE = click.Path(path_type=Path, exists=True)
 
 
-def fixed_point_accuracy(run: RunDirectory, folder: Path) -> tuple[float, int]:
-    """Accuracy of the artifact in ``folder`` on the first test pictures of ``run``, and how many they are."""
-    artifact, data = load(folder), load_data(run.data_config())
-    normalise = Normalisation.of(data.preprocess, torch.device("cpu"))
-    right, count = 0, min(_PICTURES, len(data.test))
-    for start in range(0, count, 50):
-        stop = min(start + 50, count)
-        _, logits = fixed_logits(artifact, normalise(data.test.images[start:stop]).contiguous().numpy())
-        right += int((logits.argmax(1) == data.test.labels[start:stop].numpy()).sum())
-    return right / count, count
+@click.group(cls=PiGroup)
+def main() -> None:
+    """Networks that come with the package."""
 
 
-def _recipe(run: RunDirectory) -> dict[str, object]:
+@main.command()
+@click.argument("run", type=_FILE)
+@click.argument("name")
+@compare_options(default="auto", text="Default: auto.")
+def ship(run: Path, name: str, **options: Any) -> None:
+    """Ship RUN, a directory of pi-train reduce, as builtin:NAME."""
+    directory, folder = RunDirectory(run), _NETWORKS / name
+    if "reduction" not in directory.config():
+        raise ConfigError(f"{run}: expected a run of pi-train reduce")
+    draft = folder.with_name(f".{name}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    export_run(run, draft, compare=options_of(options))
+    for file in draft.iterdir():
+        file.chmod(0o644)  # public weights
+    card = _card(directory, name, accuracies(draft, load_data(directory.data_config())))
+    _write(card, draft)
+    size = sum(file.stat().st_size for file in draft.iterdir())
+    if size > _MOST_BYTES:
+        raise ConfigError(f"{run}: expected at most {_MOST_BYTES:,} bytes; found {size:,}")
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+    _say(card)
+
+
+@main.command()
+@click.argument("name")
+@click.argument("data")
+def judge(name: str, data: str) -> None:
+    """Find how accurate builtin:NAME is on the test pictures of DATA, as fixed point and in private."""
+    folder, card = artifact_folder(name), read_card(name)
+    card = NetworkCard(**{**card.model_dump(), **accuracies(folder, load_data(DataConfig.parse(data)))})
+    _write(card, folder)
+    _say(card)
+
+
+@main.command()
+@click.argument("name")
+@click.argument("latency", type=_FILE)
+def costs(name: str, latency: Path) -> None:
+    """Write what LATENCY, the JSON of benchmarks/latency.py, has of builtin:NAME into its card."""
+    report, card = json.loads(latency.read_text()), read_card(name)
+    about = report["environment"]
+    if about["git_dirty"] or about["others_before"] or about["others_during"]:
+        raise ConfigError(f"{latency}: expected a run at a clean commit with nothing else running")
+    measured = tuple(
+        MeasuredCost(
+            **{key: entry[key] for key in ("backend", "link", "offline_ms", "offline_bytes", "setup_bytes")},
+            online_ms=entry["online_ms"]["median"],
+            online_bytes=sum(entry["online_bytes"].values()),
+            commit=about["git_sha"],
+        )
+        for entry in report["results"]
+        if entry["network"] == card.network
+    )
+    if not measured:
+        raise ConfigError(f"{latency}: expected results of {card.network}")
+    _write(card.model_copy(update={"costs": measured}), artifact_folder(name))
+    click.echo(f"builtin:{name}  {len(measured)} costs")
+
+
+def accuracies(folder: Path, data: DataSet) -> dict[str, Any]:
+    """Of the artifact in ``folder`` on the test pictures of ``data``: fields of its card."""
+    labels, fixed = data.test.labels.numpy(), fixed_labels(folder, data)
+    private, backend = private_labels(folder, data, _PRIVATE)
+    return {
+        "fixed_point_accuracy": float((fixed == labels).mean()),
+        "fixed_point_pictures": len(fixed),
+        "private_accuracy": float((private == labels[: len(private)]).mean()),
+        "private_pictures": len(private),
+        "private_agreement": float((private == fixed[: len(private)]).mean()),
+        "private_backend": backend,
+    }
+
+
+def fixed_labels(folder: Path, data: DataSet) -> NDArray[np.int64]:
+    """Classes that the artifact in ``folder`` gives the test pictures in fixed point, (N,)."""
+    artifact, found = load(folder), []
+    for start in track(range(0, len(data.test), _CHUNK), "fixed point"):
+        _, logits = fixed_logits(artifact, _inputs(data, start, start + _CHUNK))
+        found.append(logits.argmax(1))
+    return np.concatenate(found)
+
+
+def private_labels(folder: Path, data: DataSet, count: int) -> tuple[NDArray[np.int64], str]:
+    """Classes of the first test pictures by private inferences over TLS, (count,), and the backend that ran them."""
+    found: list[int] = []
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        keys = pi.make_keys(place / "keys")
+        with (
+            pi.Server(folder, keys=keys / "server", store=place / "server") as server,
+            pi.Client(server.address, keys=keys / "client", store=place / "client") as client,
+        ):
+            for start in track(range(0, count, _CHUNK), "private"):
+                answers = client.predict(_inputs(data, start, min(start + _CHUNK, count)))
+                found += [answer.index for answer in answers if answer.index is not None]
+            return np.array(found), client.served().backend
+
+
+def _inputs(data: DataSet, start: int, stop: int) -> NDArray[np.float32]:
+    pictures = Normalisation.of(data.preprocess, torch.device("cpu"))(data.test.images[start:stop])
+    return np.asarray(pictures.contiguous().numpy(), dtype=np.float32)
+
+
+def _card(run: RunDirectory, name: str, found: dict[str, Any]) -> NetworkCard:
+    result, kind = run.result(), run.data_config().name
+    data = _DATA.get(kind, kind)
+    return NetworkCard(
+        name=name,
+        network=result["network"],
+        data=data,
+        classes=len(result["preprocess"]["classes"]),
+        relus=result["relus"],
+        relus_before=result["relu_positions"],
+        test_accuracy=result["test_accuracy"],
+        recipe=_recipe(run),
+        licence=_LICENCE.format(data=data.partition(",")[0]),
+        **found,
+    )
+
+
+def _recipe(run: RunDirectory) -> dict[str, Any]:
     """Recipes of the reduction and of the training before it, without paths."""
     config = run.config()
     reduction = dict(config["reduction"])
@@ -51,43 +179,13 @@ def _recipe(run: RunDirectory) -> dict[str, object]:
     return {"train": source.config()["train"], "reduction": reduction, "finetune": config["train"]}
 
 
-@click.group(cls=PiGroup, invoke_without_command=True, context_settings={"allow_interspersed_args": True})
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("name")
-@click.option("--data-note", default="CIFAR-10, a JPEG copy (quality 75)", help="What it was trained on.")
-@click.option("--licence", default=_LICENCE, help="Of weights and data.")
-def main(run: Path, name: str, data_note: str, licence: str) -> None:
-    """Ship RUN, a directory of pi-train reduce, as builtin:NAME."""
-    directory, folder = RunDirectory(run), _NETWORKS / name
-    result = directory.result()
-    if "reduction" not in directory.config():
-        raise ConfigError(f"{run}: expected a run of pi-train reduce")
-    draft = folder.with_name(f".{name}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    export_run(run, draft)
-    for file in draft.iterdir():
-        file.chmod(0o644)  # public weights
-    accuracy, pictures = fixed_point_accuracy(directory, draft)
-    card = NetworkCard(
-        name=name,
-        network=result["network"],
-        data=data_note,
-        classes=len(result["preprocess"]["classes"]),
-        relus=result["relus"],
-        relus_before=result["relu_positions"],
-        test_accuracy=result["test_accuracy"],
-        fixed_point_accuracy=accuracy,
-        fixed_point_pictures=pictures,
-        recipe=_recipe(directory),
-        licence=licence,
-    )
-    (draft / "card.json").write_text(card.model_dump_json(indent=2) + "\n")
-    size = sum(file.stat().st_size for file in draft.iterdir())
-    if size > _MOST_BYTES:
-        raise ConfigError(f"{run}: expected at most {_MOST_BYTES:,} bytes; found {size:,}")
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)
-    click.echo(f"builtin:{name}  {size:,} bytes, test {card.test_accuracy:.2%}, fixed point {accuracy:.2%}")
+def _write(card: NetworkCard, folder: Path) -> None:
+    (folder / "card.json").write_text(card.model_dump_json(indent=2) + "\n")
+
+
+def _say(card: NetworkCard) -> None:
+    size = sum(file.stat().st_size for file in artifact_folder(card.name).iterdir())
+    click.echo(f"builtin:{card.name}  {size:,} bytes, test {card.test_accuracy:.2%}, private {card.private_accuracy:.2%}")
 
 
 if __name__ == "__main__":

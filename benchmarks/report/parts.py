@@ -10,7 +10,7 @@ import repetition
 from measuring import RESULTS
 from measuring.study_claims import FIRST
 from measuring.study_tables import claims_markdown, costs_markdown, load_study, needed_markdown, results_markdown
-from report import answers, eight_bits, measured, methods, study_pictures
+from report import answers, builtins, eight_bits, measured, methods, study_pictures
 
 
 def study() -> str:
@@ -59,6 +59,7 @@ PARTS = {
     "which": ("how-to/which-backend.md", answers.which),
     "capacity": ("how-to/deploy.md", answers.capacity),
     "ahead": ("how-to/which-backend.md", answers.ahead),
+    "builtins": ("reference/methods.md", builtins.table),
     "methods": ("reference/methods.md", methods.table),
     "longer": ("reference/methods.md", longer_runs.table),
 }

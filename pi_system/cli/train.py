@@ -218,7 +218,10 @@ def builtin(name: str | None, as_json: bool) -> None:
         lines = {BUILTIN_PREFIX + c.name: f"{c.data}, {c.relus:,} ReLUs, test {c.test_accuracy:.2%}" for c in cards}
         show_result({"networks": [card.model_dump() for card in cards]} if as_json else lines, as_json)
         return
-    show_result({**read_card(name).model_dump(), "artifact": str(artifact_folder(name))}, as_json)
+    card = read_card(name)
+    found = {**card.model_dump(), "artifact": str(artifact_folder(name))}
+    costs = {f"{cost.backend} over {cost.link}": str(cost) for cost in card.costs}
+    show_result(found if as_json else found | costs, as_json)
 
 
 main.add_command(methods)

@@ -15,6 +15,36 @@ BUILTIN_PREFIX = "builtin:"
 _HERE = Path(__file__).resolve().parent
 
 
+class MeasuredCost(BaseModel):
+    """What one private inference costs, all by benchmarks/latency.py on two cores: medians, bytes in both directions.
+
+    Attributes:
+        backend: that ran it.
+        link: loopback, lan or wan.
+        online_ms: from the first online byte to the result.
+        online_bytes: payload of that.
+        offline_ms: of what is prepared for it.
+        offline_bytes: payload of that, without ``setup_bytes``, once a model.
+        commit: of the code that was measured.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    backend: str
+    link: str
+    online_ms: float
+    online_bytes: int
+    offline_ms: float
+    offline_bytes: int
+    setup_bytes: int
+    commit: str
+
+    def __str__(self) -> str:
+        """A line of it."""
+        online = f"{self.online_ms:.0f} ms and {self.online_bytes / 1e6:.2f} MB online"
+        return f"{online}, {self.offline_ms:.0f} ms and {self.offline_bytes / 1e6:.2f} MB ahead"
+
+
 class NetworkCard(BaseModel):
     """What a user should know of a network that came with the package.
 
@@ -28,6 +58,11 @@ class NetworkCard(BaseModel):
         test_accuracy: of the network in float32 on all test pictures, from 0 to 1.
         fixed_point_accuracy: of the exported artifact on the first ``fixed_point_pictures`` test pictures.
         fixed_point_pictures: how many those are.
+        private_accuracy: of private inferences by two processes on the first ``private_pictures`` test pictures.
+        private_pictures: how many those are.
+        private_agreement: share of them whose label is the fixed-point interpreter's.
+        private_backend: that ran them.
+        costs: of an inference; empty where no idle machine was at hand.
         recipe: training and reduction as they were configured.
         licence: of the weights, and what is known of the data's.
     """
@@ -43,6 +78,11 @@ class NetworkCard(BaseModel):
     test_accuracy: float
     fixed_point_accuracy: float
     fixed_point_pictures: int
+    private_accuracy: float
+    private_pictures: int
+    private_agreement: float
+    private_backend: str
+    costs: tuple[MeasuredCost, ...] = ()
     recipe: dict[str, Any]
     licence: str
 

@@ -12,8 +12,8 @@ Recipe = Mapping[str, Any]
 # One cycle: Smith and Topin, 2017, arXiv 1708.07120.
 _FAST: Recipe = {
     "epochs": 8,
-    "batch_size": 128,
-    "learning_rate": 0.3,
+    "batch_size": 64,
+    "learning_rate": 0.2,
     "schedule": "onecycle",
     "warmup": 0.2,
     "decay": "weights",
@@ -24,7 +24,7 @@ _FAST: Recipe = {
 PLAIN_PRESETS: Mapping[str, Recipe] = {
     "fast": _FAST,
     # A thousand pictures make few steps an epoch.
-    "small": {**_FAST, "epochs": 15, "batch_size": 64, "learning_rate": 0.1},
+    "small": {**_FAST, "epochs": 15, "learning_rate": 0.1},
     # SNL's pretraining: NYU-DICE-Lab's code for arXiv 2202.02340.
     "paper": {
         "epochs": 160,

@@ -36,7 +36,11 @@ def test_card_says_what_the_artifact_is(name: str) -> None:
     assert relu_count(artifact.public.graph) == card.relus < card.relus_before
     assert card.classes == len(artifact.public.preprocess.classes)
     assert not any(label.isdecimal() for label in artifact.public.preprocess.classes)
-    assert abs(card.test_accuracy - card.fixed_point_accuracy) < 0.05
+    assert card.fixed_point_pictures == 10_000
+    assert abs(card.test_accuracy - card.fixed_point_accuracy) < 0.005
+    assert card.private_pictures >= 1000
+    assert card.private_agreement > 0.99
+    assert all(cost.online_ms < cost.offline_ms for cost in card.costs)
     assert card.licence
     assert sum(file.stat().st_size for file in folder.iterdir()) < 8_000_000
 

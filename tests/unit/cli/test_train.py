@@ -116,7 +116,7 @@ def test_the_budget_that_a_refusal_names_is_in_reach(trained: Any) -> None:
 
 def test_a_preset_is_a_recipe_that_other_options_change(trained: Any, tmp_path: Path) -> None:
     config = json.loads((trained[0] / "config.json").read_text())["train"]
-    assert (config["schedule"], config["learning_rate"], config["epochs"]) == ("onecycle", 0.3, 1)
+    assert (config["schedule"], config["learning_rate"], config["epochs"]) == ("onecycle", 0.2, 1)
     changed = ("--preset", "small", "--epochs", 1, "--learning-rate", 0.01, "--ema", 0.9, "--no-nesterov")
     run = ("train", "--network", "resnet18:m=1", *changed, "--quiet", "--out", tmp_path / "x")
     assert _run(*run).exit_code == 0

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from measuring import BENCHMARKS
 from measuring.documents import between_marks
-from report.methods import table
+from measuring.study_plan import load_plan
+from report.methods import METHODS_PLAN, PUBLISHED, REACHED, table
 
 from pi_system.reduce.registry import METHODS, describe
 
@@ -47,18 +48,24 @@ def test_a_method_of_a_paper_says_what_differs(name: str) -> None:
     assert "|" not in card.differs
 
 
-def test_published_points_have_sources_and_figures_come_from_the_study(tmp_path: Path) -> None:
-    data = json.loads((BENCHMARKS / "study" / "methods.json").read_text())
-    assert all(entry["source"] and isinstance(entry["verified"], bool) for entry in data["published"])
-    study = json.loads((BENCHMARKS / data["study"]).read_text())
-    assert {curve["label"] for curve in data["curves"]} <= {run["label"] for run in study["runs"]}
+def test_published_points_have_sources_and_figures_come_from_the_runs(tmp_path: Path) -> None:
+    published = json.loads(PUBLISHED.read_text())["published"]
+    assert all(entry["source"] and isinstance(entry["verified"], bool) for entry in published)
+    study, plan = json.loads(REACHED.read_text()), load_plan(METHODS_PLAN)
+    assert study["plan"] == plan.digest
+    assert not study["not_counted"]
     rows = _rows(table())
     assert "49.4K 73.75 %" in rows["snl"][2]
-    assert rows["snl"][3] == "not measured"  # what the study called snl ran another algorithm
 
+    changed = tmp_path / "changed.json"
     for run in study["runs"]:
         run["test_accuracy"] = 0.125
-    (tmp_path / "study").mkdir()
-    (tmp_path / "study" / "methods.json").write_text(json.dumps(data | {"study": "changed.json"}))
-    (tmp_path / "changed.json").write_text(json.dumps(study))
-    assert "12.5 %, " in _rows(table(Path(tmp_path)))["random"][3]
+    changed.write_text(json.dumps(study))
+    assert "17.4K 12.5 %" in _rows(table(reached=changed))["random"][3]
+    study["runs"] = [run for run in study["runs"] if run["label"] != "random"]
+    changed.write_text(json.dumps(study))
+    assert _rows(table(reached=changed))["random"][3] == "not measured"
+
+
+def test_the_plan_runs_every_method() -> None:
+    assert {curve.method for curve in load_plan(METHODS_PLAN).curves} == set(METHODS)

@@ -130,9 +130,9 @@ def test_presets_are_recipes_that_options_change() -> None:
     for name in PLAIN_PRESETS:
         assert recipe_of(PLAIN_PRESETS, name, {"epochs": 3}).epochs == 3
     fast = recipe_of(PLAIN_PRESETS, "fast", {})
-    assert (fast.schedule, fast.warmup, fast.learning_rate, fast.nesterov) == ("onecycle", 0.2, 0.3, True)
+    assert (fast.schedule, fast.warmup, fast.learning_rate, fast.nesterov) == ("onecycle", 0.2, 0.2, True)
     assert (fast.batch_size, fast.decay, fast.crop, fast.label_smoothing, fast.epochs) == (
-        128,
+        64,
         "weights",
         "reflect",
         0.05,
