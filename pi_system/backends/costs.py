@@ -65,7 +65,7 @@ class OfflineCost:
         setup_bytes: payload once a model and client, beyond ``nbytes``.
         stored: bytes on disk of the server and of the client.
         busiest: payload of the direction of a connection that carries most.
-        rounds: round trips one after the other.
+        rounds: round trips one after the other; a message alone is half of one.
         units: work but the link's and the files'.
     """
 
@@ -73,7 +73,7 @@ class OfflineCost:
     setup_bytes: int
     stored: tuple[int, int]
     busiest: int
-    rounds: int
+    rounds: float
     units: Units
 
 

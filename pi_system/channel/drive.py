@@ -4,7 +4,7 @@ from contextlib import closing
 from typing import TypeVar
 
 from pi_system.channel.base import Channel
-from pi_system.protocols.half import Half, Send
+from pi_system.protocols.half import Half, Receive, Send
 
 T = TypeVar("T")
 
@@ -20,11 +20,12 @@ def drive(half: Half[T], channel: Channel) -> T:
         try:
             step = next(half)
             while True:
+                if isinstance(step, Receive):
+                    step = half.send(channel.recv(step.nbytes))
+                    continue
                 if isinstance(step, Send):
                     channel.send(step.data)
-                    step = next(half)
-                else:
-                    step = half.send(channel.recv(step.nbytes))
+                step = next(half)
         except StopIteration as end:
             result: T = end.value
             return result

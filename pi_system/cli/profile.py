@@ -79,7 +79,10 @@ def _totals(found: Prediction) -> Table:
     table = Table("", "", title="Totals", title_justify="left", show_header=False)
     for name, text in (
         ("online", f"{found.online_ms:,.1f} ms"),
-        ("offline, one inference", f"{found.offline_ms:,.0f} ms, {found.offline_bytes:,} bytes"),
+        (
+            "offline, one inference",
+            f"{found.offline_ms:,.0f} ms, {found.offline_rounds:g} round trips, {found.offline_bytes:,} bytes",
+        ),
         ("once a model", f"{found.setup_bytes:,} bytes"),
         ("stored, server", f"{found.stored_bytes_server:,} bytes"),
         ("stored, client", f"{found.stored_bytes_client:,} bytes"),

@@ -30,6 +30,7 @@ class Prediction:
         client_to_server_bytes: online payload.
         server_to_client_bytes: online payload.
         offline_ms: of one preparation.
+        offline_rounds: its round trips one after the other.
         offline_bytes: payload on all connections.
         setup_bytes: payload once a model and client besides.
         stored_bytes_server: on disk.
@@ -43,6 +44,7 @@ class Prediction:
     client_to_server_bytes: int
     server_to_client_bytes: int
     offline_ms: float
+    offline_rounds: float
     offline_bytes: int
     setup_bytes: int
     stored_bytes_server: int
@@ -160,6 +162,7 @@ def predict(public: PublicArtifact, backend: str, link: str | Link, calibration:
         client_to_server_bytes=sum(row.up_bytes for row in layers),
         server_to_client_bytes=sum(row.down_bytes for row in layers),
         offline_ms=workload.prepared(shaped, prices).ns / 1e6,
+        offline_rounds=offline.rounds,
         offline_bytes=offline.nbytes,
         setup_bytes=offline.setup_bytes,
         stored_bytes_server=offline.stored[0],

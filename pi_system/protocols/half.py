@@ -4,11 +4,15 @@ A half is a generator. It yields ``Send`` or ``Receive``, is resumed with the me
 with nothing after ``Send``, and returns what its party keeps. So the order of the messages is the order of its lines, a
 protocol used by another is inlined by ``yield from``, and every size is known before a byte is read. Drivers:
 pi_system/channel/drive.py over a channel; tests step two halves against each other.
+
+Halves of several gates share their round trips (``abreast``) if they say where one ends: by ``BARRIER``, which a half
+that runs alone passes. What the server sends between two barriers the client receives between the same two; what the
+client sends there, the server receives after the next. So all halves' messages have one order at both ends.
 """
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +40,14 @@ class Receive:
     nbytes: int
 
 
-Half = Generator[Send | Receive, memoryview, T]
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """What stands beside this half goes first; see the head of this module."""
+
+
+BARRIER: Final = Barrier()
+
+Half = Generator[Send | Receive | Barrier, memoryview, T]
 """A half that returns a T."""
 
 
@@ -62,13 +73,33 @@ def in_turn(halves: Iterable[Half[T]]) -> Half[list[T]]:
     return results
 
 
+def abreast(halves: Sequence[Half[T]]) -> Half[list[T]]:
+    """Halves one after the other from barrier to barrier; what each returned.
+
+    The peer must do the same with its halves in the same order. They take as many round trips as the longest of them.
+    """
+    results: dict[int, T] = {}
+    left = dict(enumerate(halves))
+    while left:
+        for number, half in list(left.items()):
+            try:
+                step = next(half)
+                while not isinstance(step, Barrier):
+                    message = yield step
+                    step = next(half) if isinstance(step, Send) else half.send(message)
+            except StopIteration as end:
+                results[number] = end.value
+                del left[number]
+    return [results[number] for number in range(len(halves))]
+
+
 def together(halves: Sequence[Half[T]]) -> Half[list[T]]:
     """Halves side by side, each of which sends and receives in turn: one message of all of them each way a round.
 
     The peer must do the same with its halves in the same order. Raises InvariantError for a half that does not.
     """
     results: dict[int, T] = {}
-    steps: dict[int, Send | Receive] = {}
+    steps: dict[int, Send | Receive | Barrier] = {}
 
     def advance(number: int, message: memoryview | None) -> None:
         try:
@@ -92,7 +123,7 @@ def together(halves: Sequence[Half[T]]) -> Half[list[T]]:
     return [results[number] for number in range(len(halves))]
 
 
-def _as(kind: type[S], step: Send | Receive) -> S:
+def _as(kind: type[S], step: Send | Receive | Barrier) -> S:
     if not isinstance(step, kind):
         raise InvariantError(f"halves side by side: expected {kind.__name__}, found {type(step).__name__}")
     return step

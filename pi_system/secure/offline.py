@@ -62,12 +62,19 @@ class ClientWalk(MaskWalk):
         self._watch = profiler_of(server)
 
     @abstractmethod
-    def _material(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> Material:
-        """Agree with the server on a gate whose input share is y_1 and output share r, (n,) each; what is stored."""
+    def _prepare(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> None:
+        """Agree with the server on a gate whose input share is y_1 and output share r, (n,) each; ``_keep`` what it is.
+
+        Now or before ``fill`` returns, as everything that the walk agrees on.
+        """
 
     @abstractmethod
     def _pair(self, name: str, spec: TruncationSpec, share: RingArray, mask: RingArray) -> None:
         """Let the server have a truncation pair for y_1 and r, (n,) each."""
+
+    def _replace(self, name: str, difference: RingArray) -> None:
+        """Let the server have what replaces a share by a fresh mask, (1, n)."""
+        self.server.send(wire(difference))
 
     def fill(self, reveal: Reveal) -> None:
         """Walk the graph, and what is made of its logits; keep the share of what is opened."""
@@ -79,10 +86,6 @@ class ClientWalk(MaskWalk):
         self._prepare(name, spec, share, mask[0])
         return mask
 
-    def _prepare(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> None:
-        """Keep a gate's material, now or before ``fill`` returns."""
-        self._keep(name, spec, self._material(name, spec, share, mask))
-
     def _keep(self, name: str, spec: GateSpec, material: Material) -> None:
         self.bundle.keep(name, material, self.gates[spec.kind].client_shapes(spec))
 
@@ -93,7 +96,7 @@ class ClientWalk(MaskWalk):
 
     def _remask(self, name: str, x: RingArray) -> RingArray:
         mask = self.fresh(name, x.shape[1])
-        self.server.send(wire(self.ring.reduce(x - mask)))
+        self._replace(name, self.ring.reduce(x - mask))
         return mask
 
 
@@ -106,18 +109,11 @@ class ServerFill(ABC):
 
     @abstractmethod
     def _material(self, step: Gate) -> Material:
-        """See ClientWalk."""
+        """What is stored of a gate."""
 
     @abstractmethod
     def _pair(self, step: Truncation) -> tuple[RingArray, RingArray]:
         """Offset and correction, (n,) each; see protocols/truncation."""
-
-    def _prepare(self, step: Gate) -> None:
-        """See ClientWalk."""
-        self._keep(step, self._material(step))
-
-    def _keep(self, step: Gate, material: Material) -> None:
-        self.bundle.keep(step.name, material, self.gates[step.spec.kind].server_shapes(step.spec))
 
     def _weighted(self, step: Weighted) -> None:  # noqa: B027
         """A weighted layer: nothing, where its share comes from a seed alone."""
@@ -128,8 +124,8 @@ class ServerFill(ABC):
             match step:
                 case Weighted():
                     self._weighted(step)
-                case Gate():
-                    self._prepare(step)
+                case Gate(name, spec):
+                    self.bundle.keep(name, self._material(step), self.gates[spec.kind].server_shapes(spec))
                 case Truncation(name):
                     offset, correction = self._pair(step)
                     self.bundle.fill(f"{name}/offset", wire(offset))

@@ -57,6 +57,8 @@ class Prepared:
     counters: tuple[ChannelCounters, ChannelCounters] | None = None
     cots: tuple[int, int] = (0, 0)
     """Of ideal ones, that the server sent and that the client sent."""
+    chain: int = 0
+    """To the server's end: trips.py."""
 
     def gates(self) -> Gates:
         mine, theirs = self.material
@@ -90,7 +92,7 @@ def prepare(
 
     ran = run_halves(server(), client())
     counters = ran.at_server, ran.at_client
-    return Prepared(gate, spec, y, *shares, (ran.server, ran.client), counters, cots_taken(ends))
+    return Prepared(gate, spec, y, *shares, (ran.server, ran.client), counters, cots_taken(ends), ran.chains[0])
 
 
 def dealt_material(

@@ -4,23 +4,28 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from pi_system.channel.base import ChannelCounters
-from pi_system.protocols.half import Half, Send
+from pi_system.protocols.half import BARRIER, Half, Send
 
 
 class Ran(NamedTuple):
-    """What both halves returned, how much each sent and received, and what: messages of the server, of the client."""
+    """What both halves returned, how much each sent and received, and what: messages of the server, of the client.
+
+    ``chains``: see trips.py.
+    """
 
     server: Any
     client: Any
     at_server: ChannelCounters
     at_client: ChannelCounters
     received: tuple[list[bytes], list[bytes]]
+    chains: tuple[int, int]
 
 
 class _End:
     def __init__(self, half: Half[Any]) -> None:
-        self.counters, self.inbox, self.result, self.ended = ChannelCounters(), deque[bytes](), None, False
+        self.counters, self.inbox, self.result, self.ended = ChannelCounters(), deque[tuple[bytes, int]](), None, False
         self.received: list[bytes] = []
+        self.chain = 0
         self._half = half
         self._step: Any = None
 
@@ -30,14 +35,18 @@ class _End:
         try:
             if self._step is None:
                 self._step = next(self._half)
-            while isinstance(self._step, Send) or self.inbox:
+            while self._step is BARRIER or isinstance(self._step, Send) or self.inbox:
                 moved = True
-                if isinstance(self._step, Send):
-                    peer.inbox.append(bytes(self._step.data))
-                    self.counters.on_send(len(peer.inbox[-1]))
+                if self._step is BARRIER:
+                    self._step = next(self._half)
+                elif isinstance(self._step, Send):
+                    peer.inbox.append((bytes(self._step.data), self.chain + 1))
+                    self.counters.on_send(len(peer.inbox[-1][0]))
                     self._step = next(self._half)
                 else:
-                    self.received.append(self.inbox.popleft())
+                    message, chain = self.inbox.popleft()
+                    self.received.append(message)
+                    self.chain = max(self.chain, chain)
                     self.counters.on_receive(len(self.received[-1]))
                     self._step = self._half.send(memoryview(self.received[-1]))
         except StopIteration as end:
@@ -52,7 +61,8 @@ def run_halves(server: Half[Any], client: Half[Any]) -> Ran:
         moved = [end.advance(peer) for end, peer in ((left, right), (right, left)) if not end.ended]
         assert any(moved), "both halves wait for a message"
     assert (len(left.inbox), len(right.inbox)) == (0, 0), "a message that nobody waits for"
-    return Ran(left.result, right.result, left.counters, right.counters, (left.received, right.received))
+    received, chains = (left.received, right.received), (left.chain, right.chain)
+    return Ran(left.result, right.result, left.counters, right.counters, received, chains)
 
 
 def run_alone(half: Half[Any], *messages: bytes) -> Any:
@@ -61,6 +71,7 @@ def run_alone(half: Half[Any], *messages: bytes) -> Any:
     try:
         step = next(half)
         while True:
-            step = next(half) if isinstance(step, Send) else half.send(memoryview(left.popleft()))
+            passed = step is BARRIER or isinstance(step, Send)
+            step = next(half) if passed else half.send(memoryview(left.popleft()))
     except StopIteration as end:
         return end.value

@@ -149,8 +149,8 @@ class _Walk(ClientWalk):
         size = int(np.prod(node.shape)) * self.ring.itemsize
         return Computed(np.frombuffer(self.server.recv(size), self.ring.dtype).reshape(1, *node.shape))
 
-    def _material(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> Material:
-        return {"share": share, "mask": mask}
+    def _prepare(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> None:
+        self._keep(name, spec, {"share": share, "mask": mask})
 
     def _pair(self, name: str, spec: TruncationSpec, share: RingArray, mask: RingArray) -> None:
         self.server.send(wire(np.concatenate([share, mask])))

@@ -93,12 +93,12 @@ class FssWalk(ClientWalk):
         correlation = np.frombuffer(dealt, self.ring.dtype).reshape(1, *node.shape)
         return Computed(self._layers[node.name](x) + correlation)
 
-    def _material(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> Material:
+    def _prepare(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> None:
         self._watch.enter("gates")
         keys, dealt = (self.seed.gate_seed(name), gate_salt(self._salt, name)), self._dealt(Gate(name, spec))
         material, message = self.gates[spec.kind].client_offline(spec, *keys, share, mask, dealt)
         self.server.send(message)
-        return material
+        self._keep(name, spec, material)
 
     def _pair(self, name: str, spec: TruncationSpec, share: RingArray, mask: RingArray) -> None:
         self.server.send(truncation.mask_share(spec, self.seed.gate_seed(name), share))

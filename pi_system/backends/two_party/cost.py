@@ -5,16 +5,18 @@ Units: ``ot_start``: a preparation; ``ot_byte``: payload bytes; ``ot_product``: 
 Online ``table`` counts those of ``fss``, by which it is computed.
 """
 
+from dataclasses import dataclass
+
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.costs import ACK_BYTES, ID_BYTES, OfflineCost, stored_bytes, total_units
 from pi_system.backends.registry import check_runs
+from pi_system.backends.two_party.batches import batches, cots, declared
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.backends.two_party.offline import linear_plan
 from pi_system.protocols.gate import Units
 from pi_system.protocols.linear_he import linear_he_cost
 from pi_system.protocols.ot.bytes import SETUP_BYTES, SETUP_ROUNDS, silent_bytes
-from pi_system.protocols.ot.gate import GateOfflineCost, RoundsGate
-from pi_system.protocols.truncation import offline_cost as truncation_cost
+from pi_system.protocols.ot.gate import GateOfflineCost
 from pi_system.ring.carrier import Ring
 from pi_system.secure.schedule import Gate, Gates, Remask, Schedule, Truncation
 
@@ -36,7 +38,7 @@ def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> Offline
     ring, plan = Ring(public.public.ring.ring_bits), linear_plan(public)
     linear, degree = linear_he_cost(plan), plan.params.degree
     costs, units = _steps(backend, schedule)
-    server_cots, client_cots = sum(cost.server_cots for cost in costs), sum(cost.client_cots for cost in costs)
+    server_cots, client_cots = cots(schedule, TWO_PARTY_GATES[backend])
     server_sends, client_answers = silent_bytes(server_cots)
     client_sends, server_answers = silent_bytes(client_cots)
     down = linear.down_bytes + SETUP_BYTES + ACK_BYTES + server_sends + server_answers
@@ -56,36 +58,59 @@ def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> Offline
         setup_bytes=0,
         stored=stored_bytes(schedule, gates(backend), ring, ("seed",)),
         busiest=max(down, up),
-        rounds=linear.rounds + SETUP_ROUNDS + _rounds(backend, schedule),
+        rounds=_rounds(backend, schedule, ring, linear.rounds),
         units=total_units(units, own),
     )
 
 
 def _steps(backend: str, schedule: Schedule) -> tuple[list[GateOfflineCost], Units]:
     """What gates and truncations declare, and their work."""
-    costs, units = [], []
+    gates, costs, units = TWO_PARTY_GATES[backend], [], []
     for step in schedule.steps:
-        if isinstance(step, Gate):
-            gate = TWO_PARTY_GATES[backend][step.spec.kind]
-            costs.append(gate.offline_cost(step.spec))
-            units.append(gate.prepared(step.spec))
-        elif isinstance(step, Truncation):
-            costs.append(truncation_cost(step.spec))
-            units.append({"pair_prepared": step.spec.count})
+        if isinstance(step, Gate | Truncation):
+            costs.append(declared(step, gates))
+            pairs = {"pair_prepared": step.spec.count}
+            units.append(gates[step.spec.kind].prepared(step.spec) if isinstance(step, Gate) else pairs)
     return costs, total_units(*units)
 
 
-def _rounds(backend: str, schedule: Schedule) -> int:
-    """Round trips one after the other: those of most gates add up, many rounds run side by side, half a trip each."""
-    alone, beside = 0, 0
-    for step in schedule.steps:
-        if isinstance(step, Truncation):
-            alone += truncation_cost(step.spec).round_trips
-        elif isinstance(step, Gate):
-            gate = TWO_PARTY_GATES[backend][step.spec.kind]
-            trips = gate.offline_cost(step.spec).round_trips
-            if isinstance(gate, RoundsGate):
-                beside = max(beside, trips)
-            else:
-                alone += trips
-    return alone + (beside + 1) // 2
+@dataclass(slots=True)
+class _Moments:
+    """For each party how many messages, each after the one before, led to where it is: half round trips."""
+
+    server: int = 0
+    client: int = 0
+
+    def both(self) -> None:
+        """Both send, then receive."""
+        self.server, self.client = max(self.server, self.client + 1), max(self.client, self.server + 1)
+
+    def down(self) -> None:
+        """The server sends, the client receives."""
+        self.client = max(self.client, self.server + 1)
+
+    def up(self) -> None:
+        """The reverse."""
+        self.server = max(self.server, self.client + 1)
+
+
+def _rounds(backend: str, schedule: Schedule, ring: Ring, linear_rounds: int) -> float:
+    """Setup, weighted layers, batch by batch the longest of what goes side by side, and the server's last word.
+
+    Fewer where a batch after the first is so small that COTs left over serve it, or has differences alone.
+    """
+    gates, at = TWO_PARTY_GATES[backend], _Moments()
+    for _ in range(SETUP_ROUNDS):
+        at.both()
+    at.client += 2 * linear_rounds
+    at.server = at.client - 1
+    for batch in batches(schedule, gates, ring):
+        costs = [declared(step, gates) for step in batch if not isinstance(step, Remask)]
+        trips = max((cost.round_trips for cost in costs), default=1)  # differences alone: a message up, at most
+        for _ in range(trips):
+            at.down()
+            at.up()
+        for _ in range(max((cost.rounds for cost in costs), default=0)):
+            at.both()
+    at.down()
+    return at.client / 2

@@ -1,12 +1,12 @@
 """The offline phase without a third party: masks under encryption for linear layers, oblivious transfer for ReLUs.
 
     server                                          client
-    once a call:   <-- encryption of zero (RLWE session)
-                   <-> base OTs, both directions
+    once a call:   <-> base OTs, both directions, and what starts their extension
+                   <-- encryption of zero (RLWE session)
     per picture:   <-- material id
                    <-- Enc(r) of every weighted layer
                        Enc(W * r - c_s) -->         c_c; c_s stays, from the server's seed
-                   in the schedule's order:
+                   batch by batch (batches.py), all steps of a batch side by side:
                    <-> the gate's own offline phase (protocols/relu_gmw, protocols/relu_gc, protocols/square);
                        of a gate with many rounds (protocols/relu_table) its OTs
                    <-> truncation pairs (protocols/truncation)
@@ -14,30 +14,30 @@
                    <-> the rounds of all gates that have many, side by side
 
 The client's masks enter the encryption before any answer is back: fresh masks do not depend on answers, so the
-weighted layers of a picture are one pipelined exchange (protocols/linear_he). Security: semi-honest, one party
-corrupted; see docs/explanation/threat-model.md for the parameters.
+weighted layers of a picture are one pipelined exchange (protocols/linear_he), and what follows for all gates is one
+exchange, too. Security: semi-honest, one party corrupted; every step draws from a stream of its own and takes COTs of
+its own, so it does not matter which of them go side by side; see docs/explanation/threat-model.md for the parameters.
 """
 
 import numpy as np
 
 from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import PublicArtifact
+from pi_system.backends.two_party.batches import Batches, Begun
 from pi_system.backends.two_party.gates import OtGates
 from pi_system.channel.base import Channel
-from pi_system.channel.drive import drive
-from pi_system.program.reveal import Reveal
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.half import Half, together
+from pi_system.protocols.half import BARRIER, Half, Send, receive
 from pi_system.protocols.linear_he import LinearPlan, linear_shapes, plan_linear
 from pi_system.protocols.material import Material
 from pi_system.protocols.ot.gate import RoundsGate
 from pi_system.protocols.ot.party import OtParty
 from pi_system.protocols.truncation import TruncationSpec, pairs
-from pi_system.ring.carrier import RingArray
+from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.ring.prg import Prg
 from pi_system.secure.layout import Bundle
-from pi_system.secure.offline import ClientWalk, MaskWalk, ServerFill
-from pi_system.secure.schedule import Gate, Schedule, Truncation
+from pi_system.secure.offline import ClientWalk, MaskWalk
+from pi_system.secure.schedule import Gate, Remask, Schedule, Truncation
 from pi_system.secure.seeds import party_seed
 from pi_system.secure.values import Computed, Value
 
@@ -48,38 +48,47 @@ def linear_plan(public: PublicArtifact) -> LinearPlan:
     return plan_linear(linear_shapes(public.public.graph), ring.ring_bits, ring.weight_norm_bits)
 
 
-class TwoPartyFill(ServerFill):
+class TwoPartyFill:
     """The server's gates, truncations and re-maskings of one picture, after its weighted layers are answered."""
 
-    gates: OtGates
-
-    def __init__(self, schedule: Schedule, gates: OtGates, bundle: Bundle, client: Channel, ots: OtParty):
+    def __init__(self, schedule: Schedule, gates: OtGates, ring: Ring, bundle: Bundle, client: Channel, ots: OtParty):
         """``ots``: the server's ends."""
-        super().__init__(schedule, gates, bundle, client)
-        self._ots, self._prg = ots, Prg(party_seed(bundle).seed)
-        self._begun: list[tuple[Gate, Half[Material]]] = []
+        self._schedule, self._gates, self._bundle, self._ots = schedule, gates, bundle, ots
+        self._prg, self._batches = Prg(party_seed(bundle).seed), Batches(schedule, gates, ring, client)
 
     def fill(self) -> None:
-        """All steps; then the rounds of all gates that have many."""
-        super().fill()
-        materials = drive(together([rounds for _, rounds in self._begun]), self.client)
-        for (step, _), material in zip(self._begun, materials, strict=True):
-            self._keep(step, material)
+        """All steps."""
+        for step in self._schedule.steps:
+            match step:
+                case Gate(name):
+                    self._batches.add(name, self._gate(step))
+                case Truncation(name):
+                    self._batches.add(name, self._truncation(step))
+                case Remask(name):
+                    self._batches.add(name, self._remask(name))
 
-    def _prepare(self, step: Gate) -> None:
-        gate = self.gates[step.spec.kind]
-        if not isinstance(gate, RoundsGate):
-            return super()._prepare(step)
-        prg = self._prg.child("gate", step.name)
-        self._begun.append((step, drive(gate.begin_server(step.spec, self._ots, prg), self.client)))
+    def _gate(self, step: Gate) -> Begun:
+        gate, prg = self._gates[step.spec.kind], self._prg.child("gate", step.name)
+        if isinstance(gate, RoundsGate):
+            return self._kept(step, (yield from gate.begin_server(step.spec, self._ots, prg)))
+        yield from self._kept(step, gate.offline_server(step.spec, self._ots, prg))
         return None
 
-    def _material(self, step: Gate) -> Material:
-        gate = self.gates[step.spec.kind]
-        return drive(gate.offline_server(step.spec, self._ots, self._prg.child("gate", step.name)), self.client)
+    def _kept(self, step: Gate, half: Half[Material]) -> Half[None]:
+        self._bundle.keep(step.name, (yield from half), self._gates[step.spec.kind].server_shapes(step.spec))
 
-    def _pair(self, step: Truncation) -> tuple[RingArray, RingArray]:
-        return drive(pairs.offline_server(step.spec, self._ots, self._prg.child("gate", step.name)), self.client)
+    def _truncation(self, step: Truncation) -> Begun:
+        prg = self._prg.child("gate", step.name)
+        offset, correction = yield from pairs.offline_server(step.spec, self._ots, prg)
+        self._bundle.fill(f"{step.name}/offset", wire(offset))
+        self._bundle.fill(f"{step.name}/correction", wire(correction))
+        return None
+
+    def _remask(self, name: str) -> Begun:
+        yield BARRIER
+        section = self._bundle.section(f"{name}/difference")
+        self._bundle.fill(f"{name}/difference", (yield from receive(section.nbytes)))
+        return None
 
 
 class EncryptedMasks(MaskWalk):
@@ -105,6 +114,7 @@ class TwoPartyWalk(ClientWalk):
     def __init__(
         self,
         public: PublicArtifact,
+        schedule: Schedule,
         gates: OtGates,
         shares: dict[str, RingArray],
         bundle: Bundle,
@@ -114,29 +124,35 @@ class TwoPartyWalk(ClientWalk):
         """``ots``: the client's ends."""
         super().__init__(public, gates, bundle, server)
         self._ots, self._shares, self._prg = ots, shares, Prg(self.seed.seed)
-        self._begun: list[tuple[str, GateSpec, Half[Material]]] = []
-
-    def fill(self, reveal: Reveal) -> None:
-        """Walk the graph, then the rounds of all gates that have many."""
-        super().fill(reveal)
-        materials = drive(together([rounds for *_, rounds in self._begun]), self.server)
-        for (name, spec, _), material in zip(self._begun, materials, strict=True):
-            self._keep(name, spec, material)
-
-    def _prepare(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> None:
-        gate = self.gates[spec.kind]
-        if not isinstance(gate, RoundsGate):
-            return super()._prepare(name, spec, share, mask)
-        begun = gate.begin_client(spec, share, mask, self._ots, self._prg.child("gate", name))
-        self._begun.append((name, spec, drive(begun, self.server)))
-        return None
+        self._batches = Batches(schedule, gates, self.ring, server)
 
     def _weighted(self, node: WeightedNode, x: RingArray) -> Value:
         return Computed(self._shares[node.name].reshape(1, *node.shape))
 
-    def _material(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> Material:
+    def _prepare(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> None:
+        self._batches.add(name, self._gate_half(name, spec, share, mask))
+
+    def _gate_half(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> Begun:
         gate, prg = self.gates[spec.kind], self._prg.child("gate", name)
-        return drive(gate.offline_client(spec, share, mask, self._ots, prg), self.server)
+        if isinstance(gate, RoundsGate):
+            return self._kept(name, spec, (yield from gate.begin_client(spec, share, mask, self._ots, prg)))
+        yield from self._kept(name, spec, gate.offline_client(spec, share, mask, self._ots, prg))
+        return None
+
+    def _kept(self, name: str, spec: GateSpec, half: Half[Material]) -> Half[None]:
+        self._keep(name, spec, (yield from half))
 
     def _pair(self, name: str, spec: TruncationSpec, share: RingArray, mask: RingArray) -> None:
-        drive(pairs.offline_client(spec, share, mask, self._ots, self._prg.child("gate", name)), self.server)
+        self._batches.add(name, self._pair_half(name, spec, share, mask))
+
+    def _pair_half(self, name: str, spec: TruncationSpec, share: RingArray, mask: RingArray) -> Begun:
+        yield from pairs.offline_client(spec, share, mask, self._ots, self._prg.child("gate", name))
+        return None
+
+    def _replace(self, name: str, difference: RingArray) -> None:
+        self._batches.add(name, _sent(difference))
+
+
+def _sent(values: RingArray) -> Begun:
+    yield Send(wire(values))
+    return None

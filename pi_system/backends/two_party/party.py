@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.registry import check_runs
+from pi_system.backends.two_party.batches import cots
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES, OtGates
 from pi_system.backends.two_party.offline import EncryptedMasks, TwoPartyFill, TwoPartyWalk, linear_plan
 from pi_system.channel.base import Channel, DealerLink
@@ -39,8 +40,10 @@ class TwoPartyServer(ServerParty):
         """See backends/two_party/offline.py for the messages."""
         weights = {node.name: self.weights[f"{node.name}.weight"] for node in self.graph.weighted}
         kept = WeightFolder(self.model_folder / "transformed")
-        linear = drive(LinearHeServer(self._plan, weights, kept=kept, threads=available_threads()).setup(), peer)
-        ots, watch = drive(ot_setup(Prg(fresh_seed())), peer), profiler_of(peer)
+        transformed = LinearHeServer(self._plan, weights, kept=kept, threads=available_threads())
+        sends, receives = map(bool, cots(self.schedule, self.gates))
+        ots, watch = drive(ot_setup(Prg(fresh_seed()), sends=sends, receives=receives), peer), profiler_of(peer)
+        linear = drive(transformed.setup(), peer)
         watch.enter("linear")
 
         def fill(bundle: Bundle) -> None:
@@ -48,7 +51,7 @@ class TwoPartyServer(ServerParty):
             watch.enter("linear")
             drive(linear.run(_linear_prg(bundle)), peer)
             watch.enter("gates")
-            TwoPartyFill(self.schedule, self.gates, bundle, peer, ots).fill()
+            TwoPartyFill(self.schedule, self.gates, self.ring, bundle, peer, ots).fill()
 
         yield fill
 
@@ -73,15 +76,16 @@ class TwoPartyClient(ClientParty):
         """See backends/two_party/offline.py for the messages."""
         call = Prg(fresh_seed())
         linear = LinearHeClient(self._plan, call.child("linear"))
+        receives, sends = map(bool, cots(self.schedule, self.gates))
+        ots, watch = drive(ot_setup(call, sends=sends, receives=receives), peer), profiler_of(peer)
         drive(linear.setup(), peer)
-        ots, watch = drive(ot_setup(call), peer), profiler_of(peer)
 
         def fill(bundle: Bundle) -> None:
             bundle.fill("seed", fresh_seed())
             watch.enter("linear")
             shares = drive(linear.run(EncryptedMasks(self.public, party_seed(bundle)).collect()), peer)
             watch.enter("gates")
-            TwoPartyWalk(self.public, self.gates, shares, bundle, peer, ots).fill(self.reveal)
+            TwoPartyWalk(self.public, self.schedule, self.gates, shares, bundle, peer, ots).fill(self.reveal)
 
         yield fill
 

@@ -10,7 +10,7 @@ from pi_system.kernels.he import SEED_BYTES
 from pi_system.kernels.packing import Words, pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.half import Half, Readable, Send, receive
 from pi_system.protocols.linear_he.key import SecretKey
-from pi_system.protocols.linear_he.plan import AHEAD, AnswerChunk, LinearPlan
+from pi_system.protocols.linear_he.plan import AnswerChunk, LinearPlan
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
@@ -130,13 +130,13 @@ class LinearHeClient:
         if missing:
             raise LocalProtocolError(f"masks: expected one for every source, found none for {sorted(missing)[0]}")
         shares = {layer.name: np.empty(layer.share_shape, self._ring.dtype) for layer in self.plan.layers}
-        count = len(self.plan.packings)
-        for step in range(count + AHEAD):
-            if step < count:
-                source = self.plan.packings[step].bundle.layers[0].source
-                yield Send(self.request(step, masks[source]).data)
-            if step >= AHEAD:
-                yield from self._collect(step - AHEAD, shares)
+        sent = 0
+        for bundle, ahead in enumerate(self.plan.ahead):
+            for number in range(sent, ahead):
+                source = self.plan.packings[number].bundle.layers[0].source
+                yield Send(self.request(number, masks[source]).data)
+            sent = ahead
+            yield from self._collect(bundle, shares)
         return shares
 
     def _collect(self, bundle: int, shares: dict[str, RingArray]) -> Half[None]:

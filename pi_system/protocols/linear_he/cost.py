@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pi_system.protocols.linear_he.plan import AHEAD, LinearPlan
+from pi_system.protocols.linear_he.plan import LinearPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class LinearHeCost:
         layers: bundle by bundle.
         up_bytes: client to server.
         down_bytes: server to client.
-        rounds: times the client waits: one if all requests went first, but it sends AHEAD bundles ahead, so that it
-            reads the answers to one while the server works on the next.
+        rounds: round trips one after the other: one, if all requests go before the first answers are read; more for
+            a network whose messages would take too much room at once (``LinearPlan.ahead``).
         weight_bytes: memory of all transformed weights.
     """
 
@@ -57,9 +57,18 @@ def linear_he_cost(plan: LinearPlan) -> LinearHeCost:
         layers=layers,
         up_bytes=sum(layer.up_bytes for layer in layers),
         down_bytes=sum(layer.down_bytes for layer in layers),
-        rounds=max(1, len(layers) - AHEAD),
+        rounds=_rounds(plan.ahead),
         weight_bytes=sum(weights),
     )
+
+
+def _rounds(ahead: tuple[int, ...]) -> int:
+    """A request that was sent after answers had been read is a round trip later than they."""
+    arrived: list[int] = []
+    for bundle, sent in enumerate(ahead):
+        before = arrived[bundle - 1] if bundle else 0
+        arrived += [before + 1] * (sent - len(arrived))
+    return arrived[-1]
 
 
 def _bundle_cost(plan: LinearPlan, bundle: int) -> BundleCost:

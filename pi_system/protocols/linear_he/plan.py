@@ -3,15 +3,18 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pi_system.errors import ConfigError
 from pi_system.protocols.linear_he.layer import LinearShape
 from pi_system.protocols.linear_he.packing import LayerBundle, Packing
 from pi_system.protocols.linear_he.params import HeParams, derive_params, worst_norm_bits
 
-# Bundles the client sends before it reads the answers to the first: enough that the server never waits, few enough
-# that neither side holds many messages.
-AHEAD = 2
+# Requests that the client may have sent beyond the one whose answers it reads next: bundles, whatever their size, so
+# that the server never waits; and as many more as fit in these bytes with their answers, so that the layers of most
+# networks share a round trip. More: memory, and messages that must find room on their way (rpc/frames.py).
+_AHEAD = 2
+_AHEAD_BYTES = 32 << 20
 
 # Transformed weights of one message. More: longer streams from memory; less: answers leave earlier, and a server that
 # cannot keep its weights transformed needs less memory.
@@ -73,6 +76,20 @@ class LinearPlan:
                 if end == total or full or terms[end] != terms[first]:
                     yield AnswerChunk(layer, first, end - first)
                     first = end
+
+    @cached_property
+    def ahead(self) -> tuple[int, ...]:
+        """For every bundle how many requests the client has sent when it reads the answers to this one."""
+        count = len(self.packings)
+        sizes = [
+            self.request_bytes(b) + sum(self.chunk_bytes(b, chunk) for chunk in self.chunks(b)) for b in range(count)
+        ]
+        sent, found = 0, []
+        for bundle in range(count):
+            while sent < count and (sent <= bundle + _AHEAD or sum(sizes[bundle : sent + 1]) <= _AHEAD_BYTES):
+                sent += 1
+            found.append(sent)
+        return tuple(found)
 
     def weight_bytes(self, bundle: int, chunk: AnswerChunk) -> int:
         """Memory of a chunk's transformed weights."""

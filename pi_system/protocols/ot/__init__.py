@@ -7,9 +7,10 @@ Outputs:  blocks of 16 bytes, uint64 (count, 2), and the index of the first, a h
 Offline:  everything here. Setup: 128 base OTs on edwards25519 a direction, 256-leaf trees of SoftSpokenOT, then
           Ferret iterations that start one another: SoftSpokenOT -> small -> large set.
 Online:   nothing.
-Cost:     setup 3 rounds, 8,240 bytes a direction (16 of a nonce, sender to receiver 4,096, back 4,128); then
-          SoftSpokenOT 15/8 bytes a COT from the receiver, Ferret 16 * depth bytes a tree from the sender: 0.17 (small)
-          or 0.09 (large) bytes a COT.
+Cost:     setup 3 rounds, in which both send at once, 8,240 bytes a direction (16 of a nonce, sender to receiver 4,096,
+          back 4,128); then SoftSpokenOT 15/8 bytes a COT from the receiver, Ferret 16 * depth bytes a tree from the
+          sender: 0.17 (small) or 0.09 (large) bytes a COT. A direction that the setup begins has its SoftSpokenOT in
+          the last of the 3 rounds.
 Error:    none.
 Security: semi-honest, kappa = 128. Base OTs: gap Diffie-Hellman in the random oracle model. Hashes: fixed-key AES as a
           random permutation. Ferret: LPN with regular noise and 10-local codes, parameters in ferret.py, 2^140 by

@@ -81,6 +81,14 @@ class _Rounds(ABC):
             self._left = blocks[count:have].copy()
         return self._position.cots(blocks[:count])
 
+    def begin(self) -> Half[None]:
+        """Take the COTs of the first round, as ``extend`` does when it needs them.
+
+        If they come of SoftSpokenOT the receiver sends for them, and after that the sender alone.
+        """
+        if self._tree_cots is None:
+            yield from self._next_round()
+
     def _next_round(self) -> Half[None]:
         """See that a tree can be opened."""
         if self._tree_cots is None:

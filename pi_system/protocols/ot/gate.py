@@ -20,11 +20,12 @@ class GateOfflineCost:
     """What one gate's offline phase costs, its correlated OTs counted apart; tests hold it against the channel.
 
     Attributes:
-        round_trips: beside the extension of OTs.
+        round_trips: the server sends, the client answers; of gates side by side the longest counts.
         server_to_client_bytes: payload.
         client_to_server_bytes: payload.
         server_cots: correlated OTs whose sender is the server.
         client_cots: whose sender is the client.
+        rounds: after the round trips; in each both send, then receive: half a round trip.
     """
 
     round_trips: int
@@ -32,6 +33,7 @@ class GateOfflineCost:
     client_to_server_bytes: int
     server_cots: int
     client_cots: int
+    rounds: int = 0
 
     @property
     def silent_bytes(self) -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pi_system.kernels.ot import Blocks
 from pi_system.protocols.half import Half, Send, receive, receive_array
 from pi_system.protocols.ot.base import CotReceiver, CotSender
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
@@ -23,12 +24,16 @@ class OtParty:
     receiver: CotReceiver
 
 
-def ot_setup(prg: Prg, *, silent: bool = True) -> Half[OtParty]:
+def ot_setup(prg: Prg, *, silent: bool = True, sends: bool = False, receives: bool = False) -> Half[OtParty]:
     """The setup, 3 rounds and 8,240 bytes each way; both halves are the same function.
 
     Args:
         prg: this party's randomness.
         silent: extend by Ferret; else by SoftSpokenOT alone (more bytes, no large tables).
+        sends: begin the direction in which this party is the sender; the peer says ``receives``. Then every later
+            message goes from sender to receiver, as halves side by side need it, with no round for it now. Without,
+            it begins when it is first extended: a direction that is never used costs nothing.
+        receives: the other direction.
 
     Raises:
         RemoteProtocolError: a message of the peer is malformed.
@@ -47,21 +52,28 @@ def ot_setup(prg: Prg, *, silent: bool = True) -> Half[OtParty]:
     prg.child("roots").into(roots)
     receiver = SoftSpokenReceiver(pairs, roots)
     yield Send(receiver.corrections.tobytes())
-    corrections = yield from receive_array(CORRECTION_SHAPE, np.uint64)
-    sender = SoftSpokenSender(delta, chosen, corrections)
     if not silent:
-        return OtParty(sender, receiver)
-    trees = prg.child("trees")
-    return OtParty(_silent_sender(sender, nonce + other, trees), _silent_receiver(receiver, other + nonce))
+        return OtParty((yield from _sender(delta, chosen)), receiver)
+    silent_receiver = yield from _silent_receiver(receiver, other + nonce, begin=receives)
+    sender = yield from _sender(delta, chosen)
+    return OtParty((yield from _silent_sender(sender, nonce + other, prg.child("trees"), begin=sends)), silent_receiver)
 
 
-def _silent_sender(source: CotSender, nonces: bytes, prg: Prg) -> CotSender:
+def _sender(delta: Blocks, chosen: Blocks) -> Half[SoftSpokenSender]:
+    return SoftSpokenSender(delta, chosen, (yield from receive_array(CORRECTION_SHAPE, np.uint64)))
+
+
+def _silent_sender(source: CotSender, nonces: bytes, prg: Prg, *, begin: bool) -> Half[CotSender]:
     small = FerretSender(SMALL, _matrix_seed("small", nonces), source, prg.child("small"))
+    if begin:
+        yield from small.begin()
     return FerretSender(LARGE, _matrix_seed("large", nonces), small, prg.child("large"))
 
 
-def _silent_receiver(source: CotReceiver, nonces: bytes) -> CotReceiver:
+def _silent_receiver(source: CotReceiver, nonces: bytes, *, begin: bool) -> Half[CotReceiver]:
     small = FerretReceiver(SMALL, _matrix_seed("small", nonces), source)
+    if begin:
+        yield from small.begin()
     return FerretReceiver(LARGE, _matrix_seed("large", nonces), small)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pi_system.kernels.garble import garble, garble_rows
 from pi_system.kernels.packing import Bytes
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.half import Half, Send, in_turn, receive_array
+from pi_system.protocols.half import BARRIER, Half, Send, in_turn, receive_array
 from pi_system.protocols.material import Material, Shapes, blocks, padded, padded_shares
 from pi_system.protocols.ot import OtParty
 from pi_system.protocols.ot.strings import pack_ring, receive_ring
@@ -30,6 +30,7 @@ def offline_server(spec: GateSpec, ots: OtParty, prg: Prg) -> Half[Material]:
     material["seed"][:] = np.frombuffer(seed, np.uint8)
     material["delta"][:] = np.frombuffer(delta, np.uint8)
     cots = yield from in_turn(ots.sender.extend(k * size) for _, size in blocks(spec.count, _CHUNK))
+    yield BARRIER
     labels = [chunk.take(len(chunk)) for chunk in cots]
     tweak = labels[0][1]
     for (first, size), (q, _) in zip(blocks(spec.count, _CHUNK), labels, strict=True):
@@ -66,6 +67,7 @@ def offline_client(
         wires = labels.reshape(k, size, 2)
         material["labels"][:, 2 * first : 2 * (first + size)] = wires.reshape(k, 2 * size)
         yield Send(_flips(share[first : first + size], wires[:, :, 0]).tobytes())
+    yield BARRIER
     for first, size in blocks(spec.count, _CHUNK):
         yield from _receive_tables(spec, material, first, size)
     return material

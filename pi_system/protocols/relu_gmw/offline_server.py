@@ -7,7 +7,8 @@
                                                                     <--  corrections of 2 c_s A_1 and 2 c_s r
 
 Elements go in chunks, so that COTs are hashed while they are in the cache. The server sends what it can for all
-chunks, then listens; the client answers chunk by chunk, then sends its own COTs: one round trip.
+chunks (and all gates beside this one), then listens; the client answers chunk by chunk, then sends its own COTs: one
+round trip.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 
 from pi_system.kernels.packing import Bytes
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.half import Half, in_turn, receive_array
+from pi_system.protocols.half import BARRIER, Half, in_turn, receive_array
 from pi_system.protocols.material import Material
 from pi_system.protocols.ot import OtParty
 from pi_system.protocols.ot.strings import random_receive, random_receive_pairs, random_send, receive_ring
@@ -42,6 +43,7 @@ def offline_server(spec: GateSpec, ots: OtParty, prg: Prg) -> Half[Material]:
     """The server's material; see protocols/relu_gmw. Raises RemoteProtocolError or ConfigError."""
     cut = cut_of(spec)
     begun = yield from in_turn(_begin(spec, size, ots, prg) for _, size in chunks(spec.count))
+    yield BARRIER
     planes = cut.offline_planes[1] + (1 if spec.shift else 0)
     answers = yield from in_turn(receive_array((planes, chunk.size // 8), np.uint8) for chunk in begun)
     words = yield from in_turn(_finish(spec, *chunk, ots) for chunk in zip(begun, answers, strict=True))

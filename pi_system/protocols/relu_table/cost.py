@@ -4,6 +4,7 @@ from pi_system.protocols.gate import GateSpec, GateWork, Units
 from pi_system.protocols.material import Shapes, padded
 from pi_system.protocols.ot.gate import GateOfflineCost
 from pi_system.protocols.relu_dcf import gates as dcf
+from pi_system.protocols.relu_table.products import turns
 from pi_system.protocols.relu_table.shape import shape_of
 
 ROUND_TRIPS = 1
@@ -22,15 +23,16 @@ def reply_bytes(spec: GateSpec, exchange: int, count: int) -> int:
 
 
 def offline_cost(spec: GateSpec) -> GateOfflineCost:
-    """Declared offline cost; its round trips are half as long as others, both parties send at once."""
+    """Declared offline cost: OTs in both directions, then rounds."""
     shape, n = shape_of(spec), padded(spec.count)
     down, up = shape.directions
     return GateOfflineCost(
-        round_trips=len(shape.rounds(0)),
+        round_trips=turns(spec.count),
         server_to_client_bytes=shape.sent_bytes(0),
         client_to_server_bytes=shape.sent_bytes(1),
         server_cots=n * down.cots,
         client_cots=n * up.cots,
+        rounds=len(shape.rounds(0)),
     )
 
 

@@ -8,14 +8,13 @@ depend on e. What an OT draws at random is what a party may draw at random: then
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Final
 
 import numpy as np
 
 from pi_system.kernels.ot import Blocks, bit_products_receiver, bit_products_sender
 from pi_system.kernels.packing import Bytes
-from pi_system.protocols.half import Half
+from pi_system.protocols.half import BARRIER, Half
 from pi_system.protocols.ot import Cots, OtParty
 from pi_system.protocols.ot.strings import (
     random_receive,
@@ -62,6 +61,11 @@ class Chosen:
     words: list[tuple[Bytes, RingArray]]
 
 
+def turns(count: int) -> int:
+    """Into how many the OTs of ``count`` elements are cut: in each one direction, then the other."""
+    return -(-len(list(chunks(count))) // _CHUNKS_A_TURN)
+
+
 def take(shape: Shape, role: int, ots: OtParty) -> Half[tuple[Offered, Chosen]]:
     """All OTs of a gate, hashed chunk by chunk while they are in the cache.
 
@@ -71,15 +75,19 @@ def take(shape: Shape, role: int, ots: OtParty) -> Half[tuple[Offered, Chosen]]:
     offered, chosen = [], []
     down, up = shape.directions
     sizes = [size for _, size in chunks(shape.spec.count)]
-    parts = [sizes[start : start + _CHUNKS_A_TURN] for start in range(0, len(sizes), _CHUNKS_A_TURN)]
-    for part, (direction, sends) in product(parts, ((down, role == 0), (up, role == 1))):
-        for size in part:
+    own, others = (up, down) if role else (down, up)
+    for turn in range(turns(shape.spec.count)):
+        part = sizes[turn * _CHUNKS_A_TURN : (turn + 1) * _CHUNKS_A_TURN]
+        for sends in (True, False) if role == 0 else (False, True):
+            for size in part:
+                if sends:
+                    cots = yield from ots.sender.extend(size * own.cots)
+                    offered.append(_offer(own, cots, ots.sender.delta, size, shape.spec.ring_bits))
+                else:
+                    cots = yield from ots.receiver.extend(size * others.cots)
+                    chosen.append(_choose(others, cots, size, shape.spec.ring_bits))
             if sends:
-                cots = yield from ots.sender.extend(size * direction.cots)
-                offered.append(_offer(direction, cots, ots.sender.delta, size, shape.spec.ring_bits))
-            else:
-                cots = yield from ots.receiver.extend(size * direction.cots)
-                chosen.append(_choose(direction, cots, size, shape.spec.ring_bits))
+                yield BARRIER
     mine = Offered(*(_joined([getattr(one, name) for one in offered]) for name in ("adder", "strings", "words")))
     theirs = Chosen(*(_joined([getattr(one, name) for one in chosen]) for name in ("adder", "strings", "words")))
     return mine, theirs

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.half import Half, Send, receive_array
+from pi_system.protocols.half import BARRIER, Half, Send, receive_array
 from pi_system.protocols.material import Material, blocks, padded, padded_shares
 from pi_system.protocols.ot import OtParty
 from pi_system.protocols.ot.strings import (
@@ -41,6 +41,7 @@ def offline_server(spec: GateSpec, ots: OtParty, prg: Prg) -> Half[Material]:
         offers = zero - one + a[chunk]
         yield Send(b"".join(pack_ring(offers[i], m - i).tobytes() for i in range(m)))
         z[chunk] = 0 - _weighted_sum(zero)
+    yield BARRIER
     delta = yield from receive_ring(spec.count, m, spec.ring_bits)
     return {"a": a[: spec.count], "z": z[: spec.count], "delta": delta}
 

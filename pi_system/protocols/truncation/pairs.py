@@ -9,7 +9,7 @@
     level 2                                          -->      its share of c = [(a mod 2^t) + rho_s >= 2^t]
                                                      <--      (a >> t) + c + r for both values of the server's share
 
-Every line is sent for all chunks of the batch before the next one.
+Every line is sent for all chunks, and for all gates beside this truncation, before the server's next one.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.kernels.packing import Bytes
-from pi_system.protocols.half import Half, Send, in_turn, receive_array
+from pi_system.protocols.half import BARRIER, Half, Send, in_turn, receive_array
 from pi_system.protocols.material import padded, padded_shares
 from pi_system.protocols.ot import OtParty
 from pi_system.protocols.ot.strings import carrier, pack_ring, random_receive, random_send, receive_ring
@@ -37,6 +37,7 @@ def offline_server(spec: TruncationSpec, ots: OtParty, prg: Prg) -> Half[tuple[R
     """The server's offset and correction, (n,) each. Raises RemoteProtocolError."""
     cut, pieces = cut_of(spec), list(chunks(spec.count))
     begun = yield from in_turn(_begin_server(spec, size, ots, prg) for _, size in pieces)
+    yield BARRIER
     answers = yield from in_turn(receive_array((cut.offline_planes[1], size // 8), np.uint8) for _, size in pieces)
     chosen = yield from in_turn(_choices(spec, *chunk, ots) for chunk in zip(begun, answers, strict=True))
     tree = ServerTree(cut, join_server(cut, begun))
@@ -44,9 +45,11 @@ def offline_server(spec: TruncationSpec, ots: OtParty, prg: Prg) -> Half[tuple[R
     inputs = coins | coins.dtype.type(1 << spec.shift)  # the top bit makes the tree's result the carry itself
     for first, size in pieces:
         yield Send(tree.tables(inputs[first : first + size], first).data)
+    yield BARRIER
     for first, size in pieces:
         answer = yield from receive_array((cut.reply_planes * size // 8,), np.uint8)
         yield Send(tree.last(tree.level1(answer, first, size), first, size).data)
+    yield BARRIER
     opened = yield from in_turn(_open(spec, choice, pad) for choice, pad in chosen)
     correction = np.concatenate(opened)
     offset = coins.astype(correction.dtype)
@@ -100,9 +103,11 @@ def offline_client(
         cots = yield from ots.sender.extend(size)
         pads = random_send(cots, ots.sender.delta, size, spec.ring_bits)
         kept.append(_ClientChunk(tree, pads, value[at]))
+    yield BARRIER
     for chunk, (size, _) in zip(kept, pieces, strict=True):
         words = yield from receive_array((cut.word_bytes * size,), np.uint8)
         yield Send(chunk.tree.answer(words, 0, size).data)
+    yield BARRIER
     for chunk, (size, _) in zip(kept, pieces, strict=True):
         message = yield from receive_array((cut.level2.message_planes * size // 8,), np.uint8)
         carry = as_bits(chunk.tree.result(message, 0, size)[0], size).astype(ring.dtype)

@@ -8,6 +8,7 @@ import pytest
 from changed_artifact import runnable
 from parties import BACKENDS, PAIRING, infer, make_parties, prepare
 from random_networks import random_mixed_artifact, random_small_artifact, random_square_artifact
+from trips import Chains
 
 from pi_system.backends.crypten.cost import lockstep
 from pi_system.backends.crypten.party import correlation_plan
@@ -29,10 +30,12 @@ def test_a_run_counts_what_was_predicted(backend: str, network: str, tmp_path: P
     found = predict(artifact, backend, "lan", default_calibration())
     server, client = make_parties(backend, artifact, tmp_path)
     channels: dict[str, Any] = {}
-    prepare(server, client, 1, wrap=lambda role, channel: channels.setdefault(role, channel))
+    chains = Chains()
+    prepare(server, client, 1, wrap=lambda role, channel: channels.setdefault(role, chains(role, channel)))
     counters = [channel.counters for role, channel in channels.items() if role != "server"]  # the client counts theirs
     offline = sum(each.sent_bytes + each.received_bytes for each in counters)
     assert offline == found.offline_bytes + found.setup_bytes
+    assert backend == "fss" or chains["client"] / 2 == found.offline_rounds
     stored = {path.parts[-5]: path.stat().st_size for path in tmp_path.glob(f"*/*/*/{PAIRING}/*.ready")}
     assert stored == {"server": found.stored_bytes_server, "client": found.stored_bytes_client}
 

@@ -10,7 +10,7 @@ from insecure_cots import insecure_parties
 
 from pi_system.errors import RemoteProtocolError
 from pi_system.protocols.gate import GateSpec
-from pi_system.protocols.half import Half, Send, in_turn, together
+from pi_system.protocols.half import BARRIER, Half, Receive, Send, abreast, in_turn, together
 from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, LinearShape, plan_linear
 from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
@@ -87,13 +87,31 @@ def side_by_side() -> Halves:
     return serve(), ask()
 
 
+TRUNCATION = TruncationSpec(count=70, ring_bits=59, shift=12)
+
+
 def truncation() -> Halves:
-    spec, (server, client) = TruncationSpec(count=70, ring_bits=59, shift=12), insecure_parties(SEED)
-    share, mask = Prg(SEED).ring(70, 59), Prg(SEED).ring(70, 59)
+    (server, client), share, mask = insecure_parties(SEED), Prg(SEED).ring(70, 59), Prg(SEED).ring(70, 59)
     return (
-        pairs.offline_server(spec, server, Prg(b"s" * 16)),
-        pairs.offline_client(spec, share, mask, client, Prg(b"c" * 16)),
+        pairs.offline_server(TRUNCATION, server, Prg(b"s" * 16)),
+        pairs.offline_client(TRUNCATION, share, mask, client, Prg(b"c" * 16)),
     )
+
+
+def all_abreast(run: Callable[[Any], Half[Any]] = abreast) -> Halves:
+    """Every protocol, and one of them twice."""
+    server, client = insecure_parties(SEED)
+    relu = GateSpec(count=70, ring_bits=59, comparison_bits=24, shift=10, unseen_bits=6)
+    square = GateSpec(kind="square", count=40, ring_bits=59, comparison_bits=24, shift=0)
+    gates: Any = [(pairs, TRUNCATION), (GMW, relu), (TABLE, relu), (GC, relu), (SQUARE, square), (GMW, relu)]
+    at_server, at_client = [], []
+    for number, (protocol, spec) in enumerate(gates):
+        share, prg = Prg(SEED).child(number).ring(spec.count, 59), Prg(SEED).child(number)
+        begins = protocol is TABLE
+        serve, ask = (getattr(protocol, f"{'begin' if begins else 'offline'}_{role}") for role in ("server", "client"))
+        at_server.append(serve(spec, server, prg))
+        at_client.append(ask(spec, share, share, client, prg))
+    return run(at_server), run(at_client)
 
 
 def linear() -> Halves:
@@ -124,6 +142,7 @@ PROTOCOLS: dict[str, Callable[[], Halves]] = {
     "table": lambda: gate(TABLE, 6),
     "gates side by side": side_by_side,
     "square": lambda: gate(SQUARE),
+    "gates abreast": all_abreast,
     "truncation": truncation,
     "linear": linear,
 }
@@ -177,3 +196,35 @@ def test_a_half_takes_a_message_only_where_it_waits_for_one(name: str) -> None:
         run_alone(begun, *messages)
         with pytest.raises(StopIteration):
             begun.send(memoryview(b"too late"))
+
+
+def test_gates_abreast_take_the_round_trips_of_the_longest_and_send_what_they_send_one_by_one() -> None:
+    beside, one_by_one = run_halves(*all_abreast()), run_halves(*all_abreast(in_turn))
+    assert beside.chains[0] == 2 * 3
+    assert one_by_one.chains[0] >= 2 * 6
+    for found, expected in zip(beside.received, one_by_one.received, strict=True):
+        assert sorted(map(len, found)) == sorted(map(len, expected))
+
+
+def test_nothing_goes_beyond_a_barrier_before_all_have_come_to_it() -> None:
+    order: list[str] = []
+
+    def half(name: str, barriers: int) -> Half[str]:
+        for number in range(barriers):
+            order.append(f"{name}{number}")
+            yield Send(b"")
+            yield BARRIER
+        order.append(f"{name} ends")
+        return name
+
+    assert run_alone(abreast([half("a", 2), half("b", 0), half("c", 1)])) == ["a", "b", "c"]
+    assert order == ["a0", "b ends", "c0", "a1", "c ends", "a ends"]
+
+
+def test_a_message_reaches_the_half_that_waits_for_it() -> None:
+    def half() -> Half[bytes]:
+        first = bytes((yield Receive(1)))
+        yield BARRIER
+        return first + bytes((yield Receive(1)))
+
+    assert run_alone(abreast([half(), half()]), b"a", b"b", b"c", b"d") == [b"ac", b"bd"]

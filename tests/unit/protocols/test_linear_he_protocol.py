@@ -52,7 +52,7 @@ def draw_masks(layers: list[LinearShape], ring_bits: int) -> dict[str, Any]:
 def exchange(
     plan: LinearPlan, server: LinearHeServer, client: LinearHeClient, masks: list[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Any]:
-    """Both parties' shares of several inferences in one session, and the client's counters."""
+    """Both parties' shares of several inferences in one session, and what was sent."""
 
     def serve() -> Half[list[dict[str, Any]]]:
         session = yield from server.setup()
@@ -63,21 +63,41 @@ def exchange(
         return (yield from in_turn(map(client.run, masks)))
 
     ran = run_halves(serve(), ask())
-    return ran.server, ran.client, ran.at_client
+    return ran.server, ran.client, ran
 
 
 @pytest.mark.parametrize("ring_bits", [24, 32, 41, 45, 59])
 def test_shares_add_up_and_cost_is_as_declared(ring_bits: int) -> None:
     plan, weights, masks = plan_linear(LAYERS, ring_bits), draw_weights(LAYERS), draw_masks(LAYERS, ring_bits)
     server, client = LinearHeServer(plan, weights), LinearHeClient(plan, Prg(fresh_seed()))
-    (server_shares,), (client_shares,), counters = exchange(plan, server, client, [masks])
+    (server_shares,), (client_shares,), ran = exchange(plan, server, client, [masks])
     ideal = ideal_linear(plan, weights, masks, server_shares)
     for layer in LAYERS:
         np.testing.assert_array_equal(client_shares[layer.name], ideal[layer.name], strict=True)
     cost = linear_he_cost(plan)
-    assert counters.sent_bytes == cost.setup_bytes + cost.up_bytes
-    assert counters.received_bytes == cost.down_bytes
-    assert counters.rounds == cost.rounds
+    assert ran.at_client.sent_bytes == cost.setup_bytes + cost.up_bytes
+    assert ran.at_client.received_bytes == cost.down_bytes
+    assert ran.chains[1] == 2 * cost.rounds
+
+
+def test_requests_go_ahead_as_far_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, or three at a time: more round trips, the same bytes and results; declared as counted."""
+    weights, masks = draw_weights(LAYERS, largest=200), draw_masks(LAYERS, 37)
+    trips = []
+    for room in (32 << 20, 0):
+        monkeypatch.setattr("pi_system.protocols.linear_he.plan._AHEAD_BYTES", room)
+        plan = plan_linear(LAYERS, 37, weight_norm_bits(weights.values()))
+        (server,), (client,), ran = exchange(
+            plan, LinearHeServer(plan, weights), LinearHeClient(plan, Prg(fresh_seed())), [masks]
+        )
+        ideal = ideal_linear(plan, weights, masks, server)
+        assert all(np.array_equal(ideal[name], client[name]) for name in ideal)
+        assert ran.chains[1] == 2 * linear_he_cost(plan).rounds
+        assert ran.at_client.sent_bytes == linear_he_cost(plan).setup_bytes + linear_he_cost(plan).up_bytes
+        trips.append(ran.chains[1] // 2)
+    assert len(plan.packings) == 5
+    assert plan.ahead == (3, 4, 5, 5, 5)
+    assert trips == [1, 2]
 
 
 def test_several_inferences_with_threads_and_without_cache_agree_with_the_ideal() -> None:

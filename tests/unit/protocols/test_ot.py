@@ -81,6 +81,30 @@ def test_extension_meets_the_functionality_in_both_directions(silent: bool) -> N
     assert [sent.take(0)[1] for sent in server[1]] == [0, 1000, 1001]
 
 
+@pytest.mark.parametrize(("down", "up"), [(5000, 0), (0, 5000), (5000, 70), (0, 0)])
+def test_a_direction_that_was_begun_is_extended_by_its_sender_alone(down: int, up: int) -> None:
+    """With the bytes and the COTs of one that was not, whose receiver sends first."""
+
+    def party(prg: Prg, server: bool, begin: bool) -> Half[list[bytes]]:
+        sends, receives = (down, up) if server else (up, down)
+        ends = yield from ot_setup(prg, sends=begin and sends > 0, receives=begin and receives > 0)
+        mine, theirs = [ends.sender.extend(sends)] * (sends > 0), [ends.receiver.extend(receives)] * (receives > 0)
+        cots = yield from in_turn(mine + theirs if server else theirs + mine)
+        return [each.blocks.tobytes() for each in cots]
+
+    begun, lazy = (
+        run_halves(party(Prg(SEED), True, begin), party(Prg(b"f" * 16), False, begin)) for begin in (True, False)
+    )
+    assert (begun.server, begun.client) == (lazy.server, lazy.client)
+    sent, received = silent_bytes(down), silent_bytes(up)
+    for ran in (begun, lazy):
+        assert ran.at_server.sent_bytes == SETUP_BYTES + sent[0] + received[1]
+        assert ran.at_client.sent_bytes == SETUP_BYTES + sent[1] + received[0]
+    after_setup = 3 + (1 + (down > 0)) * (up > 0), 3 + (down > 0)  # the client sends when it has received
+    assert begun.chains == after_setup
+    assert lazy.chains > begun.chains or not (down or up)
+
+
 def test_ferret_carries_over_rounds_and_sends_only_trees() -> None:
     ideal_server, ideal_client = insecure_parties(SEED)
     per_round = TINY.open_trees << TINY.depth
