@@ -50,7 +50,7 @@ from measuring.ways import crypten_party, echo
 
 from pi_system.artifact.store import load
 from pi_system.backends.registry import BACKENDS
-from pi_system.channel.shaped import parse_link
+from pi_system.channel.link import parse_link
 from pi_system.cli.errors import PiCommand, PiGroup
 from pi_system.program import relu_count
 from pi_system.rpc.keys import write_keys

@@ -22,7 +22,7 @@ from measuring.sessions import WARMUP
 
 from pi_system.artifact.store import load
 from pi_system.backends.registry import BACKENDS
-from pi_system.channel.shaped import parse_link
+from pi_system.channel.link import parse_link
 from pi_system.cli.errors import PiCommand
 
 NAMES = "network|link|backend|reveals=reveal|"

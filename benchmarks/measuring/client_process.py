@@ -30,7 +30,8 @@ from measuring.memory import peak_memory_bytes
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from pi_system.channel.shaped import parse_link, shape
+from pi_system.channel.link import parse_link
+from pi_system.channel.shaped import shape
 from pi_system.errors import PiError
 from pi_system.rpc.client_session import ClientSession
 from pi_system.rpc.endpoint import Endpoint

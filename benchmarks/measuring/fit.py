@@ -16,7 +16,7 @@ from measuring.schema import Strict
 from scipy.optimize import nnls
 
 from pi_system.artifact.model import PublicArtifact
-from pi_system.channel.shaped import parse_link
+from pi_system.channel.link import parse_link
 from pi_system.cost.calibration import Calibration
 from pi_system.cost.predict import Workload, predict
 from pi_system.cost.work import PRICED, UNITS, Prices, Work

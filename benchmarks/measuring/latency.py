@@ -18,7 +18,7 @@ from measuring.sessions import WARMUP, Session, in_turn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pi_system.channel.shaped import parse_link
+from pi_system.channel.link import parse_link
 from pi_system.errors import InvariantError
 
 _BASELINE: Final = "crypten"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pi_system.artifact.graph import Conv2d, Linear
 from pi_system.artifact.model import Artifact
-from pi_system.channel.shaped import Link
+from pi_system.channel.link import Link
 from pi_system.program.error_bound import artifact_ulp_bound
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.program.float_point import FloatInterpreter

@@ -8,7 +8,8 @@ import sys
 from functools import partial
 
 from pi_server.cli import main
-from pi_system.channel.shaped import parse_link, shape
+from pi_system.channel.link import parse_link
+from pi_system.channel.shaped import shape
 
 if __name__ == "__main__":
     main(sys.argv[2:], prog_name="pi-server", obj=partial(shape, link=parse_link(sys.argv[1])))

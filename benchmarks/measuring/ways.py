@@ -12,7 +12,8 @@ from measuring.reference import Reference
 from measuring.sessions import WARMUP
 
 from pi_system.artifact.store import load
-from pi_system.channel.shaped import parse_link, shape
+from pi_system.channel.link import parse_link
+from pi_system.channel.shaped import shape
 from pi_system.export.random import random_pictures
 
 SIZES = (8_000_000, 1_000_000, 128_000, 16_000, 1_000)

@@ -37,7 +37,7 @@ from peers.systems import System, compile_program, line_pair, open_spu, spu_vers
 
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
-from pi_system.channel.shaped import parse_link
+from pi_system.channel.link import parse_link
 from pi_system.cli.errors import PiCommand
 from pi_system.protocols.gate import GateSpec
 from pi_system.rpc.keys import write_keys

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from pi_system.channel.base import Channel
 from pi_system.channel.drive import drive
-from pi_system.channel.shaped import parse_link, shape
+from pi_system.channel.link import parse_link
+from pi_system.channel.shaped import shape
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.ot import OtParty, ot_setup
 from pi_system.protocols.ot.gate import OtGate

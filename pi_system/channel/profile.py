@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from pi_system.channel.base import Channel, ChannelCounters
-from pi_system.channel.shaped import LINKS, Link, ShapedChannel
+from pi_system.channel.link import LINKS, Link
+from pi_system.channel.shaped import ShapedChannel
 from pi_system.protocols.half import Readable
 from pi_system.ring.carrier import RingArray
 

@@ -8,43 +8,14 @@ itself; both should use the same link. Bytes are those of IP packets of 1500
 bytes, headers included. TCP's slow start and pacing are not imitated.
 """
 
-import math
-import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from pi_system.channel.base import Channel, ChannelCounters
-from pi_system.errors import ConfigError
+from pi_system.channel.link import LINKS, Link
 from pi_system.protocols.half import Readable
 
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One direction's rate and the round-trip time.
-
-    Attributes:
-        rate_bits_s: bits a second in each direction; infinity for no limit.
-        rtt_s: seconds, half of it in each direction.
-    """
-
-    rate_bits_s: float
-    rtt_s: float
-
-    def transfer_s(self, nbytes: int) -> float:
-        """Seconds that ``nbytes`` of payload keep the link busy, packet headers included."""
-        packets = max(1, -(-nbytes // _SEGMENT_BYTES))
-        return 8 * (nbytes + packets * _HEADER_BYTES) / self.rate_bits_s
-
-
-_SEGMENT_BYTES: Final = 1448
-_HEADER_BYTES: Final = 52  # IPv4 20, TCP with timestamps 32
-LINKS: Final = {
-    "loopback": Link(math.inf, 0.0),
-    "lan": Link(1e9, 0.3e-3),
-    "wan": Link(100e6, 40e-3),
-}
 CHUNK_BYTES: Final = 1 << 20
 """Payload that is delayed as a whole: one frame of the gRPC channel."""
 _SPIN_S: Final = 80e-6
@@ -57,17 +28,6 @@ class TimedChannel(Channel, Protocol):
     @property
     def arrivals(self) -> Sequence[tuple[float, int]]:
         """Its pieces: CLOCK_MONOTONIC seconds, taken when each arrived, not when it was asked for, and its bytes."""
-
-
-def parse_link(text: str) -> Link:
-    """The link of that name, or ``"rate_mbit,rtt_ms"``. Raises ConfigError."""
-    if text in LINKS:
-        return LINKS[text]
-    number = r"(\d{1,9}(?:\.\d{1,6})?)"
-    match = re.fullmatch(f"{number},{number}", text)
-    if match is None or float(match[1]) <= 0 or float(match[2]) > 10_000:
-        raise ConfigError(f"link: expected one of {', '.join(LINKS)} or RATE_MBIT,RTT_MS, found {text[:40]!r}")
-    return Link(float(match[1]) * 1e6, float(match[2]) * 1e-3)
 
 
 def shape(inner: TimedChannel, link: Link) -> Channel:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pi_system.artifact.store import load_public
 from pi_system.backends.registry import AUTO_BACKENDS, runnable, why_not
-from pi_system.channel.shaped import Link, parse_link
+from pi_system.channel.link import Link, parse_link
 from pi_system.cli.compare import compare_options, options_of
 from pi_system.cli.options import json_option, show_result
 from pi_system.cost import faster_gate

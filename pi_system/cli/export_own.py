@@ -16,7 +16,7 @@ from typing import Any
 import click
 from torch import nn
 
-from pi_system.channel.shaped import parse_link
+from pi_system.channel.link import parse_link
 from pi_system.cli.compare import options_of
 from pi_system.cli.export import export, show_export
 from pi_system.cli.methods import pairs

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from pi_system.artifact.store import load_public
 from pi_system.backends.registry import AUTO, BACKENDS, choose
-from pi_system.channel.shaped import parse_link
+from pi_system.channel.link import parse_link
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.options import json_option, show_result
 from pi_system.cost import Prediction, default_calibration, load_calibration, predict

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from pi_system.artifact.graph import Input
 from pi_system.backends.costs import overlapping
-from pi_system.channel.shaped import Link, parse_link
+from pi_system.channel.link import Link, parse_link
 from pi_system.cost.calibration import Calibration
 from pi_system.cost.layers import NodeWork
 from pi_system.cost.replay import Replay

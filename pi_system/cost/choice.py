@@ -2,7 +2,7 @@
 
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.registry import AUTO_BACKENDS, runnable
-from pi_system.channel.shaped import Link
+from pi_system.channel.link import Link
 from pi_system.cost.calibration import default_calibration
 from pi_system.cost.predict import online_ms
 

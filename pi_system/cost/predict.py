@@ -7,7 +7,7 @@ from math import prod
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.costs import Lockstep, OfflineCost, Opening, find_cost
 from pi_system.backends.registry import BACKENDS
-from pi_system.channel.shaped import Link, parse_link
+from pi_system.channel.link import Link, parse_link
 from pi_system.cost.calibration import Calibration
 from pi_system.cost.layers import NodeWork, node_works
 from pi_system.cost.replay import Replay, transfer_ns

@@ -11,7 +11,8 @@ other, beside the link; ``byte``: a payload byte handed to or taken from the tra
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pi_system.channel.shaped import CHUNK_BYTES, Link
+from pi_system.channel.link import Link
+from pi_system.channel.shaped import CHUNK_BYTES
 from pi_system.cost.layers import NodeWork, RowWork, total
 from pi_system.cost.work import START, Moment, Prices, Work, later, work
 from pi_system.protocols.gate import GateSpec

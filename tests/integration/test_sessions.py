@@ -16,7 +16,8 @@ from toy_backend import ONLINE_ROUNDS
 from toy_sessions import CONFIG, PICTURE, Toy
 
 from pi_system.artifact import load_public
-from pi_system.channel.shaped import parse_link, shape
+from pi_system.channel.link import parse_link
+from pi_system.channel.shaped import shape
 from pi_system.cli.service import describe
 from pi_system.errors import (
     ArtifactDigestError,

@@ -6,7 +6,7 @@ import torch
 from measuring.reference import Reference, floor_ms
 from scaled_artifact import relu_artifact
 
-from pi_system.channel.shaped import LINKS, Link
+from pi_system.channel.link import LINKS, Link
 from pi_system.export.random import random_pictures
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.program.float_point import float_logits

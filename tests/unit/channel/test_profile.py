@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from pi_system.channel import profile
+from pi_system.channel.link import LINKS, Link
 from pi_system.channel.memory import memory_pair
 from pi_system.channel.profile import OFF, LayerWatch, Profiler, profiler_of
-from pi_system.channel.shaped import LINKS, Link
 
 KINDS = {"conv": "conv2d", "relu": "relu"}
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from pi_system.channel.base import ChannelCounters
+from pi_system.channel.link import LINKS, Link, parse_link
 from pi_system.channel.memory import memory_pair, simulate
-from pi_system.channel.shaped import CHUNK_BYTES, LINKS, Link, ShapedChannel, parse_link, shape
+from pi_system.channel.shaped import CHUNK_BYTES, ShapedChannel, shape
 from pi_system.errors import ConfigError
 
 

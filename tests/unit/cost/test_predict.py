@@ -16,7 +16,7 @@ from pi_system.backends.costs import all_units, find_cost, overlapping
 from pi_system.backends.fss.gates import fss_gates
 from pi_system.backends.registry import BACKENDS
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
-from pi_system.channel.shaped import Link
+from pi_system.channel.link import Link
 from pi_system.cost import default_calibration, faster_gate, predict
 from pi_system.cost.predict import Workload
 from pi_system.cost.replay import Replay

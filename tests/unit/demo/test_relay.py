@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pi_system.channel.shaped import LINKS as MEASURED
+from pi_system.channel.link import LINKS as MEASURED
 from pi_system.demo.parties import LINKS
 from pi_system.demo.relay import PIECE_BYTES, OneWay, relay
 

@@ -15,7 +15,7 @@ from torch import nn
 from pi_system.artifact.graph import Graph, Node, Relu
 from pi_system.artifact.ring_check import check_ring
 from pi_system.artifact.ring_config import RingConfig
-from pi_system.channel.shaped import parse_link
+from pi_system.channel.link import parse_link
 from pi_system.cost import default_calibration
 from pi_system.cost.predict import online_ms
 from pi_system.errors import ConfigError

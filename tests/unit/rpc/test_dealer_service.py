@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from processes import TOY
 
-from pi_system.channel.shaped import parse_link, shape
+from pi_system.channel.link import parse_link
+from pi_system.channel.shaped import shape
 from pi_system.errors import ConfigError, PeerTimeoutError, RemoteProtocolError
 from pi_system.rpc.dealer_link import DEALER_METHOD, DealerDialer
 from pi_system.rpc.dealer_service import DealerService
