@@ -1,7 +1,7 @@
 """``pi-client infer``: files to predictions, in batches whose material fits into memory on both sides."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +37,7 @@ def classify(
     check_inputs(paths)  # before anybody is dialled
     with ExitStack() as stack:
         session, (inputs, names) = _open_with_inputs(stack, common, store, paths, profile)
+        choice = session.choice
         check_top_k(top_k, session.public.public, session.config)
         answered = answer(stack, session, common, store, inputs, profile=profile, shows=Bars())
         session = answered.session
@@ -49,6 +50,7 @@ def classify(
             offline=store.noted_offline(session.config),
             prepared_now=answered.prepared_now,
             request=session.request,
+            choice=choice,
             top_k=top_k,
         )
         return result, tuple(session.profiles.values())
@@ -143,7 +145,8 @@ def prepare_missing(
             with shows.preparing(session.available, goal):
                 cost = session.prepare(missing)
         except BusyError as busy:
-            again = open_session(common, store, profile=profile, prepares=True, ticket=busy.ticket)
+            same = replace(common, backend=session.config.backend)  # ``auto`` was decided
+            again = open_session(same, store, profile=profile, prepares=True, ticket=busy.ticket)
             session = stack.enter_context(again)
             continue
         store.note_offline(session.config, cost)

@@ -74,6 +74,8 @@ def prepare(count: int, **options: Any) -> None:
         raise ConfigError(f"prepare: backend {common.backend} keeps no material between sessions, infer prepares it")
     store = ClientStore(common.store)
     with open_session(common, store, prepares=True) as session:
+        if session.choice is not None:
+            click.echo(f"backend {session.choice.line()}")
         missing = count - session.available()
         if missing <= 0:
             click.echo(f"{session.available()} ready, nothing to prepare")

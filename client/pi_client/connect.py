@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import click
 
+from pi_client.choosing import StoreChooser
 from pi_client.store import ClientStore
 from pi_client.waiting import BusyLines
 from pi_system.artifact.store import load_public
@@ -15,6 +17,7 @@ from pi_system.cli.backends import BackendChoice
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.program import with_options
 from pi_system.cli.seconds import SECONDS
+from pi_system.cost import OBJECTIVES, Objective
 from pi_system.errors import ArtifactDigestError, BusyError
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.channel import Wrap, as_it_is
@@ -22,19 +25,40 @@ from pi_system.rpc.client_session import ClientSession
 from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.session_config import SessionConfig
 
+LOCAL_DEALER: Final = "127.0.0.1:7101"
+"""Of backends that were named, where no dealer was."""
 server_option = click.option(
     "--server", envvar="PI_SERVER", default="127.0.0.1:7100", show_default=True, help="HOST:PORT of the server."
 )
 session_options = with_options(
     server_option,
-    click.option("--dealer", envvar="PI_DEALER", default="127.0.0.1:7101", show_default=True, help="HOST:PORT"),
+    click.option(
+        "--dealer",
+        envvar="PI_DEALER",
+        show_default=f"{LOCAL_DEALER} for a named backend",
+        help="HOST:PORT of one that both trust. auto takes a backend that needs it only if it is named.",
+    ),
     click.option(
         "--backend",
         type=BackendChoice(AUTO),
         default=AUTO,
         show_default=True,
         help="table (models of 10 compared bits or fewer), gmw and gc need nobody else, fss and crypten a dealer; "
-        "auto: the first of the former that model and server allow.",
+        "auto: the fastest of the former, and of fss where a dealer is named, over this link as predicted; what lies "
+        "prepared comes first.",
+    ),
+    click.option(
+        "--objective",
+        type=click.Choice(OBJECTIVES),
+        default="online",
+        show_default=True,
+        help="What auto makes least: the online time, or that of both phases, for who prepares nothing ahead.",
+    ),
+    click.option(
+        "--calibration",
+        envvar="PI_CALIBRATION",
+        type=click.Path(path_type=Path),
+        help="Prices for auto, of benchmarks/calibrate.py; by default those that ship.",
     ),
     click.option(
         "--reveal",
@@ -62,7 +86,7 @@ class SessionOptions:
     """The values of ``session_options``; their help texts say what they are."""
 
     server: str
-    dealer: str
+    dealer: str | None
     backend: str
     reveal: Reveal | None
     artifact: Path | None
@@ -73,6 +97,8 @@ class SessionOptions:
     insecure_provider: bool
     keys: Path | None
     insecure: bool
+    objective: Objective = "online"
+    calibration: Path | None = None
 
 
 def open_session(
@@ -102,7 +128,7 @@ def open_session(
     """
     endpoint = Endpoint(
         server=common.server,
-        dealer=common.dealer,
+        dealer=common.dealer or LOCAL_DEALER,
         store_dir=store.path,
         connect_timeout_s=common.connect_timeout,
         timeout_s=common.timeout,
@@ -120,9 +146,24 @@ def open_session(
         profile=profile,
     )
     public = load_public(common.artifact) if common.artifact else None
-    session = ClientSession(endpoint, config, public, prepares=prepares, ticket=ticket)
+    chooser = _chooser(common, endpoint, config, prepares)
+    session = ClientSession(endpoint, config, public, prepares=prepares, ticket=ticket, chooser=chooser)
     found = session.public.public.digest
     if not found.startswith(common.digest.lower()):
         session.close()
         raise ArtifactDigestError(f"artifact: expected a digest that starts with {common.digest}, found {found[:16]}")
     return session
+
+
+def _chooser(common: SessionOptions, endpoint: Endpoint, config: SessionConfig, ahead: bool) -> StoreChooser:
+    """Says what ``auto`` stands for; ``ahead``: in a session that prepares."""
+    return StoreChooser(
+        root=endpoint.store_dir,
+        client_id=config.client_id,
+        dealer=common.dealer,
+        identity=endpoint.identity,
+        timeout_s=common.connect_timeout,
+        objective=common.objective,
+        calibration=common.calibration,
+        ahead=ahead,
+    )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pi_system.artifact.model import PublicModel
 from pi_system.errors import ConfigError, RevealError
 from pi_system.program.answer import Answer, read_answer, top_classes
+from pi_system.rpc.choosing import Explained
 from pi_system.rpc.phase_cost import OnlineCost, PreparationCost
 from pi_system.rpc.session_config import SessionConfig
 
@@ -26,6 +27,7 @@ class InferResult:
         offline: cost of the offline phase behind it, None if there is no record of it.
         prepared_now: that offline phase ran in this call.
         request: what both sides' logs call the session that answered last.
+        choice: what ``auto`` stood for, and why; None: the backend was named.
         top_k: how many classes of each input are named, most likely first; None: the first, as label and score.
     """
 
@@ -37,6 +39,7 @@ class InferResult:
     offline: PreparationCost | None
     prepared_now: bool
     request: str = ""
+    choice: Explained | None = None
     top_k: int | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -50,7 +53,8 @@ class InferResult:
         before them: material is marked as used, durably, and read; ``relus`` counts those of all inputs,
         ``us_per_relu`` is 1000 * online_ms / relus and ``bytes_per_relu`` the online payload / relus, both directions,
         null for a network without. ``offline_ms`` and ``offline_bytes`` are of ``offline_count`` inferences, which were
-        prepared in this call if ``prepared_now``, null if unknown.
+        prepared in this call if ``prepared_now``, null if unknown. ``choice``: what ``auto`` stood for and what was
+        predicted of the others (``Decision.as_json`` in cost/choice.py), null where the backend was named.
         """
         online, offline, relus = self.online, self.offline, self.relus
         payload = online.client_to_server_bytes + online.server_to_client_bytes
@@ -59,6 +63,7 @@ class InferResult:
             "model": self.model.name,
             "artifact_digest": self.model.digest,
             "backend": self.config.backend,
+            "choice": None if self.choice is None else self.choice.as_json(),
             "reveal": self.config.revealed,
             "score_step": 2.0**self.score_step_log2 if self.config.revealed == "scores" else None,
             "request": self.request,
@@ -106,6 +111,8 @@ class InferResult:
             )
         lines.append(f"offline  {self._offline_line()}")
         lines.append(f"reveals  {self._revealed_line()}")
+        if self.choice is not None:
+            lines.append(f"backend  {self.choice.line()}")
         model = f"model    {data['model']}, artifact {data['artifact_digest'][:16]}, backend {data['backend']}"
         lines.append(model + (f", request {self.request}" if self.request else ""))
         return lines

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
 
 from pi_client.classify import answer, prepare_missing
@@ -18,16 +19,17 @@ from pi_system.api.inputs import Inputs, check_files, read_inputs
 from pi_system.api.result import Cost, Result
 from pi_system.artifact.model import PublicModel
 from pi_system.backends.registry import AUTO, keeps_material
+from pi_system.cost import OBJECTIVES, Objective
 from pi_system.errors import BusyError, ConfigError, InputError, LocalProtocolError
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder
 from pi_system.program.reveal import Reveal
+from pi_system.rpc.choosing import Explained
 from pi_system.rpc.client_session import ClientSession
 from pi_system.rpc.phase_cost import OnlineCost, PreparationCost
 
 __all__ = ["Client", "Served"]
 
 _LOG = logging.getLogger(__name__)
-_LOCAL_DEALER = "127.0.0.1:7101"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +40,13 @@ class Served:
         model: public part of the network.
         reveal: what is opened: label, scores or logits.
         backend: that was agreed on.
+        choice: what was predicted where ``auto`` was asked for; None: the backend was named.
     """
 
     model: PublicModel
     reveal: Reveal
     backend: str
+    choice: Explained | None = None
 
 
 class Client:
@@ -62,12 +66,14 @@ class Client:
         insecure: bool = False,
         backend: str = AUTO,
         reveal: Reveal | None = None,
-        dealer: str = _LOCAL_DEALER,
+        dealer: str | None = None,
         artifact: str | PathLike[str] | None = None,
         digest: str = "",
         store: str | PathLike[str] | None = None,
         timeout_s: float = 120.0,
         connect_timeout_s: float = 10.0,
+        objective: Objective = "online",
+        calibration: str | PathLike[str] | None = None,
     ):
         """Nothing is connected to yet.
 
@@ -75,28 +81,30 @@ class Client:
             server: HOST:PORT.
             keys: this client's folder of those that ``pi.make_keys`` makes.
             insecure: plaintext, on this machine only; in the place of ``keys``.
-            backend: gmw, gc, table, fss or crypten; auto is table where the model compares few bits, else gmw or gc.
+            backend: gmw, gc, table, fss or crypten; auto: the fastest over this link as predicted, of those that model
+                and server allow, with a dealer only where one is named; what lies prepared in the store comes first.
             reveal: learn no more than this; None: what the server reveals.
-            dealer: HOST:PORT, for backends that have one.
+            dealer: HOST:PORT of one that both trust; None: none for ``auto``, one on this machine for a named backend.
             artifact: own copy of the public part, or ``builtin:NAME``; None: the server sends it.
             digest: accept only a model whose digest starts so.
             store: private folder of material; None: the user's.
             timeout_s: a silent peer or a busy server is waited for.
             connect_timeout_s: a server is tried.
+            objective: what ``auto`` makes least: the online time, or with "total" that of both phases.
+            calibration: file of prices for ``auto``; None: those that ship.
 
         Raises:
-            ConfigError: a backend that is none, or a time.
+            ConfigError: a backend that is none, an objective or a time.
             InputError: the store cannot be made, or something is no path.
         """
-        folder = None if artifact is None else path("artifact", artifact)
-        if str(folder).startswith(BUILTIN_PREFIX):
-            folder = artifact_folder(str(folder))
+        if objective not in OBJECTIVES:
+            raise ConfigError(f"objective: expected one of {', '.join(OBJECTIVES)}, found {objective!r:.40}")
         options = SessionOptions(
             server=str(server),
-            dealer=str(dealer),
+            dealer=None if dealer is None else str(dealer),
             backend=backend,
             reveal=reveal,
-            artifact=folder,
+            artifact=_artifact(artifact),
             digest=str(digest),
             store=None if store is None else path("store", store),
             timeout=seconds("timeout_s", timeout_s),
@@ -104,6 +112,8 @@ class Client:
             insecure_provider=False,
             keys=None if keys is None else path("keys", keys),
             insecure=insecure,
+            objective=objective,
+            calibration=None if calibration is None else path("calibration", calibration),
         )
         self.__setstate__(options)
 
@@ -119,6 +129,7 @@ class Client:
         self._lock, self._stack = threading.Lock(), ExitStack()
         self._process, self._closed = os.getpid(), False
         self._open: ClientSession | None = None
+        self._choice: Explained | None = None
 
     def __enter__(self) -> "Client":
         """Itself."""
@@ -168,7 +179,10 @@ class Client:
         """What the server has now, as the open session knows it. Errors as ``predict``."""
         with self._call():
             session = self._session()
-            return Served(model=session.public.public, reveal=session.config.revealed, backend=session.config.backend)
+            config = session.config
+            return Served(
+                model=session.public.public, reveal=config.revealed, backend=config.backend, choice=self._choice
+            )
 
     def predict(self, inputs: Inputs) -> Result:
         """Answers to inputs; prepares first where too little is left.
@@ -223,11 +237,20 @@ class Client:
             self._end()
             opened = open_session(self._options, self._store, prepares=prepares, on_busy=_log_busy)
             self._open = self._stack.enter_context(opened)
+            self._choice = opened.choice
+            if opened.choice is not None:
+                _LOG.info("backend %s", opened.choice.line())
         return self._open
 
     def _end(self) -> None:
         self._stack.close()
         self._stack, self._open = ExitStack(), None
+
+
+def _artifact(given: str | PathLike[str] | None) -> Path | None:
+    """Its folder, if one was given."""
+    folder = None if given is None else path("artifact", given)
+    return artifact_folder(str(folder)) if str(folder).startswith(BUILTIN_PREFIX) else folder
 
 
 def _log_busy(busy: BusyError) -> None:

@@ -16,8 +16,9 @@ from pi_system.api.result import Result
 from pi_system.artifact import store
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.preprocess import Preprocess
-from pi_system.backends.registry import AUTO, AUTO_BACKENDS, check_runs, choose, runnable, why_not
-from pi_system.cost import Prediction, default_calibration, predict
+from pi_system.backends.registry import AUTO, AUTO_BACKENDS, check_runs, runnable, why_not
+from pi_system.channel.link import parse_link
+from pi_system.cost import Prediction, default_calibration, predict, resolve
 from pi_system.errors import ConfigError, FixedPointRangeError
 from pi_system.export.compare_bits import CompareBits, CompareOptions, choose_compare_bits
 from pi_system.export.compile import Preprocessing, calibration_inputs, compile_network
@@ -104,7 +105,7 @@ class Model:
 
         Args:
             inputs: see ``Inputs``.
-            backend: gmw, gc, table or fss; auto is table where the model compares few bits, else gmw or gc.
+            backend: gmw, gc, table or fss; auto: the fastest online as predicted, of those without a third party.
             reveal: what is opened: label, scores or logits.
 
         Raises:
@@ -114,7 +115,7 @@ class Model:
         """
         arrays, names = read_inputs(inputs, self.preprocess)
         with typed():
-            outputs, cost = infer_here(self.artifact, arrays, choose(backend, self.artifact.public), reveal)
+            outputs, cost = infer_here(self.artifact, arrays, resolve(backend, self.artifact), reveal)
         return Result(model=self.artifact.public, reveal=reveal, outputs=outputs, names=names, cost=cost)
 
     def _answers(self, arrays: NDArray[np.float32], names: Sequence[str], logits: _Logits) -> Result:
@@ -210,7 +211,7 @@ def profile(model: Model | str | PathLike[str], *, backend: str = AUTO, link: st
 
     Args:
         model: a Model, or a folder of one.
-        backend: gmw, gc, table, fss or crypten; auto is table where the model compares few bits, else gmw or gc.
+        backend: gmw, gc, table, fss or crypten; auto: the fastest online as predicted, of those without a third party.
         link: loopback, lan, wan or "MBIT_S,RTT_MS".
 
     Raises:
@@ -220,6 +221,6 @@ def profile(model: Model | str | PathLike[str], *, backend: str = AUTO, link: st
     if not isinstance(link, str):
         raise ConfigError(f"link: expected a name or MBIT_S,RTT_MS, found {link!r:.40}")
     found = model if isinstance(model, Model) else load(model)
-    backend = choose(backend, found.artifact.public)
+    backend = resolve(backend, found.artifact, parse_link(link))
     check_runs(found.artifact.public, backend)
     return predict(found.artifact, backend, link, default_calibration())

@@ -59,10 +59,12 @@ a client that sees logits."""
 
 
 AUTO: Final = "auto"
-"""In the place of a backend's name: the first of ``AUTO_BACKENDS`` that is offered and runs the model."""
+"""In the place of a backend's name: the client chooses, of these, by the cost model (cost/choice.py)."""
 AUTO_BACKENDS: Final = ("table", "gmw", "gc")
-"""Without a third party: the first is faster online than the second wherever both were measured
-(docs/how-to/which-backend.md), the last is for a server that offers neither."""
+"""Without a third party, in the order that decides where nothing can be predicted: the first is faster online than the
+second wherever both were measured (docs/how-to/which-backend.md)."""
+AUTO_DEALT: Final = ("fss",)
+"""With a dealer, before those, where the user names one. Never the baseline, whose truncation tells weights."""
 
 
 def runnable(model: PublicModel, names: Iterable[str] = BACKENDS) -> tuple[str, ...]:
@@ -74,20 +76,6 @@ def why_not(model: PublicModel, name: str) -> str:
     """Why a backend does not run ``model``; empty if it does, and for a name that is none of the registry's."""
     limits = module_of(name, "limits") if name in BACKENDS else None
     return cast(BackendLimits, limits).why_not(name, model) if limits else ""
-
-
-def choose(name: str, model: PublicModel, offered: Iterable[str] = BACKENDS) -> str:
-    """What ``name`` stands for: itself, unless it is ``auto``. Raises ConfigError: none of what ``auto`` is fits."""
-    if name != AUTO:
-        return name
-    able = runnable(model, offered)
-    for each in AUTO_BACKENDS:
-        if each in able:
-            return each
-    last = AUTO_BACKENDS[-1]
-    why = why_not(model, last) or "name one of those"
-    names, found = ", ".join(AUTO_BACKENDS), ", ".join(able) or "none"
-    raise ConfigError(f"backend: expected one of {names} for auto, found {found} offered; {why}")
 
 
 def keeps_material(name: str) -> bool:

@@ -13,7 +13,7 @@ from pi_system.backends.registry import AUTO_BACKENDS, runnable, why_not
 from pi_system.channel.link import Link, parse_link
 from pi_system.cli.compare import compare_options, options_of
 from pi_system.cli.options import json_option, show_result
-from pi_system.cost import faster_gate
+from pi_system.cost import choose
 from pi_system.export.job import export_run
 from pi_system.export.quantise import QuantiseOptions
 
@@ -57,7 +57,7 @@ def show_export(result: dict[str, Any], folder: Path, shape: Link, as_json: bool
     public = load_public(folder)
     result["backends"] = runnable(public.public)
     if set(AUTO_BACKENDS) & set(result["backends"]):
-        result["backend_without_dealer"] = faster_gate(public, shape)
+        result["backend_without_dealer"] = choose(public, shape).backend
     if result["compare_bits"] and (reason := why_not(public.public, "table")):
         result["without_table"] = reason
     if result["compare_table"] and not as_json:

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from pi_system.artifact.store import load_public
-from pi_system.backends.registry import AUTO, BACKENDS, choose
+from pi_system.backends.registry import AUTO, BACKENDS
 from pi_system.channel.link import parse_link
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.options import json_option, show_result
-from pi_system.cost import Prediction, default_calibration, load_calibration, predict
+from pi_system.cost import Prediction, default_calibration, load_calibration, predict, resolve
 
 _PATH = click.Path(path_type=Path)
 
@@ -28,10 +28,10 @@ def profile(artifact: Path, backend: str, link: str, calibration: Path | None, a
 
     Of an inference that reveals logits; label and scores are not predicted.
     """
-    parse_link(link)
+    shape = parse_link(link)
     prices = load_calibration(calibration) if calibration else default_calibration()
     public = load_public(artifact)
-    found = predict(public, choose(backend, public.public), link, prices)
+    found = predict(public, resolve(backend, public, shape, prices), shape, prices)
     if as_json:
         show_result({"link": link, "machine": prices.machine, **asdict(found)}, as_json)
         return

@@ -1,5 +1,6 @@
 """Prices of one machine; written by benchmarks/calibrate.py, read by everything here."""
 
+import logging
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +12,7 @@ from pi_system.cost.work import PRICED, Prices
 from pi_system.errors import ConfigError
 
 _DEFAULT = "default_calibration.json"
+_LOG = logging.getLogger(__name__)
 
 
 class Calibration(BaseModel):
@@ -68,3 +70,14 @@ def load_calibration(path: Path) -> Calibration:
 def default_calibration() -> Calibration:
     """The one that ships; its ``machine`` says whose prices it holds."""
     return Calibration.model_validate_json(files("pi_system.cost").joinpath(_DEFAULT).read_text())
+
+
+def calibration_or_default(path: Path | None) -> Calibration:
+    """Read one, or take the one that ships, with a warning where ``path`` names none that this version can use."""
+    if path is None:
+        return default_calibration()
+    try:
+        return load_calibration(path)
+    except ConfigError as error:
+        _LOG.warning("%s; the prices that ship are taken", error)
+        return default_calibration()

@@ -14,17 +14,20 @@ from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Infer, Prepare,
 from pi_system.artifact.model import PublicArtifact
 from pi_system.artifact.store import public_from_bytes
 from pi_system.backends.base import ClientRuntime, PairedClient, PairedRuntime, SizedRuntime
-from pi_system.backends.registry import find_backend
+from pi_system.backends.registry import AUTO, find_backend
 from pi_system.channel.base import Channel, ChannelCounters
 from pi_system.channel.profile import OFF, LayerWatch, Piece
 from pi_system.errors import (
     ArtifactDigestError,
+    ConfigError,
     FrameTooLargeError,
     InputError,
     LimitError,
     PiError,
 )
+from pi_system.program.reveal import Reveal
 from pi_system.rpc.channel import GrpcChannel
+from pi_system.rpc.choosing import Chooser, Explained, Offer, measure_link, tell_choice
 from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.endpoint import Endpoint, as_pi_error, enter
 from pi_system.rpc.envelope import ID_BYTES, read_server, write
@@ -40,9 +43,9 @@ from pi_system.rpc.session_config import (
     MAX_BATCH,
     Hello,
     SessionConfig,
+    check_granted,
     check_version,
     granted,
-    granted_backend,
     runtime_options,
 )
 
@@ -65,6 +68,7 @@ class ClientSession:
         request: what both sides' logs call this session.
         config: what was agreed on; ``config.revealed`` says what the client learns.
         server_profiles: the server gives its half of profiles.
+        choice: what ``auto`` stands for, and why; None: a backend was named.
         left: inferences that the server said are left of today, less those of this session; None: any number.
         profiles: the last call's, by phase; empty unless ``config.profile``.
     """
@@ -77,6 +81,7 @@ class ClientSession:
         *,
         prepares: bool = False,
         ticket: str = "",
+        chooser: Chooser | None = None,
     ):
         """Connect, wait for a place, and agree.
 
@@ -86,6 +91,7 @@ class ClientSession:
             public: the client's own copy of the public model; its digest is compared with the server's.
             prepares: it will start with ``prepare``: the server keeps some places for those that will not.
             ticket: of a BusyError.
+            chooser: says which backend ``auto`` stands for; None: one is named.
 
         Raises:
             PeerUnavailableError: no server.
@@ -106,16 +112,15 @@ class ClientSession:
             found = self.public.public.digest
             if hello.artifact_digest != found or asked.artifact_digest not in ("", found):
                 raise ArtifactDigestError(f"artifact: expected {hello.artifact_digest[:16]!r}, found {found[:16]}")
-            self.config = replace(
-                asked,
-                artifact_digest=found,
-                backend=granted_backend(asked, hello.backend),
-                reveal=granted(asked, hello.reveal),
-            )
+            check_granted(asked, hello.backend)
             self.server_profiles = hello.profile
             self.left = hello.inferences_left if hello.HasField("inferences_left") else None
             self.profiles: dict[Phase, PhaseProfile] = {}
             self._channel: Channel = endpoint.wrap(GrpcChannel(self._connection.stream))
+            reveal = granted(asked, hello.reveal)
+            self.choice = self._choose(hello, reveal, chooser) if asked.backend == AUTO else None
+            chosen = self.choice.backend if self.choice else asked.backend
+            self.config = replace(asked, artifact_digest=found, backend=chosen, reveal=reveal)
             options = runtime_options(self.config, endpoint.store_dir)
             backend = find_backend(self.config.backend, endpoint.backends)
             self._runtime: ClientRuntime = backend.make_client(self.public, options)
@@ -131,6 +136,21 @@ class ClientSession:
                 f"public model: expected at most {MAX_MODEL_BYTES}, found {hello.public_model_bytes} bytes announced"
             )
         return public_from_bytes(bytes(self._connection.stream.read_data(hello.public_model_bytes)))
+
+    def _choose(self, hello: ServerHello, reveal: Reveal, chooser: Chooser | None) -> Explained:
+        """What ``auto`` stands for, told to the server."""
+        if chooser is None:
+            raise ConfigError(f"backend: expected a name, or who chooses one, found {AUTO}")
+        stream = self._connection.stream
+        offer = Offer(
+            public=self.public,
+            offered=tuple(hello.offered),
+            reveal=reveal,
+            measure=lambda: measure_link(stream, self._channel),
+        )
+        choice = chooser(offer)
+        tell_choice(stream, choice.backend)
+        return choice
 
     @property
     def alive(self) -> bool:

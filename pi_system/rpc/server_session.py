@@ -11,12 +11,13 @@ from pi_system._proto.v1.control_pb2 import Done, Infer, Prepare, Prepared, Read
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import public_to_bytes
 from pi_system.backends.base import PairedRuntime, ServerRuntime
-from pi_system.backends.registry import BACKENDS, Backends, choose, find_backend, runnable, why_not
+from pi_system.backends.registry import AUTO, BACKENDS, Backends, find_backend, runnable, why_not
 from pi_system.channel.base import Channel
 from pi_system.channel.profile import OFF, LayerWatch
 from pi_system.errors import ArtifactDigestError, ConfigError, RemoteProtocolError, RevealError
 from pi_system.program.reveal import Reveal, check_reveal, tells_more
 from pi_system.rpc.channel import GrpcChannel, Wrap, as_it_is
+from pi_system.rpc.choosing import serve_choice
 from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, read_client, write
 from pi_system.rpc.frames import DATA, FrameStream
@@ -107,16 +108,24 @@ class SessionHost:
         """Of the backends allowed those that run the model."""
         return runnable(self.artifact.public, self.allowed)
 
-    def agree(self, config: SessionConfig) -> SessionConfig:
-        """The session's configuration. Raises ConfigError, RevealError or ArtifactDigestError: not offered."""
+    def check_offered(self, backend: str) -> None:
+        """Raise ConfigError unless it is one of those offered."""
         offered = self.offered
-        backend = choose(config.backend, self.artifact.public, offered)
         if backend not in offered:
             why = why_not(self.artifact.public, backend)
             raise ConfigError(
                 f"backend: expected one the server allows for this model ({', '.join(offered)}), "
                 f"found {backend[:40]!r}" + (f"; {why}" if why else "")
             )
+
+    def agree(self, config: SessionConfig) -> SessionConfig:
+        """The session's configuration; ``auto`` stays, for the client to choose.
+
+        Raises:
+            ConfigError, RevealError, ArtifactDigestError: not offered.
+        """
+        if config.backend != AUTO:
+            self.check_offered(config.backend)
         if config.insecure_provider and not self.insecure_provider:
             raise ConfigError("insecure provider: the server was not started with --insecure-provider")
         if config.reveal != "" and tells_more(config.reveal, self.reveal):
@@ -130,7 +139,7 @@ class SessionHost:
             raise ArtifactDigestError(
                 f"artifact: the server holds {digest[:16]}, the client {config.artifact_digest[:16]!r}"
             )
-        return replace(config, backend=backend, reveal=config.reveal or self.reveal)
+        return replace(config, reveal=config.reveal or self.reveal)
 
 
 def read_hello(stream: FrameStream, host: SessionHost, on_request: Callable[[str], None] | None = None) -> Hello:
@@ -169,9 +178,13 @@ def serve_session(stream: FrameStream, host: SessionHost, hello: Hello | None = 
     try:
         watchdog.expect("the session to be set up", host.timeout_s, spare_s=SET_UP_S)
         _greet(stream, host, config, desk.left())
+        channel = host.wrap(GrpcChannel(stream))
+        if config.backend == AUTO:
+            config = replace(config, backend=serve_choice(stream, channel))
+            host.check_offered(config.backend)
         backend = find_backend(config.backend, host.backends)
         runtime = backend.make_server(host.artifact, runtime_options(config, host.store_dir))
-        session = _Session(stream, host, config, runtime, desk, watchdog)
+        session = _Session(stream, channel, host, config, runtime, desk, watchdog)
         while session.step():
             pass
         stream.close()
@@ -180,7 +193,7 @@ def serve_session(stream: FrameStream, host: SessionHost, hello: Hello | None = 
 
 
 def _greet(stream: FrameStream, host: SessionHost, config: SessionConfig, left: int | None) -> None:
-    model = b"" if config.artifact_digest else public_to_bytes(host.artifact)
+    model, auto = b"" if config.artifact_digest else public_to_bytes(host.artifact), config.backend == AUTO
     hello = ServerHello(
         protocol_version=PROTOCOL_VERSION,
         artifact_digest=host.artifact.public.digest,
@@ -188,7 +201,8 @@ def _greet(stream: FrameStream, host: SessionHost, config: SessionConfig, left: 
         profile=config.profile and host.profile,
         reveal=config.revealed,
         inferences_left=left,
-        backend=config.backend,
+        backend="" if auto else config.backend,
+        offered=host.offered if auto else (),
     )
     write(stream, ServerEnvelope(hello=hello))
     if model:
@@ -199,15 +213,15 @@ class _Session:
     def __init__(
         self,
         stream: FrameStream,
+        channel: Channel,
         host: SessionHost,
         config: SessionConfig,
         runtime: ServerRuntime,
         desk: Desk,
         watchdog: Watchdog,
     ):
-        self._stream, self._host, self._config, self._runtime = stream, host, config, runtime
+        self._stream, self._channel, self._host, self._config, self._runtime = stream, channel, host, config, runtime
         self._desk, self._watchdog = desk, watchdog
-        self._channel: Channel = host.wrap(GrpcChannel(stream))
         self._profile = config.profile and host.profile
         self._arrived_ns = 0
         if isinstance(runtime, PairedRuntime):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from pi_system._proto.v1.control_pb2 import ClientHello
-from pi_system.backends.registry import AUTO, AUTO_BACKENDS
+from pi_system.backends.registry import AUTO
 from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.envelope import ID_BYTES
@@ -29,7 +29,7 @@ class SessionConfig:
     """One session's configuration, chosen by the client, accepted or refused by the server.
 
     Attributes:
-        backend: name in the registry, or ``auto`` until the server has answered.
+        backend: name in the registry, or ``auto`` until the client has chosen.
         artifact_digest: of the client's public model, in hex; empty: it asks the server for the model.
         client_id: 16 random bytes under which the server keeps this client's offline material.
         reveal: what the client asks to learn, and once the server has answered what it learns.
@@ -128,12 +128,11 @@ def granted(asked: SessionConfig, found: str) -> Reveal:
     raise RemoteProtocolError(f"reveal: expected {' or '.join(expected)}, found {found[:20]!r} granted")
 
 
-def granted_backend(asked: SessionConfig, found: str) -> str:
-    """What the server says that this session runs. Raises RemoteProtocolError for what was not asked for."""
-    expected = AUTO_BACKENDS if asked.backend == AUTO else (asked.backend,)
-    if found not in expected:
-        raise RemoteProtocolError(f"backend: expected one of {', '.join(expected)}, found {found[:40]!r} granted")
-    return found
+def check_granted(asked: SessionConfig, found: str) -> None:
+    """Raise RemoteProtocolError for a backend that was not asked for; of ``auto`` a server names none."""
+    expected = "" if asked.backend == AUTO else asked.backend
+    if found != expected:
+        raise RemoteProtocolError(f"backend: expected {expected!r}, found {found[:40]!r} granted")
 
 
 def runtime_options(config: SessionConfig, store_dir: Path) -> RuntimeOptions:

@@ -73,7 +73,7 @@ def test_a_table_is_made_where_few_bits_are_compared_and_refused_elsewhere(
     save(few, tmp_path / "model")
     with pi_server(tmp_path / "model", tmp_path / "store", *options, "--backend", "table") as (_, address):
         found = result(client("infer", "a.png", "--json", "--store", str(tmp_path / "own"), PI_SERVER=address))
-    assert found["backend"] == "table"  # auto: the server says so
+    assert found["backend"] == "table"  # auto: the server offers nothing else
     assert (found["relus"], found["online_rounds"]) == (2 * 256, 3)  # the picture, then one round trip a layer
 
 
@@ -88,6 +88,29 @@ def test_prepared_material_is_used_by_later_runs_and_batches_share_rounds(client
     assert batch["offline_count"] == 1
     assert batch["online_rounds"] == single["online_rounds"]
     assert batch["predictions"][0]["class"] == single["predictions"][0]["class"]
+
+
+def test_what_was_prepared_is_what_auto_uses_and_says(client: Any) -> None:
+    store = ("--store", "store-auto")
+    assert "backend " not in client("prepare", "--count", "2", "--backend", "gc", *store).stdout
+    used = result(client("infer", "a.png", "--json", *store))
+    assert (used["backend"], used["choice"]["prepared"], used["prepared_now"]) == ("gc", {"gc": 2}, False)
+    more = client("prepare", "--count", "2", *store, PI_DEALER="127.0.0.1:9").stdout
+    assert more.startswith("backend gc: 1 prepared; predicted online ")
+    assert "with a dealer fss" in more
+    assert "; dealer 127.0.0.1:9 does not answer" in more
+    assert "backend  gc: 2 prepared\n" in client("infer", "a.png", *store).stdout
+
+
+def test_auto_takes_a_dealer_only_where_it_is_named(client: Any) -> None:
+    alone = result(client("infer", "a.png", "--json", "--store", "store-alone", PI_DEALER=""))
+    assert alone["backend"] in {"gmw", "gc"}
+    assert set(alone["choice"]["predicted"]) == {"gmw", "gc"}
+    assert set(alone["choice"]["with_dealer"]) == {"fss"}
+    trusting = result(client("infer", "a.png", "--json", "--store", "store-trusting", "--objective", "total"))
+    assert set(trusting["choice"]["predicted"]) == {"gmw", "gc", "fss"}
+    assert trusting["backend"] == "fss"  # dealt keys take no homomorphic encryption, whatever the link
+    assert result(client("infer", "a.png", "--json", "--store", "store-alone", "--backend", "gmw"))["choice"] is None
 
 
 def test_label_only(client: Any) -> None:
@@ -115,7 +138,7 @@ def test_the_first_classes_where_they_are_revealed(client: Any) -> None:
     (prediction,) = result(client("infer", "a.png", "--json", "--top-k", "3", *store))["predictions"]
     assert [one["logit"] for one in prediction["top"]] == sorted(prediction["logits"], reverse=True)[:3]
     assert prediction["top"][0]["label"] == prediction["label"]
-    assert len(client("infer", "a.png", "--top-k", "2", *store).stdout.splitlines()) == 7
+    assert len(client("infer", "a.png", "--top-k", "2", *store).stdout.splitlines()) == 8
     refused = client("infer", "a.png", "--top-k", "2", "--reveal", "label", *store)
     assert (refused.returncode, refused.stdout) == (12, "")
     assert "found 2 of a label" in refused.stderr
@@ -172,6 +195,7 @@ def test_people_read_lines(client: Any) -> None:
         "per",
         "offline",
         "reveals",
+        "backend",
         "model",
     ]
     assert "reveals  logits" in completed.stdout

@@ -36,6 +36,9 @@ def test_prepare_then_predict(served: Any, link_keys: Any) -> None:
     server, model, folder = served
     with pi.Client(server.address, keys=link_keys / "client", store=folder / "client") as client:
         assert client.prepare(3) == client.available() == 3
+        taken = client.served()
+        assert taken.choice is not None
+        assert taken.backend == taken.choice.backend in taken.choice.as_json()["predicted"]
         found: Any = client.predict(PICTURES[:2])
         assert client.available() == 1
         assert found.labels == model.simulate(PICTURES[:2]).labels

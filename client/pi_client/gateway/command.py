@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from pi_client.connect import SessionOptions, session_options
 from pi_client.gateway.gateway import Gateway
 from pi_client.gateway.messages import ModelMetadata
 from pi_client.gateway.stock import Stock
-from pi_system.api.client import Client
+from pi_system.api.client import Client, Served
 from pi_system.backends.registry import keeps_material
 from pi_system.cli.links import open_identity
 from pi_system.cli.seconds import SECONDS
@@ -21,6 +22,7 @@ from pi_system.extras import needs
 from pi_system.rpc.tls import check_plaintext
 from pi_system.rpc.transport import check_address
 
+_Told = Future[tuple[ModelMetadata, Served]]
 _MB: Final = 1_000_000
 _HEALTH_S: Final = 3.0
 _POLL_S: Final = 0.2
@@ -73,7 +75,7 @@ def gateway(
     on_stop_signal(stops.release)
     identity = open_identity(common.keys, common.insecure, common.server, role="client")
     check = partial(describe, common.server, "server", min(_HEALTH_S, common.connect_timeout), identity)
-    with _client(common) as client, Stock(partial(_prepare, common), prepare) as stock:
+    with _client(common) as client, Stock(partial(_prepare, common, client), prepare) as stock:
 
         def after() -> None:
             if prepare and 2 * client.available() < prepare:
@@ -88,7 +90,7 @@ def gateway(
         }
         with listening(serves, listen, grpc, **settings) as found:
             click.echo(f"pi-client gateway: listening on {found.rest}, gRPC {found.grpc}")
-            told: Future[ModelMetadata] | None = serves.ask()
+            told: _Told | None = serves.ask()
             while not stops.acquire(timeout=_POLL_S):
                 told = _tell(serves, told)
             serves.stop()
@@ -96,17 +98,19 @@ def gateway(
         serves.queue.close()
 
 
-def _tell(serves: Gateway, told: "Future[ModelMetadata] | None") -> "Future[ModelMetadata] | None":
+def _tell(serves: Gateway, told: _Told | None) -> _Told | None:
     """Say once which model it is. Raises PiError for what will not change by itself; a server may yet come."""
     if told is None or not told.done():
         return told
     try:
-        found = told.result()
+        found, served = told.result()
     except ChannelError as error:
         click.echo(f"{error}; readiness says when it answers", err=True)
         return None
     outputs = ", ".join(spec.name for spec in found.outputs)
     click.echo(f"pi-client gateway: model {found.name}, version {found.version}, outputs {outputs}")
+    if served.choice is not None:
+        click.echo(f"pi-client gateway: backend {served.choice.line()}")
     return None
 
 
@@ -143,9 +147,12 @@ def _client(common: SessionOptions) -> Client:
         store=common.store,
         timeout_s=common.timeout,
         connect_timeout_s=common.connect_timeout,
+        objective=common.objective,
+        calibration=common.calibration,
     )
 
 
-def _prepare(common: SessionOptions, count: int) -> int:
-    with _client(common) as client:
+def _prepare(common: SessionOptions, answers: Client, count: int) -> int:
+    """In a session of its own, for the backend of the one that answers."""
+    with _client(replace(common, backend=answers.served().backend)) as client:
         return client.prepare(count)

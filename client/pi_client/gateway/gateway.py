@@ -91,9 +91,14 @@ class Gateway:
         served, inputs = self._known.use(lambda served: (served, self._checked(request, served)))
         return self.queue.submit(lambda: self._answer(request, served, inputs))
 
-    def ask(self) -> "Future[ModelMetadata]":
-        """The metadata to come, whatever the model is called."""
-        return self.queue.submit(lambda: self._metadata(self._known.ask()))
+    def ask(self) -> "Future[tuple[ModelMetadata, Served]]":
+        """The metadata to come, whatever the model is called, and what they are of."""
+
+        def asked() -> tuple[ModelMetadata, Served]:
+            served = self._known.ask()
+            return self._metadata(served), served
+
+        return self.queue.submit(asked)
 
     def stop(self) -> None:
         """Take no more requests, and be ready for none."""

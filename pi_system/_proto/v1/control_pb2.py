@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!pi_system/_proto/v1/control.proto\x12\x0cpi_system.v1\"\xb9\x01\n\x0e\x43lientEnvelope\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x19.pi_system.v1.ClientHelloH\x00\x12(\n\x07prepare\x18\x02 \x01(\x0b\x32\x15.pi_system.v1.PrepareH\x00\x12$\n\x05infer\x18\x03 \x01(\x0b\x32\x13.pi_system.v1.InferH\x00\x12 \n\x03\x62ye\x18\x04 \x01(\x0b\x32\x11.pi_system.v1.ByeH\x00\x42\t\n\x07message\"\xbd\x01\n\x0eServerEnvelope\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x19.pi_system.v1.ServerHelloH\x00\x12*\n\x08prepared\x18\x02 \x01(\x0b\x32\x16.pi_system.v1.PreparedH\x00\x12$\n\x05ready\x18\x03 \x01(\x0b\x32\x13.pi_system.v1.ReadyH\x00\x12\"\n\x04\x64one\x18\x04 \x01(\x0b\x32\x12.pi_system.v1.DoneH\x00\x42\t\n\x07message\"\xd9\x01\n\x0b\x43lientHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x03 \x01(\t\x12\x11\n\tclient_id\x18\x04 \x01(\x0c\x12\x0e\n\x06reveal\x18\x05 \x01(\t\x12\x19\n\x11insecure_provider\x18\x07 \x01(\x08\x12\x0f\n\x07profile\x18\x08 \x01(\x08\x12\x10\n\x08prepares\x18\t \x01(\x08\x12\x0e\n\x06ticket\x18\n \x01(\t\x12\x0f\n\x07request\x18\x0b \x01(\tJ\x04\x08\x06\x10\x07\"\xc0\x01\n\x0bServerHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x17\n\x0f\x61rtifact_digest\x18\x02 \x01(\t\x12\x1a\n\x12public_model_bytes\x18\x03 \x01(\x04\x12\x0f\n\x07profile\x18\x04 \x01(\x08\x12\x0e\n\x06reveal\x18\x05 \x01(\t\x12\x1c\n\x0finferences_left\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07\x62\x61\x63kend\x18\x07 \x01(\tB\x12\n\x10_inferences_left\",\n\x07Prepare\x12\r\n\x05\x63ount\x18\x01 \x01(\r\x12\x12\n\npairing_id\x18\x02 \x01(\x0c\"7\n\x08Prepared\x12\x14\n\x0c\x64\x65\x61ler_bytes\x18\x01 \x01(\x04\x12\x15\n\rprofile_bytes\x18\x02 \x01(\x04\"\x14\n\x05Infer\x12\x0b\n\x03ids\x18\x01 \x03(\t\"\x07\n\x05Ready\"\x1d\n\x04\x44one\x12\x15\n\rprofile_bytes\x18\x01 \x01(\x04\"\xae\x01\n\x07Profile\x12\x12\n\nreplied_ns\x18\x01 \x01(\x04\x12\x0e\n\x06layers\x18\x02 \x03(\t\x12\r\n\x05layer\x18\x03 \x03(\r\x12\r\n\x05track\x18\x04 \x03(\r\x12\x10\n\x08start_ns\x18\x05 \x03(\x04\x12\x13\n\x0b\x64uration_ns\x18\x06 \x03(\x04\x12\x12\n\nsent_bytes\x18\x07 \x03(\x04\x12\x16\n\x0ereceived_bytes\x18\x08 \x03(\x04\x12\x0e\n\x06rounds\x18\t \x03(\x04\"\x05\n\x03\x42ye\"\x86\x01\n\x0b\x44\x65\x61lerHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x12\n\npairing_id\x18\x02 \x01(\x0c\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12\r\n\x05\x63ount\x18\x05 \x01(\r\x12\x15\n\rrequest_bytes\x18\x07 \x01(\x04J\x04\x08\x06\x10\x07\"\x10\n\x0e\x44\x65\x61lerAccepted\"\x7f\n\x0b\x44\x65scription\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61\x63kends\x18\x05 \x03(\t\x12\x0e\n\x06reveal\x18\x06 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!pi_system/_proto/v1/control.proto\x12\x0cpi_system.v1\"\x87\x02\n\x0e\x43lientEnvelope\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x19.pi_system.v1.ClientHelloH\x00\x12(\n\x07prepare\x18\x02 \x01(\x0b\x32\x15.pi_system.v1.PrepareH\x00\x12$\n\x05infer\x18\x03 \x01(\x0b\x32\x13.pi_system.v1.InferH\x00\x12 \n\x03\x62ye\x18\x04 \x01(\x0b\x32\x11.pi_system.v1.ByeH\x00\x12$\n\x05probe\x18\x05 \x01(\x0b\x32\x13.pi_system.v1.ProbeH\x00\x12&\n\x06\x63hoose\x18\x06 \x01(\x0b\x32\x14.pi_system.v1.ChooseH\x00\x42\t\n\x07message\"\xbd\x01\n\x0eServerEnvelope\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x19.pi_system.v1.ServerHelloH\x00\x12*\n\x08prepared\x18\x02 \x01(\x0b\x32\x16.pi_system.v1.PreparedH\x00\x12$\n\x05ready\x18\x03 \x01(\x0b\x32\x13.pi_system.v1.ReadyH\x00\x12\"\n\x04\x64one\x18\x04 \x01(\x0b\x32\x12.pi_system.v1.DoneH\x00\x42\t\n\x07message\"\xd9\x01\n\x0b\x43lientHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x03 \x01(\t\x12\x11\n\tclient_id\x18\x04 \x01(\x0c\x12\x0e\n\x06reveal\x18\x05 \x01(\t\x12\x19\n\x11insecure_provider\x18\x07 \x01(\x08\x12\x0f\n\x07profile\x18\x08 \x01(\x08\x12\x10\n\x08prepares\x18\t \x01(\x08\x12\x0e\n\x06ticket\x18\n \x01(\t\x12\x0f\n\x07request\x18\x0b \x01(\tJ\x04\x08\x06\x10\x07\"\xd1\x01\n\x0bServerHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x17\n\x0f\x61rtifact_digest\x18\x02 \x01(\t\x12\x1a\n\x12public_model_bytes\x18\x03 \x01(\x04\x12\x0f\n\x07profile\x18\x04 \x01(\x08\x12\x0e\n\x06reveal\x18\x05 \x01(\t\x12\x1c\n\x0finferences_left\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07\x62\x61\x63kend\x18\x07 \x01(\t\x12\x0f\n\x07offered\x18\x08 \x03(\tB\x12\n\x10_inferences_left\"\x16\n\x05Probe\x12\r\n\x05\x62ytes\x18\x01 \x01(\r\"\x19\n\x06\x43hoose\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\",\n\x07Prepare\x12\r\n\x05\x63ount\x18\x01 \x01(\r\x12\x12\n\npairing_id\x18\x02 \x01(\x0c\"7\n\x08Prepared\x12\x14\n\x0c\x64\x65\x61ler_bytes\x18\x01 \x01(\x04\x12\x15\n\rprofile_bytes\x18\x02 \x01(\x04\"\x14\n\x05Infer\x12\x0b\n\x03ids\x18\x01 \x03(\t\"\x07\n\x05Ready\"\x1d\n\x04\x44one\x12\x15\n\rprofile_bytes\x18\x01 \x01(\x04\"\xae\x01\n\x07Profile\x12\x12\n\nreplied_ns\x18\x01 \x01(\x04\x12\x0e\n\x06layers\x18\x02 \x03(\t\x12\r\n\x05layer\x18\x03 \x03(\r\x12\r\n\x05track\x18\x04 \x03(\r\x12\x10\n\x08start_ns\x18\x05 \x03(\x04\x12\x13\n\x0b\x64uration_ns\x18\x06 \x03(\x04\x12\x12\n\nsent_bytes\x18\x07 \x03(\x04\x12\x16\n\x0ereceived_bytes\x18\x08 \x03(\x04\x12\x0e\n\x06rounds\x18\t \x03(\x04\"\x05\n\x03\x42ye\"\x86\x01\n\x0b\x44\x65\x61lerHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x12\n\npairing_id\x18\x02 \x01(\x0c\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12\r\n\x05\x63ount\x18\x05 \x01(\r\x12\x15\n\rrequest_bytes\x18\x07 \x01(\x04J\x04\x08\x06\x10\x07\"\x10\n\x0e\x44\x65\x61lerAccepted\"\x7f\n\x0b\x44\x65scription\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61\x63kends\x18\x05 \x03(\t\x12\x0e\n\x06reveal\x18\x06 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,31 +32,35 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pi_system._proto.v1.control
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CLIENTENVELOPE']._serialized_start=52
-  _globals['_CLIENTENVELOPE']._serialized_end=237
-  _globals['_SERVERENVELOPE']._serialized_start=240
-  _globals['_SERVERENVELOPE']._serialized_end=429
-  _globals['_CLIENTHELLO']._serialized_start=432
-  _globals['_CLIENTHELLO']._serialized_end=649
-  _globals['_SERVERHELLO']._serialized_start=652
-  _globals['_SERVERHELLO']._serialized_end=844
-  _globals['_PREPARE']._serialized_start=846
-  _globals['_PREPARE']._serialized_end=890
-  _globals['_PREPARED']._serialized_start=892
-  _globals['_PREPARED']._serialized_end=947
-  _globals['_INFER']._serialized_start=949
-  _globals['_INFER']._serialized_end=969
-  _globals['_READY']._serialized_start=971
-  _globals['_READY']._serialized_end=978
-  _globals['_DONE']._serialized_start=980
-  _globals['_DONE']._serialized_end=1009
-  _globals['_PROFILE']._serialized_start=1012
-  _globals['_PROFILE']._serialized_end=1186
-  _globals['_BYE']._serialized_start=1188
-  _globals['_BYE']._serialized_end=1193
-  _globals['_DEALERHELLO']._serialized_start=1196
-  _globals['_DEALERHELLO']._serialized_end=1330
-  _globals['_DEALERACCEPTED']._serialized_start=1332
-  _globals['_DEALERACCEPTED']._serialized_end=1348
-  _globals['_DESCRIPTION']._serialized_start=1350
-  _globals['_DESCRIPTION']._serialized_end=1477
+  _globals['_CLIENTENVELOPE']._serialized_end=315
+  _globals['_SERVERENVELOPE']._serialized_start=318
+  _globals['_SERVERENVELOPE']._serialized_end=507
+  _globals['_CLIENTHELLO']._serialized_start=510
+  _globals['_CLIENTHELLO']._serialized_end=727
+  _globals['_SERVERHELLO']._serialized_start=730
+  _globals['_SERVERHELLO']._serialized_end=939
+  _globals['_PROBE']._serialized_start=941
+  _globals['_PROBE']._serialized_end=963
+  _globals['_CHOOSE']._serialized_start=965
+  _globals['_CHOOSE']._serialized_end=990
+  _globals['_PREPARE']._serialized_start=992
+  _globals['_PREPARE']._serialized_end=1036
+  _globals['_PREPARED']._serialized_start=1038
+  _globals['_PREPARED']._serialized_end=1093
+  _globals['_INFER']._serialized_start=1095
+  _globals['_INFER']._serialized_end=1115
+  _globals['_READY']._serialized_start=1117
+  _globals['_READY']._serialized_end=1124
+  _globals['_DONE']._serialized_start=1126
+  _globals['_DONE']._serialized_end=1155
+  _globals['_PROFILE']._serialized_start=1158
+  _globals['_PROFILE']._serialized_end=1332
+  _globals['_BYE']._serialized_start=1334
+  _globals['_BYE']._serialized_end=1339
+  _globals['_DEALERHELLO']._serialized_start=1342
+  _globals['_DEALERHELLO']._serialized_end=1476
+  _globals['_DEALERACCEPTED']._serialized_start=1478
+  _globals['_DEALERACCEPTED']._serialized_end=1494
+  _globals['_DESCRIPTION']._serialized_start=1496
+  _globals['_DESCRIPTION']._serialized_end=1623
 # @@protoc_insertion_point(module_scope)

@@ -7,16 +7,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ClientEnvelope(_message.Message):
-    __slots__ = ("hello", "prepare", "infer", "bye")
+    __slots__ = ("hello", "prepare", "infer", "bye", "probe", "choose")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     PREPARE_FIELD_NUMBER: _ClassVar[int]
     INFER_FIELD_NUMBER: _ClassVar[int]
     BYE_FIELD_NUMBER: _ClassVar[int]
+    PROBE_FIELD_NUMBER: _ClassVar[int]
+    CHOOSE_FIELD_NUMBER: _ClassVar[int]
     hello: ClientHello
     prepare: Prepare
     infer: Infer
     bye: Bye
-    def __init__(self, hello: _Optional[_Union[ClientHello, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., infer: _Optional[_Union[Infer, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ...) -> None: ...
+    probe: Probe
+    choose: Choose
+    def __init__(self, hello: _Optional[_Union[ClientHello, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., infer: _Optional[_Union[Infer, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., choose: _Optional[_Union[Choose, _Mapping]] = ...) -> None: ...
 
 class ServerEnvelope(_message.Message):
     __slots__ = ("hello", "prepared", "ready", "done")
@@ -55,7 +59,7 @@ class ClientHello(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., backend: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., client_id: _Optional[bytes] = ..., reveal: _Optional[str] = ..., insecure_provider: _Optional[bool] = ..., profile: _Optional[bool] = ..., prepares: _Optional[bool] = ..., ticket: _Optional[str] = ..., request: _Optional[str] = ...) -> None: ...
 
 class ServerHello(_message.Message):
-    __slots__ = ("protocol_version", "artifact_digest", "public_model_bytes", "profile", "reveal", "inferences_left", "backend")
+    __slots__ = ("protocol_version", "artifact_digest", "public_model_bytes", "profile", "reveal", "inferences_left", "backend", "offered")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_MODEL_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +67,7 @@ class ServerHello(_message.Message):
     REVEAL_FIELD_NUMBER: _ClassVar[int]
     INFERENCES_LEFT_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
+    OFFERED_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     artifact_digest: str
     public_model_bytes: int
@@ -70,7 +75,20 @@ class ServerHello(_message.Message):
     reveal: str
     inferences_left: int
     backend: str
-    def __init__(self, protocol_version: _Optional[int] = ..., artifact_digest: _Optional[str] = ..., public_model_bytes: _Optional[int] = ..., profile: _Optional[bool] = ..., reveal: _Optional[str] = ..., inferences_left: _Optional[int] = ..., backend: _Optional[str] = ...) -> None: ...
+    offered: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, protocol_version: _Optional[int] = ..., artifact_digest: _Optional[str] = ..., public_model_bytes: _Optional[int] = ..., profile: _Optional[bool] = ..., reveal: _Optional[str] = ..., inferences_left: _Optional[int] = ..., backend: _Optional[str] = ..., offered: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Probe(_message.Message):
+    __slots__ = ("bytes",)
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    bytes: int
+    def __init__(self, bytes: _Optional[int] = ...) -> None: ...
+
+class Choose(_message.Message):
+    __slots__ = ("backend",)
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    backend: str
+    def __init__(self, backend: _Optional[str] = ...) -> None: ...
 
 class Prepare(_message.Message):
     __slots__ = ("count", "pairing_id")

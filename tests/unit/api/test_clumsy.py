@@ -158,6 +158,8 @@ WRONG: dict[str, tuple[type[pi.PiError], str, Callable[[pi.Model], object]]] = {
     "timeout": (ConfigError, "timeout_s: expected seconds", lambda m: pi.Client(timeout_s=float("nan"))),
     "no time": (ConfigError, "connect_timeout_s", lambda m: pi.Client(connect_timeout_s="1")),  # type: ignore[arg-type]
     "asked backend": (ConfigError, "backend: expected one of", lambda m: pi.Client(backend="")),
+    "wish": (ConfigError, "objective: expected one of online, total", lambda m: pi.Client(objective="")),  # type: ignore[arg-type]
+    "prices": (InputError, "calibration: expected a path", lambda m: pi.Client(calibration=3)),  # type: ignore[arg-type]
     "builtin": (ConfigError, "nothing", lambda m: pi.Client(artifact="builtin:nothing")),
     "waiting": (LocalProtocolError, "found none started", lambda m: pi.Server("model").wait()),
 }

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +6,8 @@ from tiny_artifact import tiny_artifact
 
 from pi_system.artifact.graph import Flatten, Graph, MaxPool2d
 from pi_system.artifact.model import PublicModel
-from pi_system.backends.registry import AUTO, BACKENDS, SERVED_BY_DEFAULT, choose, runnable
+from pi_system.backends.registry import AUTO, BACKENDS, SERVED_BY_DEFAULT, runnable
+from pi_system.cost.choice import candidates
 from pi_system.errors import ConfigError
 from pi_system.rpc.server_session import SessionHost
 from pi_system.rpc.session_config import SessionConfig
@@ -39,30 +39,19 @@ def test_max_pools_are_compared_by_tables_too() -> None:
         return model.model_copy(update={"graph": graph, "ring": model.ring.model_copy(update=ring)})
 
     assert set(runnable(compares(10))) - set(runnable(compares(11))) == {"table"}
-    assert [choose(AUTO, compares(bits)) for bits in (10, 11)] == ["table", "gmw"]
+    assert [candidates(compares(bits), BACKENDS)[0] for bits in (10, 11)] == ["table", "gmw"]
 
 
-def test_auto_is_the_first_without_a_third_party_that_runs_the_model() -> None:
-    few, many, wide = (
-        with_compare_bits(tiny_artifact(ring_bits=59), 8).public,
-        tiny_artifact(ring_bits=59).public,
-        tiny_artifact(ring_bits=64).public,
-    )
-    assert [choose(AUTO, few), choose(AUTO, many), choose(AUTO, few, ("gc", "fss"))] == ["table", "gmw", "gc"]
-    assert choose("gc", few) == "gc"
-    with pytest.raises(ConfigError, match=r"expected one of table, gmw, gc for auto, found fss, crypten offered; .*64"):
-        choose(AUTO, wide)
-    with pytest.raises(
-        ConfigError, match="expected one of table, gmw, gc for auto, found fss offered; name one of those"
-    ):
-        choose(AUTO, few, ("fss",))
-
-
-def test_a_server_says_what_auto_is(tmp_path: Path) -> None:
+def test_a_server_leaves_auto_to_the_client_and_takes_only_what_it_offers(tmp_path: Path) -> None:
     few = with_compare_bits(tiny_artifact(ring_bits=59), 8)
     host = SessionHost(artifact=few, store_dir=tmp_path, dealer=None, allowed=SERVED_BY_DEFAULT)
     asked = SessionConfig(backend=AUTO, artifact_digest="", client_id=bytes(16), reveal="label")
-    assert [host.agree(asked).backend, replace(host, allowed=("gmw",)).agree(asked).backend] == ["table", "gmw"]
+    assert host.agree(asked).backend == AUTO
+    for backend in host.offered:
+        host.check_offered(backend)
+    for other in (AUTO, "crypten", "none", ""):
+        with pytest.raises(ConfigError, match=r"allows for this model \(gmw, gc, table, fss\), found"):
+            host.check_offered(other)
 
 
 def test_a_server_offers_only_what_its_model_runs_with(tmp_path: Path) -> None:

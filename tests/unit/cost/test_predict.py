@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from changed_artifact import runnable, with_compare_bits
+from changed_artifact import runnable
 from measuring.fit import ROUGH, fit_calibration
 from measuring.samples import CostSample
 from random_networks import random_small_artifact
@@ -15,9 +15,8 @@ from pi_system import cost
 from pi_system.backends.costs import all_units, find_cost, overlapping
 from pi_system.backends.fss.gates import fss_gates
 from pi_system.backends.registry import BACKENDS
-from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.channel.link import Link
-from pi_system.cost import default_calibration, faster_gate, predict
+from pi_system.cost import default_calibration, predict
 from pi_system.cost.predict import Workload
 from pi_system.cost.replay import Replay
 from pi_system.cost.work import PRICED, Prices, work
@@ -167,20 +166,9 @@ def test_fitting_to_a_machine_of_other_prices_finds_its_times() -> None:
         assert found.online_ms == pytest.approx(expected.online_ms, rel=0.1)
 
 
-def test_few_relus_on_a_slow_round_trip_are_garbled_and_many_bytes_are_not() -> None:
-    assert faster_gate(ARTIFACT, Link(1e8, 40e-3)) == "gc"
-    assert faster_gate(ARTIFACT, Link(1e6, 1e-3)) == "gmw"
-
-
-def test_with_few_bits_the_table_has_one_round_trip_and_few_bytes() -> None:
-    assert faster_gate(with_compare_bits(ARTIFACT, 8), Link(1e6, 40e-3)) == "table"
+def test_a_table_needs_few_compared_bits() -> None:
     with pytest.raises(ConfigError, match=r"expected at most 10 compared bits, found 18; .*--compare-bits 10"):
         predict(ARTIFACT, "table", "lan", PRICES)
-
-
-def test_a_gate_without_prices_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TWO_PARTY_GATES, "unpriced", TWO_PARTY_GATES["gmw"])
-    assert faster_gate(ARTIFACT, Link(1e6, 1e-3)) == "gmw"
 
 
 def test_the_cost_model_names_no_backend() -> None:

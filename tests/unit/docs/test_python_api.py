@@ -63,6 +63,6 @@ def test_every_backend_is_listed() -> None:
 
 @pytest.mark.parametrize("place", [pi.Client.__init__, pi.Model.predict, pi.profile])
 def test_docstrings_name_every_backend(place: Any) -> None:
-    (said,) = re.findall(r"^\s*backend: (.*); auto is table .*, else gmw or gc\.$", place.__doc__ or "", re.MULTILINE)
+    (said,) = re.findall(r"^\s*backend: (.*); auto: the fastest .*$", place.__doc__ or "", re.MULTILINE)
     here = [name for name in BACKENDS if not (place is pi.Model.predict and name == "crypten")]
     assert re.split(r", | or ", said) == here

@@ -133,7 +133,10 @@ CALLS = partial(
         "pi_system.rpc.overdue.CALL_S": 5.0,
     },
 )
+LEAST = partial(held_by, "tests/unit/cost/test_choice.py::test_the_least_predicted_is_chosen")
 CHECKS: dict[str, Callable[[], None]] = {
+    "takes what the cost model predicts to have the least online time": LEAST,
+    "else the least online time that the cost model predicts": LEAST,
     "finds by layer the fewest that cost at most 0.1 points": partial(
         constants, {"pi_system.export.compare_bits._LOSS": {True: 0.001, False: 0.002}}
     ),

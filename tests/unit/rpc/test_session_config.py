@@ -9,7 +9,7 @@ from streams import stream_pair
 from tiny_artifact import tiny_artifact
 
 from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Ready, ServerEnvelope
-from pi_system.backends.registry import AUTO, AUTO_BACKENDS, BACKENDS, find_backend
+from pi_system.backends.registry import AUTO, AUTO_BACKENDS, AUTO_DEALT, BACKENDS, SERVED_BY_DEFAULT, find_backend
 from pi_system.errors import ArtifactDigestError, ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.envelope import read_client, read_server, write
@@ -17,9 +17,9 @@ from pi_system.rpc.server_session import SessionHost
 from pi_system.rpc.session_config import (
     Hello,
     SessionConfig,
+    check_granted,
     check_version,
     granted,
-    granted_backend,
     hello_from_proto,
     hello_to_proto,
 )
@@ -76,16 +76,17 @@ def test_a_client_that_leaves_it_open_takes_any_policy(found: Reveal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"), [("gmw", "table"), ("gmw", "auto"), (AUTO, "fss"), (AUTO, "crypten"), (AUTO, "")]
+    ("asked", "found"),
+    [("gmw", "table"), ("gmw", "auto"), ("gmw", ""), (AUTO, "fss"), (AUTO, "crypten"), (AUTO, "gmw"), (AUTO, AUTO)],
 )
-def test_a_server_grants_the_backend_that_was_asked_for(asked: str, found: str) -> None:
-    with pytest.raises(RemoteProtocolError, match=r"backend: expected one of (gmw|table, gmw, gc), found"):
-        granted_backend(replace(CONFIG, backend=asked), found)
+def test_a_server_grants_the_backend_that_was_asked_for_and_chooses_none(asked: str, found: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=rf"backend: expected '(gmw)?', found '{found}' granted"):
+        check_granted(replace(CONFIG, backend=asked), found)
 
 
-def test_auto_takes_what_needs_no_third_party() -> None:
-    assert [granted_backend(replace(CONFIG, backend=AUTO), name) for name in AUTO_BACKENDS] == ["table", "gmw", "gc"]
-    assert granted_backend(CONFIG, "fss") == "fss"
+def test_the_backend_that_was_asked_for_is_granted() -> None:
+    check_granted(CONFIG, "fss")
+    check_granted(replace(CONFIG, backend=AUTO), "")
 
 
 def test_version_is_compared() -> None:
@@ -107,8 +108,9 @@ def test_envelopes_must_hold_what_is_expected() -> None:
 
 
 def test_registered_backends_are_complete_and_others_are_refused() -> None:
-    assert set(AUTO_BACKENDS) < set(BACKENDS)
+    assert {*AUTO_BACKENDS, *AUTO_DEALT} == set(SERVED_BY_DEFAULT) < set(BACKENDS)
     assert not any(find_backend(name).DEALT for name in AUTO_BACKENDS)
+    assert all(find_backend(name).DEALT for name in AUTO_DEALT)
     for name in BACKENDS:
         backend = find_backend(name)
         assert callable(backend.deal)

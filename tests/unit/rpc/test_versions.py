@@ -59,7 +59,7 @@ def test_a_model_that_is_not_the_announced_one_is_refused(meet: Any) -> None:
 
 
 def test_a_server_that_runs_another_backend_is_left(meet: Any) -> None:
-    with pytest.raises(RemoteProtocolError, match="backend: expected one of toy, found 'crypten' granted"):
+    with pytest.raises(RemoteProtocolError, match="backend: expected 'toy', found 'crypten' granted"):
         meet(backend="crypten")
 
 
