@@ -3,9 +3,9 @@
     python benchmarks/both_phases.py --keep          # under ten minutes; README and the page "which backend" quote it
 
 The network that comes with the package and ResNet18 with 16 channels, over all links: what benchmarks/latency.py
-measures of them, in one file. ``table`` takes few compared bits only: it runs the same networks with eight, which cost
-what any weights cost. On an idle machine, in a tree without changes; else documents quote ratios alone. On stdout a
-table, then, last line, the JSON object (measuring/schema.py); progress on stderr.
+measures of them, in one file. ``table`` takes few compared bits only: where a network has more, it runs the same with
+eight, which costs what any weights cost. On an idle machine, in a tree without changes; else documents quote ratios
+alone. On stdout a table, then, last line, the JSON object (measuring/schema.py); progress on stderr.
 """
 
 from pathlib import Path
@@ -21,7 +21,8 @@ from measuring.networks import cached_artifact, counts, few_bits, sources_digest
 from measuring.schema import LatencyReport
 from measuring.sessions import WARMUP
 
-from pi_system.artifact.store import load, save
+from pi_system.artifact.store import load, load_public, save
+from pi_system.backends.registry import runnable
 from pi_system.cli.errors import PiCommand
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder
 
@@ -33,9 +34,11 @@ NETWORKS: Final = ("builtin:cifar10", "resnet18:m=16")
 
 
 def folders(name: str, cache: Path) -> tuple[Path, Path]:
-    """The artifact of ``name``, all bits compared, and the same with eight, made on first use."""
+    """The artifact of ``name``, and the one that few bits are measured on: itself, or made on first use with eight."""
     if name.startswith(BUILTIN_PREFIX):
-        return artifact_folder(name), _few_bits(artifact_folder(name), cache)
+        whole = artifact_folder(name)
+        few = "table" in runnable(load_public(whole).public)
+        return whole, whole if few else _few_bits(whole, cache)
     return cached_artifact(name, cache), cached_artifact(f"{name}/compare={BITS}", cache)
 
 
@@ -61,7 +64,7 @@ def main(
     results, counted = [], []
     for name in networks:
         whole, few = folders(name, cache)
-        for path, backends in ((whole, ALL_BITS), (few, FEW_BITS)):
+        for path, backends in ((whole, ALL_BITS), (few, FEW_BITS)) if few != whole else ((whole, ALL_BITS + FEW_BITS),):
             named = {"network": name if path is whole else f"{name}/compare={BITS}"}
             results += [found.model_copy(update=named) for found in run_all([path], backends, links, repeat, 1)]
             counted.append(counts(load(path)).model_copy(update=named))

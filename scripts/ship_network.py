@@ -6,7 +6,8 @@
 
 ``ship`` replaces what has that name. The card says how the network was trained and how accurate it is: in float32 and
 as the exported fixed-point program on all test pictures, and by private inferences between two processes on the first
-1,000. ``judge`` finds these figures of a shipped network anew, ``costs`` adds what benchmarks/latency.py measured of it.
+of them. ``judge`` finds these figures of a shipped network anew, ``costs`` adds what benchmarks/both_phases.py measured
+of it.
 """
 
 import json
@@ -27,14 +28,13 @@ from pi_system.cli.compare import compare_options, options_of
 from pi_system.cli.errors import PiGroup
 from pi_system.errors import ConfigError
 from pi_system.export.job import export_run
-from pi_system.networks import MeasuredCost, NetworkCard, artifact_folder, read_card
+from pi_system.networks import BUILTIN_PREFIX, MeasuredCost, NetworkCard, artifact_folder, read_card
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.train.data import DataConfig, DataSet, load_data
 from pi_system.train.data.augment import Normalisation
 from pi_system.train.run import RunDirectory
 
 _NETWORKS = Path(__file__).resolve().parents[1] / "pi_system" / "networks"
-_PRIVATE = 1000
 _CHUNK = 50
 _MOST_BYTES = 8_000_000
 _LICENCE = (
@@ -42,6 +42,7 @@ _LICENCE = (
     "2009) comes without a licence statement; none of its pictures are in the package."
 )
 _DATA = {"cifar10": "CIFAR-10, a JPEG copy (quality 75)", "cifar100": "CIFAR-100"}
+_private = click.option("--private", "pictures", default=1000, show_default=True, help="Of the test pictures so many.")
 _FILE = click.Path(path_type=Path, exists=True)
 
 
@@ -53,8 +54,9 @@ def main() -> None:
 @main.command()
 @click.argument("run", type=_FILE)
 @click.argument("name")
+@_private
 @compare_options(default="auto", text="Default: auto.")
-def ship(run: Path, name: str, **options: Any) -> None:
+def ship(run: Path, name: str, pictures: int, **options: Any) -> None:
     """Ship RUN, a directory of pi-train reduce, as builtin:NAME."""
     directory, folder = RunDirectory(run), _NETWORKS / name
     if "reduction" not in directory.config():
@@ -64,7 +66,7 @@ def ship(run: Path, name: str, **options: Any) -> None:
     export_run(run, draft, compare=options_of(options))
     for file in draft.iterdir():
         file.chmod(0o644)  # public weights
-    card = _card(directory, name, accuracies(draft, load_data(directory.data_config())))
+    card = _card(directory, name, accuracies(draft, load_data(directory.data_config()), pictures))
     _write(card, draft)
     size = sum(file.stat().st_size for file in draft.iterdir())
     if size > _MOST_BYTES:
@@ -77,10 +79,11 @@ def ship(run: Path, name: str, **options: Any) -> None:
 @main.command()
 @click.argument("name")
 @click.argument("data")
-def judge(name: str, data: str) -> None:
+@_private
+def judge(name: str, data: str, pictures: int) -> None:
     """Find how accurate builtin:NAME is on the test pictures of DATA, as fixed point and in private."""
     folder, card = artifact_folder(name), read_card(name)
-    card = NetworkCard(**{**card.model_dump(), **accuracies(folder, load_data(DataConfig.parse(data)))})
+    card = NetworkCard(**{**card.model_dump(), **accuracies(folder, load_data(DataConfig.parse(data)), pictures)})
     _write(card, folder)
     _say(card)
 
@@ -89,8 +92,8 @@ def judge(name: str, data: str) -> None:
 @click.argument("name")
 @click.argument("latency", type=_FILE)
 def costs(name: str, latency: Path) -> None:
-    """Write what LATENCY, the JSON of benchmarks/latency.py, has of builtin:NAME into its card."""
-    report, card = json.loads(latency.read_text()), read_card(name)
+    """Write what LATENCY, the JSON of benchmarks/both_phases.py, has of builtin:NAME into its card."""
+    report, card, named = json.loads(latency.read_text()), read_card(name), BUILTIN_PREFIX + name
     about = report["environment"]
     if about["git_dirty"] or about["others_before"] or about["others_during"]:
         raise ConfigError(f"{latency}: expected a run at a clean commit with nothing else running")
@@ -102,18 +105,18 @@ def costs(name: str, latency: Path) -> None:
             commit=about["git_sha"],
         )
         for entry in report["results"]
-        if entry["network"] == card.network
+        if entry["network"] == named
     )
     if not measured:
-        raise ConfigError(f"{latency}: expected results of {card.network}")
+        raise ConfigError(f"{latency}: expected results of {named}")
     _write(card.model_copy(update={"costs": measured}), artifact_folder(name))
     click.echo(f"builtin:{name}  {len(measured)} costs")
 
 
-def accuracies(folder: Path, data: DataSet) -> dict[str, Any]:
+def accuracies(folder: Path, data: DataSet, pictures: int) -> dict[str, Any]:
     """Of the artifact in ``folder`` on the test pictures of ``data``: fields of its card."""
     labels, fixed = data.test.labels.numpy(), fixed_labels(folder, data)
-    private, backend = private_labels(folder, data, _PRIVATE)
+    private, backend = private_labels(folder, data, pictures)
     return {
         "fixed_point_accuracy": float((fixed == labels).mean()),
         "fixed_point_pictures": len(fixed),
@@ -185,7 +188,9 @@ def _write(card: NetworkCard, folder: Path) -> None:
 
 def _say(card: NetworkCard) -> None:
     size = sum(file.stat().st_size for file in artifact_folder(card.name).iterdir())
-    click.echo(f"builtin:{card.name}  {size:,} bytes, test {card.test_accuracy:.2%}, private {card.private_accuracy:.2%}")
+    click.echo(
+        f"builtin:{card.name}  {size:,} bytes, test {card.test_accuracy:.2%}, private {card.private_accuracy:.2%}"
+    )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,11 @@ def table() -> str:
 
 def _about(card: NetworkCard) -> dict[str, str]:
     relus = f"{card.relus:,} of {card.relus_before:,}"
-    return {"name": BUILTIN_PREFIX + card.name, "is": f"{card.network}, {card.recipe['reduction']['method']}", "ReLUs": relus}
+    return {
+        "name": BUILTIN_PREFIX + card.name,
+        "is": f"{card.network}, {card.recipe['reduction']['method']}",
+        "ReLUs": relus,
+    }
 
 
 def _cost(card: NetworkCard, cost: MeasuredCost) -> dict[str, object]:
@@ -34,8 +38,8 @@ def _cost(card: NetworkCard, cost: MeasuredCost) -> dict[str, object]:
 
 def _agreement(cards: Iterable[NetworkCard]) -> str:
     words = (
-        "Test: float32, all test pictures; fixed point: the exported program, all of them; private: by two processes over "
-        "TLS, backend {backends}, the first ones, {agreement:.1%} or more with the label of fixed point."
+        "Test: float32, all test pictures; fixed point: the exported program, all of them; private: the first ones, by "
+        "two processes over TLS, backend {backends}, {agreement:.1%} or more with the label of fixed point."
     )
     backends = " or ".join(sorted({f"`{card.private_backend}`" for card in cards}))
     agreement = min(card.private_agreement for card in cards)

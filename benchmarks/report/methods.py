@@ -1,8 +1,8 @@
 """The table of methods in docs/reference/methods.md: published, reached here, and what differs from the paper.
 
 Methods, sources and differences are what the registry says; published points, with where they were read, are in
-``benchmarks/study/methods.json``; what was reached is in the report of the plan ``benchmarks/study/methods.toml``. A method
-without a finished run is "not measured".
+``benchmarks/study/methods.json``; what was reached is in the report of the plan ``benchmarks/study/methods.toml``. A
+method without a finished run is "not measured".
 """
 
 import json
@@ -77,8 +77,8 @@ def _scale(plan: Plan, study: Mapping[str, Any]) -> str:
     seeds = "one seed" if len(block.seeds) == 1 else f"mean of {len(block.seeds)} seeds"
     return (
         "Published points: test accuracy at so many ReLUs; `benchmarks/study/methods.json` has all, and where each was "
-        f"read.\nReached here: {name}, {block.reference} ({whole:.1%} with all its ReLUs), {epochs} epochs, then {more} for "
-        f"the reduction, {seeds}\n(`benchmarks/study.py` with `benchmarks/study/{METHODS_PLAN.name}`; learning rates chosen from "
-        f"two trials, on other pictures, where the plan has trials;\n`benchmarks/results/methods/{REACHED.name}`): at this scale "
-        "methods compare with each other, not with their papers; one seed decides nothing between neighbours."
+        f"read.\nReached here: {name}, {block.reference} ({whole:.1%} with all its ReLUs), {epochs} epochs, then "
+        f"{more} for the reduction, {seeds}\n(`benchmarks/study.py` with `benchmarks/study/{METHODS_PLAN.name}`, which "
+        f"has all options and the tuning; `benchmarks/results/methods/{REACHED.name}`):\nat this scale methods compare "
+        "with each other, not with their papers, and one seed decides nothing between neighbours."
     ).replace("%", " %")

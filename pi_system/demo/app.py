@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from pi_system.artifact.store import load_public
 from pi_system.demo.runs import SWITCHES, Choice, Run, Runs
 from pi_system.demo.samples import SAMPLES, sample_png
-from pi_system.demo.variants import BUILTIN, half_accuracy
+from pi_system.demo.variants import NETWORKS
 from pi_system.errors import InputError, LimitError, PiError
 from pi_system.networks import artifact_folder, read_card
 
@@ -81,9 +81,9 @@ def make_app(runs: Runs) -> Starlette:
 
 def _about() -> dict[str, Any]:
     """What the page fills its switches with."""
-    card = read_card(BUILTIN)
-    network = {"accuracy": card.test_accuracy, "half": half_accuracy(), "relus_before": card.relus_before}
-    classes = load_public(artifact_folder(BUILTIN)).public.preprocess.classes
+    card, half = (read_card(name) for name in (NETWORKS["full"], NETWORKS["half"]))
+    network = {"accuracy": card.test_accuracy, "half": half.test_accuracy, "relus_before": card.relus_before}
+    classes = load_public(artifact_folder(NETWORKS["full"])).public.preprocess.classes
     return {"switches": SWITCHES, "samples": list(SAMPLES), "network": network, "classes": classes}
 
 

@@ -9,8 +9,9 @@ from typing import Final
 from pi_system.api.server import make_keys
 from pi_system.demo.children import Child, ClientProcess, TappedServer
 from pi_system.demo.files import SERVER_FILE
-from pi_system.demo.variants import artifact_of
+from pi_system.demo.variants import NETWORKS, Relus
 from pi_system.errors import LocalProtocolError
+from pi_system.networks import artifact_folder
 
 BACKENDS: Final = ("gmw", "gc", "table", "fss")
 LINKS: Final[dict[str, tuple[float, float] | None]] = {
@@ -40,28 +41,28 @@ class Parties:
         self.client()
         self.server("full")
 
-    def server(self, name: str) -> str:
+    def server(self, relus: Relus) -> str:
         """HOST:PORT of a server of that network (``variants.py``). Raises PiError: it does not start."""
-        if name not in self._servers:
+        if relus not in self._servers:
             server = TappedServer(
-                str(artifact_of(name, self._folder / f"artifact-{name}")),
-                self.shares_file(name),
+                str(artifact_folder(NETWORKS[relus])),
+                self.shares_file(relus),
                 keys=self.keys / "server",
                 reveal="logits",
                 backends=BACKENDS,
                 dealer=self.dealer(),
-                store=self._folder / f"server-{name}",
+                store=self._folder / f"server-{relus}",
                 max_sessions=2,
                 drain_s=1.0,
             )
             self._keep(server)
             server.start()
-            self._servers[name] = server
-        return self._servers[name].address
+            self._servers[relus] = server
+        return self._servers[relus].address
 
-    def shares_file(self, name: str) -> Path:
+    def shares_file(self, relus: Relus) -> Path:
         """Where the server of a network leaves its shares."""
-        return self._folder / f"{name}-{SERVER_FILE}"
+        return self._folder / f"{relus}-{SERVER_FILE}"
 
     def dealer(self) -> str:
         """HOST:PORT of the dealer."""

@@ -11,9 +11,10 @@ from pi_system.artifact.store import load_public
 from pi_system.demo.files import SERVER_FILE
 from pi_system.demo.parties import BACKENDS, LINKS, Parties
 from pi_system.demo.request import Request
-from pi_system.demo.variants import RELUS, Relus, name_of, public_folder
+from pi_system.demo.variants import NETWORKS, RELUS, Relus
 from pi_system.demo.view import View
 from pi_system.errors import ConfigError, InputError, LimitError, PiError
+from pi_system.networks import artifact_folder
 from pi_system.program.reveal import REVEALS, Reveal
 
 SWITCHES: Final[dict[str, tuple[str, ...]]] = {
@@ -142,8 +143,7 @@ class Runs:
         place.mkdir()
         (place / "picture").write_bytes(picture)
         run.events.append({"event": "waiting", "what": "for a server of this network"})
-        name = name_of(choice.relus, choice.backend)
-        server, dealer = parties.server(name), parties.dealer()
+        server, dealer = parties.server(choice.relus), parties.dealer()
         request = Request(
             picture=str(place / "picture"),
             folder=str(place),
@@ -154,15 +154,15 @@ class Runs:
             keys=str(parties.keys / "client"),
             store=str(parties.store),
         )
-        self._follow(run, request, name)
+        self._follow(run, request, choice.relus)
 
-    def _follow(self, run: Run, request: Request, name: str) -> None:
+    def _follow(self, run: Run, request: Request, relus: Relus) -> None:
         parties, place = self._parties, self._place(run.number)
         try:
             for event in parties.client().run(request):
                 if event["event"] == "done":  # the files are there before the page asks for them
-                    shutil.copyfile(parties.shares_file(name), place / SERVER_FILE)
-                    run.view = View(load_public(public_folder(name)), place)
+                    shutil.copyfile(parties.shares_file(relus), place / SERVER_FILE)
+                    run.view = View(load_public(artifact_folder(NETWORKS[relus])), place)
                 if event["event"] == "failed":
                     parties.forget()
                 run.events.append(event)

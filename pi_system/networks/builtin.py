@@ -16,7 +16,7 @@ _HERE = Path(__file__).resolve().parent
 
 
 class MeasuredCost(BaseModel):
-    """What one private inference costs, all by benchmarks/latency.py on two cores: medians, bytes in both directions.
+    """What one private inference costs by benchmarks/both_phases.py on two cores: medians, bytes in both directions.
 
     Attributes:
         backend: that ran it.

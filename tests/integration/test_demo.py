@@ -68,7 +68,7 @@ def test_an_inference_ends_with_the_label_and_its_shares_add_up(demo: Demo) -> N
         assert layer["client"]["test"]["uniform"]
 
 
-@pytest.mark.parametrize(("backend", "relus", "count"), [("table", "half", 8160), ("fss", "full", 16320)])
+@pytest.mark.parametrize(("backend", "relus", "count"), [("table", "half", 7500), ("fss", "full", 15000)])
 def test_other_backends_links_and_networks_answer_too(demo: Demo, backend: str, relus: str, count: int) -> None:
     choice = {"backend": backend, "link": "lan", "reveal": "scores", "relus": relus}
     number, events = demo.run(sample_png("ship"), **choice)

@@ -236,8 +236,8 @@ async function begin() {
   about = await get("/api/about");
   for (const name of ["backend", "link", "reveal"]) makeSwitch(name, about.switches[name]);
   makeSamples(about.samples);
-  const [all, half] = [about.network.accuracy, about.network.half.test_accuracy].map((share) => `${(100 * share).toFixed(1)} %`);
-  $("race-hint").textContent = `One after the other, so that neither slows the other. Half of the ReLUs were taken out and nothing was trained afterwards: on CIFAR-10 ${half} are right (in float32), ${all} with all of them. pi-train reduce trains on: so the network here came from one of ${count(about.network.relus_before)} ReLUs.`;
+  const [all, half] = [about.network.accuracy, about.network.half].map((share) => `${(100 * share).toFixed(1)} %`);
+  $("race-hint").textContent = `One after the other, so that neither slows the other. On CIFAR-10 ${half} are right with half of the ReLUs (in float32), ${all} with all of them: pi-train reduce took them out and trained on, as it made the first network from one of ${count(about.network.relus_before)} ReLUs.`;
   $("file").addEventListener("change", () => $("file").files[0] && take($("file").files[0], $("file").files[0].name));
   for (const [type, over] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
     document.addEventListener(type, (event) => {

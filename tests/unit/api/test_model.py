@@ -90,7 +90,7 @@ def test_saved_and_loaded(model: pi.Model, tmp_path: Path) -> None:
         model.save(folder)
     with pytest.raises(ArtifactError):
         pi.load(tmp_path / "nothing")
-    assert pi.load("builtin:cifar10").relus == 16_320
+    assert pi.load("builtin:cifar10").relus == 15_000
     with pytest.raises(ConfigError):
         pi.load("builtin:nothing")
 

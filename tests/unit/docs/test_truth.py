@@ -226,9 +226,10 @@ def test_the_scan_sees_what_was_once_false(text: str) -> None:
     assert not [found for found in sentences(f"<!-- x:begin -->\n{text}\n<!-- x:end -->\n") if WORDS.search(found)]
 
 
-def test_the_built_in_network_is_as_the_readme_says() -> None:
-    card, text = read_card("cifar10"), " ".join((ROOT / "README.md").read_text().split())
-    said = re.search(r"`pi-train builtin`: ([\d,]+) ReLUs in six layers, ([\d.]+) % on CIFAR-10", text)
+@pytest.mark.parametrize(("name", "data"), [("cifar10", "CIFAR-10"), ("cifar100", "CIFAR-100")])
+def test_the_built_in_networks_are_as_the_readme_says(name: str, data: str) -> None:
+    card, text = read_card(name), " ".join((ROOT / "README.md").read_text().split())
+    said = re.search(rf"`(?:[^`]* )?builtin:{name}` [^(`]+\(([\d,]+) ReLUs, ([\d.]+) % on {data}[;)]", text)
     assert said
     assert int(said[1].replace(",", "")) == card.relus
     assert float(said[2]) == pytest.approx(100 * card.test_accuracy, abs=0.05)
