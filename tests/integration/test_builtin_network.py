@@ -71,6 +71,5 @@ def test_a_photo_is_classified_without_any_training(photo: Any, tmp_path: Path) 
     picture = load_picture(photo, artifact.public.preprocess)
     assert picture.shape == (3, 32, 32)
     _, expected = fixed_logits(artifact, picture[None])
-    assert artifact.public.ring.score_step_log2 is None  # exported before there were scores: the default step
     assert np.abs(np.array(prediction["logits"]) - expected[0]).max() < step / 2 + 0.1
     assert prediction["label"] == artifact.public.preprocess.classes[prediction["class"]]
