@@ -12,13 +12,16 @@ from trips import Chains
 
 from pi_system.artifact import load_public
 from pi_system.backends.two_party import batches as batching
-from pi_system.backends.two_party.batches import batches
+from pi_system.backends.two_party.batches import batches, declared
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.cost.predict import Workload
 from pi_system.export import QuantiseOptions
 from pi_system.export.random import random_artifact, random_pictures
 from pi_system.networks import artifact_folder
+from pi_system.protocols.gate import GateSpec
+from pi_system.protocols.truncation import TruncationSpec
 from pi_system.ring.carrier import Ring
+from pi_system.rpc.frames import QUEUE_BYTES
 from pi_system.secure.schedule import Gate, Remask, Truncation, plan
 from pi_system.train.networks import build_network
 from pi_system.train.spec import NetworkSpec
@@ -92,3 +95,25 @@ def test_a_cut_changes_round_trips_and_nothing_else(
         assert_within_ulps(artifact, pictures, infer(server, client, pictures)[0])
     assert sent[0] == sent[1] == sent[2]
     assert trips[0] < trips[1] < trips[2]
+
+
+@pytest.mark.parametrize("ring_bits", [24, 32, 59])
+@pytest.mark.parametrize(("shift", "bits"), [(2, 12), (6, 17), (10, 24), (14, 24)])
+def test_what_the_client_sends_for_a_batch_finds_room_while_the_server_does_not_read(
+    ring_bits: int, shift: int, bits: int
+) -> None:
+    """On its way there are the client's queue and the server's; its correlated OTs take less than a byte each."""
+    steps: list[tuple[str, Any]] = [
+        ("gmw", Truncation("x", TruncationSpec(count=3200, ring_bits=ring_bits, shift=shift)))
+    ]
+    for backend in ("gmw", "gc", "table"):
+        unseen = max(0, bits - shift - 10) if backend == "table" else 0
+        spec = GateSpec(count=3200, ring_bits=ring_bits, comparison_bits=bits, shift=shift, unseen_bits=unseen)
+        steps.append((backend, Gate("x", spec)))
+    square = GateSpec(kind="square", count=3200, ring_bits=ring_bits, comparison_bits=12, shift=0)
+    for backend, step in [*steps, ("gmw", Gate("x", square))]:
+        gates = TWO_PARTY_GATES[backend]
+        kept = max(sum(nbytes for _, nbytes in step.sections(role, gates, Ring(ring_bits))) for role in (0, 1))
+        cost = declared(step, gates)
+        assert cost.client_to_server_bytes + cost.client_cots / 8 <= 1.5 * kept
+    assert 1.5 * batching.BATCH_BYTES <= 2 * QUEUE_BYTES
