@@ -7,6 +7,7 @@ of ``gmw`` over the same link.
 import json
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from both_phases import KEPT
@@ -182,26 +183,31 @@ class Pair(NamedTuple):
 
 def pairs(first: str, second: str) -> list[Pair]:
     """Every measured pair of two backends, in full runs of the questions and runs of latency.py and both_phases.py."""
-    files = [*sorted((RESULTS / "full").glob("q*.json")), *sorted((RESULTS / "latency").glob("*.json"))]
-    files += [*sorted((RESULTS / "table").glob("*.json")), *sorted((RESULTS / "both_phases").glob("*.json"))]
     return [
         Pair(path.stem, str(key[0]), str(key[1]), times[first], times[second])
-        for path in files
-        for key, times in _online(path.read_text()).items()
+        for path in runs()
+        for key, times in online(path.read_text()).items()
         if first in times and second in times
     ]
 
 
-_KEY: Final = ("link", "kind", "reveal", "batch", "clients")
+def runs() -> list[Path]:
+    """Full runs of the questions, and runs of latency.py and both_phases.py."""
+    folders = (("full", "q*.json"), ("latency", "*.json"), ("table", "*.json"), ("both_phases", "*.json"))
+    return [path for folder, names in folders for path in sorted((RESULTS / folder).glob(names))]
 
 
-def _online(text: str) -> dict[tuple[Any, ...], dict[str, float]]:
+KEY: Final = ("link", "kind", "reveal", "batch", "clients")
+
+
+def online(text: str) -> dict[tuple[Any, ...], dict[str, float]]:
+    """Median online milliseconds by backend, of every network (its compared bits apart) and what KEY names."""
     content = json.loads(text)
     found: dict[tuple[Any, ...], dict[str, float]] = {}
     for sample in content.get("samples") or content.get("results") or ():
         if "online_ms" in sample and isinstance(sample.get("backend"), str):
             ms = sample["online_ms"]
-            key = (str(sample.get("network")).partition("/compare=")[0], *(sample.get(name) for name in _KEY))
+            key = (str(sample.get("network")).partition("/compare=")[0], *(sample.get(name) for name in KEY))
             median = ms["median"] if isinstance(ms, dict) else statistics.median(ms)
             found.setdefault(key, {})[sample["backend"]] = float(median)
     return found

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 
+import choices
 import compare_runs
 import known_networks
 import longer_runs
@@ -57,6 +58,7 @@ PARTS = {
     "communicators": ("reference/results.md", measured.communicators),
     "answers": ("../README.md", answers.readme),
     "which": ("how-to/which-backend.md", answers.which),
+    "choices": ("how-to/which-backend.md", choices.statement),
     "capacity": ("how-to/deploy.md", answers.capacity),
     "ahead": ("how-to/which-backend.md", answers.ahead),
     "builtins": ("reference/methods.md", builtins.table),
