@@ -28,12 +28,18 @@ def test_the_table_has_a_row_a_layer_and_totals(artifact: Any) -> None:
 
 
 def test_json_has_the_same_numbers_and_the_machine(artifact: Any) -> None:
-    done = CliRunner().invoke(main, ["profile", artifact, "--json"])
+    done = CliRunner().invoke(main, ["profile", artifact, "--backend", "gmw", "--json"])
     found = json.loads(done.output)
     assert found["backend"] == "gmw"
     assert found["machine"]
     assert sum(row["up_bytes"] for row in found["layers"]) == found["client_to_server_bytes"]
     assert sum(row["relus"] for row in found["layers"]) == 512
+
+
+@pytest.mark.parametrize(("link", "backend"), [("1,1", "gmw"), ("wan", "gc")])
+def test_auto_is_the_least_online_over_the_link(artifact: Any, link: str, backend: str) -> None:
+    done = CliRunner().invoke(main, ["profile", artifact, "--link", link, "--json"])
+    assert json.loads(done.output)["backend"] == backend
 
 
 def test_the_network_in_the_package_is_predicted_too() -> None:
