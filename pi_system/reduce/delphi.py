@@ -29,7 +29,7 @@ from pi_system.errors import BudgetError, ConfigError
 from pi_system.reduce.knapsack import choose
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
-from pi_system.reduce.presets import Preset
+from pi_system.reduce.presets import POLYNOMIALS, Preset
 from pi_system.reduce.sensitivity import mean_loss
 from pi_system.reduce.swap import swap_and_finetune
 from pi_system.reduce.trials import Plan, Search, Trial, put_polynomials, with_polynomials
@@ -58,6 +58,7 @@ class Delphi:
     )
 
     PRESETS: ClassVar[Mapping[str, Preset]] = {
+        "fast": POLYNOMIALS,
         "paper": Preset(  # its learning rates are drawn, and changed by the search
             recipe={"epochs": 300, "batch_size": 128, "learning_rate": 0.01, "schedule": "constant"},
             options={

@@ -20,7 +20,10 @@ class Preset:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-FAST = Preset(recipe={"epochs": 10, "batch_size": 64, "learning_rate": 0.05})
+FAST = Preset(recipe={"epochs": 10, "batch_size": 64, "learning_rate": 0.05, "decay": "weights", "crop": "reflect"})
+"""By two trials of a method of masks and of one of filters on pictures kept for it (benchmarks/study/methods.toml)."""
+POLYNOMIALS = Preset(recipe={**FAST.recipe, "learning_rate": 0.015})
+"""By two trials of Delphi's planner: where ReLUs become squares, the lower rate was better."""
 
 
 def presets_of(method: type[Any]) -> dict[str, Preset]:

@@ -29,6 +29,7 @@ from pi_system.reduce.knapsack import choose
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
 from pi_system.reduce.polynomials import lowest_degrees, measure_moments
+from pi_system.reduce.presets import POLYNOMIALS, Preset
 from pi_system.reduce.selection import check_reachable
 from pi_system.reduce.swap import swap_and_finetune
 from pi_system.train.mixed import DELPHI, mix, mixed_activations, square_count
@@ -48,6 +49,8 @@ class SafeNet:
         "no degree 3; polynomials fitted to each channel's values; ratios by a knapsack over measured losses, there by "
         "a hyper-parameter search; known from its abstract only"
     )
+
+    PRESETS: ClassVar[Mapping[str, Preset]] = {"fast": POLYNOMIALS}
 
     degrees: str = option("0,1,2", "Degrees a channel's polynomial may have, with commas between them.")
     tolerance: float = option(0.1, "Share of a ReLU's energy that a polynomial of a lower degree may leave.")

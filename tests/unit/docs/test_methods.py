@@ -11,6 +11,7 @@ from measuring.documents import between_marks
 from measuring.study_plan import load_plan
 from report.methods import METHODS_PLAN, PUBLISHED, REACHED, table
 
+from pi_system.reduce.presets import preset_of
 from pi_system.reduce.registry import METHODS, describe
 
 DOCS = BENCHMARKS.parent / "docs"
@@ -69,3 +70,17 @@ def test_published_points_have_sources_and_figures_come_from_the_runs(tmp_path: 
 
 def test_the_plan_runs_every_method() -> None:
     assert {curve.method for curve in load_plan(METHODS_PLAN).curves} == set(METHODS)
+
+
+def test_presets_have_the_learning_rates_that_trials_chose() -> None:
+    """A picture's share of the rate: the trials take larger batches."""
+    plan, trials = load_plan(METHODS_PLAN), json.loads(REACHED.read_text())["trials"]
+    tuned = [curve for curve in plan.curves if curve.trials]
+    assert {curve.method for curve in tuned} == {"gradual", "l1", "delphi"}
+    for curve in tuned:
+        found = [trial for trial in trials if trial["label"] == curve.label]
+        assert len(found) == len(curve.trials)
+        best = max(found, key=lambda trial: trial["tuning_accuracy"])["recipe"]
+        preset = preset_of(METHODS[curve.method], "fast").recipe
+        assert preset["learning_rate"] / preset["batch_size"] == best["learning_rate"] / best["batch_size"]
+        assert [preset[name] for name in ("decay", "crop")] == [best[name] for name in ("decay", "crop")]
