@@ -68,7 +68,7 @@ class Delphi:
                 "trial_epochs": "10",
                 "swap": "0.333",
             },
-        )
+        ),
     }
 
     search: str = option(
