@@ -20,11 +20,13 @@ from insecure_cots import insecure_parties
 from pydantic import ValidationError
 
 from pi_system._proto.v1.control_pb2 import (
+    Choose,
     ClientEnvelope,
     DealerAccepted,
     DealerHello,
     Infer,
     Prepare,
+    Probe,
     Ready,
     ServerEnvelope,
     ServerHello,
@@ -128,7 +130,7 @@ def _frames_seeds() -> list[bytes]:
 
 
 def _client_envelope(data: bytes) -> None:
-    kinds = ("hello", "prepare", "infer", "bye")
+    kinds = ("hello", "prepare", "infer", "bye", "probe", "choose")
     message = envelope.read_client(_stream([data + bytes([CONTROL])]), *kinds)
     if message.WhichOneof("message") == "hello":
         hello_from_proto(message.hello)
@@ -140,6 +142,8 @@ def _client_envelope_seeds() -> list[bytes]:
         ClientEnvelope(hello=hello_to_proto(Hello(config=config))),
         ClientEnvelope(prepare=Prepare(count=3, pairing_id=bytes(16))),
         ClientEnvelope(infer=Infer(ids=["ab" * 16] * 2)),
+        ClientEnvelope(probe=Probe(bytes=1 << 14)),
+        ClientEnvelope(choose=Choose(backend="gmw")),
     ]
     return [message.SerializeToString() for message in messages]
 

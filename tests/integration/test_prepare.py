@@ -82,9 +82,14 @@ def wait_ready(folder: Any, store: Any, process: Any, count: int = 2) -> None:
 
 
 def test_count_is_what_shall_be_ready(run: Any) -> None:
-    assert run("prepare", "--count", "2", "--store", "count").startswith("prepared 2, 2 ready")
-    assert run("prepare", "--count", "2", "--store", "count") == "2 ready, nothing to prepare\n"
-    assert run("prepare", "--count", "3", "--store", "count").startswith("prepared 1, 3 ready")
+    said = [run("prepare", "--count", count, "--store", "count").splitlines() for count in ("2", "2", "3")]
+    assert [lines[1].partition(";")[0] for lines in said] == [
+        "prepared 2, 2 ready",
+        "2 ready, nothing to prepare",
+        "prepared 1, 3 ready",
+    ]
+    assert all(lines[0].startswith("backend ") for lines in said)
+    assert len({lines[0].partition(":")[0] for lines in said}) == 1  # what lies prepared is added to
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -106,7 +111,7 @@ def test_stopped_run_keeps_what_is_finished_and_goes_on(
     goal = len(ready) + 1
     # Killed between a bundle's file and its row in the index, the last bundle is none yet: its file is deleted.
     missing = "1" if number == signal.SIGINT else "[12]"
-    assert re.match(f"prepared {missing}, {goal} ready", run("prepare", "--count", str(goal), "--store", store))
+    assert re.search(f"^prepared {missing}, {goal} ready", run("prepare", "--count", str(goal), "--store", store), re.M)
     assert not json.loads(run("infer", "a.png", "--json", "--store", store))["prepared_now"]
     assert server[0].popen.poll() is None
 
