@@ -104,15 +104,15 @@ def test_truncation_fails_as_rarely_as_stated_on_other_pictures() -> None:
     found, graph = quantised(module, ring_bits=64, truncate_before_relu=False)
     ring, draft, chances = found.plan.ring, lower(module, SHAPE), np.zeros(32)
     ((relu, rest),) = [(n, prod(n.shape) - n.active) for n in graph.relus() if n.masked]
-    (node,) = [node for node in graph if node.op == "truncate"]
+    (late,) = [node for node in graph if node.op == "truncate"]
     wanted = {
         name: (count, ring.frac_bits[name], ring.frac_bits[name] - ring.frac_bits[to])
-        for name, to, count in ((node.inputs[0], node.name, prod(node.shape)), (relu.inputs[0], relu.name, rest))
+        for name, to, count in ((late.inputs[0], late.name, prod(late.shape)), (relu.inputs[0], relu.name, rest))
     }
 
-    def observe(seen: Node, value: torch.Tensor) -> None:
-        if seen.name in wanted:
-            count, frac_bits, shift = wanted[seen.name]
+    def observe(node: Node, value: torch.Tensor) -> None:
+        if node.name in wanted:
+            count, frac_bits, shift = wanted[node.name]
             sums = value.abs().flatten(1).sum(dim=1).numpy() * 2.0**frac_bits
             chances[:] += (sums + count * 2.0**shift) / 2.0**ring.ring_bits
 
