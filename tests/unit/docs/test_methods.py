@@ -9,6 +9,7 @@ import pytest
 from measuring import BENCHMARKS
 from measuring.documents import between_marks
 from measuring.study_plan import load_plan
+from measuring.study_runs import BASELINE
 from report.methods import METHODS_PLAN, PUBLISHED, REACHED, table
 
 from pi_system.reduce.presets import preset_of
@@ -62,10 +63,10 @@ def test_published_points_have_sources_and_figures_come_from_the_runs(tmp_path: 
     for run in study["runs"]:
         run["test_accuracy"] = 0.125
     changed.write_text(json.dumps(study))
-    assert "17.4K 12.5 %" in _rows(table(reached=changed))["random"][3]
-    study["runs"] = [run for run in study["runs"] if run["label"] != "random"]
+    assert "17.4K 12.5 %" in _rows(table(reached=changed))["gradual"][3]
+    study["runs"] = [run for run in study["runs"] if run["label"] == BASELINE]
     changed.write_text(json.dumps(study))
-    assert _rows(table(reached=changed))["random"][3] == "not measured"
+    assert _rows(table(reached=changed))["gradual"][3] == "not measured"
 
 
 def test_the_plan_runs_every_method() -> None:
