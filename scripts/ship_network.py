@@ -168,18 +168,22 @@ def _card(run: RunDirectory, name: str, found: dict[str, Any]) -> NetworkCard:
         relus=result["relus"],
         relus_before=result["relu_positions"],
         test_accuracy=result["test_accuracy"],
-        recipe=_recipe(run),
+        recipe=recipe_of(run),
         licence=_LICENCE.format(data=data.partition(",")[0]),
         **found,
     )
 
 
-def _recipe(run: RunDirectory) -> dict[str, Any]:
-    """Recipes of the reduction and of the training before it, without paths."""
-    config = run.config()
-    reduction = dict(config["reduction"])
-    source = RunDirectory(Path(reduction.pop("source")))
-    return {"train": source.config()["train"], "reduction": reduction, "finetune": config["train"]}
+def recipe_of(run: RunDirectory) -> dict[str, Any]:
+    """Recipes of the training, of reductions in between where there were any, and of the last, without paths."""
+    steps, config = [], run.config()
+    while "reduction" in config:
+        reduction = dict(config["reduction"])
+        source = RunDirectory(Path(reduction.pop("source")))
+        steps.append({"reduction": reduction, "finetune": config["train"]})
+        config = source.config()
+    last, *before = steps
+    return {"train": config["train"], **({"earlier": before[::-1]} if before else {}), **last}
 
 
 def _write(card: NetworkCard, folder: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import click
 
+from pi_system.cli.builtin import builtin
 from pi_system.cli.export import export
 from pi_system.cli.export_own import export_onnx, export_torch
 from pi_system.cli.finetune import finetune
@@ -28,7 +29,6 @@ from pi_system.cli.profile import profile
 from pi_system.cli.program import program
 from pi_system.cli.sensitivity import sensitivity
 from pi_system.errors import ConfigError
-from pi_system.networks import BUILTIN_PREFIX, artifact_folder, builtin_names, read_card
 from pi_system.reduce.equalization import CRITICALITY_ORDER, equalized_multipliers, multiplier_name
 from pi_system.reduce.job import reduce_run
 from pi_system.reduce.pareto import criticality_run, pareto_run
@@ -208,22 +208,7 @@ def sample(picture: Path, data: str, index: int, as_json: bool) -> None:
     show_result({"picture": str(picture), "class": label}, as_json)
 
 
-@main.command()
-@click.argument("name", required=False)
-@json_option
-def builtin(name: str | None, as_json: bool) -> None:
-    """List the networks that come with the package, or show the card of NAME and where it is."""
-    if name is None:
-        cards = [read_card(one) for one in builtin_names()]
-        lines = {BUILTIN_PREFIX + c.name: f"{c.data}, {c.relus:,} ReLUs, test {c.test_accuracy:.2%}" for c in cards}
-        show_result({"networks": [card.model_dump() for card in cards]} if as_json else lines, as_json)
-        return
-    card = read_card(name)
-    found = {**card.model_dump(), "artifact": str(artifact_folder(name))}
-    costs = {f"{cost.backend} over {cost.link}": str(cost) for cost in card.costs}
-    show_result(found if as_json else found | costs, as_json)
-
-
+main.add_command(builtin)
 main.add_command(methods)
 main.add_command(export)
 main.add_command(finetune)

@@ -54,7 +54,7 @@ class NetworkCard(BaseModel):
         data: what it was trained on, and which copy.
         classes: how many.
         relus: active.
-        relus_before: of the network it was reduced from.
+        relus_before: of the same network with all of them.
         test_accuracy: of the network in float32 on all test pictures, from 0 to 1.
         fixed_point_accuracy: of the exported artifact on the first ``fixed_point_pictures`` test pictures.
         fixed_point_pictures: how many those are.
@@ -63,7 +63,8 @@ class NetworkCard(BaseModel):
         private_agreement: share of them whose label is the fixed-point interpreter's.
         private_backend: that ran them.
         costs: of an inference; empty where no idle machine was at hand.
-        recipe: training and reduction as they were configured.
+        recipe: ``train``, ``reduction`` and ``finetune`` as they were configured; ``earlier`` has the reductions before
+            the last one, in their order.
         licence: of the weights, and what is known of the data's.
     """
 

@@ -1,6 +1,8 @@
 """The network that comes with the package: its card, and a photo classified with it by real processes."""
 
+import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from pi_system.cli.train import main
 from pi_system.demo.variants import NETWORKS
 from pi_system.errors import ConfigError
 from pi_system.inputs.picture import load_picture
-from pi_system.networks import artifact_folder, builtin_names, read_card
+from pi_system.networks import MeasuredCost, artifact_folder, builtin_names, read_card
 from pi_system.program import relu_count
 from pi_system.program.fixed_point import fixed_logits
+from pi_system.train.run import _SCHEMA, RunDirectory
 
 
 @pytest.fixture
@@ -54,6 +57,49 @@ def test_cards_are_shown_and_unknown_names_listed() -> None:
     assert one["artifact"] == str(artifact_folder("cifar10"))
     with pytest.raises(ConfigError, match="expected one of builtin:cifar10"):
         artifact_folder("../../etc")
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_a_card_shows_its_recipe_from_the_first_training_and_its_costs(name: str, monkeypatch: Any) -> None:
+    card = read_card(name)
+    cost = MeasuredCost(
+        backend="gmw", link="lan", online_ms=7, online_bytes=2, offline_ms=9, offline_bytes=4, setup_bytes=0, commit="c"
+    )
+    for costs, said in (((), "not measured"), ((cost,), "gmw over lan")):
+        monkeypatch.setattr("pi_system.cli.builtin.read_card", lambda _, c=costs: card.model_copy(update={"costs": c}))
+        shown = CliRunner().invoke(main, ["builtin", name])
+        assert shown.exit_code == 0, shown.output
+        assert said in shown.output
+    first, last = (re.search(rf"^{step} +(.*)$", shown.output, re.M) for step in ("1 train", r"\d finetune"))
+    assert first is not None
+    assert last is not None
+    assert "distill" in last[1]
+    assert "schedule=onecycle" in first[1]  # all of them began so; a reduction's recipe is a cosine
+    assert f"method=gradual budget={card.relus}" in shown.output
+
+
+def test_the_recipe_of_a_run_reduced_twice_begins_with_its_training(tmp_path: Path) -> None:
+    steps: Any = [{"train": {"epochs": 3}}]
+    steps += [
+        {"train": {"epochs": 2 - k}, "reduction": {"source": str(tmp_path / f"{k}"), "budget": 9 - k}} for k in (0, 1)
+    ]
+    for k, step in enumerate(steps):
+        (tmp_path / f"{k}").mkdir()
+        (tmp_path / f"{k}" / "config.json").write_text(json.dumps({"schema": _SCHEMA, **step}))
+    done = {"reduction": {"budget": 9}, "finetune": {"epochs": 2}}
+    recipe = {"train": {"epochs": 3}, "reduction": {"budget": 8}, "finetune": {"epochs": 1}}
+    assert shipping().recipe_of(RunDirectory(tmp_path / "2")) == {**recipe, "earlier": [done]}
+    assert shipping().recipe_of(RunDirectory(tmp_path / "1")) == {"train": {"epochs": 3}, **done}
+
+
+def shipping() -> Any:
+    path = Path(__file__).parents[2] / "scripts" / "ship_network.py"
+    spec = importlib.util.spec_from_file_location("ship_network", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.slow
