@@ -55,7 +55,7 @@ class Calibration(BaseModel):
 def load_calibration(path: Path) -> Calibration:
     """Read a calibration. Raises ConfigError."""
     try:
-        return Calibration.model_validate_json(path.read_text())
+        return Calibration.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"calibration {path.name}: expected a file of benchmarks/calibrate.py; {error}") from None
     except ValidationError as error:

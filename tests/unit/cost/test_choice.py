@@ -112,7 +112,12 @@ def test_a_calibration_that_is_missing_or_stale_is_replaced_by_the_one_that_ship
 ) -> None:
     assert calibration_or_default(None) == PRICES
     (tmp_path / "stale.json").write_text(PRICES.model_copy(update={"prices": {"gone": 1.0}}).model_dump_json())
-    for name, reason in (("none.json", "No such file"), ("stale.json", "kinds of work that this version has")):
+    (tmp_path / "binary.json").write_bytes(bytes([0xFF, 0xFE]))
+    for name, reason in (
+        ("none.json", "No such file"),
+        ("stale.json", "kinds of work that this version has"),
+        ("binary.json", "file: Invalid JSON"),
+    ):
         caplog.clear()
         assert calibration_or_default(tmp_path / name) == PRICES
         assert reason in caplog.text
