@@ -5,14 +5,15 @@ good it is. Their weights are public, so the salt of their commitment is in the 
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from pi_system.errors import ConfigError, InputError
 
 BUILTIN_PREFIX = "builtin:"
 _HERE = Path(__file__).resolve().parent
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class MeasuredCost(BaseModel):
@@ -32,11 +33,11 @@ class MeasuredCost(BaseModel):
 
     backend: str
     link: str
-    online_ms: float
-    online_bytes: int
-    offline_ms: float
-    offline_bytes: int
-    setup_bytes: int
+    online_ms: NonNegativeFloat
+    online_bytes: NonNegativeInt
+    offline_ms: NonNegativeFloat
+    offline_bytes: NonNegativeInt
+    setup_bytes: NonNegativeInt
     commit: str
 
     def __str__(self) -> str:
@@ -73,15 +74,15 @@ class NetworkCard(BaseModel):
     name: str
     network: str
     data: str
-    classes: int
-    relus: int
-    relus_before: int
-    test_accuracy: float
-    fixed_point_accuracy: float
-    fixed_point_pictures: int
-    private_accuracy: float
-    private_pictures: int
-    private_agreement: float
+    classes: NonNegativeInt
+    relus: NonNegativeInt
+    relus_before: NonNegativeInt
+    test_accuracy: _Share
+    fixed_point_accuracy: _Share
+    fixed_point_pictures: NonNegativeInt
+    private_accuracy: _Share
+    private_pictures: NonNegativeInt
+    private_agreement: _Share
     private_backend: str
     costs: tuple[MeasuredCost, ...] = ()
     recipe: dict[str, Any]
@@ -90,7 +91,7 @@ class NetworkCard(BaseModel):
 
 def builtin_names() -> tuple[str, ...]:
     """Every name, in alphabetical order."""
-    return tuple(sorted(card.parent.name for card in _HERE.glob("*/card.json")))
+    return tuple(sorted(card.parent.name for card in _HERE.glob("[!.]*/card.json")))  # drafts have a dot
 
 
 def artifact_folder(name: str) -> Path:
@@ -116,8 +117,16 @@ def read_card(name: str) -> NetworkCard:
         ConfigError: there is no network of that name.
         InputError: its card is damaged.
     """
-    file = artifact_folder(name) / "card.json"
+    folder = artifact_folder(name)
+    file = folder / "card.json"
     try:
-        return NetworkCard.model_validate_json(file.read_text())
-    except (OSError, ValidationError) as error:
-        raise InputError(f"{file}: expected a network's card; {str(error).splitlines()[0]}") from error
+        card = NetworkCard.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"{file}: expected a network's card; {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "file"
+        raise InputError(f"{file}: expected a network's card; {place}: {first['msg']}") from error
+    if card.name != folder.name:
+        raise InputError(f"{file}: expected the card of {folder.name}, found that of {card.name!r:.60}")
+    return card
