@@ -11,8 +11,11 @@ of it.
 """
 
 import json
+import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +45,15 @@ _LICENCE = (
     "2009) comes without a licence statement; none of its pictures are in the package."
 )
 _DATA = {"cifar10": "CIFAR-10, a JPEG copy (quality 75)", "cifar100": "CIFAR-100"}
-_private = click.option("--private", "pictures", default=1000, show_default=True, help="Of the test pictures so many.")
+_private = click.option(
+    "--private",
+    "pictures",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Of the test pictures so many.",
+)
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _FILE = click.Path(path_type=Path, exists=True)
 
 
@@ -58,22 +69,34 @@ def main() -> None:
 @compare_options(default="auto", text="Default: auto.")
 def ship(run: Path, name: str, pictures: int, **options: Any) -> None:
     """Ship RUN, a directory of pi-train reduce, as builtin:NAME."""
-    directory, folder = RunDirectory(run), _NETWORKS / name
+    directory = RunDirectory(run)
     if "reduction" not in directory.config():
         raise ConfigError(f"{run}: expected a run of pi-train reduce")
-    draft = folder.with_name(f".{name}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    export_run(run, draft, compare=options_of(options))
-    for file in draft.iterdir():
-        file.chmod(0o644)  # public weights
-    card = _card(directory, name, accuracies(draft, load_data(directory.data_config()), pictures))
-    _write(card, draft)
-    size = sum(file.stat().st_size for file in draft.iterdir())
-    if size > _MOST_BYTES:
-        raise ConfigError(f"{run}: expected at most {_MOST_BYTES:,} bytes; found {size:,}")
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)
+    with _drafted(name) as draft:
+        export_run(run, draft, compare=options_of(options))
+        for file in draft.iterdir():
+            file.chmod(0o644)  # public weights
+        card = _card(directory, name, accuracies(draft, load_data(directory.data_config()), pictures))
+        _write(card, draft)
+        size = sum(file.stat().st_size for file in draft.iterdir())
+        if size > _MOST_BYTES:
+            raise ConfigError(f"{run}: expected at most {_MOST_BYTES:,} bytes; found {size:,}")
     _say(card)
+
+
+@contextmanager
+def _drafted(name: str) -> Iterator[Path]:
+    """A folder that becomes that of builtin:NAME once all is in it, and goes where something fails."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"name: expected letters a to z, digits and hyphens between them, found {name!r:.60}")
+    folder, draft = _NETWORKS / name, _NETWORKS / f".{name}.new"
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        yield draft
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 @main.command()
@@ -93,11 +116,24 @@ def judge(name: str, data: str, pictures: int) -> None:
 @click.argument("latency", type=_FILE)
 def costs(name: str, latency: Path) -> None:
     """Write what LATENCY, the JSON of benchmarks/both_phases.py, has of builtin:NAME into its card."""
-    report, card, named = json.loads(latency.read_text()), read_card(name), BUILTIN_PREFIX + name
+    card, named = read_card(name), BUILTIN_PREFIX + name
+    try:
+        measured = _measured(json.loads(latency.read_bytes()), named, latency)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        what = f"{type(error).__name__} {str(error).splitlines()[0]}"
+        raise ConfigError(f"{latency}: expected the JSON of benchmarks/both_phases.py; {what}") from error
+    if not measured:
+        raise ConfigError(f"{latency}: expected results of {named}")
+    _write(card.model_copy(update={"costs": measured}), artifact_folder(name))
+    click.echo(f"builtin:{name}  {len(measured)} costs")
+
+
+def _measured(report: dict[str, Any], named: str, latency: Path) -> tuple[MeasuredCost, ...]:
+    """What a report has of the network ``named``."""
     about = report["environment"]
     if about["git_dirty"] or about["others_before"] or about["others_during"]:
         raise ConfigError(f"{latency}: expected a run at a clean commit with nothing else running")
-    measured = tuple(
+    return tuple(
         MeasuredCost(
             **{key: entry[key] for key in ("backend", "link", "offline_ms", "offline_bytes", "setup_bytes")},
             online_ms=entry["online_ms"]["median"],
@@ -107,15 +143,14 @@ def costs(name: str, latency: Path) -> None:
         for entry in report["results"]
         if entry["network"] == named
     )
-    if not measured:
-        raise ConfigError(f"{latency}: expected results of {named}")
-    _write(card.model_copy(update={"costs": measured}), artifact_folder(name))
-    click.echo(f"builtin:{name}  {len(measured)} costs")
 
 
 def accuracies(folder: Path, data: DataSet, pictures: int) -> dict[str, Any]:
     """Of the artifact in ``folder`` on the test pictures of ``data``: fields of its card."""
-    labels, fixed = data.test.labels.numpy(), fixed_labels(folder, data)
+    labels = data.test.labels.numpy()
+    if pictures > len(labels):
+        raise ConfigError(f"private: expected at most the {len(labels):,} test pictures, found {pictures:,}")
+    fixed = fixed_labels(folder, data)
     private, backend = private_labels(folder, data, pictures)
     return {
         "fixed_point_accuracy": float((fixed == labels).mean()),
