@@ -114,9 +114,12 @@ def candidates(model: PublicModel, offered: Collection[str], dealt: Collection[s
     allowed = [name for name in (*AUTO_DEALT, *AUTO_BACKENDS) if name in AUTO_BACKENDS or name in dealt]
     able = runnable(model, (name for name in allowed if name in offered))
     if not able:
-        why = why_not(model, AUTO_BACKENDS[-1]) or "name one of those"
-        found = ", ".join(runnable(model, (name for name in BACKENDS if name in offered))) or "none"
-        raise ConfigError(f"backend: expected one of {', '.join(allowed)} for auto, found {found} offered; {why}")
+        found = ", ".join(runnable(model, (name for name in BACKENDS if name in offered)))
+        why = why_not(model, AUTO_BACKENDS[-1]) or ("name one of those" if found else "")
+        raise ConfigError(
+            f"backend: expected one of {', '.join(allowed)} for auto, found {found or 'none'} offered"
+            + (f"; {why}" if why else "")
+        )
     return able
 
 

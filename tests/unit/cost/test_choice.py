@@ -64,6 +64,8 @@ def test_what_needs_a_dealer_is_taken_only_where_one_is_named_and_the_baseline_n
     trusting = choose(ARTIFACT, NARROW, dealt=("fss",))
     assert (trusting.backend, dict(trusting.dealt)) == ("fss", {})
     assert "crypten" not in candidates(ARTIFACT.public, BACKENDS, AUTO_DEALT)
+    with pytest.raises(ConfigError, match=r"one of table, gmw, gc for auto, found none offered$"):
+        candidates(ARTIFACT.public, ())
     with pytest.raises(ConfigError, match=r"one of table, gmw, gc for auto, found fss, crypten offered; name one"):
         choose(ARTIFACT, SLOW, offered=("fss", "crypten"))
 
