@@ -3,9 +3,10 @@
 By the budget's share of the source's ReLUs: above a half the network is the HybReNet ``5x5x3x`` with all its
 ReLUs (wide networks do best at high counts); up to a half it is ``2x5x3x`` with stage 1 culled and one ReLU layer
 a block left (thinning). ReLU counts are proportional to m, so m follows from the budget by a division; it is
-trained from new weights with distillation. A budget that would need a width below ``least_width``, too
-narrow to be of use, is refused with the least that the family reaches. Options replace any of these choices;
-``stride`` 2 halves the feature maps, and ``reuse`` N keeps the ReLUs of one of N groups of channels, by ``wiring``:
+trained from new weights with distillation. Where the former would need a width below ``least_width``, too narrow to be
+of use, the latter is taken; a budget for which that is so, too, is refused with the least that it reaches. Options
+replace any of these choices; ``stride`` 2 halves the feature maps, and ``reuse`` N keeps the ReLUs of one of N groups
+of channels, by ``wiring``:
 
 - ``add``: the other groups reuse what that group gives (``train/reuse``);
 - ``pass``: the other groups pass on what they have, a mask and nothing more.
@@ -89,6 +90,15 @@ class DeepReShape:
             BudgetError, ConfigError: see ``reduce``.
         """
         high = task.budget > ReluMap.of(task.network).size // 2
+        try:
+            return self._sized(task, high=high)
+        except BudgetError:
+            if not high:
+                raise
+            return self._sized(task, high=False)
+
+    def _sized(self, task: ReductionTask, *, high: bool) -> tuple[NetworkSpec, str]:
+        """As ``design``, for high budgets or low ones where options leave it open."""
         steps = self.steps or ("none" if high else "cull+thin")
         if steps not in ("none", "cull", "thin", "cull+thin") or self.reuse < 1 or self.least_width < 1:
             raise ConfigError(

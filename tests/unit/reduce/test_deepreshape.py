@@ -18,9 +18,19 @@ def test_high_budgets_keep_all_relus_of_a_wide_network(make_task: MakeTask) -> N
 
 def test_networks_too_narrow_to_be_of_use_are_refused_with_the_least(make_task: MakeTask) -> None:
     with pytest.raises(BudgetError, match=r"least 5360 ReLUs, those of hrn-5x5x3x:m=4.*stride=2") as found:
-        DeepReShape().design(make_task(2000, "resnet18:m=4"))
+        DeepReShape(base="hrn-5x5x3x", steps="none").design(make_task(2000, "resnet18:m=4"))
     assert found.value.least == 4 * 1340
     assert DeepReShape(least_width=1).design(make_task(2000, "resnet18:m=4"))[0].m == 1
+
+
+def test_a_high_budget_is_not_refused_where_a_low_one_is_met(make_task: MakeTask) -> None:
+    for budget in (1000, 2000):
+        spec, steps = DeepReShape().design(make_task(budget, "resnet18:m=4"))
+        assert (spec.base, spec.m >= 4, steps) == ("hrn-2x5x3x", True, "cull+thin")
+    for budget in (100, 300):
+        with pytest.raises(BudgetError) as found:
+            DeepReShape().design(make_task(budget, "resnet18:m=1"))
+        assert found.value.least == 4 * 204
 
 
 @pytest.mark.parametrize(
