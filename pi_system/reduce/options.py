@@ -7,6 +7,7 @@ From this alone the command line reads, checks and explains them.
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from math import isfinite
 from typing import Any, TypeVar
 
 from pi_system.errors import ConfigError
@@ -75,6 +76,8 @@ class Option:
             value = _TRUTH[text.lower()] if kind is bool else kind(text)
         except (ValueError, KeyError) as error:
             raise ConfigError(f"{self.name}: expected {kind.__name__}; found {text!r}") from error
+        if isinstance(value, float) and not isfinite(value):
+            raise ConfigError(f"{self.name}: expected a finite number; found {text!r:.40}")
         if self.choices and value not in self.choices:
             raise ConfigError(f"{self.name}: expected one of {', '.join(self.choices)}; found {text!r}")
         return value

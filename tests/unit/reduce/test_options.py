@@ -55,6 +55,8 @@ def test_values_are_read_as_the_defaults_types() -> None:
         ({"size": "1"}, "expected options unit, rate, deep, order; found 'size'"),
         ({"unit": "row"}, "unit: expected one of pixel, channel; found 'row'"),
         ({"unit": "channel", "rate": "fast"}, "rate: expected float; found 'fast'"),
+        ({"unit": "channel", "rate": "nan"}, "rate: expected a finite number; found 'nan'"),
+        ({"unit": "channel", "rate": "1e999"}, "rate: expected a finite number; found '1e999'"),
         ({"rate": "2"}, "rate: has an effect only with unit=channel or deep; set that or leave it out"),
         ({"deep": "true", "order": "1"}, "order: has no effect with deep; leave one of the two out"),
     ],
