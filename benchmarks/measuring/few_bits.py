@@ -57,7 +57,8 @@ class Subject:
     @classmethod
     def builtin(cls, name: str, data: str) -> "Subject":
         """A network of the package, on its data set, ``NAME:PATH``."""
-        return cls(f"builtin:{name}", load(artifact_folder(name)), load_data(DataConfig.parse(data)))
+        artifact = load(artifact_folder(name))  # called by what it is: another network may have its name one day
+        return cls(artifact.public.name.partition(",")[0], artifact, load_data(DataConfig.parse(data)))
 
     def with_bits(self, bits: CompareBits) -> Artifact:
         """As ``pi-train export --compare-bits`` gives it."""
