@@ -21,7 +21,6 @@ from typing import Any
 
 import click
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
@@ -30,11 +29,10 @@ from pi_system.artifact.store import load
 from pi_system.cli.compare import compare_options, options_of
 from pi_system.cli.errors import PiGroup
 from pi_system.errors import ConfigError
-from pi_system.export.job import export_run
+from pi_system.export.job import export_run, judged_of
 from pi_system.networks import BUILTIN_PREFIX, MeasuredCost, NetworkCard, artifact_folder, read_card
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.train.data import DataConfig, DataSet, load_data
-from pi_system.train.data.augment import Normalisation
 from pi_system.train.run import RunDirectory
 
 _NETWORKS = Path(__file__).resolve().parents[1] / "pi_system" / "networks"
@@ -150,8 +148,9 @@ def accuracies(folder: Path, data: DataSet, pictures: int) -> dict[str, Any]:
     labels = data.test.labels.numpy()
     if pictures > len(labels):
         raise ConfigError(f"private: expected at most the {len(labels):,} test pictures, found {pictures:,}")
-    fixed = fixed_labels(folder, data)
-    private, backend = private_labels(folder, data, pictures)
+    inputs = judged_of(data, data.test).pictures
+    fixed = fixed_labels(folder, inputs)
+    private, backend = private_labels(folder, inputs[:pictures])
     return {
         "fixed_point_accuracy": float((fixed == labels).mean()),
         "fixed_point_pictures": len(fixed),
@@ -162,17 +161,17 @@ def accuracies(folder: Path, data: DataSet, pictures: int) -> dict[str, Any]:
     }
 
 
-def fixed_labels(folder: Path, data: DataSet) -> NDArray[np.int64]:
-    """Classes that the artifact in ``folder`` gives the test pictures in fixed point, (N,)."""
+def fixed_labels(folder: Path, inputs: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Classes that the artifact in ``folder`` gives preprocessed pictures (N, C, H, W) in fixed point, (N,)."""
     artifact, found = load(folder), []
-    for start in track(range(0, len(data.test), _CHUNK), "fixed point"):
-        _, logits = fixed_logits(artifact, _inputs(data, start, start + _CHUNK))
+    for start in track(range(0, len(inputs), _CHUNK), "fixed point"):
+        _, logits = fixed_logits(artifact, inputs[start : start + _CHUNK])
         found.append(logits.argmax(1))
     return np.concatenate(found)
 
 
-def private_labels(folder: Path, data: DataSet, count: int) -> tuple[NDArray[np.int64], str]:
-    """Classes of the first test pictures by private inferences over TLS, (count,), and the backend that ran them."""
+def private_labels(folder: Path, inputs: NDArray[np.float32]) -> tuple[NDArray[np.int64], str]:
+    """The same by private inferences over TLS, (N,), and the backend that ran them."""
     found: list[int] = []
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
@@ -181,15 +180,10 @@ def private_labels(folder: Path, data: DataSet, count: int) -> tuple[NDArray[np.
             pi.Server(folder, keys=keys / "server", store=place / "server") as server,
             pi.Client(server.address, keys=keys / "client", store=place / "client") as client,
         ):
-            for start in track(range(0, count, _CHUNK), "private"):
-                answers = client.predict(_inputs(data, start, min(start + _CHUNK, count)))
+            for start in track(range(0, len(inputs), _CHUNK), "private"):
+                answers = client.predict(inputs[start : start + _CHUNK])
                 found += [answer.index for answer in answers if answer.index is not None]
             return np.array(found), client.served().backend
-
-
-def _inputs(data: DataSet, start: int, stop: int) -> NDArray[np.float32]:
-    pictures = Normalisation.of(data.preprocess, torch.device("cpu"))(data.test.images[start:stop])
-    return np.asarray(pictures.contiguous().numpy(), dtype=np.float32)
 
 
 def _card(run: RunDirectory, name: str, found: dict[str, Any]) -> NetworkCard:
