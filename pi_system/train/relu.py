@@ -74,11 +74,11 @@ class MaskedReLU(nn.Module):
 
 
 class ReluTracer(fx.Tracer):
-    """``torch.fx`` tracer for which a MaskedReLU or a Square is one node."""
+    """``torch.fx`` tracer for which a MaskedReLU, a Square or a convolution of ours is one node."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Say whether a module stays one call_module node."""
-        return isinstance(m, MaskedReLU | Square) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, MaskedReLU | Square | nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
 
     def trace_module(self, network: nn.Module) -> fx.GraphModule:
         """Trace a network that is in evaluation mode or not; parameters are shared, not copied."""
