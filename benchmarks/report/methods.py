@@ -1,12 +1,12 @@
 """The table of methods in docs/reference/methods.md: published, reached here, and what differs from the paper.
 
 Methods, sources and differences are what the registry says; published points, with where they were read, are in
-``benchmarks/study/methods.json``; what was reached is in the report of the plan ``benchmarks/study/methods.toml``. A
-method without a finished run is "not measured".
+``benchmarks/study/methods.json``; what was reached is in the reports of the plans ``benchmarks/study/methods*.toml``:
+the first of them that has finished runs of a method shows it. A method without a finished run is "not measured".
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -21,27 +21,44 @@ from pi_system.reduce.registry import METHODS, describe
 PUBLISHED = BENCHMARKS / "study" / "methods.json"
 METHODS_PLAN = BENCHMARKS / "study" / "methods.toml"
 REACHED = RESULTS / "methods" / "reached.json"
+PLANS = {
+    METHODS_PLAN: REACHED,
+    BENCHMARKS / "study" / "methods-float32.toml": RESULTS / "methods" / "reached-float32.json",
+}
+"""By plan its report."""
+_CONTROL = "whole"
 _COLUMNS = (
     "method=`{name}`|what it reduces=reduces|source|published|reached here=reached|what differs from the paper=differs"
 )
 _SHOWN = (12_900, 25_000, 50_000, 100_000, 230_000)
 """Of a published curve the points nearest to these counts of ReLUs; all are in the JSON."""
 
+_SOURCES = (
+    "Published points: test accuracy at so many ReLUs; `benchmarks/study/methods.json` has all, and where each was "
+    "read.\nReached here, by `benchmarks/study.py` with plans that have all options and the tuning "
+    "(reports: `benchmarks/results/methods/`):\n"
+)
+_LIMITS = (
+    "\nAt this scale methods compare with each other, not with their papers, and one seed decides nothing between "
+    "neighbours."
+)
 
-def table(published: Path = PUBLISHED, reached: Path = REACHED) -> str:
+
+def table(published: Path = PUBLISHED, plans: Mapping[Path, Path] = PLANS) -> str:
     """The table in Markdown."""
     points = json.loads(published.read_text())["published"]
-    plan, study = load_plan(METHODS_PLAN), json.loads(reached.read_text())
+    studies = [(load_plan(plan), json.loads(report.read_text())) for plan, report in plans.items()]
     rows = []
     for name in METHODS:
         card = describe(name)
         about = {"name": name, "reduces": card.reduces, "source": card.source, "differs": card.differs or "-"}
         found = {
             "published": "; ".join(_published(entry) for entry in points if entry["method"] == name) or "-",
-            "reached": "; ".join(_reached(plan, name, study)) or "not measured",
+            "reached": _first_reached(studies, name) or "not measured",
         }
         rows.append(about | found)
-    return f"{markdown(rows, _COLUMNS)}\n\n{_scale(plan, study)}"
+    scales = [_scale(*first, path) for first, path in zip(studies, plans, strict=True)]
+    return "\n".join((f"{markdown(rows, _COLUMNS)}\n", _SOURCES, *scales, _LIMITS))
 
 
 def _published(entry: Mapping[str, Any]) -> str:
@@ -53,6 +70,13 @@ def _published(entry: Mapping[str, Any]) -> str:
         f"{relus / 1000:.3g}K {accuracy:.4g} %" for relus, accuracy in entry["points"] if relus in nearest
     )
     return f"{entry['data']}, {entry['network']}: {shown}{doubt}"
+
+
+def _first_reached(studies: Iterable[tuple[Plan, Mapping[str, Any]]], method: str) -> str:
+    for place, (plan, study) in enumerate(studies):
+        if found := "; ".join(_reached(plan, method, study)):
+            return found + (f" ({plan.recipe(plan.baseline).precision})" if place else "")
+    return ""
 
 
 def _reached(plan: Plan, method: str, study: Mapping[str, Any]) -> Iterator[str]:
@@ -69,16 +93,18 @@ def _reached(plan: Plan, method: str, study: Mapping[str, Any]) -> Iterator[str]
             yield f"`{options}`: {shown}" if options else shown
 
 
-def _scale(plan: Plan, study: Mapping[str, Any]) -> str:
-    block = plan.blocks[0]
-    whole = fmean(run["test_accuracy"] for run in study["runs"] if run["label"] == BASELINE)
+def _scale(plan: Plan, study: Mapping[str, Any], path: Path) -> str:
+    block, baseline = plan.blocks[0], plan.recipe(plan.baseline)
+    whole, control = (_accuracies(study, label) for label in (BASELINE, _CONTROL))
+    without = f" ({fmean(control):.1%} without one)" if control else ""
     name = {"cifar100": "CIFAR-100", "cifar10": "CIFAR-10"}.get(plan.data["name"], plan.data["name"])
-    epochs, more = (plan.recipe(recipe).epochs for recipe in (plan.baseline, plan.curves[0].recipe))
+    more = plan.recipe(plan.curves[0].recipe).epochs
     seeds = "one seed" if len(block.seeds) == 1 else f"mean of {len(block.seeds)} seeds"
     return (
-        "Published points: test accuracy at so many ReLUs; `benchmarks/study/methods.json` has all, and where each was "
-        f"read.\nReached here: {name}, {block.reference} ({whole:.1%} with all its ReLUs), {epochs} epochs, then "
-        f"{more} for the reduction, {seeds}\n(`benchmarks/study.py` with `benchmarks/study/{METHODS_PLAN.name}`, which "
-        f"has all options and the tuning; `benchmarks/results/methods/{REACHED.name}`):\nat this scale methods compare "
-        "with each other, not with their papers, and one seed decides nothing between neighbours."
+        f"`benchmarks/study/{path.name}`, in {baseline.precision}: {name}, {block.reference}, {baseline.epochs} epochs "
+        f"({fmean(whole):.1%} with all its ReLUs), then\n{more} for the reduction{without}, {seeds}."
     ).replace("%", " %")
+
+
+def _accuracies(study: Mapping[str, Any], label: str) -> list[float]:
+    return [run["test_accuracy"] for run in study["runs"] if run["label"] == label]

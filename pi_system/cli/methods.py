@@ -49,7 +49,10 @@ class MethodCommand(click.Command):
             formatter, {key: {**one.recipe, **one.options} for key, one in presets_of(METHODS[named]).items()}
         )
         with formatter.section(f"--set KEY=VALUE of {named}"):
-            formatter.write_dl([(f"{one.name} {one.kind}", _explained(one)) for one in card.options] or [("none", "")])
+            formatter.write_dl(
+                [(f"{one.name} {one.kind} {one.within}".rstrip(), _explained(one)) for one in card.options]
+                or [("none", "")]
+            )
         formatter.write_paragraph()
         formatter.write_text(f"{named}: {card.summary} Source: {card.source}.")
         formatter.write_text("Another method's options: --method NAME --help; all methods: pi-train methods.")
@@ -113,7 +116,14 @@ def _lines(card: MethodCard) -> str:
 
 def _plain(card: MethodCard) -> dict[str, object]:
     options = [
-        {"name": o.name, "type": o.kind, "default": o.default, "help": o.text, "condition": o.condition}
+        {
+            "name": o.name,
+            "type": o.kind,
+            "within": o.within,
+            "default": o.default,
+            "help": o.text,
+            "condition": o.condition,
+        }
         for o in card.options
     ]
     return {

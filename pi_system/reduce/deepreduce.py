@@ -64,17 +64,23 @@ class DeepReduce:
     }
 
     order: str = option("", "The stages, most critical first, as 3,2,4,1; left empty, criticality is measured.")
-    criticality_epochs: int = option(2, "Epochs of finetuning for each stage measured.", unless=("order", "keep"))
+    criticality_epochs: int = option(
+        2, "Epochs of finetuning for each stage measured.", within="[0, inf)", unless=("order", "keep")
+    )
     keep: str = option("", "Stages to keep, as 3,2, instead of choosing by the budget.", unless=("order",))
     thin: bool = option(False, "One ReLU layer a block.", needs=("keep",))
     reshape: bool = option(
         False, "Choose by the budget among narrower and coarser networks, too.", unless=("channels", "stride")
     )
-    channels: float = option(1.0, "Reshape the widths: m becomes this share; trained from new weights.")
-    stride: int = option(1, "Reshape the feature maps: the stem's stride; 2 halves height and width.")
+    channels: float = option(
+        1.0, "Reshape the widths: m becomes this share; trained from new weights.", within="(0, 1]"
+    )
+    stride: int = option(
+        1, "Reshape the feature maps: the stem's stride; 2 halves height and width.", within="[1, inf)"
+    )
     start: str = option("inherited", "Weights of a network that is not reshaped.", choices=("inherited", "new"))
-    extra_epochs: int = option(0, "Epochs more, of a network with new weights.", needs=_NEW)
-    learning_rate: float = option(0.1, "Of the training of a network with new weights.", needs=_NEW)
+    extra_epochs: int = option(0, "Epochs more, of a network with new weights.", within="[0, inf)", needs=_NEW)
+    learning_rate: float = option(0.1, "Of the training of a network with new weights.", within="(0, inf)", needs=_NEW)
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``. An impossible budget is refused before anything is trained, if it can be.

@@ -58,12 +58,12 @@ class DeepReShape:
 
     base: str = option("", "Network without m, such as hrn-6x6x2x; empty chooses by the budget.")
     steps: str = option("", "cull (stage 1), thin, cull+thin or none; empty chooses by the budget.")
-    stride: int = option(1, "Of the stem; 2 halves height and width of every feature map.")
-    reuse: int = option(1, "Number of channel groups of which one keeps its ReLUs.")
+    stride: int = option(1, "Of the stem; 2 halves height and width of every feature map.", within="[1, inf)")
+    reuse: int = option(1, "Number of channel groups of which one keeps its ReLUs.", within="[1, inf)")
     wiring: str = option(
         "add", "What the other groups do: reuse that one, or pass on.", choices=("add", "pass"), needs=("reuse",)
     )
-    least_width: int = option(4, "Narrowest m that is a useful network.")
+    least_width: int = option(4, "Narrowest m that is a useful network.", within="[1, inf)")
     extra_epochs: int = epochs_of_new_weights()
     learning_rate: float = rate_of_new_weights()
 
@@ -100,11 +100,8 @@ class DeepReShape:
     def _sized(self, task: ReductionTask, *, high: bool) -> tuple[NetworkSpec, str]:
         """As ``design``, for high budgets or low ones where options leave it open."""
         steps = self.steps or ("none" if high else "cull+thin")
-        if steps not in ("none", "cull", "thin", "cull+thin") or self.reuse < 1 or self.least_width < 1:
-            raise ConfigError(
-                "steps, reuse, least_width: expected none, cull, thin or cull+thin, and at least 1; "
-                f"found {steps}, {self.reuse}, {self.least_width}"
-            )
+        if steps not in ("none", "cull", "thin", "cull+thin"):
+            raise ConfigError(f"steps: expected none, cull, thin or cull+thin; found {steps!r}")
         groups = self.reuse if self.wiring == "add" else 1
         whole = replace(task.spec, depth="", filters="", arch="", base=self.base or (_HIGH if high else _LOW))
         base = replace(whole, stride=self.stride, reuse=groups)

@@ -74,12 +74,15 @@ class Delphi:
     search: str = option(
         "halving", "How plans are tried; greedy: not at all.", choices=("halving", "population", "greedy")
     )
-    candidates: int = option(4, "Plans that are tried.", unless=("search=greedy",))
-    rounds: int = option(2, "Rounds of trials.", unless=("search=greedy",))
+    candidates: int = option(4, "Plans that are tried.", within="[1, inf)", unless=("search=greedy",))
+    rounds: int = option(2, "Rounds of trials.", within="[1, inf)", unless=("search=greedy",))
     trial_epochs: int = option(
-        1, "Epochs of a round (halving: of the first), on top of the recipe's.", unless=("search=greedy",)
+        1,
+        "Epochs of a round (halving: of the first), on top of the recipe's.",
+        within="[1, inf)",
+        unless=("search=greedy",),
     )
-    swap: float = option(0.5, "Share of the recipe's epochs in which the polynomials fade in.")
+    swap: float = option(0.5, "Share of the recipe's epochs in which the polynomials fade in.", within="[0, 1]")
     ends: bool = option(True, "Keep the first and the last ReLU layer.")
     objective: str = option("relus", "What the score counts.", choices=("relus", "milliseconds"))
     backend: str = option("gmw", "Whose milliseconds.", needs=("objective=milliseconds",))

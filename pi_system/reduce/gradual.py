@@ -13,7 +13,6 @@ import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pi_system.errors import ConfigError
 from pi_system.reduce.budget_schedule import search_masks
 from pi_system.reduce.importance import MEASURES
 from pi_system.reduce.method import ReductionResult, ReductionTask
@@ -44,18 +43,16 @@ class Gradual:
 
     granularity: str = option("pixel", "What one decision is about.", choices=("pixel", "channel", "layer"))
     importance: str = option("fisher", "How a ReLU's worth is estimated.", choices=MEASURES[:-1])
-    search: float = option(0.5, "Share of the recipe's epochs that the search takes.")
+    search: float = option(0.5, "Share of the recipe's epochs that the search takes.", within="(0, 1]")
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.
 
         Raises:
             BudgetError: not one entry is within the budget.
-            ConfigError: unknown granularity or importance, or a share outside 0 to 1.
+            ConfigError: unknown granularity or importance.
             Interrupted: stopped; the same task resumes.
         """
-        if not 0 < self.search <= 1:
-            raise ConfigError(f"search: expected a share above 0, at most 1; found {self.search}")
         return shrink(task, self.granularity, self.importance, self.search)
 
 

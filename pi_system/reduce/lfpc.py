@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from pi_system.errors import ConfigError
 from pi_system.reduce.filters import CRITERIA, Pruning, narrowed, ranking
 from pi_system.reduce.l1 import FilterOptions, report_of, shares_of
 from pi_system.reduce.method import ReductionResult, ReductionTask
@@ -47,8 +46,10 @@ class Lfpc(FilterOptions):
         "held-out training pictures are our choice"
     )
 
-    search_epochs: int = option(2, "Epochs in which the sampler learns, each over half of the training pictures.")
-    temperature: float = option(1.0, "Of the Gumbel-softmax.")
+    search_epochs: int = option(
+        2, "Epochs in which the sampler learns, each over half of the training pictures.", within="[1, inf)"
+    )
+    temperature: float = option(1.0, "Of the Gumbel-softmax.", within="(0, inf)")
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.
@@ -58,8 +59,6 @@ class Lfpc(FilterOptions):
             ConfigError: options that do not fit the network.
             Interrupted: stopped; the same task resumes.
         """
-        if self.temperature <= 0:
-            raise ConfigError(f"temperature: expected above 0; found {self.temperature}")
         channels = channels_of(task.network)
         rankings = [[ranking(task.network, group, one) for one in CRITERIA] for group in channels.groups]
         shares = shares_of(task, channels, self.where, self.ratios, self.skip)

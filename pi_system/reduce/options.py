@@ -17,7 +17,13 @@ _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 
 def option(
-    default: _T, text: str, *, choices: tuple[str, ...] = (), needs: tuple[str, ...] = (), unless: tuple[str, ...] = ()
+    default: _T,
+    text: str,
+    *,
+    choices: tuple[str, ...] = (),
+    within: str = "",
+    needs: tuple[str, ...] = (),
+    unless: tuple[str, ...] = (),
 ) -> _T:
     """A field of a method's dataclass.
 
@@ -25,22 +31,25 @@ def option(
         default: its value where nothing is said; options are read as its type.
         text: help, a sentence.
         choices: the values allowed, of a str.
+        within: the interval allowed, of a number: ``[`` and ``]`` include their end, ``(`` and ``)`` do not, as in
+            ``(0, 1]`` or ``[1, inf)``.
         needs: options as ``name`` or ``name=value``; without one of them set so, this one has no effect.
         unless: options that, when set, leave this one without effect.
     """
-    described = {"text": text, "choices": choices, "needs": needs, "unless": unless}
+    described = {"text": text, "choices": choices, "within": within, "needs": needs, "unless": unless}
     found: _T = field(default=default, metadata=described)
     return found
 
 
 def epochs_of_new_weights() -> int:
     """The field ``extra_epochs`` of a method that trains a network of its own (``training.train_new``)."""
-    return option(0, "Trained from new weights, it needs more than a finetuning: so many epochs more.")
+    text = "Trained from new weights, it needs more than a finetuning: so many epochs more."
+    return option(0, text, within="[0, inf)")
 
 
 def rate_of_new_weights() -> float:
     """The field ``learning_rate`` beside it."""
-    return option(0.1, "Of that training.")
+    return option(0.1, "Of that training.", within="(0, inf)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +60,7 @@ class Option:
     default: bool | int | float | str
     text: str
     choices: tuple[str, ...]
+    within: str
     needs: tuple[str, ...]
     unless: tuple[str, ...]
 
@@ -80,7 +90,16 @@ class Option:
             raise ConfigError(f"{self.name}: expected a finite number; found {text!r:.40}")
         if self.choices and value not in self.choices:
             raise ConfigError(f"{self.name}: expected one of {', '.join(self.choices)}; found {text!r}")
+        if self.within and not isinstance(value, str) and not _is_within(value, self.within):
+            raise ConfigError(f"{self.name}: expected {kind.__name__} in {self.within}; found {text!r:.40}")
         return value
+
+
+def _is_within(value: float, interval: str) -> bool:
+    low, high = map(float, interval[1:-1].split(","))
+    return (low < value or (interval[0] == "[" and value == low)) and (
+        value < high or (interval[-1] == "]" and value == high)
+    )
 
 
 def options_of(method: type[Any]) -> dict[str, Option]:

@@ -53,9 +53,11 @@ class SafeNet:
     PRESETS: ClassVar[Mapping[str, Preset]] = {"fast": POLYNOMIALS}
 
     degrees: str = option("0,1,2", "Degrees a channel's polynomial may have, with commas between them.")
-    tolerance: float = option(0.1, "Share of a ReLU's energy that a polynomial of a lower degree may leave.")
+    tolerance: float = option(
+        0.1, "Share of a ReLU's energy that a polynomial of a lower degree may leave.", within="[0, 1]"
+    )
     fit: bool = option(True, "Fit polynomials; false: Delphi's for degree 2, the identity for degree 1.")
-    swap: float = option(0.25, "Share of the recipe's epochs in which the polynomials fade in.")
+    swap: float = option(0.25, "Share of the recipe's epochs in which the polynomials fade in.", within="[0, 1]")
     objective: str = option("relus", "Costs in the knapsack over layers.", choices=("relus", "milliseconds"))
     backend: str = option("gmw", "Whose milliseconds.", needs=("objective=milliseconds",))
     link: str = option("lan", "Over which link.", needs=("objective=milliseconds",))

@@ -54,12 +54,16 @@ class SeNet:
     )
 
     granularity: str = option("pixel", "What one decision is about.", choices=("pixel", "channel"))
-    search: float = option(0.5, "Share of the recipe's epochs that the mask search takes.")
+    search: float = option(0.5, "Share of the recipe's epochs that the mask search takes.", within="[0, 1]")
     sensitivity: str = option("proxy", "How a layer's is measured.", choices=("proxy", "pruning", "loss"))
-    density: float = option(0.1, "Of the pruned network that it is read from.", unless=("sensitivity=loss",))
-    proxy_epochs: int = option(2, "Epochs that the proxy is trained for.", needs=("sensitivity=proxy",))
+    density: float = option(
+        0.1, "Of the pruned network that it is read from.", within="(0, 1]", unless=("sensitivity=loss",)
+    )
+    proxy_epochs: int = option(
+        2, "Epochs that the proxy is trained for.", within="[1, inf)", needs=("sensitivity=proxy",)
+    )
     mask: str = option("mismatch", "What masks are sought by.", choices=("mismatch", "importance"))
-    matching: float = option(1.0, "Weight of the activation matching.")
+    matching: float = option(1.0, "Weight of the activation matching.", within="[0, inf)")
     widths: str = option("", "Widths beside the whole, as 0.5,0.25, that learn with it (SENet++).")
 
     def reduce(self, task: ReductionTask) -> ReductionResult:

@@ -47,11 +47,13 @@ class Shallow:
         "sensitivity by loss; kernels are fitted or exact; trained without a gate unless `gate` is set"
     )
 
-    extra_epochs: int = option(0, "Epochs beyond the recipe's, for the new convolutions.")
+    extra_epochs: int = option(0, "Epochs beyond the recipe's, for the new convolutions.", within="[0, inf)")
     exact: bool = option(True, "Merge two convolutions into one of their product's size where that is no dearer.")
     fit: bool = option(True, "Fit merged 3x3 kernels to their inputs; else they start as the middle of the product.")
-    gate: float = option(0.0, "Share of the epochs with gates between the deep and the shallow blocks.")
-    pressure: float = option(0.1, "Weight of the gates in the loss.", needs=("gate",))
+    gate: float = option(
+        0.0, "Share of the epochs with gates between the deep and the shallow blocks.", within="[0, 1]"
+    )
+    pressure: float = option(0.1, "Weight of the gates in the loss.", within="[0, inf)", needs=("gate",))
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.

@@ -36,11 +36,15 @@ class Sphynx:
     )
 
     cells: str = option("published", "Which cells.", choices=_CELLS, unless=("arch",))
-    count: int = option(0, "How many of them: 5, 6, 8 or 10; 0 follows from the budget.", unless=("arch",))
+    count: int = option(
+        0, "How many of them: 5, 6, 8 or 10; 0 follows from the budget.", within="[0, 10]", unless=("arch",)
+    )
     arch: str = option("", "Cells and their order, as s0c1-c0c1-rrn, instead of those.")
-    search_epochs: int = option(10, "Epochs of the search.", needs=("cells=search",))
-    search_width: int = option(4, "Channels of the first cells in the search.", needs=("cells=search",))
-    nodes: int = option(4, "Nodes of a cell that is searched.", needs=("cells=search",))
+    search_epochs: int = option(10, "Epochs of the search.", within="[1, inf)", needs=("cells=search",))
+    search_width: int = option(
+        4, "Channels of the first cells in the search.", within="[1, inf)", needs=("cells=search",)
+    )
+    nodes: int = option(4, "Nodes of a cell that is searched.", within="[1, 8]", needs=("cells=search",))
     extra_epochs: int = epochs_of_new_weights()
     learning_rate: float = rate_of_new_weights()
 
@@ -55,8 +59,6 @@ class Sphynx:
         if self.cells not in _CELLS or self.count not in (0, *ORDERS):
             expected = f"{' or '.join(_CELLS)}, 0, {', '.join(map(str, ORDERS))}"
             raise ConfigError(f"cells, count: expected {expected}; found {self.cells}, {self.count}")
-        if self.search_width < 1 or not 1 <= self.nodes <= 8:
-            raise ConfigError(f"search_width, nodes: expected from 1, 1 to 8; found {self.search_width}, {self.nodes}")
         order, m = self._design(task)
         spec = searched_spec(task, "sphynx", m, self.arch or f"{SPHYNX_CELLS}-{order}")
         if self.cells == "search" and not self.arch:

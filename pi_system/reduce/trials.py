@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from pi_system.errors import ConfigError, DivergedError
+from pi_system.errors import DivergedError
 from pi_system.reduce.method import ReductionTask, ignore_history
 from pi_system.reduce.ray_jobs import run_on_ray
 from pi_system.reduce.swap import swap_in, train_clipped
@@ -93,9 +93,6 @@ class Search:
         epochs: of a round; of halving's first.
         value: the score of (plan, accuracy).
         ray: let Ray run the trials of a round.
-
-    Raises:
-        ConfigError: numbers below 1.
     """
 
     kind: str
@@ -103,11 +100,6 @@ class Search:
     epochs: int
     value: Callable[[Plan, float], float]
     ray: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        if min(self.rounds, self.epochs) < 1:
-            raise ConfigError(f"rounds, trial_epochs: expected at least 1; found {self.rounds}, {self.epochs}")
 
     def best(self, task: ReductionTask, plans: Sequence[Plan]) -> tuple[Trial, list[dict[str, Any]]]:
         """The best trial, and a line for each trial of each round, ready for JSON.

@@ -10,7 +10,7 @@ from measuring import BENCHMARKS
 from measuring.documents import between_marks
 from measuring.study_plan import load_plan
 from measuring.study_runs import BASELINE
-from report.methods import METHODS_PLAN, PUBLISHED, REACHED, table
+from report.methods import METHODS_PLAN, PLANS, PUBLISHED, REACHED, table
 
 from pi_system.reduce.presets import preset_of
 from pi_system.reduce.registry import METHODS, describe
@@ -53,9 +53,11 @@ def test_a_method_of_a_paper_says_what_differs(name: str) -> None:
 def test_published_points_have_sources_and_figures_come_from_the_runs(tmp_path: Path) -> None:
     published = json.loads(PUBLISHED.read_text())["published"]
     assert all(entry["source"] and isinstance(entry["verified"], bool) for entry in published)
-    study, plan = json.loads(REACHED.read_text()), load_plan(METHODS_PLAN)
-    assert study["plan"] == plan.digest
-    assert not study["not_counted"]
+    for plan, report in PLANS.items():
+        found = json.loads(report.read_text())
+        assert found["plan"] == load_plan(plan).digest
+        assert not found["not_counted"]
+    study = json.loads(REACHED.read_text())
     rows = _rows(table())
     assert "49.4K 73.75 %" in rows["snl"][2]
 
@@ -63,10 +65,17 @@ def test_published_points_have_sources_and_figures_come_from_the_runs(tmp_path: 
     for run in study["runs"]:
         run["test_accuracy"] = 0.125
     changed.write_text(json.dumps(study))
-    assert "17.4K 12.5 %" in _rows(table(reached=changed))["gradual"][3]
-    study["runs"] = [run for run in study["runs"] if run["label"] == BASELINE]
+    assert "17.4K 12.5 %" in _rows(table(plans={METHODS_PLAN: changed}))["gradual"][3]
+    study["runs"] = [run for run in study["runs"] if run["label"] in (BASELINE, "whole")]
     changed.write_text(json.dumps(study))
-    assert _rows(table(reached=changed))["gradual"][3] == "not measured"
+    assert _rows(table(plans={METHODS_PLAN: changed}))["gradual"][3] == "not measured"
+    second, more = METHODS_PLAN.with_name("methods-float32.toml"), tmp_path / "more.json"
+    run = {"label": "snl", "budget": 17408, "relus": 17400, "test_accuracy": 0.25}
+    more.write_text(json.dumps({"runs": [*study["runs"], run]}))
+    text = table(plans={METHODS_PLAN: changed, second: more})
+    assert _rows(text)["snl"][3] == "`search_epochs=10 lasso_start=1e-3`: 17.4K 25.0 % (float32)"
+    assert _rows(text)["whole"][3] == "69.6K 12.5 %"
+    assert "(12.5 % with all its ReLUs)" in text
 
 
 def test_the_plan_runs_every_method() -> None:

@@ -19,9 +19,9 @@ def test_random_masks_fall_on_the_same_schedule_or_at_once(make_task: MakeTask) 
 
 
 def test_bad_options_are_refused(make_task: MakeTask) -> None:
-    for bad in ({"importance": "luck"}, {"granularity": "row"}, {"search": 2.0}, {"search": 0.0}):
+    for bad in ({"importance": "luck"}, {"granularity": "row"}, {"search": "2.0"}, {"search": "0.0"}):
         with pytest.raises(ConfigError, match="expected"):
-            Gradual(**bad).reduce(make_task(100))
+            make_method("gradual", bad).reduce(make_task(100))
 
 
 def test_the_preset_of_relupruner_is_at_the_budget_after_ninety_epochs() -> None:

@@ -10,7 +10,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from pi_system.errors import ConfigError
-from pi_system.reduce import L1Filters, Lfpc
+from pi_system.reduce import L1Filters, Lfpc, make_method
 from pi_system.reduce.filters import CRITERIA, Pruning, ranking
 from pi_system.reduce.lfpc import CriteriaSampler
 from pi_system.train import DataSet
@@ -69,6 +69,6 @@ def test_the_search_changes_the_sampler_and_nothing_else(make_task: MakeTask, tr
     assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
 
 
-def test_a_temperature_of_nothing_is_refused(make_task: MakeTask) -> None:
+def test_a_temperature_of_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="temperature"):
-        Lfpc(temperature=0.0).reduce(make_task(600))
+        make_method("lfpc", {"temperature": "0.0"})

@@ -16,9 +16,11 @@ from pi_system.train import TrainConfig
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Small:
     unit: str = option("pixel", "The unit.", choices=("pixel", "channel"))
-    rate: float = option(0.5, "The rate.", needs=("unit=channel", "deep"))
+    rate: float = option(0.5, "The rate.", within="[0, inf)", needs=("unit=channel", "deep"))
     deep: bool = option(False, "Whether.")
     order: str = option("", "The order.", unless=("deep",))
+    share: float = option(1.0, "The share.", within="(0, 1]")
+    count: int = option(2, "The count.", within="[2, inf)")
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -32,6 +34,8 @@ def test_every_method_says_what_it_is(name: str) -> None:
     for one in card.options:
         assert one.text.endswith((".", "?")), one.name
         assert not one.choices or one.default in one.choices
+        assert bool(one.within) == (type(one.default) in (int, float)), one.name
+        assert one.read(str(one.default)) == one.default
         assert {part.partition("=")[0] for part in (*one.needs, *one.unless)} <= set(known)
 
 
@@ -52,18 +56,26 @@ def test_values_are_read_as_the_defaults_types() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"size": "1"}, "expected options unit, rate, deep, order; found 'size'"),
+        ({"size": "1"}, "expected options unit, rate, deep, order, share, count; found 'size'"),
         ({"unit": "row"}, "unit: expected one of pixel, channel; found 'row'"),
         ({"unit": "channel", "rate": "fast"}, "rate: expected float; found 'fast'"),
         ({"unit": "channel", "rate": "nan"}, "rate: expected a finite number; found 'nan'"),
         ({"unit": "channel", "rate": "1e999"}, "rate: expected a finite number; found '1e999'"),
         ({"rate": "2"}, "rate: has an effect only with unit=channel or deep; set that or leave it out"),
+        ({"share": "0"}, r"share: expected float in \(0, 1\]; found '0'"),
+        ({"share": "1.01"}, "share: expected float in .*; found '1.01'"),
+        ({"count": "1"}, r"count: expected int in \[2, inf\); found '1'"),
         ({"deep": "true", "order": "1"}, "order: has no effect with deep; leave one of the two out"),
     ],
 )
 def test_what_cannot_be_used_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_options(_Small, given)
+
+
+def test_the_ends_of_an_interval_are_allowed_where_it_has_them() -> None:
+    assert read_options(_Small, {"share": "1", "count": "2"}) == {"share": 1.0, "count": 2}
+    assert read_options(_Small, {"share": "1e-300", "count": "9" * 30}) == {"share": 1e-300, "count": int("9" * 30)}
 
 
 def test_an_option_at_its_default_is_never_unused() -> None:

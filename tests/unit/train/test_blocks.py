@@ -12,11 +12,11 @@ from pi_system.train.networks import build_network
 from pi_system.train.spec import NetworkSpec
 
 
-class Convolutions(TorchDispatchMode):
+class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Kernel and stride of each one that runs."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen: list[tuple[int, int]] = []
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -31,7 +31,7 @@ def test_pointwise_is_a_convolution_in_value_and_gradient(stride: int, size: int
     ours, x = Pointwise(8, 12, stride), torch.randn(3, 8, size, size)
     plain = nn.Conv2d(8, 12, 1, stride, bias=False)
     plain.load_state_dict(ours.state_dict())
-    found: list[tuple[Tensor, ...]] = []
+    found: list[tuple[Tensor | None, ...]] = []
     for conv in (ours, plain):
         with torch.no_grad():
             still = conv(x)
