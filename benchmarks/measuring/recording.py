@@ -15,10 +15,9 @@ from measuring.sessions import Network
 
 from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, DealerHello, Infer, Prepare
 from pi_system.backends.fss.request import make_request
-from pi_system.channel.base import Channel, ChannelCounters
+from pi_system.channel.base import Channel, ChannelCounters, TimedChannel
 from pi_system.errors import InvariantError
 from pi_system.protocols.half import Readable
-from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.client_session import ClientSession
 from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.envelope import ID_BYTES
@@ -43,7 +42,7 @@ class Message(NamedTuple):
 class _Ear:
     """A channel that keeps what is sent."""
 
-    def __init__(self, channel: GrpcChannel, hear: Callable[[bytes], None]):
+    def __init__(self, channel: TimedChannel, hear: Callable[[bytes], None]):
         self._channel, self._hear = channel, hear
         self.counters = ChannelCounters()
 
@@ -127,7 +126,7 @@ def record(backend: str, network: Network, server: str, dealer: str, folder: Pat
     """An honest session: prepare one inference, use it. Raises PiError."""
     heard, phases, channels = list[Message](), list[Phase](["meeting"]), list[Channel]()
 
-    def wrap(channel: GrpcChannel) -> Channel:
+    def wrap(channel: TimedChannel) -> Channel:
         channels.append(channel)
         keep = len(channels) == 1  # the others are the dealer's
         return _Ear(channel, lambda body: heard.append(Message(phases[-1], body, DATA))) if keep else channel
@@ -135,7 +134,7 @@ def record(backend: str, network: Network, server: str, dealer: str, folder: Pat
     own = backend == "crypten"  # its first-party provider: no dealer
     client_id = secrets.token_bytes(ID_BYTES)
     config = SessionConfig(backend=backend, artifact_digest="", client_id=client_id, insecure_provider=own)
-    endpoint = Endpoint(server=server, dealer=dealer, store_dir=folder / f"recorded-{backend}", wrap=wrap)
+    endpoint = Endpoint(server=server, dealer=dealer, store_dir=folder / f"recorded-{backend}", wrap=wrap, line=False)
     session = _Recorder(endpoint, config, network.artifact)
     with session:
         phases.append("offline")

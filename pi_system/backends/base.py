@@ -75,6 +75,15 @@ class SizedRuntime(Protocol):
 
 
 @runtime_checkable
+class QuickRuntime(Protocol):
+    """What a client's runtime has, too, if it knows how much its online phase sends at once."""
+
+    @property
+    def burst_bytes(self) -> int:
+        """The most that either party sends for one picture before it waits for an answer."""
+
+
+@runtime_checkable
 class PairedRuntime(Protocol):
     """What a runtime of either party has, too, if its unused material outlives the session."""
 

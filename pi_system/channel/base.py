@@ -1,6 +1,6 @@
 """What a protocol needs of a connection: ordered messages of known size, and honest counters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,6 +70,14 @@ class Channel(Protocol):
 
     def close(self) -> None:
         """End the connection; safe to call twice."""
+
+
+class TimedChannel(Channel, Protocol):
+    """A channel that knows when its last received message came in."""
+
+    @property
+    def arrivals(self) -> Sequence[tuple[float, int]]:
+        """Its pieces: CLOCK_MONOTONIC seconds, taken when each arrived, not when it was asked for, and its bytes."""
 
 
 DealerLink = Callable[[bytes], Channel]

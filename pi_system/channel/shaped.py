@@ -9,10 +9,9 @@ bytes, headers included. TCP's slow start and pacing are not imitated.
 """
 
 import time
-from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
-from pi_system.channel.base import Channel, ChannelCounters
+from pi_system.channel.base import Channel, ChannelCounters, TimedChannel
 from pi_system.channel.link import LINKS, Link
 from pi_system.protocols.half import Readable
 
@@ -20,14 +19,6 @@ CHUNK_BYTES: Final = 1 << 20
 """Payload that is delayed as a whole: one frame of the gRPC channel."""
 _SPIN_S: Final = 80e-6
 """A sleep ends up to this late; the rest is waited actively. Larger: CPU burnt; smaller: late wake-ups."""
-
-
-class TimedChannel(Channel, Protocol):
-    """A channel that knows when its last received message came in."""
-
-    @property
-    def arrivals(self) -> Sequence[tuple[float, int]]:
-        """Its pieces: CLOCK_MONOTONIC seconds, taken when each arrived, not when it was asked for, and its bytes."""
 
 
 def shape(inner: TimedChannel, link: Link) -> Channel:

@@ -54,6 +54,7 @@ class Parties:
                 store=self._folder / f"server-{relus}",
                 max_sessions=2,
                 drain_s=1.0,
+                arguments="--no-line",  # it would not go through the relays
             )
             self._keep(server)
             server.start()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from pi_system.channel.base import Channel, ChannelCounters
+from pi_system.channel.base import Channel, ChannelCounters, TimedChannel
 from pi_system.protocols.half import Readable
 from pi_system.rpc.frames import DATA, FRAME_BYTES, TAG_BYTES, FrameStream
 
@@ -43,11 +43,11 @@ class GrpcChannel:
         self._on_close()
 
 
-Wrap = Callable[[GrpcChannel], Channel]
+Wrap = Callable[[TimedChannel], Channel]
 """What stands between a session's protocols and its channel: benchmarks imitate a link there, each side for itself."""
 
 
-def as_it_is(channel: GrpcChannel) -> Channel:
+def as_it_is(channel: TimedChannel) -> Channel:
     """Nothing."""
     return channel
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Infer, Prepare, ServerHello
 from pi_system.artifact.model import PublicArtifact
 from pi_system.artifact.store import public_from_bytes
-from pi_system.backends.base import ClientRuntime, PairedClient, PairedRuntime, SizedRuntime
+from pi_system.backends.base import ClientRuntime, PairedClient, PairedRuntime, QuickRuntime, SizedRuntime
 from pi_system.backends.registry import AUTO, find_backend
 from pi_system.channel.base import Channel, ChannelCounters
 from pi_system.channel.profile import OFF, LayerWatch, Piece
@@ -24,6 +24,7 @@ from pi_system.errors import (
     InputError,
     LimitError,
     PiError,
+    RemoteProtocolError,
 )
 from pi_system.program.reveal import Reveal
 from pi_system.rpc.channel import GrpcChannel
@@ -31,6 +32,7 @@ from pi_system.rpc.choosing import Chooser, Explained, Offer, measure_link, tell
 from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.endpoint import Endpoint, as_pi_error, enter
 from pi_system.rpc.envelope import ID_BYTES, read_server, write
+from pi_system.rpc.line_ends import LineEnd, can_have_lines, dial_line
 from pi_system.rpc.phase_cost import OnlineCost, PreparationCost
 from pi_system.rpc.phase_profile import (
     MAX_PROFILE_BYTES,
@@ -52,6 +54,9 @@ from pi_system.rpc.session_config import (
 MAX_MODEL_BYTES: Final = 512 << 20
 BATCH_BYTES: Final = 1 << 30
 """Material of one batch in memory. Larger: fewer round trips a picture, more memory in a worker."""
+LINE_BYTES: Final = 256 << 10
+"""Online phases that send no more at once take the line. Larger: a party sends where it could compute, see outbox.py.
+Smaller: more of them pay for a hand-over a message."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -102,12 +107,14 @@ class ClientSession:
         self._endpoint = endpoint
         self.request = os.urandom(8).hex()
         asked = replace(config, artifact_digest=public.public.digest) if public else config
-        said = Hello(config=asked, prepares=prepares, ticket=ticket, request=self.request)
+        line = endpoint.line and can_have_lines(endpoint.identity)
+        said = Hello(config=asked, prepares=prepares, ticket=ticket, request=self.request, line=line)
         self._connection, hello = enter(endpoint, said)
         self._alive = True
         self._connection.stream.when_dead(self._ended)
         try:
             check_version(hello.protocol_version)
+            self._line = self._dial_line(hello) if line and hello.HasField("line") else None
             self.public = public or self._receive_model(hello)
             found = self.public.public.digest
             if hello.artifact_digest != found or asked.artifact_digest not in ("", found):
@@ -129,6 +136,10 @@ class ClientSession:
         except BaseException as error:
             self._abort(error)
             raise
+
+    def _dial_line(self, hello: ServerHello) -> LineEnd:
+        host, end = self._endpoint.server.rpartition(":")[0], self._endpoint
+        return dial_line(self._connection.stream, host, hello.line.port, hello.line.token, end.identity, end.wrap)
 
     def _receive_model(self, hello: ServerHello) -> PublicArtifact:
         if not 0 < hello.public_model_bytes <= MAX_MODEL_BYTES:
@@ -235,16 +246,16 @@ class ClientSession:
         ids = self._runtime.reserve(len(pictures))
         _LOG.debug("request %s uses %s", self.request, " ".join(ids))
         try:
-            asked_ns = time.monotonic_ns()
-            self._command(ClientEnvelope(infer=Infer(ids=ids)))
-            read_server(self._connection.stream, "ready")
+            asked_ns, line = time.monotonic_ns(), self._idle_line(len(pictures))
+            self._command(ClientEnvelope(infer=Infer(ids=ids, line=line is not None)))
+            channel = self._way(line, read_server(self._connection.stream, "ready").ready.line)
             answered_ns = self._arrived_ns()
             if isinstance(self._runtime, PairedClient):
                 self._runtime.confirm(ids)
-            counters = self._channel.counters = ChannelCounters()
+            counters = channel.counters = ChannelCounters()
             started_s = time.perf_counter()
             watch = self._watch("online")
-            logits = self._runtime.infer(pictures, ids, watch.watch(self._channel))
+            logits = self._runtime.infer(pictures, ids, watch.watch(channel))
             online_ms = 1000 * (time.perf_counter() - started_s)
             pieces = watch.stop()
             reply = read_server(self._connection.stream, "done").done
@@ -262,6 +273,19 @@ class ClientSession:
             server_to_client_bytes=counters.received_bytes,
             frame_bytes=counters.frame_bytes,
         )
+
+    def _idle_line(self, count: int) -> Channel | None:
+        """The line, if it is there and the online phase of ``count`` pictures is better off with it."""
+        burst = self._runtime.burst_bytes if isinstance(self._runtime, QuickRuntime) else LINE_BYTES + 1
+        return self._line.idle() if self._line is not None and count * burst <= LINE_BYTES else None
+
+    def _way(self, line: Channel | None, taken: bool) -> Channel:
+        """The channel of a phase, ``taken``: the server's word. Raises RemoteProtocolError: it has none to take."""
+        if not taken:
+            return self._channel
+        if line is None:
+            raise RemoteProtocolError("online phase: expected it on the stream, found a line that was not asked for")
+        return line
 
     def _ended(self, error: PiError) -> None:
         self._alive = False
@@ -341,6 +365,9 @@ class ClientSession:
         self._close_runtime()
 
     def _close_runtime(self) -> None:
+        line = getattr(self, "_line", None)
+        if line is not None:
+            line.close()
         runtime = getattr(self, "_runtime", None)  # there is none yet when the handshake fails
         if isinstance(runtime, _Closable):
             runtime.close()

@@ -33,6 +33,7 @@ class Endpoint:
         timeout_s: how long a silent peer is waited for.
         backends: where backends are found.
         wrap: put around the session's channels; for measurements.
+        line: online phases may take a connection of their own, where the server offers one (line_ends.py).
     """
 
     server: str
@@ -45,6 +46,7 @@ class Endpoint:
     backends: Backends = field(default_factory=lambda: BACKENDS)
     identity: Identity | None = None
     wrap: Wrap = as_it_is
+    line: bool = True
 
 
 def enter(endpoint: Endpoint, hello: Hello) -> tuple[Connection, ServerHello]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from pi_system._proto.v1.control_pb2 import Done, Infer, Prepare, Prepared, Ready, ServerEnvelope, ServerHello
+from pi_system._proto.v1.control_pb2 import Done, Infer, Line, Prepare, Prepared, Ready, ServerEnvelope, ServerHello
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import public_to_bytes
 from pi_system.backends.base import PairedRuntime, ServerRuntime
@@ -21,6 +21,7 @@ from pi_system.rpc.choosing import serve_choice
 from pi_system.rpc.dealer_link import DealerDialer
 from pi_system.rpc.envelope import ID_BYTES, read_client, write
 from pi_system.rpc.frames import DATA, FrameStream
+from pi_system.rpc.line_ends import LineEnd, LineOffer, offer_line
 from pi_system.rpc.phase_profile import Phase, half_to_bytes, start_profiler
 from pi_system.rpc.session_config import MAX_BATCH, Hello, SessionConfig, hello_from_proto, request_of, runtime_options
 from pi_system.rpc.tls import Identity
@@ -87,6 +88,7 @@ class SessionHost:
         identity: the server's, for the dealer; None: plaintext.
         hello_s: how long a new stream's first message is waited for.
         wrap: put around the session's channels; for measurements.
+        line_host: address of this machine on which sessions are offered lines (line_ends.py); empty: none.
     """
 
     artifact: Artifact
@@ -102,6 +104,7 @@ class SessionHost:
     hello_s: float = HELLO_S
     limits: Limits = field(default_factory=Limits)
     wrap: Wrap = as_it_is
+    line_host: str = ""
 
     @property
     def offered(self) -> tuple[str, ...]:
@@ -172,27 +175,33 @@ def serve_session(stream: FrameStream, host: SessionHost, hello: Hello | None = 
     Raises:
         PiError: whatever ended it early; the caller fails the stream with it.
     """
-    config = (hello or read_hello(stream, host)).config
+    hello = hello or read_hello(stream, host)
+    config = hello.config
     desk, watchdog = desk or Desk(), Watchdog(stream)
     desk.watch(watchdog)
+    line = offer_line(stream, host.line_host, host.identity, host.wrap) if hello.line and host.line_host else None
     try:
         watchdog.expect("the session to be set up", host.timeout_s, spare_s=SET_UP_S)
-        _greet(stream, host, config, desk.left())
+        _greet(stream, host, config, desk.left(), line)
         channel = host.wrap(GrpcChannel(stream))
         if config.backend == AUTO:
             config = replace(config, backend=serve_choice(stream, channel))
             host.check_offered(config.backend)
         backend = find_backend(config.backend, host.backends)
         runtime = backend.make_server(host.artifact, runtime_options(config, host.store_dir))
-        session = _Session(stream, channel, host, config, runtime, desk, watchdog)
+        session = _Session(stream, channel, host, config, runtime, desk, watchdog, line.end if line else None)
         while session.step():
             pass
         stream.close()
     finally:
         watchdog.stop()
+        if line is not None:
+            line.end.close()
 
 
-def _greet(stream: FrameStream, host: SessionHost, config: SessionConfig, left: int | None) -> None:
+def _greet(
+    stream: FrameStream, host: SessionHost, config: SessionConfig, left: int | None, line: LineOffer | None
+) -> None:
     model, auto = b"" if config.artifact_digest else public_to_bytes(host.artifact), config.backend == AUTO
     hello = ServerHello(
         protocol_version=PROTOCOL_VERSION,
@@ -203,6 +212,7 @@ def _greet(stream: FrameStream, host: SessionHost, config: SessionConfig, left: 
         inferences_left=left,
         backend="" if auto else config.backend,
         offered=host.offered if auto else (),
+        line=Line(port=line.port, token=line.token) if line else None,
     )
     write(stream, ServerEnvelope(hello=hello))
     if model:
@@ -219,9 +229,10 @@ class _Session:
         runtime: ServerRuntime,
         desk: Desk,
         watchdog: Watchdog,
+        line: LineEnd | None,
     ):
         self._stream, self._channel, self._host, self._config, self._runtime = stream, channel, host, config, runtime
-        self._desk, self._watchdog = desk, watchdog
+        self._desk, self._watchdog, self._line = desk, watchdog, line
         self._profile = config.profile and host.profile
         self._arrived_ns = 0
         if isinstance(runtime, PairedRuntime):
@@ -277,10 +288,11 @@ class _Session:
         self._watchdog.expect("the online phase", self._host.limits.infer_s)
         self._runtime.reserve(ids)
         replied_ns = time.monotonic_ns()
-        write(self._stream, ServerEnvelope(ready=Ready()))
+        line = self._line.idle() if self._line is not None and command.line else None
+        write(self._stream, ServerEnvelope(ready=Ready(line=line is not None)))
         _LOG.debug("uses %s", " ".join(ids))
         watch = self._watch("online")
-        self._runtime.infer(ids, watch.watch(self._channel))
+        self._runtime.infer(ids, watch.watch(line or self._channel))
         half = self._half(watch, replied_ns)
         self._write(ServerEnvelope(done=Done(profile_bytes=len(half))), half)
         _LOG.info("served %d inferences", len(ids))

@@ -68,12 +68,14 @@ class Hello:
         prepares: it starts with an offline phase.
         ticket: of an earlier refusal, 32 hexadecimal digits; empty: none.
         request: the client's name of it in both sides' logs, 16 hexadecimal digits; empty: none.
+        line: it would take a line for its online phases.
     """
 
     config: SessionConfig
     prepares: bool = False
     ticket: str = ""
     request: str = ""
+    line: bool = False
 
     def __post_init__(self) -> None:
         """Raises ConfigError."""
@@ -97,6 +99,7 @@ def hello_to_proto(hello: Hello) -> ClientHello:
         prepares=hello.prepares,
         ticket=hello.ticket,
         request=hello.request,
+        line=hello.line,
     )
 
 
@@ -116,7 +119,7 @@ def hello_from_proto(hello: ClientHello) -> Hello:
         insecure_provider=hello.insecure_provider,
         profile=hello.profile,
     )
-    return Hello(config=config, prepares=hello.prepares, ticket=hello.ticket, request=hello.request)
+    return Hello(config=config, prepares=hello.prepares, ticket=hello.ticket, request=hello.request, line=hello.line)
 
 
 def granted(asked: SessionConfig, found: str) -> Reveal:

@@ -215,6 +215,11 @@ class ClientParty(_Party):
         """Bytes of one inference's material on this side."""
         return self.layout.nbytes
 
+    @cached_property
+    def burst_bytes(self) -> int:
+        """The most that either party sends online for a picture before it waits for an answer."""
+        return self.schedule.burst_bytes(self.gates, self.ring, prod(self.graph.input.shape))
+
     def available(self) -> int:
         """Prepared, unused inferences on this side."""
         return len(self.store.ids())

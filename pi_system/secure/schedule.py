@@ -114,6 +114,11 @@ class Schedule:
         """The gates among them."""
         return [step for step in self.steps if isinstance(step, Gate)]
 
+    def burst_bytes(self, gates: Gates, ring: Ring, inputs: int) -> int:
+        """The most that a party sends for a picture of ``inputs`` elements before it waits for an answer."""
+        exchanges = (gates[gate.spec.kind].exchanges(gate.spec, gate.spec.count) for gate in self.gates)
+        return max([inputs * ring.itemsize, *(max(pair) for found in exchanges for pair in found)])
+
     def layout(self, role: int, gates: Gates, ring: Ring, seeds: Sequence[str]) -> Layout:
         """A party's bundle: ``seeds`` by name, then the steps' sections."""
         kept = [section for step in self.steps for section in step.sections(role, gates, ring)]

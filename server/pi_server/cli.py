@@ -108,6 +108,13 @@ def main() -> None:
     metavar="DAYS",
     help="Unused material is kept.",
 )
+@click.option(
+    "--line/--no-line",
+    default=True,
+    show_default=True,
+    help="Offer each session a TLS connection of its own, on a free port of the address listened on, for the messages "
+    "of online phases: faster. A client that cannot reach it does without.",
+)
 @limit_options("client-", " Of each client without a limit of its own (pi-server clients).")
 @link_options
 @click.pass_obj
@@ -132,6 +139,7 @@ def serve(
     allow_profile: bool,
     store_bytes: int,
     keep_days: float,
+    line: bool,
     keys: Path | None,
     insecure: bool,
     **client_limits: int | None,
@@ -160,6 +168,7 @@ def serve(
         limits=Limits(prepare_s=prepare_limit, infer_s=infer_limit),
         drain_s=drain,
         wrap=wrap or as_it_is,
+        line_host=listen.rpartition(":")[0].strip("[]") if line else "",
         client_limits=_given(client_limits),
         room_bytes=store_bytes,
         keep_s=keep_days * 86400,

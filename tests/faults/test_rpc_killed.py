@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,16 +25,23 @@ SLOW_CLIENT = """
 import sys
 from test_rpc_killed import SLOW_PICTURE
 from toy_sessions import Toy
-session = Toy(None, (None, sys.argv[1]), (None, sys.argv[2])).session()
+toy = Toy(None, (None, sys.argv[1]), (None, sys.argv[2]))
+session = toy.session_on_a_line() if sys.argv[3] == "True" else toy.session(line=False)
 session.prepare(1)
 session.infer(SLOW_PICTURE)
 """
 
 
-def open_session(toy: Any) -> Any:
+@pytest.fixture(params=[True, False], ids=["line", "stream"])
+def line(request: Any) -> bool:
+    """Whether online phases take a line."""
+    return bool(request.param)
+
+
+def open_session(toy: Any, line: bool = False) -> Any:
     """A session, and the process id of the worker that serves it."""
     start = len(toy.server[0].log)
-    session = toy.session(connect_timeout_s=4.0)
+    session = toy.session_on_a_line(connect_timeout_s=4.0) if line else toy.session(connect_timeout_s=4.0, line=False)
     return session, int(toy.server[0].wait_log(r"\[(\d+)\] INFO \[.*\] session with", start=start)[1])
 
 
@@ -41,8 +49,8 @@ def kill_soon(pid: int) -> None:
     threading.Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
 
 
-def test_killed_worker_in_the_online_phase(toy: Toy) -> None:
-    session, worker = open_session(toy)
+def test_killed_worker_in_the_online_phase(toy: Toy, line: bool) -> None:
+    session, worker = open_session(toy, line)
     session.prepare(2)
     kill_soon(worker)
     with pytest.raises(PeerUnavailableError):
@@ -53,6 +61,29 @@ def test_killed_worker_in_the_online_phase(toy: Toy) -> None:
     toy.assert_serves()
 
 
+def test_a_line_alone_that_ends_is_the_phases_end(toy: Toy) -> None:
+    session, _ = open_session(toy, line=True)
+    session.prepare(1)
+    threading.Timer(0.3, shut, (session._line._line._end,)).start()
+    with pytest.raises(PeerUnavailableError, match="closed the line"):
+        session.infer(SLOW_PICTURE)
+    toy.assert_serves()
+
+
+def test_a_line_that_ends_between_phases_is_done_without(toy: Toy) -> None:
+    session, _ = open_session(toy, line=True)
+    session.prepare(2)
+    assert session.infer(PICTURE)[0][0, 0] == 0.25
+    shut(session._line._line._end)
+    assert session.infer(PICTURE)[0][0, 0] == 0.25
+    session.close()
+
+
+def shut(end: socket.socket) -> None:
+    """End a connection as something between the two ends would."""
+    socket.socket.shutdown(end, socket.SHUT_RDWR)
+
+
 def test_killed_worker_in_the_offline_phase(toy: Toy) -> None:
     session, worker = open_session(toy)
     kill_soon(worker)
@@ -61,10 +92,12 @@ def test_killed_worker_in_the_offline_phase(toy: Toy) -> None:
     toy.assert_serves()
 
 
-def test_killed_client_ends_its_session_only(toy: Toy) -> None:
+def test_killed_client_ends_its_session_only(toy: Toy, line: bool) -> None:
     start = len(toy.server[0].log)
     environment = ENVIRONMENT | {"PYTHONPATH": f"{SOURCES}:{Path(__file__).parent}"}
-    client = subprocess.Popen([sys.executable, "-c", SLOW_CLIENT, toy.dealer[1], toy.server[1]], env=environment)
+    client = subprocess.Popen(
+        [sys.executable, "-c", SLOW_CLIENT, toy.dealer[1], toy.server[1], str(line)], env=environment
+    )
     try:
         toy.server[0].wait_log("prepared 1 inferences", start=start, timeout_s=40.0)
     finally:
@@ -86,8 +119,8 @@ def test_killed_dealer_is_named_at_both_parties(toy: Toy) -> None:
             toy.session(dealer="127.0.0.1:9", connect_timeout_s=4.0).prepare(1)
 
 
-def test_bug_at_the_server_becomes_an_error_without_its_text(toy: Toy) -> None:
-    session, _ = open_session(toy)
+def test_bug_at_the_server_becomes_an_error_without_its_text(toy: Toy, line: bool) -> None:
+    session, _ = open_session(toy, line)
     session.prepare(1)
     with pytest.raises(InvariantError) as caught:
         session.infer(BUG_PICTURE)
@@ -95,8 +128,8 @@ def test_bug_at_the_server_becomes_an_error_without_its_text(toy: Toy) -> None:
     toy.assert_serves()
 
 
-def test_stopped_peer_is_noticed_by_keepalive(toy: Toy) -> None:
-    session, worker = open_session(toy)
+def test_stopped_peer_is_noticed_by_keepalive(toy: Toy, line: bool) -> None:
+    session, worker = open_session(toy, line)
     session.prepare(1)
     os.kill(worker, signal.SIGSTOP)
     try:

@@ -1,5 +1,6 @@
 """Server and dealer with the toy backend as processes, and sessions with them out of this one."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,14 @@ class Toy:
         }
         endpoint = Endpoint(**(fields | {"timeout_s": 20.0} | changes))
         return ClientSession(endpoint, config, prepares=prepares, ticket=ticket)
+
+    def session_on_a_line(self, **changes: Any) -> ClientSession:
+        """One whose line is there."""
+        session, until_s = self.session(**changes), time.monotonic() + 20
+        while session._line is None or not session._line.idle():
+            assert time.monotonic() < until_s
+            time.sleep(0.01)
+        return session
 
     def assert_serves(self) -> None:
         """Whatever happened to other sessions, a new one is served."""

@@ -35,7 +35,7 @@ class ServerEnvelope(_message.Message):
     def __init__(self, hello: _Optional[_Union[ServerHello, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ...) -> None: ...
 
 class ClientHello(_message.Message):
-    __slots__ = ("protocol_version", "backend", "artifact_digest", "client_id", "reveal", "insecure_provider", "profile", "prepares", "ticket", "request")
+    __slots__ = ("protocol_version", "backend", "artifact_digest", "client_id", "reveal", "insecure_provider", "profile", "prepares", "ticket", "request", "line")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +46,7 @@ class ClientHello(_message.Message):
     PREPARES_FIELD_NUMBER: _ClassVar[int]
     TICKET_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     backend: str
     artifact_digest: str
@@ -56,10 +57,11 @@ class ClientHello(_message.Message):
     prepares: bool
     ticket: str
     request: str
-    def __init__(self, protocol_version: _Optional[int] = ..., backend: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., client_id: _Optional[bytes] = ..., reveal: _Optional[str] = ..., insecure_provider: _Optional[bool] = ..., profile: _Optional[bool] = ..., prepares: _Optional[bool] = ..., ticket: _Optional[str] = ..., request: _Optional[str] = ...) -> None: ...
+    line: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., backend: _Optional[str] = ..., artifact_digest: _Optional[str] = ..., client_id: _Optional[bytes] = ..., reveal: _Optional[str] = ..., insecure_provider: _Optional[bool] = ..., profile: _Optional[bool] = ..., prepares: _Optional[bool] = ..., ticket: _Optional[str] = ..., request: _Optional[str] = ..., line: _Optional[bool] = ...) -> None: ...
 
 class ServerHello(_message.Message):
-    __slots__ = ("protocol_version", "artifact_digest", "public_model_bytes", "profile", "reveal", "inferences_left", "backend", "offered")
+    __slots__ = ("protocol_version", "artifact_digest", "public_model_bytes", "profile", "reveal", "inferences_left", "backend", "offered", "line")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_MODEL_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +70,7 @@ class ServerHello(_message.Message):
     INFERENCES_LEFT_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     OFFERED_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     artifact_digest: str
     public_model_bytes: int
@@ -76,7 +79,16 @@ class ServerHello(_message.Message):
     inferences_left: int
     backend: str
     offered: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, protocol_version: _Optional[int] = ..., artifact_digest: _Optional[str] = ..., public_model_bytes: _Optional[int] = ..., profile: _Optional[bool] = ..., reveal: _Optional[str] = ..., inferences_left: _Optional[int] = ..., backend: _Optional[str] = ..., offered: _Optional[_Iterable[str]] = ...) -> None: ...
+    line: Line
+    def __init__(self, protocol_version: _Optional[int] = ..., artifact_digest: _Optional[str] = ..., public_model_bytes: _Optional[int] = ..., profile: _Optional[bool] = ..., reveal: _Optional[str] = ..., inferences_left: _Optional[int] = ..., backend: _Optional[str] = ..., offered: _Optional[_Iterable[str]] = ..., line: _Optional[_Union[Line, _Mapping]] = ...) -> None: ...
+
+class Line(_message.Message):
+    __slots__ = ("port", "token")
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    port: int
+    token: bytes
+    def __init__(self, port: _Optional[int] = ..., token: _Optional[bytes] = ...) -> None: ...
 
 class Probe(_message.Message):
     __slots__ = ("bytes",)
@@ -107,14 +119,18 @@ class Prepared(_message.Message):
     def __init__(self, dealer_bytes: _Optional[int] = ..., profile_bytes: _Optional[int] = ...) -> None: ...
 
 class Infer(_message.Message):
-    __slots__ = ("ids",)
+    __slots__ = ("ids", "line")
     IDS_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
     ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    line: bool
+    def __init__(self, ids: _Optional[_Iterable[str]] = ..., line: _Optional[bool] = ...) -> None: ...
 
 class Ready(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("line",)
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    line: bool
+    def __init__(self, line: _Optional[bool] = ...) -> None: ...
 
 class Done(_message.Message):
     __slots__ = ("profile_bytes",)
