@@ -54,9 +54,9 @@ from pi_system.rpc.session_config import (
 MAX_MODEL_BYTES: Final = 512 << 20
 BATCH_BYTES: Final = 1 << 30
 """Material of one batch in memory. Larger: fewer round trips a picture, more memory in a worker."""
-LINE_BYTES: Final = 256 << 10
-"""Online phases that send no more at once take the line. Larger: a party sends where it could compute, see outbox.py.
-Smaller: more of them pay for a hand-over a message."""
+LINE_BYTES: Final = 1 << 20
+"""Online phases that send no more at once take the line. Larger: layers of several chunks (secure/turns.py), in which a
+party would send where it could compute. Smaller: more of them pay for a hand-over a message."""
 _LOG = logging.getLogger(__name__)
 
 

@@ -3,6 +3,7 @@
 import queue
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -212,6 +213,29 @@ def test_older_tls_is_refused(offered: Any, link_keys: Path) -> None:
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
     with socket.create_connection(("127.0.0.1", offered[0].port)) as plain, pytest.raises(ssl.SSLError):
         context.wrap_socket(plain, server_hostname="pi-server")
+
+
+def test_a_link_that_is_slow_itself_gets_no_line(
+    offered: Any, call: Any, identities: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer, stream = offered
+    monkeypatch.setattr(line_ends, "round_trip_s", lambda end: 0.04)
+    end = call(offer, stream, identities[1])
+    end._thread.join(WAIT_S)
+    assert end.idle() is None
+    monkeypatch.undo()
+    assert_crosses(offer, call(offer, stream, identities[1]))
+
+
+def test_the_round_trip_of_a_link_is_the_kernels() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as end,
+    ):
+        info = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        rtt_us = struct.unpack_from("@8B24I", info)[8 + 15]  # after 8 bytes the sixteenth of linux/tcp.h
+        assert 0 < rtt_us < 5_000_000
+        assert line_ends.round_trip_s(end) == pytest.approx(1e-6 * rtt_us)
 
 
 def test_a_port_is_open_for_a_moment(offered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
