@@ -104,11 +104,14 @@ class Line:
                 view[filled : filled + len(piece)] = piece
                 filled += len(piece)
                 continue
-            got = self._read(view[filled:])
-            filled += got
-            if not got and not self._wait(select.POLLIN, until_s):
+            if not (self._deciphered() or self._wait(select.POLLIN, until_s)):
                 raise PeerTimeoutError(f"expected a message within {self._stream.timeout_s} s, found the peer silent")
+            filled += self._read(view[filled:])
         return filled
+
+    def _deciphered(self) -> bool:
+        """Bytes are there that poll does not know of: the rest of a TLS record. Asking costs less than to try."""
+        return isinstance(self._end, ssl.SSLSocket) and self._end.pending() > 0
 
     def _read(self, view: memoryview) -> int:
         """Bytes of ``view`` that were filled; 0: none is there yet. Raises what the connection ended with."""
