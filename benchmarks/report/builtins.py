@@ -10,7 +10,7 @@ _COLUMNS = (
     "network=`{name}`|is|ReLUs|test=test_accuracy:.2%|fixed point=fixed_point_accuracy:.2%|"
     "private={private_accuracy:.2%} of {private_pictures:,}"
 )
-_COSTS = "network=`{name}`|backend=`{backend}`|link|ms online=online_ms:.3g|MB online|ms ahead=offline_ms:.3g|MB ahead"
+_COSTS = "network=`{name}`|backend=`{backend}`|link|ms online=online_ms:n|MB online|ms ahead=offline_ms:n|MB ahead"
 
 
 def table() -> str:
