@@ -58,7 +58,7 @@ class Lockstep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfflineCost:
-    """One preparation of one inference in a call of its own; several in one call share what is once a call.
+    """The first preparation of a session, of one inference; those after it share what is once a session or a call.
 
     Attributes:
         nbytes: payload on all connections.

@@ -51,7 +51,7 @@ class _Party(ABC):
     """What both parties derive from the public model.
 
     server                      client
-    setup                 <->   setup              once a call: ``filling``
+    setup                 <->   setup              once a call or session: ``filling``
                           <--   material id        for every picture
     fill a bundle         <->   fill a bundle
     written               -->   written            ACK: the server's half is on its disk

@@ -1,22 +1,23 @@
 """The offline phase without a third party: masks under encryption for linear layers, oblivious transfer for ReLUs.
 
     server                                          client
-    once a call:   <-> base OTs, both directions, and what starts their extension
-                   <-- encryption of zero (RLWE session)
-    per picture:   <-- material id
-                   <-- Enc(r) of every weighted layer
-                       Enc(W * r - c_s) -->         c_c; c_s stays, from the server's seed
-                   batch by batch (batches.py), all steps of a batch side by side:
-                   <-> the gate's own offline phase (protocols/relu_gmw, protocols/relu_gc, protocols/square);
-                       of a gate with many rounds (protocols/relu_table) its OTs
-                   <-> truncation pairs (protocols/truncation)
-                   <-- re-masking differences
-                   <-> the rounds of all gates that have many, side by side
+    once a session: <-> base OTs, both directions, and what starts their extension
+                    <-- encryption of zero (RLWE session)
+    per picture:    <-- material id
+                    <-- Enc(r) of every weighted layer
+                        Enc(W * r - c_s) -->         c_c; c_s stays, from the server's seed
+                    batch by batch (batches.py), all steps of a batch side by side:
+                    <-> the gate's own offline phase (protocols/relu_gmw, protocols/relu_gc, protocols/square);
+                        of a gate with many rounds (protocols/relu_table) its OTs
+                    <-> truncation pairs (protocols/truncation)
+                    <-- re-masking differences
+                    <-> the rounds of all gates that have many, side by side
 
 The client's masks enter the encryption before any answer is back: fresh masks do not depend on answers, so the
 weighted layers of a picture are one pipelined exchange (protocols/linear_he), and what follows for all gates is one
 exchange, too. Security: semi-honest, one party corrupted; every step draws from a stream of its own and takes COTs of
-its own, so it does not matter which of them go side by side; see docs/explanation/threat-model.md for the parameters.
+its own, so it does not matter which of them go side by side, nor in which call of a session. Parameters:
+docs/explanation/threat-model.md.
 """
 
 import numpy as np

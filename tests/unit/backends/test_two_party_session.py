@@ -1,0 +1,88 @@
+"""What is set up once serves the preparations of a session, up to so many pictures; after an error it serves none."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from changed_artifact import runnable
+from oracle import assert_within_ulps
+from parties import infer, make_parties, prepare
+from random_networks import random_mixed_artifact
+from trips import Chains
+
+from pi_system.backends.two_party import setup
+from pi_system.backends.two_party.batches import cots
+from pi_system.backends.two_party.gates import TWO_PARTY_GATES
+from pi_system.backends.two_party.offline import linear_plan
+from pi_system.cost.predict import Workload
+from pi_system.errors import ChannelError
+from pi_system.export.random import random_pictures
+from pi_system.protocols.linear_he import linear_he_cost
+from pi_system.protocols.ot.bytes import SETUP_BYTES, SETUP_ROUNDS, silent_bytes
+from pi_system.secure.schedule import plan
+
+BACKENDS = ["gmw", "gc", "table"]
+
+
+def _measured(server: Any, client: Any, count: int) -> tuple[int, float]:
+    """Bytes both ways and round trips of a preparation."""
+    chains, ends = Chains(), dict[str, Any]()
+    prepare(server, client, count, wrap=lambda role, end: ends.setdefault(role, chains(role, end)))
+    return sum(end.counters.sent_bytes for end in ends.values()), chains["client"] / 2
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_later_preparations_of_a_session_cost_what_is_declared_without_the_setup(backend: str, tmp_path: Path) -> None:
+    artifact = runnable(backend, random_mixed_artifact(7, blocks=2))
+    schedule = plan(artifact.public.graph, artifact.public.ring, artifact.masks, "logits")
+    extended, declared = cots(schedule, TWO_PARTY_GATES[backend]), Workload(artifact, backend).offline
+    server, client = make_parties(backend, artifact, tmp_path)
+    first, first_trips = _measured(server, client, 1)
+    later, later_trips = _measured(server, client, 2)
+    assert (first, first_trips) == (declared.nbytes, declared.rounds)
+    assert later_trips == 2 * (first_trips - SETUP_ROUNDS / 2)
+
+    def silent(count: int) -> int:
+        return sum(sum(silent_bytes(count * each)) for each in extended)
+
+    once = linear_he_cost(linear_plan(artifact)).setup_bytes + 2 * SETUP_BYTES
+    assert later == 2 * (first - once - silent(1)) + silent(3) - silent(1)
+    pictures = random_pictures(artifact.public.graph.input.shape, 3, 7)
+    assert_within_ulps(artifact, pictures, infer(server, client, pictures)[0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sessions_share_no_setup(backend: str, tmp_path: Path) -> None:
+    artifact = random_mixed_artifact(7, blocks=2)
+    found = []
+    for _ in range(2):
+        server, client = make_parties(backend, artifact, tmp_path)
+        prepare(server, client, 1)
+        found.append((server._setup._made, client._setup._made))
+    (ots, linear), (other_ots, other_linear) = found[0][1], found[1][1]
+    assert (ots.sender.delta != other_ots.sender.delta).any()
+    assert (linear._key._secret != other_linear._key._secret).any()
+    assert (found[0][0][0].sender.delta != found[1][0][0].sender.delta).any()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nothing_of_a_preparation_that_failed_is_used_again(backend: str, tmp_path: Path) -> None:
+    server, client = make_parties(backend, random_mixed_artifact(7, blocks=2), tmp_path)
+    prepare(server, client, 1)
+
+    def broken(role: str, end: Any) -> Any:
+        if role == "client":
+            end.close()
+        return end
+
+    with pytest.raises(ChannelError):
+        prepare(server, client, 1, wrap=broken)
+    assert server._setup._made is None
+    assert client._setup._made is None
+
+
+def test_after_so_many_pictures_a_session_sets_up_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup, "SETUP_PICTURES", 3)
+    server, client = make_parties("gmw", random_mixed_artifact(7, blocks=2), tmp_path)
+    moved = [_measured(server, client, count)[0] // count for count in (1, 2, 1, 1)]
+    assert moved[0] == moved[2] > max(moved[1], moved[3])
