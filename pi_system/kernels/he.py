@@ -23,7 +23,8 @@ _BLOCK = 32
 
 def rlwe_paths() -> list[str]:
     """Name the instruction paths of this machine, fastest first; ``portable`` is always there."""
-    return ["ifma", "portable"] if _native.rlwe_ifma() else ["portable"]
+    there = {"ifma": _native.rlwe_ifma(), "fma": _native.rlwe_fma(), "portable": True}
+    return [path for path, found in there.items() if found]
 
 
 def expand_seed(seed: npt.NDArray[np.uint8], primes: tuple[int, ...], out: Words) -> None:

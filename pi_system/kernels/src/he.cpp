@@ -1,33 +1,35 @@
-// A set of primes with their engines, and the steps between a product and the bytes of an answer.
+// A set of primes with their engines, and what a server computes up to the products.
 #include "he.h"
 
 #include <cstring>
 #include <stdexcept>
 
 namespace rlwe {
-namespace {
-
-size_t packed_bytes(size_t count, int bits) { return (count * static_cast<size_t>(bits) + 7) / 8; }
-
-// Value i at bits i * bits of the little-endian bit string, as pi_system/kernels/packing.py reads it.
-void pack_bits(const u64 *values, size_t count, int bits, uint8_t *out) {
-    u128 pending = 0;
-    int held = 0;
-    for (size_t i = 0; i < count; ++i) {
-        pending |= static_cast<u128>(values[i]) << held;
-        for (held += bits; held >= 8; held -= 8, pending >>= 8) *out++ = static_cast<uint8_t>(pending);
-    }
-    if (held > 0) *out = static_cast<uint8_t>(pending);
+void Engine::add_products(u64 *a, const int64_t *limbs, const std::vector<u64> &factors, size_t count) const {
+    const u64 lift = p_ * ((u64{1} << 33) / p_ + 1);  // makes a limb positive
+    std::vector<Factor> by;
+    for (u64 factor : factors) by.emplace_back(factor, p_);
+    for (size_t i = fma_ ? add_products_fma(p_, a, limbs, factors, count) : 0; i < count; ++i)
+        for (size_t j = 0; j < by.size(); ++j)
+            a[i] = add_mod(a[i], by[j].times(static_cast<u64>(limbs[j * count + i]) + lift, p_), p_);
 }
 
-}  // namespace
+void Engine::divide(u64 *a, const u64 *rest, u64 divisor, const Factor &inverse, size_t count) const {
+    const u64 half = divisor >> 1, lift = p_ * (divisor / p_ + 1);  // makes a difference positive
+    for (size_t i = fma_ ? divide_fma(p_, a, rest, divisor, inverse.value, count) : 0; i < count; ++i) {
+        const u64 nearest_zero = rest[i] - (divisor & (0 - ((half - rest[i]) >> 63)));
+        a[i] = inverse.times(a[i] + lift - nearest_zero, p_);
+    }
+}
 
 Context::Context(size_t n, const std::vector<u64> &primes, const std::string &path) : n_(n) {
     if (n < 64 || (n & (n - 1)) != 0) throw std::invalid_argument("degree: expected a power of two from 64");
-    if (path != "ifma" && path != "portable") throw std::invalid_argument("path: expected ifma or portable");
+    const auto make = path == "ifma" ? make_ifma : path == "fma" ? make_fma : make_portable;
+    if (path != "ifma" && path != "fma" && path != "portable")
+        throw std::invalid_argument("path: expected ifma, fma or portable");
     for (u64 p : primes) {
         if (p < 3 || p >> MAX_PRIME_BITS != 0) throw std::invalid_argument("primes: expected 2 to 51 bits");
-        engines_.push_back(path == "ifma" ? make_ifma(n, p) : make_portable(n, p));
+        engines_.push_back(make(n, p));
     }
     for (u64 r : primes) {
         inverse_of_.emplace_back();
@@ -70,84 +72,11 @@ void Context::multiply(const u64 *weights, const u64 *inputs, const int32_t *sel
                            available, out + q * n_, 2 * k * n_, k * n_);
 }
 
-// product + u * zero + (0, e): a fresh-looking encryption of the same value (public-key re-randomisation).
-void Context::rerandomise(u64 *product, const u64 *zero, const u64 *random) const {
-    const size_t k = primes();
-    std::vector<u64> u(n_), added(2 * n_);
-    const int32_t only = 0;
-    for (size_t q = 0; q < k; ++q) {
-        const u64 p = engine(q).prime();
-        for (size_t i = 0; i < n_; ++i) u[i] = signed_residue(ternary(random[2 * i + 1]), p);
-        engine(q).forward(u.data());
-        engine(q).multiply(u.data(), zero + q * 2 * n_, &only, 1, 1, 1, added.data(), 0, n_);
-        for (size_t c = 0; c < 2; ++c) {
-            u64 *poly = product + (c * k + q) * n_;
-            for (size_t i = 0; i < n_; ++i) poly[i] = add_mod(poly[i], added[c * n_ + i], p);
-            engine(q).inverse(poly);
-        }
-        u64 *second = product + (k + q) * n_;
-        for (size_t i = 0; i < n_; ++i) second[i] = add_mod(second[i], signed_residue(noise(random[2 * i]), p), p);
-    }
-}
-
-// Divides the value with these residues by the primes from `kept` on, rounding to the nearest each time.
-void Context::switch_down(u64 *residues, size_t kept) const {
-    for (size_t r = primes() - 1; r >= kept; --r) {
-        const u64 last = engine(r).prime(), half = last >> 1, shifted = add_mod(residues[r], half, last);
-        for (size_t i = 0; i < r; ++i) {
-            const u64 p = engine(i).prime(), centred = sub_mod(engine(i).residue(shifted), engine(i).residue(half), p);
-            residues[i] = inverse_of_[r][i].times(sub_mod(residues[i], centred, p), p);
-        }
-    }
-}
-
 // For values below 2^bits and q the product of the first primes.
 Scale Context::scale_of(size_t kept, int bits) const {
     u64 product = 1;
     for (size_t q = 0; q < kept; ++q) product *= engine(q).prime();
     return {product, bits};
-}
-
-inline u128 join(u64 high, u64 low) { return (static_cast<u128>(high) << 64) | low; }
-
-void Context::finish(const Finish &f, u64 *product, const u64 *zero, const u64 *random, const int32_t *positions,
-                     const u64 *flood, const u64 *masks, size_t used, uint8_t *out) const {
-    const size_t k = primes(), kept = static_cast<size_t>(f.kept);
-    rerandomise(product, zero, random);
-    std::vector<u64> residues(k), values(kept * n_);
-    const Scale scale = scale_of(kept, f.ring_bits);
-    std::vector<Factor> steps;
-    for (size_t q = 0; q < kept; ++q) steps.push_back(scale.step(engine(q).prime()));
-    const auto emit = [&](size_t count, int dropped) {
-        for (size_t q = 0; q < kept; ++q) {
-            const int bits = 64 - __builtin_clzll(engine(q).prime()) - dropped;
-            pack_bits(&values[q * n_], count, bits, out);
-            out += packed_bytes(count, bits);
-        }
-    };
-    for (size_t i = 0; i < n_; ++i) {
-        for (size_t q = 0; q < k; ++q) residues[q] = product[(k + q) * n_ + i];
-        switch_down(residues.data(), kept);
-        for (size_t q = 0; q < kept; ++q) values[q * n_ + i] = residues[q];
-    }
-    emit(n_, 0);
-    const u128 span = static_cast<u128>(1) << f.flood_bits;
-    for (size_t i = 0; i < used; ++i) {
-        const u64 *w = flood + 4 * i;
-        const u128 word = span + (join(w[1], w[0]) & (span - 1)) - (join(w[3], w[2]) & (span - 1));
-        for (size_t q = 0; q < k; ++q) {
-            const u64 p = engine(q).prime();
-            const u64 wide = sub_mod(engine(q).wide_residue(word), engine(q).wide_residue(span), p);
-            residues[q] = add_mod(product[q * n_ + static_cast<size_t>(positions[i])], wide, p);
-        }
-        switch_down(residues.data(), kept);
-        const u64 rest = scale.rest(masks[i]);
-        for (size_t q = 0; q < kept; ++q) {
-            const u64 p = engine(q).prime();
-            values[q * n_ + i] = add_mod(residues[q], Scale::scaled(rest, steps[q], p), p) >> f.drop_bits;
-        }
-    }
-    emit(used, f.drop_bits);
 }
 
 }  // namespace rlwe

@@ -3,7 +3,7 @@
 // No branch, index or division depends on what is secret: keys, errors, messages, weights and masks. Residues are reduced
 // by masks and minima, quotients are multiplications by reciprocals, bits are counted without a table.
 //
-// A polynomial of Z_p[x] / (x^n + 1) is n words. The evaluation domain's order of values belongs to the engine that
+// A polynomial of Z_p[x] / (x^n + 1) is n words. The evaluation domain's form and order of values belong to the engine that
 // made them (products only meet values of the same engine). Weights and inputs there are stored in blocks of BLOCK
 // values so that one product of many polynomials reads memory as one stream.
 #pragma once
@@ -21,9 +21,11 @@ using u128 = unsigned __int128;
 
 constexpr size_t BLOCK = 32;
 constexpr int MAX_PRIME_BITS = 51;  // lazy values below 2 p must fit the 52-bit multiplier
+constexpr int FMA_PRIME_BITS = 47;  // sums of up to 16 p must stay below 2^51; larger primes take the portable engine
 
 inline u64 mul_mod(u64 a, u64 b, u64 p) { return static_cast<u64>(static_cast<u128>(a) * b % p); }
 u64 pow_mod(u64 base, u64 exponent, u64 p);
+inline int bit_length(u64 v) { return 64 - __builtin_clzll(v); }
 // v or v - m, whichever is not negative: for v below m + 2^63.
 inline u64 reduce_once(u64 v, u64 m) {
     const u64 less = v - m;
@@ -50,19 +52,30 @@ struct Factor {
     u64 times(u64 a, u64 p) const { return reduce_once(times_lazy(a, p), p); }
 };
 
-// What one prime needs: transforms in place, values in [0, p) before and after.
+bool fma_available();
+
+// What one prime needs. `forward` takes coefficients in [0, p) and yields what `multiply` and `scale` take, in a form of
+// the engine's own; these yield values in [0, p), which `inverse` takes back to coefficients. Transforms are in place.
 class Engine {
   public:
-    Engine(size_t n, u64 p) : n_(n), p_(p), unit_(1, p), high_((~u64{0} % p + 1) % p, p) {}
+    // `fma`: loops over arrays may take that path, where the machine and the prime allow it.
+    Engine(size_t n, u64 p, bool fma)
+        : n_(n), p_(p), unit_(1, p), high_((~u64{0} % p + 1) % p, p),
+          fma_(fma && fma_available() && p >> FMA_PRIME_BITS == 0) {}
     virtual ~Engine() = default;
     virtual void forward(u64 *a) const = 0;
     virtual void inverse(u64 *a) const = 0;
-    // a[i] *= factors[i], both in [0, p).
+    // a[i] *= factors[i], both of `forward`.
     virtual void scale(u64 *a, const u64 *factors) const = 0;
     // out[o * out_stride + c * n] = sum_j weights[.][o][j] * inputs[.][select[j]][c]: weights (n / BLOCK, outputs,
     // terms, BLOCK), inputs (n / BLOCK, available, 2, BLOCK), c = 0 and 1 out_half words apart.
     virtual void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
                           size_t available, u64 *out, size_t out_stride, size_t out_half) const = 0;
+    // a[i] += sum_j factors[j] limbs[j * count + i] modulo p; a and factors in [0, p), limbs within (-2^33, 2^33).
+    void add_products(u64 *a, const int64_t *limbs, const std::vector<u64> &factors, size_t count) const;
+    // a[i] = (a[i] - r) / divisor modulo p, r the number nearest to 0 that is rest[i] modulo divisor, an odd one;
+    // inverse: of the divisor.
+    void divide(u64 *a, const u64 *rest, u64 divisor, const Factor &inverse, size_t count) const;
     u64 prime() const { return p_; }
     // v mod p, for any v.
     u64 residue(u64 v) const { return unit_.times(v, p_); }
@@ -77,11 +90,17 @@ class Engine {
 
   private:
     Factor unit_, high_;  // 1 and 2^64
+    bool fma_;
 };
 
 std::unique_ptr<Engine> make_portable(size_t n, u64 p);
 std::unique_ptr<Engine> make_ifma(size_t n, u64 p);
+std::unique_ptr<Engine> make_fma(size_t n, u64 p);
 bool ifma_available();
+
+// What the engine's loops have done of `count` elements, whole registers: he_fma.cpp.
+size_t add_products_fma(u64 p, u64 *a, const int64_t *limbs, const std::vector<u64> &factors, size_t count);
+size_t divide_fma(u64 p, u64 *a, const u64 *rest, u64 divisor, u64 inverse, size_t count);
 
 // What a server does to a product before it leaves; see pi_system/protocols/linear_he/server.py for the meaning.
 struct Finish {
@@ -92,15 +111,17 @@ struct Finish {
 };
 
 // round(q * value / 2^bits) modulo each prime p of q: q * value + half = 2^bits * scaled + rest with half = 2^(bits - 1), and
-// p divides q, so that scaled is 1 / 2 - rest / 2^bits mod p.
+// p divides q, so that scaled is 1 / 2 - rest / 2^bits mod p, with 1 / 2 = (p + 1) / 2.
 class Scale {
   public:
     // `product`: q modulo 2^64.
     Scale(u64 product, int bits) : product_(product), half_(u64{1} << (bits - 1)), bits_(static_cast<u64>(bits)) {}
     u64 rest(u64 value) const { return (product_ * value + half_) & (2 * half_ - 1); }
-    // 1 / 2^bits, by which `scaled` multiplies.
-    Factor step(u64 p) const { return {pow_mod((p + 1) / 2, bits_, p), p}; }
-    static u64 scaled(u64 rest, const Factor &step, u64 p) { return sub_mod((p + 1) / 2, step.times(rest, p), p); }
+    // - 1 / 2^bits modulo p for the low 32 bits of a rest and for those above: with them, and with 1 / 2, it is scaled.
+    std::vector<u64> factors(u64 p) const {
+        const u64 low = p - pow_mod((p + 1) / 2, bits_, p);
+        return {low, mul_mod(low, (u64{1} << 32) % p, p)};
+    }
 
   private:
     u64 product_, half_, bits_;
@@ -140,7 +161,7 @@ class Context {
 
   private:
     void rerandomise(u64 *product, const u64 *zero, const u64 *random) const;
-    void switch_down(u64 *residues, size_t kept) const;
+    void switch_down(u64 *residues, size_t kept, size_t count) const;
     Scale scale_of(size_t kept, int bits) const;
     void times_secret(size_t q, const u64 *secret, u64 *polynomial) const;
 

@@ -14,18 +14,20 @@ void Context::secret_key(const u64 *random, u64 *out) const {
 
 void Context::encrypt(const u64 *secret, const u64 *random, const u64 *message, int bits, u64 *half) const {
     const Scale scale = scale_of(primes(), bits);
-    std::vector<u64> rest(n_);
-    std::vector<int64_t> error(n_);
+    std::vector<int64_t> limbs(3 * n_);
     for (size_t i = 0; i < n_; ++i) {
-        rest[i] = scale.rest(message[i]);
-        error[i] = noise(random[i]);
+        const u64 rest = scale.rest(message[i]);
+        limbs[i] = static_cast<int64_t>(rest & 0xffffffff);
+        limbs[n_ + i] = static_cast<int64_t>(rest >> 32);
+        limbs[2 * n_ + i] = noise(random[i]);
     }
     for (size_t q = 0; q < primes(); ++q, half += n_) {
         const u64 p = engine(q).prime();
-        const Factor step = scale.step(p);
+        std::vector<u64> factors = scale.factors(p);
+        factors.push_back(1);
         times_secret(q, secret, half);
-        for (size_t i = 0; i < n_; ++i)
-            half[i] = sub_mod(add_mod(Scale::scaled(rest[i], step, p), signed_residue(error[i], p), p), half[i], p);
+        for (size_t i = 0; i < n_; ++i) half[i] = sub_mod((p + 1) / 2, half[i], p);
+        engine(q).add_products(half, limbs.data(), factors, n_);
     }
 }
 

@@ -116,7 +116,7 @@ struct Roots {
 class Ifma final : public Engine {
   public:
     Ifma(size_t n, u64 p)
-        : Engine(n, p), forward_(n, primitive_root(n, p), p),
+        : Engine(n, p, true), forward_(n, primitive_root(n, p), p),
           inverse_(n, pow_mod(primitive_root(n, p), p - 2, p), p), scale_(factor(pow_mod(n, p - 2, p), p)),
           one_(factor(1, p)), carry_(factor((u64{1} << 52) % p, p)),
           carry2_(factor(mul_mod(carry_.value, carry_.value, p), p)) {}

@@ -18,6 +18,7 @@ template <class T> using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 
 void register_he(nb::module_ &m) {
     m.def("rlwe_ifma", &rlwe::ifma_available);
+    m.def("rlwe_fma", &rlwe::fma_available);
     m.def("rlwe_expand", [](const nb::bytes &key32, const std::vector<uint64_t> &primes, const Array<uint64_t> &out) {
         pi::require_size("key bytes", key32.size(), 32);
         const auto *key = static_cast<const uint8_t *>(key32.data());

@@ -38,7 +38,7 @@ namespace {
 
 class Portable final : public Engine {
   public:
-    Portable(size_t n, u64 p) : Engine(n, p) {
+    Portable(size_t n, u64 p) : Engine(n, p, false) {
         const u64 root = primitive_root(n, p), back = pow_mod(root, p - 2, p);
         for (u64 v : root_powers(n, root, p)) forward_.emplace_back(v, p);
         for (u64 v : root_powers(n, back, p)) inverse_.emplace_back(v, p);

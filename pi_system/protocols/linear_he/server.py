@@ -85,7 +85,7 @@ class LinearHeServer:
     def _kept(self, kept: KeptWeights | None, bundle: int, chunk: AnswerChunk) -> Words:
         if kept is None:
             return self._transform(bundle, chunk)
-        name = f"{bundle}-{chunk.layer}-{chunk.first}"
+        name = f"{self.context.path}-{bundle}-{chunk.layer}-{chunk.first}"  # of another path the order is another
         found = kept.get(name)
         if found is None or found.nbytes != self.plan.weight_bytes(bundle, chunk):
             found = kept.put(name, self._transform(bundle, chunk))

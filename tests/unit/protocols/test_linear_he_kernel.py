@@ -20,17 +20,17 @@ def product(a: np.ndarray, weight: np.ndarray, prime: int) -> np.ndarray:
     return total % prime
 
 
-def case(primes: tuple[int, ...], terms: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def case(primes: tuple[int, ...], terms: int = 3, degree: int = DEGREE) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    residues = [rng.integers(0, p, (terms, 2, DEGREE), dtype=np.uint64) for p in primes]
-    weights = np.zeros((2, terms, DEGREE), np.int32)
-    at = rng.integers(0, DEGREE, (2, terms, 9))
+    residues = [rng.integers(0, p, (terms, 2, degree), dtype=np.uint64) for p in primes]
+    weights = np.zeros((2, terms, degree), np.int32)
+    at = rng.integers(0, degree, (2, terms, 9))
     np.put_along_axis(weights, at, rng.integers(-(2**15), 2**15, at.shape).astype(np.int32), 2)
     return np.stack(residues, axis=2), weights
 
 
 @pytest.mark.parametrize("path", rlwe_paths())
-@pytest.mark.parametrize("bits", [[51, 51], [27, 35], [20, 20]])
+@pytest.mark.parametrize("bits", [[51, 51], [47, 48], [27, 35], [20, 20]])
 def test_products_are_exact(path: str, bits: list[int]) -> None:
     primes = make_primes(DEGREE, bits)
     context = RlweContext(DEGREE, primes, path)
@@ -54,8 +54,9 @@ def test_products_are_exact(path: str, bits: list[int]) -> None:
                 np.testing.assert_array_equal(values, (np.sum(parts, axis=0) % prime).astype(np.uint64))
 
 
-def test_many_terms_do_not_overflow() -> None:
-    primes = make_primes(DEGREE, [51])
+@pytest.mark.parametrize("bits", [51, 47])
+def test_many_terms_do_not_overflow(bits: int) -> None:
+    primes = make_primes(DEGREE, [bits])
     rows = np.full((700, 2, 1, DEGREE), primes[0] - 1, np.uint64)
     weights = np.full((1, 700, DEGREE), -1, np.int32)
     found = [
@@ -65,24 +66,38 @@ def test_many_terms_do_not_overflow() -> None:
     assert all(value < primes[0] for value in found)
 
 
-def test_all_paths_give_the_same_answer() -> None:
-    primes, rng = make_primes(DEGREE, [50, 28, 29]), np.random.default_rng(1)
-    ciphertexts, weights = case(primes)
-    spec = FinishSpec(ring_bits=41, flood_bits=60, kept_bits=(50,), drop_bits=5)
-    positions = np.arange(1, DEGREE, 3, dtype=np.int32)
-    words = rng.integers(0, 2**64, (DEGREE, 2), dtype=np.uint64)
+@pytest.mark.parametrize("largest", [False, True])
+@pytest.mark.parametrize("degree", [64, 128, 1024, 8192])
+@pytest.mark.parametrize("bits", [[50, 28, 29], [47, 47, 31], [47, 51, 50], [34, 35, 31, 32]])
+def test_all_paths_give_the_same_answer(bits: list[int], degree: int, largest: bool) -> None:
+    """Answers and encryptions, of any numbers and of the largest: those that reductions left out would show."""
+    primes, rng = make_primes(degree, bits), np.random.default_rng(1)
+    kept = len(bits) - 2
+    ciphertexts, weights = case(primes, degree=degree)
+    drop_bits = 5 if kept == 1 else 0
+    spec = FinishSpec(ring_bits=41, flood_bits=70, kept_bits=tuple(bits[:kept]), drop_bits=drop_bits)
+    positions = np.arange(1, degree, 3, dtype=np.int32)
+    words = rng.integers(0, 2**64, (degree, 2), dtype=np.uint64)
     floods = rng.integers(0, 2**64, (positions.size, 4), dtype=np.uint64)
     masks = rng.integers(0, 2**41, positions.size, dtype=np.uint64)
+    if largest:
+        for i, prime in enumerate(primes):
+            ciphertexts[:, :, i] = prime - 1
+        weights[:] = -(2**25)
+        words[:], floods[:, :2], floods[:, 2:], masks[:] = 2**64 - 1, 2**64 - 1, 0, 2**41 - 1
     answers = []
     for path in rlwe_paths():
-        context = RlweContext(DEGREE, primes, path)
+        context = RlweContext(degree, primes, path)
         loaded = context.load_ciphertexts(ciphertexts)
         found = context.multiply(context.load_weights(weights), loaded, np.arange(3, dtype=np.int32))
         zero = context.load_ciphertexts(ciphertexts[:1])
-        flood = floods.copy()
-        answers.append(context.finish(spec, found[1], zero, words, positions, flood, masks).tobytes())
+        flood, half = floods.copy(), ciphertexts[0, 1].copy()
+        secret = context.secret_key(words[:, 0].copy())
+        context.encrypt(secret, words[:, 1].copy(), np.resize(masks, degree), 41, half)
+        finished = context.finish(spec, found[1], zero, words, positions, flood, masks)
+        assert finished.size == spec.answer_bytes(degree, positions.size)
+        answers.append(finished.tobytes() + half.tobytes())
     assert len(set(answers)) == 1
-    assert len(answers[0]) == spec.answer_bytes(DEGREE, positions.size)
 
 
 def test_bad_arguments_are_refused() -> None:
