@@ -64,7 +64,7 @@ AesKey derive_key(const uint8_t *seed16, const char *label, const uint8_t *salt1
 
 extern const Backend portable_backend;
 #ifdef PI_X86
-extern const Backend aesni_backend, vaes_backend;
+extern const Backend aesni_backend, vaes256_backend, vaes_backend;
 #endif
 #ifdef PI_ARM
 extern const Backend arm_backend;

@@ -55,10 +55,15 @@ void aesni_ecb(const AesKey &key, const uint8_t *in, uint8_t *out, size_t blocks
         aesni_eight(key, in + 16 * done, out + 16 * done, blocks - done < 8 ? blocks - done : 8);
 }
 
-void aesni_ctr(const AesKey &key, uint64_t hi, uint64_t lo, uint8_t *out, size_t blocks) {
-    uint8_t buf[128];
+PI_TARGET_AESNI void aesni_ctr(const AesKey &key, uint64_t hi, uint64_t lo, uint8_t *out, size_t blocks) {
+    const __m128i swap = _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    alignas(16) uint8_t buf[128];
     for (size_t done = 0; done < blocks; done += 8) {
-        for (size_t i = 0; i < 8; i++) counter_block(hi + (lo + done + i < lo), lo + done + i, buf + 16 * i);
+        for (size_t i = 0; i < 8; i++) {
+            const uint64_t low = lo + done + i, high = hi + (low < lo);
+            const __m128i block = _mm_set_epi64x(static_cast<int64_t>(high), static_cast<int64_t>(low));
+            _mm_store_si128(reinterpret_cast<__m128i *>(buf) + i, _mm_shuffle_epi8(block, swap));
+        }
         aesni_eight(key, buf, out + 16 * done, blocks - done < 8 ? blocks - done : 8);
     }
 }

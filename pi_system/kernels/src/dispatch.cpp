@@ -14,7 +14,7 @@ namespace pi {
 namespace {
 
 struct Available {
-    const Backend *list[4] = {};
+    const Backend *list[5] = {};
 
     Available() {
         int n = 0;
@@ -26,6 +26,7 @@ struct Available {
                           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
                           __builtin_cpu_supports("bmi2");
         if (aes && wide) list[n++] = &vaes_backend;
+        if (aes && __builtin_cpu_supports("vaes") && __builtin_cpu_supports("avx2")) list[n++] = &vaes256_backend;
         if (aes) list[n++] = &aesni_backend;
 #endif
 #if defined(PI_ARM) && defined(__linux__)

@@ -87,6 +87,7 @@ class Packing:
     def __init__(self, bundle: LayerBundle, degree: int, per_input: int, band_rows: int):
         """Lay out with these sizes; ConfigError if they do not fit."""
         self.bundle, self.degree, self.per_input, self.band_rows = bundle, degree, per_input, band_rows
+        self._positions: dict[tuple[int, int], npt.NDArray[np.int32]] = {}  # of few sizes, asked for at every answer
         first = bundle.layers[0]
         (height, width), self._stride = first.in_size, first.stride
         self.out_rows, self.out_cols = first.out_size
@@ -185,9 +186,12 @@ class Packing:
         """Coefficients of an answer that hold outputs, in the order (channel, row, column)."""
         low, high = self.outputs(layer, answer)
         top, bottom = self.rows(band)
-        blocks = (np.arange(high - low) + 1) * self.per_input - 1
-        inside = np.arange(bottom - top)[:, None] * self._row + np.arange(self.out_cols)
-        return (blocks[:, None, None] * self._span + inside).astype(np.int32).reshape(-1)
+        size = high - low, bottom - top
+        if size not in self._positions:
+            blocks = (np.arange(size[0]) + 1) * self.per_input - 1
+            inside = np.arange(size[1])[:, None] * self._row + np.arange(self.out_cols)
+            self._positions[size] = (blocks[:, None, None] * self._span + inside).astype(np.int32).reshape(-1)
+        return self._positions[size]
 
     def weight_polynomials(self, layer: int, answer: int, weight: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         """The weight polynomials of one answer, (terms, n), from weights (O, C / groups, kh, kw)."""

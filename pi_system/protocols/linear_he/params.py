@@ -28,6 +28,7 @@ uniform noise distances add themselves: 6 10^5 coefficients and 2^20 inferences 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from pi_system.errors import ConfigError
 from pi_system.kernels.he import SEED_BYTES, FinishSpec
@@ -49,7 +50,7 @@ _SPARE_BITS = 3  # kept beyond what is needed (2 % more bytes down each) where t
 _LARGEST_MODULUS_BITS = {4096: 106, 8192: 214, 16384: 430}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class HeParams:
     """What both parties must agree on; public.
 
@@ -102,17 +103,17 @@ class HeParams:
         total = error / divided + _division_error(self.degree) + cut + 1.0
         return math.log2(_DECRYPTED * answer / 2.0 ** (self.ring_bits + 1)) - math.log2(total)
 
-    @property
+    @cached_property
     def prime_bits(self) -> tuple[int, ...]:
         """Bits of each prime, also of its residues on the wire."""
         return tuple(p.bit_length() for p in self.primes)
 
-    @property
+    @cached_property
     def upload_bytes(self) -> int:
         """Size of one encrypted polynomial: the seed of its second half, then its first half."""
         return SEED_BYTES + sum(packed_bytes(self.degree, b) for b in self.prime_bits)
 
-    @property
+    @cached_property
     def finish(self) -> FinishSpec:
         """The answer's format."""
         return FinishSpec(

@@ -64,8 +64,15 @@ class LinearPlan:
         packing = self.packings[bundle]
         return packing.bands * packing.inputs * self.params.upload_bytes
 
-    def chunks(self, bundle: int) -> Iterator[AnswerChunk]:
+    def chunks(self, bundle: int) -> tuple[AnswerChunk, ...]:
         """The server's messages for a bundle, in order."""
+        return self._chunks[bundle]
+
+    @cached_property
+    def _chunks(self) -> tuple[tuple[AnswerChunk, ...], ...]:
+        return tuple(tuple(self._cut(bundle)) for bundle in range(len(self.packings)))
+
+    def _cut(self, bundle: int) -> Iterator[AnswerChunk]:
         packing = self.packings[bundle]
         for layer, total in enumerate(packing.answers):
             first = 0

@@ -19,7 +19,7 @@ of the OTs behind the products, one u serves all outputs of a monomial; else eac
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class Merge:
         """1 or 2."""
         return len(self.terms)
 
-    @property
+    @cached_property
     def fixed(self) -> tuple[Slot, ...]:
         """Slots whose coefficient the early party must send against the random factor."""
         return tuple(slot for slot in self.coefficients if slot not in self.free)
