@@ -6,7 +6,7 @@ the first of them that has finished runs of a method shows it. A method without 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -35,7 +35,7 @@ _SHOWN = (12_900, 25_000, 50_000, 100_000, 230_000)
 
 _SOURCES = (
     "Published points: test accuracy at so many ReLUs; `benchmarks/study/methods.json` has all, and where each was "
-    "read.\nReached here, by `benchmarks/study.py` with plans that have all options and the tuning "
+    "read.\nReached here, by `benchmarks/study.py` with plans that have all options "
     "(reports: `benchmarks/results/methods/`):\n"
 )
 _LIMITS = (
@@ -82,12 +82,10 @@ def _first_reached(studies: Iterable[tuple[Plan, Mapping[str, Any]]], method: st
 def _reached(plan: Plan, method: str, study: Mapping[str, Any]) -> Iterator[str]:
     """Of each curve of ``method`` its options, and the mean test accuracy of the seeds at each budget."""
     for curve in (curve for curve in plan.curves if curve.method == method):
-        found: dict[int, list[tuple[int, float]]] = {}
-        for run in study["runs"]:
-            if run["label"] == curve.label and "error" not in run:
-                found.setdefault(run["budget"], []).append((run["relus"], run["test_accuracy"]))
-        means = [(fmean(r for r, _ in runs), fmean(a for _, a in runs)) for runs in found.values()]
-        shown = ", ".join(f"{relus / 1000:.3g}K {accuracy:.1%}".replace("%", " %") for relus, accuracy in means)
+        found: dict[int, list[Mapping[str, Any]]] = {}
+        for run in _finished(study, curve.label):
+            found.setdefault(run["budget"], []).append(run)
+        shown = ", ".join(_point(runs, _reduction_epochs(plan)) for runs in found.values())
         options = " ".join(f"{name}={value}" for name, value in curve.options.items())
         if shown:
             yield f"`{options}`: {shown}" if options else shown
@@ -95,16 +93,31 @@ def _reached(plan: Plan, method: str, study: Mapping[str, Any]) -> Iterator[str]
 
 def _scale(plan: Plan, study: Mapping[str, Any], path: Path) -> str:
     block, baseline = plan.blocks[0], plan.recipe(plan.baseline)
-    whole, control = (_accuracies(study, label) for label in (BASELINE, _CONTROL))
+    whole, control = ([run["test_accuracy"] for run in _finished(study, label)] for label in (BASELINE, _CONTROL))
+    with_all = f" ({fmean(whole):.1%} with all its ReLUs)" if whole else ""
     without = f" ({fmean(control):.1%} without one)" if control else ""
+    tuned = [f"`{curve.label}`" for curve in plan.curves if curve.trials]
+    rates = f"; the learning rate of {', '.join(tuned)} by {plan.tuning.trials} trials each" if plan.tuning else ""
     name = {"cifar100": "CIFAR-100", "cifar10": "CIFAR-10"}.get(plan.data["name"], plan.data["name"])
-    more = plan.recipe(plan.curves[0].recipe).epochs
     seeds = "one seed" if len(block.seeds) == 1 else f"mean of {len(block.seeds)} seeds"
     return (
-        f"`benchmarks/study/{path.name}`, in {baseline.precision}: {name}, {block.reference}, {baseline.epochs} epochs "
-        f"({fmean(whole):.1%} with all its ReLUs), then\n{more} for the reduction{without}, {seeds}."
+        f"`benchmarks/study/{path.name}`, in {baseline.precision}: {name}, {block.reference}, {baseline.epochs} "
+        f"epochs{with_all}, then\n{_reduction_epochs(plan)} for the reduction{without} where no other number is given, "
+        f"{seeds}{rates}."
     ).replace("%", " %")
 
 
-def _accuracies(study: Mapping[str, Any], label: str) -> list[float]:
-    return [run["test_accuracy"] for run in study["runs"] if run["label"] == label]
+def _finished(study: Mapping[str, Any], label: str) -> list[Mapping[str, Any]]:
+    return [run for run in study["runs"] if run["label"] == label and "error" not in run]
+
+
+def _reduction_epochs(plan: Plan) -> int:
+    return plan.recipe(plan.curves[0].recipe).epochs
+
+
+def _point(runs: Sequence[Mapping[str, Any]], epochs: int) -> str:
+    """The means of some seeds, with the epochs of all training after the baseline's where they are not ``epochs``."""
+    relus, accuracy = (fmean(run[field] for run in runs) for field in ("relus", "test_accuracy"))
+    took = max(run["epochs"] for run in runs)
+    shown = f"{relus / 1000:.3g}K {accuracy:.1%}".replace("%", " %")
+    return shown if took == epochs else f"{shown} ({took} epochs)"

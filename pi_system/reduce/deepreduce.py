@@ -30,7 +30,7 @@ from pi_system.reduce.criticality import StageCriticality, measure_criticality
 from pi_system.reduce.method import ReductionResult, ReductionTask
 from pi_system.reduce.options import option
 from pi_system.reduce.presets import Preset
-from pi_system.reduce.training import train_new, train_student
+from pi_system.reduce.training import refuse_mixed, train_new, train_student
 from pi_system.train.loop import FitResult
 from pi_system.train.networks import Classifier
 from pi_system.train.relu import named_relus
@@ -87,9 +87,10 @@ class DeepReduce:
 
         Raises:
             BudgetError: even one thinned stage is over the budget.
-            ConfigError: the stages named are not the network's.
+            ConfigError: the stages named are not the network's, or it has polynomials, which would stay.
             Interrupted: stopped; the same task resumes.
         """
+        refuse_mixed(task.network)
         shapes = self._shapes(task.spec)
         order, measured = self._order(task, shapes)
         steps = [Configuration(tuple(sorted(order)), self.thin)] if self.keep else configurations(order)

@@ -26,7 +26,9 @@ def budget_of(relus: int, budget: int | None, fraction: float | None) -> int:
         ConfigError: both or neither are given, or the fraction is not between 0 and 1.
     """
     if (budget is None) == (fraction is None):
-        raise ConfigError("budget: expected either a number of ReLUs or a fraction")
+        raise ConfigError(
+            f"budget, fraction: expected one of a number of ReLUs and a share; found {budget}, {fraction}"
+        )
     if budget is not None:
         return budget
     if fraction is None or not 0 < fraction < 1:

@@ -13,6 +13,7 @@ every inner layer but those of convolutions 16, 20, 38 and 54; B: 60, 30 and 10 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import ClassVar
 
 from pi_system.errors import ConfigError
@@ -96,7 +97,7 @@ def shares_of(task: ReductionTask, channels: Channels, where: str, ratios: str, 
     """
     if where not in WHERE:
         raise ConfigError(f"where: expected {' or '.join(WHERE)}; found {where!r}")
-    named = set(filter(None, skip.split(",")))
+    named = {part.strip() for part in skip.split(",") if part.strip()}
     if unknown := named - channels.writes.keys():
         raise ConfigError(f"skip: expected layers such as {next(iter(channels.writes))}; found {sorted(unknown)}")
     relus = named_relus(task.network)
@@ -117,6 +118,6 @@ def _rates(text: str, stages: list[int]) -> dict[int, float]:
         values = [float(part) for part in text.split(",")]
     except ValueError:
         values = []
-    if len(values) != len(stages) or min(values) < 0 or max(values) <= 0:
+    if len(values) != len(stages) or not all(map(isfinite, values)) or min(values) < 0 or max(values) <= 0:
         raise ConfigError(f"ratios: expected a rate for each of {len(stages)} stages, as 60,30,10; found {text!r}")
     return {stage: value / max(values) for stage, value in zip(stages, values, strict=True)}

@@ -64,14 +64,19 @@ def train_student(
     )
 
 
+def refuse_mixed(network: nn.Module) -> None:
+    """Raise ConfigError if the network has mixed activations: what is asked for knows ReLUs and identities alone."""
+    if mixed := list(mixed_activations(network)):
+        raise ConfigError(f"network: expected ReLUs and identities alone; found mixed activations in {mixed[0]}")
+
+
 def insert_indicators(network: nn.Module, make: Callable[..., _Indicator], *settings: Any) -> dict[str, _Indicator]:
     """Put an indicator in the place of every ReLU, by module path in the order of execution.
 
     Raises:
         ConfigError: the network has mixed activations, which an indicator would not compute.
     """
-    if mixed := list(mixed_activations(network)):
-        raise ConfigError(f"network: expected ReLUs and identities alone; found mixed activations in {mixed[0]}")
+    refuse_mixed(network)
     indicators: dict[str, _Indicator] = {}
     for name, relu in named_relus(network).items():
         indicators[name] = make(relu, *settings)

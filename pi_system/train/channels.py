@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from pi_system.errors import ConfigError
+from pi_system.train.mixed import MixedActivation
 from pi_system.train.relu import MaskedReLU, ReluTracer
 
 _INPUT = 0
@@ -220,6 +221,18 @@ def _narrow_relu(module: MaskedReLU, columns: Tensor) -> MaskedReLU:
     narrowed = MaskedReLU((len(columns), *module.shape[1:]), stage=module.stage, block=module.block)
     if not module.mask.is_meta:
         narrowed.to(module.mask.device).set_mask(module.mask[columns])
+    return (
+        _narrow_mixed(module, MixedActivation(narrowed), columns) if isinstance(module, MixedActivation) else narrowed
+    )
+
+
+def _narrow_mixed(module: MixedActivation, narrowed: MixedActivation, columns: Tensor) -> MixedActivation:
+    if not module.kinds.is_meta:
+        narrowed.set_kinds(module.kinds[columns])
+        narrowed.swap.copy_(module.swap)
+        narrowed.coefficients = nn.Parameter(
+            module.coefficients.detach()[columns].clone(), requires_grad=module.coefficients.requires_grad
+        )
     return narrowed
 
 

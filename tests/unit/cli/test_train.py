@@ -196,7 +196,11 @@ def test_sample(tmp_path: Path) -> None:
         (("train", "--network", "resnet18:classes=5", "--out", "{tmp}/x"), 10, "data set has classes=10"),
         (("train", "--learning-rate", "-1", "--out", "{tmp}/x"), 10, "learning_rate: expected above 0"),
         (("reduce", "{tmp}", "--budget", "9", "--out", "{tmp}/x"), 11, "expected a run directory"),
-        (("reduce", "{run}", "--out", "{tmp}/x"), 10, "either a number of ReLUs or a fraction"),
+        (
+            ("reduce", "{run}", "--out", "{tmp}/x"),
+            10,
+            "expected one of a number of ReLUs and a share; found None, None",
+        ),
         (("reduce", "{run}", "--budget", "0", "--out", "{tmp}/x"), 10, "expected at least 1 ReLUs"),
         (
             ("reduce", "{run}", "--method", "deepreduce", "--budget", "2", "--out", "{tmp}/x"),

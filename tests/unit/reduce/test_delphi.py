@@ -185,6 +185,8 @@ def test_gates_of_other_methods_refuse_polynomials(make_task: Any) -> None:
     again = replace(task, network=reduced.network, budget=200)
     with pytest.raises(ConfigError, match="expected ReLUs and identities alone; found mixed activations"):
         make_method("snl", {}).reduce(again)
+    with pytest.raises(ConfigError, match="expected ReLUs and identities alone; found mixed activations"):
+        make_method("deepreduce", {"order": "3,2,4,1"}).reduce(again)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from torch.func import functional_call
 from pi_system.errors import ConfigError
 from pi_system.train import NetworkSpec, build_network, count_network, named_relus
 from pi_system.train.channels import channels_of, masked_weights, narrow
+from pi_system.train.mixed import Kind, load_weights, mix, square_count
 
 FAMILIES = [
     "resnet18:m=4,size=8",
@@ -50,6 +51,32 @@ def test_a_narrowed_network_is_the_masked_one(name: str) -> None:
     narrow(network, channels, kept)
     assert torch.allclose(network(x), expected, atol=1e-4)
     assert not torch.allclose(before, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_polynomials_are_narrowed_too(name: str) -> None:
+    network = _trained(name)
+    for path in named_relus(network):
+        layer = mix(network, path)
+        layer.set_kinds(torch.randint(0, 1 + max(Kind), layer.shape).to(torch.uint8))
+        nn.init.normal_(layer.coefficients, std=0.1)
+    network.double()
+    channels = channels_of(network)
+    kept = [torch.sort(torch.randperm(g.size)[: max(1, g.size // 2)]).values for g in channels.groups]
+    masks = [
+        torch.zeros(g.size, dtype=torch.float64).index_fill(0, k, 1.0)
+        for g, k in zip(channels.groups, kept, strict=True)
+    ]
+    x = torch.randn(3, 3, 8, 8, dtype=torch.float64)
+    expected = functional_call(network, masked_weights(network, channels, masks), (x,))
+    squares = square_count(network)
+    narrow(network, channels, kept)
+    torch.testing.assert_close(network(x), expected)
+    assert 0 < square_count(network) < squares
+    spec = NetworkSpec.parse(f"{name},filters={'.'.join(str(len(k)) for k in kept)}")
+    rebuilt = build_network(spec, seed=1).double().eval()
+    load_weights(rebuilt, network.state_dict())
+    assert torch.equal(rebuilt(x), network(x))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
