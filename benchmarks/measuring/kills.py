@@ -131,6 +131,8 @@ class KillRun:
         processes = psutil.Process(server.pid).children(recursive=True)
         workers = {process.pid for process in processes if process.ppid() != server.pid}  # forked by the fork server
         busy = workers & in_session((self._folder / _SERVER_LOG).read_text(errors="replace").splitlines())
+        if not workers:  # the next ones are not there yet
+            return
         pid = int(self._rng.choice(sorted(busy or workers)))
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -20,7 +20,7 @@ from pi_system.backends.registry import SERVED_BY_DEFAULT
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.backends import BackendChoice
 from pi_system.cli.links import link_options, open_identity
-from pi_system.cli.logs import chosen_log, start_log
+from pi_system.cli.logs import LogOptions, chosen_log, start_log
 from pi_system.cli.monitor import monitor_options, monitored
 from pi_system.cli.program import program
 from pi_system.cli.seconds import SECONDS
@@ -149,9 +149,7 @@ def serve(
     SIGTERM: no new session, those that run may end (--drain); a second one ends them. SIGHUP: artifact and keys are
     read again, for sessions that start from then on.
     """
-    log = chosen_log("pi-server")
-    start_log(log)
-    raise_file_limit()
+    log = _begin()
     options = ServerOptions(
         identity=open_identity(keys, insecure, listen, role="server"),
         artifact=load(artifact),
@@ -179,6 +177,13 @@ def serve(
         return replace(now, artifact=load(artifact), identity=open_identity(keys, insecure, listen, role="server"))
 
     _run(options, reload, health, metrics)
+
+
+def _begin() -> LogOptions:
+    log = chosen_log("pi-server")
+    start_log(log)
+    raise_file_limit()
+    return log
 
 
 def _given(client_limits: Mapping[str, int | None]) -> dict[str, int]:

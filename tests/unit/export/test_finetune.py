@@ -70,7 +70,7 @@ def test_auto_keeps_the_accuracy_on_the_digits(trained: Path, tmp_path: Path) ->
 
     exact, drawn = accuracy(None), [accuracy(Prg(draw.to_bytes(16, "little"))) for draw in range(16)]
     assert exact > 0.85
-    assert abs(exact - np.mean(drawn)) <= 0.002
+    assert abs(exact - np.mean(drawn)) <= 0.004  # a picture of 359 is 0.0028
     for backend, pictures in (("fss", len(x)), ("table", 24)):
         found, _, _ = secure_logits(backend, artifact, test.pictures[:pictures], tmp_path / "store", reveal="label")
         private, expected = found[:, 0] == labels[:pictures], right(None)[:pictures]
