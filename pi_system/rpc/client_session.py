@@ -50,6 +50,7 @@ from pi_system.rpc.session_config import (
     granted,
     runtime_options,
 )
+from pi_system.rpc.tls import host_of
 
 MAX_MODEL_BYTES: Final = 512 << 20
 BATCH_BYTES: Final = 1 << 30
@@ -138,8 +139,9 @@ class ClientSession:
             raise
 
     def _dial_line(self, hello: ServerHello) -> LineEnd:
-        host, end = self._endpoint.server.rpartition(":")[0], self._endpoint
-        return dial_line(self._connection.stream, host, hello.line.port, hello.line.token, end.identity, end.wrap)
+        offered, own = hello.line, self._endpoint
+        host = host_of(own.server)
+        return dial_line(self._connection.stream, host, offered.port, offered.token, own.identity, own.wrap)
 
     def _receive_model(self, hello: ServerHello) -> PublicArtifact:
         if not 0 < hello.public_model_bytes <= MAX_MODEL_BYTES:

@@ -176,7 +176,7 @@ def dial_line(
 
     def call(held: LineEnd) -> None:
         until_s = time.monotonic() + OFFERED_S
-        end = socket.create_connection((host.strip("[]"), port), OFFERED_S)
+        end = socket.create_connection((host, port), OFFERED_S)
         try:
             if (found_s := round_trip_s(end)) > QUICK_S:
                 raise ConnectionError(f"expected a link of at most {QUICK_S} s, found {found_s}")

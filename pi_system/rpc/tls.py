@@ -119,9 +119,14 @@ def fingerprint_of(certificate: bytes) -> str:
         raise ConfigError(f"certificate: expected PEM, found something else: {error}") from None
 
 
+def host_of(address: str) -> str:
+    """The host of HOST:PORT; an IPv6 address without its brackets."""
+    return address.rpartition(":")[0].strip("[]")
+
+
 def check_plaintext(address: str) -> None:
     """Refuse to leave this machine without TLS: ``address`` is HOST:PORT. Raises ConfigError."""
-    host = address.rpartition(":")[0].strip("[]")
+    host = host_of(address)
     try:
         local = ipaddress.ip_address(host).is_loopback
     except ValueError:

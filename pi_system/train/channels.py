@@ -221,12 +221,11 @@ def _narrow_relu(module: MaskedReLU, columns: Tensor) -> MaskedReLU:
     narrowed = MaskedReLU((len(columns), *module.shape[1:]), stage=module.stage, block=module.block)
     if not module.mask.is_meta:
         narrowed.to(module.mask.device).set_mask(module.mask[columns])
-    return (
-        _narrow_mixed(module, MixedActivation(narrowed), columns) if isinstance(module, MixedActivation) else narrowed
-    )
+    return _narrow_mixed(module, narrowed, columns) if isinstance(module, MixedActivation) else narrowed
 
 
-def _narrow_mixed(module: MixedActivation, narrowed: MixedActivation, columns: Tensor) -> MixedActivation:
+def _narrow_mixed(module: MixedActivation, relu: MaskedReLU, columns: Tensor) -> MixedActivation:
+    narrowed = MixedActivation(relu)
     if not module.kinds.is_meta:
         narrowed.set_kinds(module.kinds[columns])
         narrowed.swap.copy_(module.swap)

@@ -31,7 +31,7 @@ from pi_system.program.reveal import REVEALS, Reveal
 from pi_system.rpc.channel import Wrap, as_it_is
 from pi_system.rpc.keys import AUTHORITY, VALID_DAYS, write_keys
 from pi_system.rpc.server_session import Limits
-from pi_system.rpc.tls import ROLES
+from pi_system.rpc.tls import ROLES, host_of
 from pi_system.rpc.transport import check_address
 from pi_system.secure.index import Index
 
@@ -166,7 +166,7 @@ def serve(
         limits=Limits(prepare_s=prepare_limit, infer_s=infer_limit),
         drain_s=drain,
         wrap=wrap or as_it_is,
-        line_host=listen.rpartition(":")[0].strip("[]") if line else "",
+        line_host=host_of(listen) if line else "",
         client_limits=_given(client_limits),
         room_bytes=store_bytes,
         keep_s=keep_days * 86400,

@@ -1,6 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from dialogue import check_dialogue
 from streams import stream_pair
 
 from pi_system.errors import PeerUnavailableError, RemoteProtocolError
@@ -14,17 +15,7 @@ def channel_pair() -> tuple[GrpcChannel, GrpcChannel]:
 
 
 def test_counters_of_a_dialogue() -> None:
-    left, right = channel_pair()
-    for nbytes in (10, 20):
-        left.send(bytes(nbytes))
-        right.recv(nbytes)
-        right.send(bytes(5))
-        right.send(bytes(6))
-        left.recv(5)
-        left.recv(6)
-    assert (left.counters.sent_bytes, left.counters.received_bytes, left.counters.rounds) == (30, 22, 2)
-    assert (right.counters.sent_bytes, right.counters.received_bytes, right.counters.rounds) == (22, 30, 1)
-    assert left.counters.frame_bytes == right.counters.frame_bytes == 6 * frame_overhead(1)
+    check_dialogue(*channel_pair(), overhead=frame_overhead(1))
 
 
 def test_overhead_is_by_frame() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dialogue import check_dialogue
 from streams import stream_pair
 
 from pi_system.errors import ConfigError, PeerTimeoutError, PeerUnavailableError, PiError, RemoteProtocolError
@@ -103,16 +104,7 @@ def test_messages_arrive_whole_aligned_and_in_order(lines: Any, size: int) -> No
 
 def test_counters_of_a_dialogue(lines: Any) -> None:
     left, right = lines()
-    for nbytes in (10, 20):
-        left.send(bytes(nbytes))
-        right.recv(nbytes)
-        right.send(bytes(5))
-        right.send(bytes(6))
-        left.recv(5)
-        left.recv(6)
-    assert (left.counters.sent_bytes, left.counters.received_bytes, left.counters.rounds) == (30, 22, 2)
-    assert (right.counters.sent_bytes, right.counters.received_bytes, right.counters.rounds) == (22, 30, 1)
-    assert left.counters.frame_bytes == right.counters.frame_bytes == 6 * 4
+    check_dialogue(left, right, overhead=4)
 
 
 def test_both_sides_may_send_large_messages_before_they_receive(lines: Any) -> None:

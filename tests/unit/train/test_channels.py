@@ -2,12 +2,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from pi_system.errors import ConfigError
 from pi_system.train import NetworkSpec, build_network, count_network, named_relus
-from pi_system.train.channels import channels_of, masked_weights, narrow
+from pi_system.train.channels import Channels, channels_of, masked_weights, narrow
 from pi_system.train.mixed import Kind, load_weights, mix, square_count
 
 FAMILIES = [
@@ -39,14 +39,24 @@ def _trained(name: str) -> Any:
     return network.eval()
 
 
+def _half(channels: Channels) -> list[Tensor]:
+    return [torch.sort(torch.randperm(g.size)[: max(1, g.size // 2)]).values for g in channels.groups]
+
+
+def _masked(network: Any, channels: Channels, kept: list[Tensor], x: Tensor) -> Any:
+    """What the network computes without the other channels."""
+    masks = [
+        torch.zeros(g.size, dtype=x.dtype).index_fill(0, k, 1.0) for g, k in zip(channels.groups, kept, strict=True)
+    ]
+    return functional_call(network, masked_weights(network, channels, masks), (x,))
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_narrowed_network_is_the_masked_one(name: str) -> None:
     network = _trained(name)
     channels = channels_of(network)
-    kept = [torch.sort(torch.randperm(g.size)[: max(1, g.size // 2)]).values for g in channels.groups]
-    masks = [torch.zeros(g.size).index_fill(0, k, 1.0) for g, k in zip(channels.groups, kept, strict=True)]
-    x = torch.randn(3, 3, 8, 8)
-    expected = functional_call(network, masked_weights(network, channels, masks), (x,))
+    kept, x = _half(channels), torch.randn(3, 3, 8, 8)
+    expected = _masked(network, channels, kept, x)
     before = network(x)
     narrow(network, channels, kept)
     assert torch.allclose(network(x), expected, atol=1e-4)
@@ -62,13 +72,8 @@ def test_polynomials_are_narrowed_too(name: str) -> None:
         nn.init.normal_(layer.coefficients, std=0.1)
     network.double()
     channels = channels_of(network)
-    kept = [torch.sort(torch.randperm(g.size)[: max(1, g.size // 2)]).values for g in channels.groups]
-    masks = [
-        torch.zeros(g.size, dtype=torch.float64).index_fill(0, k, 1.0)
-        for g, k in zip(channels.groups, kept, strict=True)
-    ]
-    x = torch.randn(3, 3, 8, 8, dtype=torch.float64)
-    expected = functional_call(network, masked_weights(network, channels, masks), (x,))
+    kept, x = _half(channels), torch.randn(3, 3, 8, 8, dtype=torch.float64)
+    expected = _masked(network, channels, kept, x)
     squares = square_count(network)
     narrow(network, channels, kept)
     torch.testing.assert_close(network(x), expected)
