@@ -2,11 +2,11 @@
 
 Methods, sources and differences are what the registry says; published points, with where they were read, are in
 ``benchmarks/study/methods.json``; what was reached is in the reports of the plans ``benchmarks/study/methods*.toml``:
-the first of them that has finished runs of a method shows it. A method without a finished run is "not measured".
+the last of them that has finished runs of a method shows it. A method without a finished run is "not measured".
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -24,8 +24,9 @@ REACHED = RESULTS / "methods" / "reached.json"
 PLANS = {
     METHODS_PLAN: REACHED,
     BENCHMARKS / "study" / "methods-float32.toml": RESULTS / "methods" / "reached-float32.json",
+    BENCHMARKS / "study" / "methods-deepreduce.toml": RESULTS / "methods" / "reached-deepreduce.json",
 }
-"""By plan its report."""
+"""By plan its report; a later one supersedes rows of those before."""
 _CONTROL = "whole"
 _COLUMNS = (
     "method=`{name}`|what it reduces=reduces|source|published|reached here=reached|what differs from the paper=differs"
@@ -54,7 +55,7 @@ def table(published: Path = PUBLISHED, plans: Mapping[Path, Path] = PLANS) -> st
         about = {"name": name, "reduces": card.reduces, "source": card.source, "differs": card.differs or "-"}
         found = {
             "published": "; ".join(_published(entry) for entry in points if entry["method"] == name) or "-",
-            "reached": _first_reached(studies, name) or "not measured",
+            "reached": _last_reached(studies, name) or "not measured",
         }
         rows.append(about | found)
     scales = [_scale(*first, path) for first, path in zip(studies, plans, strict=True)]
@@ -72,10 +73,10 @@ def _published(entry: Mapping[str, Any]) -> str:
     return f"{entry['data']}, {entry['network']}: {shown}{doubt}"
 
 
-def _first_reached(studies: Iterable[tuple[Plan, Mapping[str, Any]]], method: str) -> str:
-    for place, (plan, study) in enumerate(studies):
+def _last_reached(studies: Sequence[tuple[Plan, Mapping[str, Any]]], method: str) -> str:
+    for plan, study in reversed(studies):
         if found := "; ".join(_reached(plan, method, study)):
-            return found + (f" ({plan.recipe(plan.baseline).precision})" if place else "")
+            return found + (f" ({plan.recipe(plan.baseline).precision})" if plan is not studies[0][0] else "")
     return ""
 
 

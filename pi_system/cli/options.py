@@ -64,6 +64,17 @@ def warn_of_chance(result: Mapping[str, Any], advice: str) -> None:
         )
 
 
+def warn_of_budget(result: Mapping[str, Any], epochs: int) -> None:
+    """Say on stderr what a reduction made otherwise of its budget of ReLUs, or of its ``epochs``, than one expects."""
+    if not is_first():
+        return
+    if result["relus"] > result["budget"]:
+        kept = f"{result['method']} keeps all {result['relus']:,} ReLUs, it is a control"
+        click.echo(f"note: {kept}; the budget of {result['budget']:,} is not met", err=True)
+    if epochs and result.get("finetuned_epochs") == 0:  # older runs do not say
+        click.echo(f"note: the search took all --epochs ({epochs}), nothing was finetuned; give at least 2", err=True)
+
+
 def show_result(result: dict[str, Any], as_json: bool) -> None:
     """Print a result on stdout: one JSON object, or its plain entries, a line each; of several processes, once."""
     if not is_first():

@@ -24,7 +24,7 @@ from pi_system.cli.export import export
 from pi_system.cli.export_own import export_onnx, export_torch
 from pi_system.cli.finetune import finetune
 from pi_system.cli.methods import MethodCommand, PresetCommand, finetuning, method_option, methods, pairs
-from pi_system.cli.options import given_of, json_option, recipe_options, show_result, warn_of_chance
+from pi_system.cli.options import given_of, json_option, recipe_options, show_result, warn_of_budget, warn_of_chance
 from pi_system.cli.profile import profile
 from pi_system.cli.program import program
 from pi_system.cli.sensitivity import sensitivity
@@ -108,6 +108,7 @@ def reduce(
         progress=not quiet,
     )
     show_result(result, as_json)
+    warn_of_budget(result, config.epochs)
     warn_of_chance(result, "try a larger --budget, more --epochs or another --method (pi-train methods)")
 
 

@@ -107,6 +107,20 @@ def candidates(
     return found
 
 
+def in_order(found: Sequence[Candidate]) -> list[Candidate]:
+    """Without those that are reshaped before they are culled and thinned: all published points take the steps in order.
+
+    Where all keep one stage, nothing is left to cull.
+    """
+    stages = max(len(one.configuration.stages) for one in found)
+    return [
+        one
+        for one in found
+        if one.reshaping == Reshaping()
+        or (one.configuration.thin and (stages == 1 or len(one.configuration.stages) < stages))
+    ]
+
+
 def choose(found: Sequence[Candidate], budget: int) -> Candidate:
     """The candidate with the most ReLUs within the budget; the earlier one on a tie.
 

@@ -37,11 +37,11 @@ class CryptoNas:
     )
 
     network: str = option("auto", "Architecture; auto: a published one by the budget.", choices=_NETWORKS)
-    layers: int = option(6, "Of the architecture that is searched.", within="[1, inf)", needs=("network=search",))
-    search_epochs: int = option(10, "Epochs of the shared weights.", within="[1, inf)", needs=("network=search",))
-    search_width: int = option(12, "Channels in the search.", within="[1, inf)", needs=("network=search",))
+    layers: int = option(6, "Of the architecture that is searched.", within="[1, 1000]", needs=("network=search",))
+    search_epochs: int = option(10, "Epochs of the shared weights.", within="[1, 100000]", needs=("network=search",))
+    search_width: int = option(12, "Channels in the search.", within="[1, 512]", needs=("network=search",))
     controller_steps: int = option(
-        50, "Architectures the controller learns from an epoch.", within="[1, inf)", needs=("network=search",)
+        50, "Architectures the controller learns from an epoch.", within="[1, 100000]", needs=("network=search",)
     )
     extra_epochs: int = epochs_of_new_weights()
     learning_rate: float = rate_of_new_weights()

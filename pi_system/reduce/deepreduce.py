@@ -2,9 +2,10 @@
 
 Culling removes whole stages, least critical first; the stem goes with stage 1. Thinning keeps one ReLU layer
 a block, the last one (after the addition). Reshaping, the third step, scales channels or feature maps. Criticality is
-measured on the network that is reduced (see ``criticality``). Of all combinations within a budget the one with the
+measured on the network that is reduced (see ``criticality``). Of the combinations within a budget the one with the
 most ReLUs is taken, with less reshaping, then less thinning, on a tie, and trained with distillation from the network
-it came from. ``pareto`` trains all combinations.
+it came from. ``reshape`` reshapes what was culled and thinned before, as all published points were. ``pareto`` trains
+all combinations.
 
 Source: ``DeepReduce.SOURCE``. Taking the most ReLUs that fit is our choice: the
 paper returns a Pareto set and leaves the budget to its reader. Not verified: that the paper trains every chosen
@@ -23,6 +24,7 @@ from pi_system.reduce.configurations import (
     candidates,
     choose,
     configurations,
+    in_order,
     parse_stages,
     reshapings,
 )
@@ -65,21 +67,19 @@ class DeepReduce:
 
     order: str = option("", "The stages, most critical first, as 3,2,4,1; left empty, criticality is measured.")
     criticality_epochs: int = option(
-        2, "Epochs of finetuning for each stage measured.", within="[0, inf)", unless=("order", "keep")
+        2, "Epochs of finetuning for each stage measured.", within="[0, 100000]", unless=("order", "keep")
     )
     keep: str = option("", "Stages to keep, as 3,2, instead of choosing by the budget.", unless=("order",))
     thin: bool = option(False, "One ReLU layer a block.", needs=("keep",))
     reshape: bool = option(
-        False, "Choose by the budget among narrower and coarser networks, too.", unless=("channels", "stride")
+        False, "Choose among culled and thinned networks made narrower and coarser, too.", unless=("channels", "stride")
     )
     channels: float = option(
         1.0, "Reshape the widths: m becomes this share; trained from new weights.", within="(0, 1]"
     )
-    stride: int = option(
-        1, "Reshape the feature maps: the stem's stride; 2 halves height and width.", within="[1, inf)"
-    )
+    stride: int = option(1, "Reshape the feature maps: the stem's stride; 2 halves height and width.", within="[1, 4]")
     start: str = option("inherited", "Weights of a network that is not reshaped.", choices=("inherited", "new"))
-    extra_epochs: int = option(0, "Epochs more, of a network with new weights.", within="[0, inf)", needs=_NEW)
+    extra_epochs: int = option(0, "Epochs more, of a network with new weights.", within="[0, 100000]", needs=_NEW)
     learning_rate: float = option(0.1, "Of the training of a network with new weights.", within="(0, inf)", needs=_NEW)
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
@@ -94,13 +94,14 @@ class DeepReduce:
         shapes = self._shapes(task.spec)
         order, measured = self._order(task, shapes)
         steps = [Configuration(tuple(sorted(order)), self.thin)] if self.keep else configurations(order)
-        chosen = choose(candidates(task.spec, task.network, shapes, steps), task.budget)
+        chosen = choose(self._candidates(task, shapes, steps), task.budget)
         spec = chosen.reshaping.of(task.spec)
         network, fitted = self._train(task, spec, chosen)
         report = {
             "stages_kept": list(chosen.configuration.stages),
             "thinned": chosen.configuration.thin,
             **asdict(chosen.reshaping),
+            "new_weights": self._is_new(task.spec, chosen),
             "criticality_order": list(order),
             "criticality": [asdict(entry) for entry in measured],
         }
@@ -108,6 +109,12 @@ class DeepReduce:
 
     def _shapes(self, spec: NetworkSpec) -> Sequence[Reshaping]:
         return reshapings(spec) if self.reshape else (Reshaping(self.channels, self.stride),)
+
+    def _candidates(
+        self, task: ReductionTask, shapes: Sequence[Reshaping], steps: Sequence[Configuration]
+    ) -> list[Candidate]:
+        found = candidates(task.spec, task.network, shapes, steps)
+        return in_order(found) if self.reshape else found
 
     def _order(
         self, task: ReductionTask, shapes: Sequence[Reshaping]
@@ -118,13 +125,17 @@ class DeepReduce:
             return parse_stages("keep", self.keep, stages, all_of_them=False), []
         given = parse_stages("order", self.order, stages, all_of_them=True) if self.order else None
         last = [Configuration((stage,), True) for stage in (given[:1] if given else stages)]
-        choose(candidates(task.spec, task.network, shapes, last), task.budget)  # refuses before it measures
+        choose(self._candidates(task, shapes, last), task.budget)  # refuses before it measures
         measured = [] if given else measure_criticality(task, self.criticality_epochs)
         return given or tuple(entry.stage for entry in measured), measured
 
+    def _is_new(self, spec: NetworkSpec, chosen: Candidate) -> bool:
+        """Whether it is trained from new weights, by ``learning_rate`` and ``extra_epochs``."""
+        return self.start == "new" or chosen.reshaping.of(spec) != spec
+
     def _train(self, task: ReductionTask, spec: NetworkSpec, chosen: Candidate) -> tuple[Classifier, FitResult]:
         same = chosen.configuration.relu_map(task.network) if spec == task.spec else None
-        if same is not None and self.start == "inherited":
+        if same is not None and not self._is_new(task.spec, chosen):
             network = copy.deepcopy(task.network)
             same.apply(network)
             return network, train_student(task, network, task.finetune, "finetune")

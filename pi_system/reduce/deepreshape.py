@@ -58,8 +58,8 @@ class DeepReShape:
 
     base: str = option("", "Network without m, such as hrn-6x6x2x; empty chooses by the budget.")
     steps: str = option("", "cull (stage 1), thin, cull+thin or none; empty chooses by the budget.")
-    stride: int = option(1, "Of the stem; 2 halves height and width of every feature map.", within="[1, inf)")
-    reuse: int = option(1, "Number of channel groups of which one keeps its ReLUs.", within="[1, inf)")
+    stride: int = option(1, "Of the stem; 2 halves height and width of every feature map.", within="[1, 4]")
+    reuse: int = option(1, "Number of channel groups of which one keeps its ReLUs.", within="[1, 64]")
     wiring: str = option(
         "add", "What the other groups do: reuse that one, or pass on.", choices=("add", "pass"), needs=("reuse",)
     )

@@ -74,12 +74,12 @@ class Delphi:
     search: str = option(
         "halving", "How plans are tried; greedy: not at all.", choices=("halving", "population", "greedy")
     )
-    candidates: int = option(4, "Plans that are tried.", within="[1, inf)", unless=("search=greedy",))
-    rounds: int = option(2, "Rounds of trials.", within="[1, inf)", unless=("search=greedy",))
+    candidates: int = option(4, "Plans that are tried.", within="[1, 1000]", unless=("search=greedy",))
+    rounds: int = option(2, "Rounds of trials.", within="[1, 1000]", unless=("search=greedy",))
     trial_epochs: int = option(
         1,
         "Epochs of a round (halving: of the first), on top of the recipe's.",
-        within="[1, inf)",
+        within="[1, 100000]",
         unless=("search=greedy",),
     )
     swap: float = option(0.5, "Share of the recipe's epochs in which the polynomials fade in.", within="[0, 1]")

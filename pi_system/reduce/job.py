@@ -119,9 +119,8 @@ def reduce_run(
         raise InvariantError(f"{method}: expected at most {relus} ReLUs; found {result.relu_map.count}")
     for name, (spec, network) in result.narrower.items():
         _finish_narrower(RunDirectory(out / name), spec, network, task, {**reduction, "of": name}, config)
-    written = run.finish(
-        result.network, result.spec, task.data, result.fitted, method=method, budget=relus, report=result.report
-    )
+    reached = {"method": method, "budget": relus, "finetuned_epochs": len(result.fitted.history)}
+    written = run.finish(result.network, result.spec, task.data, result.fitted, **reached, report=result.report)
     if is_first():
         shutil.rmtree(out / "work", ignore_errors=True)
     return written

@@ -99,7 +99,7 @@ def shares_of(task: ReductionTask, channels: Channels, where: str, ratios: str, 
         raise ConfigError(f"where: expected {' or '.join(WHERE)}; found {where!r}")
     named = {part.strip() for part in skip.split(",") if part.strip()}
     if unknown := named - channels.writes.keys():
-        raise ConfigError(f"skip: expected layers such as {next(iter(channels.writes))}; found {sorted(unknown)}")
+        raise ConfigError(f"skip: expected some of {', '.join(channels.writes)}; found {', '.join(sorted(unknown))}")
     relus = named_relus(task.network)
     stages = sorted({relu.stage for relu in relus.values()})
     rates = _rates(ratios, stages)

@@ -47,7 +47,7 @@ class Lfpc(FilterOptions):
     )
 
     search_epochs: int = option(
-        2, "Epochs in which the sampler learns, each over half of the training pictures.", within="[1, inf)"
+        2, "Epochs in which the sampler learns, each over half of the training pictures.", within="[1, 100000]"
     )
     temperature: float = option(1.0, "Of the Gumbel-softmax.", within="(0, inf)")
 

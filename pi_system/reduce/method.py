@@ -48,7 +48,7 @@ class ReductionTask:
         present = ReluMap.of(self.network).count
         if not 0 <= self.budget < present:
             raise ConfigError(
-                f"budget: expected from 0 to below the network's {present} ReLUs; found {self.budget}"
+                f"budget: expected at least 1 and below the network's {present} ReLUs; found {self.budget}"
                 + (" (the network is within it as it is)" if self.budget >= present else "")
             )
 

@@ -20,7 +20,7 @@ def option(
     default: _T,
     text: str,
     *,
-    choices: tuple[str, ...] = (),
+    choices: tuple[str, ...] | tuple[int, ...] = (),
     within: str = "",
     needs: tuple[str, ...] = (),
     unless: tuple[str, ...] = (),
@@ -30,9 +30,9 @@ def option(
     Args:
         default: its value where nothing is said; options are read as its type.
         text: help, a sentence.
-        choices: the values allowed, of a str.
-        within: the interval allowed, of a number: ``[`` and ``]`` include their end, ``(`` and ``)`` do not, as in
-            ``(0, 1]`` or ``[1, inf)``.
+        choices: the values allowed, of a str or a number.
+        within: the interval allowed, of a number without choices: ``[`` and ``]`` include their end, ``(`` and ``)``
+            do not, as in ``(0, 1]`` or ``[1, inf)``.
         needs: options as ``name`` or ``name=value``; without one of them set so, this one has no effect.
         unless: options that, when set, leave this one without effect.
     """
@@ -44,7 +44,7 @@ def option(
 def epochs_of_new_weights() -> int:
     """The field ``extra_epochs`` of a method that trains a network of its own (``training.train_new``)."""
     text = "Trained from new weights, it needs more than a finetuning: so many epochs more."
-    return option(0, text, within="[0, inf)")
+    return option(0, text, within="[0, 100000]")
 
 
 def rate_of_new_weights() -> float:
@@ -59,7 +59,7 @@ class Option:
     name: str
     default: bool | int | float | str
     text: str
-    choices: tuple[str, ...]
+    choices: tuple[str, ...] | tuple[int, ...]
     within: str
     needs: tuple[str, ...]
     unless: tuple[str, ...]
@@ -67,7 +67,7 @@ class Option:
     @property
     def kind(self) -> str:
         """Its type, or its choices."""
-        return "|".join(self.choices) or type(self.default).__name__
+        return "|".join(map(str, self.choices)) or type(self.default).__name__
 
     @property
     def condition(self) -> str:
@@ -89,7 +89,7 @@ class Option:
         if isinstance(value, float) and not isfinite(value):
             raise ConfigError(f"{self.name}: expected a finite number; found {text!r:.40}")
         if self.choices and value not in self.choices:
-            raise ConfigError(f"{self.name}: expected one of {', '.join(self.choices)}; found {text!r}")
+            raise ConfigError(f"{self.name}: expected one of {', '.join(map(str, self.choices))}; found {text!r:.40}")
         if self.within and not isinstance(value, str) and not _is_within(value, self.within):
             raise ConfigError(f"{self.name}: expected {kind.__name__} in {self.within}; found {text!r:.40}")
         return value

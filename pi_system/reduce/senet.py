@@ -60,7 +60,7 @@ class SeNet:
         0.1, "Of the pruned network that it is read from.", within="(0, 1]", unless=("sensitivity=loss",)
     )
     proxy_epochs: int = option(
-        2, "Epochs that the proxy is trained for.", within="[0, inf)", needs=("sensitivity=proxy",)
+        2, "Epochs that the proxy is trained for.", within="[0, 100000]", needs=("sensitivity=proxy",)
     )
     mask: str = option("mismatch", "What masks are sought by.", choices=("mismatch", "importance"))
     matching: float = option(1.0, "Weight of the activation matching.", within="[0, inf)")

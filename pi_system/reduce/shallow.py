@@ -47,7 +47,7 @@ class Shallow:
         "sensitivity by loss; kernels are fitted or exact; trained without a gate unless `gate` is set"
     )
 
-    extra_epochs: int = option(0, "Epochs beyond the recipe's, for the new convolutions.", within="[0, inf)")
+    extra_epochs: int = option(0, "Epochs beyond the recipe's, for the new convolutions.", within="[0, 100000]")
     exact: bool = option(True, "Merge two convolutions into one of their product's size where that is no dearer.")
     fit: bool = option(True, "Fit merged 3x3 kernels to their inputs; else they start as the middle of the product.")
     gate: float = option(

@@ -59,7 +59,7 @@ class Snl:
     lasso_start: float = option(1e-5, "Lambda at first.", within="(0, inf)")
     lasso_growth: float = option(1.1, "What lambda is multiplied with.", within="[1, inf)")
     search_epochs: int = option(
-        2000, "The most epochs of the search, before the recipe's epochs of finetuning.", within="[0, inf)"
+        2000, "The most epochs of the search, before the recipe's epochs of finetuning.", within="[0, 100000]"
     )
     search_rate: float = option(1e-3, "Adam's learning rate in the search.", within="(0, inf)")
 

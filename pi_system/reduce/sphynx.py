@@ -36,13 +36,11 @@ class Sphynx:
     )
 
     cells: str = option("published", "Which cells.", choices=_CELLS, unless=("arch",))
-    count: int = option(
-        0, "How many of them: 5, 6, 8 or 10; 0 follows from the budget.", within="[0, 10]", unless=("arch",)
-    )
+    count: int = option(0, "How many; 0 follows from the budget.", choices=(0, *ORDERS), unless=("arch",))
     arch: str = option("", "Cells and their order, as s0c1-c0c1-rrn, instead of those.")
-    search_epochs: int = option(10, "Epochs of the search.", within="[1, inf)", needs=("cells=search",))
+    search_epochs: int = option(10, "Epochs of the search.", within="[1, 100000]", needs=("cells=search",))
     search_width: int = option(
-        4, "Channels of the first cells in the search.", within="[1, inf)", needs=("cells=search",)
+        4, "Channels of the first cells in the search.", within="[1, 512]", needs=("cells=search",)
     )
     nodes: int = option(4, "Nodes of a cell that is searched.", within="[1, 8]", needs=("cells=search",))
     extra_epochs: int = epochs_of_new_weights()
@@ -57,7 +55,7 @@ class Sphynx:
             Interrupted: stopped; the same task resumes.
         """
         if self.cells not in _CELLS or self.count not in (0, *ORDERS):
-            expected = f"{' or '.join(_CELLS)}, 0, {', '.join(map(str, ORDERS))}"
+            expected = f"{' or '.join(_CELLS)}; {', '.join(map(str, (0, *ORDERS)))}"
             raise ConfigError(f"cells, count: expected {expected}; found {self.cells}, {self.count}")
         order, m = self._design(task)
         spec = searched_spec(task, "sphynx", m, self.arch or f"{SPHYNX_CELLS}-{order}")

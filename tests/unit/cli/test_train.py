@@ -236,6 +236,28 @@ def test_failures_are_one_line_and_a_code(
         assert result.stderr.startswith("error: ")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "note"),
+    [
+        (
+            ("--method", "whole", "--budget", 5, "--epochs", 0),
+            "note: whole keeps all 1,088 ReLUs, it is a control; the budget of 5 is not met\n",
+        ),
+        (
+            ("--fraction", 0.5, "--epochs", 1),
+            "note: the search took all --epochs (1), nothing was finetuned; give at least 2\n",
+        ),
+        (("--fraction", 0.5, "--epochs", 2), ""),
+        (("--fraction", 0.5, "--epochs", 0), ""),
+    ],
+)
+def test_what_one_does_not_expect_of_a_reduction_is_said(
+    trained: Any, tmp_path: Path, arguments: tuple[Any, ...], note: str
+) -> None:
+    result = _run("reduce", trained[0], *arguments, "--batch-size", 256, "--quiet", "--out", tmp_path / "out")
+    assert (result.exit_code, "".join(re.findall("note: .*\n", result.stderr))) == (0, note)
+
+
 def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "run"
     options = ["--network", "resnet18:m=2", "--epochs", "400", "--quiet", "--out", str(out)]

@@ -74,7 +74,10 @@ def test_published_points_have_sources_and_figures_come_from_the_runs(tmp_path: 
     more.write_text(json.dumps({"runs": [*study["runs"], run]}))
     text = table(plans={METHODS_PLAN: changed, second: more})
     assert _rows(text)["snl"][3] == "`search_epochs=10 lasso_start=1e-3`: 17.4K 25.0 % (12 epochs) (float32)"
-    assert _rows(text)["whole"][3] == "69.6K 12.5 %"
+    assert _rows(text)["whole"][3] == "69.6K 12.5 % (float32)"
+    run |= {"label": "gradual", "test_accuracy": 0.5}  # a later plan's row is the one shown
+    changed.write_text(json.dumps({"runs": [run]}))
+    assert "50.0 %" in _rows(table(plans={second: more, METHODS_PLAN: changed}))["gradual"][3]
     assert "(12.5 % with all its ReLUs)" in text
 
 

@@ -226,7 +226,7 @@ def test_the_scan_sees_what_was_once_false(text: str) -> None:
     assert not [found for found in sentences(f"<!-- x:begin -->\n{text}\n<!-- x:end -->\n") if WORDS.search(found)]
 
 
-@pytest.mark.parametrize(("name", "data"), [("cifar10", "CIFAR-10"), ("cifar100", "CIFAR-100")])
+@pytest.mark.parametrize(("name", "data"), [("cifar10", "a JPEG copy of CIFAR-10"), ("cifar100", "CIFAR-100")])
 def test_the_built_in_networks_are_as_the_readme_says(name: str, data: str) -> None:
     card, text = read_card(name), " ".join((ROOT / "README.md").read_text().split())
     said = re.search(rf"`(?:[^`]* )?builtin:{name}` [^(`]+\(([\d,]+) ReLUs, ([\d.]+) % on {data}[;)]", text)

@@ -76,6 +76,15 @@ def test_a_program_without_its_extra_says_what_to_type(tmp_path: Path, program: 
     assert (done.returncode, done.stdout, done.stderr) == (10, "", line)
 
 
+@pytest.mark.parametrize("program", ["train", "client", "server", "dealer"])
+def test_a_program_stopped_while_it_is_read_says_so_in_a_line(tmp_path: Path, program: str) -> None:
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "__init__.py").write_text("raise KeyboardInterrupt")
+    code = f"import sys; sys.path.insert(0, '.'); from pi_system.cli.start import {program}; {program}()"
+    done = run_without(tmp_path, code=code)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: stopped\n")
+
+
 def test_the_python_api_names_the_extra_too(tmp_path: Path) -> None:
     code = (
         "import pi_system as pi\n"

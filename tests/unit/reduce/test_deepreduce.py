@@ -9,7 +9,16 @@ import torch
 
 from pi_system.errors import ConfigError
 from pi_system.reduce import DeepReduce, ReductionTask
-from pi_system.reduce.configurations import Configuration, Reshaping, candidates, choose, configurations, reshapings
+from pi_system.reduce.configurations import (
+    Candidate,
+    Configuration,
+    Reshaping,
+    candidates,
+    choose,
+    configurations,
+    in_order,
+    reshapings,
+)
 from pi_system.train import (
     DataSet,
     Interrupted,
@@ -54,7 +63,7 @@ def test_counts_of_the_papers_configurations(relus: int, network: str, stages: t
 def test_the_three_steps_reach_the_published_counts(budget: int, network: str, stages: list[int], thin: bool) -> None:
     spec = NetworkSpec.parse("resnet18:m=64")
     source = build_network(spec, device="meta")
-    chosen = choose(candidates(spec, source, reshapings(spec), configurations((3, 2, 4, 1))), budget)
+    chosen = choose(in_order(candidates(spec, source, reshapings(spec), configurations((3, 2, 4, 1)))), budget)
     assert chosen.relus == budget
     assert str(chosen.reshaping.of(spec)) == network
     assert (list(chosen.configuration.stages), chosen.configuration.thin) == (stages, thin)
@@ -163,6 +172,18 @@ def test_reshaping_reaches_what_culling_and_thinning_do_not(digits: DataSet) -> 
     # m = 2 on 4 x 4: stages 2, 3, 4 thinned have 2 * (4 * 2 * 2 + 8 + 16); a side of 1 is not halved again.
     assert result.relu_map.count == 80
     assert str(result.spec) == "resnet18:m=2,classes=10,size=8,channels=1,stride=2"
+
+
+def test_what_is_reshaped_was_culled_and_thinned_before() -> None:
+    spec = NetworkSpec.parse("resnet18:m=8")
+    source = build_network(spec, device="meta")
+    found = in_order(candidates(spec, source, reshapings(spec), configurations((3, 2, 4, 1))))
+    assert all(c.configuration.thin and len(c.configuration.stages) < 4 for c in found if c.reshaping != Reshaping())
+    # A quarter of all: not the whole network at a quarter of its width, which has as many.
+    chosen = choose(found, 17_408)
+    assert chosen == Candidate(Reshaping(), Configuration((2, 3, 4), True), 14_336)
+    one = candidates(spec, source, reshapings(spec), configurations((3,)))
+    assert {c.reshaping for c in in_order(one)} == set(reshapings(spec))
 
 
 def test_a_network_with_pruned_filters_is_reshaped_by_sides_alone(digits: DataSet) -> None:

@@ -21,6 +21,7 @@ class _Small:
     order: str = option("", "The order.", unless=("deep",))
     share: float = option(1.0, "The share.", within="(0, 1]")
     count: int = option(2, "The count.", within="[2, inf)")
+    stages: int = option(3, "The stages.", choices=(3, 5))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -34,7 +35,8 @@ def test_every_method_says_what_it_is(name: str) -> None:
     for one in card.options:
         assert one.text.endswith((".", "?")), one.name
         assert not one.choices or one.default in one.choices
-        assert bool(one.within) == (type(one.default) in (int, float)), one.name
+        assert bool(one.within or one.choices) >= (type(one.default) in (int, float)), one.name
+        assert not one.within or not one.choices, one.name
         assert one.read(str(one.default)) == one.default
         assert {part.partition("=")[0] for part in (*one.needs, *one.unless)} <= set(known)
 
@@ -56,7 +58,7 @@ def test_values_are_read_as_the_defaults_types() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"size": "1"}, "expected options unit, rate, deep, order, share, count; found 'size'"),
+        ({"size": "1"}, "expected options unit, rate, deep, order, share, count, stages; found 'size'"),
         ({"unit": "row"}, "unit: expected one of pixel, channel; found 'row'"),
         ({"unit": "channel", "rate": "fast"}, "rate: expected float; found 'fast'"),
         ({"unit": "channel", "rate": "nan"}, "rate: expected a finite number; found 'nan'"),
@@ -65,6 +67,7 @@ def test_values_are_read_as_the_defaults_types() -> None:
         ({"share": "0"}, r"share: expected float in \(0, 1\]; found '0'"),
         ({"share": "1.01"}, "share: expected float in .*; found '1.01'"),
         ({"count": "1"}, r"count: expected int in \[2, inf\); found '1'"),
+        ({"stages": "4"}, "stages: expected one of 3, 5; found '4'"),
         ({"deep": "true", "order": "1"}, "order: has no effect with deep; leave one of the two out"),
     ],
 )
@@ -74,7 +77,7 @@ def test_what_cannot_be_used_is_refused(given: dict[str, Any], message: str) -> 
 
 
 def test_the_ends_of_an_interval_are_allowed_where_it_has_them() -> None:
-    assert read_options(_Small, {"share": "1", "count": "2"}) == {"share": 1.0, "count": 2}
+    assert read_options(_Small, {"share": "1", "count": "2", "stages": "5"}) == {"share": 1.0, "count": 2, "stages": 5}
     assert read_options(_Small, {"share": "1e-300", "count": "9" * 30}) == {"share": 1e-300, "count": int("9" * 30)}
 
 
