@@ -117,7 +117,8 @@ class RlweContext:
         """The ciphertexts sum_j weights[o][j] * ciphertexts[select[j]].
 
         Args:
-            weights: of ``load_weights``.
+            weights: of ``load_weights``, of this context, or of one with the same primes and path and a degree k times
+                smaller, k a power of two up to n / 64: they stand for w(x^k).
             ciphertexts: of ``load_ciphertexts``.
             select: (terms,) which ciphertext each term takes.
 
@@ -125,8 +126,10 @@ class RlweContext:
             (outputs, 2, primes, n) in the evaluation domain.
         """
         blocks = (len(self.primes), self.degree // _BLOCK)
-        outputs, terms = weights.shape[2:4]
-        _expect(weights, np.uint64, (*blocks, outputs, terms, _BLOCK))
+        fewer, outputs, terms = weights.shape[1:4]
+        if fewer < 2 or fewer & (fewer - 1) or fewer > blocks[1]:
+            raise ValueError(f"weights: expected 2 to {blocks[1]} blocks, a power of two, found {fewer}")
+        _expect(weights, np.uint64, (blocks[0], fewer, outputs, terms, _BLOCK))
         _expect(ciphertexts, np.uint64, (*blocks, ciphertexts.shape[2], 2, _BLOCK))
         _expect(select, np.int32, (terms,))
         if terms and not 0 <= int(select.min()) <= int(select.max()) < ciphertexts.shape[2]:

@@ -91,8 +91,8 @@ class _Party(ABC):
         return [self.store.load(self.store.id_of(name), self.layout) for name in ids]
 
     @abstractmethod
-    def filling(self, peer: Channel, dealer: DealerLink) -> AbstractContextManager[Fill]:
-        """Set an offline phase up and clean up after it; between them what fills a bundle."""
+    def filling(self, count: int, peer: Channel, dealer: DealerLink) -> AbstractContextManager[Fill]:
+        """Set an offline phase up and clean up after it; between them what fills a bundle, ``count`` times."""
 
     def derived(self, bundle: Bundle, name: str, spec: GateSpec) -> Material:
         """What a gate takes besides its stored material."""
@@ -117,7 +117,7 @@ class ServerParty(_Party):
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures."""
         self.store.check_room(count * self.layout.nbytes)
-        with self.filling(peer, dealer) as fill:
+        with self.filling(count, peer, dealer) as fill:
             for _ in range(count):
                 material_id, bundle = bytes(peer.recv(_ID_BYTES)).hex(), Bundle(self.layout)
                 fill(bundle)
@@ -191,7 +191,7 @@ class ClientParty(_Party):
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures."""
         self.store.check_room(count * self.layout.nbytes)
-        with self.filling(peer, dealer) as fill:
+        with self.filling(count, peer, dealer) as fill:
             for _ in range(count):
                 material_id, bundle = secrets.token_bytes(_ID_BYTES), Bundle(self.layout)
                 peer.send(material_id)

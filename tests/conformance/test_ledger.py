@@ -107,7 +107,7 @@ def test_the_networks_have_every_kind_of_step(artifact: Any, early_artifact: Any
 
 
 def run(ledger: Any, backend: Any, artifact: Any, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two preparations, a batch of two pictures, then one."""
+    """Two preparations, of four pictures together and one, and of one; a batch of two pictures, then one."""
     instrument(monkeypatch, ledger)
     monkeypatch.setattr(
         "pi_system.backends.two_party.party.available_threads", lambda: 1
@@ -123,7 +123,7 @@ def run(ledger: Any, backend: Any, artifact: Any, store: Any, monkeypatch: pytes
     def acting(phase: str) -> tuple[Any, Any]:
         return _Acting(ledger, "server", phase, server), _Acting(ledger, "client", phase, client)
 
-    for count in (2, 1):
+    for count in (5, 1):
         phases.append(count)
         ours, theirs = acting(f"offline {len(phases)}")
         prepare(ours, theirs, count, by_dealer)

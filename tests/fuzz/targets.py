@@ -235,14 +235,14 @@ def _he_request(data: bytes) -> None:
     server, _, session = _he()
     if data[:1] >= b"\x80":
         LinearHeSession(server, _sized(data, server.plan.hello_bytes()))
-    for _ in session.answers(0, _sized(data, server.plan.request_bytes(0)), Prg(SEED)):
+    for _ in session.answers(0, _sized(data, server.plan.request_bytes(0)), [Prg(SEED)]):
         pass
 
 
 def _he_answer(data: bytes) -> None:
     server, client, _ = _he()
     (chunk,) = server.plan.chunks(0)
-    share = np.zeros((5, 1, 1), np.uint32)
+    share = np.zeros((1, 5, 1, 1), np.uint32)
     client.receive(0, chunk, _sized(data, server.plan.chunk_bytes(0, chunk)), share)
 
 
@@ -254,7 +254,7 @@ def _he_seeds() -> list[bytes]:
 
 def _he_answer_seeds() -> list[bytes]:
     _, client, session = _he()
-    (answer,) = session.answers(0, client.request(0, np.zeros(3, np.uint64)).data, Prg(SEED))
+    (answer,) = session.answers(0, client.request(0, np.zeros(3, np.uint64)).data, [Prg(SEED)])
     return [b"\0" + bytes(answer), b"\1" + bytes(32)]
 
 

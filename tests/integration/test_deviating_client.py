@@ -98,12 +98,12 @@ def test_limit_malformed_ciphertexts_read_a_layer_without_any_inference() -> Non
     for channel in range(inputs):
         unit = np.zeros(layer.mask_shape, np.uint64)
         unit[channel] = 1
-        place = packing.encode(unit).reshape(-1)
+        place = packing.encode(unit[None]).reshape(-1)
         for known in range(weight_bits):
             # W * E has the next bit of W at the top of q / 2^l; the lower ones are known and taken off.
             error = dropped * step // 2 // (1 << known)
             request = client.ciphertext([int(c) * error for c in place])
-            (answer,) = session.answers(0, request.data, Prg(fresh_seed()))
+            (answer,) = session.answers(0, request.data, [Prg(fresh_seed())])
             expected = found[:, channel] * error / dropped
             bits = np.rint((client.low_parts(answer) - expected) / (step / 2)).astype(np.int64) % 2
             found[:, channel] += bits << known

@@ -94,7 +94,7 @@ class InsecureServer(ServerParty):
         super().__init__(artifact, GATES, options)
 
     @contextmanager
-    def filling(self, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
+    def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
         yield lambda bundle: _Fill(self, bundle, peer).fill()
 
     def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:
@@ -135,7 +135,7 @@ class InsecureClient(ClientParty):
         super().__init__(public, GATES, options)
 
     @contextmanager
-    def filling(self, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
+    def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
         def fill(bundle: Bundle) -> None:
             bundle.fill("seed", fresh_seed())
             _Walk(self.public, GATES, bundle, peer).fill(self.reveal)

@@ -96,20 +96,20 @@ def extension(silent: bool) -> Transcript:
     return views | {"correlated OTs": digest(*server, *client)}
 
 
-def encryption() -> Transcript:
+def encryption(pictures: int = 1) -> Transcript:
     """Two layers of one source and one of another, one of them strided."""
     layers = [
         LinearShape(name="a", source="x", in_channels=3, out_channels=4, in_size=(6, 6), kernel=(3, 3), padding=(1, 1)),
         LinearShape(name="b", source="x", in_channels=3, out_channels=2, in_size=(6, 6), stride=(2, 2)),
         LinearShape(name="c", source="y", in_channels=20, out_channels=5),
     ]
-    plan, prg = plan_linear(layers, 32, 12), Prg(SEED)
+    plan, prg = plan_linear(layers, 32, 12, pictures), Prg(SEED)
     weights = {layer.name: prg.ring(layer.weight_shape, 8).astype(np.int64) - 128 for layer in layers}
-    masks = {layer.source: prg.ring(layer.mask_shape, 32) for layer in layers}
+    masks = [{layer.source: prg.ring(layer.mask_shape, 32) for layer in layers} for _ in range(pictures)]
 
     def server() -> Half[Any]:
         session = yield from LinearHeServer(plan, weights).setup()
-        return (yield from session.run(Prg(SERVER)))
+        return (yield from session.run([Prg(SERVER).child(k) if k else Prg(SERVER) for k in range(pictures)]))
 
     def client() -> Half[Any]:
         party = LinearHeClient(plan, Prg(CLIENT))
@@ -117,7 +117,8 @@ def encryption() -> Transcript:
         return (yield from party.run(masks))
 
     views, mine, theirs = _halves(server(), client())
-    return views | {"shares": digest(*(part[name] for part in (mine, theirs) for name in sorted(part)))}
+    both = [part[name] for shares in (mine, theirs) for part in shares for name in sorted(part)]
+    return views | {"shares": digest(*both)}
 
 
 def _inputs(spec: GateSpec) -> Any:
@@ -296,6 +297,7 @@ CASES: dict[str, Callable[[], Transcript]] = {
     "SoftSpokenOT": lambda: extension(False),
     "Ferret": lambda: extension(True),
     "encryption": encryption,
+    "encryption, four pictures": lambda: encryption(4),
     "dcf": lambda: dealt_relu(_relu()),
     "dcf, nine bits": lambda: dealt_relu(_relu(unseen_bits=5)),
     "dcf, eight bits": lambda: dealt_relu(_relu(unseen_bits=6)),

@@ -32,7 +32,7 @@ class FssServer(ServerParty):
         super().__init__(artifact, fss_gates(threads=available_threads()), options)
 
     @contextmanager
-    def filling(self, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
+    def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
         """See backends/fss/dealer.py for the messages."""
         seed = weight_seed(self.model_folder)
         offer_weights(masked_weights(self.graph, self.weights, seed, self.ring), seed, peer)
@@ -61,7 +61,7 @@ class FssClient(ClientParty):
         super().__init__(public, fss_gates(threads=available_threads()), options)
 
     @contextmanager
-    def filling(self, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
+    def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
         """See backends/fss/dealer.py for the messages."""
         masked = fetch_weights(self.model_folder, self.graph, self.ring, peer)
         layers = {node.name: RingLayer(node, masked[node.name]) for node in self.graph.weighted}

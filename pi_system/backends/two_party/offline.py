@@ -4,6 +4,7 @@
     once a session: <-> base OTs, both directions, and what starts their extension
                     <-- encryption of zero (RLWE session)
     per picture:    <-- material id
+                    at the first of a group of pictures (``LinearPlans``), for all of it:
                     <-- Enc(r) of every weighted layer
                         Enc(W * r - c_s) -->         c_c; c_s stays, from the server's seed
                     batch by batch (batches.py), all steps of a batch side by side:
@@ -20,6 +21,8 @@ its own, so it does not matter which of them go side by side, nor in which call 
 docs/explanation/threat-model.md.
 """
 
+from typing import Final
+
 import numpy as np
 
 from pi_system.artifact.graph import WeightedNode
@@ -29,7 +32,7 @@ from pi_system.backends.two_party.gates import OtGates
 from pi_system.channel.base import Channel
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import BARRIER, Half, Send, receive
-from pi_system.protocols.linear_he import LinearPlan, linear_shapes, plan_linear
+from pi_system.protocols.linear_he import LinearPlan, linear_he_cost, linear_shapes, plan_linear
 from pi_system.protocols.material import Material
 from pi_system.protocols.ot.gate import RoundsGate
 from pi_system.protocols.ot.party import OtParty
@@ -42,11 +45,49 @@ from pi_system.secure.schedule import Gate, Remask, Schedule, Truncation
 from pi_system.secure.seeds import party_seed
 from pi_system.secure.values import Computed, Value
 
+GROUPS: Final = (16, 4, 1)
+"""Pictures whose weighted layers share ciphertexts (protocols/linear_he/packing.py): of 16, about four times the bytes
+of one, and of its work but for products. Each size takes transformed weights of its own on the server's disk."""
 
-def linear_plan(public: PublicArtifact) -> LinearPlan:
-    """The plan of all weighted layers, from public data. Raises ConfigError for rings that encryption cannot hold."""
+_GROUP_ELEMENTS = 1 << 24  # masks or shares of a group in memory: ring elements, of each
+_GROUP_WEIGHT_BYTES = 1 << 30  # transformed weights that are kept more than once
+
+
+def linear_plan(public: PublicArtifact, pictures: int = 1) -> LinearPlan:
+    """The plan of all weighted layers of some pictures, from public data.
+
+    Raises:
+        ConfigError: the ring is one that encryption cannot hold.
+    """
     ring = public.public.ring
-    return plan_linear(linear_shapes(public.public.graph), ring.ring_bits, ring.weight_norm_bits)
+    return plan_linear(linear_shapes(public.public.graph), ring.ring_bits, ring.weight_norm_bits, pictures)
+
+
+class LinearPlans:
+    """The plans of one model by the number of pictures; both parties compute them alike."""
+
+    def __init__(self, public: PublicArtifact):
+        """Raises ConfigError as ``linear_plan``."""
+        self._public, self._plans = public, {1: linear_plan(public)}
+
+    def of(self, pictures: int) -> LinearPlan:
+        """The plan for so many pictures, one of ``GROUPS``."""
+        if pictures not in self._plans:
+            self._plans[pictures] = linear_plan(self._public, pictures)
+        return self._plans[pictures]
+
+    def groups(self, count: int) -> list[LinearPlan]:
+        """The plans for ``count`` pictures, one after the other: the largest groups that there is room for first."""
+        found: list[LinearPlan] = []
+        for pictures in filter(self._has_room, GROUPS):
+            found += [self.of(pictures)] * (count // pictures)
+            count %= pictures
+        return found
+
+    def _has_room(self, pictures: int) -> bool:
+        one = self._plans[1]
+        fits = pictures * one.params.coefficients <= _GROUP_ELEMENTS
+        return pictures == 1 or (fits and linear_he_cost(one).weight_bytes <= _GROUP_WEIGHT_BYTES)
 
 
 class TwoPartyFill:

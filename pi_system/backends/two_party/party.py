@@ -8,12 +8,12 @@ from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.registry import check_runs
 from pi_system.backends.two_party.batches import cots
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES, OtGates
-from pi_system.backends.two_party.offline import EncryptedMasks, TwoPartyFill, TwoPartyWalk, linear_plan
+from pi_system.backends.two_party.offline import EncryptedMasks, LinearPlans, TwoPartyFill, TwoPartyWalk
 from pi_system.backends.two_party.setup import SessionSetup
 from pi_system.channel.base import Channel, DealerLink
 from pi_system.channel.drive import drive
 from pi_system.channel.profile import profiler_of
-from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, LinearHeSession, linear_share
+from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, LinearHeSession, LinearPlan, linear_share
 from pi_system.protocols.ot.party import OtParty, ot_setup
 from pi_system.ring.carrier import RingArray
 from pi_system.ring.prg import Prg, fresh_seed
@@ -21,7 +21,7 @@ from pi_system.secure.layout import Bundle
 from pi_system.secure.options import RuntimeOptions
 from pi_system.secure.party import ClientParty, Fill, ServerParty
 from pi_system.secure.ring_layer import available_threads
-from pi_system.secure.seeds import party_seed
+from pi_system.secure.seeds import PartySeed, party_seed
 from pi_system.secure.weight_folder import WeightFolder
 
 
@@ -34,37 +34,50 @@ class TwoPartyServer(ServerParty):
         """See ServerParty. Raises ConfigError for a ring of more than 59 bits, and for too many compared bits."""
         check_runs(artifact.public, options.backend)
         super().__init__(artifact, TWO_PARTY_GATES[options.backend], options)
-        self._plan = linear_plan(artifact)
-        self._setup = SessionSetup(self._set_up)
+        self._plans = LinearPlans(artifact)
+        self._transformed: dict[int, LinearHeServer] = {}
+        self._setup = SessionSetup[tuple[OtParty, LinearHeSession]]()
 
     @contextmanager
-    def filling(self, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
+    def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
         """See backends/two_party/offline.py for the messages."""
-        with self._setup.taken(peer) as (ots, linear):
-            watch = profiler_of(peer)
-            watch.enter("linear")
+        first, *more = self._plans.groups(count)
+        with self._setup.taken(lambda: self._set_up(first, peer)) as (ots, linear):
+            answered, watch = self._answer([first, *more], linear, peer), profiler_of(peer)
 
             def fill(bundle: Bundle) -> None:
                 self._setup.picture()
-                bundle.fill("seed", fresh_seed())
                 watch.enter("linear")
-                drive(linear.run(_linear_prg(bundle)), peer)
+                bundle.fill("seed", next(answered))
                 watch.enter("gates")
                 TwoPartyFill(self.schedule, self.gates, self.ring, bundle, peer, ots).fill()
 
             yield fill
 
-    def _set_up(self, peer: Channel) -> tuple[OtParty, LinearHeSession]:
-        weights = {node.name: self.weights[f"{node.name}.weight"] for node in self.graph.weighted}
-        kept = WeightFolder(self.model_folder / "transformed")
-        transformed = LinearHeServer(self._plan, weights, kept=kept, threads=available_threads())
+    def _answer(self, groups: list[LinearPlan], linear: LinearHeSession, peer: Channel) -> Iterator[bytes]:
+        """The seeds of one picture after the other; a group's weighted layers are answered when its first is due."""
+        for plan in groups:
+            seeds = [fresh_seed() for _ in range(plan.pictures)]
+            drive(linear.of(self._server_of(plan)).run([_linear_prg(PartySeed(seed)) for seed in seeds]), peer)
+            yield from seeds
+
+    def _set_up(self, plan: LinearPlan, peer: Channel) -> tuple[OtParty, LinearHeSession]:
+        server = self._server_of(plan)
         sends, receives = map(bool, cots(self.schedule, self.gates))
         ots = drive(ot_setup(Prg(fresh_seed()), sends=sends, receives=receives), peer)
-        return ots, drive(transformed.setup(), peer)
+        return ots, drive(server.setup(), peer)
+
+    def _server_of(self, plan: LinearPlan) -> LinearHeServer:
+        if plan.pictures not in self._transformed:
+            weights = {node.name: self.weights[f"{node.name}.weight"] for node in self.graph.weighted}
+            kept = WeightFolder(self.model_folder / "transformed")
+            self._transformed[plan.pictures] = LinearHeServer(plan, weights, kept=kept, threads=available_threads())
+        return self._transformed[plan.pictures]
 
     def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:
         """From the server's seed, as the encryption's answer had it."""
-        return linear_share(self._plan, node.name, _linear_prg(bundle)).reshape(1, *node.shape)
+        prg = _linear_prg(party_seed(bundle))
+        return linear_share(self._plans.of(1), node.name, prg).reshape(1, *node.shape)
 
 
 class TwoPartyClient(ClientParty):
@@ -76,33 +89,43 @@ class TwoPartyClient(ClientParty):
         """See ClientParty. Raises ConfigError as TwoPartyServer."""
         check_runs(public.public, options.backend)
         super().__init__(public, TWO_PARTY_GATES[options.backend], options)
-        self._plan = linear_plan(public)
-        self._setup = SessionSetup(self._set_up)
+        self._plans = LinearPlans(public)
+        self._setup = SessionSetup[tuple[OtParty, LinearHeClient]]()
 
     @contextmanager
-    def filling(self, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
+    def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
         """See backends/two_party/offline.py for the messages."""
-        with self._setup.taken(peer) as (ots, linear):
-            watch = profiler_of(peer)
+        first, *more = self._plans.groups(count)
+        with self._setup.taken(lambda: self._set_up(first, peer)) as (ots, linear):
+            asked, watch = self._ask([first, *more], linear, peer), profiler_of(peer)
 
             def fill(bundle: Bundle) -> None:
                 self._setup.picture()
-                bundle.fill("seed", fresh_seed())
                 watch.enter("linear")
-                shares = drive(linear.run(EncryptedMasks(self.public, party_seed(bundle)).collect()), peer)
+                seed, shares = next(asked)
+                bundle.fill("seed", seed)
                 watch.enter("gates")
                 TwoPartyWalk(self.public, self.schedule, self.gates, shares, bundle, peer, ots).fill(self.reveal)
 
             yield fill
 
-    def _set_up(self, peer: Channel) -> tuple[OtParty, LinearHeClient]:
+    def _ask(
+        self, groups: list[LinearPlan], linear: LinearHeClient, peer: Channel
+    ) -> Iterator[tuple[bytes, dict[str, RingArray]]]:
+        """Seeds and shares of one picture after the other; those of a group come when its first is due."""
+        for plan in groups:
+            seeds = [fresh_seed() for _ in range(plan.pictures)]
+            masks = [EncryptedMasks(self.public, PartySeed(seed)).collect() for seed in seeds]
+            yield from zip(seeds, drive(linear.of(plan).run(masks), peer), strict=True)
+
+    def _set_up(self, plan: LinearPlan, peer: Channel) -> tuple[OtParty, LinearHeClient]:
         session = Prg(fresh_seed())
-        linear = LinearHeClient(self._plan, session.child("linear"))
+        linear = LinearHeClient(plan, session.child("linear"))
         receives, sends = map(bool, cots(self.schedule, self.gates))
         ots = drive(ot_setup(session, sends=sends, receives=receives), peer)
         drive(linear.setup(), peer)
         return ots, linear
 
 
-def _linear_prg(bundle: Bundle) -> Prg:
-    return Prg(party_seed(bundle).seed).child("linear")
+def _linear_prg(seed: PartySeed) -> Prg:
+    return Prg(seed.seed).child("linear")

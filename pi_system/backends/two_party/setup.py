@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Generic, TypeVar
 
-from pi_system.channel.base import Channel
-
 T = TypeVar("T")
 
 SETUP_PICTURES: Final = 1000
@@ -16,17 +14,17 @@ threat model counts those of a thousand preparations. Fewer: a setup, 0.1 to 0.4
 class SessionSetup(Generic[T]):
     """One party's; the peer, whose calls are the same, has the other. None outlives an error or the session."""
 
-    def __init__(self, make: Callable[[Channel], T]):
-        """``make``: this party's side of the setup."""
-        self._make, self._pictures = make, 0
+    def __init__(self) -> None:
+        """Nothing is set up."""
+        self._pictures = 0
         self._made: T | None = None
 
     @contextmanager
-    def taken(self, peer: Channel) -> Iterator[T]:
-        """For one call of ``prepare``; made in it if there is none."""
+    def taken(self, make: Callable[[], T]) -> Iterator[T]:
+        """For one call of ``prepare``; ``make``, this party's side of the setup, is called if there is none."""
         made, self._made = self._made, None  # after an error the parties may have stopped at different places
         if made is None:
-            made, self._pictures = self._make(peer), 0
+            made, self._pictures = make(), 0
         yield made
         if self._pictures < SETUP_PICTURES:
             self._made = made

@@ -65,11 +65,27 @@ void Context::load_weights(const int32_t *in, size_t outputs, size_t terms, u64 
 }
 
 void Context::multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
-                       size_t available, u64 *out) const {
-    const size_t k = primes();
-    for (size_t q = 0; q < k; ++q)
-        engine(q).multiply(weights + q * n_ * outputs * terms, inputs + q * n_ * 2 * available, select, outputs, terms,
-                           available, out + q * n_, 2 * k * n_, k * n_);
+                       size_t available, size_t copies, u64 *out) const {
+    const size_t k = primes(), count = outputs * terms, blocks = copies == 1 ? n_ / BLOCK : 1;
+    std::vector<u64> scratch(copies == 1 ? 0 : count * BLOCK);
+    for (size_t q = 0; q < k; ++q) {
+        const u64 *of_prime = weights + q * (n_ / copies) * count;
+        for (size_t b = 0; b < n_ / BLOCK; b += blocks) {
+            if (copies > 1) spread(q, of_prime, count, copies, b, scratch.data());
+            engine(q).multiply(copies > 1 ? scratch.data() : of_prime, inputs + (q * n_ + b * BLOCK) * 2 * available,
+                               select, outputs, terms, available, out + q * n_ + b * BLOCK, 2 * k * n_, k * n_, blocks);
+        }
+    }
+}
+
+// Block `block` of w(x^copies), (count, BLOCK), from weights (n / copies / BLOCK, count, BLOCK); see Engine::lanes.
+void Context::spread(size_t q, const u64 *weights, size_t count, size_t copies, size_t block, u64 *out) const {
+    const size_t lanes = engine(q).lanes();
+    for (size_t at = 0; at < BLOCK; at += lanes) {
+        const size_t word = (block * BLOCK + at) / lanes / copies * lanes;
+        const u64 *from = weights + word / BLOCK * count * BLOCK + word % BLOCK;
+        for (size_t i = 0; i < count; ++i) std::memcpy(out + i * BLOCK + at, from + i * BLOCK, lanes * sizeof(u64));
+    }
 }
 
 // For values below 2^bits and q the product of the first primes.

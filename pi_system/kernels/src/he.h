@@ -67,10 +67,13 @@ class Engine {
     virtual void inverse(u64 *a) const = 0;
     // a[i] *= factors[i], both of `forward`.
     virtual void scale(u64 *a, const u64 *factors) const = 0;
-    // out[o * out_stride + c * n] = sum_j weights[.][o][j] * inputs[.][select[j]][c]: weights (n / BLOCK, outputs,
-    // terms, BLOCK), inputs (n / BLOCK, available, 2, BLOCK), c = 0 and 1 out_half words apart.
+    // out[o * out_stride + c * out_half] = sum_j weights[.][o][j] * inputs[.][select[j]][c], `blocks` times BLOCK words:
+    // weights (blocks, outputs, terms, BLOCK), inputs (blocks, available, 2, BLOCK).
     virtual void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
-                          size_t available, u64 *out, size_t out_stride, size_t out_half) const = 0;
+                          size_t available, u64 *out, size_t out_stride, size_t out_half, size_t blocks) const = 0;
+    // Words that transforms treat side by side. `forward` of f(x^k), k a power of two, has each run of as many words of
+    // `forward` of f, of degree n / k, k times one after the other: its last layers of butterflies meet zeros.
+    virtual size_t lanes() const = 0;
     // a[i] += sum_j factors[j] limbs[j * count + i] modulo p; a and factors in [0, p), limbs within (-2^33, 2^33).
     void add_products(u64 *a, const int64_t *limbs, const std::vector<u64> &factors, size_t count) const;
     // a[i] = (a[i] - r) / divisor modulo p, r the number nearest to 0 that is rest[i] modulo divisor, an odd one;
@@ -140,9 +143,9 @@ class Context {
     void load_inputs(const u64 *in, size_t count, u64 *out) const;
     // (outputs, terms, n) small signed coefficients -> (primes, n / BLOCK, outputs, terms, BLOCK).
     void load_weights(const int32_t *in, size_t outputs, size_t terms, u64 *out) const;
-    // -> (outputs, 2, primes, n), evaluation domain.
+    // -> (outputs, 2, primes, n), evaluation domain. The weights are of degree n / copies and stand for w(x^copies).
     void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
-                  size_t available, u64 *out) const;
+                  size_t available, size_t copies, u64 *out) const;
     // product: (2, primes, n), evaluation domain; zero: one input of load_inputs; random: (n, 2) words; positions of
     // the used coefficients with their flood, (used, 4) words, and masks below 2^l. Writes, packed, for each kept
     // prime n values of c1, then for each the used values of c0.
@@ -160,6 +163,7 @@ class Context {
                  const int32_t *positions, size_t used, u64 *out) const;
 
   private:
+    void spread(size_t q, const u64 *weights, size_t count, size_t copies, size_t block, u64 *out) const;
     void rerandomise(u64 *product, const u64 *zero, const u64 *random) const;
     void switch_down(u64 *residues, size_t kept, size_t count) const;
     Scale scale_of(size_t kept, int bits) const;

@@ -236,10 +236,10 @@ class Fma final : public Engine {
 
     FMA_MEMBER void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs,
                              size_t terms, size_t available, u64 *out, size_t out_stride,
-                             size_t out_half) const override {
+                             size_t out_half, size_t blocks) const override {
         constexpr size_t V = 2;  // registers of a column, of two halves each
         const Modulus m = modulus(whole_);
-        for (size_t b = 0; b < n_ / BLOCK; ++b)
+        for (size_t b = 0; b < blocks; ++b)
             for (size_t o = 0; o < outputs; ++o)
                 for (size_t column = 0; column < BLOCK; column += 4 * V) {
                     const u64 *w = weights + (b * outputs + o) * terms * BLOCK + column;
@@ -263,6 +263,8 @@ class Fma final : public Engine {
                         for (size_t v = 0; v < V; ++v) to_words(to + c * out_half + 4 * v, sum[c][v], m);
                 }
     }
+
+    size_t lanes() const override { return 4; }
 
   private:
     static constexpr size_t SUMS = 8;  // products below p that may be added before they are reduced: 2^50

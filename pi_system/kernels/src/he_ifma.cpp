@@ -194,9 +194,9 @@ class Ifma final : public Engine {
 
     IFMA_MEMBER void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs,
                               size_t terms, size_t available, u64 *out, size_t out_stride,
-                              size_t out_half) const override {
+                              size_t out_half, size_t blocks) const override {
         constexpr size_t V = BLOCK / 8;
-        for (size_t b = 0; b < n_ / BLOCK; ++b)
+        for (size_t b = 0; b < blocks; ++b)
             for (size_t o = 0; o < outputs; ++o) {
                 __m512i low[2][V], high[2][V];
                 for (size_t c = 0; c < 2; ++c)
@@ -218,6 +218,8 @@ class Ifma final : public Engine {
                         store(out + o * out_stride + c * out_half + b * BLOCK + 8 * v, settle(low[c][v], high[c][v]));
             }
     }
+
+    size_t lanes() const override { return 8; }
 
   private:
     IFMA_MEMBER __m512i times(__m512i a, const Factor52 &f) const {

@@ -42,7 +42,7 @@ void register_he(nb::module_ &m) {
                 const Array<const int32_t> &select, const Array<uint64_t> &out) {
                  nb::gil_scoped_release release;
                  c.multiply(weights.data(), inputs.data(), select.data(), weights.shape(2), weights.shape(3),
-                            inputs.shape(2), out.data());
+                            inputs.shape(2), inputs.shape(1) / weights.shape(1), out.data());
              })
         .def("secret_key",
              [](const Context &c, const Array<const uint64_t> &random, const Array<uint64_t> &out) {

@@ -78,8 +78,8 @@ class Portable final : public Engine {
     }
 
     void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
-                  size_t available, u64 *out, size_t out_stride, size_t out_half) const override {
-        for (size_t b = 0; b < n_ / BLOCK; ++b)
+                  size_t available, u64 *out, size_t out_stride, size_t out_half, size_t blocks) const override {
+        for (size_t b = 0; b < blocks; ++b)
             for (size_t o = 0; o < outputs; ++o) {
                 u128 sum[2][BLOCK] = {};  // terms * 2^102 fits for any number of terms in memory
                 for (size_t j = 0; j < terms; ++j) {
@@ -93,6 +93,8 @@ class Portable final : public Engine {
                         out[o * out_stride + c * out_half + b * BLOCK + i] = wide_residue(sum[c][i]);
             }
     }
+
+    size_t lanes() const override { return 1; }
 
   private:
     std::vector<Factor> forward_, inverse_;

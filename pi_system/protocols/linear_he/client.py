@@ -1,6 +1,7 @@
 """The client: encrypts its masks, decrypts its shares."""
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,12 @@ class LinearHeClient:
         self._halves = np.empty((2, len(plan.params.primes) * plan.params.degree), np.uint64)
         self._ring = Ring(plan.params.ring_bits)
 
+    def of(self, plan: LinearPlan) -> "LinearHeClient":
+        """The client with the same key for the plan of another number of pictures."""
+        other = copy.copy(self)
+        other.plan = plan
+        return other
+
     def hello(self) -> npt.NDArray[np.uint8]:
         """First message of a session: a fresh encryption of zero, (plan.hello_bytes(),)."""
         return self._encrypted(np.zeros((1, self.plan.params.degree), np.uint64))
@@ -39,16 +46,17 @@ class LinearHeClient:
 
         Args:
             bundle: index into ``plan.packings``.
-            mask: r of the bundle's source, as many ring elements as its (C, H, W).
+            mask: r of the bundle's source for the plan's pictures, as many ring elements as (pictures, C, H, W).
 
         Raises:
             InputError: a mask of another size.
         """
         packing = self.plan.packings[bundle]
-        shape = packing.bundle.layers[0].mask_shape
+        shape = self.plan.pictures, *packing.bundle.layers[0].mask_shape
         if mask.size != np.prod(shape):
             raise InputError(f"mask of {packing.bundle.layers[0].source}: expected {shape}, found {mask.shape}")
-        polynomials = packing.encode(self._ring.reduce(mask).astype(np.uint64).reshape(shape))
+        groups = self._ring.reduce(mask).astype(np.uint64).reshape(-1, packing.pictures, *shape[1:])
+        polynomials = np.stack([packing.encode(masks) for masks in groups])
         return self._encrypted(polynomials.reshape(-1, self.plan.params.degree))
 
     def _encrypted(self, polynomials: Words) -> npt.NDArray[np.uint8]:
@@ -71,7 +79,7 @@ class LinearHeClient:
             bundle: index into ``plan.packings``.
             chunk: which answers these are.
             message: ``plan.chunk_bytes(bundle, chunk)`` bytes.
-            share: (O, Ho, Wo), carrier; the part that the answers hold is written.
+            share: (pictures, O, Ho, Wo), carrier; the part that the answers hold is written.
 
         Raises:
             RemoteProtocolError: a message of another size, or not of ciphertexts.
@@ -83,12 +91,14 @@ class LinearHeClient:
             )
         at = 0
         for answer in chunk.answers:
-            for band in range(packing.bands):
+            for number in range(self.plan.ciphertexts(bundle)):
+                group, band = divmod(number, packing.bands)
                 end = at + self.plan.answer_bytes(bundle, chunk.layer, answer, band)
                 positions = packing.positions(chunk.layer, answer, band)
                 values = self._decrypt(data[at:end], positions)
                 (low, high), (top, bottom) = packing.outputs(chunk.layer, answer), packing.rows(band)
-                share[low:high, top:bottom] = values.reshape(high - low, bottom - top, -1)
+                pictures = slice(group * packing.pictures, (group + 1) * packing.pictures)
+                share[pictures, low:high, top:bottom] = values.reshape(-1, high - low, bottom - top, packing.out_cols)
                 at = end
 
     def _decrypt(self, answer: npt.NDArray[np.uint8], positions: npt.NDArray[np.int32]) -> Words:
@@ -113,31 +123,33 @@ class LinearHeClient:
         """The half that opens a session with a server: once a connection, before any ``run``."""
         yield Send(self.hello().data)
 
-    def run(self, masks: Mapping[str, RingArray]) -> Half[dict[str, RingArray]]:
-        """The client's half of one inference; ``setup`` came before.
+    def run(self, masks: Sequence[Mapping[str, RingArray]]) -> Half[list[dict[str, RingArray]]]:
+        """The client's half for the plan's pictures; ``setup`` came before.
 
         Args:
-            masks: for each source its mask r, uniform in Z_{2^l}, used for this inference only.
+            masks: picture by picture for each source its mask r, uniform in Z_{2^l}, used for this inference only.
 
         Returns:
-            For each layer c_c, (O, Ho, Wo), carrier.
+            Picture by picture for each layer c_c, (O, Ho, Wo), carrier.
 
         Raises:
             LocalProtocolError: a mask is missing.
             RemoteProtocolError: the server sent something else than its answers.
         """
-        missing = {layer.source for layer in self.plan.layers} - set(masks)
+        if len(masks) != self.plan.pictures:
+            raise LocalProtocolError(f"masks: expected those of {self.plan.pictures} pictures, found {len(masks)}")
+        missing = sorted({layer.source for layer in self.plan.layers for one in masks if layer.source not in one})
         if missing:
-            raise LocalProtocolError(f"masks: expected one for every source, found none for {sorted(missing)[0]}")
-        shares = {layer.name: np.empty(layer.share_shape, self._ring.dtype) for layer in self.plan.layers}
+            raise LocalProtocolError(f"masks: expected one for every source, found none for {missing[0]}")
+        shares = {la.name: np.empty((len(masks), *la.share_shape), self._ring.dtype) for la in self.plan.layers}
         sent = 0
         for bundle, ahead in enumerate(self.plan.ahead):
             for number in range(sent, ahead):
                 source = self.plan.packings[number].bundle.layers[0].source
-                yield Send(self.request(number, masks[source]).data)
+                yield Send(self.request(number, np.stack([one[source] for one in masks])).data)
             sent = ahead
             yield from self._collect(bundle, shares)
-        return shares
+        return [{name: share[picture] for name, share in shares.items()} for picture in range(len(masks))]
 
     def _collect(self, bundle: int, shares: dict[str, RingArray]) -> Half[None]:
         for chunk in self.plan.chunks(bundle):

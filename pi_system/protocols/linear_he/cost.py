@@ -28,7 +28,7 @@ class BundleCost:
 
 @dataclass(frozen=True, slots=True)
 class LinearHeCost:
-    """All linear layers of a model, one inference.
+    """All linear layers of a model, for the pictures of a plan together.
 
     Attributes:
         setup_bytes: once a session, client to server.
@@ -76,9 +76,9 @@ def _bundle_cost(plan: LinearPlan, bundle: int) -> BundleCost:
     terms = [packing.terms(i, answer).size for i, count in enumerate(packing.answers) for answer in range(count)]
     return BundleCost(
         names=tuple(layer.name for layer in packing.bundle.layers),
-        up_ciphertexts=packing.bands * packing.inputs,
-        down_ciphertexts=packing.bands * len(terms),
+        up_ciphertexts=plan.ciphertexts(bundle) * packing.inputs,
+        down_ciphertexts=plan.ciphertexts(bundle) * len(terms),
         up_bytes=plan.request_bytes(bundle),
         down_bytes=sum(plan.chunk_bytes(bundle, chunk) for chunk in plan.chunks(bundle)),
-        products=packing.bands * sum(terms),
+        products=plan.ciphertexts(bundle) * sum(terms),
     )

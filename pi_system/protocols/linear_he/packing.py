@@ -10,7 +10,14 @@ with the other sign (x^n = -1).
 Changes: (1) a stride (sy, sx) is removed first: the input's sy sx phases become channels of a picture with stride 1,
 so that every polynomial is full of wanted outputs; (2) padding shares its zeros; (3) a picture that is too large, or
 packs better so, is cut into bands of rows, which overlap by the kernel; (4) layers that read the same value share
-their input polynomials. Groups are weights that are zero: products of which nothing remains are left out.
+their input polynomials; (5) masks of P pictures for one layer share a ciphertext. Groups are weights that are zero:
+products of which nothing remains are left out.
+
+With P pictures, a power of two, each is laid out for degree n / P, and coefficient k of picture p stands at P k + p:
+the polynomial sum_p x^p f_p(x^P). Times w(x^P) it is sum_p x^p (f_p w)(x^P): weights are polynomials of degree n / P,
+and all of them together as large as without pictures side by side. So many pictures take about sqrt(P) times the
+ciphertexts of one, and as many products a picture: of m channels an input and o outputs an answer, m o span <= n / P,
+and a picture's share of the ciphertexts is (C / m + O / o) / P.
 """
 
 from dataclasses import dataclass
@@ -76,17 +83,20 @@ class Packing:
     Attributes:
         bundle: the layers.
         degree: n.
+        pictures: P, that share a ciphertext.
         per_input: m, channels of an input polynomial.
         band_rows: output rows of a band.
         bands: how many bands.
         inputs: input polynomials of a band.
         per_output: for each layer, outputs of an answer.
         answers: for each layer, answers of a band.
+        weight_degree: n / P, that of weight polynomials.
     """
 
-    def __init__(self, bundle: LayerBundle, degree: int, per_input: int, band_rows: int):
+    def __init__(self, bundle: LayerBundle, degree: int, per_input: int, band_rows: int, pictures: int = 1):
         """Lay out with these sizes; ConfigError if they do not fit."""
         self.bundle, self.degree, self.per_input, self.band_rows = bundle, degree, per_input, band_rows
+        self.pictures, self.weight_degree = pictures, degree // pictures
         self._positions: dict[tuple[int, int], npt.NDArray[np.int32]] = {}  # of few sizes, asked for at every answer
         first = bundle.layers[0]
         (height, width), self._stride = first.in_size, first.stride
@@ -106,17 +116,20 @@ class Packing:
         reads_end = (band_rows - 1 + max(0, high)) * self._row + self.out_cols + right
         data_end = (self._rows - 1) * self._row + self._cols
         self._span = max(reads_end, data_end - (min(0, low) * self._row + left))
-        blocks = degree // self._span
+        blocks = self.weight_degree // self._span
         if blocks < per_input:
-            raise ConfigError(f"packing: expected {per_input} channels to fit degree {degree}, found room for {blocks}")
+            expected = f"{per_input} channels of {pictures} pictures to fit degree {degree}"
+            raise ConfigError(f"packing: expected {expected}, found room for {blocks}")
         self.inputs = -(-bundle.channels // per_input)
         self.answers = [-(-la.out_channels // min(la.out_channels, blocks // per_input)) for la in bundle.layers]
         self.per_output = [-(-la.out_channels // a) for la, a in zip(bundle.layers, self.answers, strict=True)]
         self.answers = [-(-la.out_channels // p) for la, p in zip(bundle.layers, self.per_output, strict=True)]
 
     @classmethod
-    def cheapest(cls, bundle: LayerBundle, degree: int, upload_cost: float, answer_cost: float) -> "Packing":
-        """The layout of least cost: so much for an input polynomial, so much for an answer.
+    def cheapest(
+        cls, bundle: LayerBundle, degree: int, upload_cost: float, answer_cost: float, pictures: int = 1
+    ) -> "Packing":
+        """The layout of least cost for ``pictures`` in a ciphertext: so much for an input polynomial, and an answer.
 
         Raises:
             ConfigError: not even one row of one channel fits the degree, or the channels are too many.
@@ -126,20 +139,29 @@ class Packing:
         for band_rows in sorted({-(-rows // bands) for bands in range(1, rows + 1)}, reverse=True):
             for per_input in sorted({-(-bundle.channels // n) for n in range(1, bundle.channels + 1)}):
                 try:
-                    packing = cls(bundle, degree, per_input, band_rows)
+                    packing = cls(bundle, degree, per_input, band_rows, pictures)
                 except ConfigError:
                     break
                 if packing.inputs > MAX_TERMS:
                     continue
-                cost = packing.bands * (packing.inputs * upload_cost + sum(packing.answers) * answer_cost)
+                cost = packing.cost(upload_cost, answer_cost)
                 if best is None or cost < best[0]:
                     best = cost, packing
         if best is None:
             raise ConfigError(f"layer {bundle.layers[0].name}: expected rows and channels to fit degree {degree}")
         return best[1]
 
-    def encode(self, mask: Words) -> Words:
-        """The input polynomials, (bands, inputs, n), of a mask (C, H, W)."""
+    def cost(self, upload_cost: float, answer_cost: float) -> float:
+        """Of the pictures of a ciphertext together."""
+        return self.bands * (self.inputs * upload_cost + sum(self.answers) * answer_cost)
+
+    def encode(self, masks: Words) -> Words:
+        """The input polynomials, (bands, inputs, n), of the masks (P, C, H, W)."""
+        polynomials = np.stack([self._encode(mask) for mask in masks], axis=-1)
+        return polynomials.reshape(self.bands, self.inputs, self.degree)
+
+    def _encode(self, mask: Words) -> Words:
+        """Those of one picture, (bands, inputs, n / P)."""
         (sy, sx), above = self._stride, max(0, -self._top)
         rows = max(self.bands * self.band_rows + abs(self._top) + self._rows, above + mask.shape[1])
         planes = np.zeros((len(self.bundle.phases), mask.shape[0], rows, self._row), np.uint64)
@@ -158,7 +180,7 @@ class Packing:
         words = min(blocks.shape[-1], self._span)  # what is cut off are zeros
         spaced = np.zeros((*blocks.shape[:3], self._span), np.uint64)
         spaced[..., :words] = blocks[..., :words]
-        out = np.zeros((self.bands, self.inputs, self.degree), np.uint64)
+        out = np.zeros((self.bands, self.inputs, self.weight_degree), np.uint64)
         out[..., : self.per_input * self._span] = spaced.reshape(self.bands, self.inputs, -1)
         return out
 
@@ -183,23 +205,25 @@ class Packing:
         return band * self.band_rows, min((band + 1) * self.band_rows, self.out_rows)
 
     def positions(self, layer: int, answer: int, band: int) -> npt.NDArray[np.int32]:
-        """Coefficients of an answer that hold outputs, in the order (channel, row, column)."""
+        """Coefficients of an answer that hold outputs, in the order (picture, channel, row, column)."""
         low, high = self.outputs(layer, answer)
         top, bottom = self.rows(band)
         size = high - low, bottom - top
         if size not in self._positions:
             blocks = (np.arange(size[0]) + 1) * self.per_input - 1
             inside = np.arange(size[1])[:, None] * self._row + np.arange(self.out_cols)
-            self._positions[size] = (blocks[:, None, None] * self._span + inside).astype(np.int32).reshape(-1)
+            one = (blocks[:, None, None] * self._span + inside).astype(np.int32).reshape(-1)
+            beside = np.arange(self.pictures, dtype=np.int32)[:, None]
+            self._positions[size] = (one * self.pictures + beside).reshape(-1)
         return self._positions[size]
 
     def weight_polynomials(self, layer: int, answer: int, weight: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-        """The weight polynomials of one answer, (terms, n), from weights (O, C / groups, kh, kw)."""
+        """The weight polynomials of one answer, (terms, n / P), from weights (O, C / groups, kh, kw)."""
         shape, (low, high) = self.bundle.layers[layer], self.outputs(layer, answer)
         terms = self.terms(layer, answer)
         place = np.zeros(self.inputs, np.int64)
         place[terms] = np.arange(terms.size)
-        out = np.zeros((terms.size, self.degree), np.int32)
+        out = np.zeros((terms.size, self.weight_degree), np.int32)
         group_in, group_out = shape.in_channels // shape.groups, shape.out_channels // shape.groups
         outputs = np.arange(low, high)[:, None]
         channels = outputs // group_out * group_in + np.arange(group_in)
@@ -208,7 +232,9 @@ class Packing:
             block = (outputs - low) * self.per_input + self.per_input - 1 - channel % self.per_input
             exponent = block * self._span - (tap.row - self._top) * self._row - tap.col
             values = weight[low:high, :, tap.dy, tap.dx]
-            out[place[channel // self.per_input], exponent % self.degree] = np.where(exponent < 0, -values, values)
+            out[place[channel // self.per_input], exponent % self.weight_degree] = np.where(
+                exponent < 0, -values, values
+            )
         return out
 
 

@@ -49,20 +49,26 @@ class LinearPlan:
         layers: their shapes, unique names.
         params: of the encryption.
         packings: one for each bundle of layers, in the order of the exchange.
+        pictures: that are prepared together; a bundle's ciphertexts hold as many of them at a time as its packing says.
     """
 
     layers: tuple[LinearShape, ...]
     params: HeParams
     packings: tuple[Packing, ...]
+    pictures: int = 1
 
     def hello_bytes(self) -> int:
         """The client's first message of a session: an encryption of zero."""
         return self.params.upload_bytes
 
+    def ciphertexts(self, bundle: int) -> int:
+        """How many ciphertexts one input polynomial, or answer, of a bundle is: pictures side by side, and bands."""
+        packing = self.packings[bundle]
+        return self.pictures // packing.pictures * packing.bands
+
     def request_bytes(self, bundle: int) -> int:
         """The client's message for a bundle."""
-        packing = self.packings[bundle]
-        return packing.bands * packing.inputs * self.params.upload_bytes
+        return self.ciphertexts(bundle) * self.packings[bundle].inputs * self.params.upload_bytes
 
     def chunks(self, bundle: int) -> tuple[AnswerChunk, ...]:
         """The server's messages for a bundle, in order."""
@@ -101,26 +107,30 @@ class LinearPlan:
     def weight_bytes(self, bundle: int, chunk: AnswerChunk) -> int:
         """Memory of a chunk's transformed weights."""
         terms = self.packings[bundle].terms(chunk.layer, chunk.first).size
-        return chunk.count * terms * 8 * len(self.params.primes) * self.params.degree
+        return chunk.count * terms * 8 * len(self.params.primes) * self.packings[bundle].weight_degree
 
     def answer_bytes(self, bundle: int, layer: int, answer: int, band: int) -> int:
         """One ciphertext of an answer, without the coefficients that hold no output."""
         packing = self.packings[bundle]
         low, high = packing.outputs(layer, answer)
         top, bottom = packing.rows(band)
-        used = (high - low) * (bottom - top) * packing.out_cols
+        used = packing.pictures * (high - low) * (bottom - top) * packing.out_cols
         return self.params.finish.answer_bytes(self.params.degree, used)
 
     def chunk_bytes(self, bundle: int, chunk: AnswerChunk) -> int:
         """The server's message for a chunk."""
-        return sum(
+        packing = self.packings[bundle]
+        once = sum(
             self.answer_bytes(bundle, chunk.layer, answer, band)
-            for band in range(self.packings[bundle].bands)
+            for band in range(packing.bands)
             for answer in chunk.answers
         )
+        return self.pictures // packing.pictures * once
 
 
-def plan_linear(layers: Sequence[LinearShape], ring_bits: int, norm_bits: int | None = None) -> LinearPlan:
+def plan_linear(
+    layers: Sequence[LinearShape], ring_bits: int, norm_bits: int | None = None, pictures: int = 1
+) -> LinearPlan:
     """Plan the linear layers of a model.
 
     Args:
@@ -128,6 +138,7 @@ def plan_linear(layers: Sequence[LinearShape], ring_bits: int, norm_bits: int | 
         ring_bits: l, 16..59.
         norm_bits: public bound, log2, on the Euclidean norm of the weights that one output reads; by default what
             weights below 2^15 can reach. A closer bound makes smaller ciphertexts.
+        pictures: that are prepared together, a power of two.
 
     Raises:
         ConfigError: no layers, names twice, sources of several shapes, or parameters out of reach.
@@ -142,9 +153,19 @@ def plan_linear(layers: Sequence[LinearShape], ring_bits: int, norm_bits: int | 
         if shapes.setdefault(layer.source, layer.mask_shape) != layer.mask_shape:
             raise ConfigError(f"source {layer.source}: expected one shape, found {layer.mask_shape}")
         shared.setdefault((layer.source, layer.stride, layer.out_size), []).append(layer)
-    answer_cost = params.finish.answer_bytes(params.degree, 0)
-    packings = tuple(
-        Packing.cheapest(LayerBundle(tuple(group)), params.degree, params.upload_bytes, answer_cost)
-        for group in shared.values()
-    )
-    return LinearPlan(tuple(layers), params, packings)
+    packings = tuple(_packing(LayerBundle(tuple(group)), params, pictures) for group in shared.values())
+    return LinearPlan(tuple(layers), params, packings, pictures)
+
+
+def _packing(bundle: LayerBundle, params: HeParams, pictures: int) -> Packing:
+    """The cheapest a picture; the fewer pictures side by side on a tie."""
+    costs = params.upload_bytes, params.finish.answer_bytes(params.degree, 0)
+    best = Packing.cheapest(bundle, params.degree, *costs)
+    for side_by_side in (1 << k for k in range(1, pictures.bit_length())):
+        try:
+            found = Packing.cheapest(bundle, params.degree, *costs, side_by_side)
+        except ConfigError:
+            break
+        if found.cost(*costs) / side_by_side < best.cost(*costs) / best.pictures:
+            best = found
+    return best

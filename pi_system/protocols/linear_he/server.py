@@ -10,7 +10,8 @@ An answer must tell the client W r - c_s and nothing more. Before it leaves, a p
     reduced         divided by the primes that only the noise needed, and cut
 """
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -72,6 +73,9 @@ class LinearHeServer:
         """
         self.plan, self.threads = plan, threads
         self.context = RlweContext(plan.params.degree, plan.params.primes)
+        self._contexts = {
+            packing.pictures: RlweContext(packing.weight_degree, plan.params.primes) for packing in plan.packings
+        }
         self._weights = {layer.name: _checked(plan, layer.name, weights) for layer in plan.layers}
         self._cache: dict[tuple[int, AnswerChunk], Words] = {}
         room = cache_bytes
@@ -85,7 +89,9 @@ class LinearHeServer:
     def _kept(self, kept: KeptWeights | None, bundle: int, chunk: AnswerChunk) -> Words:
         if kept is None:
             return self._transform(bundle, chunk)
-        name = f"{self.context.path}-{bundle}-{chunk.layer}-{chunk.first}"  # of another path the order is another
+        pictures = self.plan.packings[bundle].pictures
+        # of another path the order is another
+        name = f"{self.context.path}-{pictures}-{bundle}-{chunk.layer}-{chunk.first}"
         found = kept.get(name)
         if found is None or found.nbytes != self.plan.weight_bytes(bundle, chunk):
             found = kept.put(name, self._transform(bundle, chunk))
@@ -107,7 +113,7 @@ class LinearHeServer:
         packing = self.plan.packings[bundle]
         weight = self._weights[packing.bundle.layers[chunk.layer].name]
         polynomials = [packing.weight_polynomials(chunk.layer, answer, weight) for answer in chunk.answers]
-        return self.context.load_weights(np.stack(polynomials))
+        return self._contexts[packing.pictures].load_weights(np.stack(polynomials))
 
     def shares(self, prg: Prg) -> dict[str, RingArray]:
         """c_s of every layer for the inference with this ``prg``: (O, Ho, Wo), carrier."""
@@ -127,31 +133,37 @@ class LinearHeSession:
         self._server, self._plan = server, server.plan
         self._zero = server.context.load_ciphertexts(self._ciphertexts(hello, 1))
 
-    def answers(self, bundle: int, request: Readable, prg: Prg) -> Iterator[memoryview]:
+    def of(self, server: LinearHeServer) -> "LinearHeSession":
+        """The session with another server object for the same weights, whose plan is of another number of pictures."""
+        other = copy.copy(self)
+        other._server, other._plan = server, server.plan
+        return other
+
+    def answers(self, bundle: int, request: Readable, prgs: Sequence[Prg]) -> Iterator[memoryview]:
         """The messages that answer a request, one for each chunk of the bundle.
 
         Args:
             bundle: index into ``plan.packings``.
             request: ``plan.request_bytes(bundle)`` bytes.
-            prg: of this inference, never used for another.
+            prgs: of the plan's pictures, never used for others.
 
         Raises:
             RemoteProtocolError: not the encryption of a mask.
         """
-        packing = self._plan.packings[bundle]
-        received = self._ciphertexts(request, packing.bands * packing.inputs)
-        bands = [
+        packing, each = self._plan.packings[bundle], self._plan.ciphertexts(bundle)
+        received = self._ciphertexts(request, each * packing.inputs)
+        inputs = [
             self._server.context.load_ciphertexts(part)
-            for part in received.reshape(packing.bands, packing.inputs, *received.shape[1:])
+            for part in received.reshape(each, packing.inputs, *received.shape[1:])
         ]
         ring = Ring(self._plan.params.ring_bits)
         masks = [
-            ring.reduce(np.negative(linear_share(self._plan, layer.name, prg))).astype(np.uint64)
+            ring.reduce(np.negative([linear_share(self._plan, layer.name, prg) for prg in prgs])).astype(np.uint64)
             for layer in packing.bundle.layers
         ]
 
         def work(chunk: AnswerChunk) -> memoryview:
-            return self._answer(bundle, chunk, bands, masks[chunk.layer], prg)
+            return self._answer(bundle, chunk, inputs, masks[chunk.layer], prgs[0])
 
         chunks = self._plan.chunks(bundle)
         if self._server.threads == 1:
@@ -160,18 +172,20 @@ class LinearHeSession:
             with ThreadPoolExecutor(self._server.threads) as pool:
                 yield from pool.map(work, chunks)
 
-    def _answer(self, bundle: int, chunk: AnswerChunk, bands: list[Words], masks: Words, prg: Prg) -> memoryview:
+    def _answer(self, bundle: int, chunk: AnswerChunk, inputs: list[Words], masks: Words, prg: Prg) -> memoryview:
         packing, context = self._plan.packings[bundle], self._server.context
         terms = packing.terms(chunk.layer, chunk.first)
         noise = prg.child("linear_he.noise", bundle, chunk.layer, chunk.first)
         message = []
         for answers, weights in self._server.weights(bundle, chunk):
-            products = [context.multiply(weights, inputs, terms) for inputs in bands]
+            products = [context.multiply(weights, part, terms) for part in inputs]
             for i, answer in enumerate(answers):
                 low, high = packing.outputs(chunk.layer, answer)
-                for band, product in enumerate(products):
+                for number, product in enumerate(products):
+                    group, band = divmod(number, packing.bands)
                     top, bottom = packing.rows(band)
-                    mask = np.ascontiguousarray(masks[low:high, top:bottom]).reshape(-1)
+                    pictures = slice(group * packing.pictures, (group + 1) * packing.pictures)
+                    mask = np.ascontiguousarray(masks[pictures, low:high, top:bottom]).reshape(-1)
                     positions = packing.positions(chunk.layer, answer, band)
                     message.append(self._finished(product[i], positions, mask, noise))
         return np.concatenate(message).data
@@ -204,23 +218,23 @@ class LinearHeSession:
             raise RemoteProtocolError("ciphertexts: expected residues below the ciphertext modulus")
         return out
 
-    def run(self, prg: Prg) -> Half[dict[str, RingArray]]:
-        """The server's half of one inference with the client whose ``setup`` made this session.
+    def run(self, prgs: Sequence[Prg]) -> Half[list[dict[str, RingArray]]]:
+        """The server's half for the plan's pictures with the client whose ``setup`` made this session.
 
         Args:
-            prg: of this inference, never used for another.
+            prgs: one a picture, never used for another.
 
         Returns:
-            For each layer c_s, (O, Ho, Wo), carrier.
+            Picture by picture for each layer c_s, (O, Ho, Wo), carrier.
 
         Raises:
             RemoteProtocolError: the client sent something else than its requests.
         """
         for bundle in range(len(self._plan.packings)):
             request = yield from receive(self._plan.request_bytes(bundle))
-            for message in self.answers(bundle, request, prg):
+            for message in self.answers(bundle, request, prgs):
                 yield Send(message)
-        return self._server.shares(prg)
+        return [self._server.shares(prg) for prg in prgs]
 
 
 def linear_share(plan: LinearPlan, name: str, prg: Prg) -> RingArray:

@@ -23,7 +23,7 @@ void answer(const Context &context, Input &input, const u64 *residues, size_t te
     for (size_t i = 0; i < terms; i++) select[i] = static_cast<int32_t>(terms - 1 - i);
     context.load_inputs(residues, terms, inputs.get());
     context.load_weights(coefficients.get(), 1, terms, weights.get());
-    context.multiply(weights.get(), inputs.get(), select.get(), 1, terms, terms, product.get());
+    context.multiply(weights.get(), inputs.get(), select.get(), 1, terms, terms, 1, product.get());
     const auto zero = room<u64>(words);
     context.load_inputs(residues, 1, zero.get());
     const size_t used = 1 + input.below(N);

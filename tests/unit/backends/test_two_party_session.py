@@ -10,10 +10,10 @@ from parties import infer, make_parties, prepare
 from random_networks import random_mixed_artifact
 from trips import Chains
 
-from pi_system.backends.two_party import setup
+from pi_system.backends.two_party import offline, setup
 from pi_system.backends.two_party.batches import cots
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
-from pi_system.backends.two_party.offline import linear_plan
+from pi_system.backends.two_party.offline import LinearPlans, linear_plan
 from pi_system.cost.predict import Workload
 from pi_system.errors import ChannelError
 from pi_system.export.random import random_pictures
@@ -49,6 +49,37 @@ def test_later_preparations_of_a_session_cost_what_is_declared_without_the_setup
     assert later == 2 * (first - once - silent(1)) + silent(3) - silent(1)
     pictures = random_pictures(artifact.public.graph.input.shape, 3, 7)
     assert_within_ulps(artifact, pictures, infer(server, client, pictures)[0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_pictures_prepared_together_share_ciphertexts_and_nothing_else(backend: str, tmp_path: Path) -> None:
+    """21 of them: 16, 4 and 1. What is sent is what one picture takes, but for the ciphertexts and COTs left over."""
+    artifact = runnable(backend, random_mixed_artifact(7, blocks=2))
+    schedule = plan(artifact.public.graph, artifact.public.ring, artifact.masks, "logits")
+    extended = cots(schedule, TWO_PARTY_GATES[backend])
+    groups = LinearPlans(artifact).groups(21)
+    assert [group.pictures for group in groups] == [16, 4, 1]
+    linear = [linear_he_cost(group) for group in groups]
+    server, client = make_parties(backend, artifact, tmp_path)
+    found, trips = _measured(server, client, 21)
+
+    def silent(count: int) -> int:
+        return sum(sum(silent_bytes(count * each)) for each in extended)
+
+    one = Workload(artifact, backend).offline.nbytes - silent(1) - linear[2].up_bytes - linear[2].down_bytes
+    once = linear[2].setup_bytes + 2 * SETUP_BYTES
+    assert found == once + 21 * (one - once) + silent(21) + sum(cost.up_bytes + cost.down_bytes for cost in linear)
+    assert trips < 21 * Workload(artifact, backend).offline.rounds - 15
+    pictures = random_pictures(artifact.public.graph.input.shape, 21, 7)
+    assert_within_ulps(artifact, pictures, infer(server, client, pictures)[0])
+
+
+@pytest.mark.parametrize("limit", ["_GROUP_ELEMENTS", "_GROUP_WEIGHT_BYTES"])
+def test_pictures_of_large_networks_are_prepared_one_by_one(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = LinearPlans(random_mixed_artifact(7, blocks=2))
+    assert [group.pictures for group in plans.groups(40)] == [16, 16, 4, 4]
+    monkeypatch.setattr(offline, limit, 0)
+    assert [group.pictures for group in plans.groups(5)] == [1] * 5
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

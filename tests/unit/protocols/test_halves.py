@@ -114,20 +114,20 @@ def all_abreast(run: Callable[[Any], Half[Any]] = abreast) -> Halves:
     return run(at_server), run(at_client)
 
 
-def linear() -> Halves:
+def linear(pictures: int = 1) -> Halves:
     layers = [LinearShape(name=name, source=name, in_channels=3, out_channels=5) for name in ("a", "b", "c")]
-    plan = plan_linear(layers, 32, 8)
+    plan = plan_linear(layers, 32, 8, pictures)
     weights = {layer.name: np.arange(15, dtype=np.int64).reshape(5, 3) for layer in layers}
     masks = {layer.source: Prg(SEED).child(layer.source).ring((3, 1, 1), 32) for layer in layers}
 
     def serve() -> Half[Any]:
         session = yield from LinearHeServer(plan, weights, threads=2).setup()
-        return (yield from session.run(Prg(SEED)))
+        return (yield from session.run([Prg(SEED).child(k) for k in range(pictures)]))
 
     def ask() -> Half[Any]:
         client = LinearHeClient(plan, Prg(SEED).child("key"))
         yield from client.setup()
-        return (yield from client.run(masks))
+        return (yield from client.run([masks] * pictures))
 
     return serve(), ask()
 
@@ -145,6 +145,7 @@ PROTOCOLS: dict[str, Callable[[], Halves]] = {
     "gates abreast": all_abreast,
     "truncation": truncation,
     "linear": linear,
+    "linear, four pictures": lambda: linear(4),
 }
 ALL = pytest.mark.parametrize("name", PROTOCOLS)
 

@@ -23,12 +23,14 @@ def negacyclic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return product[:DEGREE] - product[DEGREE:]
 
 
-def evaluate(packing: Packing, index: int, mask: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """One layer through its polynomials; what no answer fills stays at a value that cannot be right."""
-    inputs = packing.encode(mask.astype(np.uint64)).astype(np.int64)
-    out = np.full(packing.bundle.layers[index].share_shape, -(10**9), np.int64)
+def evaluate(packing: Packing, index: int, masks: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """One layer of every picture through its polynomials; what no answer fills stays at what cannot be right."""
+    inputs = packing.encode(masks.astype(np.uint64)).astype(np.int64)
+    out = np.full((len(masks), *packing.bundle.layers[index].share_shape), -(10**9), np.int64)
     for answer in range(packing.answers[index]):
-        polynomials = packing.weight_polynomials(index, answer, weight)
+        narrow = packing.weight_polynomials(index, answer, weight)
+        polynomials = np.zeros((len(narrow), DEGREE), np.int64)
+        polynomials[:, :: packing.pictures] = narrow
         (low, high), terms = packing.outputs(index, answer), packing.terms(index, answer)
         for band in range(packing.bands):
             total = np.zeros(DEGREE, np.int64)
@@ -36,7 +38,7 @@ def evaluate(packing: Packing, index: int, mask: np.ndarray, weight: np.ndarray)
                 total += negacyclic(inputs[band, term], polynomial)
             top, bottom = packing.rows(band)
             values = total[packing.positions(index, answer, band)]
-            out[low:high, top:bottom] = values.reshape(high - low, bottom - top, -1)
+            out[:, low:high, top:bottom] = values.reshape(-1, high - low, bottom - top, packing.out_cols)
     return out
 
 
@@ -66,19 +68,31 @@ def bundles(draw: st.DrawFn) -> LayerBundle:
 
 
 @settings(max_examples=150)
-@given(bundles(), st.integers(1, 12), st.integers(1, 15), st.integers(0, 2**32 - 1))
-def test_products_of_polynomials_are_the_convolution(bundle: LayerBundle, rows: int, channels: int, seed: int) -> None:
+@given(bundles(), st.integers(1, 12), st.integers(1, 15), st.sampled_from([1, 1, 2, 4]), st.integers(0, 2**32 - 1))
+def test_products_of_polynomials_are_the_convolution(
+    bundle: LayerBundle, rows: int, channels: int, pictures: int, seed: int
+) -> None:
     rows = min(rows, bundle.layers[0].out_size[0])
     try:
-        packing = Packing(bundle, DEGREE, min(channels, bundle.channels), rows)
+        packing = Packing(bundle, DEGREE, min(channels, bundle.channels), rows, pictures)
     except ConfigError:
         assume(False)
     rng = np.random.default_rng(seed)
-    mask = rng.integers(0, 50, bundle.layers[0].mask_shape)
+    masks = rng.integers(0, 50, (pictures, *bundle.layers[0].mask_shape))
     for index, layer in enumerate(bundle.layers):
         weight = rng.integers(-9, 10, layer.weight_shape).astype(np.int32)
-        ideal = ring_product(mask.astype(np.uint64), weight, layer.stride, layer.padding, layer.groups, 64)
-        np.testing.assert_array_equal(evaluate(packing, index, mask, weight), ideal.view(np.int64))
+        window = layer.stride, layer.padding, layer.groups
+        ideal = np.stack([ring_product(mask.astype(np.uint64), weight, *window, 64) for mask in masks])
+        np.testing.assert_array_equal(evaluate(packing, index, masks, weight), ideal.view(np.int64))
+
+
+def test_pictures_share_ciphertexts_where_that_is_cheaper_and_no_two_share_a_coefficient() -> None:
+    layer = conv3("a", "x", 64, 8, out=64)
+    one, sixteen = (Packing.cheapest(LayerBundle((layer,)), 8192, 2.0, 1.0, pictures) for pictures in (1, 16))
+    assert sixteen.cost(2.0, 1.0) / 16 < one.cost(2.0, 1.0) / 3
+    places = sixteen.positions(0, 0, 0)
+    assert len(set(places.tolist())) == places.size == 16 * sixteen.per_output[0] * 64
+    assert {int(place) % 16 for place in places.reshape(16, -1)[5]} == {5}
 
 
 def test_cheapest_balances_both_directions() -> None:
@@ -97,7 +111,7 @@ def test_larger_pictures_are_cut_into_bands() -> None:
     assert packing.bands > 1
     mask, weight = np.arange(1200).reshape(1, 40, 30), np.arange(9, dtype=np.int32).reshape(1, 1, 3, 3)
     ideal = ring_product(mask.astype(np.uint64), weight, (1, 1), (1, 1), 1, 64)
-    np.testing.assert_array_equal(evaluate(packing, 0, mask, weight), ideal.view(np.int64))
+    np.testing.assert_array_equal(evaluate(packing, 0, mask[None], weight)[0], ideal.view(np.int64))
 
 
 def test_depthwise_leaves_out_products_without_weights() -> None:

@@ -97,7 +97,7 @@ def noise_of(count: int) -> tuple[list[int], HeParams]:
     packing, modulus = plan.packings[0], math.prod(params.primes)
     shares = server.shares(Prg(prg_seed))["a"].reshape(-1)
     request = client.request(0, np.zeros(8, np.uint64))
-    messages = session.answers(0, request.data, Prg(prg_seed))
+    messages = session.answers(0, request.data, [Prg(prg_seed)])
     for chunk, message in zip(plan.chunks(0), messages, strict=True):
         data, at = np.frombuffer(message, np.uint8), 0
         for answer in chunk.answers:
@@ -177,7 +177,7 @@ def test_real_noise_stays_within_the_budget(ring_bits: int, monkeypatch: pytest.
     client, server = LinearHeClient(plan, Prg(prg_seed)), LinearHeServer(plan, {"a": weight})
     session = LinearHeSession(server, client.hello().data)
     mask = Prg(fresh_seed()).ring(16, ring_bits)
-    (answer,) = session.answers(0, client.request(0, mask).data, Prg(fresh_seed()))
+    (answer,) = session.answers(0, client.request(0, mask).data, [Prg(fresh_seed())])
     seal = Seal(params.degree, params.primes[: params.kept], ring_bits, secret_of(params, Prg(prg_seed)))
     measured, decrypt = [], client._key.decrypt
 
@@ -190,7 +190,7 @@ def test_real_noise_stays_within_the_budget(ring_bits: int, monkeypatch: pytest.
         return found
 
     monkeypatch.setattr(client._key, "decrypt", both)
-    client.receive(0, AnswerChunk(0, 0, 1), answer, np.empty(layer.share_shape, mask.dtype))
+    client.receive(0, AnswerChunk(0, 0, 1), answer, np.empty((1, *layer.share_shape), mask.dtype))
     assert measured[0] >= math.floor(params.noise_budget)
     assert measured[0] <= params.noise_budget + 3  # the bound is not far from what happens
 

@@ -15,6 +15,7 @@ from pi_system.errors import (
     LocalProtocolError,
     RemoteProtocolError,
 )
+from pi_system.kernels.he import rlwe_paths
 from pi_system.program.encoding import weight_norm_bits
 from pi_system.protocols.half import Half, in_turn
 from pi_system.protocols.linear_he import (
@@ -56,11 +57,15 @@ def exchange(
 
     def serve() -> Half[list[dict[str, Any]]]:
         session = yield from server.setup()
-        return (yield from in_turn(session.run(Prg(fresh_seed())) for _ in masks))
+        return (yield from _in_groups(masks, lambda group: session.run([Prg(fresh_seed()) for _ in group])))
 
     def ask() -> Half[list[dict[str, Any]]]:
         yield from client.setup()
-        return (yield from in_turn(map(client.run, masks)))
+        return (yield from _in_groups(masks, client.run))
+
+    def _in_groups(masks: list[dict[str, Any]], run: Any) -> Half[list[dict[str, Any]]]:
+        groups = [masks[at : at + plan.pictures] for at in range(0, len(masks), plan.pictures)]
+        return [one for group in (yield from in_turn(map(run, groups))) for one in group]
 
     ran = run_halves(serve(), ask())
     return ran.server, ran.client, ran
@@ -115,6 +120,54 @@ def test_several_inferences_with_threads_and_without_cache_agree_with_the_ideal(
             assert all(np.array_equal(ideal[name], c[name]) for name in ideal)
 
 
+@pytest.mark.parametrize("path", rlwe_paths())
+@pytest.mark.parametrize("pictures", [4, 16])
+def test_pictures_that_are_prepared_together(pictures: int, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has shares of its own, as the ideal says; the cost is as declared, and a part of what one by one costs."""
+    monkeypatch.setattr("pi_system.kernels.he.rlwe_paths", lambda: [path])
+    weights = draw_weights(LAYERS, largest=200)
+    norm_bits = weight_norm_bits(weights.values())
+    one, plan = (plan_linear(LAYERS, 37, norm_bits, number) for number in (1, pictures))
+    assert {packing.pictures for packing in plan.packings} - {1}
+    client, masks = LinearHeClient(plan, Prg(fresh_seed())), [draw_masks(LAYERS, 37) for _ in range(2 * pictures)]
+    for server in (LinearHeServer(plan, weights), LinearHeServer(plan, weights, cache_bytes=0, threads=2)):
+        server_shares, client_shares, ran = exchange(plan, server, client, masks)
+        for mask, s, c in zip(masks, server_shares, client_shares, strict=True):
+            ideal = ideal_linear(plan, weights, mask, s)
+            assert all(np.array_equal(ideal[name], c[name]) for name in ideal)
+        cost = linear_he_cost(plan)
+        assert ran.at_client.sent_bytes == cost.setup_bytes + 2 * cost.up_bytes
+        assert ran.at_client.received_bytes == 2 * cost.down_bytes
+        assert ran.chains[1] == 2 * 2 * cost.rounds
+    alone = linear_he_cost(one)
+    assert cost.up_bytes + cost.down_bytes < 0.7 * pictures * (alone.up_bytes + alone.down_bytes)
+    assert cost.weight_bytes < 2 * alone.weight_bytes
+
+
+def test_a_session_serves_groups_of_any_size_under_one_key() -> None:
+    weights = draw_weights(LAYERS, largest=200)
+    plans = [plan_linear(LAYERS, 37, weight_norm_bits(weights.values()), pictures) for pictures in (4, 1, 16)]
+    servers = [LinearHeServer(plan, weights) for plan in plans]
+    masks = [[draw_masks(LAYERS, 37) for _ in range(plan.pictures)] for plan in plans]
+
+    def serve() -> Half[list[Any]]:
+        session = yield from servers[0].setup()
+        return (
+            yield from in_turn(session.of(s).run([Prg(fresh_seed()) for _ in range(s.plan.pictures)]) for s in servers)
+        )
+
+    def ask() -> Half[list[Any]]:
+        client = LinearHeClient(plans[0], Prg(fresh_seed()))
+        yield from client.setup()
+        return (yield from in_turn(client.of(plan).run(group) for plan, group in zip(plans, masks, strict=True)))
+
+    ran = run_halves(serve(), ask())
+    for plan, group, at_server, at_client in zip(plans, masks, ran.server, ran.client, strict=True):
+        for mask, s, c in zip(group, at_server, at_client, strict=True):
+            ideal = ideal_linear(plan, weights, mask, s)
+            assert all(np.array_equal(ideal[name], c[name]) for name in ideal)
+
+
 def test_layers_of_one_source_share_their_request() -> None:
     both, conv = plan_linear(LAYERS[1:3], 41, 18), plan_linear(LAYERS[1:2], 41, 18)
     assert len(both.packings) == 1
@@ -156,7 +209,7 @@ def test_server_refuses_messages_of_another_size(small: Small) -> None:
     request = client.request(0, np.zeros(300, np.uint64))
     for message in (request[:-1], request[:0], np.append(request, np.uint8(0))):
         with pytest.raises(RemoteProtocolError, match="bytes"):
-            list(session.answers(0, message.tobytes(), Prg(fresh_seed())))
+            list(session.answers(0, message.tobytes(), [Prg(fresh_seed())]))
     with pytest.raises(RemoteProtocolError, match="bytes"):
         LinearHeSession(server, client.hello()[1:].tobytes())
 
@@ -165,14 +218,14 @@ def test_server_refuses_what_is_no_residue(small: Small) -> None:
     plan, _, server, session = small
     garbage = np.full(plan.request_bytes(0), 255, np.uint8)
     with pytest.raises(RemoteProtocolError, match="residues"):
-        list(session.answers(0, garbage.data, Prg(fresh_seed())))
+        list(session.answers(0, garbage.data, [Prg(fresh_seed())]))
     with pytest.raises(RemoteProtocolError, match="residues"):
         LinearHeSession(server, np.full(plan.hello_bytes(), 255, np.uint8).data)
 
 
 def test_client_refuses_answers_that_are_none(small: Small) -> None:
     plan, client, _, _ = small
-    (chunk, *_), share = plan.chunks(0), np.zeros((10, 1, 1), np.uint64)
+    (chunk, *_), share = plan.chunks(0), np.zeros((1, 10, 1, 1), np.uint64)
     size = plan.chunk_bytes(0, chunk)
     with pytest.raises(RemoteProtocolError, match="bytes"):
         client.receive(0, chunk, bytes(size - 1), share)
@@ -186,7 +239,9 @@ def test_client_refuses_wrong_masks(small: Small) -> None:
     with pytest.raises(InputError, match="mask of f"):
         client.request(0, np.zeros(299, np.uint64))
     with pytest.raises(LocalProtocolError, match="found none for f"):
-        run_alone(client.run({}))
+        run_alone(client.run([{}]))
+    with pytest.raises(LocalProtocolError, match="of 1 pictures, found 2"):
+        run_alone(client.run([{}, {}]))
 
 
 def test_server_refuses_wrong_weights() -> None:

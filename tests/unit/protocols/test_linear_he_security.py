@@ -17,11 +17,11 @@ def answer(weight: np.ndarray, mask: np.ndarray, seed: bytes) -> tuple[list[byte
     """The server's messages, c_s and c_c."""
     client, server = LinearHeClient(PLAN, Prg(fresh_seed())), LinearHeServer(PLAN, {"a": weight})
     session = LinearHeSession(server, client.hello().data)
-    messages = list(session.answers(0, client.request(0, mask).data, Prg(seed)))
-    share = np.empty(LAYER.share_shape, np.uint64)
+    messages = list(session.answers(0, client.request(0, mask).data, [Prg(seed)]))
+    share = np.empty((1, *LAYER.share_shape), np.uint64)
     for chunk, message in zip(PLAN.chunks(0), messages, strict=True):
         client.receive(0, chunk, message, share)
-    return [bytes(m) for m in messages], server.shares(Prg(seed))["a"], share
+    return [bytes(m) for m in messages], server.shares(Prg(seed))["a"], share[0]
 
 
 def assert_uniform(values: np.ndarray, bits: int) -> None:
@@ -58,7 +58,7 @@ def test_the_servers_randomness_is_its_prgs_alone_and_never_repeats_across_infer
     session = LinearHeSession(server, client.hello().data)
     request, seed = client.request(0, np.arange(8, dtype=np.uint64)), fresh_seed()
     first, again, other = (
-        b"".join(bytes(m) for m in session.answers(0, request.data, Prg(s))) for s in (seed, seed, fresh_seed())
+        b"".join(bytes(m) for m in session.answers(0, request.data, [Prg(s)])) for s in (seed, seed, fresh_seed())
     )
     assert first == again
     same = np.frombuffer(first, np.uint8) == np.frombuffer(other, np.uint8)
@@ -77,7 +77,7 @@ def test_both_halves_of_an_answer_must_be_residues() -> None:
     client, (chunk, *_) = LinearHeClient(PLAN, Prg(fresh_seed())), PLAN.chunks(0)
     params = PLAN.params
     second = [packed_bytes(params.degree, bits) for bits in params.prime_bits[: params.kept]]
-    size, share = PLAN.chunk_bytes(0, chunk), np.empty(LAYER.share_shape, np.uint64)
+    size, share = PLAN.chunk_bytes(0, chunk), np.empty((1, *LAYER.share_shape), np.uint64)
     for start, end in ((0, sum(second)), (sum(second), size)):
         message = bytearray(size)
         message[start:end] = b"\xff" * (end - start)
