@@ -26,7 +26,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--ring-bits",
     type=click.IntRange(8, 64),
-    help="l; default: the narrowest of 32, 48, 59, which every backend takes; above 59 only those with a dealer.",
+    help="l; default: the narrowest of 32, 48, 59, 64 that will do.",
 )
 @click.option("--frac-bits", type=click.IntRange(1, 24), help="Fraction bits of activations; default by accuracy.")
 @click.option(

@@ -40,9 +40,8 @@ _CANDIDATES = (
     (15, 14),
 )
 # Rings with room for truncation pairs, beside 32 bits (four-byte carriers, truncation in ReLUs only), narrow
-# first: a wider one is tried where nothing narrower will do. 59 is the most that homomorphic encryption takes, so
-# that every backend runs what is chosen here; 64, for backends with a dealer alone, is for who asks for it.
-_WIDE_RINGS = (48, 59)
+# first: a wider one is tried where nothing narrower will do.
+_WIDE_RINGS = (48, 59, 64)
 # A candidate's accuracy is judged on as many calibration pictures as this many multiply-accumulates allow, 2 at least,
 # and what is stated of the chosen one on the first number of pictures if these allow it, else on the second. Upside:
 # seconds for ResNet18, minutes for networks at 224 x 224; downside: a handful of pictures choose.
@@ -60,7 +59,7 @@ class QuantiseOptions:
     """How ring parameters are chosen.
 
     Attributes:
-        ring_bits: l, None for the narrowest of 32 (truncation in ReLUs only), 48 and 59.
+        ring_bits: l, None for the narrowest of 32 (truncation in ReLUs only), 48, 59 and 64.
         frac_bits: fraction bits of activations; None tries several.
         max_error: largest ``|fixed - float|`` of a logit on the calibration pictures, as a share of how far logits
             of its output are apart (nearness.py). The search, judged on few pictures, aims at half of it.
@@ -136,10 +135,11 @@ def quantise(
 
 
 def _no_ring(options: QuantiseOptions) -> str:
-    tried = "32, 48 and 59 bits" if options.ring_bits is None else f"{options.ring_bits} bits"
+    tried = f"{options.ring_bits or 64} bits"
+    wider = f"more ring_bits than {options.ring_bits}, " if options.ring_bits and options.ring_bits < 64 else ""
     return (
-        f"ring_bits: expected values that a ring of {tried} holds, found larger ones; scale the network's values down, "
-        "allow fewer frac_bits, or take 64 ring_bits, which needs the backend fss or crypten"
+        f"ring_bits: expected values that a ring of {tried} holds, found larger ones; take {wider}fewer frac_bits, "
+        "or a network whose values stay smaller, as with fewer polynomials one after the other"
     )
 
 

@@ -21,6 +21,7 @@ from pi_system.ring.prg import Prg
 _HEADER = struct.Struct("<HBBBBHQ")
 _MAGIC = 0xA15E
 _NO_ID = bytes(32)
+MAX_PLAIN_BITS = 59
 _SPECIAL_BITS = 60  # more than any prime of ours
 
 

@@ -36,10 +36,25 @@ RING = RingConfig(
     overflow_log2=-20.5,
     truncation_log2=-33.0,
 )
+NARROW_RING = RingConfig(
+    ring_bits=15,
+    frac_bits={"input": 5, "conv": 10, "relu": 5, "flatten": 5, "fc": 10},
+    weight_frac_bits={"conv": 5, "fc": 5},
+    comparison_bits={"relu": 13},
+    logit_bits=13,
+    overflow_log2=-20.5,
+    truncation_log2=-33.0,
+)
+"""Too narrow for homomorphic encryption."""
 PREPROCESS = Preprocess(channels=1, height=2, width=2, mean=(0.5,), std=(0.25,), classes=("no", "yes"))
 
 
-def tiny_artifact(ring_bits: int = 64) -> Artifact:
+def narrow_artifact() -> Artifact:
+    """The same for backends with a dealer alone."""
+    return tiny_artifact(NARROW_RING.ring_bits, NARROW_RING)
+
+
+def tiny_artifact(ring_bits: int = 64, ring: RingConfig = RING) -> Artifact:
     """A 2x2 picture, one convolution, five ReLUs, two classes; fixed model id and salt."""
     masks = {"relu": np.array([[[1, 0], [1, 0]], [[1, 1], [1, 0]]], dtype=bool)}
     weights: dict[str, NDArray[Any]] = {
@@ -53,7 +68,7 @@ def tiny_artifact(ring_bits: int = 64) -> Artifact:
         model_id="00112233445566778899aabbccddeeff",
         name="tiny",
         graph=GRAPH,
-        ring=RING.model_copy(update={"ring_bits": ring_bits}),
+        ring=ring.model_copy(update={"ring_bits": ring_bits}),
         preprocess=PREPROCESS,
         masks_digest=hashlib.sha256(tensor_bytes(masks)).hexdigest(),
         weights_commitment=hashlib.sha256(salt + tensor_bytes(weights)).hexdigest(),

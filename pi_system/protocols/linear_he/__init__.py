@@ -9,7 +9,7 @@ Offline:  this protocol: client -> server Enc(r); server -> client Enc(W * r - c
 Online:   no message: the shares of W x are W D + c_s at the server, which holds D = x - r, and c_c at the client.
 Cost:     one round trip (pipelined: the client waits once for every bundle of layers); ciphertexts of about
           n (l + 72) / 8 bytes up and n (l + 9) / 8 bytes down plus (l + 4) / 8 bytes an output, n = 4096 up to l = 34;
-          cost.py has the exact bytes, asserted in tests. P pictures together: about sqrt(P) times the ciphertexts of one.
+          cost.py has the exact bytes, asserted in tests. P pictures together: about sqrt(P) times as many ciphertexts.
 Error:    none: exact, but for decryption failures of probability below 2^-50 a layer (params.py).
 Security: semi-honest, one party corrupted. Client: RLWE with parameters of at least 128 bits by the tables of eprint
           2024/463. Server: flooding, 2^-40 for all coefficients of an inference together, and re-randomisation under

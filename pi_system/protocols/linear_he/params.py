@@ -38,7 +38,7 @@ from pi_system.protocols.linear_he.primes import make_primes
 
 STATISTICAL_BITS = 40
 MIN_RING_BITS = 16  # smaller primes are too rare to fit the budget's margin
-MAX_RING_BITS = 59  # of what is exported, tested and documented; the kernels take 64
+MAX_RING_BITS = 64  # of the kernels, and of the widest carrier
 WEIGHT_BITS = 15
 
 _TAIL = 10.0
@@ -153,7 +153,7 @@ def derive_params(ring_bits: int, norm_bits: int, coefficients: int) -> HeParams
     """The cheapest parameters for Z_{2^ring_bits}, weights of this norm and this many outputs of linear layers.
 
     Raises:
-        ConfigError: ring_bits is not 16..59, or no degree has room for the noise.
+        ConfigError: ring_bits is not 16..64, or no degree has room for the noise.
     """
     if reason := ring_refused(ring_bits):
         raise ConfigError(f"ring_bits: {reason}")

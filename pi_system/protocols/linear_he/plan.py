@@ -135,7 +135,7 @@ def plan_linear(
 
     Args:
         layers: in execution order.
-        ring_bits: l, 16..59.
+        ring_bits: l, 16..64.
         norm_bits: public bound, log2, on the Euclidean norm of the weights that one output reads; by default what
             weights below 2^15 can reach. A closer bound makes smaller ciphertexts.
         pictures: that are prepared together, a power of two.

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from changed_artifact import with_compare_bits
-from tiny_artifact import tiny_artifact
+from tiny_artifact import narrow_artifact, tiny_artifact
 
 from pi_system.artifact.graph import Flatten, Graph, MaxPool2d
 from pi_system.artifact.model import PublicModel
@@ -13,10 +13,13 @@ from pi_system.rpc.server_session import SessionHost
 from pi_system.rpc.session_config import SessionConfig
 
 
-def test_rings_beyond_homomorphic_encryption_are_for_backends_with_a_dealer() -> None:
-    few, wide = with_compare_bits(tiny_artifact(ring_bits=59), 8), tiny_artifact(ring_bits=64)
-    assert runnable(few.public) == tuple(BACKENDS)
-    assert runnable(wide.public) == ("fss", "crypten")
+def test_every_backend_takes_the_widest_ring() -> None:
+    few, wide = (with_compare_bits(tiny_artifact(ring_bits=bits), 8) for bits in (59, 64))
+    assert runnable(few.public) == runnable(wide.public) == tuple(BACKENDS)
+
+
+def test_rings_too_narrow_for_homomorphic_encryption_are_for_backends_with_a_dealer() -> None:
+    assert runnable(narrow_artifact().public) == ("fss", "crypten")
 
 
 def test_tables_are_for_few_compared_bits() -> None:
@@ -55,6 +58,6 @@ def test_a_server_leaves_auto_to_the_client_and_takes_only_what_it_offers(tmp_pa
 
 
 def test_a_server_offers_only_what_its_model_runs_with(tmp_path: Path) -> None:
-    host = SessionHost(artifact=tiny_artifact(ring_bits=64), store_dir=tmp_path, dealer=None, allowed=SERVED_BY_DEFAULT)
+    host = SessionHost(artifact=narrow_artifact(), store_dir=tmp_path, dealer=None, allowed=SERVED_BY_DEFAULT)
     with pytest.raises(ConfigError, match=r"for this model \(fss\), found 'gmw'"):
         host.agree(SessionConfig(backend="gmw", artifact_digest="", client_id=bytes(16), reveal="label"))

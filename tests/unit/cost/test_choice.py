@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from changed_artifact import with_compare_bits
 from scaled_artifact import relu_artifact
-from tiny_artifact import tiny_artifact
+from tiny_artifact import narrow_artifact
 
 from pi_system.backends.registry import AUTO, AUTO_BACKENDS, AUTO_DEALT, BACKENDS
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
@@ -74,10 +74,10 @@ def test_what_the_model_or_the_server_does_not_allow_is_not_chosen() -> None:
     assert choose(ARTIFACT, SLOW, offered=("gmw", "fss")).backend == "gmw"
     assert choose(FEW, SLOW, offered=("gc",)).backend == "gc"
     assert "fss" not in choose(FEW, SLOW, offered=("gmw", "gc")).dealt
-    wide = tiny_artifact(ring_bits=64)
-    with pytest.raises(ConfigError, match=r"one of table, gmw, gc for auto, found fss, crypten offered; .*64"):
-        choose(wide, SLOW)
-    assert choose(wide, SLOW, dealt=("fss",)).backend == "fss"
+    narrow = narrow_artifact()
+    with pytest.raises(ConfigError, match=r"one of table, gmw, gc for auto, found fss, crypten offered; .*15"):
+        choose(narrow, SLOW)
+    assert choose(narrow, SLOW, dealt=("fss",)).backend == "fss"
 
 
 def test_what_lies_prepared_comes_first() -> None:

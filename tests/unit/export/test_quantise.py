@@ -20,7 +20,7 @@ from pi_system.cost import default_calibration
 from pi_system.cost.predict import online_ms
 from pi_system.errors import ConfigError
 from pi_system.export.exporter import lower
-from pi_system.export.judge import Quantised
+from pi_system.export.judge import Judge, Quantised
 from pi_system.export.quantise import QuantiseOptions, _Search, quantise
 from pi_system.export.random import random_artifact, random_pictures, randomise
 from pi_system.export.ranges import calibrate, integer_bits, sum_log2, tail_log2
@@ -313,9 +313,19 @@ def test_logits_of_any_size_find_a_ring() -> None:
         assert found.agreement == 1.0
 
 
-def test_no_ring_of_64_bits_unless_asked_for() -> None:
-    assert quantised(network(1.0), max_error=0.0)[0].plan.ring.ring_bits <= 59
+def test_a_ring_of_64_bits_where_it_is_asked_for_or_nothing_narrower_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert quantised(network(1.0))[0].plan.ring.ring_bits == 32
     assert quantised(network(1.0), ring_bits=64)[0].plan.ring.ring_bits == 64
+    plan = Judge.plan
+    monkeypatch.setattr(Judge, "plan", lambda self, options: plan(self, options) if options.ring_bits > 59 else None)
+    assert quantised(network(1.0))[0].plan.ring.ring_bits == 64
+    monkeypatch.setattr(Judge, "plan", lambda self, options: None)
+    for given, text in (
+        (None, "of 64 bits holds, found larger ones; take fewer"),
+        (40, "take more ring_bits than 40, fewer"),
+    ):
+        with pytest.raises(ConfigError, match=text):
+            quantised(network(1.0), ring_bits=given)
 
 
 def test_what_is_stated_is_judged_on_all_pictures_of_a_small_network() -> None:

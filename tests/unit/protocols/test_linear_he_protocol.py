@@ -71,7 +71,7 @@ def exchange(
     return ran.server, ran.client, ran
 
 
-@pytest.mark.parametrize("ring_bits", [24, 32, 41, 45, 59])
+@pytest.mark.parametrize("ring_bits", [24, 32, 41, 45, 59, 64])
 def test_shares_add_up_and_cost_is_as_declared(ring_bits: int) -> None:
     plan, weights, masks = plan_linear(LAYERS, ring_bits), draw_weights(LAYERS), draw_masks(LAYERS, ring_bits)
     server, client = LinearHeServer(plan, weights), LinearHeClient(plan, Prg(fresh_seed()))
