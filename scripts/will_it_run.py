@@ -32,7 +32,8 @@ exported graph is compared with the module on calibration pictures.
   quarter of it beyond, and where it becomes a line everywhere (0.01: about ten ReLUs a position for SiLU). The export
   and the artifact state the error of the functions, and what it does to outputs and labels.
 - Softmax, log-softmax and sigmoid at the very end are left out: they change no label. An answer's scores
-  are the softmax of the logits; apply another function to the logits (export says where one is left out).
+  are the softmax of the logits; apply another function to the logits (export says where another than a softmax is
+  left out).
 - Several outputs and maps become one vector of logits, in the order they are returned.
 - Anything else that is linear in at most 1,024 values is probed and becomes a matrix.
 

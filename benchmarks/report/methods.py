@@ -6,7 +6,7 @@ the last of them that has finished runs of a method shows it. A method without a
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -40,8 +40,8 @@ _SOURCES = (
     "(reports: `benchmarks/results/methods/`):\n"
 )
 _LIMITS = (
-    "\nAt this scale methods compare with each other, not with their papers, and one seed decides nothing between "
-    "neighbours."
+    "\nRows compare with each other where epochs, precision and multiply-accumulates agree, not with their papers, and "
+    "one seed decides nothing\nbetween neighbours. Multiply-accumulates are given where they differ from the source's."
 )
 
 
@@ -86,7 +86,8 @@ def _reached(plan: Plan, method: str, study: Mapping[str, Any]) -> Iterator[str]
         found: dict[int, list[Mapping[str, Any]]] = {}
         for run in _finished(study, curve.label):
             found.setdefault(run["budget"], []).append(run)
-        shown = ", ".join(_point(runs, _reduction_epochs(plan)) for runs in found.values())
+        macs = {run["macs"] for run in _finished(study, BASELINE)}
+        shown = ", ".join(_point(runs, _reduction_epochs(plan), macs) for runs in found.values())
         options = " ".join(f"{name}={value}" for name, value in curve.options.items())
         if shown:
             yield f"`{options}`: {shown}" if options else shown
@@ -116,9 +117,10 @@ def _reduction_epochs(plan: Plan) -> int:
     return plan.recipe(plan.curves[0].recipe).epochs
 
 
-def _point(runs: Sequence[Mapping[str, Any]], epochs: int) -> str:
-    """The means of some seeds, with the epochs of all training after the baseline's where they are not ``epochs``."""
+def _point(runs: Sequence[Mapping[str, Any]], epochs: int, macs: Collection[int]) -> str:
+    """The means of some seeds, with epochs after the baseline's, and multiply-accumulates, where they are others."""
     relus, accuracy = (fmean(run[field] for run in runs) for field in ("relus", "test_accuracy"))
-    took = max(run["epochs"] for run in runs)
+    took, work = max(run["epochs"] for run in runs), max(run["macs"] for run in runs)
     shown = f"{relus / 1000:.3g}K {accuracy:.1%}".replace("%", " %")
-    return shown if took == epochs else f"{shown} ({took} epochs)"
+    apart = [f"{took} epochs"] * (took != epochs) + [f"{work / 1e6:.1f}M multiply-accumulates"] * (work not in macs)
+    return f"{shown} ({', '.join(apart)})" if apart else shown

@@ -72,7 +72,10 @@ def warn_of_budget(result: Mapping[str, Any], epochs: int) -> None:
         kept = f"{result['method']} keeps all {result['relus']:,} ReLUs, it is a control"
         click.echo(f"note: {kept}; the budget of {result['budget']:,} is not met", err=True)
     if epochs and result.get("finetuned_epochs") == 0:  # older runs do not say
-        click.echo(f"note: the search took all --epochs ({epochs}), nothing was finetuned; give at least 2", err=True)
+        click.echo(
+            f"note: choosing and changing ReLUs took all --epochs ({epochs}), nothing was finetuned; give 2 or more",
+            err=True,
+        )
 
 
 def show_result(result: dict[str, Any], as_json: bool) -> None:

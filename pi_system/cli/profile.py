@@ -54,7 +54,7 @@ def _layers(found: Prediction, link: str) -> Table:
         ("layer", "total"),
         ("kind", ""),
         ("MACs", f"{sum(row.macs for row in rows):,}"),
-        ("ReLUs", f"{sum(row.relus for row in rows):,}"),
+        ("comparisons", f"{sum(row.relus for row in rows):,}"),
         ("rounds", f"{found.online_rounds}"),
         ("bytes up", f"{found.client_to_server_bytes:,}"),
         ("bytes down", f"{found.server_to_client_bytes:,}"),

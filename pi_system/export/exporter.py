@@ -28,6 +28,7 @@ from pi_system.program.encoding import quantise_weights, weight_norm_bits
 
 # So many calibration pictures of one label are worth a warning.
 _MANY = 8
+_FEW = 16  # of fewer calibration pictures ranges are guessed
 # Fewer labels of calibration pictures than this share are worth a warning, however small the error.
 _LABELS_KEPT = 0.99
 
@@ -97,6 +98,7 @@ def export_network(
     ranges = calibrate(graph, draft.masks, weights, pictures, [size for size, _ in draft.finals])
     if len(draft.finals) == 1:
         _warn_of_chance(name, ranges.logits)
+    _warn_of_few(name, len(pictures))
     _say_what_is_left_out(name, draft)
     factors = channel_factors(graph, ranges, weights)
     weights = scaled_weights(graph, weights, factors)
@@ -166,6 +168,11 @@ def _say_what_is_left_out(name: str, draft: Draft) -> None:
     if len(draft.finals) > 1 or final in _BY_ELEMENT:
         for left in sorted({final for _, final in draft.finals if final}):
             _log.warning("%s: logits are those before the %s at its end, which is left out: apply it", name, left)
+
+
+def _warn_of_few(name: str, pictures: int) -> None:
+    if pictures < _FEW:
+        _log.warning("%s: calibrated on %d inputs, which say little of ranges; take 64 or more", name, pictures)
 
 
 def _warn_of_chance(name: str, logits: NDArray[np.float64]) -> None:

@@ -24,7 +24,9 @@ class RandomMask:
 
     granularity: str = option("pixel", "What is drawn.", choices=("pixel", "channel", "layer"))
     schedule: str = option("gradual", "How the others go.", choices=("gradual", "once"))
-    search: float = option(0.5, "Share of the recipe's epochs in which they go.", within="[0, 1]", unless=("schedule",))
+    search: float = option(
+        0.5, "Share of the recipe's epochs in which they go.", within="[0, 1]", unless=("schedule=once",)
+    )
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.

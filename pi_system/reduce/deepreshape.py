@@ -111,7 +111,9 @@ class DeepReShape:
         spec = replace(base, m=max(m, self.least_width))
         least = self._count(spec, steps)
         if least > task.budget:
-            how = f"those of {spec} after {steps}, the narrowest useful one (stride=2 or reuse=2 have fewer)"
+            fewer = [f"{name}=2" for name in ("stride", "reuse") if getattr(self, name) == 1]
+            hint = f" ({' or '.join(fewer)} have fewer)" if fewer else ""
+            how = f"those of {spec} after {steps}, the narrowest useful one{hint}"
             raise BudgetError(least, how, task.budget)
         return spec, steps
 

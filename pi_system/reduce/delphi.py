@@ -57,6 +57,7 @@ class Delphi:
         "short trials, by successive halving unless `search=population`; distillation"
     )
 
+    SMALLER: ClassVar[tuple[str, ...]] = ("ends=false", "lets the first and the last ReLU layer go, too")
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "fast": POLYNOMIALS,
         "paper": Preset(  # its learning rates are drawn, and changed by the search

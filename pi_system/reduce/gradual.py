@@ -43,7 +43,11 @@ class Gradual:
 
     granularity: str = option("pixel", "What one decision is about.", choices=("pixel", "channel", "layer"))
     importance: str = option("fisher", "How a ReLU's worth is estimated.", choices=MEASURES[:-1])
-    search: float = option(0.5, "Share of the recipe's epochs that the search takes.", within="(0, 1]")
+    search: float = option(
+        0.5,
+        "Share of the recipe's epochs that the search takes; of two or more one is left to finetune.",
+        within="(0, 1]",
+    )
 
     def reduce(self, task: ReductionTask) -> ReductionResult:
         """See ``ReductionMethod``.

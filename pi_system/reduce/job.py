@@ -26,9 +26,8 @@ def budget_of(relus: int, budget: int | None, fraction: float | None) -> int:
         ConfigError: both or neither are given, or the fraction is not between 0 and 1.
     """
     if (budget is None) == (fraction is None):
-        raise ConfigError(
-            f"budget, fraction: expected one of a number of ReLUs and a share; found {budget}, {fraction}"
-        )
+        found = "neither" if budget is None else "both"
+        raise ConfigError(f"--budget, --fraction: expected one of them, a number of ReLUs or a share; found {found}")
     if budget is not None:
         return budget
     if fraction is None or not 0 < fraction < 1:

@@ -86,7 +86,8 @@ class Shallow:
         if task.spec.kind not in ("basic", "preactivation", "vgg") or task.spec.depth or task.spec.filters or not whole:
             raise ConfigError(
                 "shallow: expected a network of basic blocks or VGG's convolutions, with all its blocks and ReLUs; "
-                f"found {task.spec}" + ("" if whole else " with a reduced ReLU map")
+                f"found {task.spec}"
+                + ("" if whole else " with a reduced ReLU map; make the network shallow first, then reduce its ReLUs")
             )
         if self.gate and task.spec.kind == "vgg":
             raise ConfigError(f"gate: expected 0 for a network without blocks; found {self.gate}")

@@ -67,7 +67,10 @@ def train_student(
 def refuse_mixed(network: nn.Module) -> None:
     """Raise ConfigError if the network has mixed activations: what is asked for knows ReLUs and identities alone."""
     if mixed := list(mixed_activations(network)):
-        raise ConfigError(f"network: expected ReLUs and identities alone; found mixed activations in {mixed[0]}")
+        raise ConfigError(
+            f"network: expected ReLUs and identities alone; found mixed activations in {mixed[0]}; delphi and l1 take "
+            "them, or reduce the network that it was made of"
+        )
 
 
 def insert_indicators(network: nn.Module, make: Callable[..., _Indicator], *settings: Any) -> dict[str, _Indicator]:

@@ -130,8 +130,11 @@ class NetworkSpec:
 
     def _check_arch(self) -> None:
         given = _SEARCHED.get(self.base)
-        if bool(self.arch) != (given == ""):
-            raise ConfigError(f"network {self.base}: expected arch with cnet and sphynx alone; found {self.arch!r}")
+        if given == "" and not self.arch:
+            published = ", ".join(name for name, arch in _SEARCHED.items() if arch and name.startswith(self.base))
+            raise ConfigError(f"network {self.base}: expected arch=..., or a published one: {published}; found neither")
+        if given != "" and self.arch:
+            raise ConfigError(f"network {self.base}: expected no arch, which cnet and sphynx have; found {self.arch!r}")
         if given is None:
             return
         parse_macro(self.architecture) if self.kind == "macro" else parse_cells(self.architecture)

@@ -199,7 +199,7 @@ def test_sample(tmp_path: Path) -> None:
         (
             ("reduce", "{run}", "--out", "{tmp}/x"),
             10,
-            "expected one of a number of ReLUs and a share; found None, None",
+            "--budget, --fraction: expected one of them, a number of ReLUs or a share; found neither",
         ),
         (("reduce", "{run}", "--budget", "0", "--out", "{tmp}/x"), 10, "expected at least 1 ReLUs"),
         (
@@ -245,7 +245,7 @@ def test_failures_are_one_line_and_a_code(
         ),
         (
             ("--fraction", 0.5, "--epochs", 1),
-            "note: the search took all --epochs (1), nothing was finetuned; give at least 2\n",
+            "note: choosing and changing ReLUs took all --epochs (1), nothing was finetuned; give 2 or more\n",
         ),
         (("--fraction", 0.5, "--epochs", 2), ""),
         (("--fraction", 0.5, "--epochs", 0), ""),

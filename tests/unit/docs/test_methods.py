@@ -70,7 +70,7 @@ def test_published_points_have_sources_and_figures_come_from_the_runs(tmp_path: 
     changed.write_text(json.dumps(study))
     assert _rows(table(plans={METHODS_PLAN: changed}))["gradual"][3] == "not measured"
     second, more = METHODS_PLAN.with_name("methods-float32.toml"), tmp_path / "more.json"
-    run = {"label": "snl", "budget": 17408, "relus": 17400, "test_accuracy": 0.25, "epochs": 12}
+    run = {"label": "snl", "budget": 17408, "relus": 17400, "test_accuracy": 0.25, "epochs": 12, "macs": 8878336}
     more.write_text(json.dumps({"runs": [*study["runs"], run]}))
     text = table(plans={METHODS_PLAN: changed, second: more})
     assert _rows(text)["snl"][3] == "`search_epochs=10 lasso_start=1e-3`: 17.4K 25.0 % (12 epochs) (float32)"
