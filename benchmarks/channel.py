@@ -2,6 +2,7 @@
 
     python benchmarks/channel.py rounds
     python benchmarks/channel.py tls --network resnet18:m=16 --backend fss --backend gmw --repeat 9
+    python benchmarks/channel.py line --repeat 30
     python benchmarks/channel.py communicators --network resnet18:m=16 --repeat 7
     python benchmarks/channel.py link --link lan --host 10.88.0.2 \
         --server-prefix "ip netns exec server" --client-prefix "ip netns exec client"
@@ -12,6 +13,9 @@ sockets of the standard library, written and read by the calling thread. In micr
 
 tls: online and offline phases with mutual TLS and in plaintext over loopback, which has no bandwidth to wait for and so
 shows TLS at its worst.
+
+line: online phases of small networks over gRPC alone, and with the connection beside it that small ones take
+(pi_system/rpc/line_ends.py); mutual TLS both.
 
 communicators: our gRPC communicator beside CrypTen's own, torch.distributed with gloo, under backend ``crypten``
 (measuring/ways.py); goal: a ratio of at most 1.3.
@@ -52,10 +56,12 @@ from pi_system.artifact.store import load
 from pi_system.backends.registry import BACKENDS
 from pi_system.channel.link import parse_link
 from pi_system.cli.errors import PiCommand, PiGroup
+from pi_system.networks import BUILTIN_PREFIX, artifact_folder
 from pi_system.program import relu_count
 from pi_system.rpc.keys import write_keys
 
 PHASES = ("online", "offline")
+SMALL = ("builtin:cifar10", "resnet18:m=4", "resnet18:m=4/compare=8")
 network_option = click.option("--network", default="resnet18:m=16", show_default=True, help="Random weights.")
 
 
@@ -120,6 +126,42 @@ def _tls_row(plaintext: Session, tls: Session) -> dict[str, Any]:
     last = tls.online[-1]
     row["online_bytes"] = last.client_to_server_bytes + last.server_to_client_bytes
     return row | {"offline_bytes": tls.offline[-1].offline_bytes}
+
+
+@main.command(cls=PiCommand)
+@measures
+@click.option("--network", "networks", multiple=True, default=SMALL, show_default=True, help="Repeatable.")
+@documents.backend_option(BACKENDS, ("gmw", "fss"))
+@documents.link_option("loopback", "lan")
+@documents.repeat_option(30)
+@documents.publishes
+def line(
+    run: Measurement,
+    networks: tuple[str, ...],
+    backends: tuple[str, ...],
+    links: tuple[str, ...],
+    repeat: int,
+    publish: Publish,
+) -> None:
+    """Measure what a connection beside gRPC saves small online phases; both ways take turns, mutual TLS."""
+    rows, cache = list[dict[str, Any]](), documents.default_cache()
+    with tempfile.TemporaryDirectory(prefix="pi-line-") as keys:
+        write_keys(Path(keys))
+        for network in networks:
+            path = artifact_folder(network) if network.startswith(BUILTIN_PREFIX) else cached_artifact(network, cache)
+            for backend, link in ((backend, link) for backend in backends for link in links):
+                sites = [Site(name=way, link=link, keys=Path(keys), line=way == "line") for way in ("grpc", "line")]
+                pair = call_in_turn(path, [(backend, site, "logits") for site in sites], repeat)
+                rows.append({"network": network, "backend": backend, "link": link, **_line_row(*pair)})
+    columns = "network|backend|link|gRPC ms=grpc_ms.median:.1f|line ms=line_ms.median:.1f|ratio={ratio.value:.2f}"
+    columns += "|from={ratio.low:.2f}|to={ratio.high:.2f}"
+    documents.show("online, over gRPC and over a line of its own", rows, columns)
+    publish(run.report("line", repeat=repeat, warmup=WARMUP, rows=rows), "line/{date}_{machine}-{cores}-cores_{sha}")
+
+
+def _line_row(grpc: Session, line: Session) -> dict[str, Any]:
+    found = {f"{one.site.name}_ms": Timing.of(one.online_ms).model_dump() for one in (grpc, line)}
+    return {**found, "ratio": ratio_interval(line.online_ms, grpc.online_ms)._asdict()}
 
 
 @main.command(cls=PiCommand)

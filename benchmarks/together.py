@@ -4,16 +4,28 @@
 
 Real processes over TLS. Sessions of one backend and network that prepare 1, 4 and 16 pictures a call take turns, so
 that ratios hold on a busy machine, too. The first call of each, which sets the session up and may transform weights,
-is left out. --keep writes the JSON object to benchmarks/results/together. On stdout a table, then, last line, the JSON
-object; progress on stderr.
+is left out. --keep writes the JSON object to benchmarks/results/together, and `make report` the newest's table into
+docs/reference/results.md. On stdout a table, then, last line, the JSON object; progress on stderr.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
-from measuring.documents import Publish, backend_option, cache_option, link_option, publishes, repeat_option, say, show
+from measuring import RESULTS
+from measuring.documents import (
+    Publish,
+    backend_option,
+    cache_option,
+    link_option,
+    markdown,
+    publishes,
+    repeat_option,
+    say,
+    show,
+)
 from measuring.machine import Measurement, measures
 from measuring.networks import cached_artifact, counts
 from measuring.processes import Site
@@ -26,6 +38,7 @@ from pi_system.backends.two_party.offline import GROUPS
 from pi_system.cli.errors import PiCommand
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder
 
+KEPT: Final = RESULTS / "together"
 COUNTS: Final = tuple(sorted(GROUPS))
 NETWORKS: Final = ("builtin:cifar10", "resnet18:m=4", "resnet18:m=16")
 
@@ -55,6 +68,17 @@ def rows(sessions: Sequence[Session]) -> Iterator[dict[str, Any]]:
             "of_alone": ratio_interval(each_ms, alone)._asdict(),
             "offline_bytes": one.offline[-1].offline_bytes // count,
         }
+
+
+def statement() -> str:
+    """The table of the newest run that was kept: ratios, which hold on any machine alike, and bytes."""
+    report = json.loads(max(KEPT.glob("*.json")).read_text())
+    columns = (
+        "network=`{network}`|backend=`{backend}`|link|together|time a picture, of one alone="
+        "{of_alone.value:.2f} ({of_alone.low:.2f} to {of_alone.high:.2f})|MB a picture={offline_bytes:/1e6}"
+    )
+    run = f"{report['repeat']} calls of each in turn, {report['environment']['cpu']}, {report['environment']['date']}"
+    return f"{markdown(report['rows'], columns)}\n\nMedians with 95 % intervals: {run}."
 
 
 @click.command(cls=PiCommand)

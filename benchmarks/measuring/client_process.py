@@ -62,6 +62,7 @@ class ClientTask(BaseModel):
     timeout_s: float
     keys: Path | None = None
     client_id: str = ""
+    line: bool = True
 
 
 class Client:
@@ -158,6 +159,7 @@ def _serve_lines(task: ClientTask) -> None:
         server=task.server,
         dealer=task.dealer,
         store_dir=task.store,
+        line=task.line,
         timeout_s=task.timeout_s,
         identity=identity,
         wrap=partial(shape, link=parse_link(task.link)),

@@ -39,7 +39,8 @@ class Site:
 
     Of server and client: ``hosts`` as the other sees them, ``prefixes`` in front of their commands, such as ``ip netns
     exec NAME``. ``link`` is what our channel imitates, ``loopback`` where the link itself is emulated; ``keys``: folder
-    of ``write_keys``, None for plaintext; ``pinned``: each on its own core with one thread, else both use every core.
+    of ``write_keys``, None for plaintext; ``pinned``: each on its own core with one thread, else both use every core;
+    ``line``: small online phases may take a connection of their own (pi_system/rpc/line_ends.py).
     """
 
     name: str = "loopback"
@@ -48,6 +49,7 @@ class Site:
     prefixes: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     keys: Path | None = None
     pinned: bool = True
+    line: bool = True
 
     @property
     def imitated(self) -> bool:

@@ -121,6 +121,7 @@ class Session(LineProcess):
             timeout_s=TIMEOUT_S,
             keys=site.keys,
             client_id=client_id,
+            line=site.line,
         )
         command = [*site.prefixes[1], sys.executable, "-u", "-m", "measuring.client_process", task.model_dump_json()]
         threads, log = site.threads or len(os.sched_getaffinity(0)), server.store.parent / f"{name}.log"

@@ -8,6 +8,7 @@ import compare_runs
 import known_networks
 import longer_runs
 import repetition
+import together
 from measuring import RESULTS
 from measuring.study_claims import FIRST
 from measuring.study_tables import claims_markdown, costs_markdown, load_study, needed_markdown, results_markdown
@@ -49,6 +50,7 @@ PARTS = {
     "known": ("reference/results.md", known_networks.table),
     "house": ("reference/results.md", lambda: compare_runs.commits(RESULTS / "house")),
     "repetition": ("explanation/threat-model.md", repetition.statement),
+    "together": ("reference/results.md", together.statement),
     "full-width": ("reference/results.md", lambda: measured.latency("resnet18-m64_three-links")),
     "culled": ("reference/results.md", lambda: measured.latency("hrn-2x5x3x-s1-culled_lan")),
     "protocols": ("reference/results.md", lambda: measured.latency("resnet18-m4-m16_two-links")),
