@@ -35,17 +35,17 @@ class Exact:
 
     def decrypt(self, ciphertext: Words) -> Words:
         """The message, (n,)."""
-        return np.array([self._rounded(value) % self._plain for value in self._phases(ciphertext)], np.uint64)
+        return np.array([self._rounded(value) % self._plain for value in self.phases(ciphertext)], np.uint64)
 
     def noise_budget(self, ciphertext: Words) -> int:
         """Bits, rounded down, between the largest error and one that decrypts wrongly."""
-        errors = (abs(self._plain * v - self._modulus * self._rounded(v)) for v in self._phases(ciphertext))
+        errors = (abs(self._plain * v - self._modulus * self._rounded(v)) for v in self.phases(ciphertext))
         return math.floor(math.log2(self._modulus) - 1 - math.log2(max(1, *errors)))
 
     def _rounded(self, value: int) -> int:
         return (2 * self._plain * value + self._modulus) // (2 * self._modulus)
 
-    def _phases(self, ciphertext: Words) -> list[int]:
+    def phases(self, ciphertext: Words) -> list[int]:
         """c0 + c1 s modulo q."""
         lifts = [self._modulus // p * pow(self._modulus // p, -1, p) for p in self._primes]
         rows = [

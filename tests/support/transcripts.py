@@ -35,7 +35,7 @@ from pi_system.program.reveal import Reveal
 from pi_system.protocols.dealt import DealtGate
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import Half, Send, in_turn
-from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, LinearShape, plan_linear
+from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, LinearShape, plan_linear, plan_together
 from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
 from pi_system.protocols.ot.gate import OtGate
@@ -103,7 +103,7 @@ def encryption(pictures: int = 1) -> Transcript:
         LinearShape(name="b", source="x", in_channels=3, out_channels=2, in_size=(6, 6), stride=(2, 2)),
         LinearShape(name="c", source="y", in_channels=20, out_channels=5),
     ]
-    plan, prg = plan_linear(layers, 32, 12, pictures), Prg(SEED)
+    plan, prg = plan_together(plan_linear(layers, 32, 12), pictures), Prg(SEED)
     weights = {layer.name: prg.ring(layer.weight_shape, 8).astype(np.int64) - 128 for layer in layers}
     masks = [{layer.source: prg.ring(layer.mask_shape, 32) for layer in layers} for _ in range(pictures)]
 

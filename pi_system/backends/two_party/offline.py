@@ -30,9 +30,10 @@ from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.two_party.batches import Batches, Begun
 from pi_system.backends.two_party.gates import OtGates
 from pi_system.channel.base import Channel
+from pi_system.errors import ConfigError
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import BARRIER, Half, Send, receive
-from pi_system.protocols.linear_he import LinearPlan, linear_he_cost, linear_shapes, plan_linear
+from pi_system.protocols.linear_he import LinearPlan, linear_he_cost, linear_shapes, plan_linear, plan_together
 from pi_system.protocols.material import Material
 from pi_system.protocols.ot.gate import RoundsGate
 from pi_system.protocols.ot.party import OtParty
@@ -46,48 +47,54 @@ from pi_system.secure.seeds import party_seed
 from pi_system.secure.values import Computed, Value
 
 GROUPS: Final = (16, 4, 1)
-"""Pictures whose weighted layers share ciphertexts (protocols/linear_he/packing.py): of 16, about four times the bytes
-of one, and of its work but for products. Each size takes transformed weights of its own on the server's disk."""
+"""Pictures whose weighted layers share ciphertexts (protocols/linear_he/packing.py): about the root of so many times
+the bytes of one, and of its work but for products. Each size has its own transformed weights on the server's disk."""
 
-_GROUP_ELEMENTS = 1 << 24  # masks or shares of a group in memory: ring elements, of each
+_GROUP_BYTES = 256 << 20  # in memory: masks and shares of a group, and the largest request as the server reads it
 _GROUP_WEIGHT_BYTES = 1 << 30  # transformed weights that are kept more than once
+_GROUP_GAIN = 0.9  # of the bytes of pictures one by one; what saves less is not worth waiting for
 
 
-def linear_plan(public: PublicArtifact, pictures: int = 1) -> LinearPlan:
-    """The plan of all weighted layers of some pictures, from public data.
-
-    Raises:
-        ConfigError: the ring is one that encryption cannot hold.
-    """
+def linear_plan(public: PublicArtifact) -> LinearPlan:
+    """The plan of all weighted layers, from public data. Raises ConfigError for rings that encryption cannot hold."""
     ring = public.public.ring
-    return plan_linear(linear_shapes(public.public.graph), ring.ring_bits, ring.weight_norm_bits, pictures)
+    return plan_linear(linear_shapes(public.public.graph), ring.ring_bits, ring.weight_norm_bits)
 
 
 class LinearPlans:
-    """The plans of one model by the number of pictures; both parties compute them alike."""
+    """The plans of one model by the number of pictures; both parties compute them alike, and one key serves all."""
 
     def __init__(self, public: PublicArtifact):
         """Raises ConfigError as ``linear_plan``."""
-        self._public, self._plans = public, {1: linear_plan(public)}
-
-    def of(self, pictures: int) -> LinearPlan:
-        """The plan for so many pictures, one of ``GROUPS``."""
-        if pictures not in self._plans:
-            self._plans[pictures] = linear_plan(self._public, pictures)
-        return self._plans[pictures]
+        self.alone = linear_plan(public)
+        self._plans: dict[int, LinearPlan | None] = {1: self.alone}
 
     def groups(self, count: int) -> list[LinearPlan]:
         """The plans for ``count`` pictures, one after the other: the largest groups that there is room for first."""
         found: list[LinearPlan] = []
-        for pictures in filter(self._has_room, GROUPS):
-            found += [self.of(pictures)] * (count // pictures)
-            count %= pictures
+        for pictures in GROUPS:
+            if count >= pictures and (plan := self._of(pictures)) is not None:
+                found += [plan] * (count // pictures)
+                count %= pictures
         return found
 
-    def _has_room(self, pictures: int) -> bool:
-        one = self._plans[1]
-        fits = pictures * one.params.coefficients <= _GROUP_ELEMENTS
-        return pictures == 1 or (fits and linear_he_cost(one).weight_bytes <= _GROUP_WEIGHT_BYTES)
+    def _of(self, pictures: int) -> LinearPlan | None:
+        if pictures not in self._plans:
+            self._plans[pictures] = self._worth_it(pictures)
+        return self._plans[pictures]
+
+    def _worth_it(self, pictures: int) -> LinearPlan | None:
+        """The plan for so many, or None: too large, or hardly smaller than one by one."""
+        one = linear_he_cost(self.alone)
+        if one.weight_bytes > _GROUP_WEIGHT_BYTES:
+            return None
+        try:
+            plan = plan_together(self.alone, pictures)
+        except ConfigError:
+            return None
+        cost = linear_he_cost(plan)
+        saves = cost.up_bytes + cost.down_bytes <= _GROUP_GAIN * pictures * (one.up_bytes + one.down_bytes)
+        return plan if saves and plan.memory_bytes() <= _GROUP_BYTES else None
 
 
 class TwoPartyFill:

@@ -31,7 +31,7 @@ class TwoPartyServer(ServerParty):
     gates: OtGates
 
     def __init__(self, artifact: Artifact, options: RuntimeOptions):
-        """See ServerParty. Raises ConfigError for a ring of more than 59 bits, and for too many compared bits."""
+        """See ServerParty. Raises ConfigError for a ring of fewer than 16 bits, and for too many compared bits."""
         check_runs(artifact.public, options.backend)
         super().__init__(artifact, TWO_PARTY_GATES[options.backend], options)
         self._plans = LinearPlans(artifact)
@@ -41,9 +41,9 @@ class TwoPartyServer(ServerParty):
     @contextmanager
     def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
         """See backends/two_party/offline.py for the messages."""
-        first, *more = self._plans.groups(count)
-        with self._setup.taken(lambda: self._set_up(first, peer)) as (ots, linear):
-            answered, watch = self._answer([first, *more], linear, peer), profiler_of(peer)
+        groups = self._plans.groups(count)
+        with self._setup.taken(lambda: self._set_up(groups, peer)) as (ots, linear):
+            answered, watch = self._answer(groups, linear, peer), profiler_of(peer)
 
             def fill(bundle: Bundle) -> None:
                 self._setup.picture()
@@ -61,8 +61,8 @@ class TwoPartyServer(ServerParty):
             drive(linear.of(self._server_of(plan)).run([_linear_prg(PartySeed(seed)) for seed in seeds]), peer)
             yield from seeds
 
-    def _set_up(self, plan: LinearPlan, peer: Channel) -> tuple[OtParty, LinearHeSession]:
-        server = self._server_of(plan)
+    def _set_up(self, groups: list[LinearPlan], peer: Channel) -> tuple[OtParty, LinearHeSession]:
+        server = self._server_of(groups[0] if groups else self._plans.alone)
         sends, receives = map(bool, cots(self.schedule, self.gates))
         ots = drive(ot_setup(Prg(fresh_seed()), sends=sends, receives=receives), peer)
         return ots, drive(server.setup(), peer)
@@ -77,7 +77,7 @@ class TwoPartyServer(ServerParty):
     def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:
         """From the server's seed, as the encryption's answer had it."""
         prg = _linear_prg(party_seed(bundle))
-        return linear_share(self._plans.of(1), node.name, prg).reshape(1, *node.shape)
+        return linear_share(self._plans.alone, node.name, prg).reshape(1, *node.shape)
 
 
 class TwoPartyClient(ClientParty):
@@ -95,9 +95,9 @@ class TwoPartyClient(ClientParty):
     @contextmanager
     def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
         """See backends/two_party/offline.py for the messages."""
-        first, *more = self._plans.groups(count)
-        with self._setup.taken(lambda: self._set_up(first, peer)) as (ots, linear):
-            asked, watch = self._ask([first, *more], linear, peer), profiler_of(peer)
+        groups = self._plans.groups(count)
+        with self._setup.taken(lambda: self._set_up(peer)) as (ots, linear):
+            asked, watch = self._ask(groups, linear, peer), profiler_of(peer)
 
             def fill(bundle: Bundle) -> None:
                 self._setup.picture()
@@ -118,9 +118,9 @@ class TwoPartyClient(ClientParty):
             masks = [EncryptedMasks(self.public, PartySeed(seed)).collect() for seed in seeds]
             yield from zip(seeds, drive(linear.of(plan).run(masks), peer), strict=True)
 
-    def _set_up(self, plan: LinearPlan, peer: Channel) -> tuple[OtParty, LinearHeClient]:
+    def _set_up(self, peer: Channel) -> tuple[OtParty, LinearHeClient]:
         session = Prg(fresh_seed())
-        linear = LinearHeClient(plan, session.child("linear"))
+        linear = LinearHeClient(self._plans.alone, session.child("linear"))
         receives, sends = map(bool, cots(self.schedule, self.gates))
         ots = drive(ot_setup(session, sends=sends, receives=receives), peer)
         drive(linear.setup(), peer)

@@ -7,7 +7,8 @@ Inputs:   client r, uniform in Z_{2^l}, (C, H, W); server W, signed integers who
 Outputs:  server c_s, uniform, from its Prg; client c_c; carrier arrays (O, Ho, Wo).
 Offline:  this protocol: client -> server Enc(r); server -> client Enc(W * r - c_s), layer after layer, of all pictures.
 Online:   no message: the shares of W x are W D + c_s at the server, which holds D = x - r, and c_c at the client.
-Cost:     one round trip (pipelined: the client waits once for every bundle of layers); ciphertexts of about
+Cost:     one round trip (pipelined: the client waits once for every bundle of layers; more where requests and answers
+          are large, ``LinearPlan.ahead``); ciphertexts of about
           n (l + 72) / 8 bytes up and n (l + 9) / 8 bytes down plus (l + 4) / 8 bytes an output, n = 4096 up to l = 34;
           cost.py has the exact bytes, asserted in tests. P pictures together: about sqrt(P) times as many ciphertexts.
 Error:    none: exact, but for decryption failures of probability below 2^-50 a layer (params.py).
@@ -27,7 +28,7 @@ Source:   packing: Huang et al., Cheetah, eprint 2022/207, section 3, changed as
 from pi_system.protocols.linear_he.client import LinearHeClient
 from pi_system.protocols.linear_he.cost import linear_he_cost
 from pi_system.protocols.linear_he.layer import LinearShape, linear_shapes
-from pi_system.protocols.linear_he.plan import LinearPlan, plan_linear
+from pi_system.protocols.linear_he.plan import LinearPlan, plan_linear, plan_together
 from pi_system.protocols.linear_he.server import LinearHeServer, LinearHeSession, linear_share
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "linear_shapes",
     "linear_share",
     "plan_linear",
+    "plan_together",
 ]

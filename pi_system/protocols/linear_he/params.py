@@ -5,8 +5,9 @@ weights; the server adds its re-randomisation and a flood that hides both, divid
 stays) and cuts low bits off c0. The client decrypts rightly while what is left of all errors stays below Q / (2 t):
 
     fresh * weights    sigma = 3.24 a coefficient (centred binomial, key.py), plus the rounding of (q / t) m, variance
-                       1/12: standard deviation <= sqrt(10.5 + 1/12) * 2^norm_bits, with
-                       norm_bits = log2 of the largest Euclidean norm of the weights that one output reads
+                       1/12: standard deviation <= sqrt((10.5 + 1/12) o) * 2^norm_bits, with
+                       norm_bits = log2 of the largest Euclidean norm of the weights that one output reads, and
+                       o the outputs of the answer: every coefficient's error reads the weights of all of them
     re-randomisation   u e' + e'' s, u and s ternary: standard deviation <= sqrt(2 * 10.5 * 2/3 n)
     flood              a - b, a and b uniform in [0, 2^f): below 2^f in size, a triangle. f is the least that hides
                        the errors of one inference by STATISTICAL_BITS, as ``flood_distance`` counts it
@@ -21,7 +22,8 @@ secret, classical attacks. The standard of 2018, and SEAL with it, allows 109, 2
 
 Why a triangle. Adding e to it changes it by h^2 <= (e^2 / 4^(f+1)) (ln(2^f / e) + 4) in squared Hellinger distance
 (numerically checked in tests), and squared distances add over N coefficients: the statistical distance is at most the
-root of 2 N h^2, with e its root mean square (the bound is concave in e^2). So N counts with its square root. Under
+root of 2 N h^2, with e its root mean square (the bound is concave in e^2), for which o is its mean over all
+coefficients (plan.py has it from the packings). So N counts with its square root. Under
 uniform noise distances add themselves: 6 10^5 coefficients and 2^20 inferences cost 39 bits there, 20 here.
 """
 
@@ -63,6 +65,7 @@ class HeParams:
         kept: how many primes an answer has.
         flood_bits: f.
         drop_bits: low bits of an answer's first half that are not sent.
+        outputs: o, at least the mean over all coefficients of the outputs in their answers.
     """
 
     ring_bits: int
@@ -73,6 +76,7 @@ class HeParams:
     kept: int
     flood_bits: int
     drop_bits: int
+    outputs: int = 1
 
     def __post_init__(self) -> None:
         """Assert the noise budget and the security level.
@@ -91,14 +95,15 @@ class HeParams:
 
     def flood_distance(self, inferences: int = 1) -> float:
         """Statistical distance of everything the answers of ``inferences`` tell beside W r - c_s, at most."""
-        return _flood_distance(self.flood_bits, self.norm_bits, self.degree, self.coefficients * inferences)
+        deviation = _error_deviation(self.norm_bits, self.degree, self.outputs)
+        return _flood_distance(self.flood_bits, deviation, self.coefficients * inferences)
 
     @property
     def noise_budget(self) -> float:
         """Bits left between the largest error and the one that decrypts wrongly."""
         answer = math.prod(self.primes[: self.kept])
         divided = math.prod(self.primes[self.kept :])
-        error = 2.0**self.flood_bits + _TAIL * _error_deviation(self.norm_bits, self.degree)
+        error = 2.0**self.flood_bits + _TAIL * _error_deviation(self.norm_bits, self.degree, self.degree)
         cut = 2.0 ** (self.drop_bits - 1) if self.drop_bits else 0.0
         total = error / divided + _division_error(self.degree) + cut + 1.0
         return math.log2(_DECRYPTED * answer / 2.0 ** (self.ring_bits + 1)) - math.log2(total)
@@ -129,15 +134,15 @@ def worst_norm_bits(layers: Iterable[LinearShape], weight_bits: int = WEIGHT_BIT
     return math.ceil(weight_bits + max(math.log2(layer.fan_in) / 2 for layer in layers))
 
 
-def _flood_distance(flood_bits: int, norm_bits: int, degree: int, coefficients: int) -> float:
-    shift = _error_deviation(norm_bits, degree) / 2.0**flood_bits
+def _flood_distance(flood_bits: int, deviation: float, coefficients: int) -> float:
+    shift = deviation / 2.0**flood_bits
     return math.sqrt(2 * coefficients * shift**2 / 4 * (max(0.0, -math.log(shift)) + 4))
 
 
-def _flood_bits_for(norm_bits: int, degree: int, coefficients: int) -> int:
+def _flood_bits_for(deviation: float, coefficients: int) -> int:
     """The least f that hides the errors of one inference by STATISTICAL_BITS."""
-    flood_bits = math.ceil(math.log2(_error_deviation(norm_bits, degree)))
-    while _flood_distance(flood_bits, norm_bits, degree, coefficients) > 2.0**-STATISTICAL_BITS:
+    flood_bits = math.ceil(math.log2(deviation))
+    while _flood_distance(flood_bits, deviation, coefficients) > 2.0**-STATISTICAL_BITS:
         flood_bits += 1
     return flood_bits
 
@@ -149,8 +154,10 @@ def ring_refused(ring_bits: int) -> str:
     return f"expected a ring of {MIN_RING_BITS}..{MAX_RING_BITS} bits for homomorphic encryption, found {ring_bits}"
 
 
-def derive_params(ring_bits: int, norm_bits: int, coefficients: int) -> HeParams:
+def derive_params(ring_bits: int, norm_bits: int, coefficients: int, outputs: int = 1) -> HeParams:
     """The cheapest parameters for Z_{2^ring_bits}, weights of this norm and this many outputs of linear layers.
+
+    ``outputs``: how many of them an answer has, in the mean over ``coefficients``, at most.
 
     Raises:
         ConfigError: ring_bits is not 16..64, or no degree has room for the noise.
@@ -158,7 +165,7 @@ def derive_params(ring_bits: int, norm_bits: int, coefficients: int) -> HeParams
     if reason := ring_refused(ring_bits):
         raise ConfigError(f"ring_bits: {reason}")
     for degree, largest in _LARGEST_MODULUS_BITS.items():
-        flood = _flood_bits_for(norm_bits, degree, coefficients)
+        flood = _flood_bits_for(_error_deviation(norm_bits, degree, outputs), coefficients)
         if flood > 120:
             raise ConfigError(f"norm_bits: expected weights that need at most 120 bits of flood, found {flood}")
         kept, dropped, drop_bits = _split(ring_bits, flood, degree)
@@ -172,6 +179,7 @@ def derive_params(ring_bits: int, norm_bits: int, coefficients: int) -> HeParams
                 kept=len(kept),
                 flood_bits=flood,
                 drop_bits=drop_bits,
+                outputs=outputs,
             )
     raise ConfigError(f"noise budget: expected a degree of at most {degree} to hold {norm_bits} bits of norm")
 
@@ -196,8 +204,8 @@ def _cut(bits: int) -> list[int]:
     return [(bits + i) // count for i in range(count)]
 
 
-def _error_deviation(norm_bits: int, degree: int) -> float:
-    return math.sqrt((_ERROR_VARIANCE + 1 / 12) * 4.0**norm_bits + 4 / 3 * _ERROR_VARIANCE * degree)
+def _error_deviation(norm_bits: int, degree: int, outputs: int) -> float:
+    return math.sqrt((_ERROR_VARIANCE + 1 / 12) * outputs * 4.0**norm_bits + 4 / 3 * _ERROR_VARIANCE * degree)
 
 
 def _division_error(degree: int) -> float:

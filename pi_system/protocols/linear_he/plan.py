@@ -57,6 +57,24 @@ class LinearPlan:
     packings: tuple[Packing, ...]
     pictures: int = 1
 
+    @cached_property
+    def mean_outputs(self) -> float:
+        """How many outputs an answer has, in the mean over all coefficients that hold one."""
+        squares = sum(
+            (high - low) ** 2 * math.prod(layer.out_size)
+            for packing in self.packings
+            for index, layer in enumerate(packing.bundle.layers)
+            for low, high in (packing.outputs(index, answer) for answer in range(packing.answers[index]))
+        )
+        return squares / self.params.coefficients
+
+    def memory_bytes(self) -> int:
+        """Of masks and shares of all layers, and of the largest request as the server reads it: evaluated residues."""
+        elements = sum(math.prod(la.mask_shape) + 2 * math.prod(la.share_shape) for la in self.layers)
+        residues = 2 * len(self.params.primes) * self.params.degree
+        request = max(self.ciphertexts(b) * packing.inputs for b, packing in enumerate(self.packings))
+        return 8 * (self.pictures * elements + request * residues)
+
     def hello_bytes(self) -> int:
         """The client's first message of a session: an encryption of zero."""
         return self.params.upload_bytes
@@ -128,17 +146,14 @@ class LinearPlan:
         return self.pictures // packing.pictures * once
 
 
-def plan_linear(
-    layers: Sequence[LinearShape], ring_bits: int, norm_bits: int | None = None, pictures: int = 1
-) -> LinearPlan:
-    """Plan the linear layers of a model.
+def plan_linear(layers: Sequence[LinearShape], ring_bits: int, norm_bits: int | None = None) -> LinearPlan:
+    """Plan the linear layers of a model, for one picture.
 
     Args:
         layers: in execution order.
         ring_bits: l, 16..64.
         norm_bits: public bound, log2, on the Euclidean norm of the weights that one output reads; by default what
             weights below 2^15 can reach. A closer bound makes smaller ciphertexts.
-        pictures: that are prepared together, a power of two.
 
     Raises:
         ConfigError: no layers, names twice, sources of several shapes, or parameters out of reach.
@@ -146,15 +161,39 @@ def plan_linear(
     if not layers or len({layer.name for layer in layers}) != len(layers):
         raise ConfigError(f"layers: expected one or more with different names, found {len(layers)}")
     norm_bits = worst_norm_bits(layers) if norm_bits is None else norm_bits
-    params = derive_params(ring_bits, norm_bits, sum(math.prod(layer.share_shape) for layer in layers))
+    bundles, outputs = _bundles(layers), 1
+    while True:  # how many outputs an answer has follows from the sizes of ciphertexts, and they from it
+        params = derive_params(ring_bits, norm_bits, sum(math.prod(la.share_shape) for la in layers), outputs)
+        plan = LinearPlan(tuple(layers), params, tuple(_packing(bundle, params, 1) for bundle in bundles))
+        if plan.mean_outputs <= outputs:
+            return plan
+        outputs = 1 << math.ceil(math.log2(plan.mean_outputs))
+
+
+def plan_together(alone: LinearPlan, pictures: int) -> LinearPlan:
+    """The plan for several pictures under the parameters, and so the key, of one picture's.
+
+    Raises:
+        ConfigError: not a power of two, or answers would have more outputs than the parameters are made for.
+    """
+    if pictures < 1 or pictures & (pictures - 1):
+        raise ConfigError(f"pictures: expected a power of two, found {pictures}")
+    packings = tuple(_packing(packing.bundle, alone.params, pictures) for packing in alone.packings)
+    plan = LinearPlan(alone.layers, alone.params, packings, pictures)
+    if plan.mean_outputs > alone.params.outputs:
+        found = f"{plan.mean_outputs:.1f} in an answer of {pictures} pictures"
+        raise ConfigError(f"outputs: expected at most {alone.params.outputs} in the mean, found {found}")
+    return plan
+
+
+def _bundles(layers: Sequence[LinearShape]) -> list[LayerBundle]:
     shared: dict[object, list[LinearShape]] = {}
     shapes: dict[str, tuple[int, int, int]] = {}
     for layer in layers:
         if shapes.setdefault(layer.source, layer.mask_shape) != layer.mask_shape:
             raise ConfigError(f"source {layer.source}: expected one shape, found {layer.mask_shape}")
         shared.setdefault((layer.source, layer.stride, layer.out_size), []).append(layer)
-    packings = tuple(_packing(LayerBundle(tuple(group)), params, pictures) for group in shared.values())
-    return LinearPlan(tuple(layers), params, packings, pictures)
+    return [LayerBundle(tuple(group)) for group in shared.values()]
 
 
 def _packing(bundle: LayerBundle, params: HeParams, pictures: int) -> Packing:

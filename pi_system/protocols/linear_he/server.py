@@ -91,7 +91,7 @@ class LinearHeServer:
             return self._transform(bundle, chunk)
         pictures = self.plan.packings[bundle].pictures
         # of another path the order is another
-        name = f"{self.context.path}-{pictures}-{bundle}-{chunk.layer}-{chunk.first}"
+        name = f"{self.context.path}-{bundle}-{chunk.layer}-{chunk.first}" + (f"-{pictures}" if pictures > 1 else "")
         found = kept.get(name)
         if found is None or found.nbytes != self.plan.weight_bytes(bundle, chunk):
             found = kept.put(name, self._transform(bundle, chunk))
@@ -150,11 +150,12 @@ class LinearHeSession:
         Raises:
             RemoteProtocolError: not the encryption of a mask.
         """
-        packing, each = self._plan.packings[bundle], self._plan.ciphertexts(bundle)
-        received = self._ciphertexts(request, each * packing.inputs)
+        packing, data = self._plan.packings[bundle], np.frombuffer(request, np.uint8)
+        if data.size != self._plan.request_bytes(bundle):
+            raise RemoteProtocolError(f"request: expected {self._plan.request_bytes(bundle)} bytes, found {data.size}")
         inputs = [
-            self._server.context.load_ciphertexts(part)
-            for part in received.reshape(each, packing.inputs, *received.shape[1:])
+            self._server.context.load_ciphertexts(self._ciphertexts(part.data, packing.inputs))
+            for part in data.reshape(self._plan.ciphertexts(bundle), -1)
         ]
         ring = Ring(self._plan.params.ring_bits)
         masks = [
@@ -176,19 +177,18 @@ class LinearHeSession:
         packing, context = self._plan.packings[bundle], self._server.context
         terms = packing.terms(chunk.layer, chunk.first)
         noise = prg.child("linear_he.noise", bundle, chunk.layer, chunk.first)
-        message = []
+        message: dict[tuple[int, int], npt.NDArray[np.uint8]] = {}
         for answers, weights in self._server.weights(bundle, chunk):
-            products = [context.multiply(weights, part, terms) for part in inputs]
-            for i, answer in enumerate(answers):
-                low, high = packing.outputs(chunk.layer, answer)
-                for number, product in enumerate(products):
-                    group, band = divmod(number, packing.bands)
-                    top, bottom = packing.rows(band)
-                    pictures = slice(group * packing.pictures, (group + 1) * packing.pictures)
+            for number, part in enumerate(inputs):  # one product at a time in memory, of as many answers as are kept
+                group, band = divmod(number, packing.bands)
+                top, bottom = packing.rows(band)
+                pictures = slice(group * packing.pictures, (group + 1) * packing.pictures)
+                for answer, product in zip(answers, context.multiply(weights, part, terms), strict=True):
+                    low, high = packing.outputs(chunk.layer, answer)
                     mask = np.ascontiguousarray(masks[pictures, low:high, top:bottom]).reshape(-1)
                     positions = packing.positions(chunk.layer, answer, band)
-                    message.append(self._finished(product[i], positions, mask, noise))
-        return np.concatenate(message).data
+                    message[answer, number] = self._finished(product, positions, mask, noise)
+        return np.concatenate([message[key] for key in sorted(message)]).data
 
     def _finished(
         self, product: Words, positions: npt.NDArray[np.int32], mask: Words, noise: Prg

@@ -74,12 +74,13 @@ def test_pictures_prepared_together_share_ciphertexts_and_nothing_else(backend: 
     assert_within_ulps(artifact, pictures, infer(server, client, pictures)[0])
 
 
-@pytest.mark.parametrize("limit", ["_GROUP_ELEMENTS", "_GROUP_WEIGHT_BYTES"])
+@pytest.mark.parametrize("limit", ["_GROUP_BYTES", "_GROUP_WEIGHT_BYTES", "_GROUP_GAIN"])
 def test_pictures_of_large_networks_are_prepared_one_by_one(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plans = LinearPlans(random_mixed_artifact(7, blocks=2))
-    assert [group.pictures for group in plans.groups(40)] == [16, 16, 4, 4]
+    artifact = random_mixed_artifact(7, blocks=2)
+    assert [group.pictures for group in LinearPlans(artifact).groups(40)] == [16, 16, 4, 4]
     monkeypatch.setattr(offline, limit, 0)
-    assert [group.pictures for group in plans.groups(5)] == [1] * 5
+    assert [group.pictures for group in LinearPlans(artifact).groups(5)] == [1] * 5
+    assert LinearPlans(artifact).groups(0) == []
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

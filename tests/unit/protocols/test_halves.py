@@ -11,7 +11,7 @@ from insecure_cots import insecure_parties
 from pi_system.errors import RemoteProtocolError
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import BARRIER, Half, Receive, Send, abreast, in_turn, together
-from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, LinearShape, plan_linear
+from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, LinearShape, plan_linear, plan_together
 from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
 from pi_system.protocols.ot.ferret import FerretReceiver, FerretSender, LpnParameters
@@ -116,7 +116,7 @@ def all_abreast(run: Callable[[Any], Half[Any]] = abreast) -> Halves:
 
 def linear(pictures: int = 1) -> Halves:
     layers = [LinearShape(name=name, source=name, in_channels=3, out_channels=5) for name in ("a", "b", "c")]
-    plan = plan_linear(layers, 32, 8, pictures)
+    plan = plan_together(plan_linear(layers, 32, 8), pictures)
     weights = {layer.name: np.arange(15, dtype=np.int64).reshape(5, 3) for layer in layers}
     masks = {layer.source: Prg(SEED).child(layer.source).ring((3, 1, 1), 32) for layer in layers}
 

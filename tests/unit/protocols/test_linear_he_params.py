@@ -11,6 +11,7 @@ from seal import MAX_PLAIN_BITS, Seal, accepts_at_128_bits, largest_primes, secr
 
 from pi_system.errors import ConfigError
 from pi_system.kernels.packing import Words, packed_bytes, unpack_bits
+from pi_system.program.encoding import weight_norm_bits
 from pi_system.protocols.linear_he.client import LinearHeClient
 from pi_system.protocols.linear_he.layer import LinearShape
 from pi_system.protocols.linear_he.packing import LayerBundle, Packing
@@ -19,10 +20,11 @@ from pi_system.protocols.linear_he.params import (
     MIN_RING_BITS,
     STATISTICAL_BITS,
     HeParams,
+    _error_deviation,
     derive_params,
     worst_norm_bits,
 )
-from pi_system.protocols.linear_he.plan import AnswerChunk, LinearPlan, plan_linear
+from pi_system.protocols.linear_he.plan import AnswerChunk, LinearPlan, plan_linear, plan_together
 from pi_system.protocols.linear_he.primes import make_primes
 from pi_system.protocols.linear_he.server import LinearHeServer, LinearHeSession
 from pi_system.ring.prg import Prg, fresh_seed
@@ -73,6 +75,75 @@ def test_the_stated_distance_bounds_that_of_a_shifted_triangle(width: int, error
     bound = (error / width) ** 2 / 4 * (math.log(width / error) + 4)
     assert 0.5 * bound < squared <= bound
     assert np.abs(density - moved).sum() / 2 <= math.sqrt(2 * bound)
+
+
+def errors_before_the_flood(plan: LinearPlan, weight: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Of every coefficient of the first answer, in exact integers: fresh errors times the answer's weights."""
+    params, packing = plan.params, plan.packings[0]
+    secret = np.random.default_rng(1).integers(-1, 2, params.degree)
+    oracle, modulus = Exact(params.degree, params.primes, params.ring_bits, secret), math.prod(params.primes)
+    total = np.zeros(params.degree, np.int64)
+    for narrow in packing.weight_polynomials(0, 0, weight.astype(np.int32)):
+        fresh = oracle.phases(oracle.encrypt(np.zeros(params.degree, np.uint64)))
+        error = np.array([value - modulus if value > modulus // 2 else value for value in fresh], np.int64)
+        both = np.concatenate([-error, error])
+        for exponent in np.flatnonzero(narrow):
+            at = params.degree - int(exponent) * packing.pictures
+            total += int(narrow[exponent]) * both[at : at + params.degree]
+    return total
+
+
+@pytest.mark.parametrize("pictures", [1, 4])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        LinearShape(name="a", source="x", in_channels=4, out_channels=1024),
+        LinearShape(
+            name="a", source="x", in_channels=8, out_channels=32, in_size=(4, 4), kernel=(3, 3), padding=(1, 1)
+        ),
+    ],
+)
+def test_the_flood_hides_the_errors_that_weights_of_all_outputs_of_an_answer_make(
+    layer: LinearShape, pictures: int
+) -> None:
+    """All weights as large as the public norm allows: the deviation is at most the one that the flood is made for."""
+    size = 2 ** (9 - layer.fan_in.bit_length() // 2)
+    weight = np.random.default_rng(0).choice([-size, size], layer.weight_shape)
+    plan = plan_together(plan_linear([layer], 37, weight_norm_bits([weight])), pictures)
+    assert plan.packings[0].per_output[0] > 4
+    measured = errors_before_the_flood(plan, weight).astype(float).std()
+    stated = _error_deviation(plan.params.norm_bits, plan.params.degree, plan.params.outputs)
+    assert stated / 8 < measured <= 1.05 * stated  # a sample of errors that depend on one another
+    shift = measured / 2.0**plan.params.flood_bits
+    assert math.sqrt(2 * plan.params.coefficients * shift**2 / 4 * (4 - math.log(shift))) <= 1.05 * 2.0**-STATISTICAL_BITS
+
+
+def test_outputs_of_an_answer_are_counted_over_all_coefficients_and_widen_the_flood() -> None:
+    wide = LinearShape(name="a", source="x", in_channels=16, out_channels=1000)
+    many = LinearShape(name="b", source="y", in_channels=16, out_channels=16, in_size=(32, 32))
+    alone, both = plan_linear([wide], 32, 14), plan_linear([wide, many], 32, 14)
+    assert alone.mean_outputs == pytest.approx(sum(s * s for s in _sizes(alone)) / 1000)
+    assert alone.mean_outputs > 100 > 20 > both.mean_outputs
+    assert alone.params.outputs >= alone.mean_outputs > alone.params.outputs / 2
+    assert alone.params.flood_bits > derive_params(32, 14, 1000).flood_bits
+    with pytest.raises(ConfigError, match="flood_bits"):
+        replace(alone.params, outputs=16 * alone.params.outputs)
+
+
+def _sizes(plan: LinearPlan) -> list[int]:
+    (packing,) = plan.packings
+    return [high - low for low, high in (packing.outputs(0, answer) for answer in range(packing.answers[0]))]
+
+
+def test_groups_are_of_powers_of_two_and_within_the_parameters_of_one_picture() -> None:
+    alone = plan_linear([LinearShape(name="a", source="x", in_channels=4, out_channels=1024)], 37, 9)
+    for pictures in (0, 3, 12):
+        with pytest.raises(ConfigError, match="power of two"):
+            plan_together(alone, pictures)
+    assert plan_together(alone, 16).params is alone.params
+    small = replace(alone, params=replace(alone.params, outputs=1))
+    with pytest.raises(ConfigError, match="outputs: expected at most 1 in the mean"):
+        plan_together(small, 4)
 
 
 def test_rings_of_32_bits_fit_the_small_degree() -> None:

@@ -26,6 +26,7 @@ from pi_system.protocols.linear_he import (
     LinearShape,
     linear_he_cost,
     plan_linear,
+    plan_together,
 )
 from pi_system.ring.prg import Prg, fresh_seed
 
@@ -127,7 +128,8 @@ def test_pictures_that_are_prepared_together(pictures: int, path: str, monkeypat
     monkeypatch.setattr("pi_system.kernels.he.rlwe_paths", lambda: [path])
     weights = draw_weights(LAYERS, largest=200)
     norm_bits = weight_norm_bits(weights.values())
-    one, plan = (plan_linear(LAYERS, 37, norm_bits, number) for number in (1, pictures))
+    one = plan_linear(LAYERS, 37, norm_bits)
+    plan = plan_together(one, pictures)
     assert {packing.pictures for packing in plan.packings} - {1}
     client, masks = LinearHeClient(plan, Prg(fresh_seed())), [draw_masks(LAYERS, 37) for _ in range(2 * pictures)]
     for server in (LinearHeServer(plan, weights), LinearHeServer(plan, weights, cache_bytes=0, threads=2)):
@@ -146,7 +148,8 @@ def test_pictures_that_are_prepared_together(pictures: int, path: str, monkeypat
 
 def test_a_session_serves_groups_of_any_size_under_one_key() -> None:
     weights = draw_weights(LAYERS, largest=200)
-    plans = [plan_linear(LAYERS, 37, weight_norm_bits(weights.values()), pictures) for pictures in (4, 1, 16)]
+    alone = plan_linear(LAYERS, 37, weight_norm_bits(weights.values()))
+    plans = [plan_together(alone, pictures) for pictures in (4, 1, 16)]
     servers = [LinearHeServer(plan, weights) for plan in plans]
     masks = [[draw_masks(LAYERS, 37) for _ in range(plan.pictures)] for plan in plans]
 
