@@ -77,7 +77,8 @@ def statement() -> str:
         "network=`{network}`|backend=`{backend}`|link|together|time a picture, of one alone="
         "{of_alone.value:.2f} ({of_alone.low:.2f} to {of_alone.high:.2f})|MB a picture={offline_bytes:/1e6}"
     )
-    run = f"{report['repeat']} calls of each in turn, {report['environment']['cpu']}, {report['environment']['date']}"
+    about = report["environment"]
+    run = f"{report['repeat']} calls of each in turn, {about['cpu']}, {about['date'][:10]}"
     return f"{markdown(report['rows'], columns)}\n\nMedians with 95 % intervals: {run}."
 
 

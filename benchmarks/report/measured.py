@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from measuring import RESULTS
-from measuring.documents import number
+from measuring.documents import markdown, number
 from measuring.schema import LatencyReport, LatencyResult
 from report.answers import BESIDE, UNIT
 
@@ -70,6 +70,15 @@ def tls() -> str:
         f"Mutual TLS 1.3 over plaintext on {report['link']}, {report['network']}, medians of {report['repeat']} paired "
         f"ratios: {'; '.join(rows)}. Perhaps beside other work: ratios alone."
     )
+
+
+def line() -> str:
+    """What a connection beside gRPC saves small online phases."""
+    report = _read(max((RESULTS / "line").glob("*.json")))
+    ratio = "online time, of gRPC alone={ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+    run = f"{report['repeat']} calls of each in turn, mutual TLS, {report['environment']['cpu']}"
+    table = markdown(report["rows"], f"network=`{{network}}`|backend=`{{backend}}`|link|{ratio}")
+    return f"{table}\n\nMedians with 95 % intervals: {run}, {report['environment']['date'][:10]}."
 
 
 def communicators() -> str:

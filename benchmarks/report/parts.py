@@ -56,6 +56,7 @@ PARTS = {
     "protocols": ("reference/results.md", lambda: measured.latency("resnet18-m4-m16_two-links")),
     "label": ("reference/results.md", lambda: measured.latency("resnet18-m16_label")),
     "spu": ("reference/results.md", measured.spu),
+    "line": ("reference/results.md", measured.line),
     "tls": ("reference/results.md", measured.tls),
     "communicators": ("reference/results.md", measured.communicators),
     "answers": ("../README.md", answers.readme),

@@ -115,7 +115,9 @@ def test_the_flood_hides_the_errors_that_weights_of_all_outputs_of_an_answer_mak
     stated = _error_deviation(plan.params.norm_bits, plan.params.degree, plan.params.outputs)
     assert stated / 8 < measured <= 1.05 * stated  # a sample of errors that depend on one another
     shift = measured / 2.0**plan.params.flood_bits
-    assert math.sqrt(2 * plan.params.coefficients * shift**2 / 4 * (4 - math.log(shift))) <= 1.05 * 2.0**-STATISTICAL_BITS
+    assert (
+        math.sqrt(2 * plan.params.coefficients * shift**2 / 4 * (4 - math.log(shift))) <= 1.05 * 2.0**-STATISTICAL_BITS
+    )
 
 
 def test_outputs_of_an_answer_are_counted_over_all_coefficients_and_widen_the_flood() -> None:
