@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 from measuring.fit import Fitted
-from measuring.validation import Validation
+from measuring.samples import EXACT
+from measuring.validation import Validation, public_of
 
 import pi_system
+from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.cost import default_calibration
+from pi_system.cost.predict import predict
 from pi_system.errors import InputError
 
 SHIPPED = Path(pi_system.__file__).parent / "cost" / "default_calibration.json"
@@ -31,7 +34,14 @@ def test_no_network_was_fitted_on(validation: Any) -> None:
 
 
 def test_bytes_rounds_and_storage_are_exact(validation: Any) -> None:
-    assert [point for point in validation.points if not point.exact] == []
+    """But for ciphertexts, counted before protocol 9 widened their flood; tests/unit/backends has them as they are."""
+    for sample in validation.samples:
+        public = public_of(validation.networks[sample.network])
+        found = predict(public, sample.backend, sample.link, default_calibration())
+        for name in EXACT:
+            predicted, counted = getattr(found, name), getattr(sample, name)
+            widened = name == "offline_bytes" and sample.backend in TWO_PARTY_GATES
+            assert counted <= predicted <= 1.02 * counted if widened else predicted == counted, (sample, name)
 
 
 def test_half_of_the_online_predictions_are_within_ten_percent(validation: Any) -> None:
