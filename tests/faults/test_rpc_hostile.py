@@ -139,7 +139,7 @@ def test_unknown_method_is_no_pi_system_peer(server: Any) -> None:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"protocol_version": 9}, ConfigError),
+        ({"protocol_version": PROTOCOL_VERSION + 1}, ConfigError),
         ({"backend": "none"}, ConfigError),
         ({"role": "judge"}, RemoteProtocolError),
         ({"pairing_id": b"1"}, RemoteProtocolError),

@@ -184,7 +184,7 @@ def _model(data: bytes) -> None:
         for reveal in REVEALS:
             with suppress(PiError):  # nor does every policy suit every width of logits
                 plan(public.public.graph, public.public.ring, public.masks, reveal)
-        with suppress(PiError):  # rings beyond 59 bits are for other backends
+        with suppress(PiError):  # rings below 16 bits are for other backends
             linear_plan(public)
 
 

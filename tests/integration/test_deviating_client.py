@@ -84,8 +84,8 @@ class MalformedClient:
 
 
 def test_limit_malformed_ciphertexts_read_a_layer_without_any_inference() -> None:
-    """One bit of all weights that read an input a preparation, from the low end up: 48 weights of 12 bits in 24."""
-    inputs, outputs, weight_bits = 2, 24, 12
+    """One bit of all weights that read an input a preparation, from the low end up: 16 weights of 12 bits in 24."""
+    inputs, outputs, weight_bits = 2, 8, 12
     weight = np.random.default_rng(5).integers(-(1 << (weight_bits - 1)), 1 << (weight_bits - 1), (outputs, inputs))
     layer = LinearShape(name="a", source="x", in_channels=inputs, out_channels=outputs)
     plan = plan_linear([layer], 32, 12)

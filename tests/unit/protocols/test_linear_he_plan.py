@@ -27,7 +27,7 @@ def test_layers_of_a_graph() -> None:
     assert len(found) == 3
 
 
-@pytest.mark.parametrize(("width", "megabytes"), [(16, 13.4), (64, 51.5)])
+@pytest.mark.parametrize(("width", "megabytes"), [(16, 13.4), (64, 51.8)])
 def test_bytes_of_resnet18_are_below_those_of_cheetah(width: int, megabytes: float) -> None:
     """31 MB and 111 MB were measured for all of CHEETAH; its linear layers are a part of that."""
     plan = plan_linear(linear_shapes(resnet18(width)), 32, norm_bits=14)

@@ -71,9 +71,9 @@ def test_halvings_are_built_only_where_something_reads_them() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("cnet", "expected arch with cnet and sphynx alone"),
-        ("cnet1:arch=0-00-000", "expected arch with cnet and sphynx alone"),
-        ("resnet18:arch=0-00-000", "expected arch with cnet and sphynx alone"),
+        ("cnet", "expected arch=..., or a published one: cnet1, cnet2, cnet3; found neither"),
+        ("cnet1:arch=0-00-000", "expected no arch, which cnet and sphynx have; found"),
+        ("resnet18:arch=0-00-000", "expected no arch, which cnet and sphynx have; found"),
         ("cnet:arch=0-00", "at least three layers"),
         ("cnet:arch=0-00-00", "an operation 0 to 3 and 2 skips in layer 2; found '00'"),
         ("cnet:arch=4-00-000", "found '4'"),
