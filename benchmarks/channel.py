@@ -44,7 +44,7 @@ from measuring import documents
 from measuring.documents import Publish
 from measuring.line_process import Message, run_parties
 from measuring.machine import Measurement, measures
-from measuring.networks import cached_artifact
+from measuring.networks import artifact_of, cached_artifact
 from measuring.processes import HERE, Site, emulated, free_port
 from measuring.round_trips import WAYS, round_trips
 from measuring.schema import Timing
@@ -56,7 +56,6 @@ from pi_system.artifact.store import load
 from pi_system.backends.registry import BACKENDS
 from pi_system.channel.link import parse_link
 from pi_system.cli.errors import PiCommand, PiGroup
-from pi_system.networks import BUILTIN_PREFIX, artifact_folder
 from pi_system.program import relu_count
 from pi_system.rpc.keys import write_keys
 
@@ -148,7 +147,7 @@ def line(
     with tempfile.TemporaryDirectory(prefix="pi-line-") as keys:
         write_keys(Path(keys))
         for network in networks:
-            path = artifact_folder(network) if network.startswith(BUILTIN_PREFIX) else cached_artifact(network, cache)
+            path = artifact_of(network, cache)
             for backend, link in ((backend, link) for backend in backends for link in links):
                 sites = [Site(name=way, link=link, keys=Path(keys), line=way == "line") for way in ("grpc", "line")]
                 pair = call_in_turn(path, [(backend, site, "logits") for site in sites], repeat)

@@ -27,7 +27,7 @@ from measuring.documents import (
     show,
 )
 from measuring.machine import Measurement, measures
-from measuring.networks import cached_artifact, counts
+from measuring.networks import artifact_of, counts
 from measuring.processes import Site
 from measuring.sessions import WARMUP, Session, in_turn
 from measuring.statistics import median_interval, ratio_interval
@@ -36,7 +36,6 @@ from pi_system.artifact.store import load
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.backends.two_party.offline import GROUPS
 from pi_system.cli.errors import PiCommand
-from pi_system.networks import BUILTIN_PREFIX, artifact_folder
 
 KEPT: Final = RESULTS / "together"
 COUNTS: Final = tuple(sorted(GROUPS))
@@ -102,7 +101,7 @@ def main(
     """Measure the offline phase of a picture among others."""
     found = list[dict[str, Any]]()
     for name in networks:
-        path = artifact_folder(name) if name.startswith(BUILTIN_PREFIX) else cached_artifact(name, cache)
+        path = artifact_of(name, cache)
         about = counts(load(path)).model_dump()
         for backend in backends:
             for link in links:

@@ -30,6 +30,7 @@ from pi_system.artifact.store import save
 from pi_system.errors import ConfigError
 from pi_system.export.compare_bits import CompareOptions, choose_compare_bits
 from pi_system.export.random import random_artifact, random_pictures
+from pi_system.networks import BUILTIN_PREFIX, artifact_folder
 from pi_system.program import mac_count, parameter_count, relu_count, relu_layers, square_count, square_layers
 from pi_system.reduce.configurations import Configuration
 from pi_system.train.networks import Classifier, build_network, use_squares
@@ -41,6 +42,11 @@ SEED: Final = 1
 """Of weights, of drawn positions and of pictures."""
 
 _EXPORTED_BY: Final = ("artifact", "export", "program", "train")
+
+
+def artifact_of(name: str, cache: Path) -> Path:
+    """The folder of the built-in network that ``name`` names, or of random weights. Raises as ``cached_artifact``."""
+    return artifact_folder(name) if name.startswith(BUILTIN_PREFIX) else cached_artifact(name, cache)
 
 
 def cached_artifact(name: str, cache: Path) -> Path:

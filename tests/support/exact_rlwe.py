@@ -7,10 +7,17 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from seal import MAX_PLAIN_BITS, Seal
 
 from pi_system.kernels.packing import Words
 
 _LIMB_BITS = 17  # sums of n of them, with signs, are exact in a transform of doubles
+
+
+def oracle(degree: int, primes: tuple[int, ...], ring_bits: int, secret: npt.NDArray[np.int64]) -> "Seal | Exact":
+    """SEAL, where it has place for the ring."""
+    make = Seal if ring_bits <= MAX_PLAIN_BITS else Exact
+    return make(degree, primes, ring_bits, secret)
 
 
 class Exact:

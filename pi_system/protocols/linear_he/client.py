@@ -92,12 +92,11 @@ class LinearHeClient:
         at = 0
         for answer in chunk.answers:
             for number in range(self.plan.ciphertexts(bundle)):
-                group, band = divmod(number, packing.bands)
+                pictures, band = packing.part(number)
                 end = at + self.plan.answer_bytes(bundle, chunk.layer, answer, band)
                 positions = packing.positions(chunk.layer, answer, band)
                 values = self._decrypt(data[at:end], positions)
                 (low, high), (top, bottom) = packing.outputs(chunk.layer, answer), packing.rows(band)
-                pictures = slice(group * packing.pictures, (group + 1) * packing.pictures)
                 share[pictures, low:high, top:bottom] = values.reshape(-1, high - low, bottom - top, packing.out_cols)
                 at = end
 

@@ -200,6 +200,11 @@ class Packing:
         low = answer * self.per_output[layer]
         return low, min(low + self.per_output[layer], self.bundle.layers[layer].out_channels)
 
+    def part(self, number: int) -> tuple[slice, int]:
+        """Which of a group's pictures are in the ciphertext of that number, of one input or answer, and which band."""
+        group, band = divmod(number, self.bands)
+        return slice(group * self.pictures, (group + 1) * self.pictures), band
+
     def rows(self, band: int) -> tuple[int, int]:
         """Output rows [low, high) of a band."""
         return band * self.band_rows, min((band + 1) * self.band_rows, self.out_rows)

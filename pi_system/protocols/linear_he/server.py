@@ -73,9 +73,9 @@ class LinearHeServer:
         """
         self.plan, self.threads = plan, threads
         self.context = RlweContext(plan.params.degree, plan.params.primes)
-        self._contexts = {
-            packing.pictures: RlweContext(packing.weight_degree, plan.params.primes) for packing in plan.packings
-        }
+        degrees = {packing.weight_degree for packing in plan.packings} - {plan.params.degree}
+        self._contexts = {degree: RlweContext(degree, plan.params.primes) for degree in degrees}
+        self._contexts[plan.params.degree] = self.context
         self._weights = {layer.name: _checked(plan, layer.name, weights) for layer in plan.layers}
         self._cache: dict[tuple[int, AnswerChunk], Words] = {}
         room = cache_bytes
@@ -113,7 +113,7 @@ class LinearHeServer:
         packing = self.plan.packings[bundle]
         weight = self._weights[packing.bundle.layers[chunk.layer].name]
         polynomials = [packing.weight_polynomials(chunk.layer, answer, weight) for answer in chunk.answers]
-        return self._contexts[packing.pictures].load_weights(np.stack(polynomials))
+        return self._contexts[packing.weight_degree].load_weights(np.stack(polynomials))
 
     def shares(self, prg: Prg) -> dict[str, RingArray]:
         """c_s of every layer for the inference with this ``prg``: (O, Ho, Wo), carrier."""
@@ -180,9 +180,8 @@ class LinearHeSession:
         message: dict[tuple[int, int], npt.NDArray[np.uint8]] = {}
         for answers, weights in self._server.weights(bundle, chunk):
             for number, part in enumerate(inputs):  # one product at a time in memory, of as many answers as are kept
-                group, band = divmod(number, packing.bands)
+                pictures, band = packing.part(number)
                 top, bottom = packing.rows(band)
-                pictures = slice(group * packing.pictures, (group + 1) * packing.pictures)
                 for answer, product in zip(answers, context.multiply(weights, part, terms), strict=True):
                     low, high = packing.outputs(chunk.layer, answer)
                     mask = np.ascontiguousarray(masks[pictures, low:high, top:bottom]).reshape(-1)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from exact_rlwe import Exact
-from seal import MAX_PLAIN_BITS, Seal, encrypted, secret_of
+from exact_rlwe import Exact, oracle
+from seal import Seal, encrypted, secret_of
 
 from pi_system.errors import ConfigError
 from pi_system.kernels.packing import Words
@@ -54,24 +54,23 @@ def test_oracles_read_our_ciphertexts_and_we_read_theirs(ring_bits: int) -> None
     """Every ring, with norms that lead to every degree; both ciphertexts have the same room for noise."""
     params, prg_seed = derive_params(ring_bits, 6 + 7 * ring_bits % 21, RESNET18), fresh_seed()
     key = SecretKey(params, Prg(prg_seed))
-    make = Seal if ring_bits <= MAX_PLAIN_BITS else Exact
-    oracle = make(params.degree, params.primes, ring_bits, secret_of(params, Prg(prg_seed)))
+    other = oracle(params.degree, params.primes, ring_bits, secret_of(params, Prg(prg_seed)))
     message = Prg(fresh_seed()).ring(params.degree, ring_bits).astype(np.uint64)
     message[:2] = 0, (1 << ring_bits) - 1
-    ours, theirs = encrypted(key, params, message), oracle.encrypt(message)
-    np.testing.assert_array_equal(oracle.decrypt(ours), message)
+    ours, theirs = encrypted(key, params, message), other.encrypt(message)
+    np.testing.assert_array_equal(other.decrypt(ours), message)
     every = np.arange(params.degree, dtype=np.int32)
     np.testing.assert_array_equal(key.decrypt(theirs[0], theirs[1], every), message)
-    assert abs(oracle.noise_budget(ours) - oracle.noise_budget(theirs)) <= 1
-    assert not oracle.decrypt(encrypted(key, params, np.zeros_like(message))).any()
+    assert abs(other.noise_budget(ours) - other.noise_budget(theirs)) <= 1
+    assert not other.decrypt(encrypted(key, params, np.zeros_like(message))).any()
 
 
 def test_both_oracles_agree() -> None:
     secret, message = secret_of(LARGE, Prg(fresh_seed())), Prg(fresh_seed()).ring(LARGE.degree, 45).astype(np.uint64)
     oracles = [make(LARGE.degree, LARGE.primes, 45, secret) for make in (Seal, Exact)]
-    for ciphertext in (oracle.encrypt(message) for oracle in oracles):
-        for oracle in oracles:
-            np.testing.assert_array_equal(oracle.decrypt(ciphertext), message)
+    for ciphertext in (one.encrypt(message) for one in oracles):
+        for one in oracles:
+            np.testing.assert_array_equal(one.decrypt(ciphertext), message)
         assert oracles[0].noise_budget(ciphertext) == oracles[1].noise_budget(ciphertext)
 
 

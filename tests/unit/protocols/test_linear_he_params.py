@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
-from exact_rlwe import Exact
-from seal import MAX_PLAIN_BITS, Seal, accepts_at_128_bits, largest_primes, secret_of
+from exact_rlwe import Exact, oracle
+from seal import MAX_PLAIN_BITS, accepts_at_128_bits, largest_primes, secret_of
 
 from pi_system.errors import ConfigError
 from pi_system.kernels.packing import Words, packed_bytes, unpack_bits
@@ -81,10 +81,10 @@ def errors_before_the_flood(plan: LinearPlan, weight: npt.NDArray[np.int64]) -> 
     """Of every coefficient of the first answer, in exact integers: fresh errors times the answer's weights."""
     params, packing = plan.params, plan.packings[0]
     secret = np.random.default_rng(1).integers(-1, 2, params.degree)
-    oracle, modulus = Exact(params.degree, params.primes, params.ring_bits, secret), math.prod(params.primes)
+    exact, modulus = Exact(params.degree, params.primes, params.ring_bits, secret), math.prod(params.primes)
     total = np.zeros(params.degree, np.int64)
     for narrow in packing.weight_polynomials(0, 0, weight.astype(np.int32)):
-        fresh = oracle.phases(oracle.encrypt(np.zeros(params.degree, np.uint64)))
+        fresh = exact.phases(exact.encrypt(np.zeros(params.degree, np.uint64)))
         error = np.array([value - modulus if value > modulus // 2 else value for value in fresh], np.int64)
         both = np.concatenate([-error, error])
         for exponent in np.flatnonzero(narrow):
@@ -252,16 +252,15 @@ def test_real_noise_stays_within_the_budget(ring_bits: int, monkeypatch: pytest.
     session = LinearHeSession(server, client.hello().data)
     mask = Prg(fresh_seed()).ring(16, ring_bits)
     (answer,) = session.answers(0, client.request(0, mask).data, [Prg(fresh_seed())])
-    make = Seal if ring_bits <= MAX_PLAIN_BITS else Exact
-    oracle = make(params.degree, params.primes[: params.kept], ring_bits, secret_of(params, Prg(prg_seed)))
+    other = oracle(params.degree, params.primes[: params.kept], ring_bits, secret_of(params, Prg(prg_seed)))
     measured, decrypt = [], client._key.decrypt
 
     def both(first: Words, second: Words, positions: npt.NDArray[np.int32]) -> Words:
         whole = np.zeros((2, *second.shape), np.uint64)
         whole[0][:, positions], whole[1] = first, second
-        measured.append(oracle.noise_budget(whole))
+        measured.append(other.noise_budget(whole))
         found = decrypt(first, second, positions)
-        np.testing.assert_array_equal(found, oracle.decrypt(whole)[positions])
+        np.testing.assert_array_equal(found, other.decrypt(whole)[positions])
         return found
 
     monkeypatch.setattr(client._key, "decrypt", both)
