@@ -103,30 +103,32 @@ def bit_products_receiver(t: Blocks, tweak: int, width: int) -> tuple[Bytes, Byt
     return u, w
 
 
-def pads_sender(q: Blocks, delta: bytes, tweak: int, m: int) -> NDArray[np.uint32]:
-    """Hash m n COTs, laid out (m, n), to n random 1-of-2^m OTs of 2-bit strings (Naor and Pinkas 1999).
+def pads_sender(q: Blocks, delta: bytes, tweak: int, m: int, width: int) -> NDArray[np.uint32]:
+    """Hash m n COTs, laid out (m, n), to n random 1-of-2^m OTs of strings of ``width`` bits (Naor and Pinkas 1999).
+
+    2^m ``width`` is at most 32. Pad i is the sum of the bits i of one hash for each COT: bits of a hash at different
+    places are independent, so that of 2^m pads a receiver that has one hash of each pair knows one.
 
     Returns:
-        (n,) words: the first bits of the 2^m strings in the low half of 2^(m+1) bits, the second in the high half.
+        (n,) words: the first bits of the 2^m strings in the lowest 2^m bits, then the second.
     """
     pads = np.empty(len(q) // m, np.uint32)
-    _native.pads_sender(q, delta, tweak, m, pads)
+    _native.pads_sender(q, delta, tweak, m, width, pads)
     return pads
 
 
-def pads_receiver(t: Blocks, tweak: int, m: int, choice: Bytes) -> tuple[Bytes, Bytes, Bytes]:
+def pads_receiver(t: Blocks, tweak: int, m: int, width: int, choice: Bytes) -> tuple[Bytes, Bytes]:
     """The receiver's part, for entries ``choice`` (n,).
 
     Returns:
-        shift (m, n / 8), to be sent: choice ^ random choice; and the planes of the first and the second bits.
+        shift (m, n / 8), to be sent: choice ^ random choice; and the planes of the bits, (width, n / 8).
     """
     n = len(choice)
-    shift = np.empty((m, n // 8), np.uint8)
-    first, second = np.empty(n // 8, np.uint8), np.empty(n // 8, np.uint8)
-    _native.pads_receiver(t, tweak, m, choice, shift.reshape(-1), first, second)
-    return shift, first, second
+    shift, bits = np.empty((m, n // 8), np.uint8), np.empty((width, n // 8), np.uint8)
+    _native.pads_receiver(t, tweak, m, width, choice, shift.reshape(-1), bits.reshape(-1))
+    return shift, bits
 
 
 def pads_shift(pads: NDArray[np.uint32], shift: Bytes, m: int) -> None:
-    """Move entry i ^ shift to i, in place, so that the receiver's bits belong to its chosen entry."""
+    """Move entry i ^ shift to i, in place, so that the receiver's bits belong to its chosen entry; m is at most 5."""
     _native.pads_shift(pads, shift.reshape(-1), m)

@@ -339,7 +339,7 @@ def _gate_offline(data: bytes) -> None:
     share, ends, number = Prg(SEED).ring(_GATE.count, 59), insecure_parties(SEED), number % (len(_GATES) + 1)
     if number == len(_GATES):
         if at_client:
-            drive(pairs.offline_client(_TRUNCATED, share, share, ends[1], Prg(SEED)), peer)
+            drive(pairs.offline_client(_TRUNCATED, share, share, ends[1]), peer)
         else:
             drive(pairs.offline_server(_TRUNCATED, ends[0], Prg(SEED)), peer)
         return

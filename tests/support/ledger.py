@@ -246,7 +246,7 @@ def _ots(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
     _after(monkeypatch, Cots, "take", lambda result, cots, count: ledger.taken(cots, *result))
     _replace(monkeypatch, ot.cr_hash, lambda blocks, tweak: ledger.hashed(blocks, tweak))
     for sender in (ot.pads_sender, ot.bit_products_sender):
-        _replace(monkeypatch, sender, lambda q, delta, tweak, _: ledger.hashed(q, tweak, both=True))
+        _replace(monkeypatch, sender, lambda q, delta, tweak, *_: ledger.hashed(q, tweak, both=True))
     for receiver in (ot.pads_receiver, ot.bit_products_receiver):
         _replace(monkeypatch, receiver, lambda t, tweak, *_: ledger.hashed(t, tweak))
 

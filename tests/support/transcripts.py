@@ -184,7 +184,7 @@ def truncation_by_ots() -> Transcript:
     ends = insecure_parties(SEED)
     views, material, _ = _halves(
         pairs.offline_server(TRUNCATION, ends[0], Prg(SERVER)),
-        pairs.offline_client(TRUNCATION, y_client, fresh, ends[1], Prg(CLIENT)),
+        pairs.offline_client(TRUNCATION, y_client, fresh, ends[1]),
     )
     return views | {"material": digest(*material), "result": digest(truncate(TRUNCATION, y_server, *material))}
 

@@ -195,7 +195,7 @@ class TwoPartyWalk(ClientWalk):
         self._batches.add(name, self._pair_half(name, spec, share, mask))
 
     def _pair_half(self, name: str, spec: TruncationSpec, share: RingArray, mask: RingArray) -> Begun:
-        yield from pairs.offline_client(spec, share, mask, self._ots, self._prg.child("gate", name))
+        yield from pairs.offline_client(spec, share, mask, self._ots)
         return None
 
     def _replace(self, name: str, difference: RingArray) -> None:

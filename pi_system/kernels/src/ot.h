@@ -73,13 +73,13 @@ inline __attribute__((always_inline)) void lpn_add(const uint64_t *base, const u
 void bits_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int width, uint8_t *beta, uint8_t *v);
 void bits_receiver(const Pair *t, uint64_t tweak, size_t n, int width, uint8_t *u, uint8_t *w);
 
-// 1-of-2^m OTs of 2-bit strings from m COTs each (Naor and Pinkas 1999): pads[e] holds the first bits of entries
-// 0 .. 2^m - 1 in its low half of 2^(m+1) bits and the second bits in the high half. COTs lie as (m, n).
-void pads_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int m, uint32_t *pads);
-// choice[e]: the entry wanted; shift: m planes, wanted ^ random choice, for the sender; first, second: planes.
-void pads_receiver(const Pair *t, uint64_t tweak, size_t n, int m, const uint8_t *choice, uint8_t *shift,
-                   uint8_t *first, uint8_t *second);
-// Moves pad i ^ shift to i.
+// 1-of-2^m OTs of strings of `width` bits, 2^m * width <= 32, from m COTs each (Naor and Pinkas 1999): pads[e] holds
+// the first bits of entries 0 .. 2^m - 1, above them the second bits. COTs lie as (m, n).
+void pads_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int m, int width, uint32_t *pads);
+// choice[e]: the entry wanted; shift: m planes, wanted ^ random choice, for the sender; bits: `width` planes.
+void pads_receiver(const Pair *t, uint64_t tweak, size_t n, int m, int width, const uint8_t *choice, uint8_t *shift,
+                   uint8_t *bits);
+// Moves pad i ^ shift to i, of every string.
 void pads_shift(uint32_t *pads, const uint8_t *shift, size_t n, int m);
 
 }  // namespace pi

@@ -116,37 +116,40 @@ void py_bits_receiver(ConstBlocks t, uint64_t tweak, int width, Bytes u, Bytes w
     bits_receiver(from, tweak, n, width, to_u, to_w);
 }
 
-void py_pads_sender(ConstBlocks q, const nb::bytes &delta16, uint64_t tweak, int m, Words pads) {
+void require_pads(int m, int width) {
+    require_range("width: expected 1 or 2", width, 1, 2);
+    require_range("m: expected 1 to 4, 5 for strings of one bit", m, 1, 6 - width);
+}
+
+void py_pads_sender(ConstBlocks q, const nb::bytes &delta16, uint64_t tweak, int m, int width, Words pads) {
     const size_t n = pads.size();
     require_group(n);
-    require_range("m: expected 1 to 4", m, 1, 4);
+    require_pads(m, width);
     require_size("blocks", q.shape(0), n * static_cast<size_t>(m));
     const Pair *from = pairs(q), delta = pair16("delta bytes", delta16);
     uint32_t *to = pads.data();
     nb::gil_scoped_release release;
-    pads_sender(from, delta, tweak, n, m, to);
+    pads_sender(from, delta, tweak, n, m, width, to);
 }
 
-void py_pads_receiver(ConstBlocks t, uint64_t tweak, int m, ConstBytes choice, Bytes shift, Bytes first,
-                      Bytes second) {
+void py_pads_receiver(ConstBlocks t, uint64_t tweak, int m, int width, ConstBytes choice, Bytes shift, Bytes bits) {
     const size_t n = choice.size();
     require_group(n);
-    require_range("m: expected 1 to 4", m, 1, 4);
+    require_pads(m, width);
     require_size("blocks", t.shape(0), n * static_cast<size_t>(m));
     require_size("shift bytes", shift.size(), n / 8 * static_cast<size_t>(m));
-    require_size("first bytes", first.size(), n / 8);
-    require_size("second bytes", second.size(), n / 8);
+    require_size("bits", bits.size(), n / 8 * static_cast<size_t>(width));
     const Pair *from = pairs(t);
     const uint8_t *wanted = choice.data();
-    uint8_t *to_shift = shift.data(), *to_first = first.data(), *to_second = second.data();
+    uint8_t *to_shift = shift.data(), *to_bits = bits.data();
     nb::gil_scoped_release release;
-    pads_receiver(from, tweak, n, m, wanted, to_shift, to_first, to_second);
+    pads_receiver(from, tweak, n, m, width, wanted, to_shift, to_bits);
 }
 
 void py_pads_shift(Words pads, ConstBytes shift, int m) {
     const size_t n = pads.size();
     require_group(n);
-    require_range("m: expected 1 to 4", m, 1, 4);
+    require_range("m: expected 1 to 5", m, 1, 5);
     require_size("shift bytes", shift.size(), n / 8 * static_cast<size_t>(m));
     uint32_t *to = pads.data();
     const uint8_t *planes = shift.data();
@@ -171,8 +174,8 @@ void register_ot(nb::module_ &m) {
     m.def("bits_receiver", &py_bits_receiver, nb::arg("t"), nb::arg("tweak"), nb::arg("width"), nb::arg("u"),
           nb::arg("w"));
     m.def("pads_sender", &py_pads_sender, nb::arg("q"), nb::arg("delta16"), nb::arg("tweak"), nb::arg("m"),
-          nb::arg("pads"));
-    m.def("pads_receiver", &py_pads_receiver, nb::arg("t"), nb::arg("tweak"), nb::arg("m"), nb::arg("choice"),
-          nb::arg("shift"), nb::arg("first"), nb::arg("second"));
+          nb::arg("width"), nb::arg("pads"));
+    m.def("pads_receiver", &py_pads_receiver, nb::arg("t"), nb::arg("tweak"), nb::arg("m"), nb::arg("width"),
+          nb::arg("choice"), nb::arg("shift"), nb::arg("bits"));
     m.def("pads_shift", &py_pads_shift, nb::arg("pads"), nb::arg("shift"), nb::arg("m"));
 }

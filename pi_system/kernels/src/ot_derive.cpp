@@ -68,10 +68,14 @@ inline uint32_t get(const uint8_t *plane, size_t at) {
     return word;
 }
 
-// Bits i of a 32-bit word whose index has bit j clear, for j = 0 .. 3.
-constexpr uint32_t CLEAR[4] = {0x55555555u, 0x33333333u, 0x0f0f0f0fu, 0x00ff00ffu};
+// Bits i of a 32-bit word whose index has bit j clear, for j = 0 .. 4.
+constexpr uint32_t CLEAR[5] = {0x55555555u, 0x33333333u, 0x0f0f0f0fu, 0x00ff00ffu, 0x0000ffffu};
 
-inline uint32_t pad_mask(int m) { return m == 4 ? ~uint32_t{0} : (uint32_t{1} << (2u << m)) - 1; }
+// The bits of 2^m strings of `width` bits.
+inline uint32_t pad_mask(int m, int width) {
+    const int used = width << m;
+    return used == 32 ? ~uint32_t{0} : (uint32_t{1} << used) - 1;
+}
 
 }  // namespace
 
@@ -114,8 +118,8 @@ void bits_receiver(const Pair *t, uint64_t tweak, size_t n, int width, uint8_t *
     }
 }
 
-void pads_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int m, uint32_t *pads) {
-    const uint32_t used = pad_mask(m);
+void pads_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int m, int width, uint32_t *pads) {
+    const uint32_t used = pad_mask(m, width);
     for (size_t at = 0; at < n; at += GROUP) {
         uint32_t sum[GROUP] = {};
         for (int j = 0; j < m; j++) {
@@ -130,8 +134,8 @@ void pads_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int m, uin
     }
 }
 
-void pads_receiver(const Pair *t, uint64_t tweak, size_t n, int m, const uint8_t *choice, uint8_t *shift,
-                   uint8_t *first, uint8_t *second) {
+void pads_receiver(const Pair *t, uint64_t tweak, size_t n, int m, int width, const uint8_t *choice,
+                   uint8_t *shift, uint8_t *bits) {
     for (size_t at = 0; at < n; at += GROUP) {
         uint32_t sum[GROUP] = {}, random[GROUP] = {};
         for (int j = 0; j < m; j++) {
@@ -147,13 +151,11 @@ void pads_receiver(const Pair *t, uint64_t tweak, size_t n, int m, const uint8_t
             }
             put(shift + static_cast<size_t>(j) * n / 8, at, word);
         }
-        uint32_t one = 0, two = 0;
-        for (size_t i = 0; i < GROUP; i++) {
-            one |= ((sum[i] >> random[i]) & 1) << i;
-            two |= ((sum[i] >> (random[i] + (1u << m))) & 1) << i;
+        for (size_t plane = 0; plane < static_cast<size_t>(width); plane++) {
+            uint32_t word = 0;
+            for (size_t i = 0; i < GROUP; i++) word |= ((sum[i] >> (random[i] + (plane << m))) & 1) << i;
+            put(bits + plane * n / 8, at, word);
         }
-        put(first, at, one);
-        put(second, at, two);
     }
 }
 

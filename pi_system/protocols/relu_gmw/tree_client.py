@@ -46,7 +46,7 @@ def _leaves(cut: Cut, share: RingArray, cots: Cots) -> tuple[Material, list[Byte
         at -= m
         choice = ((inverted >> share.dtype.type(at)) & share.dtype.type((1 << m) - 1)).astype(np.uint8)
         t, tweak = cots.take(m * size)
-        shift, first, second = pads_receiver(t, tweak, m, choice)
+        shift, (first, second) = pads_receiver(t, tweak, m, 2, choice)
         choices.append(choice)
         less.append(first)
         equal.append(second)

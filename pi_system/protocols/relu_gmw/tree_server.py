@@ -89,7 +89,7 @@ def _word(cut: Cut, leaf: int) -> type:
 
 def _hash_pads(cots: Cots, delta: Blocks, size: int, m: int) -> NDArray[np.uint32]:
     q, tweak = cots.take(m * size)
-    return pads_sender(q, delta.tobytes(), tweak, m)
+    return pads_sender(q, delta.tobytes(), tweak, m, 2)
 
 
 def _sender_bits(cots: Cots, delta: Blocks, size: int, width: int) -> tuple[Bytes, Bytes]:

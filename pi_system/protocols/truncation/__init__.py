@@ -8,12 +8,12 @@ Offline:  r' = rho_s + rho_c with low t bits uniform given the view of either pa
           dealt.py  a dealer, who knows rho_s and rho_c, uniform in Z_{2^l}, from the seeds it shares with the parties:
                     offset = y_1 + r' (client -> server: y_1 + rho_c), correction = (r' >> t) + r (dealer -> server);
           pairs.py  the two parties: rho_c = -y_1, so that y_1 + rho_c needs no message, and rho_s, t bits, masks the
-                    low bits only. offset = rho_s; correction = (rho_c >> t) + c + r, c from the comparison tree of the
-                    ReLU ``gmw`` on t bits, c + (what the client knows) by one OT of two ring elements.
+                    low bits only. offset = rho_s; correction = (rho_c >> t) + c + r, c shared by carry.py, then
+                    c + (what the client knows) by one OT of two ring elements.
 Online:   the server alone: D = ((y_0 + offset mod 2^l) >> t) - correction.
 Cost:     no message, no round. Offline an element: dealt, l bits from client and from dealer to server; two parties,
-          3 round trips (2 for t up to 8) and, at l = 59, 22 to 30 bytes for t = 8 to 14 (1.2 more a further bit)
-          with their OTs. Declared by cost.py.
+          a round trip for every block of carry.py and one (3 for t = 8, 5 for t = 14) and, at l = 59, 23 to 29 bytes
+          for t = 8 to 14 with their 10 to 18 OTs. Declared by cost.py.
 Error:    below one ulp, unbiased; wrong by 2^(l-t) with probability at most (|y| + 2^t) / 2^l, where y + r' leaves
           Z_{2^l}. Between two parties the client can tell when: it knows rho_c, all of r' but its low bits. Such a
           failure moves the logits by the weights behind that position, so the ring is to be wide enough that it does

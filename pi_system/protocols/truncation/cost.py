@@ -6,7 +6,7 @@ from pi_system.errors import ConfigError
 from pi_system.kernels.packing import packed_bytes
 from pi_system.protocols.material import padded
 from pi_system.protocols.ot.gate import GateOfflineCost
-from pi_system.protocols.relu_gmw.cut import MAX_COMPARISON_BITS, Cut, lightest_cut
+from pi_system.protocols.truncation.carry import carry_blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +27,8 @@ class TruncationSpec:
         """Check ranges. Raises ConfigError."""
         if self.count < 1:
             raise ConfigError(f"count: expected at least 1, found {self.count}")
-        most = min(self.ring_bits, MAX_COMPARISON_BITS) - 1
-        if not 1 <= self.shift <= most:
-            raise ConfigError(f"truncation: expected 1..{most} bits dropped, found {self.shift}")
-
-
-def cut_of(spec: TruncationSpec) -> Cut:
-    """The comparison tree of the low bits: that of t + 1 bits, the highest of which is fixed."""
-    return lightest_cut(spec.shift + 1)
+        if not 1 <= self.shift < self.ring_bits:
+            raise ConfigError(f"truncation: expected 1..{self.ring_bits - 1} bits dropped, found {self.shift}")
 
 
 def client_message_bytes(spec: TruncationSpec) -> int:
@@ -44,12 +38,11 @@ def client_message_bytes(spec: TruncationSpec) -> int:
 
 def offline_cost(spec: TruncationSpec) -> GateOfflineCost:
     """Declared cost between two parties."""
-    cut, n = cut_of(spec), padded(spec.count)
-    down, up = cut.offline_planes
+    blocks, n = carry_blocks(spec.shift), padded(spec.count)
     return GateOfflineCost(
-        round_trips=3 if down else 2,  # coefficients and choices, tables and level 1, level 2 and the result
-        server_to_client_bytes=(down + 8 * cut.word_bytes + cut.level2.message_planes) * n // 8,
-        client_to_server_bytes=(up + cut.reply_planes + 2 * spec.ring_bits) * n // 8,
-        server_cots=n * cut.cots,
+        round_trips=len(blocks) + 1,  # COTs and choices; then a table down, and what the next one needs up
+        server_to_client_bytes=sum(block.table_bits for block in blocks) * n // 8,
+        client_to_server_bytes=(spec.shift + len(blocks) - 1 + 2 * spec.ring_bits) * n // 8,
+        server_cots=n * sum(block.index_bits for block in blocks),
         client_cots=n,
     )

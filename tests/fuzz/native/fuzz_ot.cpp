@@ -32,7 +32,7 @@ void code(Input &input) {
 }
 
 void pads(Input &input) {
-    const int m = 1 + static_cast<int>(input.below(4));
+    const int width = 1 + static_cast<int>(input.below(2)), m = 1 + static_cast<int>(input.below(static_cast<size_t>(6 - width)));
     const size_t n = 32 * (1 + input.below(3)), planes = static_cast<size_t>(m);
     const auto words = input.buffer<uint32_t>(n);
     const auto shift = input.buffer<uint8_t>(planes * n / 8);
@@ -40,8 +40,8 @@ void pads(Input &input) {
     const auto t = input.buffer<Pair>(planes * n);
     const auto choice = input.buffer<uint8_t>(n);
     for (size_t i = 0; i < n; i++) choice[i] &= static_cast<uint8_t>((1 << m) - 1);
-    const auto moved = room<uint8_t>(planes * n / 8), one = room<uint8_t>(n / 8), two = room<uint8_t>(n / 8);
-    pads_receiver(t.get(), 7, n, m, choice.get(), moved.get(), one.get(), two.get());
+    const auto moved = room<uint8_t>(planes * n / 8), bits = room<uint8_t>(static_cast<size_t>(width) * n / 8);
+    pads_receiver(t.get(), 7, n, m, width, choice.get(), moved.get(), bits.get());
 }
 
 // The same planes, whichever instruction set makes them.

@@ -1,13 +1,23 @@
 """Trees, rows of the code and hashes are the same bytes on every instruction set, whole passes and parts of one."""
 
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pi_system.kernels import aes_backend, aes_backends, use_aes_backend
-from pi_system.kernels.ot import bit_products_sender, cr_hash, lpn_encode, tree_receiver, tree_sender
+from pi_system.kernels.ot import (
+    bit_products_sender,
+    cr_hash,
+    lpn_encode,
+    pads_receiver,
+    pads_sender,
+    pads_shift,
+    tree_receiver,
+    tree_sender,
+)
 from pi_system.ring.prg import Prg
 
 SEED = b"0123456789abcdef"
@@ -81,3 +91,28 @@ def test_the_receiver_has_the_senders_leaves_but_one(depth: int) -> None:
         difference[missing] = 0
         assert not difference.any()
         assert not (theirs[:, 0] & 1).any()
+
+
+@pytest.mark.parametrize(("m", "width"), [(1, 1), (3, 1), (5, 1), (1, 2), (4, 2)])
+def test_a_receiver_has_one_of_all_pads(m: int, width: int) -> None:
+    """All others differ from what its hashes give at their place by coins, also in sums of a few of them."""
+    count, tweak, prg = 1 << 13, 900, Prg(SEED)
+    q, delta = blocks(m * count), np.frombuffer(DELTA, np.uint64)
+    q[:, 0] &= ~np.uint64(1)
+    t = q ^ prg.ring((m * count, 1), 1).astype(np.uint64) * delta
+    choice = prg.child("choice").ring(count, m).astype(np.uint8)
+    pads = pads_sender(q, DELTA, tweak, m, width)
+    shift, bits = pads_receiver(t, tweak, m, width, choice)
+    pads_shift(pads, shift, m)
+    hashes = cr_hash(t, tweak)[:, 0].astype(np.uint32).reshape(m, count)
+    known = np.bitwise_xor.reduce(hashes) & np.uint32((1 << (width << m)) - 1)
+    pads_shift(known, shift, m)
+    for plane in range(width):
+        both, mine = (words >> np.uint32(plane << m) & np.uint32((1 << (1 << m)) - 1) for words in (pads, known))
+        unknown = both ^ mine
+        assert ((both >> choice & 1) == np.unpackbits(bits[plane], bitorder="little")).all()
+        assert ((unknown >> choice & 1) == 0).all()
+        others = [unknown >> (choice ^ np.uint8(other)) & 1 for other in range(1, 1 << m)]
+        for size in (1, 2, 3):
+            for some in combinations(others[:8], size):
+                assert abs(np.bitwise_xor.reduce(some).mean() - 0.5) < 6 * 0.5 / np.sqrt(count)

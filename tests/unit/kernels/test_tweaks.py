@@ -45,8 +45,8 @@ def test_every_block_of_a_hash_has_its_own_tweak() -> None:
     [
         lambda tweak: bit_products_sender(EQUAL, DELTA, tweak, 2),
         lambda tweak: bit_products_receiver(EQUAL, tweak, 2)[1:],
-        lambda tweak: (pads_sender(EQUAL, DELTA, tweak, 4).view(np.uint8),),
-        lambda tweak: pads_receiver(EQUAL, tweak, 4, np.zeros(128, np.uint8))[1:],
+        lambda tweak: (pads_sender(EQUAL, DELTA, tweak, 4, 2).view(np.uint8),),
+        lambda tweak: pads_receiver(EQUAL, tweak, 4, 2, np.zeros(128, np.uint8))[1],
     ],
 )
 def test_bits_of_equal_blocks_are_independent(draw: Callable[..., Any]) -> None:

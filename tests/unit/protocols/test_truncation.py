@@ -12,6 +12,7 @@ from insecure_cots import insecure_parties
 from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.truncation import TruncationSpec, client_message_bytes, dealt, offline_cost, pairs, truncate
+from pi_system.protocols.truncation.carry import ClientCarry, carry_blocks
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import Prg, fresh_seed
 
@@ -44,7 +45,7 @@ def _silent(spec: Any, y_share: Any, fresh_mask: Any) -> Any:
 def _by_ots(spec: Any, y_share: Any, fresh_mask: Any, ends: Any) -> Any:
     return run_halves(
         pairs.offline_server(spec, ends[0], Prg(fresh_seed())),
-        pairs.offline_client(spec, y_share, fresh_mask, ends[1], Prg(fresh_seed())),
+        pairs.offline_client(spec, y_share, fresh_mask, ends[1]),
     )
 
 
@@ -127,6 +128,27 @@ def test_the_clients_message_to_the_server_is_uniform(share: int) -> None:
         assert abs((seen >> np.uint64(bit) & np.uint64(1)).mean() - 0.5) < 6 * 0.5 / np.sqrt(count)
 
 
+@pytest.mark.parametrize("share", [0, (1 << 14) - 1])
+def test_the_client_learns_no_carry(monkeypatch: pytest.MonkeyPatch, share: int) -> None:
+    """Its share of the carry out of every block is a coin, though its low bits and so the carries are far from it."""
+    opened: list[Any] = []
+    take = ClientCarry.take
+
+    def watched(carry: ClientCarry, *of: Any) -> None:
+        take(carry, *of)
+        opened.append(carry.share)
+
+    monkeypatch.setattr(ClientCarry, "take", watched)
+    count = 1 << 14
+    spec = TruncationSpec(count=count, ring_bits=59, shift=14)
+    _pairs(spec, np.full(count, share, np.uint64), np.zeros(count, np.uint64))
+    number = len(carry_blocks(spec.shift))
+    assert len(opened) == number * count // 4096
+    for block in range(number):
+        shares = np.concatenate(opened[block * count // 4096 : (block + 1) * count // 4096])
+        assert abs(shares.mean() - 0.5) < 6 * 0.5 / np.sqrt(count)
+
+
 def test_two_parties_need_at_most_thirty_bytes_a_position() -> None:
     for shift in range(8, 15):
         assert offline_cost(TruncationSpec(count=1 << 16, ring_bits=59, shift=shift)).silent_bytes / (1 << 16) <= 30
@@ -145,4 +167,4 @@ def test_messages_and_shares_of_a_wrong_size_are_refused() -> None:
     with pytest.raises(RemoteProtocolError, match="expected 59 bytes, found 60"):
         dealt.receive_correction(spec, memoryview(bytes(60)))
     with pytest.raises(LocalProtocolError, match="expected shares of 8"):
-        run_alone(pairs.offline_client(spec, np.zeros(7, np.uint64), np.zeros(8, np.uint64), None, Prg(SEED)))  # type: ignore[arg-type]
+        run_alone(pairs.offline_client(spec, np.zeros(7, np.uint64), np.zeros(8, np.uint64), None))  # type: ignore[arg-type]
