@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pi_system.cost import Prediction as Prediction
     from pi_system.errors import PiError as PiError
     from pi_system.export.quantise import QuantiseOptions as QuantiseOptions
+    from pi_system.interrupts import interruptible as interruptible
 
 __all__ = [
     "Answer",
@@ -39,6 +40,7 @@ __all__ = [
     "Server",
     "__version__",
     "compile",
+    "interruptible",
     "load",
     "make_keys",
     "profile",
@@ -59,6 +61,7 @@ _HOMES: Final = {
     "Result": "pi_system.api.result",
     "Server": "pi_system.api.server",
     "compile": "pi_system.api.model",
+    "interruptible": "pi_system.interrupts",
     "load": "pi_system.api.model",
     "make_keys": "pi_system.api.server",
     "profile": "pi_system.api.model",

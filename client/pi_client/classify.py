@@ -14,6 +14,7 @@ from pi_client.result import InferResult, check_top_k
 from pi_client.store import ClientStore
 from pi_system.errors import BusyError
 from pi_system.inputs import check_inputs, find_files, load_inputs
+from pi_system.interrupts import interruptible
 from pi_system.rpc.client_session import ClientSession
 from pi_system.rpc.phase_cost import OnlineCost
 from pi_system.rpc.phase_profile import PhaseProfile
@@ -35,7 +36,7 @@ def classify(
     """
     paths = find_files(paths)
     check_inputs(paths)  # before anybody is dialled
-    with ExitStack() as stack:
+    with interruptible(), ExitStack() as stack:
         session, (inputs, names) = _open_with_inputs(stack, common, store, paths, profile)
         choice = session.choice
         check_top_k(top_k, session.public.public, session.config)

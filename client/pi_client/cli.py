@@ -23,6 +23,7 @@ from pi_system.cli.service import health_timeout, show_health
 from pi_system.cli.stores import store_commands
 from pi_system.errors import ConfigError
 from pi_system.extras import check_installed
+from pi_system.interrupts import interruptible
 
 
 @program("pi-client")
@@ -73,7 +74,7 @@ def prepare(count: int, **options: Any) -> None:
     if not keeps_material(common.backend):
         raise ConfigError(f"prepare: backend {common.backend} keeps no material between sessions, infer prepares it")
     store = ClientStore(common.store)
-    with open_session(common, store, prepares=True) as session:
+    with interruptible(), open_session(common, store, prepares=True) as session:
         if session.choice is not None:
             click.echo(f"backend {session.choice.line()}")
         missing = count - session.available()

@@ -17,7 +17,7 @@ from pi_system.cli.logs import chosen_log, start_log
 from pi_system.cli.monitor import metrics_of, monitor_options, monitored
 from pi_system.cli.program import program
 from pi_system.cli.seconds import SECONDS
-from pi_system.cli.service import health_timeout, on_stop_signal, raise_file_limit, show_health
+from pi_system.cli.service import Signals, health_timeout, on_stop_signal, raise_file_limit, show_health
 from pi_system.rpc.certificate import days_left, problem
 from pi_system.rpc.dealer_link import DEALER_METHOD
 from pi_system.rpc.dealer_service import DealerService
@@ -81,9 +81,8 @@ def serve(
     start_log(chosen_log("pi-dealer"))
     raise_file_limit()
     identity = open_identity(keys, insecure, listen, role="dealer")
-    stops = threading.Semaphore(0)
+    stops, hangups = Signals(), Signals()
     on_stop_signal(stops.release)
-    hangups = threading.Semaphore(0)
     signal.signal(signal.SIGHUP, lambda *_: hangups.release())
     stopping = threading.Event()
     service = DealerService(patience_s=patience, backends=installed())
@@ -111,13 +110,13 @@ def serve(
     with monitored(status, health, metrics):
         click.echo(f"pi-dealer: listening on {listen.rpartition(':')[0]}:{port}")
         while not stops.acquire(timeout=0.5):
-            if hangups.acquire(blocking=False):
+            if hangups.acquire(timeout=0):
                 _LOG.warning("SIGHUP: a dealer reads its keys when it starts: for new ones stop it and start it again")
         stopping.set()
         _LOG.info("stopping: %d pairs have %g s to end", service.counts()[1], drain)
         ended = server.stop(drain)
         while not ended.wait(0.1):
-            if stops.acquire(blocking=False):
+            if stops.acquire(timeout=0):
                 server.stop(0)
         _LOG.info("stopped")
 

@@ -8,13 +8,17 @@ from typing import Any
 
 import click
 
+from pi_system import interrupts
 from pi_system.durable import storage_error
 from pi_system.errors import PiError
 
-INTERRUPTED = 130
-
 
 class _OneLineErrors(click.Command):
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the program, whose Ctrl-C is not lost."""
+        with interrupts.noted():
+            return super().main(*args, **extra)
+
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Parse the arguments; a configuration file that cannot be used is an error like others."""
         try:
@@ -22,6 +26,9 @@ class _OneLineErrors(click.Command):
         except PiError as error:
             click.echo("error: " + " ".join(str(error).split()), err=True)
             raise click.exceptions.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            click.echo("error: stopped", err=True)
+            raise click.exceptions.Exit(interrupts.INTERRUPTED) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run what the context names."""
@@ -35,7 +42,7 @@ class _OneLineErrors(click.Command):
                 raise
             message, code = f"{known}: {error.filename}" if error.filename else str(known), known.exit_code
         except KeyboardInterrupt as stopped:
-            message, code = str(stopped) or "stopped", INTERRUPTED
+            message, code = str(stopped) or "stopped", interrupts.INTERRUPTED
         click.echo("error: " + " ".join(message.split()), err=True)
         return ctx.exit(code)
 

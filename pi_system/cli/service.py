@@ -1,5 +1,6 @@
 """What the long-running programs share: signals, the health check."""
 
+import queue
 import resource
 import signal
 from collections.abc import Callable
@@ -17,8 +18,32 @@ MAX_FILES = 65536
 health_timeout = click.option("--timeout", default=3.0, show_default=True, type=SECONDS, help="How long it is tried.")
 
 
+class Signals:
+    """Signals that came and were not taken yet: a semaphore whose ``release`` may be called in a signal handler.
+
+    Handlers run between any two instructions of the main thread, which may be within threading's semaphore, its lock
+    taken.
+    """
+
+    def __init__(self) -> None:
+        """None came."""
+        self._came: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def release(self) -> None:
+        """One came."""
+        self._came.put(None)
+
+    def acquire(self, timeout: float | None = None) -> bool:
+        """Take one; wait for it, at most so many seconds. Whether there was one."""
+        try:
+            self._came.get(timeout=timeout)
+        except queue.Empty:
+            return False
+        return True
+
+
 def on_stop_signal(stop: Callable[[], None]) -> None:
-    """Call ``stop`` at SIGTERM and SIGINT."""
+    """Call ``stop``, which takes no lock, at SIGTERM and SIGINT."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
 

@@ -14,6 +14,7 @@ from pi_system.errors import InputError
 from pi_system.inputs.arrays import load_arrays, read_arrays
 from pi_system.inputs.files import ARRAY_SUFFIXES, find_files
 from pi_system.inputs.picture import check_picture, load_image, load_picture
+from pi_system.interrupts import check
 
 __all__ = ["check_inputs", "find_files", "load_image", "load_inputs"]
 
@@ -29,7 +30,10 @@ def load_inputs(paths: Sequence[Path], preprocess: Preprocess) -> tuple[NDArray[
     """
     if not paths:
         raise InputError("input: expected at least one file")
-    parts = [_load(path, preprocess) for path in paths]
+    parts = []
+    for path in paths:
+        check()
+        parts.append(_load(path, preprocess))
     names = [
         str(path) if len(part) == 1 else f"{path}[{index}]"
         for path, part in zip(paths, parts, strict=True)

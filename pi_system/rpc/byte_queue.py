@@ -5,6 +5,7 @@ import threading
 from typing import Final, Generic, TypeVar
 
 from pi_system.errors import PeerTimeoutError, PiError
+from pi_system.interrupts import parts
 
 T = TypeVar("T")
 
@@ -37,10 +38,12 @@ class ByteQueue(Generic[T]):
         """
         with self._room:
             if self._held_bytes > self._limit_bytes and not self._closed:
-                ready = self._room.wait_for(lambda: self._held_bytes <= self._limit_bytes or self._closed, timeout_s)
-                if not ready:
+                if not any(self._room.wait_for(self._takes, part_s) for part_s in parts(timeout_s)):
                     raise PeerTimeoutError(f"expected the peer to read within {timeout_s} s, found it stuck")
             self._append(item, nbytes)
+
+    def _takes(self) -> bool:
+        return self._held_bytes <= self._limit_bytes or self._closed
 
     def put_at_once(self, item: T, nbytes: int) -> None:
         """Append ``item``, room or not, for who asked for it while there was some. Raises what ``close`` was told."""
@@ -70,10 +73,14 @@ class ByteQueue(Generic[T]):
             PeerTimeoutError: nothing came in time.
             PiError: whatever the queue was closed with.
         """
-        try:
-            entry = self._items.get(timeout=timeout_s)
-        except queue.Empty:
-            raise PeerTimeoutError(f"expected a message within {timeout_s} s, found the peer silent") from None
+        for part_s in parts(timeout_s):
+            try:
+                entry = self._items.get(timeout=part_s)
+                break
+            except queue.Empty:
+                continue
+        else:
+            raise PeerTimeoutError(f"expected a message within {timeout_s} s, found the peer silent")
         if entry is None:
             self._items.put(None)
             if self._error is not None:

@@ -299,6 +299,9 @@ class ClientSession:
             self._command(ClientEnvelope(bye=Bye()))
         except PiError:
             pass  # the session had ended before
+        except BaseException as error:  # such as Ctrl-C
+            self._abort(error)
+            raise
         self._connection.close()
         self._close_runtime()
 

@@ -9,6 +9,7 @@ from typing import Final
 from pi_system._proto.v1.control_pb2 import ClientEnvelope, ServerHello
 from pi_system.backends.registry import BACKENDS, Backends
 from pi_system.errors import BusyError, PeerUnavailableError, PiError, RemoteProtocolError
+from pi_system.interrupts import pause
 from pi_system.rpc.channel import Wrap, as_it_is
 from pi_system.rpc.envelope import read_server, write
 from pi_system.rpc.session_config import SESSION_METHOD, Hello, hello_to_proto
@@ -79,7 +80,7 @@ def enter(endpoint: Endpoint, hello: Hello) -> tuple[Connection, ServerHello]:
                 error.request = hello.request
             _drop(connection, error)
             raise
-        time.sleep(pause_s)
+        pause(pause_s)
 
 
 def _dialled(endpoint: Endpoint) -> Connection:

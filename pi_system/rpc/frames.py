@@ -25,6 +25,7 @@ from pi_system.errors import (
     PiError,
     RemoteProtocolError,
 )
+from pi_system.interrupts import check
 from pi_system.protocols.half import Readable
 from pi_system.rpc.byte_queue import ByteQueue, copied
 from pi_system.rpc.direct import DirectCall
@@ -132,6 +133,7 @@ class FrameStream:
 
     def write(self, data: Readable, tag: int) -> None:
         """Queue one message; the buffer must not change any more. Raises the stream's error once it is dead."""
+        check()
         view = memoryview(data).cast("B")
         if tag == CONTROL and view.nbytes > FRAME_BYTES:
             raise LocalProtocolError(f"expected a control message under {FRAME_BYTES}, found {view.nbytes} bytes")

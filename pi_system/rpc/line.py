@@ -21,6 +21,7 @@ import numpy as np
 
 from pi_system.channel.base import ChannelCounters
 from pi_system.errors import PeerTimeoutError, PiError, RemoteProtocolError
+from pi_system.interrupts import parts
 from pi_system.protocols.half import Readable
 from pi_system.rpc.byte_queue import copied
 from pi_system.rpc.frames import QUEUE_BYTES, FrameStream
@@ -130,8 +131,10 @@ class Line:
         if poll is None:
             poll = self._polls[mask] = select.poll()
             poll.register(self._end, mask)
-        found = poll.poll(max(0.0, 1000 * (until_s - time.monotonic())) if until_s else 0)
-        return found[0][1] if found else 0
+        for part_s in parts(max(0.0, until_s - time.monotonic())):
+            if found := poll.poll(1000 * (part_s or 0.0)):
+                return found[0][1]
+        return 0
 
     def _over(self) -> PiError:
         """Why nothing comes any more: the stream's error if it has one."""

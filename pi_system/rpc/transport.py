@@ -4,6 +4,7 @@ A stream is one bidirectional call whose messages are raw bytes (no serializer: 
 noticed at once when its socket closes, and within KEEPALIVE_S + KEEPALIVE_TIMEOUT_S when it just falls silent.
 """
 
+import queue
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from pi_system.errors import (
     PeerUnavailableError,
     PiError,
 )
+from pi_system.interrupts import interruptible, parts, pause
 from pi_system.rpc.direct import client_call
 from pi_system.rpc.frames import FRAME_BYTES, FrameStream
 from pi_system.rpc.status import rpc_error_to_error
@@ -175,11 +177,14 @@ def dial(
             if not isinstance(error, gone | PeerUnavailableError | PeerTimeoutError):
                 raise
             closed = closed + 1 if "Socket closed" in str(error) else 0
+        except BaseException:  # such as Ctrl-C
+            connection.abort(LocalProtocolError(f"{peer}: this end stopped"))
+            raise
         if closed == _MAX_CLOSED:
             raise gone(f"{peer}: closes every connection: expected that it accepts {_described(identity)}")
         if time.monotonic() + _RETRY_S > deadline_s:
             raise gone(f"{peer}: nothing answered within {connect_timeout_s:g} s: {_HINTS[role]}")
-        time.sleep(_RETRY_S)
+        pause(_RETRY_S)
 
 
 def _described(identity: Identity | None) -> str:
@@ -201,12 +206,11 @@ def unary(
     Raises the peer's error, PeerUnavailableError, PeerTimeoutError or ConfigError.
     """
     deadline_s = time.monotonic() + timeout_s
-    with client_channel(address, identity, role) as channel:
+    with interruptible(), client_channel(address, identity, role) as channel:
         call = channel.unary_unary(f"/{SERVICE}/{method}", None, None)
         while True:
             try:
-                reply: bytes = call(request, timeout=timeout_s)
-                return reply
+                return _reply(call.future(request, timeout=timeout_s))
             except grpc.RpcError as error:
                 found = rpc_error_to_error(error, peer)
             if not isinstance(found, PeerUnavailableError):
@@ -214,4 +218,18 @@ def unary(
             if time.monotonic() + _RETRY_S > deadline_s:
                 # One that closes the connection is there, and refuses this end.
                 raise found if "Socket closed" in str(found) else PeerUnavailableError(f"{found}: {_HINTS[role]}")
-            time.sleep(_RETRY_S)
+            pause(_RETRY_S)
+
+
+def _reply(call: Any) -> bytes:
+    """What a call under way brings. gRPC's own wait is under its locks, and Ctrl-C does not end it. Raises RpcError."""
+    over: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    call.add_done_callback(over.put)
+    for part_s in parts(None):
+        try:
+            over.get(timeout=part_s)
+            break
+        except queue.Empty:
+            continue
+    reply: bytes = call.result()
+    return reply

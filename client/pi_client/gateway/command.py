@@ -16,7 +16,7 @@ from pi_system.api.client import Client, Served
 from pi_system.backends.registry import keeps_material
 from pi_system.cli.links import open_identity
 from pi_system.cli.seconds import SECONDS
-from pi_system.cli.service import describe, on_stop_signal
+from pi_system.cli.service import Signals, describe, on_stop_signal
 from pi_system.errors import ChannelError, ConfigError
 from pi_system.extras import needs
 from pi_system.rpc.tls import check_plaintext
@@ -71,7 +71,7 @@ def gateway(
     if prepare and not keeps_material(common.backend):
         raise ConfigError(f"prepare: backend {common.backend} keeps no material, every request prepares it")
     listening = _listeners()
-    stops = threading.Semaphore(0)
+    stops = Signals()
     on_stop_signal(stops.release)
     identity = open_identity(common.keys, common.insecure, common.server, role="client")
     check = partial(describe, common.server, "server", min(_HEALTH_S, common.connect_timeout), identity)
