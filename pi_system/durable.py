@@ -5,6 +5,7 @@ the new one. Everything this package keeps is written here.
 """
 
 import errno
+import fcntl
 import os
 import secrets
 import time
@@ -77,11 +78,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_parts(root: Path) -> None:
-    """Delete what crashes left of files that were being written anywhere under ``root``; young ones may be at work."""
+    """Delete what crashes left of files that were being written anywhere under ``root``; others are at work."""
     eldest_s = time.time() - _PART_AGE_S
     for part in root.rglob(f".*{PART_SUFFIX}"):
         try:
-            if modified_before(part, eldest_s):
+            if modified_before(part, eldest_s) and not _held(part):
                 part.unlink(missing_ok=True)
         except OSError:
             continue  # a disk that is read-only is told where something is written
@@ -106,10 +107,21 @@ def storage_error(error: OSError) -> StorageError | None:
 def _part(path: Path, mode: int) -> Iterator[tuple[Path, IO[bytes]]]:
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART_SUFFIX}")
     try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        with open(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode), "w+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # for as long as it is written, which may take longer than it is young
             yield part, file
     finally:
         part.unlink(missing_ok=True)
+
+
+def _held(part: Path) -> bool:
+    """Whether a process that lives is writing it."""
+    with part.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _sync(file: IO[bytes]) -> None:

@@ -11,10 +11,7 @@ import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import IO, Any, Final
 
 from pi_system.durable import create_file, draft
 from pi_system.errors import CorrelationMismatchError
@@ -27,6 +24,8 @@ _PREFIX: Final = struct.Struct("<8s32sI")
 
 Fields = Mapping[str, Any]
 """What a file is: JSON values by name. The protocol's version is always among them."""
+Body = bytes | memoryview | IO[bytes]
+"""What is behind the header; a file is read from where it stands to its end, a piece at a time."""
 
 
 def write_kept(path: Path, fields: Fields, body: bytes | memoryview = b"") -> None:
@@ -52,17 +51,13 @@ def read_kept(path: Path, fields: Fields) -> tuple[dict[str, Any], bytes]:
     return found, content[HEADER_BYTES:]
 
 
-def map_kept(path: Path, fields: Fields) -> tuple[dict[str, Any], NDArray[np.uint8]]:
-    """As ``read_kept``, with the body mapped from the file; all of it is read once, for its digest."""
+def check_kept(path: Path, fields: Fields) -> dict[str, Any]:
+    """All fields of a file, whose body is read a piece at a time for its digest; errors as ``read_kept``."""
     with path.open("rb") as file:
-        header = file.read(HEADER_BYTES)
-    if path.stat().st_size <= HEADER_BYTES:
-        raise CorrelationMismatchError(f"{path.name}: expected more than {HEADER_BYTES} bytes, found a file cut short")
-    body: NDArray[np.uint8] = np.memmap(path, np.uint8, "r", HEADER_BYTES)
-    return check_header(path.name, header, fields, body.data), body
+        return check_header(path.name, file.read(HEADER_BYTES), fields, file)
 
 
-def check_header(what: str, header: bytes, fields: Fields, body: bytes | memoryview) -> dict[str, Any]:
+def check_header(what: str, header: bytes, fields: Fields, body: Body) -> dict[str, Any]:
     """All fields of a file with this header and body, which must have ``fields``; errors as ``read_kept``."""
     damaged = CorrelationMismatchError(f"{what}: damaged: expected content that fits its digest")
     if len(header) != HEADER_BYTES:
@@ -91,7 +86,7 @@ def _bound(fields: Fields) -> dict[str, Any]:
     return {"protocol": PROTOCOL_VERSION, **fields}
 
 
-def kept_header(fields: Fields, body: bytes | memoryview) -> bytes:
+def kept_header(fields: Fields, body: Body) -> bytes:
     """The header of a file with ``fields`` and ``body``."""
     text = json.dumps(_bound(fields), sort_keys=True).encode()
     return _packed(_digest(text, body), text)
@@ -101,7 +96,9 @@ def _packed(digest: bytes, text: bytes) -> bytes:
     return (_PREFIX.pack(_MAGIC, digest, len(text)) + text).ljust(HEADER_BYTES, b"\0")
 
 
-def _digest(text: bytes, body: bytes | memoryview) -> bytes:
+def _digest(text: bytes, body: Body) -> bytes:
     digest = hashlib.sha256(text)
+    if not isinstance(body, bytes | memoryview):
+        return hashlib.file_digest(body, lambda: digest).digest()  # type: ignore[arg-type]  # IO[bytes] does
     digest.update(body)
     return digest.digest()

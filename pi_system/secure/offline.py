@@ -12,7 +12,7 @@ from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Material
 from pi_system.protocols.truncation import TruncationSpec
 from pi_system.ring.carrier import RingArray, wire
-from pi_system.secure.layout import Bundle
+from pi_system.secure.layout import BundleDraft
 from pi_system.secure.schedule import Gate, Gates, Remask, Schedule, Truncation, Weighted
 from pi_system.secure.seeds import PartySeed, party_seed
 from pi_system.secure.values import Computed, Value
@@ -55,7 +55,7 @@ class ClientWalk(MaskWalk):
     A subclass says how its correlations come: at a weighted layer, for a gate, for a truncation.
     """
 
-    def __init__(self, public: PublicArtifact, gates: Gates, bundle: Bundle, server: Channel):
+    def __init__(self, public: PublicArtifact, gates: Gates, bundle: BundleDraft, server: Channel):
         """``bundle``: the client's, of one picture, with its seeds in it."""
         super().__init__(public, party_seed(bundle))
         self.gates, self.bundle, self.server = gates, bundle, server
@@ -103,7 +103,7 @@ class ClientWalk(MaskWalk):
 class ServerFill(ABC):
     """The server's side of such a walk: it fills its bundle in the schedule's order, which needs no shares."""
 
-    def __init__(self, schedule: Schedule, gates: Gates, bundle: Bundle, client: Channel):
+    def __init__(self, schedule: Schedule, gates: Gates, bundle: BundleDraft, client: Channel):
         """``bundle``: the server's, of one picture, with its seeds in it."""
         self._schedule, self.gates, self.bundle, self.client = schedule, gates, bundle, client
 
@@ -132,4 +132,4 @@ class ServerFill(ABC):
                     self.bundle.fill(f"{name}/correction", wire(correction))
                 case Remask(name):
                     section = f"{name}/difference"
-                    self.bundle.fill(section, self.client.recv(self.bundle.section(section).nbytes))
+                    self.bundle.fill(section, self.client.recv(self.bundle.size(section)))

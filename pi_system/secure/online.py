@@ -11,7 +11,7 @@ share of every value is known since the offline phase, so only the gates are lef
 Delphi (Mishra et al., eprint 2020/050), with the gate exchanged for a pluggable one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -44,7 +44,7 @@ class ServerOnline(SecureWalk):
         public: PublicArtifact,
         layers: Mapping[str, RingLayer],
         offsets: Mapping[str, RingArray],
-        elements: Mapping[str, RingArray],
+        elements: Callable[[str], RingArray],
         gates: Iterator[list[ServerGate]],
         batch: int,
     ):
@@ -103,10 +103,10 @@ class ServerOnline(SecureWalk):
         return biased
 
     def _truncate(self, name: str, spec: TruncationSpec, x: RingArray) -> RingArray:
-        return truncate(spec, x, self._elements[f"{name}/offset"], self._elements[f"{name}/correction"])
+        return truncate(spec, x, self._elements(f"{name}/offset"), self._elements(f"{name}/correction"))
 
     def _remask(self, name: str, x: RingArray) -> RingArray:
-        masked: RingArray = x + self._elements[f"{name}/difference"]
+        masked: RingArray = x + self._elements(f"{name}/difference")
         return masked
 
 

@@ -34,7 +34,8 @@ import re
 import secrets
 import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import Final
@@ -44,7 +45,7 @@ import numpy as np
 from pi_system.channel.base import Channel
 from pi_system.errors import CorrelationMismatchError, LocalProtocolError, RemoteProtocolError
 from pi_system.secure.chain import Chain, Uses, forget, locked
-from pi_system.secure.layout import Bundle
+from pi_system.secure.layout import BundleDraft, Layout
 from pi_system.secure.store import SETTLED_S, MaterialStore, sweep
 
 _EPOCH_BYTES: Final = 16
@@ -109,9 +110,11 @@ class PairedStore(MaterialStore):
                 self._chain.write(replace(mine, confirmed=told.last))
             self.epoch = epoch
 
-    def put(self, material_id: str, bundle: Bundle) -> None:
+    @contextmanager
+    def making(self, material_id: str, layout: Layout) -> Iterator[BundleDraft]:
         """See MaterialStore. Raises CorrelationMismatchError if a new epoch has begun since the meeting."""
-        super().put(material_id, bundle)
+        with super().making(material_id, layout) as draft:
+            yield draft
         with locked(self._folder):
             try:
                 self._agreed()

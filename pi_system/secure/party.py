@@ -5,11 +5,11 @@ A backend adds where its correlations come from (``filling``), which seeds it ke
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property
 from math import prod
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Material
 from pi_system.protocols.phases import ClientGate, ServerGate
 from pi_system.ring.carrier import Ring, RingArray
-from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.layout import Bundle, BundleDraft, Layout
 from pi_system.secure.online import ClientOnline, ServerOnline
 from pi_system.secure.options import RuntimeOptions
 from pi_system.secure.pairing import PairedStore, meet_client, meet_server
@@ -39,11 +39,12 @@ STORE_LIMIT_BYTES: Final = 16_000_000_000
 MAX_BATCH_BYTES: Final = 4 << 30
 """Material that a batch may have a server read into memory; clients of this package cut theirs at a quarter of it."""
 
+G = TypeVar("G", ServerGate, ClientGate)
 _ID_BYTES: Final = 16
 ACK: Final = b"\1"
 """The server's word that its half of a bundle is on disk; only then the client keeps the other half."""
 
-Fill = Callable[[Bundle], None]
+Fill = Callable[[BundleDraft], None]
 """One party's offline phase of one picture, everything around it prepared."""
 
 
@@ -98,6 +99,15 @@ class _Party(ABC):
         """What a gate takes besides its stored material."""
         return {}
 
+    def _gates(self, bundles: list[Bundle], make: Callable[[Bundle, str, GateSpec], G]) -> Iterator[list[G]]:
+        """The schedule's gates of every picture, made as they are asked for: when the one before may not be over."""
+        over = ""
+        for gate in self.schedule.gates:
+            yield [make(bundle, gate.name, gate.spec) for bundle in bundles]
+            for bundle in bundles if over else []:
+                bundle.drop(over)
+            over = gate.name
+
 
 class ServerParty(_Party):
     """Party 0; with ``filling`` a ServerRuntime. One instance a session."""
@@ -119,10 +129,10 @@ class ServerParty(_Party):
         self.store.check_room(count * self.layout.nbytes)
         with self.filling(count, peer, dealer) as fill:
             for _ in range(count):
-                material_id, bundle = bytes(peer.recv(_ID_BYTES)).hex(), Bundle(self.layout)
-                fill(bundle)
-                profiler_of(peer).enter("store")
-                self.store.put(material_id, bundle)
+                material_id = bytes(peer.recv(_ID_BYTES)).hex()
+                with self.store.making(material_id, self.layout) as draft:
+                    fill(draft)
+                    profiler_of(peer).enter("store")
                 peer.send(ACK)
 
     @abstractmethod
@@ -165,16 +175,17 @@ class ServerParty(_Party):
             bias = self.ring.from_signed(self.weights[f"{owner.name}.bias"])
             offsets[owner.name] = bias.reshape(1, -1, *(1,) * (len(owner.shape) - 1))
 
-        def stacked(name: str) -> RingArray:
-            return np.stack([bundle.section(name).view(self.ring.dtype) for bundle in bundles])
+        def elements(name: str) -> RingArray:
+            rows = [bundle.section(name).view(self.ring.dtype) for bundle in bundles]
+            return rows[0][None] if len(rows) == 1 else np.stack(rows)
 
         return ServerOnline(
             self.public,
             self._layers,
             offsets=offsets,
-            elements={name: stacked(name) for step in self.schedule.steps for name in step.server_elements},
+            elements=elements,
             batch=len(bundles),
-            gates=([self.gate(bundle, gate.name, gate.spec) for bundle in bundles] for gate in self.schedule.gates),
+            gates=self._gates(bundles, self.gate),
         )
 
 
@@ -193,12 +204,12 @@ class ClientParty(_Party):
         self.store.check_room(count * self.layout.nbytes)
         with self.filling(count, peer, dealer) as fill:
             for _ in range(count):
-                material_id, bundle = secrets.token_bytes(_ID_BYTES), Bundle(self.layout)
-                peer.send(material_id)
-                fill(bundle)
-                profiler_of(peer).enter("store")
-                peer.recv(len(ACK))
-                self.store.put(material_id.hex(), bundle)
+                material_id = secrets.token_bytes(_ID_BYTES)
+                with self.store.making(material_id.hex(), self.layout) as draft:
+                    peer.send(material_id)
+                    fill(draft)
+                    profiler_of(peer).enter("store")
+                    peer.recv(len(ACK))
 
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ClientGate:
         """Party 1's gate with the material in ``bundle``."""
@@ -250,5 +261,5 @@ class ClientParty(_Party):
             ring=self.ring,
             input_mask=np.stack([seed.fresh_mask(node.name, size, self.ring.bits) for seed in seeds]),
             output_share=np.stack([bundle.section("output").view(dtype) for bundle in bundles]),
-            gates=([self.gate(bundle, gate.name, gate.spec) for bundle in bundles] for gate in self.schedule.gates),
+            gates=self._gates(bundles, self.gate),
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pi_system.artifact.graph import WeightedNode
 from pi_system.ring.carrier import RingArray
 from pi_system.ring.prg import Prg
-from pi_system.secure.layout import Bundle
+from pi_system.secure.layout import Bundle, BundleDraft
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class PartySeed:
         return Prg(self.seed).child_seed("gate", name)
 
 
-def party_seed(bundle: Bundle) -> PartySeed:
+def party_seed(bundle: Bundle | BundleDraft) -> PartySeed:
     """The seed that a bundle holds."""
     return PartySeed(bundle.section("seed").tobytes())
 

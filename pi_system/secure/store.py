@@ -3,16 +3,22 @@
     <root>/<role>/index.sqlite3                                                  what there is and was (secure/index.py)
                  /<artifact digest>/<backend>/<pairing id>/<material id>.ready   a bundle that nobody has loaded
 
-Taking a bundle is a durable change of the index, atomic between processes; loading one erases its file. Material that
-was taken and never finished is burned, never offered again. Files are mode 0600 in folders of mode 0700 and have the
-form of secure/kept.py; they are not encrypted, so the disk must be as trusted as the process. A file says where it was
-written (secure/place.py), so a copy of it, such as a backup brings back, is refused whatever the index says. What both
-sides' backups would offer a second time is found by secure/pairing.py.
+Taking a bundle is a durable change of the index, atomic between processes. Loading one erases its file's header and
+name; its body, which is mapped and read as it is used, is erased when nobody in this process can read it any more, and
+without its header nobody else does. Material that was taken and never finished is burned, never offered again. A bundle
+is written as it is made, under another name, on room that was reserved before. Files are mode 0600 in folders of mode
+0700 and have the form of secure/kept.py; they are not encrypted, so the disk must be as trusted as the process. A file
+says where it was written (secure/place.py), so a copy of it, such as a backup brings back, is refused whatever the
+index says. What both sides' backups would offer a second time is found by secure/pairing.py.
 """
 
+import mmap
 import os
 import re
 import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +27,7 @@ from pi_system.errors import ConfigError, CorrelationMismatchError, CorrelationR
 from pi_system.secure import place
 from pi_system.secure.index import Index
 from pi_system.secure.kept import HEADER_BYTES, check_header, kept_header
-from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.layout import Bundle, BundleDraft, Layout
 
 _ID = re.compile(r"[0-9a-f]{32}")
 SETTLED_S: Final = 600.0
@@ -67,22 +73,27 @@ class MaterialStore:
                     f"{what}: expected at most {limit} bytes, found {held} held and {nbytes} more asked for"
                 )
 
-    def put(self, material_id: str, bundle: Bundle) -> None:
-        """Write one bundle durably under a new id.
+    @contextmanager
+    def making(self, material_id: str, layout: Layout) -> Iterator[BundleDraft]:
+        """A bundle to fill; durably there under its new id when the block ends, and not at all after an error.
 
         Raises:
             CorrelationReusedError: the id is not new.
             LimitError: there is no room for it.
             CorrelationMismatchError: the store is burned meanwhile.
+            OSError: of the disk, such as one that is full.
         """
-        path = self._path(material_id)
+        path, nbytes = self._path(material_id), HEADER_BYTES + layout.nbytes
         if self.index.state(self.key, material_id):
             raise CorrelationReusedError(f"material {material_id}: expected a new id, found one that there was")
-        self.check_room(HEADER_BYTES + bundle.body.nbytes)  # again: sessions beside it have stored theirs
         try:
             with new_draft(path) as file:
+                os.posix_fallocate(file.fileno(), 0, nbytes)
+                yield BundleDraft(layout, file.fileno(), HEADER_BYTES)
+                self.check_room(nbytes)  # again: sessions beside it have stored theirs
                 fields = {**self._fields(material_id), "place": place.place_of(file.fileno())}
-                file.writelines([kept_header(fields, bundle.body.data), bundle.body.data])
+                file.seek(HEADER_BYTES)
+                os.pwrite(file.fileno(), kept_header(fields, file), 0)
         except FileExistsError:
             raise CorrelationReusedError(
                 f"material {material_id}: expected a new id, found it stored meanwhile"
@@ -90,7 +101,7 @@ class MaterialStore:
         except FileNotFoundError:
             raise CorrelationMismatchError(f"material {material_id}: burned while it was written") from None
         try:
-            self.index.add(self.key, material_id, HEADER_BYTES + bundle.body.nbytes)
+            self.index.add(self.key, material_id, nbytes)
         except CorrelationReusedError:
             path.unlink(missing_ok=True)  # ours: the one of before was used, and erased, while this one was written
             raise
@@ -110,13 +121,13 @@ class MaterialStore:
         return self.index.take_next(self.key, count)
 
     def load(self, material_id: str, layout: Layout) -> Bundle:
-        """Read a taken bundle into memory and erase its file; a second load fails.
+        """Check a taken bundle, map it and erase its file, see above; a second load fails.
 
         Raises:
             CorrelationReusedError: it was loaded before.
             CorrelationMismatchError: the file is damaged, a copy, or belongs to another model, peer or layout.
         """
-        bundle, path = Bundle(layout), self._path(material_id)
+        path, nbytes = self._path(material_id), HEADER_BYTES + layout.nbytes
         try:
             file = open(path, "r+b")
         except FileNotFoundError:
@@ -127,16 +138,16 @@ class MaterialStore:
             size, fields = os.fstat(file.fileno()).st_size, self._fields(material_id)
             fields["place"] = place.place_of(file.fileno())
             header = file.read(HEADER_BYTES)
-            if size != HEADER_BYTES + layout.nbytes or file.readinto(bundle.body.data) != layout.nbytes:
-                raise CorrelationMismatchError(
-                    f"material {material_id}: expected {HEADER_BYTES + layout.nbytes} bytes, found {size}"
-                )
-            file.truncate(0)
+            if size != nbytes:
+                raise CorrelationMismatchError(f"material {material_id}: expected {nbytes} bytes, found {size}")
+            os.pwrite(file.fileno(), bytes(HEADER_BYTES), 0)
             os.fsync(file.fileno())
-        path.unlink(missing_ok=True)
-        self.index.used(self.key, material_id)
-        check_header(f"material {material_id}", header, fields, bundle.body.data)
-        return bundle
+            path.unlink(missing_ok=True)
+            mapping = mmap.mmap(file.fileno(), nbytes, mmap.MAP_PRIVATE)
+            weakref.finalize(mapping, _erase, os.dup(file.fileno())).atexit = False  # other threads may still read
+            self.index.used(self.key, material_id)
+            check_header(f"material {material_id}", header, fields, file)
+        return Bundle(layout, mapping, HEADER_BYTES)
 
     def burn(self) -> int:
         """Delete all material; returns how many unused bundles there were."""
@@ -149,6 +160,12 @@ class MaterialStore:
         if not _ID.fullmatch(material_id):
             raise CorrelationMismatchError("material id: expected 32 hexadecimal digits")
         return self._folder / f"{material_id}.ready"
+
+
+def _erase(descriptor: int) -> None:
+    """Whatever other name the file has."""
+    os.ftruncate(descriptor, 0)
+    os.close(descriptor)
 
 
 def burn_store(index: Index, key: str, folder: Path) -> int:

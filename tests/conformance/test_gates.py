@@ -3,6 +3,7 @@
 A new protocol registers in tests/support/gates.py and writes no new tests here.
 """
 
+import tempfile
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -40,7 +41,7 @@ from pi_system.protocols.square import DEALT_SQUARE, SQUARE
 from pi_system.protocols.square.cost import delta_bytes
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import Prg
-from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.layout import BundleDraft, Layout
 from pi_system.secure.turns import CHUNK
 
 ALL = pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -280,9 +281,11 @@ def packed(gate: Any, prepared: Any) -> Iterator[Any]:
     """Both parties' material as it lies in a bundle, and its shapes."""
     for material, shapes in zip(prepared.material, (gate.server_shapes, gate.client_shapes), strict=True):
         shape = shapes(prepared.spec)
-        bundle = Bundle(Layout.of([("gate/material", material_bytes(shape))]))
-        bundle.keep("gate", material, shape)
-        yield bundle.section("gate/material").tobytes(), shape
+        layout = Layout.of([("gate/material", material_bytes(shape))])
+        with tempfile.TemporaryFile() as file:
+            draft = BundleDraft(layout, file.fileno(), 0)
+            draft.keep("gate", material, shape)
+            yield draft.section("gate/material").tobytes(), shape
 
 
 @BY_OTS

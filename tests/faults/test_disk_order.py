@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundles import put
 from disk_log import DiskLog
 from parties import BACKENDS, make_parties, prepare
 from recording import Relay
@@ -24,7 +25,7 @@ from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.server_session import SessionHost, serve_session
 from pi_system.rpc.session_config import SESSION_METHOD, SessionConfig
 from pi_system.secure.index import INDEX_FILE
-from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.layout import Layout
 from pi_system.secure.party import ACK
 from pi_system.secure.store import MaterialStore
 
@@ -67,7 +68,7 @@ def test_put_syncs_the_file_then_its_name_and_taking_it_the_index(log: Any, sync
     store = MaterialStore(
         tmp_path, role="client", digest="d" * 64, backend="gmw", pairing_id="ab" * 16, limit_bytes=1 << 20
     )
-    store.put(ID, Bundle(LAYOUT))
+    put(store, ID, LAYOUT)
     log.check(tmp_path, 1, ".ready")
     store.take(ID)
     assert seen_by_others(tmp_path / "client") == ["taken"]
@@ -117,14 +118,16 @@ def test_the_acknowledgement_leaves_after_the_half_is_on_disk(backend: str, log:
 def test_a_server_that_cannot_store_leaves_the_client_without_its_half(
     backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = MaterialStore.put
+    making = MaterialStore.making
 
-    def full(store: Any, material_id: Any, bundle: Any) -> None:
-        if store._binding["role"] == "server":
-            raise OSError("no space left on device")
-        put(store, material_id, bundle)
+    @contextmanager
+    def full(store: Any, material_id: Any, layout: Any) -> Any:
+        with making(store, material_id, layout) as draft:
+            yield draft
+            if store._binding["role"] == "server":
+                raise OSError("no space left on device")
 
-    monkeypatch.setattr(MaterialStore, "put", full)
+    monkeypatch.setattr(MaterialStore, "making", full)
     server, client = make_parties(backend, ARTIFACT, tmp_path)
     with pytest.raises(OSError, match="no space"):
         prepare(server, client, 1)

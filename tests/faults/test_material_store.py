@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundles import put
 
 from pi_system.errors import (
     CorrelationExhaustedError,
@@ -15,10 +16,11 @@ from pi_system.errors import (
     CorrelationReusedError,
     LimitError,
 )
-from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.layout import Layout
 from pi_system.secure.store import MaterialStore
 
 LAYOUT = Layout.of([("seed", 16), ("key", 1000)])
+CONTENT = {name: (np.arange(size) % 251).astype(np.uint8) for name, (_, size) in LAYOUT.offsets.items()}
 ID = "0" * 31 + "1"
 
 
@@ -28,10 +30,11 @@ def open_store(root: Path, **changes: Any) -> Any:
 
 
 def filled(root: Path, material_id: Any = ID) -> Any:
-    store, bundle = open_store(root), Bundle(LAYOUT)
-    bundle.body[:] = np.arange(bundle.body.size) % 251
-    store.put(material_id, bundle)
-    return store, bundle
+    store = open_store(root)
+    with store.making(material_id, LAYOUT) as draft:
+        for name, content in CONTENT.items():
+            draft.fill(name, content.data)
+    return store
 
 
 def path_of(root: Path) -> Any:
@@ -40,10 +43,11 @@ def path_of(root: Path) -> Any:
 
 
 def test_what_was_stored_comes_back_once(tmp_path: Path) -> None:
-    store, bundle = filled(tmp_path)
+    store = filled(tmp_path)
     assert store.ids() == [ID]
     assert store.take_next(1) == (ID,)
-    assert (store.load(ID, LAYOUT).body == bundle.body).all()
+    bundle = store.load(ID, LAYOUT)
+    assert all((bundle.section(name) == content).all() for name, content in CONTENT.items())
     with pytest.raises(CorrelationReusedError):
         store.load(ID, LAYOUT)
     with pytest.raises(CorrelationReusedError):
@@ -53,7 +57,7 @@ def test_what_was_stored_comes_back_once(tmp_path: Path) -> None:
 
 
 def test_taking_marks_on_disk_before_loading_so_a_crash_burns_it(tmp_path: Path) -> None:
-    store, _ = filled(tmp_path)
+    store = filled(tmp_path)
     store.take(ID)
     again = open_store(tmp_path)  # a new process after a crash between take and load
     assert again.ids() == []
@@ -62,7 +66,7 @@ def test_taking_marks_on_disk_before_loading_so_a_crash_burns_it(tmp_path: Path)
 
 
 def test_used_material_is_erased_on_disk_whatever_name_it_has(tmp_path: Path) -> None:
-    store, _ = filled(tmp_path)
+    store = filled(tmp_path)
     os.link(path_of(tmp_path), tmp_path / "another name")
     store.take(ID)
     store.load(ID, LAYOUT)
@@ -80,7 +84,7 @@ def test_files_and_folders_are_private(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("position", [0, 10, 60, 4095, 4096, 5000])
 def test_one_changed_byte_is_noticed(tmp_path: Path, position: int) -> None:
-    store, _ = filled(tmp_path)
+    store = filled(tmp_path)
     path = path_of(tmp_path)
     content = bytearray(path.read_bytes())
     content[position] ^= 1
@@ -92,7 +96,7 @@ def test_one_changed_byte_is_noticed(tmp_path: Path, position: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 100, 4096, 5000])
 def test_a_truncated_file_is_noticed(tmp_path: Path, size: int) -> None:
-    store, _ = filled(tmp_path)
+    store = filled(tmp_path)
     os.truncate(path_of(tmp_path), size)
     store.take(ID)
     with pytest.raises(CorrelationMismatchError):
@@ -115,7 +119,7 @@ def test_material_of_another_protocol_version_is_refused_and_burned(
 ) -> None:
     with monkeypatch.context() as older:
         older.setattr("pi_system.secure.kept.PROTOCOL_VERSION", 1)
-        store, _ = filled(tmp_path)
+        store = filled(tmp_path)
     store.take(ID)
     with pytest.raises(CorrelationMismatchError, match=r"expected protocol version \d+, found 1"):
         store.load(ID, LAYOUT)
@@ -123,7 +127,7 @@ def test_material_of_another_protocol_version_is_refused_and_burned(
 
 
 def test_material_of_another_epoch_is_refused(tmp_path: Path) -> None:
-    store, _ = filled(tmp_path)
+    store = filled(tmp_path)
     store.epoch = "c" * 32
     store.take(ID)
     with pytest.raises(CorrelationMismatchError, match="expected the same epoch"):
@@ -131,7 +135,7 @@ def test_material_of_another_epoch_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_used_bundle_that_was_put_back_is_refused(tmp_path: Path) -> None:
-    store, _ = filled(tmp_path)
+    store = filled(tmp_path)
     content = path_of(tmp_path).read_bytes()
     store.take(ID)
     store.load(ID, LAYOUT)
@@ -143,7 +147,7 @@ def test_a_used_bundle_that_was_put_back_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_of_material_that_was_put_back_is_refused_whatever_the_index_says(tmp_path: Path) -> None:
     """The index may be put back, too, or be what sqlite makes of an old and a new file beside each other."""
-    store, _ = filled(tmp_path)
+    store = filled(tmp_path)
     content = path_of(tmp_path).read_bytes()
     store.take(ID)
     store.load(ID, LAYOUT)
@@ -157,16 +161,16 @@ def test_a_file_of_material_that_was_put_back_is_refused_whatever_the_index_says
 
 
 def test_an_id_that_was_used_is_never_new_again(tmp_path: Path) -> None:
-    store, bundle = filled(tmp_path)
+    store = filled(tmp_path)
     store.take(ID)
     with pytest.raises(CorrelationReusedError, match="expected a new id"):
-        store.put(ID, bundle)
+        put(store, ID, LAYOUT)
 
 
 def test_material_that_is_burned_under_a_session_is_a_typed_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    store, bundle = filled(tmp_path)
+    store = filled(tmp_path)
     store.take(ID)
     assert store.burn() == 0
     with pytest.raises(CorrelationMismatchError, match="burned after it was taken"):
@@ -177,18 +181,18 @@ def test_material_that_is_burned_under_a_session_is_a_typed_error(
 
     monkeypatch.setattr(os, "link", burned)
     with pytest.raises(CorrelationMismatchError, match="burned while it was written"):
-        store.put(f"{9:032x}", bundle)
+        put(store, f"{9:032x}", LAYOUT)
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "ABCD", "0" * 33])
 def test_ids_from_a_peer_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
-    store, _ = filled(tmp_path)
+    store = filled(tmp_path)
     with pytest.raises(CorrelationMismatchError, match="32 hexadecimal"):
         store.take(name)
 
 
 def test_the_store_is_bounded(tmp_path: Path) -> None:
-    store, _ = filled(tmp_path)
+    store = filled(tmp_path)
     store.check_room(1000)
     with pytest.raises(LimitError, match="expected at most"):
         store.check_room(1 << 20)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bundles import put
 from click.testing import CliRunner
 from parties import make_parties, prepare, reserve
 from scaled_artifact import relu_artifact
@@ -28,7 +29,7 @@ from pi_system.errors import (
 from pi_system.secure import pairing, store
 from pi_system.secure.chain import LOCK, locked
 from pi_system.secure.index import INDEX_FILE, Index
-from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.layout import Layout
 from pi_system.secure.pairing import meet_server
 from pi_system.secure.store import MaterialStore
 from pi_system.secure.stores import EMPTY_S, LOG_DAYS, all_stores, tidy
@@ -49,7 +50,7 @@ def open_store(root: Path, role: str = "server", client: Any = CLIENT, limit_byt
 def filled(root: Path, count: int, **options: Any) -> Any:
     found = open_store(root, **options)
     for number in range(count):
-        found.put(f"{number:032x}", Bundle(LAYOUT))
+        put(found, f"{number:032x}", LAYOUT)
     return found
 
 
@@ -152,9 +153,9 @@ def test_sessions_side_by_side_pass_no_limit_together(tmp_path: Path) -> None:
     for one in (first, second):
         one.check_room(2 * BYTES)
     for number, one in enumerate((first, second, first)):
-        one.put(f"{number:032x}", Bundle(LAYOUT))
+        put(one, f"{number:032x}", LAYOUT)
     with pytest.raises(LimitError, match="client alice"):
-        second.put(f"{9:032x}", Bundle(LAYOUT))
+        put(second, f"{9:032x}", LAYOUT)
     assert len(list(tmp_path.rglob("*.ready"))) == 3
 
 
@@ -249,7 +250,7 @@ def test_an_index_whose_damage_is_found_in_use_is_made_anew(tmp_path: Path) -> N
         open_store(tmp_path).ids()
     assert open_store(tmp_path).ids() == []
     assert found.ids() == []
-    found.put(f"{10:032x}", Bundle(LAYOUT))
+    put(found, f"{10:032x}", LAYOUT)
     assert open_store(tmp_path).ids() == [f"{10:032x}"]
 
 
@@ -336,16 +337,16 @@ def test_two_sessions_that_store_one_id_at_once_are_a_typed_error_of_the_second(
 ) -> None:
     """The second looked before the first had stored its bundle, whose file and row stay as they are."""
     first, second = open_store(tmp_path), open_store(tmp_path)
-    first.put(ID, Bundle(LAYOUT))
+    put(first, ID, LAYOUT)
     before = second._path(ID).read_bytes()
     monkeypatch.setattr(second.index, "state", lambda key, material_id: "")
     with pytest.raises(CorrelationReusedError, match="found it stored meanwhile"):
-        second.put(ID, Bundle(LAYOUT))
+        put(second, ID, LAYOUT)
     assert second._path(ID).read_bytes() == before
     first.take(ID)
     first.load(ID, LAYOUT)
     with pytest.raises(CorrelationReusedError, match="found one that there was"):
-        second.put(ID, Bundle(LAYOUT))
+        put(second, ID, LAYOUT)
     assert not list(tmp_path.rglob("*.ready"))
     assert not list(tmp_path.rglob("*.part"))
 
@@ -408,7 +409,7 @@ def test_a_session_whose_store_went_under_it_ends_with_a_typed_error(tmp_path: P
     for role in ROLES:
         tidy(tmp_path, role, LOG_S)
     with pytest.raises(CorrelationMismatchError, match="burned while it was written"):
-        server.store.put(ID, Bundle(LAYOUT))
+        put(server.store, ID, LAYOUT)
     with pytest.raises(CorrelationMismatchError, match="connect again to prepare anew"):
         client.store.reserve_next(1)
 
@@ -417,7 +418,7 @@ def test_what_nobody_comes_for_any_more_makes_room_when_it_expires(tmp_path: Pat
     """Its client's id is gone with a container, say: no meeting will find it."""
     found = open_store(tmp_path)
     found.index.set(keep_s=3000.0)
-    found.put(ID, Bundle(LAYOUT))
+    put(found, ID, LAYOUT)
     with found.index._file.change() as db:
         db.execute("UPDATE material SET expires_s = expires_s - 3600, made_s = made_s - 3600")
     aged(tmp_path, "server")

@@ -62,13 +62,14 @@ from pi_system.rpc import envelope
 from pi_system.rpc.frames import CONTROL, DATA, OPEN, FrameStream
 from pi_system.rpc.phase_profile import half_from_bytes, half_to_bytes
 from pi_system.rpc.session_config import Hello, SessionConfig, hello_from_proto, hello_to_proto
-from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.layout import Layout
 from pi_system.secure.pairing import PairedStore, meet_client, meet_server
 from pi_system.secure.schedule import plan
 from pi_system.secure.store import MaterialStore
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+from bundles import put
 from gates import Prepared, prepare
 from halves import run_alone
 from tiny_artifact import tiny_artifact
@@ -278,11 +279,8 @@ def _store() -> tuple[MaterialStore, str, Layout]:
 
 def _material_seeds() -> list[bytes]:
     store, name, layout = _store()
-    bundle = Bundle(layout)
-    bundle.fill("seed", bytes(16))
-    bundle.fill("gate", bytes(40))
     if not (store._folder / "kept").exists():
-        store.put(name, bundle)
+        put(store, name, layout)
         store._path(name).rename(store._folder / "kept")
         (store._folder / "seed").write_bytes((store._folder / "kept").read_bytes())
     return [(store._folder / "seed").read_bytes()]

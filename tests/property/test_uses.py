@@ -5,13 +5,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bundles import put
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pi_system.errors import CorrelationError
 from pi_system.secure import place
 from pi_system.secure.chain import Uses
-from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.layout import Layout
 from pi_system.secure.pairing import PairedStore
 
 LAYOUT = Layout.of([("seed", 16)])
@@ -45,7 +46,7 @@ class Session:
 
     def prepare(self, material_id: Any) -> None:
         for store in (self.server, self.client):
-            store.put(material_id, Bundle(LAYOUT))
+            put(store, material_id, LAYOUT)
 
     def use(self) -> None:
         self.names = self.client.reserve_next(1)

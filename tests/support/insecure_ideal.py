@@ -23,7 +23,7 @@ from pi_system.protocols.record import GateProtocol
 from pi_system.protocols.truncation import TruncationSpec
 from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.ring.prg import fresh_seed
-from pi_system.secure.layout import Bundle
+from pi_system.secure.layout import Bundle, BundleDraft
 from pi_system.secure.offline import ClientWalk, ServerFill
 from pi_system.secure.options import RuntimeOptions
 from pi_system.secure.party import ClientParty, Fill, ServerParty
@@ -100,12 +100,12 @@ class InsecureServer(ServerParty):
     def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:
         return party_seed(bundle).linear_share(node, self.ring.bits)
 
-    def layer(self, bundle: Bundle, node: WeightedNode, mask: RingArray) -> RingArray:
-        return self.ring.reduce(self._layers[node.name](mask) - self.linear_share(bundle, node))
+    def layer(self, draft: BundleDraft, node: WeightedNode, mask: RingArray) -> RingArray:
+        return self.ring.reduce(self._layers[node.name](mask) - party_seed(draft).linear_share(node, self.ring.bits))
 
 
 class _Fill(ServerFill):
-    def __init__(self, party: InsecureServer, bundle: Bundle, client: Channel) -> None:
+    def __init__(self, party: InsecureServer, bundle: BundleDraft, client: Channel) -> None:
         bundle.fill("seed", fresh_seed())
         super().__init__(party.schedule, GATES, bundle, client)
         self._party, self._ring = party, party.ring
@@ -136,7 +136,7 @@ class InsecureClient(ClientParty):
 
     @contextmanager
     def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
-        def fill(bundle: Bundle) -> None:
+        def fill(bundle: BundleDraft) -> None:
             bundle.fill("seed", fresh_seed())
             _Walk(self.public, GATES, bundle, peer).fill(self.reveal)
 

@@ -14,7 +14,7 @@ from pi_system.protocols.truncation import TruncationSpec
 from pi_system.protocols.truncation import dealt as truncation
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import SEED_BYTES
-from pi_system.secure.layout import Bundle
+from pi_system.secure.layout import BundleDraft
 from pi_system.secure.offline import ClientWalk, ServerFill
 from pi_system.secure.ring_layer import RingLayer
 from pi_system.secure.schedule import Gate, Schedule, Truncation, Weighted
@@ -31,7 +31,7 @@ def masked_weights(graph: Graph, weights: IntWeights, weight_seed: bytes, ring: 
     return masked
 
 
-def _receive_seeds(bundle: Bundle, dealer: Channel) -> bytes:
+def _receive_seeds(bundle: BundleDraft, dealer: Channel) -> bytes:
     """Fill in what the dealer sends first, this party's seed and the salt; returns the salt."""
     seeds = dealer.recv(2 * SEED_BYTES)
     for name, seed in zip(SEEDS, (seeds[:SEED_BYTES], seeds[SEED_BYTES:]), strict=True):
@@ -45,7 +45,7 @@ class FssFill(ServerFill):
     gates: DealtGates
 
     def __init__(
-        self, schedule: Schedule, gates: DealtGates, ring: Ring, bundle: Bundle, client: Channel, dealer: Channel
+        self, schedule: Schedule, gates: DealtGates, ring: Ring, bundle: BundleDraft, client: Channel, dealer: Channel
     ):
         """Receives the seeds of ``bundle``. Every message size is known from the public model."""
         self._salt = _receive_seeds(bundle, dealer)
@@ -78,7 +78,7 @@ class FssWalk(ClientWalk):
         public: PublicArtifact,
         gates: DealtGates,
         layers: dict[str, RingLayer],
-        bundle: Bundle,
+        bundle: BundleDraft,
         server: Channel,
         dealer: Channel,
     ):

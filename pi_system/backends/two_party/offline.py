@@ -40,7 +40,7 @@ from pi_system.protocols.ot.party import OtParty
 from pi_system.protocols.truncation import TruncationSpec, pairs
 from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.ring.prg import Prg
-from pi_system.secure.layout import Bundle
+from pi_system.secure.layout import BundleDraft
 from pi_system.secure.offline import ClientWalk, MaskWalk
 from pi_system.secure.schedule import Gate, Remask, Schedule, Truncation
 from pi_system.secure.seeds import party_seed
@@ -100,7 +100,9 @@ class LinearPlans:
 class TwoPartyFill:
     """The server's gates, truncations and re-maskings of one picture, after its weighted layers are answered."""
 
-    def __init__(self, schedule: Schedule, gates: OtGates, ring: Ring, bundle: Bundle, client: Channel, ots: OtParty):
+    def __init__(
+        self, schedule: Schedule, gates: OtGates, ring: Ring, bundle: BundleDraft, client: Channel, ots: OtParty
+    ):
         """``ots``: the server's ends."""
         self._schedule, self._gates, self._bundle, self._ots = schedule, gates, bundle, ots
         self._prg, self._batches = Prg(party_seed(bundle).seed), Batches(schedule, gates, ring, client)
@@ -135,8 +137,8 @@ class TwoPartyFill:
 
     def _remask(self, name: str) -> Begun:
         yield BARRIER
-        section = self._bundle.section(f"{name}/difference")
-        self._bundle.fill(f"{name}/difference", (yield from receive(section.nbytes)))
+        section = f"{name}/difference"
+        self._bundle.fill(section, (yield from receive(self._bundle.size(section))))
         return None
 
 
@@ -166,7 +168,7 @@ class TwoPartyWalk(ClientWalk):
         schedule: Schedule,
         gates: OtGates,
         shares: dict[str, RingArray],
-        bundle: Bundle,
+        bundle: BundleDraft,
         server: Channel,
         ots: OtParty,
     ):

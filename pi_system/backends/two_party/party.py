@@ -17,7 +17,7 @@ from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, Linear
 from pi_system.protocols.ot.party import OtParty, ot_setup
 from pi_system.ring.carrier import RingArray
 from pi_system.ring.prg import Prg, fresh_seed
-from pi_system.secure.layout import Bundle
+from pi_system.secure.layout import Bundle, BundleDraft
 from pi_system.secure.options import RuntimeOptions
 from pi_system.secure.party import ClientParty, Fill, ServerParty
 from pi_system.secure.ring_layer import available_threads
@@ -45,7 +45,7 @@ class TwoPartyServer(ServerParty):
         with self._setup.taken(lambda: self._set_up(groups, peer)) as (ots, linear):
             answered, watch = self._answer(groups, linear, peer), profiler_of(peer)
 
-            def fill(bundle: Bundle) -> None:
+            def fill(bundle: BundleDraft) -> None:
                 self._setup.picture()
                 watch.enter("linear")
                 bundle.fill("seed", next(answered))
@@ -99,7 +99,7 @@ class TwoPartyClient(ClientParty):
         with self._setup.taken(lambda: self._set_up(peer)) as (ots, linear):
             asked, watch = self._ask(groups, linear, peer), profiler_of(peer)
 
-            def fill(bundle: Bundle) -> None:
+            def fill(bundle: BundleDraft) -> None:
                 self._setup.picture()
                 watch.enter("linear")
                 seed, shares = next(asked)

@@ -13,6 +13,7 @@ An answer must tell the client W r - c_s and nothing more. Before it leaves, a p
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,23 +28,23 @@ from pi_system.protocols.linear_he.plan import AnswerChunk, LinearPlan
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
-# Transformed weights kept in memory; layers beyond it are transformed again for every inference, which costs about
-# four times as much as the products themselves.
+# Transformed weights kept, in memory or by KeptWeights; layers beyond it are transformed again for every inference,
+# which costs about four times as much as the products themselves.
 _CACHE_BYTES = 4 << 30
 
 
 class KeptWeights(Protocol):
-    """Transformed weights of one model by name. They are as secret as the weights."""
+    """Transformed weights of one model by name, outside of memory. They are as secret as the weights."""
 
     def get(self, name: str) -> Words | None:
-        """What was put under ``name``, None if nothing was or it is damaged."""
+        """What was put under ``name``, None if nothing was or it is damaged; for several threads at once."""
 
     def put(self, name: str, words: Words) -> Words:
         """Keep ``words``; returns them as they are kept."""
 
 
 class LinearHeServer:
-    """The weights of one model, transformed once; shared by all sessions.
+    """The weights of one model, transformed when they are needed first; shared by all sessions.
 
     Attributes:
         plan: the layers and their messages.
@@ -58,13 +59,13 @@ class LinearHeServer:
         kept: KeptWeights | None = None,
         threads: int = 1,
     ):
-        """Transform the weights, or take those that an earlier session transformed.
+        """Nothing is transformed yet.
 
         Args:
             plan: of the model.
             weights: for each layer signed integers, (O, C / groups, kh, kw) or (O, C).
             cache_bytes: how much of them to keep transformed.
-            kept: where transformed weights outlive this object; None: nowhere.
+            kept: where they outlive this object, and from where each comes for its answers alone; None: in memory.
             threads: that compute answers.
 
         Raises:
@@ -77,24 +78,23 @@ class LinearHeServer:
         self._contexts = {degree: RlweContext(degree, plan.params.primes) for degree in degrees}
         self._contexts[plan.params.degree] = self.context
         self._weights = {layer.name: _checked(plan, layer.name, weights) for layer in plan.layers}
-        self._cache: dict[tuple[int, AnswerChunk], Words] = {}
-        room = cache_bytes
-        for bundle in range(len(plan.packings)):
-            for chunk in plan.chunks(bundle):
-                room -= plan.weight_bytes(bundle, chunk)
-                if room < 0:
-                    return
-                self._cache[bundle, chunk] = self._kept(kept, bundle, chunk)
+        self._kept, self._memory = kept, dict[tuple[int, AnswerChunk], Words]()
+        every = [(bundle, chunk) for bundle in range(len(plan.packings)) for chunk in plan.chunks(bundle)]
+        ends = accumulate(plan.weight_bytes(*one) for one in every)
+        self._keeps = {one for one, end in zip(every, ends, strict=True) if end <= cache_bytes}
 
-    def _kept(self, kept: KeptWeights | None, bundle: int, chunk: AnswerChunk) -> Words:
-        if kept is None:
-            return self._transform(bundle, chunk)
+    def _transformed(self, bundle: int, chunk: AnswerChunk) -> Words:
+        """The weights of a chunk that is kept."""
+        if self._kept is None:
+            if (bundle, chunk) not in self._memory:
+                self._memory[bundle, chunk] = self._transform(bundle, chunk)
+            return self._memory[bundle, chunk]
         pictures = self.plan.packings[bundle].pictures
         # of another path the order is another
         name = f"{self.context.path}-{bundle}-{chunk.layer}-{chunk.first}" + (f"-{pictures}" if pictures > 1 else "")
-        found = kept.get(name)
+        found = self._kept.get(name)
         if found is None or found.nbytes != self.plan.weight_bytes(bundle, chunk):
-            found = kept.put(name, self._transform(bundle, chunk))
+            found = self._kept.put(name, self._transform(bundle, chunk))
         return found
 
     def weights(self, bundle: int, chunk: AnswerChunk) -> Iterator[tuple[range, Words]]:
@@ -102,9 +102,8 @@ class LinearHeServer:
 
         Weights that are not kept come answer by answer: those of one stay in the CPU's cache until they are used.
         """
-        kept = self._cache.get((bundle, chunk))
-        if kept is not None:
-            yield chunk.answers, kept
+        if (bundle, chunk) in self._keeps:
+            yield chunk.answers, self._transformed(bundle, chunk)
             return
         for answer in chunk.answers:
             yield range(answer, answer + 1), self._transform(bundle, AnswerChunk(chunk.layer, answer, 1))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundles import put
 from measuring import RESULTS, ROOT, crowd, endurance_table, frames, steady, stopping
 from measuring.documents import between_marks
 from measuring.frames import FrameRun
@@ -23,7 +24,7 @@ from measuring.stopping import run_stops, sorted_out
 from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, ClientHello, Prepare
 from pi_system.errors import PiError
 from pi_system.rpc.frames import CONTROL, DATA, FrameStream
-from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.layout import Layout
 from pi_system.secure.store import MaterialStore
 
 LAYOUT = Layout.of([("seed", 16)])
@@ -58,7 +59,7 @@ def stores(folder: Path, server: int = 2, client: int = 2) -> Any:
     for role, root, count in (("server", folder / "server-store", server), ("client", folder / "client-0", client)):
         kept = MaterialStore(root, role=role, digest="d" * 64, backend="gmw", pairing_id="ab" * 16, limit_bytes=1 << 30)
         for number in range(count):
-            kept.put(f"{number:032x}", Bundle(LAYOUT))
+            put(kept, f"{number:032x}", LAYOUT)
         made.append(kept)
     return made
 

@@ -123,7 +123,7 @@ def test_one_changed_byte_counts_as_missing_and_the_array_is_made_again(tmp_path
         damaged = bytearray(content)
         damaged[position] ^= 1
         (tmp_path / "a.words").write_bytes(damaged)
-        assert folder.get("a") is None
+        assert WeightFolder(tmp_path).get("a") is None
     (tmp_path / "a.words").write_bytes(content)
     (tmp_path / "b.words").write_bytes(content)
     assert folder.get("b") is None  # whole, but another array

@@ -5,10 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
+from bundles import put
 
 from pi_server import upkeep
 from pi_system.errors import StorageError
-from pi_system.secure.layout import Bundle, Layout
+from pi_system.secure.layout import Layout
 from pi_system.secure.store import MaterialStore
 
 
@@ -17,7 +18,7 @@ def test_what_expired_goes_when_a_server_starts(tmp_path: Path) -> None:
         tmp_path, role="server", digest="d" * 64, backend="gmw", pairing_id="ab" * 16, limit_bytes=1 << 30
     )
     store.index.set(keep_s=0.01)
-    store.put("1" * 32, Bundle(Layout.of([("seed", 16)])))
+    put(store, "1" * 32, Layout.of([("seed", 16)]))
     time.sleep(0.05)
     assert store.index.held() > 0
     upkeep.start_upkeep(tmp_path)
