@@ -7,7 +7,6 @@ the new one. Everything this package keeps is written here.
 import errno
 import fcntl
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,7 +104,7 @@ def storage_error(error: OSError) -> StorageError | None:
 
 @contextmanager
 def _part(path: Path, mode: int) -> Iterator[tuple[Path, IO[bytes]]]:
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART_SUFFIX}")
+    part = path.with_name(f".{path.name}.{os.urandom(8).hex()}{PART_SUFFIX}")
     try:
         with open(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode), "w+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # for as long as it is written, which may take longer than it is young
