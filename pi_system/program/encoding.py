@@ -20,7 +20,7 @@ WEIGHT_BITS = 16
 _LARGEST_WEIGHT = 1 << 20  # squares of 2^22 of them fit 63 bits
 
 IntWeights = Mapping[str, NDArray[np.int64]]
-"""``Weights`` as integers."""
+"""``Weights`` as integers; the secure runtime's are narrower."""
 
 
 def wrap(values: NDArray[np.int64], ring_bits: int) -> NDArray[np.int64]:
@@ -54,8 +54,16 @@ def logits_to_float(logits: NDArray[np.integer], graph: Graph, ring: RingConfig)
     return logits.astype(np.float64) * 2.0 ** -ring.frac_bits[graph.output]
 
 
-def quantise_weights(graph: Graph, ring: RingConfig, weights: Weights) -> dict[str, NDArray[np.int64]]:
+def quantise_weights(
+    graph: Graph, ring: RingConfig, weights: Weights, *, narrow: bool = False
+) -> dict[str, NDArray[np.int64]]:
     """The server's weights in fixed point, rounded half to even: W * 2^fw and bias * 2^(F_in + fw).
+
+    Args:
+        graph: the model's.
+        ring: its scales.
+        weights: real numbers.
+        narrow: W in 16 bits, for who keeps it and widens it before it computes.
 
     Raises:
         FixedPointRangeError: a weight does not fit 16 signed bits, or a bias the ring.
@@ -63,7 +71,8 @@ def quantise_weights(graph: Graph, ring: RingConfig, weights: Weights) -> dict[s
     integers: dict[str, NDArray[np.int64]] = {}
     for node in graph.weighted:
         weight = f"{node.name}.weight"
-        integers[weight] = encode(weights[weight], ring.weight_frac_bits[node.name], WEIGHT_BITS, f"weight {weight}")
+        found = encode(weights[weight], ring.weight_frac_bits[node.name], WEIGHT_BITS, f"weight {weight}")
+        integers[weight] = found.astype(np.int16) if narrow else found
     for name in (*(node.name for node in graph.weighted), *(node.name for node in graph.biased())):
         bias = f"{name}.bias"
         integers[bias] = encode(weights[bias], ring.frac_bits[name], ring.ring_bits, f"weight {bias}")

@@ -8,6 +8,7 @@ is trusted like the process. Text and body are compared with what the reader exp
 
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +33,12 @@ def write_kept(path: Path, fields: Fields, body: bytes | memoryview = b"") -> No
     """Make or replace ``path``, durably, mode 0600. Raises OSError."""
     with draft(path) as file:
         file.writelines([kept_header(fields, body), body])
+
+
+def seal(file: IO[bytes], fields: Fields) -> None:
+    """Write the header in front of the body that ``file`` has behind HEADER_BYTES already."""
+    file.seek(HEADER_BYTES)
+    os.pwrite(file.fileno(), kept_header(fields, file), 0)
 
 
 def create_kept(path: Path, fields: Fields, body: bytes) -> None:

@@ -118,11 +118,13 @@ class ServerParty(_Party):
         """Errors as for any party."""
         super().__init__(artifact, gates, options)
         self._loaded: dict[tuple[str, ...], ServerOnline] = {}
-        self.weights = quantise_weights(self.graph, self.config, artifact.weights)
-        self._layers = {
-            node.name: RingLayer(node, self.ring.from_signed(self.weights[f"{node.name}.weight"]))
-            for node in self.graph.weighted
-        }
+        self.weights = quantise_weights(self.graph, self.config, artifact.weights, narrow=True)
+
+    @cached_property
+    def layers(self) -> dict[str, RingLayer]:
+        """The weighted nodes, packed for the online phase when it comes first."""
+        weights = {node: self.weights[f"{node.name}.weight"] for node in self.graph.weighted}
+        return {node.name: RingLayer(node, self.ring.from_signed(weight)) for node, weight in weights.items()}
 
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures."""
@@ -181,7 +183,7 @@ class ServerParty(_Party):
 
         return ServerOnline(
             self.public,
-            self._layers,
+            self.layers,
             offsets=offsets,
             elements=elements,
             batch=len(bundles),

@@ -26,7 +26,7 @@ from pi_system.durable import PART_SUFFIX, modified_before, new_draft, remove_pa
 from pi_system.errors import ConfigError, CorrelationMismatchError, CorrelationReusedError, LimitError
 from pi_system.secure import place
 from pi_system.secure.index import Index
-from pi_system.secure.kept import HEADER_BYTES, check_header, kept_header
+from pi_system.secure.kept import HEADER_BYTES, check_header, seal
 from pi_system.secure.layout import Bundle, BundleDraft, Layout
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -92,8 +92,7 @@ class MaterialStore:
                 yield BundleDraft(layout, file.fileno(), HEADER_BYTES)
                 self.check_room(nbytes)  # again: sessions beside it have stored theirs
                 fields = {**self._fields(material_id), "place": place.place_of(file.fileno())}
-                file.seek(HEADER_BYTES)
-                os.pwrite(file.fileno(), kept_header(fields, file), 0)
+                seal(file, fields)
         except FileExistsError:
             raise CorrelationReusedError(
                 f"material {material_id}: expected a new id, found it stored meanwhile"

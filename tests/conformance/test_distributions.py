@@ -146,7 +146,8 @@ def test_masked_weights_hide_the_difference_of_two_layers() -> None:
     ring = Ring(config.ring_bits)
     integers = quantise_weights(graph, config, artifact.weights)
     integers["fc.weight"] = np.resize(integers["conv2.weight"], integers["fc.weight"].shape)
-    masked = masked_weights(graph, integers, fresh_seed(), ring)
+    names = [node.name for node in graph.weighted]
+    masked = dict(zip(names, masked_weights(graph, integers, fresh_seed(), ring), strict=True))
     flat = [masked[name].reshape(-1)[:144] for name in ("conv2", "fc")]
     assert uniform(np.concatenate([masked[name].reshape(-1) for name in masked]), config.ring_bits)
     assert uniform(ring.reduce(flat[0] - flat[1]), config.ring_bits)

@@ -101,7 +101,7 @@ class InsecureServer(ServerParty):
         return party_seed(bundle).linear_share(node, self.ring.bits)
 
     def layer(self, draft: BundleDraft, node: WeightedNode, mask: RingArray) -> RingArray:
-        return self.ring.reduce(self._layers[node.name](mask) - party_seed(draft).linear_share(node, self.ring.bits))
+        return self.ring.reduce(self.layers[node.name](mask) - party_seed(draft).linear_share(node, self.ring.bits))
 
 
 class _Fill(ServerFill):

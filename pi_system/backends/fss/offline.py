@@ -1,5 +1,7 @@
 """Both parties' offline phase with a dealer: masks, shares, keys and corrections; dealer.py has the messages."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from pi_system.artifact.graph import Graph, WeightedNode
@@ -22,13 +24,11 @@ from pi_system.secure.seeds import fixed_mask, gate_salt, party_seed
 from pi_system.secure.values import Computed, Value
 
 
-def masked_weights(graph: Graph, weights: IntWeights, weight_seed: bytes, ring: Ring) -> dict[str, RingArray]:
-    """E = W - B of every weighted node: what the client needs once a model; uniform without the seed of B."""
-    masked = {}
+def masked_weights(graph: Graph, weights: IntWeights, weight_seed: bytes, ring: Ring) -> Iterator[RingArray]:
+    """E = W - B of one weighted node after the other: what the client needs once a model; uniform without B's seed."""
     for node in graph.weighted:
         mask = fixed_mask(weight_seed, node, ring.bits)
-        masked[node.name] = ring.reduce(ring.from_signed(weights[f"{node.name}.weight"]) - mask)
-    return masked
+        yield ring.reduce(ring.from_signed(weights[f"{node.name}.weight"]) - mask)
 
 
 def _receive_seeds(bundle: BundleDraft, dealer: Channel) -> bytes:

@@ -64,7 +64,7 @@ class FssClient(ClientParty):
     def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
         """See backends/fss/dealer.py for the messages."""
         masked = fetch_weights(self.model_folder, self.graph, self.ring, peer)
-        layers = {node.name: RingLayer(node, masked[node.name]) for node in self.graph.weighted}
+        layers = {node.name: RingLayer(node, masked.pop(node.name)) for node in self.graph.weighted}
         with closing(dealer(make_request(self.public, self.reveal))) as channel:
             yield lambda bundle: FssWalk(self.public, self.gates, layers, bundle, peer, channel).fill(self.reveal)
 

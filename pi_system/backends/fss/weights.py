@@ -11,19 +11,21 @@ can be lost: a seed that is damaged is drawn again, an E that is damaged is fetc
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+from math import prod
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import safetensors.numpy
 
 from pi_system.artifact.graph import Graph
 from pi_system.channel.base import Channel
+from pi_system.durable import draft
 from pi_system.errors import CorrelationMismatchError
 from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.ring.prg import SEED_BYTES, fresh_seed
-from pi_system.secure.kept import create_kept, read_kept, write_kept
+from pi_system.secure.kept import HEADER_BYTES, check_kept, create_kept, read_kept, seal
 
 _LOG = logging.getLogger(__name__)
 _SEED: Final = {"what": "weight seed"}
@@ -50,43 +52,43 @@ def weight_seed(folder: Path) -> bytes:
             continue  # another session was faster: its seed is the model's
 
 
-def offer_weights(masked: Mapping[str, RingArray], seed: bytes, client: Channel) -> None:
-    """The server's side."""
+def offer_weights(masked: Iterable[RingArray], seed: bytes, client: Channel) -> None:
+    """The server's side; ``masked``: E of every weighted node in order, made as they are sent, if they are."""
     client.send(_mask_id(seed))
     if client.recv(1)[0]:
-        for value in masked.values():
+        for value in masked:
             client.send(wire(value))
 
 
 def fetch_weights(folder: Path, graph: Graph, ring: Ring, server: Channel) -> dict[str, RingArray]:
-    """The client's side: E of every weighted node, from disk or from the server."""
+    """The client's side: E of every weighted node, mapped from its file, which the server fills if it is not there."""
     mask_id = bytes(server.recv(SEED_BYTES)).hex()
     path, fields = folder / f"weights-{mask_id}", {"what": "masked weights", "mask": mask_id}
-    shapes = {node.name: node.weight_shape for node in graph.weighted}
-    held = _read(path, fields, shapes, ring)
+    sizes = [prod(node.weight_shape) * ring.itemsize for node in graph.weighted]
+    held = _is_whole(path, fields, sum(sizes))
     server.send(b"\0" if held else b"\1")
-    if held:
-        return held
-    masked = {}
-    for name, shape in shapes.items():
-        size = int(np.prod(shape)) * ring.itemsize
-        masked[name] = np.frombuffer(server.recv(size), ring.dtype).reshape(shape)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_kept(path, fields, safetensors.numpy.save(masked))
-    return masked
+    if not held:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with draft(path) as file:
+            file.seek(HEADER_BYTES)
+            for size in sizes:
+                file.write(server.recv(size))
+            seal(file, fields)
+    starts = accumulate(sizes, initial=HEADER_BYTES)
+    return {
+        node.name: np.memmap(path, ring.dtype, "r", start, node.weight_shape)
+        for node, start in zip(graph.weighted, starts, strict=False)
+    }
 
 
 def _mask_id(seed: bytes) -> bytes:
     return hashlib.sha256(b"pi-system weight mask id" + seed).digest()[:SEED_BYTES]
 
 
-def _read(
-    path: Path, fields: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]], ring: Ring
-) -> dict[str, RingArray] | None:
-    """What is on disk if it is whole; anything else is fetched again, which is always safe."""
+def _is_whole(path: Path, fields: Mapping[str, str], nbytes: int) -> bool:
+    """Whether it is on disk as it was written; anything else is fetched again, which is always safe."""
     try:
-        held = safetensors.numpy.load(read_kept(path, fields)[1])
+        check_kept(path, fields)
+        return path.stat().st_size == HEADER_BYTES + nbytes
     except (OSError, CorrelationMismatchError):
-        return None
-    fits = {name: value.shape for name, value in held.items() if value.dtype == ring.dtype} == dict(shapes)
-    return held if fits else None
+        return False

@@ -22,6 +22,7 @@ and a picture's share of the ciphertexts is (C / m + O / o) / P.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -222,7 +223,7 @@ class Packing:
             self._positions[size] = (one * self.pictures + beside).reshape(-1)
         return self._positions[size]
 
-    def weight_polynomials(self, layer: int, answer: int, weight: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    def weight_polynomials(self, layer: int, answer: int, weight: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
         """The weight polynomials of one answer, (terms, n / P), from weights (O, C / groups, kh, kw)."""
         shape, (low, high) = self.bundle.layers[layer], self.outputs(layer, answer)
         terms = self.terms(layer, answer)
@@ -236,7 +237,7 @@ class Packing:
             channel = channels + tap.phase * shape.in_channels
             block = (outputs - low) * self.per_input + self.per_input - 1 - channel % self.per_input
             exponent = block * self._span - (tap.row - self._top) * self._row - tap.col
-            values = weight[low:high, :, tap.dy, tap.dx]
+            values = weight[low:high, :, tap.dy, tap.dx].astype(np.int32)
             out[place[channel // self.per_input], exponent % self.weight_degree] = np.where(
                 exponent < 0, -values, values
             )

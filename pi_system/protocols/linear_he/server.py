@@ -242,8 +242,8 @@ def linear_share(plan: LinearPlan, name: str, prg: Prg) -> RingArray:
     return drawn
 
 
-def _checked(plan: LinearPlan, name: str, weights: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int32]:
-    """The weights of a layer, (O, C / groups, kh, kw), after the checks of ``LinearHeServer``."""
+def _checked(plan: LinearPlan, name: str, weights: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """The weights of a layer, (O, C / groups, kh, kw) of at most 32 bits, after the checks of ``LinearHeServer``."""
     layer = next(layer for layer in plan.layers if layer.name == name)
     if name not in weights or weights[name].size != np.prod(layer.weight_shape):
         raise ConfigError(f"layer {name}: expected weights {layer.weight_shape}")
@@ -252,4 +252,4 @@ def _checked(plan: LinearPlan, name: str, weights: Mapping[str, npt.NDArray[Any]
         raise ConfigError(f"layer {name}: expected weights of signed integers, found {found.dtype}")
     if weight_norm_bits([found]) > plan.params.norm_bits:
         raise FixedPointRangeError(f"layer {name}: expected weights of norm 2^{plan.params.norm_bits} at most")
-    return found.astype(np.int32)
+    return found if found.itemsize <= 4 else found.astype(np.int32)
