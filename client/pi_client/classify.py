@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_client.connect import SessionOptions, open_session
+from pi_client.preparation import Preparation
 from pi_client.progress import Bars, Shows, Silent
 from pi_client.result import InferResult, check_top_k
 from pi_client.store import ClientStore
@@ -143,7 +145,7 @@ def prepare_missing(
     """
     while (missing := goal - session.available()) > 0:
         try:
-            with shows.preparing(session.available, goal):
+            with shows.preparing(partial(Preparation.of, session, missing)):
                 cost = session.prepare(missing)
         except BusyError as busy:
             same = replace(common, backend=session.config.backend)  # ``auto`` was decided

@@ -10,6 +10,7 @@ from pi_client.classify import classify
 from pi_client.connect import SessionOptions, open_session, server_option, session_options
 from pi_client.gateway.command import gateway
 from pi_client.output import check_output, show
+from pi_client.preparation import Preparation
 from pi_client.profile import check_profile_path, save_profile
 from pi_client.progress import shown
 from pi_client.sample import sample
@@ -81,8 +82,10 @@ def prepare(count: int, **options: Any) -> None:
         if missing <= 0:
             click.echo(f"{session.available()} ready, nothing to prepare")
             return
+        ahead = Preparation.of(session, missing)
+        click.echo(ahead.line())
         try:
-            with shown(session.available, count):
+            with shown(lambda: ahead):
                 cost = session.prepare(missing)
         except KeyboardInterrupt:
             ready = session.available()

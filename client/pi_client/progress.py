@@ -6,7 +6,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from pi_client.preparation import Preparation
 
 _POLL_S: Final = 0.2
 
@@ -14,8 +24,8 @@ _POLL_S: Final = 0.2
 class Shows(Protocol):
     """What a call that prepares and answers tells of both phases, while the blocks run."""
 
-    def preparing(self, ready: Callable[[], int], total: int) -> AbstractContextManager[None]:
-        """The offline phase: how many inferences are ready, of ``total``."""
+    def preparing(self, ahead: Callable[[], Preparation]) -> AbstractContextManager[None]:
+        """The offline phase, and who says of what."""
 
     def answering(self, done: int, total: int) -> AbstractContextManager[None]:
         """The online phase of a batch: how many inputs were answered before it, of ``total``."""
@@ -24,7 +34,7 @@ class Shows(Protocol):
 class Silent:
     """Shows nothing: programs that call the client have output of their own."""
 
-    def preparing(self, ready: Callable[[], int], total: int) -> AbstractContextManager[None]:
+    def preparing(self, ahead: Callable[[], Preparation]) -> AbstractContextManager[None]:
         """See Shows."""
         return nullcontext()
 
@@ -36,9 +46,9 @@ class Silent:
 class Bars:
     """Shows a line a phase, which goes when the phase ends."""
 
-    def preparing(self, ready: Callable[[], int], total: int) -> AbstractContextManager[None]:
+    def preparing(self, ahead: Callable[[], Preparation]) -> AbstractContextManager[None]:
         """See Shows."""
-        return shown(ready, total, transient=True)
+        return shown(ahead, transient=True)
 
     @contextmanager
     def answering(self, done: int, total: int) -> Iterator[None]:
@@ -54,23 +64,26 @@ class Bars:
 
 
 @contextmanager
-def shown(ready: Callable[[], int], total: int, *, transient: bool = False) -> Iterator[None]:
-    """Show how many inferences are ``ready``, of ``total``, for as long as the block runs.
+def shown(make: Callable[[], Preparation], *, transient: bool = False) -> Iterator[None]:
+    """Show how many inferences are ready, and how many bytes have passed, for as long as the block runs.
 
-    What is on disk is asked for instead of the protocol, so the bar also sees what another process takes or adds.
+    What is on disk is asked for instead of the protocol, so the line also sees what another process takes or adds.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
         return
-    done = threading.Event()
-    columns = ("prepared", BarColumn(), MofNCompleteColumn(), "inferences", TimeElapsedColumn(), TimeRemainingColumn())
+    ahead, done = make(), threading.Event()
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=transient) as bar:
-        line = bar.add_task("", total=total, completed=ready())
+        line = bar.add_task(ahead.ready(), total=ahead.traffic)
+
+        def update() -> None:
+            bar.update(line, description=ahead.ready(), completed=ahead.passed())
 
         def follow() -> None:
             while not done.wait(_POLL_S):
-                bar.update(line, completed=ready())
+                update()
 
         thread = threading.Thread(target=follow, name="progress", daemon=True)
         thread.start()
@@ -79,4 +92,4 @@ def shown(ready: Callable[[], int], total: int, *, transient: bool = False) -> I
         finally:
             done.set()
             thread.join()
-            bar.update(line, completed=ready())
+            update()

@@ -67,11 +67,22 @@ class ServerRuntime(Protocol):
 
 @runtime_checkable
 class SizedRuntime(Protocol):
-    """What a client's runtime has, too, if an inference's material is read into memory as a whole."""
+    """What a client's runtime has, too, if it knows how large an inference's material is."""
 
     @property
     def inference_bytes(self) -> int:
         """Bytes of one inference's material."""
+
+
+@runtime_checkable
+class StoringRuntime(Protocol):
+    """What a client's runtime has, too, if what it prepares is kept on disk."""
+
+    def disk_bytes(self, count: int) -> int:
+        """What ``prepare`` will take of the client's disk."""
+
+    def check_room(self, count: int) -> None:
+        """Before anything is made: raise LimitError or StorageError for more than there is room for."""
 
 
 @runtime_checkable

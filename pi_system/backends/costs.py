@@ -62,6 +62,7 @@ class OfflineCost:
 
     Attributes:
         nbytes: payload on all connections.
+        unseen: of it, between dealer and server.
         setup_bytes: payload once a model and client, beyond ``nbytes``.
         stored: bytes on disk of the server and of the client.
         busiest: payload of the direction of a connection that carries most.
@@ -70,6 +71,7 @@ class OfflineCost:
     """
 
     nbytes: int
+    unseen: int = 0
     setup_bytes: int
     stored: tuple[int, int]
     busiest: int

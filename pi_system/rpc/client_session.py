@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from pi_system._proto.v1.control_pb2 import Bye, ClientEnvelope, Infer, Prepare, ServerHello
 from pi_system.artifact.model import PublicArtifact
 from pi_system.artifact.store import public_from_bytes
-from pi_system.backends.base import ClientRuntime, PairedClient, PairedRuntime, QuickRuntime, SizedRuntime
+from pi_system.backends.base import (
+    ClientRuntime,
+    PairedClient,
+    PairedRuntime,
+    QuickRuntime,
+    SizedRuntime,
+    StoringRuntime,
+)
 from pi_system.backends.registry import AUTO, find_backend
 from pi_system.channel.base import Channel, ChannelCounters
 from pi_system.channel.profile import OFF, LayerWatch, Piece
@@ -112,6 +119,7 @@ class ClientSession:
         said = Hello(config=asked, prepares=prepares, ticket=ticket, request=self.request, line=line)
         self._connection, hello = enter(endpoint, said)
         self._alive = True
+        self._dealing: DealerDialer | None = None
         self._connection.stream.when_dead(self._ended)
         try:
             check_version(hello.protocol_version)
@@ -180,15 +188,28 @@ class ClientSession:
         each = self._runtime.inference_bytes if isinstance(self._runtime, SizedRuntime) else 0
         return max(1, min(MAX_BATCH, BATCH_BYTES // max(each, 1)))
 
+    def disk_bytes(self, count: int) -> int:
+        """What ``prepare`` will take of this side's disk."""
+        return self._runtime.disk_bytes(count) if isinstance(self._runtime, StoringRuntime) else 0
+
+    def prepared_bytes(self) -> int:
+        """Payload of this client's connections so far in ``prepare``, for who looks on from another thread."""
+        counters = self._channel.counters
+        dealt = self._dealing.payload_bytes() if self._dealing is not None else 0
+        return counters.sent_bytes + counters.received_bytes + dealt
+
     def prepare(self, count: int) -> PreparationCost:
         """Offline phase for ``count`` inferences.
 
         Raises:
+            LimitError, StorageError: there is no room for them, here or at the server; nothing was made.
             BusyError: the server has no place for one; a new session that ``prepares`` waits for it.
             CorrelationError, ChannelError, ConfigError: the session is dead.
         """
+        if isinstance(self._runtime, StoringRuntime):
+            self._runtime.check_room(count)
         pairing_id = os.urandom(ID_BYTES)
-        dealer = self._dealer(count, pairing_id)
+        dealer = self._dealing = self._dealer(count, pairing_id)
         self._connection.stream.when_dead(dealer.abort)
         self._channel.counters = ChannelCounters()
         started_s = time.perf_counter()

@@ -3,12 +3,14 @@
 A backend adds where its correlations come from (``filling``), which seeds it keeps and which protocols serve its gates.
 """
 
+import logging
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property
 from math import prod
+from shutil import disk_usage
 from typing import ClassVar, Final, TypeVar
 
 import numpy as np
@@ -18,13 +20,14 @@ from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.channel.base import Channel, DealerLink
 from pi_system.channel.profile import profiler_of
-from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError
+from pi_system.errors import ConfigError, LocalProtocolError, RemoteProtocolError, StorageError
 from pi_system.program.encoding import encode_input, quantise_weights
 from pi_system.program.reveal import outputs_to_float
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.material import Material
 from pi_system.protocols.phases import ClientGate, ServerGate
 from pi_system.ring.carrier import Ring, RingArray
+from pi_system.secure.kept import HEADER_BYTES
 from pi_system.secure.layout import Bundle, BundleDraft, Layout
 from pi_system.secure.online import ClientOnline, ServerOnline
 from pi_system.secure.options import RuntimeOptions
@@ -40,6 +43,7 @@ MAX_BATCH_BYTES: Final = 4 << 30
 """Material that a batch may have a server read into memory; clients of this package cut theirs at a quarter of it."""
 
 G = TypeVar("G", ServerGate, ClientGate)
+_LOG = logging.getLogger(__name__)
 _ID_BYTES: Final = 16
 ACK: Final = b"\1"
 """The server's word that its half of a bundle is on disk; only then the client keeps the other half."""
@@ -71,11 +75,11 @@ class _Party(ABC):
         self.graph, self.config = public.public.graph, public.public.ring
         self.ring = Ring(self.config.ring_bits)
         self.schedule = plan(self.graph, self.config, public.masks, self.reveal)
-        role = ("server", "client")[self.role]
-        self.model_folder = options.store_dir / role / public.public.digest[:32]
+        self.side = ("server", "client")[self.role]
+        self.model_folder = options.store_dir / self.side / public.public.digest[:32]
         self.store = PairedStore(
             options.store_dir,
-            role=role,
+            role=self.side,
             digest=public.public.digest,
             backend=f"{options.backend}-{self.reveal}",
             pairing_id=options.client_id,
@@ -90,6 +94,23 @@ class _Party(ABC):
     def _bundles(self, ids: tuple[str, ...]) -> list[Bundle]:
         """The bundles of a use that is on disk as reserved."""
         return [self.store.load(self.store.id_of(name), self.layout) for name in ids]
+
+    def lasting_bytes(self, count: int) -> int:
+        """What ``prepare`` leaves on disk once a model, beside the material, unless it is there."""
+        return 0
+
+    def disk_bytes(self, count: int) -> int:
+        """What ``prepare`` will take of the disk."""
+        return count * (self.layout.nbytes + HEADER_BYTES) + self.lasting_bytes(count)
+
+    def check_room(self, count: int) -> None:
+        """Before anything is made: raise LimitError or StorageError for more than there is room for."""
+        self.store.check_room(count * (self.layout.nbytes + HEADER_BYTES))
+        taken, free = self.disk_bytes(count), disk_usage(self.model_folder.parent).free
+        if taken > free:
+            raise StorageError(
+                f"storage: expected {taken} bytes of disk at the {self.side} for {count} inferences, found too few free"
+            )
 
     @abstractmethod
     def filling(self, count: int, peer: Channel, dealer: DealerLink) -> AbstractContextManager[Fill]:
@@ -128,7 +149,8 @@ class ServerParty(_Party):
 
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures."""
-        self.store.check_room(count * self.layout.nbytes)
+        self.check_room(count)
+        _LOG.info("%d inferences take %.1f MB of disk", count, self.disk_bytes(count) / 1e6)
         with self.filling(count, peer, dealer) as fill:
             for _ in range(count):
                 material_id = bytes(peer.recv(_ID_BYTES)).hex()
@@ -203,7 +225,7 @@ class ClientParty(_Party):
 
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures."""
-        self.store.check_room(count * self.layout.nbytes)
+        self.check_room(count)
         with self.filling(count, peer, dealer) as fill:
             for _ in range(count):
                 material_id = secrets.token_bytes(_ID_BYTES)

@@ -47,6 +47,10 @@ class WeightFolder:
         dtype, shape = self._checked[name]
         return np.memmap(self._path(name), dtype, "r", HEADER_BYTES, shape)
 
+    def nbytes(self) -> int:
+        """Of all arrays on disk."""
+        return sum(path.stat().st_size for path in self._folder.glob("*.words"))
+
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.words"
 

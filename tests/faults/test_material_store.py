@@ -1,5 +1,6 @@
 """Offline material that is damaged, of another model, used twice, or half written."""
 
+import mmap
 import multiprocessing
 import os
 import stat
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 from bundles import put
 
+from pi_system.durable import remove_parts
 from pi_system.errors import (
     CorrelationExhaustedError,
     CorrelationMismatchError,
     CorrelationReusedError,
     LimitError,
 )
+from pi_system.secure.kept import HEADER_BYTES
 from pi_system.secure.layout import Layout
 from pi_system.secure.store import MaterialStore
 
@@ -73,6 +76,47 @@ def test_used_material_is_erased_on_disk_whatever_name_it_has(tmp_path: Path) ->
     assert not list(tmp_path.rglob("*.ready"))
     assert (tmp_path / "another name").stat().st_size == 0
     assert store.index.state(store.key, ID) == "used"
+
+
+def test_what_a_use_is_done_with_is_read_from_the_file_again_until_nobody_holds_it(tmp_path: Path) -> None:
+    layout = Layout.of([("seed", 16), ("gate/material", 3 * mmap.PAGESIZE)])
+    store = open_store(tmp_path)
+    put(store, ID, layout, 7)
+    os.link(path_of(tmp_path), tmp_path / "another name")
+    store.take(ID)
+    bundle = store.load(ID, layout)
+    header = (tmp_path / "another name").read_bytes()[:HEADER_BYTES]
+    assert header == bytes(HEADER_BYTES)  # whoever finds the rest cannot use it
+    found = bundle.section("gate/material")
+    found[:] = 8  # of this process alone
+    bundle.drop("gate")
+    assert set(found[mmap.PAGESIZE : -mmap.PAGESIZE].tolist()) == {7}
+    del found, bundle
+    assert (tmp_path / "another name").stat().st_size == 0
+
+
+def test_nothing_is_there_after_an_error_while_a_bundle_was_made(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+
+    def interrupted() -> None:
+        with store.making(ID, LAYOUT) as draft:
+            draft.fill("seed", bytes(16))
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        interrupted()
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".ready", ".part")]
+    assert store.ids() == []
+
+
+def test_a_bundle_that_is_made_for_long_is_no_leftover(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    with store.making(ID, LAYOUT) as draft:
+        (part,) = tmp_path.rglob("*.part")
+        os.utime(part, (0, 0))
+        remove_parts(tmp_path)
+        draft.fill("seed", bytes(16))
+    assert store.ids() == [ID]
 
 
 def test_files_and_folders_are_private(tmp_path: Path) -> None:

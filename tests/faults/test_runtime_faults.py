@@ -1,5 +1,6 @@
 """The fast runtime when something breaks: every fault is a typed error and no material is used twice."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pi_system.errors import (
     LocalProtocolError,
     PeerUnavailableError,
     RemoteProtocolError,
+    StorageError,
 )
 from pi_system.export.random import random_pictures
 from pi_system.secure import party as secure_party
@@ -60,6 +62,24 @@ def test_the_server_refuses_a_batch_that_its_memory_would_not_hold(
     with pytest.raises(RemoteProtocolError, match="batch: expected at most"):
         server.reserve(names)
     server.reserve(names[:1])
+
+
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_what_would_not_fit_on_the_disk_is_refused_before_anything_is_made(
+    side: str, parties: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, client = parties
+    party = {"server": server, "client": client}[side]
+    before = client.available(), set(party.model_folder.rglob("*"))
+    free, usage = party.disk_bytes(3) - 1, shutil.disk_usage(party.model_folder.parent)
+    monkeypatch.setattr(
+        secure_party,
+        "disk_usage",
+        lambda path: usage._replace(free=free) if path == party.model_folder.parent else usage,
+    )
+    with pytest.raises(StorageError, match=f"bytes of disk at the {side} for 3 inferences"):
+        prepare(server, client, 3)
+    assert (client.available(), set(party.model_folder.rglob("*"))) == before
 
 
 def test_infer_needs_a_reservation_and_uses_it_up(parties: Any) -> None:

@@ -86,12 +86,13 @@ def wait_ready(folder: Any, store: Any, process: Any, count: int = 2) -> None:
 def test_count_is_what_shall_be_ready(run: Any) -> None:
     auto = ("prepare", "--store", "count", "--backend", "auto")
     said = [run(*auto, "--count", count).splitlines() for count in ("2", "2", "3")]
-    assert [lines[1].partition(";")[0] for lines in said] == [
+    assert [lines[-1].partition(";")[0] for lines in said] == [
         "prepared 2, 2 ready",
         "2 ready, nothing to prepare",
         "prepared 1, 3 ready",
     ]
     assert all(lines[0].startswith("backend ") for lines in said)
+    assert re.match(r"prepares 2: takes [\d.]+ MB of disk here, [\d.]+ MB at the server, at most [\d.]+ MB", said[0][1])
     assert len({lines[0].partition(":")[0] for lines in said}) == 1  # what lies prepared is added to
 
 
@@ -201,6 +202,7 @@ def test_terminal_shows_progress(start: Any) -> None:
     assert b"prepared" in shown
     assert b"3/3" in shown
     assert b"inferences" in shown
+    assert b"MB" in shown
     shown = on_terminal(start, "infer", "a.png", "b.png", "a.png", "b.png", "--store", "terminal")
     assert b"prepared" in shown
     assert b"4/4" in shown

@@ -41,6 +41,7 @@ def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> Offline
     macs = mac_count(graph) * (ring.itemsize // 4)
     return OfflineCost(
         nbytes=nbytes,
+        unseen=to_server + SEED_BYTES,
         setup_bytes=weights,
         stored=stored_bytes(schedule, records, ring, SEEDS),
         busiest=max(to_client, to_server),

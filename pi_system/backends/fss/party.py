@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from math import prod
 
 from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import Artifact, PublicArtifact
@@ -67,6 +68,12 @@ class FssClient(ClientParty):
         layers = {node.name: RingLayer(node, masked.pop(node.name)) for node in self.graph.weighted}
         with closing(dealer(make_request(self.public, self.reveal))) as channel:
             yield lambda bundle: FssWalk(self.public, self.gates, layers, bundle, peer, channel).fill(self.reveal)
+
+    def lasting_bytes(self, count: int) -> int:
+        """Of masked weights, unless some are there."""
+        if any(self.model_folder.glob("weights-*")):
+            return 0
+        return self.ring.itemsize * sum(prod(node.weight_shape) for node in self.graph.weighted)
 
     def derived(self, bundle: Bundle, name: str, spec: GateSpec) -> Material:
         """Seed and salt of the gate, and its fresh mask where the gate takes it."""

@@ -158,7 +158,10 @@ class EncryptedMasks(MaskWalk):
 
 
 class TwoPartyWalk(ClientWalk):
-    """The client's true shares, now that the answers are decrypted: ``shares``, c_c of every weighted node."""
+    """The client's true shares, now that the answers are decrypted.
+
+    ``shares``: c_c of every weighted node, each taken out when it is its turn.
+    """
 
     gates: OtGates
 
@@ -178,7 +181,7 @@ class TwoPartyWalk(ClientWalk):
         self._batches = Batches(schedule, gates, self.ring, server)
 
     def _weighted(self, node: WeightedNode, x: RingArray) -> Value:
-        return Computed(self._shares[node.name].reshape(1, *node.shape))
+        return Computed(self._shares.pop(node.name).reshape(1, *node.shape))
 
     def _prepare(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> None:
         self._batches.add(name, self._gate_half(name, spec, share, mask))

@@ -67,6 +67,12 @@ class TwoPartyServer(ServerParty):
         ots = drive(ot_setup(Prg(fresh_seed()), sends=sends, receives=receives), peer)
         return ots, drive(server.setup(), peer)
 
+    def lasting_bytes(self, count: int) -> int:
+        """Of transformed weights: for every number of pictures that is prepared together."""
+        folder = WeightFolder(self.model_folder / "transformed")
+        plans = {plan.pictures: plan for plan in self._plans.groups(count)}.values()
+        return max(0, sum(self._server_of(plan).kept_bytes for plan in plans) - folder.nbytes())
+
     def _server_of(self, plan: LinearPlan) -> LinearHeServer:
         if plan.pictures not in self._transformed:
             weights = {node.name: self.weights[f"{node.name}.weight"] for node in self.graph.weighted}
@@ -115,8 +121,8 @@ class TwoPartyClient(ClientParty):
         """Seeds and shares of one picture after the other; those of a group come when its first is due."""
         for plan in groups:
             seeds = [fresh_seed() for _ in range(plan.pictures)]
-            masks = [EncryptedMasks(self.public, PartySeed(seed)).collect() for seed in seeds]
-            yield from zip(seeds, drive(linear.of(plan).run(masks), peer), strict=True)
+            run = linear.of(plan).run([EncryptedMasks(self.public, PartySeed(seed)).collect() for seed in seeds])
+            yield from zip(seeds, drive(run, peer), strict=True)  # nobody holds the masks any longer
 
     def _set_up(self, peer: Channel) -> tuple[OtParty, LinearHeClient]:
         session = Prg(fresh_seed())

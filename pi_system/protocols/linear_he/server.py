@@ -97,6 +97,11 @@ class LinearHeServer:
             found = self._kept.put(name, self._transform(bundle, chunk))
         return found
 
+    @property
+    def kept_bytes(self) -> int:
+        """What all weights that are kept take."""
+        return sum(self.plan.weight_bytes(*one) for one in self._keeps)
+
     def weights(self, bundle: int, chunk: AnswerChunk) -> Iterator[tuple[range, Words]]:
         """The weights of a chunk in the evaluation domain, as ranges of answers.
 

@@ -1,0 +1,56 @@
+"""What an offline phase is about to take, said before it is taken, and how far it is."""
+
+from dataclasses import dataclass, field
+
+from pi_system.cost.predict import Workload
+from pi_system.errors import ConfigError
+from pi_system.rpc.client_session import ClientSession
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """Of ``count`` inferences in an open session.
+
+    Attributes:
+        count: that will be prepared.
+        goal: that will be ready then.
+        disk: bytes that it will take of the client's disk.
+        server_disk: of the server's, for material alone; None: the backend does not say.
+        traffic: payload of the client's connections, at most; None likewise.
+    """
+
+    session: ClientSession = field(repr=False)
+    count: int
+    goal: int
+    disk: int
+    server_disk: int | None
+    traffic: int | None
+
+    @classmethod
+    def of(cls, session: ClientSession, count: int) -> "Preparation":
+        """What the public model says of it."""
+        server_disk = traffic = None
+        try:
+            cost = Workload(session.public, session.config.backend).offline
+        except ConfigError:
+            pass  # such as one of tests: it runs, and nobody knows what it costs
+        else:
+            server_disk, traffic = count * cost.stored[0], count * (cost.nbytes - cost.unseen) + cost.setup_bytes
+        return cls(session, count, session.available() + count, session.disk_bytes(count), server_disk, traffic)
+
+    def line(self) -> str:
+        """What it will take."""
+        parts = [f"{self.disk / 1e6:,.1f} MB of disk here"]
+        if self.server_disk is not None and self.traffic is not None:
+            parts.append(f"{self.server_disk / 1e6:,.1f} MB at the server")
+            parts.append(f"at most {self.traffic / 1e6:,.1f} MB to be sent and received")
+        return f"prepares {self.count}: takes {', '.join(parts)}"
+
+    def ready(self) -> str:
+        """How many inferences are prepared now, of how many."""
+        return f"prepared {self.session.available()}/{self.goal} inferences"
+
+    def passed(self) -> int:
+        """Payload so far; never more than ``traffic``, from which the time that is left is told."""
+        found = self.session.prepared_bytes()
+        return found if self.traffic is None else min(found, self.traffic)
