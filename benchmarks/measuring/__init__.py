@@ -11,7 +11,8 @@ environment.py     what the numbers were measured on
 statistics.py      95 % intervals
 reference.py       plaintext oracles and times
 networks.py        networks of random weights by name
-cnns.py            well-known CNNs; known.py: their export and one private inference of each
+cnns.py            well-known CNNs, published.py: files of their weights; known.py: their export and private inferences
+known_table.py     what these cost
 latency.py         every network with every backend over every link, its JSON in schema.py
 side_by_side.py    the same for questions: many short runs, in turn
 question.py        a question's JSON and its two commands

@@ -5,11 +5,10 @@ from collections.abc import Iterable
 
 import choices
 import compare_runs
-import known_networks
 import longer_runs
 import repetition
 import together
-from measuring import RESULTS
+from measuring import RESULTS, known_table
 from measuring.study_claims import FIRST
 from measuring.study_tables import claims_markdown, costs_markdown, load_study, needed_markdown, results_markdown
 from report import answers, builtins, eight_bits, measured, methods, study_pictures
@@ -47,7 +46,7 @@ PARTS = {
     "study": ("reference/results.md", study),
     "truncation": ("reference/results.md", lambda: compare_runs.commits(RESULTS / "truncation")),
     "table": ("reference/results.md", eight_bits.table),
-    "known": ("reference/results.md", known_networks.table),
+    "known": ("reference/results.md", known_table.table),
     "house": ("reference/results.md", lambda: compare_runs.commits(RESULTS / "house")),
     "repetition": ("explanation/threat-model.md", repetition.statement),
     "together": ("reference/results.md", together.statement),

@@ -5,6 +5,7 @@ and lie in dictionaries of their own (``state_dict``, ``model``): what fits the 
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -31,6 +32,8 @@ _HUB: Final = (
 """Files of a hub's folder, the usual ones first: beside them lie other precisions, and states of the training."""
 _COUNTERS: Final = "num_batches_tracked"
 """Of batch normalisation: no weight, and missing in older files."""
+_UNDOTTED: Final = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+"""DenseNets of torchvision before torch forbade dots in names, as its published files still have them: ``norm.1``."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -40,7 +43,7 @@ def load_checkpoint(network: nn.Module, path: Path) -> None:
     Raises:
         InputError: the file cannot be read, or its weights are not the network's: the message names some.
     """
-    found = _read(path)
+    found = read_weights(path)
     wanted = network.state_dict()
     renamed = _renamed(found, wanted)
     missing = [name for name in wanted if name not in renamed and not name.endswith(_COUNTERS)]
@@ -63,7 +66,8 @@ def load_checkpoint(network: nn.Module, path: Path) -> None:
         raise InputError(f"{path}: expected weights of the network: {one_line(error)}") from error
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors by name in a file, or in the files of a hub's folder. Raises InputError: none can be read."""
     files = [path]
     if path.is_dir():
         files = next((found for pattern in _HUB if (found := sorted(path.glob(pattern)))), [])
@@ -74,7 +78,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         weights |= _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
     if not weights:
         raise InputError(f"{path}: expected weights by name, found none")
-    return weights
+    return {_UNDOTTED.sub(r"\1\2", name): tensor for name, tensor in weights.items()}
 
 
 def _read_safetensors(file: Path) -> dict[str, Tensor]:

@@ -28,13 +28,55 @@ Values = dict[str, jax.Array]
 
 
 def conv2d(node: Node, x: jax.Array, weight: jax.Array, bias: jax.Array) -> jax.Array:
-    """Convolution of (N, C, H, W) with (out, in / groups, kh, kw)."""
-    padding = [(pad, pad) for pad in node["padding"]]
-    layout = ("NCHW", "OIHW", "NCHW")
-    out = lax.conv_general_dilated(
-        x, weight, node["stride"], padding, dimension_numbers=layout, feature_group_count=node["groups"]
-    )
-    return out + bias.reshape(1, -1, 1, 1)
+    """Convolution of (N, C, H, W) with (out, in / groups, kh, kw); SPU has none of several groups of its own."""
+    padding = [(0, 0), (0, 0), *((pad, pad) for pad in node["padding"])]
+    x, groups = jnp.pad(x, padding), node["groups"]
+    if groups == weight.shape[0] == x.shape[1]:
+        return depthwise(node, x, weight) + bias.reshape(1, -1, 1, 1)
+    parts = [
+        lax.conv_general_dilated(part, own, node["stride"], "VALID", dimension_numbers=("NCHW", "OIHW", "NCHW"))
+        for part, own in zip(jnp.split(x, groups, axis=1), jnp.split(weight, groups), strict=True)
+    ]
+    return (jnp.concatenate(parts, axis=1) if groups > 1 else parts[0]) + bias.reshape(1, -1, 1, 1)
+
+
+def depthwise(node: Node, x: jax.Array, weight: jax.Array) -> jax.Array:
+    """Each channel by its own kernel, as a sum of products of shifted pictures; ``x`` is padded."""
+    (rows, columns), (down, right) = node["shape"][1:], node["stride"]
+    total = jnp.zeros((), x.dtype)
+    for i, j in np.ndindex(*node["kernel"]):
+        view = x[:, :, i : i + down * (rows - 1) + 1 : down, j : j + right * (columns - 1) + 1 : right]
+        total += view * weight[:, 0, i, j].reshape(1, -1, 1, 1)
+    return total
+
+
+def maxpool2d(node: Node, x: jax.Array) -> jax.Array:
+    """Maximum over windows; padding never wins."""
+    padding = [(0, 0), (0, 0), *((pad, pad) for pad in node["padding"])]
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, *node["kernel"]), (1, 1, *node["stride"]), padding)
+
+
+def gather(node: Node, x: jax.Array) -> jax.Array:
+    """Elements at sums of the axes' offsets into the flat input, zero where one is -1; blocks are plain slices."""
+    offsets = [np.array(axis) for axis in node["offsets"]]
+    steps = [int(np.prod(x.shape[axis + 1 :])) for axis in range(1, x.ndim)]
+    if len(offsets) == x.ndim - 1 and all(map(_is_block, offsets, steps, x.shape[1:])):
+        firsts = [int(axis[0]) // step for axis, step in zip(offsets, steps, strict=True)]
+        return x[:, *(slice(first, first + len(axis)) for first, axis in zip(firsts, offsets, strict=True))]
+    index, zero = sum(np.ix_(*offsets)), np.logical_or.reduce(np.ix_(*(axis < 0 for axis in offsets)))
+    return jnp.where(zero, 0.0, x.reshape(x.shape[0], -1)[:, np.where(zero, 0, index)])
+
+
+def _is_block(offsets: np.ndarray[Any, Any], step: int, size: int) -> bool:
+    first = int(offsets[0])
+    inside = first >= 0 and first % step == 0 and first // step + len(offsets) <= size
+    return inside and bool((np.diff(offsets) == step).all())
+
+
+def affine(node: Node, x: jax.Array, weights: Values) -> jax.Array:
+    """x or -x, plus a bias a channel."""
+    x = -x if node["negated"] else x
+    return x + weights[f"{node['name']}.bias"].reshape(1, -1, *(1,) * (x.ndim - 2)) if node["biased"] else x
 
 
 def avgpool2d(node: Node, x: jax.Array) -> jax.Array:
@@ -62,6 +104,12 @@ def step(node: Node, xs: list[jax.Array], weights: Values) -> jax.Array:
             return jnp.concatenate(xs, axis=1)
         case "avgpool2d":
             return avgpool2d(node, xs[0])
+        case "maxpool2d":
+            return maxpool2d(node, xs[0])
+        case "gather":
+            return gather(node, xs[0])
+        case "affine":
+            return affine(node, xs[0], weights)
         case "flatten":
             return xs[0].reshape(xs[0].shape[0], -1)
         case "truncate":
