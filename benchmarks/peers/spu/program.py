@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def gather(node: Node, x: jax.Array) -> jax.Array:
     if len(offsets) == x.ndim - 1 and all(map(_is_block, offsets, steps, x.shape[1:])):
         firsts = [int(axis[0]) // step for axis, step in zip(offsets, steps, strict=True)]
         return x[:, *(slice(first, first + len(axis)) for first, axis in zip(firsts, offsets, strict=True))]
-    index, zero = sum(np.ix_(*offsets)), np.logical_or.reduce(np.ix_(*(axis < 0 for axis in offsets)))
+    axes = np.ix_(*offsets)
+    index, zero = sum(axes), reduce(np.logical_or, (axis < 0 for axis in axes))
     return jnp.where(zero, 0.0, x.reshape(x.shape[0], -1)[:, np.where(zero, 0, index)])
 
 

@@ -6,6 +6,7 @@ tables of configuration and export are made whole. Decisions and changes are of 
 
 import importlib
 import json
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +21,7 @@ from measuring.study_claims import FIRST
 from measuring.study_tables import load_study, needed
 from report.answers import pairs
 
+from pi_system.channel.link import Link
 from pi_system.networks import read_card
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -150,6 +152,19 @@ CHECKS: dict[str, Callable[[], None]] = {
     ),
     "Orion: ResNet-20, 8.86 s a picture": partial(quoted, "8.86 s", "1,145 s", "40 s on 192 cores"),
     "Cheetah: ResNet50 below 2.5 minutes": partial(quoted, "below 2.5 minutes"),
+    "ResNet50 over a WAN 125 s": partial(quoted, "125 s"),
+    "SqueezeNet 3.6 s on CPUs": partial(quoted, "3.6 s on CPUs"),
+    "`lan` is 1 Gbit/s and 0.3 ms": partial(
+        constants,
+        {
+            "pi_system.channel.link.LINKS": {
+                "loopback": Link(math.inf, 0.0),
+                "lan": Link(1e9, 0.3e-3),
+                "wan": Link(100e6, 40e-3),
+            },
+            "measuring.known.LINKS": {name: name for name in ("loopback", "lan", "wan")} | {"cheetah-wan": "400,40"},
+        },
+    ),
     "2.07 to 3.72 times faster than Cheetah": partial(quoted, "2.07 to 3.72 times"),
     "MP-SPDZ: ResNet50 199.6 s": partial(quoted, "199.6 s"),
     "Muse: 1.7 to 2.2 times Delphi online": partial(quoted, "1.7 to 2.2 times"),
