@@ -75,7 +75,7 @@ def environment(
     return Environment(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         git_sha=sha or "unknown",
-        git_dirty=bool(sha and git(ROOT, "status", "--porcelain")),
+        git_dirty=bool(sha and changed(ROOT)),
         python=platform.python_version(),
         packages={name: _version(name) for name in _PACKAGES},
         system=f"{platform.system()} {platform.release()}",
@@ -110,6 +110,11 @@ def _cpu_model() -> str:
     text = info.read_text() if info.exists() else ""
     found = re.search(r"^(?:model name|CPU part)\s*:\s*(.+)$", text, re.MULTILINE)
     return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def changed(root: Path) -> bool:
+    """Whether a checkout has changes of its commit; results that earlier runs kept there change nothing that runs."""
+    return bool(git(root, "status", "--porcelain", "--", ".", ":(exclude)benchmarks/results"))
 
 
 def git(folder: Path, *arguments: str) -> str | None:

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from measured import ENVIRONMENT
 from measuring import BENCHMARKS, documents, machine
-from measuring.environment import Environment, environment
+from measuring.environment import Environment, changed, environment
 from measuring.machine import MachineBusyError, Measurement, alone, measures
 
 from pi_system.cli.errors import PiCommand
@@ -119,6 +119,21 @@ def test_an_environment_names_versions_and_instruction_paths_but_neither_host_no
     text = found.model_dump_json()
     assert f'"{socket.gethostname()}"' not in text
     assert '"/' not in text
+
+
+def test_results_that_were_kept_are_no_change_of_what_runs(tmp_path: Path) -> None:
+    kept, code = tmp_path / "benchmarks" / "results" / "known" / "a.json", tmp_path / "benchmarks" / "run.py"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    code.touch()
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "all"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    kept.write_text("{}")
+    kept.with_name("b.json").touch()
+    assert not changed(tmp_path)
+    code.write_text("1")
+    assert changed(tmp_path)
 
 
 def test_a_kept_file_is_named_after_when_where_and_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
