@@ -17,7 +17,7 @@ from pi_system.errors import StorageError
 
 PART_SUFFIX = ".part"
 """Of files that are being written; after a crash they are rubbish."""
-_PART_AGE_S: Final = 600.0
+_PART_AGE_S: Final = 10.0  # between making a file and locking it
 _STORAGE: Final = {
     errno.ENOSPC,
     errno.EDQUOT,

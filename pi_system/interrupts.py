@@ -15,9 +15,10 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+import weakref
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import FrameType, GeneratorType
 from typing import Final
 
 INTERRUPTED: Final = 130
@@ -30,61 +31,91 @@ _END_S: Final = 2.0
 """How long the second one may. Shorter: what it raised has no time to clean up. Longer: the user reaches for kill."""
 _SAID: Final = b"stopping as soon as nothing is half done; Ctrl-C again: at once\n"
 
+Block = Generator[None, None, None]
+Known = weakref.ref[Block]
+
 _asked = 0  # signals since ``noted``; signal handlers have no other state than the module's
-_defers = False
+# The block that put the handler in place, and the one that defers. Each is over when it is closed, or dropped by all,
+# wherever a signal may have hit it: also between two lines of its clean-up, or before a ``with`` has it.
+_notes: "Known | None" = None
+_defers: "Known | None" = None
 
 
 @contextmanager
 def noted() -> Iterator[None]:
     """Note SIGINT in the block, and raise KeyboardInterrupt as Python does: what swallows it is found by ``check``."""
-    global _asked
-    if not _is_main() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    global _notes
+    handler = signal.getsignal(signal.SIGINT)
+    left = handler is _on_signal and not _runs(_notes)
+    if not _is_main() or not (left or handler is signal.default_int_handler):
         yield
         return
-    _asked = 0
-    signal.signal(signal.SIGINT, _on_signal)
-    try:
+    block = _noting()
+    _notes = weakref.ref(block)
+    with _as_context(block):
         yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        _asked = 0
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
     """In the block Ctrl-C raises KeyboardInterrupt where calls of a client can be left, and at once the second time.
 
-    For the main thread; it replaces Python's own handler of SIGINT for as long as it runs, and no other.
+    For the main thread; it replaces Python's own handler of SIGINT for as long as it runs, and no other. What catches
+    the KeyboardInterrupt in the block meets it again at the next ``check``: the block is over.
     """
     global _defers
     with noted():
-        if _defers or not _is_main() or signal.getsignal(signal.SIGINT) is not _on_signal:
+        if _runs(_defers) or not _is_main() or signal.getsignal(signal.SIGINT) is not _on_signal:
             yield
             return
         check()
-        _defers = True
-        try:
-            with _watched():
-                yield
-            check()
-        finally:
-            _defers = False
+        block = _deferring()
+        _defers = weakref.ref(block)
+        with _as_context(block):
+            yield
+        check()  # now that signals raise again, so that none comes between
+
+
+def _noting() -> Block:
+    global _asked
+    _asked = 0
+    try:
+        signal.signal(signal.SIGINT, _on_signal)
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _asked = 0
+
+
+def _deferring() -> Block:
+    with _watched():
+        yield
+
+
+def _as_context(block: Block) -> AbstractContextManager[None]:
+    make: Callable[[], AbstractContextManager[None]] = contextmanager(lambda: block)
+    return make()
+
+
+def _runs(known: Known | None) -> bool:
+    block = known() if known else None
+    return isinstance(block, GeneratorType) and block.gi_frame is not None
 
 
 def asked() -> bool:
     """Whether Ctrl-C came: what is raised since may be its doing."""
-    return _asked > 0
+    return _asked > 0 and _runs(_notes)
 
 
 def check() -> None:
     """Raise KeyboardInterrupt in the main thread if Ctrl-C came: called where nothing is half done."""
-    if _asked and _is_main():
+    if asked() and _is_main():
         raise KeyboardInterrupt
 
 
 def parts(timeout_s: float | None) -> Iterator[float | None]:
     """Timeouts of the parts of a wait, with a ``check`` before each; ``timeout_s``: of all, None: for ever."""
-    if not (_defers and _is_main()):
+    if not (_runs(_defers) and _is_main()):
         yield timeout_s
         return
     until_s = None if timeout_s is None else time.monotonic() + timeout_s
@@ -110,7 +141,7 @@ def _is_main() -> bool:
 def _on_signal(_number: int, _frame: FrameType | None) -> None:
     global _asked
     _asked += 1
-    if not _defers or _asked > 1:
+    if not _runs(_defers) or _asked > 1:
         raise KeyboardInterrupt
 
 

@@ -69,7 +69,8 @@ def infer(files: tuple[Path, ...], as_json: bool, top_k: int | None, profile: Pa
 def prepare(count: int, **options: Any) -> None:
     """Run the offline phase ahead of time, for what is missing to COUNT inferences.
 
-    What a stopped run finished is kept, and the same command goes on from there. Inferences may run meanwhile.
+    What a stopped run finished is kept, and the same command goes on from there; without a dealer the first of up to
+    16 inferences takes longest, since they share ciphertexts. Inferences may run meanwhile.
     """
     common = SessionOptions(**options)
     if not keeps_material(common.backend):
@@ -92,7 +93,7 @@ def prepare(count: int, **options: Any) -> None:
             raise KeyboardInterrupt(f"stopped with {ready} ready; the same command prepares the rest") from None
         store.note_offline(session.config, cost)
         ready = session.available()
-    took = f"{cost.offline_ms:.1f} ms, {cost.offline_bytes:,} bytes"
+    took = f"{cost.offline_ms:.1f} ms, {cost.offline_bytes:,} bytes over all links"
     click.echo(f"prepared {missing}, {ready} ready; {took}, request {session.request}")
 
 

@@ -15,8 +15,9 @@ class Preparation:
         count: that will be prepared.
         goal: that will be ready then.
         disk: bytes that it will take of the client's disk.
-        server_disk: of the server's, for material alone; None: the backend does not say.
-        traffic: payload of the client's connections, at most; None likewise.
+        server_disk: of the server's, for material; None: the backend does not say.
+        server_lasting: of the server's once a model, unless it is there: transformed weights.
+        traffic: payload of the client's own connections, at most; None as for ``server_disk``.
     """
 
     session: ClientSession = field(repr=False)
@@ -24,26 +25,31 @@ class Preparation:
     goal: int
     disk: int
     server_disk: int | None
+    server_lasting: int
     traffic: int | None
 
     @classmethod
     def of(cls, session: ClientSession, count: int) -> "Preparation":
         """What the public model says of it."""
-        server_disk = traffic = None
+        server_disk, lasting, traffic = None, 0, None
         try:
-            cost = Workload(session.public, session.config.backend).offline
+            work = Workload(session.public, session.config.backend, session.config.revealed)
+            cost, together = work.offline, work.together(count)
         except ConfigError:
             pass  # such as one of tests: it runs, and nobody knows what it costs
         else:
-            server_disk, traffic = count * cost.stored[0], count * (cost.nbytes - cost.unseen) + cost.setup_bytes
-        return cls(session, count, session.available() + count, session.disk_bytes(count), server_disk, traffic)
+            server_disk, lasting = count * cost.stored[0], together.lasting_bytes
+            traffic = count * (cost.nbytes - cost.unseen) - together.saved_bytes + cost.setup_bytes
+        goal, disk = session.available() + count, session.disk_bytes(count)
+        return cls(session, count, goal, disk, server_disk, lasting, traffic)
 
     def line(self) -> str:
         """What it will take."""
         parts = [f"{self.disk / 1e6:,.1f} MB of disk here"]
         if self.server_disk is not None and self.traffic is not None:
-            parts.append(f"{self.server_disk / 1e6:,.1f} MB at the server")
-            parts.append(f"at most {self.traffic / 1e6:,.1f} MB to be sent and received")
+            once = f" and {self.server_lasting / 1e6:,.1f} MB once a model" if self.server_lasting else ""
+            parts.append(f"{self.server_disk / 1e6:,.1f} MB at the server{once}")
+            parts.append(f"at most {self.traffic / 1e6:,.1f} MB over the links of this client")
         return f"prepares {self.count}: takes {', '.join(parts)}"
 
     def ready(self) -> str:

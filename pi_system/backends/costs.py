@@ -6,6 +6,7 @@ UNITS                               kinds of work that it and its gates count
 gates(backend)                      the records of its gates; None where nothing overlaps, then also
 lockstep(backend, public)           what every node opens
 offline(backend, public, schedule)  one preparation of one inference
+together(public, count)             what is otherwise of ``count`` inferences in one call; left out if nothing is
 """
 
 from collections.abc import Iterator, Sequence
@@ -77,6 +78,19 @@ class OfflineCost:
     busiest: int
     rounds: float
     units: Units
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What inferences prepared in one call take beside, and less than, as many times one.
+
+    Attributes:
+        saved_bytes: payload.
+        lasting_bytes: of the server's disk, once a model.
+    """
+
+    saved_bytes: int = 0
+    lasting_bytes: int = 0
 
 
 class BackendCost(Protocol):

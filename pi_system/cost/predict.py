@@ -5,7 +5,7 @@ from functools import cached_property, lru_cache
 from math import prod
 
 from pi_system.artifact.model import PublicArtifact
-from pi_system.backends.costs import Lockstep, OfflineCost, Opening, find_cost
+from pi_system.backends.costs import Lockstep, OfflineCost, Opening, Together, find_cost
 from pi_system.backends.registry import BACKENDS
 from pi_system.channel.link import Link, parse_link
 from pi_system.cost.calibration import Calibration
@@ -14,6 +14,7 @@ from pi_system.cost.replay import Replay, transfer_ns
 from pi_system.cost.rows import LayerCost, Rows, timed
 from pi_system.cost.work import START, Moment, Prices, Work, later, work
 from pi_system.errors import ConfigError
+from pi_system.program.reveal import Reveal
 from pi_system.ring.carrier import Ring
 from pi_system.secure.schedule import Gates, plan
 
@@ -54,17 +55,22 @@ class Prediction:
 class Workload:
     """What one network asks of one backend, found once and priced as often as wanted."""
 
-    def __init__(self, public: PublicArtifact, backend: str):
-        """Walk the graph. Raises ConfigError for a backend that is none."""
+    def __init__(self, public: PublicArtifact, backend: str, reveal: Reveal = "logits"):
+        """Walk the graph; ``reveal`` counts offline. Raises ConfigError for a backend that is none."""
         if backend not in BACKENDS:
             raise ConfigError(f"cost model: expected one of {', '.join(BACKENDS)}, found {backend[:40]}")
         self.public, self.backend = public, backend
-        self._schedule = plan(public.public.graph, public.public.ring, public.masks, "logits")
+        self._schedule = plan(public.public.graph, public.public.ring, public.masks, reveal)
 
     @cached_property
     def offline(self) -> OfflineCost:
         """Its offline phase. Raises ConfigError where the backend cannot run this network."""
         return find_cost(self.backend).offline(self.backend, self.public, self._schedule)
+
+    def together(self, count: int) -> Together:
+        """What ``count`` inferences prepared in one call save, and leave at the server. Raises ConfigError likewise."""
+        found = getattr(find_cost(self.backend), "together", None)
+        return found(self.public, count) if found else Together()
 
     @cached_property
     def _online(self) -> Gates | Lockstep:

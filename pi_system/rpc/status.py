@@ -54,6 +54,8 @@ _CLASSES: Final[dict[str, type[PiError]]] = {name: kind for name, kind in errors
 
 _HANDSHAKE: Final = ("TSI_PROTOCOL_FAILURE", "verification check failed")
 """What gRPC's text of a failed TLS handshake has; it has no code of its own."""
+_SHUTDOWN: Final = "Server shutdown"
+"""What its text of a call has whose server ended in order, between other words and codes."""
 
 
 def error_to_status(error: BaseException) -> tuple[grpc.StatusCode, str, str]:
@@ -87,7 +89,7 @@ def rpc_error_to_error(error: Exception, peer: str, gone: type[ChannelError] = P
     if any(text in details for text in _HANDSHAKE):
         return ConfigError(f"{peer}: expected TLS 1.3 and a certificate for its role, found: {details}")
     if code in _GONE:
-        return gone(f"{peer}: {details}")
+        return gone(f"{peer}: shuts down" if _SHUTDOWN in details else f"{peer}: {details}")
     return RemoteProtocolError(f"{peer}: expected a pi-system peer, found status {code.name}: {details}")
 
 

@@ -109,7 +109,8 @@ class _Party(ABC):
         taken, free = self.disk_bytes(count), disk_usage(self.model_folder.parent).free
         if taken > free:
             raise StorageError(
-                f"storage: expected {taken} bytes of disk at the {self.side} for {count} inferences, found too few free"
+                f"storage: expected {taken / 1e6:,.1f} MB of free disk at the {self.side} for {count} inferences, "
+                f"found {f'{free / 1e6:,.1f}' if self.role else 'less'}"  # how much is not a client's to know
             )
 
     @abstractmethod

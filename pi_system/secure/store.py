@@ -143,7 +143,8 @@ class MaterialStore:
             os.fsync(file.fileno())
             path.unlink(missing_ok=True)
             mapping = mmap.mmap(file.fileno(), nbytes, mmap.MAP_PRIVATE)
-            weakref.finalize(mapping, _erase, os.dup(file.fileno())).atexit = False  # other threads may still read
+            end = weakref.finalize(mapping, _erase, os.dup(file.fileno()), os.getpid())
+            end.atexit = False  # other threads may still read
             self.index.used(self.key, material_id)
             check_header(f"material {material_id}", header, fields, file)
         return Bundle(layout, mapping, HEADER_BYTES)
@@ -161,9 +162,10 @@ class MaterialStore:
         return self._folder / f"{material_id}.ready"
 
 
-def _erase(descriptor: int) -> None:
-    """Whatever other name the file has."""
-    os.ftruncate(descriptor, 0)
+def _erase(descriptor: int, process: int) -> None:
+    """Whatever other name the file has; not by a fork of ``process``, which may still read."""
+    if os.getpid() == process:
+        os.ftruncate(descriptor, 0)
     os.close(descriptor)
 
 

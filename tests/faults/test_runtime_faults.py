@@ -77,7 +77,7 @@ def test_what_would_not_fit_on_the_disk_is_refused_before_anything_is_made(
         "disk_usage",
         lambda path: usage._replace(free=free) if path == party.model_folder.parent else usage,
     )
-    with pytest.raises(StorageError, match=f"bytes of disk at the {side} for 3 inferences"):
+    with pytest.raises(StorageError, match=f"MB of free disk at the {side} for 3 inferences"):
         prepare(server, client, 3)
     assert (client.available(), set(party.model_folder.rglob("*"))) == before
 

@@ -31,9 +31,9 @@ from pi_system.rpc.keys import write_keys
 from pi_system.rpc.tls import Identity
 
 CLIENT_SMALL = (
-    "import resource, sys; from pi_system.secure.store import MaterialStore; put = MaterialStore.put\n"
-    "def small(*values): resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000)); put(*values)\n"
-    "MaterialStore.put = small; from pi_client.cli import main; main(sys.argv[1:])"
+    "import resource, sys; from pi_system.secure.store import MaterialStore; making = MaterialStore.making\n"
+    "def small(*values): resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000)); return making(*values)\n"
+    "MaterialStore.making = small; from pi_client.cli import main; main(sys.argv[1:])"
 )
 """A client whose disk is full when its first inference is prepared."""
 CLIENT_BATCHES = (

@@ -8,11 +8,11 @@ Online ``table`` counts those of ``fss``, by which it is computed.
 from dataclasses import dataclass
 
 from pi_system.artifact.model import PublicArtifact
-from pi_system.backends.costs import ACK_BYTES, ID_BYTES, OfflineCost, stored_bytes, total_units
+from pi_system.backends.costs import ACK_BYTES, ID_BYTES, OfflineCost, Together, stored_bytes, total_units
 from pi_system.backends.registry import check_runs
 from pi_system.backends.two_party.batches import batches, cots, declared
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
-from pi_system.backends.two_party.offline import linear_plan
+from pi_system.backends.two_party.offline import LinearPlans, linear_plan
 from pi_system.protocols.gate import Units
 from pi_system.protocols.linear_he import linear_he_cost
 from pi_system.protocols.ot.bytes import SETUP_BYTES, SETUP_ROUNDS, silent_bytes
@@ -61,6 +61,14 @@ def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> Offline
         rounds=_rounds(backend, schedule, ring, linear.rounds),
         units=total_units(units, own),
     )
+
+
+def together(public: PublicArtifact, count: int) -> Together:
+    """See BackendCost: groups share ciphertexts, and transformed weights are kept."""
+    plans = LinearPlans(public)
+    one, groups = linear_he_cost(plans.alone), [linear_he_cost(plan) for plan in plans.groups(count)]
+    shared = sum(cost.up_bytes + cost.down_bytes for cost in groups)
+    return Together(count * (one.up_bytes + one.down_bytes) - shared, plans.kept_weight_bytes(count))
 
 
 def _steps(backend: str, schedule: Schedule) -> tuple[list[GateOfflineCost], Units]:

@@ -33,7 +33,14 @@ from pi_system.channel.base import Channel
 from pi_system.errors import ConfigError
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import BARRIER, Half, Send, receive
-from pi_system.protocols.linear_he import LinearPlan, linear_he_cost, linear_shapes, plan_linear, plan_together
+from pi_system.protocols.linear_he import (
+    LinearPlan,
+    kept_weight_bytes,
+    linear_he_cost,
+    linear_shapes,
+    plan_linear,
+    plan_together,
+)
 from pi_system.protocols.material import Material
 from pi_system.protocols.ot.gate import RoundsGate
 from pi_system.protocols.ot.party import OtParty
@@ -77,6 +84,10 @@ class LinearPlans:
                 found += [plan] * (count // pictures)
                 count %= pictures
         return found
+
+    def kept_weight_bytes(self, count: int) -> int:
+        """Of the transformed weights that ``count`` pictures take: for every size of a group its own."""
+        return sum(map(kept_weight_bytes, {plan.pictures: plan for plan in self.groups(count)}.values()))
 
     def _of(self, pictures: int) -> LinearPlan | None:
         if pictures not in self._plans:

@@ -70,8 +70,7 @@ class TwoPartyServer(ServerParty):
     def lasting_bytes(self, count: int) -> int:
         """Of transformed weights: for every number of pictures that is prepared together."""
         folder = WeightFolder(self.model_folder / "transformed")
-        plans = {plan.pictures: plan for plan in self._plans.groups(count)}.values()
-        return max(0, sum(self._server_of(plan).kept_bytes for plan in plans) - folder.nbytes())
+        return max(0, self._plans.kept_weight_bytes(count) - folder.nbytes())
 
     def _server_of(self, plan: LinearPlan) -> LinearHeServer:
         if plan.pictures not in self._transformed:

@@ -43,6 +43,17 @@ class KeptWeights(Protocol):
         """Keep ``words``; returns them as they are kept."""
 
 
+def kept_weight_bytes(plan: LinearPlan, cache_bytes: int = _CACHE_BYTES) -> int:
+    """What a plan's transformed weights take where they are kept."""
+    return sum(plan.weight_bytes(*one) for one in _kept_chunks(plan, cache_bytes))
+
+
+def _kept_chunks(plan: LinearPlan, cache_bytes: int) -> set[tuple[int, AnswerChunk]]:
+    every = [(bundle, chunk) for bundle in range(len(plan.packings)) for chunk in plan.chunks(bundle)]
+    ends = accumulate(plan.weight_bytes(*one) for one in every)
+    return {one for one, end in zip(every, ends, strict=True) if end <= cache_bytes}
+
+
 class LinearHeServer:
     """The weights of one model, transformed when they are needed first; shared by all sessions.
 
@@ -79,9 +90,7 @@ class LinearHeServer:
         self._contexts[plan.params.degree] = self.context
         self._weights = {layer.name: _checked(plan, layer.name, weights) for layer in plan.layers}
         self._kept, self._memory = kept, dict[tuple[int, AnswerChunk], Words]()
-        every = [(bundle, chunk) for bundle in range(len(plan.packings)) for chunk in plan.chunks(bundle)]
-        ends = accumulate(plan.weight_bytes(*one) for one in every)
-        self._keeps = {one for one, end in zip(every, ends, strict=True) if end <= cache_bytes}
+        self._keeps = _kept_chunks(plan, cache_bytes)
 
     def _transformed(self, bundle: int, chunk: AnswerChunk) -> Words:
         """The weights of a chunk that is kept."""
@@ -96,11 +105,6 @@ class LinearHeServer:
         if found is None or found.nbytes != self.plan.weight_bytes(bundle, chunk):
             found = self._kept.put(name, self._transform(bundle, chunk))
         return found
-
-    @property
-    def kept_bytes(self) -> int:
-        """What all weights that are kept take."""
-        return sum(self.plan.weight_bytes(*one) for one in self._keeps)
 
     def weights(self, bundle: int, chunk: AnswerChunk) -> Iterator[tuple[range, Words]]:
         """The weights of a chunk in the evaluation domain, as ranges of answers.

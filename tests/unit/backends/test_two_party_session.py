@@ -19,6 +19,7 @@ from pi_system.errors import ChannelError
 from pi_system.export.random import random_pictures
 from pi_system.protocols.linear_he import linear_he_cost
 from pi_system.protocols.ot.bytes import SETUP_BYTES, SETUP_ROUNDS, silent_bytes
+from pi_system.secure.kept import HEADER_BYTES
 from pi_system.secure.schedule import plan
 
 BACKENDS = ["gmw", "gc", "table"]
@@ -70,6 +71,11 @@ def test_pictures_prepared_together_share_ciphertexts_and_nothing_else(backend: 
     once = linear[2].setup_bytes + 2 * SETUP_BYTES
     assert found == once + 21 * (one - once) + silent(21) + sum(cost.up_bytes + cost.down_bytes for cost in linear)
     assert trips < 21 * Workload(artifact, backend).offline.rounds - 15
+    together = Workload(artifact, backend).together(21)
+    assert found < 21 * Workload(artifact, backend).offline.nbytes - together.saved_bytes
+    kept = [path.stat().st_size - HEADER_BYTES for path in tmp_path.rglob("transformed/*.words")]
+    assert together.lasting_bytes == sum(kept) > 0
+    assert server.lasting_bytes(21) == 0
     pictures = random_pictures(artifact.public.graph.input.shape, 21, 7)
     assert_within_ulps(artifact, pictures, infer(server, client, pictures)[0])
 

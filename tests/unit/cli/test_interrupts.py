@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import FrameType
 from typing import Any
 
 import click
@@ -254,3 +255,47 @@ def test_a_kernel_that_python_cannot_leave_is_ended_by_the_second() -> None:
             assert (process.stderr.read(), process.wait(60)) == ("error: stopped\n", 130)
         finally:
             process.kill()
+
+
+def _signal_at(number: int) -> tuple[bool, bool]:
+    """A block with a signal at the so-many-th line of the module that runs: was there one, and did it raise."""
+    lines = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal lines
+        inside = frame.f_code.co_filename == interrupts.__file__ and frame.f_code.co_name not in (
+            "_on_signal",
+            "_watch",
+        )
+        if inside and event in ("line", "return"):
+            lines += 1
+            if lines == number:
+                sys.settrace(None)
+                ctrl_c()
+        return trace if inside else None
+
+    raised = False
+    try:
+        sys.settrace(trace)
+        with interruptible():
+            check()
+    except KeyboardInterrupt:
+        raised = True
+    finally:
+        sys.settrace(None)
+    return lines >= number, raised
+
+
+def test_a_signal_at_any_line_leaves_the_next_block_as_the_first_was() -> None:
+    number, lost = 0, []
+    while True:
+        number += 1
+        there, raised = _signal_at(number)
+        if not there:
+            break
+        lost += [] if raised else [number]
+        with interruptible():
+            check()
+        assert left_as_it_was()
+    assert number > 30
+    assert lost == []

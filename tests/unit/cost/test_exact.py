@@ -13,6 +13,7 @@ from trips import Chains
 from pi_system.backends.crypten.cost import lockstep
 from pi_system.backends.crypten.party import correlation_plan
 from pi_system.cost import default_calibration, predict
+from pi_system.cost.predict import Workload
 from pi_system.export.random import random_pictures
 
 ARTIFACTS = {
@@ -43,6 +44,22 @@ def test_a_run_counts_what_was_predicted(backend: str, network: str, tmp_path: P
     assert mine.counters.rounds == found.online_rounds
     assert mine.counters.sent_bytes == found.client_to_server_bytes
     assert mine.counters.received_bytes == found.server_to_client_bytes
+
+
+@pytest.mark.parametrize("reveal", ["label", "scores"])
+@pytest.mark.parametrize("backend", ["fss", "gmw", "gc", "table"])
+def test_what_is_revealed_is_part_of_an_offline_phase(backend: str, reveal: Any, tmp_path: Path) -> None:
+    artifact = runnable(backend, ARTIFACTS["mixed"]())
+    found = Workload(artifact, backend, reveal).offline
+    server, client = make_parties(backend, artifact, tmp_path, reveal=reveal)
+    ends: dict[str, Any] = {}
+    prepare(server, client, 1, wrap=lambda role, channel: ends.setdefault(role, channel))
+    mine = [ends[role].counters for role in ends if role.startswith("client")]
+    assert (
+        sum(each.sent_bytes + each.received_bytes for each in mine) == found.nbytes - found.unseen + found.setup_bytes
+    )
+    stored = {path.parts[-5]: path.stat().st_size for path in tmp_path.glob(f"*/*/*/{PAIRING}/*.ready")}
+    assert (stored["server"], stored["client"]) == found.stored
 
 
 def _opened(item: Any) -> Any:
