@@ -1,8 +1,9 @@
 """What the long-running programs share: signals, the health check."""
 
-import queue
 import resource
 import signal
+import time
+from collections import deque
 from collections.abc import Callable
 
 import click
@@ -14,6 +15,7 @@ from pi_system.rpc.transport import unary
 
 MAX_FILES = 65536
 """Open files of a process: a connection is one. More: closing all of them in a child takes long."""
+_LOOK_S = 0.1  # a signal is taken so late at most; waits that wake at once take locks, or wait for ever under load
 
 health_timeout = click.option("--timeout", default=3.0, show_default=True, type=SECONDS, help="How long it is tried.")
 
@@ -27,18 +29,21 @@ class Signals:
 
     def __init__(self) -> None:
         """None came."""
-        self._came: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._came = deque[None]()
 
     def release(self) -> None:
         """One came."""
-        self._came.put(None)
+        self._came.append(None)
 
     def acquire(self, timeout: float | None = None) -> bool:
         """Take one; wait for it, at most so many seconds. Whether there was one."""
-        try:
-            self._came.get(timeout=timeout)
-        except queue.Empty:
-            return False
+        until_s = None if timeout is None else time.monotonic() + timeout
+        while not self._came:
+            left_s = _LOOK_S if until_s is None else until_s - time.monotonic()
+            if left_s <= 0:
+                return False
+            time.sleep(min(_LOOK_S, left_s))
+        self._came.popleft()
         return True
 
 
