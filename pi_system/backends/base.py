@@ -81,8 +81,8 @@ class StoringRuntime(Protocol):
     def disk_bytes(self, count: int) -> int:
         """What ``prepare`` will take of the client's disk."""
 
-    def check_room(self, count: int) -> None:
-        """Before anything is made: raise LimitError or StorageError for more than there is room for."""
+    def check_room(self, count: int) -> int:
+        """``disk_bytes``, before anything is made; LimitError or StorageError for more than there is room for."""
 
 
 @runtime_checkable

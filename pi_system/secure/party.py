@@ -103,8 +103,8 @@ class _Party(ABC):
         """What ``prepare`` will take of the disk."""
         return count * (self.layout.nbytes + HEADER_BYTES) + self.lasting_bytes(count)
 
-    def check_room(self, count: int) -> None:
-        """Before anything is made: raise LimitError or StorageError for more than there is room for."""
+    def check_room(self, count: int) -> int:
+        """What ``prepare`` will take of the disk; LimitError or StorageError for more than there is room for."""
         self.store.check_room(count * (self.layout.nbytes + HEADER_BYTES))
         taken, free = self.disk_bytes(count), disk_usage(self.model_folder.parent).free
         if taken > free:
@@ -112,6 +112,7 @@ class _Party(ABC):
                 f"storage: expected {taken / 1e6:,.1f} MB of free disk at the {self.side} for {count} inferences, "
                 f"found {f'{free / 1e6:,.1f}' if self.role else 'less'}"  # how much is not a client's to know
             )
+        return taken
 
     @abstractmethod
     def filling(self, count: int, peer: Channel, dealer: DealerLink) -> AbstractContextManager[Fill]:
@@ -150,8 +151,7 @@ class ServerParty(_Party):
 
     def prepare(self, count: int, peer: Channel, dealer: DealerLink) -> None:
         """Offline phase for ``count`` pictures."""
-        self.check_room(count)
-        _LOG.info("%d inferences take %.1f MB of disk", count, self.disk_bytes(count) / 1e6)
+        _LOG.info("%d inferences take %.1f MB of disk", count, self.check_room(count) / 1e6)
         with self.filling(count, peer, dealer) as fill:
             for _ in range(count):
                 material_id = bytes(peer.recv(_ID_BYTES)).hex()
