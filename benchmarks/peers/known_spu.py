@@ -3,7 +3,6 @@
 What it cannot do (an operation, the memory of this machine, the time allowed) is said in the place of its costs.
 """
 
-import os
 import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -28,7 +27,7 @@ _LOOK_S: Final = 0.5
 
 
 class Guard:
-    """Ends all processes below this one once memory or time is out; ``reason`` says which, empty: neither."""
+    """Ends what was started in its block once memory or time is out; ``reason`` says which, empty: neither."""
 
     def __init__(self, limit_s: float, reserve_bytes: int = RESERVE_BYTES) -> None:
         """``limit_s``: from the start of the block."""
@@ -38,6 +37,7 @@ class Guard:
     def __enter__(self) -> "Guard":
         """Look every now and then."""
         self._until_s = monotonic() + self._limit_s
+        self._others = set(psutil.Process().children())
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
         return self
@@ -56,7 +56,8 @@ class Guard:
 
     def _end(self, reason: str) -> None:
         self.reason, held = reason, 0
-        for pid in descendants(os.getpid()):
+        started = set(psutil.Process().children()) - self._others
+        for pid in [pid for child in started for pid in (*descendants(child.pid), child.pid)]:
             with suppress(psutil.NoSuchProcess):
                 process = psutil.Process(pid)
                 held += process.memory_info().rss

@@ -158,10 +158,13 @@ def test_papers_figures_stand_beside_and_say_whether_they_were_read() -> None:
 @pytest.mark.parametrize(
     ("limit_s", "reserve", "reason"), [(0.1, 0, "more than 0 s"), (60.0, 1 << 60, "out of memory")]
 )
-def test_a_guard_ends_what_takes_too_much(limit_s: float, reserve: int, reason: str) -> None:
-    with known_spu.Guard(limit_s, reserve) as guard:
-        sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-        assert sleeper.wait(30) == -9
+def test_a_guard_ends_what_takes_too_much_and_nothing_else(limit_s: float, reserve: int, reason: str) -> None:
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleep) as other:
+        with known_spu.Guard(limit_s, reserve) as guard, subprocess.Popen(sleep) as sleeper:
+            assert sleeper.wait(30) == -9
+        assert other.poll() is None
+        other.kill()
     assert guard.reason.startswith(reason)
     assert "GB held" in guard.reason
 
