@@ -16,6 +16,7 @@ from pi_system.kernels import _native
 from pi_system.kernels.packing import Words, packed_bytes
 
 SEED_BYTES = 64
+MIN_DEGREE = 64
 MAX_TERMS = 1 << 11  # lazy sums of 52-bit halves must stay below 2^63
 
 _BLOCK = 32
@@ -107,8 +108,6 @@ class RlweContext:
         """
         outputs, terms = polynomials.shape[:2]
         _expect(polynomials, np.int32, (outputs, terms, self.degree))
-        if terms > MAX_TERMS:
-            raise ValueError(f"terms: expected at most {MAX_TERMS}, found {terms}")
         out = np.empty((len(self.primes), self.degree // _BLOCK, outputs, terms, _BLOCK), np.uint64)
         self._native.load_weights(polynomials, out)
         return out
@@ -132,10 +131,40 @@ class RlweContext:
         _expect(weights, np.uint64, (blocks[0], fewer, outputs, terms, _BLOCK))
         _expect(ciphertexts, np.uint64, (*blocks, ciphertexts.shape[2], 2, _BLOCK))
         _expect(select, np.int32, (terms,))
-        if terms and not 0 <= int(select.min()) <= int(select.max()) < ciphertexts.shape[2]:
-            raise ValueError(f"select: expected 0..{ciphertexts.shape[2] - 1}")
+        _expect_selection(select, terms, ciphertexts)
         out = np.empty((outputs, 2, len(self.primes), self.degree), np.uint64)
         self._native.multiply(weights, ciphertexts, select, out)
+        return out
+
+    def multiply_once(
+        self,
+        narrow: "RlweContext",
+        polynomials: npt.NDArray[np.int32],
+        ciphertexts: Words,
+        select: npt.NDArray[np.int32],
+    ) -> Words:
+        """The ciphertexts sum_j weights[o][j] * ciphertexts[select[s][j]] for weights that are not kept.
+
+        Args:
+            narrow: of the same primes and path, and of the degree of the weights: k times smaller, k a power of two,
+                which stand for w(x^k).
+            polynomials: (outputs, terms, n / k) signed coefficients below 2^26.
+            ciphertexts: of ``load_ciphertexts``.
+            select: (sets, terms) which ciphertext each term takes.
+
+        Returns:
+            (sets, outputs, 2, primes, n) in the evaluation domain.
+        """
+        (sets, terms), outputs = select.shape, polynomials.shape[0]
+        if (narrow.primes, narrow.path) != (self.primes, self.path) or self.degree % narrow.degree:
+            raise ValueError("narrow: expected a context of the same primes and path, and of a degree that divides")
+        _expect(polynomials, np.int32, (outputs, terms, narrow.degree))
+        blocks = (len(self.primes), self.degree // _BLOCK)
+        _expect(ciphertexts, np.uint64, (*blocks, ciphertexts.shape[2], 2, _BLOCK))
+        _expect(select, np.int32, (sets, terms))
+        _expect_selection(select, terms, ciphertexts)
+        out = np.empty((sets, outputs, 2, len(self.primes), self.degree), np.uint64)
+        self._native.multiply_once(narrow._native, polynomials, ciphertexts, select, out)
         return out
 
     def secret_key(self, random: Words) -> Words:
@@ -248,6 +277,13 @@ class RlweContext:
 def _expect(array: npt.NDArray[np.generic], dtype: npt.DTypeLike, shape: tuple[int, ...]) -> None:
     if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
         raise ValueError(f"expected a contiguous {np.dtype(dtype)} array {shape}, found {array.dtype} {array.shape}")
+
+
+def _expect_selection(select: npt.NDArray[np.int32], terms: int, ciphertexts: Words) -> None:
+    if not 1 <= terms <= MAX_TERMS:
+        raise ValueError(f"terms: expected 1..{MAX_TERMS}, found {terms}")
+    if select.size and not 0 <= int(select.min()) <= int(select.max()) < ciphertexts.shape[2]:
+        raise ValueError(f"select: expected 0..{ciphertexts.shape[2] - 1}")
 
 
 def _expect_positions(positions: npt.NDArray[np.int32], degree: int) -> None:

@@ -1,10 +1,17 @@
 // A set of primes with their engines, and what a server computes up to the products.
 #include "he.h"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
 namespace rlwe {
+namespace {
+
+constexpr size_t AT_ONCE = 1 << 17;  // words of weights between their transform and their use: they stay in the cache
+
+}  // namespace
+
 void Engine::add_products(u64 *a, const int64_t *limbs, const std::vector<u64> &factors, size_t count) const {
     const u64 lift = p_ * ((u64{1} << 33) / p_ + 1);  // makes a limb positive
     std::vector<Factor> by;
@@ -50,15 +57,18 @@ void Context::load_inputs(const u64 *in, size_t count, u64 *out) const {
         }
 }
 
+// Values of one polynomial of small signed coefficients.
+void Context::load(size_t q, const int32_t *in, u64 *poly) const {
+    for (size_t c = 0; c < n_; ++c) poly[c] = signed_residue(in[c], engine(q).prime());
+    engine(q).forward(poly);
+}
+
 void Context::load_weights(const int32_t *in, size_t outputs, size_t terms, u64 *out) const {
     std::vector<u64> poly(n_);
     const size_t count = outputs * terms;
     for (size_t q = 0; q < primes(); ++q)
         for (size_t i = 0; i < count; ++i) {
-            const u64 p = engine(q).prime();
-            const int32_t *source = in + i * n_;
-            for (size_t c = 0; c < n_; ++c) poly[c] = signed_residue(source[c], p);
-            engine(q).forward(poly.data());
+            load(q, in + i * n_, poly.data());
             for (size_t b = 0; b < n_ / BLOCK; ++b)
                 std::memcpy(out + ((q * (n_ / BLOCK) + b) * count + i) * BLOCK, &poly[b * BLOCK], BLOCK * sizeof(u64));
         }
@@ -66,26 +76,32 @@ void Context::load_weights(const int32_t *in, size_t outputs, size_t terms, u64 
 
 void Context::multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
                        size_t available, size_t copies, u64 *out) const {
-    const size_t k = primes(), count = outputs * terms, blocks = copies == 1 ? n_ / BLOCK : 1;
-    std::vector<u64> scratch(copies == 1 ? 0 : count * BLOCK);
-    for (size_t q = 0; q < k; ++q) {
-        const u64 *of_prime = weights + q * (n_ / copies) * count;
-        for (size_t b = 0; b < n_ / BLOCK; b += blocks) {
-            if (copies > 1) spread(q, of_prime, count, copies, b, scratch.data());
-            engine(q).multiply(copies > 1 ? scratch.data() : of_prime, inputs + (q * n_ + b * BLOCK) * 2 * available,
-                               select, outputs, terms, available, out + q * n_ + b * BLOCK, 2 * k * n_, k * n_, blocks);
-        }
-    }
+    const size_t k = primes();
+    for (size_t q = 0; q < k; ++q)
+        engine(q).multiply({weights + q * (n_ / copies) * outputs * terms, inputs + q * n_ * 2 * available, select, outputs,
+                            terms, available, copies, n_ / BLOCK, out + q * n_, 2 * k * n_, k * n_, false});
 }
 
-// Block `block` of w(x^copies), (count, BLOCK), from weights (n / copies / BLOCK, count, BLOCK); see Engine::lanes.
-void Context::spread(size_t q, const u64 *weights, size_t count, size_t copies, size_t block, u64 *out) const {
-    const size_t lanes = engine(q).lanes();
-    for (size_t at = 0; at < BLOCK; at += lanes) {
-        const size_t word = (block * BLOCK + at) / lanes / copies * lanes;
-        const u64 *from = weights + word / BLOCK * count * BLOCK + word % BLOCK;
-        for (size_t i = 0; i < count; ++i) std::memcpy(out + i * BLOCK + at, from + i * BLOCK, lanes * sizeof(u64));
-    }
+void Context::multiply_once(const Context &narrow, const int32_t *weights, const u64 *inputs, const int32_t *select,
+                            size_t sets, size_t outputs, size_t terms, size_t available, u64 *out) const {
+    const size_t k = primes(), size = narrow.n();
+    const size_t together = std::min(terms, std::max<size_t>(1, AT_ONCE / (outputs * size)));
+    std::vector<u64> poly(size), scratch(outputs * together * size);
+    for (size_t q = 0; q < k; ++q)
+        for (size_t first = 0; first < terms; first += together) {
+            const size_t here = std::min(together, terms - first);
+            for (size_t o = 0; o < outputs; ++o)
+                for (size_t i = 0; i < here; ++i) {
+                    narrow.load(q, weights + (o * terms + first + i) * size, poly.data());
+                    for (size_t b = 0; b < size / BLOCK; ++b)
+                        std::memcpy(&scratch[((b * outputs + o) * here + i) * BLOCK], &poly[b * BLOCK],
+                                    BLOCK * sizeof(u64));
+                }
+            for (size_t s = 0; s < sets; ++s)
+                engine(q).multiply({scratch.data(), inputs + q * n_ * 2 * available, select + s * terms + first, outputs,
+                                    here, available, n_ / size, n_ / BLOCK, out + (2 * s * outputs * k + q) * n_,
+                                    2 * k * n_, k * n_, first > 0});
+        }
 }
 
 // For values below 2^bits and q the product of the first primes.

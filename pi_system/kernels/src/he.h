@@ -54,6 +54,27 @@ struct Factor {
 
 bool fma_available();
 
+// out[o * out_stride + c * out_half] = sum_j w[.][o][j] * inputs[.][select[j]][c], `blocks` times BLOCK words, or that added.
+struct Product {
+    const u64 *weights;  // (blocks / copies, outputs, terms, BLOCK), values of polynomials v of degree n / copies: w = v(x^copies)
+    const u64 *inputs;   // (blocks, available, 2, BLOCK)
+    const int32_t *select;
+    size_t outputs, terms, available, copies, blocks;
+    u64 *out;
+    size_t out_stride, out_half;
+    bool add;  // to what is there
+
+    // The weights of the first term, for a run of as many words as the engine has lanes; of the others BLOCK further each.
+    const u64 *weights_of(size_t run, size_t lanes, size_t output) const {
+        const size_t word = run / copies * lanes;
+        return weights + (word / BLOCK * outputs + output) * terms * BLOCK + word % BLOCK;
+    }
+    const u64 *inputs_of(size_t block, size_t term) const {
+        return inputs + (block * available + static_cast<size_t>(select[term])) * 2 * BLOCK;
+    }
+    u64 *out_of(size_t block, size_t output) const { return out + output * out_stride + block * BLOCK; }
+};
+
 // What one prime needs. `forward` takes coefficients in [0, p) and yields what `multiply` and `scale` take, in a form of
 // the engine's own; these yield values in [0, p), which `inverse` takes back to coefficients. Transforms are in place.
 class Engine {
@@ -67,10 +88,7 @@ class Engine {
     virtual void inverse(u64 *a) const = 0;
     // a[i] *= factors[i], both of `forward`.
     virtual void scale(u64 *a, const u64 *factors) const = 0;
-    // out[o * out_stride + c * out_half] = sum_j weights[.][o][j] * inputs[.][select[j]][c], `blocks` times BLOCK words:
-    // weights (blocks, outputs, terms, BLOCK), inputs (blocks, available, 2, BLOCK).
-    virtual void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
-                          size_t available, u64 *out, size_t out_stride, size_t out_half, size_t blocks) const = 0;
+    virtual void multiply(const Product &product) const = 0;
     // Words that transforms treat side by side. `forward` of f(x^k), k a power of two, has each run of as many words of
     // `forward` of f, of degree n / k, k times one after the other: its last layers of butterflies meet zeros.
     virtual size_t lanes() const = 0;
@@ -146,6 +164,10 @@ class Context {
     // -> (outputs, 2, primes, n), evaluation domain. The weights are of degree n / copies and stand for w(x^copies).
     void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
                   size_t available, size_t copies, u64 *out) const;
+    // The same of weights that are used once, for `sets` selections: (outputs, terms, n of narrow) small signed
+    // coefficients, select (sets, terms) -> (sets, outputs, 2, primes, n). narrow: a context of the degree of the weights.
+    void multiply_once(const Context &narrow, const int32_t *weights, const u64 *inputs, const int32_t *select,
+                       size_t sets, size_t outputs, size_t terms, size_t available, u64 *out) const;
     // product: (2, primes, n), evaluation domain; zero: one input of load_inputs; random: (n, 2) words; positions of
     // the used coefficients with their flood, (used, 4) words, and masks below 2^l. Writes, packed, for each kept
     // prime n values of c1, then for each the used values of c0.
@@ -163,7 +185,7 @@ class Context {
                  const int32_t *positions, size_t used, u64 *out) const;
 
   private:
-    void spread(size_t q, const u64 *weights, size_t count, size_t copies, size_t block, u64 *out) const;
+    void load(size_t q, const int32_t *in, u64 *poly) const;
     void rerandomise(u64 *product, const u64 *zero, const u64 *random) const;
     void switch_down(u64 *residues, size_t kept, size_t count) const;
     Scale scale_of(size_t kept, int bits) const;

@@ -44,7 +44,8 @@ void Context::rerandomise(u64 *product, const u64 *zero, const u64 *random) cons
         const u64 p = engine(q).prime();
         for (size_t i = 0; i < n_; ++i) u[i] = signed_residue(sign[i], p);
         engine(q).forward(u.data());
-        engine(q).multiply(u.data(), zero + q * 2 * n_, &only, 1, 1, 1, added.data(), 0, n_, n_ / BLOCK);
+        engine(q).multiply(
+            {u.data(), zero + q * 2 * n_, &only, 1, 1, 1, 1, n_ / BLOCK, added.data(), 0, n_, false});
         for (size_t c = 0; c < 2; ++c) {
             u64 *poly = product + (c * k + q) * n_;
             for (size_t i = 0; i < n_; ++i) poly[i] = add_mod(poly[i], added[c * n_ + i], p);

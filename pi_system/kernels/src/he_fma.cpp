@@ -8,7 +8,7 @@
 // doubles in 64-bit words; what products yield and `inverse` takes are words below p.
 #include "he.h"
 
-#include <cstring>
+#include <algorithm>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -155,8 +155,8 @@ class Fma final : public Engine {
     FMA_MEMBER void forward(u64 *a) const override {
         const Modulus m = modulus(whole_);
         const size_t row = n_ / 4;
-        std::vector<double> scratch(n_);
-        double *s = scratch.data();
+        const std::unique_ptr<double[]> scratch(new double[n_]);
+        double *s = scratch.get();
         for (size_t j = 0; j < row; j += 4) {
             Quad r[4];
             for (size_t i = 0; i < 4; ++i) r[i] = from_words(a + i * row + j);
@@ -175,44 +175,26 @@ class Fma final : public Engine {
             groups = 2;
             t /= 2;
         }
-        for (; groups < row; groups *= 4, t /= 4)
-            for (size_t i = 0; i < groups; ++i) {
-                const size_t below = 2 * (groups + i);
-                const Root one = forward_.at(groups + i), two[2] = {forward_.at(below), forward_.at(below + 1)};
-                const size_t quarter = t / 2 * 4;
-                double *x = s + i * 4 * quarter;
-                for (double *end = x + quarter; x < end; x += 4) {
-                    Quad v[4];
-                    for (size_t k = 0; k < 4; ++k) v[k] = load(x + k * quarter);
-                    for (size_t k = 0; k < 2; ++k) down(v[k], v[k + 2], one.f, one.g, m);
-                    for (size_t k = 0; k < 2; ++k) down(v[2 * k], v[2 * k + 1], two[k].f, two[k].g, m);
-                    for (size_t k = 0; k < 4; ++k) store(x + k * quarter, v[k]);
-                }
-            }
-        for (size_t j = 0; j < n_; j += 4) store(s + j, reduce(load(s + j), m));
-        std::memcpy(a, s, n_ * sizeof(u64));
+        for (; groups < row && 64 * t > IN_CACHE; groups *= 4, t /= 4) two_layers(s, groups, t, 0, groups, m);
+        const size_t parts = groups;  // one after the other through all layers that are left
+        for (size_t part = 0; part < parts; ++part)
+            for (size_t of_part = 1, u = t; of_part * parts < row; of_part *= 4, u /= 4)
+                two_layers(s, of_part * parts, u, part * of_part, (part + 1) * of_part, m);
+        for (size_t j = 0; j < n_; j += 4) store(reinterpret_cast<double *>(a) + j, reduce(load(s + j), m));
     }
 
     FMA_MEMBER void inverse(u64 *a) const override {
         const Modulus m = modulus(whole_);
         const size_t row = n_ / 4;
-        std::vector<double> scratch(n_);
-        double *s = scratch.data();
+        const std::unique_ptr<double[]> scratch(new double[n_]);
+        double *s = scratch.get();
         for (size_t j = 0; j < n_; j += 4) store(s + j, from_words(a + j));
+        const size_t parts = std::max<size_t>(1, 8 * n_ / IN_CACHE);
         size_t groups = row / 2, t = 1;
-        for (; groups > 1; groups /= 4, t *= 4)
-            for (size_t i = 0; i < groups / 2; ++i) {
-                const size_t below = groups + 2 * i;
-                const Root one[2] = {inverse_.at(below), inverse_.at(below + 1)}, two = inverse_.at(below / 2);
-                double *x = s + i * 16 * t;
-                for (double *end = x + 4 * t; x < end; x += 4) {
-                    Quad v[4];
-                    for (size_t k = 0; k < 4; ++k) v[k] = load(x + k * 4 * t);
-                    for (size_t k = 0; k < 2; ++k) up<false>(v[2 * k], v[2 * k + 1], one[k].f, one[k].g, m);
-                    for (size_t k = 0; k < 2; ++k) up<true>(v[k], v[k + 2], two.f, two.g, m);
-                    for (size_t k = 0; k < 4; ++k) store(x + k * 4 * t, v[k]);
-                }
-            }
+        for (size_t part = 0; part < parts; ++part)  // one after the other through all layers within it
+            for (groups = row / 2, t = 1; groups > 1 && groups / 2 >= parts; groups /= 4, t *= 4)
+                two_back(s, groups, t, part * (groups / 2 / parts), (part + 1) * (groups / 2 / parts), m);
+        for (; groups > 1; groups /= 4, t *= 4) two_back(s, groups, t, 0, groups / 2, m);
         if (groups == 1)
             for (size_t j = 0; j < t; ++j) together(s + 4 * j, s + 4 * (t + j), inverse_.at(1), m);
         for (size_t j = 0; j < row; j += 4) {
@@ -234,23 +216,24 @@ class Fma final : public Engine {
         for (size_t j = 0; j < n_; j += 4) to_words(a + j, times(value(a + j), value(factors + j), m), m);
     }
 
-    FMA_MEMBER void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs,
-                             size_t terms, size_t available, u64 *out, size_t out_stride,
-                             size_t out_half, size_t blocks) const override {
-        constexpr size_t V = 2;  // registers of a column, of two halves each
+    FMA_MEMBER void multiply(const Product &p) const override {
+        constexpr size_t V = 4;  // registers of a column, of two halves each
         const Modulus m = modulus(whole_);
-        for (size_t b = 0; b < blocks; ++b)
-            for (size_t o = 0; o < outputs; ++o)
+        for (size_t b = 0; b < p.blocks; ++b)
+            for (size_t o = 0; o < p.outputs; ++o)
                 for (size_t column = 0; column < BLOCK; column += 4 * V) {
-                    const u64 *w = weights + (b * outputs + o) * terms * BLOCK + column;
-                    const u64 *x = inputs + b * available * 2 * BLOCK + column;
+                    const u64 *w[V];
+                    u64 *to = p.out_of(b, o) + column;
                     Quad sum[2][V];
-                    for (size_t c = 0; c < 2; ++c)
-                        for (size_t v = 0; v < V; ++v) sum[c][v] = _mm256_setzero_pd();
-                    for (size_t j = 0; j < terms; ++j, w += BLOCK) {
-                        const u64 *y = x + static_cast<size_t>(select[j]) * 2 * BLOCK;
+                    for (size_t v = 0; v < V; ++v) {
+                        w[v] = p.weights_of((b * BLOCK + column) / 4 + v, 4, o);
+                        for (size_t c = 0; c < 2; ++c)
+                            sum[c][v] = p.add ? from_words(to + c * p.out_half + 4 * v) : _mm256_setzero_pd();
+                    }
+                    for (size_t j = 0; j < p.terms; ++j) {
+                        const u64 *y = p.inputs_of(b, j) + column;
                         for (size_t v = 0; v < V; ++v) {
-                            const Quad f = value(w + 4 * v);
+                            const Quad f = value(w[v] + j * BLOCK);
                             for (size_t c = 0; c < 2; ++c)
                                 sum[c][v] = add(sum[c][v], times(f, value(y + c * BLOCK + 4 * v), m));
                         }
@@ -258,15 +241,48 @@ class Fma final : public Engine {
                             for (size_t c = 0; c < 2; ++c)
                                 for (size_t v = 0; v < V; ++v) sum[c][v] = reduce(sum[c][v], m);
                     }
-                    u64 *to = out + o * out_stride + b * BLOCK + column;
                     for (size_t c = 0; c < 2; ++c)
-                        for (size_t v = 0; v < V; ++v) to_words(to + c * out_half + 4 * v, sum[c][v], m);
+                        for (size_t v = 0; v < V; ++v) to_words(to + c * p.out_half + 4 * v, sum[c][v], m);
                 }
     }
 
     size_t lanes() const override { return 4; }
 
   private:
+    // Two layers of `forward`: of 2 t registers each, those from `first` on.
+    FMA_MEMBER void two_layers(double *s, size_t groups, size_t t, size_t first, size_t end, const Modulus &m) const {
+        const size_t quarter = t / 2 * 4;
+        for (size_t i = first; i < end; ++i) {
+            const size_t below = 2 * (groups + i);
+            const Root one = forward_.at(groups + i), two[2] = {forward_.at(below), forward_.at(below + 1)};
+            double *x = s + i * 4 * quarter;
+            for (double *stop = x + quarter; x < stop; x += 4) {
+                Quad v[4];
+                for (size_t k = 0; k < 4; ++k) v[k] = load(x + k * quarter);
+                for (size_t k = 0; k < 2; ++k) down(v[k], v[k + 2], one.f, one.g, m);
+                for (size_t k = 0; k < 2; ++k) down(v[2 * k], v[2 * k + 1], two[k].f, two[k].g, m);
+                for (size_t k = 0; k < 4; ++k) store(x + k * quarter, v[k]);
+            }
+        }
+    }
+
+    // Two layers of `inverse`: of 4 t registers each, those from `first` on.
+    FMA_MEMBER void two_back(double *s, size_t groups, size_t t, size_t first, size_t end, const Modulus &m) const {
+        for (size_t i = first; i < end; ++i) {
+            const size_t below = groups + 2 * i;
+            const Root one[2] = {inverse_.at(below), inverse_.at(below + 1)}, two = inverse_.at(below / 2);
+            double *x = s + i * 16 * t;
+            for (double *stop = x + 4 * t; x < stop; x += 4) {
+                Quad v[4];
+                for (size_t k = 0; k < 4; ++k) v[k] = load(x + k * 4 * t);
+                for (size_t k = 0; k < 2; ++k) up<false>(v[2 * k], v[2 * k + 1], one[k].f, one[k].g, m);
+                for (size_t k = 0; k < 2; ++k) up<true>(v[k], v[k + 2], two.f, two.g, m);
+                for (size_t k = 0; k < 4; ++k) store(x + k * 4 * t, v[k]);
+            }
+        }
+    }
+
+    static constexpr size_t IN_CACHE = 1 << 14;  // bytes of a part of a polynomial that layers take one after the other
     static constexpr size_t SUMS = 8;  // products below p that may be added before they are reduced: 2^50
 
     FMA_MEMBER static Quad value(const u64 *a) { return load(reinterpret_cast<const double *>(a)); }

@@ -192,20 +192,24 @@ class Ifma final : public Engine {
         }
     }
 
-    IFMA_MEMBER void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs,
-                              size_t terms, size_t available, u64 *out, size_t out_stride,
-                              size_t out_half, size_t blocks) const override {
+    IFMA_MEMBER void multiply(const Product &p) const override {
         constexpr size_t V = BLOCK / 8;
-        for (size_t b = 0; b < blocks; ++b)
-            for (size_t o = 0; o < outputs; ++o) {
+        for (size_t b = 0; b < p.blocks; ++b)
+            for (size_t o = 0; o < p.outputs; ++o) {
+                u64 *to = p.out_of(b, o);
+                const u64 *w[V];
                 __m512i low[2][V], high[2][V];
-                for (size_t c = 0; c < 2; ++c)
-                    for (size_t v = 0; v < V; ++v) low[c][v] = high[c][v] = _mm512_setzero_si512();
-                const u64 *w = weights + (b * outputs + o) * terms * BLOCK;
-                for (size_t j = 0; j < terms; ++j, w += BLOCK) {
-                    const u64 *x = inputs + (b * available + static_cast<size_t>(select[j])) * 2 * BLOCK;
+                for (size_t v = 0; v < V; ++v) {
+                    w[v] = p.weights_of(b * V + v, 8, o);
+                    for (size_t c = 0; c < 2; ++c) {
+                        low[c][v] = p.add ? load(to + c * p.out_half + 8 * v) : _mm512_setzero_si512();
+                        high[c][v] = _mm512_setzero_si512();
+                    }
+                }
+                for (size_t j = 0; j < p.terms; ++j) {
+                    const u64 *x = p.inputs_of(b, j);
                     for (size_t v = 0; v < V; ++v) {
-                        const __m512i f = load(w + 8 * v);
+                        const __m512i f = load(w[v] + j * BLOCK);
                         for (size_t c = 0; c < 2; ++c) {
                             const __m512i y = load(x + c * BLOCK + 8 * v);
                             low[c][v] = _mm512_madd52lo_epu64(low[c][v], f, y);
@@ -214,8 +218,7 @@ class Ifma final : public Engine {
                     }
                 }
                 for (size_t c = 0; c < 2; ++c)
-                    for (size_t v = 0; v < V; ++v)
-                        store(out + o * out_stride + c * out_half + b * BLOCK + 8 * v, settle(low[c][v], high[c][v]));
+                    for (size_t v = 0; v < V; ++v) store(to + c * p.out_half + 8 * v, settle(low[c][v], high[c][v]));
             }
     }
 

@@ -44,6 +44,13 @@ void register_he(nb::module_ &m) {
                  c.multiply(weights.data(), inputs.data(), select.data(), weights.shape(2), weights.shape(3),
                             inputs.shape(2), inputs.shape(1) / weights.shape(1), out.data());
              })
+        .def("multiply_once",
+             [](const Context &c, const Context &narrow, const Array<const int32_t> &weights,
+                const Array<const uint64_t> &inputs, const Array<const int32_t> &select, const Array<uint64_t> &out) {
+                 nb::gil_scoped_release release;
+                 c.multiply_once(narrow, weights.data(), inputs.data(), select.data(), select.shape(0), weights.shape(0),
+                                 weights.shape(1), inputs.shape(2), out.data());
+             })
         .def("secret_key",
              [](const Context &c, const Array<const uint64_t> &random, const Array<uint64_t> &out) {
                  nb::gil_scoped_release release;

@@ -77,20 +77,19 @@ class Portable final : public Engine {
         for (size_t j = 0; j < n_; ++j) a[j] = wide_residue(static_cast<u128>(a[j]) * factors[j]);
     }
 
-    void multiply(const u64 *weights, const u64 *inputs, const int32_t *select, size_t outputs, size_t terms,
-                  size_t available, u64 *out, size_t out_stride, size_t out_half, size_t blocks) const override {
-        for (size_t b = 0; b < blocks; ++b)
-            for (size_t o = 0; o < outputs; ++o) {
-                u128 sum[2][BLOCK] = {};  // terms * 2^102 fits for any number of terms in memory
-                for (size_t j = 0; j < terms; ++j) {
-                    const u64 *w = weights + ((b * outputs + o) * terms + j) * BLOCK;
-                    const u64 *x = inputs + (b * available + static_cast<size_t>(select[j])) * 2 * BLOCK;
-                    for (size_t i = 0; i < BLOCK; ++i) sum[0][i] += static_cast<u128>(w[i]) * x[i];
-                    for (size_t i = 0; i < BLOCK; ++i) sum[1][i] += static_cast<u128>(w[i]) * x[BLOCK + i];
-                }
+    void multiply(const Product &p) const override {
+        for (size_t b = 0; b < p.blocks; ++b)
+            for (size_t o = 0; o < p.outputs; ++o) {
+                u64 *to = p.out_of(b, o);
                 for (size_t c = 0; c < 2; ++c)
-                    for (size_t i = 0; i < BLOCK; ++i)
-                        out[o * out_stride + c * out_half + b * BLOCK + i] = wide_residue(sum[c][i]);
+                    for (size_t i = 0; i < BLOCK; ++i) {
+                        const u64 *w = p.weights_of(b * BLOCK + i, 1, o);
+                        u64 &value = to[c * p.out_half + i];
+                        u128 sum = p.add ? value : 0;  // terms * 2^102 fits for any number of terms in memory
+                        for (size_t j = 0; j < p.terms; ++j)
+                            sum += static_cast<u128>(w[j * BLOCK]) * p.inputs_of(b, j)[c * BLOCK + i];
+                        value = wide_residue(sum);
+                    }
             }
     }
 

@@ -18,8 +18,12 @@ the polynomial sum_p x^p f_p(x^P). Times w(x^P) it is sum_p x^p (f_p w)(x^P): we
 and all of them together as large as without pictures side by side. So many pictures take about sqrt(P) times the
 ciphertexts of one, and as many products a picture: of m channels an input and o outputs an answer, m o span <= n / P,
 and a picture's share of the ciphertexts is (C / m + O / o) / P.
+
+Weights of a 1x1 convolution stand at multiples of S. Where these are multiples of a power of two k, w(x) is v(x^k): v,
+of degree n / (P k), is what the server transforms and keeps. S is rounded up for that where it costs little.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,9 +32,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pi_system.errors import ConfigError
-from pi_system.kernels.he import MAX_TERMS
+from pi_system.kernels.he import MAX_TERMS, MIN_DEGREE
 from pi_system.kernels.packing import Words
 from pi_system.protocols.linear_he.layer import LinearShape
+
+_MAX_STEP_BITS = 6  # of the steps that are looked for; k may be larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +97,15 @@ class Packing:
         inputs: input polynomials of a band.
         per_output: for each layer, outputs of an answer.
         answers: for each layer, answers of a band.
-        weight_degree: n / P, that of weight polynomials.
+        steps: for each layer k: its weight polynomials are of x^k, k a power of two.
     """
 
-    def __init__(self, bundle: LayerBundle, degree: int, per_input: int, band_rows: int, pictures: int = 1):
-        """Lay out with these sizes; ConfigError if they do not fit."""
+    def __init__(
+        self, bundle: LayerBundle, degree: int, per_input: int, band_rows: int, pictures: int = 1, step: int = 1
+    ):
+        """Lay out with these sizes, and S a multiple of ``step``; ConfigError if they do not fit."""
         self.bundle, self.degree, self.per_input, self.band_rows = bundle, degree, per_input, band_rows
-        self.pictures, self.weight_degree = pictures, degree // pictures
+        self.pictures, self._room = pictures, degree // pictures
         self._positions: dict[tuple[int, int], npt.NDArray[np.int32]] = {}  # of few sizes, asked for at every answer
         first = bundle.layers[0]
         (height, width), self._stride = first.in_size, first.stride
@@ -116,8 +124,8 @@ class Packing:
         low, high = low - self._top, high - self._top
         reads_end = (band_rows - 1 + max(0, high)) * self._row + self.out_cols + right
         data_end = (self._rows - 1) * self._row + self._cols
-        self._span = max(reads_end, data_end - (min(0, low) * self._row + left))
-        blocks = self.weight_degree // self._span
+        self._span = -(-max(reads_end, data_end - (min(0, low) * self._row + left)) // step) * step
+        blocks = self._room // self._span
         if blocks < per_input:
             expected = f"{per_input} channels of {pictures} pictures to fit degree {degree}"
             raise ConfigError(f"packing: expected {expected}, found room for {blocks}")
@@ -125,12 +133,31 @@ class Packing:
         self.answers = [-(-la.out_channels // min(la.out_channels, blocks // per_input)) for la in bundle.layers]
         self.per_output = [-(-la.out_channels // a) for la, a in zip(bundle.layers, self.answers, strict=True)]
         self.answers = [-(-la.out_channels // p) for la, p in zip(bundle.layers, self.per_output, strict=True)]
+        self.steps = [self._step(layer) for layer in range(len(bundle.layers))]
+
+    def _step(self, layer: int) -> int:
+        offsets = {self._offset(tap) for tap in self.bundle.taps[layer]}
+        if self.per_input * self.per_output[layer] > 1:
+            offsets.add(self._span)
+        return math.gcd(max(1, self._room // MIN_DEGREE), *offsets)
+
+    def _offset(self, tap: Tap) -> int:
+        """By how much a weight of this kernel position stands before its block."""
+        return (tap.row - self._top) * self._row + tap.col
 
     @classmethod
     def cheapest(
-        cls, bundle: LayerBundle, degree: int, upload_cost: float, answer_cost: float, pictures: int = 1
+        cls,
+        bundle: LayerBundle,
+        degree: int,
+        upload_cost: float,
+        answer_cost: float,
+        pictures: int = 1,
+        weight_cost: float = 0.0,
     ) -> "Packing":
         """The layout of least cost for ``pictures`` in a ciphertext: so much for an input polynomial, and an answer.
+
+        S is rounded up where ``weight_cost``, of a coefficient of the weights, makes that cheaper.
 
         Raises:
             ConfigError: not even one row of one channel fits the degree, or the channels are too many.
@@ -150,7 +177,31 @@ class Packing:
                     best = cost, packing
         if best is None:
             raise ConfigError(f"layer {bundle.layers[0].name}: expected rows and channels to fit degree {degree}")
-        return best[1]
+        return best[1]._rounded_up(upload_cost, answer_cost, weight_cost)
+
+    def _rounded_up(self, upload_cost: float, answer_cost: float, weight_cost: float) -> "Packing":
+        """The cheapest layout of these bands with S rounded up to a power of two or not at all; see ``cheapest``."""
+
+        def cost(packing: Packing) -> float:
+            return packing.cost(upload_cost, answer_cost) + weight_cost * packing.weight_words()
+
+        best = self
+        splits = sorted({-(-self.bundle.channels // n) for n in range(1, self.bundle.channels + 1)})
+        for step in (1 << bits for bits in range(1, _MAX_STEP_BITS + 1)):
+            if all(self._offset(tap) % step for taps in self.bundle.taps for tap in taps):
+                break
+            for per_input in splits:
+                try:
+                    packing = Packing(self.bundle, self.degree, per_input, self.band_rows, self.pictures, step)
+                except ConfigError:
+                    break
+                if packing.inputs <= MAX_TERMS and cost(packing) < cost(best):
+                    best = packing
+        return best
+
+    def weight_words(self) -> int:
+        """Coefficients of the polynomials that stand for all weights; for groups at most."""
+        return sum(self.inputs * count * self.weight_degree(i) for i, count in enumerate(self.answers))
 
     def cost(self, upload_cost: float, answer_cost: float) -> float:
         """Of the pictures of a ciphertext together."""
@@ -181,7 +232,7 @@ class Packing:
         words = min(blocks.shape[-1], self._span)  # what is cut off are zeros
         spaced = np.zeros((*blocks.shape[:3], self._span), np.uint64)
         spaced[..., :words] = blocks[..., :words]
-        out = np.zeros((self.bands, self.inputs, self.weight_degree), np.uint64)
+        out = np.zeros((self.bands, self.inputs, self._room), np.uint64)
         out[..., : self.per_input * self._span] = spaced.reshape(self.bands, self.inputs, -1)
         return out
 
@@ -223,24 +274,27 @@ class Packing:
             self._positions[size] = (one * self.pictures + beside).reshape(-1)
         return self._positions[size]
 
+    def weight_degree(self, layer: int) -> int:
+        """n / (P k), that of the polynomials which stand for a layer's weights."""
+        return self._room // self.steps[layer]
+
     def weight_polynomials(self, layer: int, answer: int, weight: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-        """The weight polynomials of one answer, (terms, n / P), from weights (O, C / groups, kh, kw)."""
+        """The weight polynomials of one answer, v for v(x^k), (terms, n / (P k)), from (O, C / groups, kh, kw)."""
         shape, (low, high) = self.bundle.layers[layer], self.outputs(layer, answer)
         terms = self.terms(layer, answer)
         place = np.zeros(self.inputs, np.int64)
         place[terms] = np.arange(terms.size)
-        out = np.zeros((terms.size, self.weight_degree), np.int32)
+        out = np.zeros((terms.size, self.weight_degree(layer)), np.int32)
         group_in, group_out = shape.in_channels // shape.groups, shape.out_channels // shape.groups
         outputs = np.arange(low, high)[:, None]
         channels = outputs // group_out * group_in + np.arange(group_in)
         for tap in self.bundle.taps[layer]:
             channel = channels + tap.phase * shape.in_channels
             block = (outputs - low) * self.per_input + self.per_input - 1 - channel % self.per_input
-            exponent = block * self._span - (tap.row - self._top) * self._row - tap.col
+            exponent = (block * self._span - self._offset(tap)) // self.steps[layer]
             values = weight[low:high, :, tap.dy, tap.dx].astype(np.int32)
-            out[place[channel // self.per_input], exponent % self.weight_degree] = np.where(
-                exponent < 0, -values, values
-            )
+            at = place[channel // self.per_input], exponent % out.shape[1]
+            out[at] = np.where(exponent < 0, -values, values)
         return out
 
 

@@ -16,9 +16,13 @@ from pi_system.protocols.linear_he.params import HeParams, derive_params, worst_
 _AHEAD = 2
 _AHEAD_BYTES = 32 << 20
 
-# Transformed weights of one message. More: longer streams from memory; less: answers leave earlier, and a server that
-# cannot keep its weights transformed needs less memory.
-_CHUNK_WEIGHT_BYTES = 16 << 20
+# Transformed weights of one message, and its products before they are cut. More: longer streams from memory; less:
+# answers leave earlier, and a server needs less memory.
+_CHUNK_BYTES = 16 << 20
+
+# Bytes of a ciphertext that as many bytes of transformed weights are worth. More: messages grow. Less: a server
+# transforms and keeps the weights of 1x1 convolutions at two to sixteen times the size.
+_WEIGHT_PRICE = 2**-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class LinearPlan:
             terms = [tuple(packing.terms(layer, a).tolist()) for a in range(total)]
             for end in range(1, total + 1):
                 larger = AnswerChunk(layer, first, end - first + 1)
-                full = end < total and self.weight_bytes(bundle, larger) > _CHUNK_WEIGHT_BYTES
+                full = end < total and self._working_bytes(bundle, larger) > _CHUNK_BYTES
                 if end == total or full or terms[end] != terms[first]:
                     yield AnswerChunk(layer, first, end - first)
                     first = end
@@ -124,8 +128,14 @@ class LinearPlan:
 
     def weight_bytes(self, bundle: int, chunk: AnswerChunk) -> int:
         """Memory of a chunk's transformed weights."""
-        terms = self.packings[bundle].terms(chunk.layer, chunk.first).size
-        return chunk.count * terms * 8 * len(self.params.primes) * self.packings[bundle].weight_degree
+        packing = self.packings[bundle]
+        words = packing.terms(chunk.layer, chunk.first).size * packing.weight_degree(chunk.layer)
+        return chunk.count * words * 8 * len(self.params.primes)
+
+    def _working_bytes(self, bundle: int, chunk: AnswerChunk) -> int:
+        """What the weights of a chunk take, or the products with one ciphertext of each input: whichever is more."""
+        products = chunk.count * 2 * 8 * len(self.params.primes) * self.params.degree
+        return max(self.weight_bytes(bundle, chunk), products)
 
     def answer_bytes(self, bundle: int, layer: int, answer: int, band: int) -> int:
         """One ciphertext of an answer, without the coefficients that hold no output."""
@@ -199,10 +209,11 @@ def _bundles(layers: Sequence[LinearShape]) -> list[LayerBundle]:
 def _packing(bundle: LayerBundle, params: HeParams, pictures: int) -> Packing:
     """The cheapest a picture; the fewer pictures side by side on a tie."""
     costs = params.upload_bytes, params.finish.answer_bytes(params.degree, 0)
-    best = Packing.cheapest(bundle, params.degree, *costs)
+    weight = 8 * len(params.primes) * _WEIGHT_PRICE
+    best = Packing.cheapest(bundle, params.degree, *costs, weight_cost=weight)
     for side_by_side in (1 << k for k in range(1, pictures.bit_length())):
         try:
-            found = Packing.cheapest(bundle, params.degree, *costs, side_by_side)
+            found = Packing.cheapest(bundle, params.degree, *costs, side_by_side, weight)
         except ConfigError:
             break
         if found.cost(*costs) / side_by_side < best.cost(*costs) / best.pictures:

@@ -29,7 +29,7 @@ from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
 # Transformed weights kept, in memory or by KeptWeights; layers beyond it are transformed again for every inference,
-# which costs about four times as much as the products themselves.
+# which costs about four times as much as the products themselves where k (packing.py) is 1.
 _CACHE_BYTES = 4 << 30
 
 
@@ -85,8 +85,8 @@ class LinearHeServer:
         """
         self.plan, self.threads = plan, threads
         self.context = RlweContext(plan.params.degree, plan.params.primes)
-        degrees = {packing.weight_degree for packing in plan.packings} - {plan.params.degree}
-        self._contexts = {degree: RlweContext(degree, plan.params.primes) for degree in degrees}
+        degrees = {packing.weight_degree(i) for packing in plan.packings for i in range(len(packing.steps))}
+        self._contexts = {degree: RlweContext(degree, plan.params.primes) for degree in degrees - {plan.params.degree}}
         self._contexts[plan.params.degree] = self.context
         self._weights = {layer.name: _checked(plan, layer.name, weights) for layer in plan.layers}
         self._kept, self._memory = kept, dict[tuple[int, AnswerChunk], Words]()
@@ -106,22 +106,38 @@ class LinearHeServer:
             found = self._kept.put(name, self._transform(bundle, chunk))
         return found
 
-    def weights(self, bundle: int, chunk: AnswerChunk) -> Iterator[tuple[range, Words]]:
-        """The weights of a chunk in the evaluation domain, as ranges of answers.
+    def products(self, bundle: int, chunk: AnswerChunk, inputs: Words) -> Iterator[tuple[int, int, Words]]:
+        """The products of a chunk: answer, number of the ciphertext, (2, primes, n) in the evaluation domain.
 
-        Weights that are not kept come answer by answer: those of one stay in the CPU's cache until they are used.
+        Args:
+            bundle: index into ``plan.packings``.
+            chunk: of the bundle.
+            inputs: the request's ciphertexts, of ``load_ciphertexts``.
         """
+        packing = self.plan.packings[bundle]
+        terms = packing.terms(chunk.layer, chunk.first)
+        select = np.arange(self.plan.ciphertexts(bundle), dtype=np.int32)[:, None] * packing.inputs + terms
         if (bundle, chunk) in self._keeps:
-            yield chunk.answers, self._transformed(bundle, chunk)
+            weights = self._transformed(bundle, chunk)
+            for number, one in enumerate(select):  # one number at a time in memory
+                for answer, product in zip(chunk.answers, self.context.multiply(weights, inputs, one), strict=True):
+                    yield answer, number, product
             return
-        for answer in chunk.answers:
-            yield range(answer, answer + 1), self._transform(bundle, AnswerChunk(chunk.layer, answer, 1))
+        narrow = self._contexts[packing.weight_degree(chunk.layer)]
+        together = chunk.count if len(select) == 1 else 1
+        for first in range(chunk.first, chunk.first + chunk.count, together):
+            fresh = self._polynomials(bundle, AnswerChunk(chunk.layer, first, together))
+            for number, products in enumerate(self.context.multiply_once(narrow, fresh, inputs, select)):
+                yield from ((first + i, number, product) for i, product in enumerate(products))
 
     def _transform(self, bundle: int, chunk: AnswerChunk) -> Words:
+        context = self._contexts[self.plan.packings[bundle].weight_degree(chunk.layer)]
+        return context.load_weights(self._polynomials(bundle, chunk))
+
+    def _polynomials(self, bundle: int, chunk: AnswerChunk) -> npt.NDArray[np.int32]:
         packing = self.plan.packings[bundle]
         weight = self._weights[packing.bundle.layers[chunk.layer].name]
-        polynomials = [packing.weight_polynomials(chunk.layer, answer, weight) for answer in chunk.answers]
-        return self._contexts[packing.weight_degree].load_weights(np.stack(polynomials))
+        return np.stack([packing.weight_polynomials(chunk.layer, answer, weight) for answer in chunk.answers])
 
     def shares(self, prg: Prg) -> dict[str, RingArray]:
         """c_s of every layer for the inference with this ``prg``: (O, Ho, Wo), carrier."""
@@ -161,10 +177,7 @@ class LinearHeSession:
         packing, data = self._plan.packings[bundle], np.frombuffer(request, np.uint8)
         if data.size != self._plan.request_bytes(bundle):
             raise RemoteProtocolError(f"request: expected {self._plan.request_bytes(bundle)} bytes, found {data.size}")
-        inputs = [
-            self._server.context.load_ciphertexts(self._ciphertexts(part.data, packing.inputs))
-            for part in data.reshape(self._plan.ciphertexts(bundle), -1)
-        ]
+        inputs = self._inputs(data.reshape(self._plan.ciphertexts(bundle), -1), packing.inputs)
         ring = Ring(self._plan.params.ring_bits)
         masks = [
             ring.reduce(np.negative([linear_share(self._plan, layer.name, prg) for prg in prgs])).astype(np.uint64)
@@ -181,20 +194,29 @@ class LinearHeSession:
             with ThreadPoolExecutor(self._server.threads) as pool:
                 yield from pool.map(work, chunks)
 
-    def _answer(self, bundle: int, chunk: AnswerChunk, inputs: list[Words], masks: Words, prg: Prg) -> memoryview:
-        packing, context = self._plan.packings[bundle], self._server.context
-        terms = packing.terms(chunk.layer, chunk.first)
+    def _inputs(self, parts: npt.NDArray[np.uint8], count: int) -> Words:
+        """The ciphertexts of a request of as many ``parts``, ``count`` each, in the evaluation domain."""
+        context = self._server.context
+        first = context.load_ciphertexts(self._ciphertexts(parts[0].data, count))
+        if len(parts) == 1:
+            return first
+        inputs = np.empty((*first.shape[:2], len(parts) * count, *first.shape[3:]), np.uint64)
+        inputs[:, :, :count] = first
+        for number, part in enumerate(parts[1:], 1):
+            loaded = context.load_ciphertexts(self._ciphertexts(part.data, count))
+            inputs[:, :, number * count : (number + 1) * count] = loaded
+        return inputs
+
+    def _answer(self, bundle: int, chunk: AnswerChunk, inputs: Words, masks: Words, prg: Prg) -> memoryview:
+        packing = self._plan.packings[bundle]
         noise = prg.child("linear_he.noise", bundle, chunk.layer, chunk.first)
         message: dict[tuple[int, int], npt.NDArray[np.uint8]] = {}
-        for answers, weights in self._server.weights(bundle, chunk):
-            for number, part in enumerate(inputs):  # one product at a time in memory, of as many answers as are kept
-                pictures, band = packing.part(number)
-                top, bottom = packing.rows(band)
-                for answer, product in zip(answers, context.multiply(weights, part, terms), strict=True):
-                    low, high = packing.outputs(chunk.layer, answer)
-                    mask = np.ascontiguousarray(masks[pictures, low:high, top:bottom]).reshape(-1)
-                    positions = packing.positions(chunk.layer, answer, band)
-                    message[answer, number] = self._finished(product, positions, mask, noise)
+        for answer, number, product in self._server.products(bundle, chunk, inputs):
+            (pictures, band), (low, high) = packing.part(number), packing.outputs(chunk.layer, answer)
+            top, bottom = packing.rows(band)
+            mask = np.ascontiguousarray(masks[pictures, low:high, top:bottom]).reshape(-1)
+            positions = packing.positions(chunk.layer, answer, band)
+            message[answer, number] = self._finished(product, positions, mask, noise)
         return np.concatenate([message[key] for key in sorted(message)]).data
 
     def _finished(

@@ -66,6 +66,28 @@ def test_many_terms_do_not_overflow(bits: int) -> None:
     assert all(value < primes[0] for value in found)
 
 
+@pytest.mark.parametrize("path", rlwe_paths())
+@pytest.mark.parametrize(("degree", "copies", "terms"), [(8192, 1, 40), (8192, 2, 3), (1024, 8, 5), (2048, 32, 1200)])
+def test_weights_of_a_power_of_x_kept_or_used_once_give_the_same_products(
+    path: str, degree: int, copies: int, terms: int
+) -> None:
+    """Those of the same polynomials with the zeros in; 40 and 1,200 terms in parts that are added up."""
+    primes, rng = make_primes(degree, [34, 47]), np.random.default_rng(1)
+    context, narrow = RlweContext(degree, primes, path), RlweContext(degree // copies, primes, path)
+    few = np.stack([rng.integers(0, p, (7, 2, degree), dtype=np.uint64) for p in primes], axis=2)
+    ciphertexts = context.load_ciphertexts(few)
+    weights = rng.integers(-(2**15), 2**15, (2, terms, degree // copies)).astype(np.int32)
+    select = rng.integers(0, 7, (3, terms)).astype(np.int32)
+    once = context.multiply_once(narrow, weights, ciphertexts, select)
+    kept = narrow.load_weights(weights)
+    for one, products in zip(select, once, strict=True):
+        np.testing.assert_array_equal(context.multiply(kept, ciphertexts, one), products)
+    zeros_in = np.zeros((2, terms, degree), np.int32)
+    zeros_in[:, :, ::copies] = weights
+    wide = context.multiply(context.load_weights(zeros_in), ciphertexts, select[0])
+    np.testing.assert_array_equal(wide, once[0])
+
+
 @pytest.mark.parametrize("largest", [False, True])
 @pytest.mark.parametrize("degree", [64, 128, 1024, 8192])
 @pytest.mark.parametrize("bits", [[50, 28, 29], [47, 47, 31], [47, 51, 50], [34, 35, 31, 32]])
@@ -119,3 +141,19 @@ def test_bad_arguments_are_refused() -> None:
     loaded = context.load_ciphertexts(np.zeros((1, 2, 1, DEGREE), np.uint64))
     with pytest.raises(ValueError, match="select"):
         context.multiply(weights, loaded, np.array([1], np.int32))
+    polynomials = np.zeros((1, 1, DEGREE), np.int32)
+    with pytest.raises(ValueError, match="select"):
+        context.multiply_once(context, polynomials, loaded, np.array([[0], [-1]], np.int32))
+    with pytest.raises(ValueError, match="expected a contiguous"):
+        context.multiply_once(context, polynomials[:, :, :512], loaded, np.zeros((1, 1), np.int32))
+    with pytest.raises(ValueError, match="same primes and path"):
+        context.multiply_once(
+            RlweContext(2 * DEGREE, make_primes(2 * DEGREE, [40])), polynomials, loaded, np.zeros((1, 1), np.int32)
+        )
+    with pytest.raises(ValueError, match="same primes and path"):
+        context.multiply_once(
+            RlweContext(DEGREE, make_primes(DEGREE, [41])), polynomials, loaded, np.zeros((1, 1), np.int32)
+        )
+    many = np.zeros((1, 2049, DEGREE), np.int32)
+    with pytest.raises(ValueError, match="terms"):
+        context.multiply_once(context, many, loaded, np.zeros((1, 2049), np.int32))

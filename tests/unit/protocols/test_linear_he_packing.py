@@ -30,7 +30,7 @@ def evaluate(packing: Packing, index: int, masks: np.ndarray, weight: np.ndarray
     for answer in range(packing.answers[index]):
         narrow = packing.weight_polynomials(index, answer, weight)
         polynomials = np.zeros((len(narrow), DEGREE), np.int64)
-        polynomials[:, :: packing.pictures] = narrow
+        polynomials[:, :: packing.pictures * packing.steps[index]] = narrow
         (low, high), terms = packing.outputs(index, answer), packing.terms(index, answer)
         for band in range(packing.bands):
             total = np.zeros(DEGREE, np.int64)
@@ -68,13 +68,20 @@ def bundles(draw: st.DrawFn) -> LayerBundle:
 
 
 @settings(max_examples=150)
-@given(bundles(), st.integers(1, 12), st.integers(1, 15), st.sampled_from([1, 1, 2, 4]), st.integers(0, 2**32 - 1))
+@given(
+    bundles(),
+    st.integers(1, 12),
+    st.integers(1, 15),
+    st.sampled_from([1, 1, 2, 4]),
+    st.sampled_from([1, 2, 4]),
+    st.integers(0, 2**32 - 1),
+)
 def test_products_of_polynomials_are_the_convolution(
-    bundle: LayerBundle, rows: int, channels: int, pictures: int, seed: int
+    bundle: LayerBundle, rows: int, channels: int, pictures: int, step: int, seed: int
 ) -> None:
     rows = min(rows, bundle.layers[0].out_size[0])
     try:
-        packing = Packing(bundle, DEGREE, min(channels, bundle.channels), rows, pictures)
+        packing = Packing(bundle, DEGREE, min(channels, bundle.channels), rows, pictures, step)
     except ConfigError:
         assume(False)
     rng = np.random.default_rng(seed)
@@ -93,6 +100,34 @@ def test_pictures_share_ciphertexts_where_that_is_cheaper_and_no_two_share_a_coe
     places = sixteen.positions(0, 0, 0)
     assert len(set(places.tolist())) == places.size == 16 * sixteen.per_output[0] * 64
     assert {int(place) % 16 for place in places.reshape(16, -1)[5]} == {5}
+
+
+def pointwise(name: str, channels: int, size: int, out: int) -> LinearShape:
+    return LinearShape(name=name, source="x", in_channels=channels, out_channels=out, in_size=(size, size))
+
+
+@pytest.mark.parametrize(("size", "step"), [(56, 64), (28, 32), (14, 8), (1, 1)])
+def test_weights_of_1x1_convolutions_are_polynomials_of_a_power_of_x(size: int, step: int) -> None:
+    """S is 196 on 14 x 14, where 200 are as good, and 1 for what is fully connected."""
+    bundle = LayerBundle((pointwise("a", 256, size, 1024),))
+    found, least = (Packing.cheapest(bundle, 8192, 2.0, 1.0, weight_cost=cost) for cost in (1e-9, 0.0))
+    assert found.steps == [step]
+    assert found.weight_degree(0) == 8192 // step
+    assert found.cost(2.0, 1.0) == least.cost(2.0, 1.0)
+
+
+def test_s_is_rounded_up_as_far_as_the_weights_are_worth_it() -> None:
+    bundle = LayerBundle((pointwise("a", 256, 7, 1024),))
+    found = [Packing.cheapest(bundle, 8192, 2.0, 1.0, weight_cost=cost) for cost in (0.0, 1e-6, 1.0)]
+    assert [packing.steps[0] for packing in found] == [1, 4, 64]
+    costs = [packing.cost(2.0, 1.0) for packing in found]
+    assert costs == sorted(set(costs))
+
+
+def test_a_1x1_convolution_beside_a_wider_one_has_weights_of_its_own_degree() -> None:
+    bundle = LayerBundle((conv3("a", "x", 16, 15, out=64), pointwise("b", 16, 15, 64)))
+    found = Packing.cheapest(bundle, 8192, 2.0, 1.0, weight_cost=1.0)
+    assert found.steps[0] == 1 < found.steps[1]
 
 
 def test_cheapest_balances_both_directions() -> None:
