@@ -13,7 +13,6 @@ An answer must tell the client W r - c_s and nothing more. Before it leaves, a p
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,8 +27,9 @@ from pi_system.protocols.linear_he.plan import AnswerChunk, LinearPlan
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
 
-# Transformed weights kept, in memory or by KeptWeights; layers beyond it are transformed again for every inference,
-# which costs about four times as much as the products themselves where k (packing.py) is 1.
+# Transformed weights are kept, in memory or by KeptWeights, where all of a model's are no more than this; else each is
+# transformed for every inference anew. More: disk, and a session's first inference waits for their digests, or the
+# model's first for their writing, which takes longer than to transform them. Less: the others wait for transforms.
 _CACHE_BYTES = 4 << 30
 
 
@@ -44,14 +44,9 @@ class KeptWeights(Protocol):
 
 
 def kept_weight_bytes(plan: LinearPlan, cache_bytes: int = _CACHE_BYTES) -> int:
-    """What a plan's transformed weights take where they are kept."""
-    return sum(plan.weight_bytes(*one) for one in _kept_chunks(plan, cache_bytes))
-
-
-def _kept_chunks(plan: LinearPlan, cache_bytes: int) -> set[tuple[int, AnswerChunk]]:
-    every = [(bundle, chunk) for bundle in range(len(plan.packings)) for chunk in plan.chunks(bundle)]
-    ends = accumulate(plan.weight_bytes(*one) for one in every)
-    return {one for one, end in zip(every, ends, strict=True) if end <= cache_bytes}
+    """What a plan's transformed weights take where they are kept; 0 where they are not."""
+    every = sum(plan.weight_bytes(bundle, c) for bundle in range(len(plan.packings)) for c in plan.chunks(bundle))
+    return every if every <= cache_bytes else 0
 
 
 class LinearHeServer:
@@ -75,7 +70,7 @@ class LinearHeServer:
         Args:
             plan: of the model.
             weights: for each layer signed integers, (O, C / groups, kh, kw) or (O, C).
-            cache_bytes: how much of them to keep transformed.
+            cache_bytes: they are kept transformed if they take no more.
             kept: where they outlive this object, and from where each comes for its answers alone; None: in memory.
             threads: that compute answers.
 
@@ -90,7 +85,7 @@ class LinearHeServer:
         self._contexts[plan.params.degree] = self.context
         self._weights = {layer.name: _checked(plan, layer.name, weights) for layer in plan.layers}
         self._kept, self._memory = kept, dict[tuple[int, AnswerChunk], Words]()
-        self._keeps = _kept_chunks(plan, cache_bytes)
+        self._keeps = kept_weight_bytes(plan, cache_bytes) > 0
 
     def _transformed(self, bundle: int, chunk: AnswerChunk) -> Words:
         """The weights of a chunk that is kept."""
@@ -117,7 +112,7 @@ class LinearHeServer:
         packing = self.plan.packings[bundle]
         terms = packing.terms(chunk.layer, chunk.first)
         select = np.arange(self.plan.ciphertexts(bundle), dtype=np.int32)[:, None] * packing.inputs + terms
-        if (bundle, chunk) in self._keeps:
+        if self._keeps:
             weights = self._transformed(bundle, chunk)
             for number, one in enumerate(select):  # one number at a time in memory
                 for answer, product in zip(chunk.answers, self.context.multiply(weights, inputs, one), strict=True):
