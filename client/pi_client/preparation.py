@@ -16,7 +16,7 @@ class Preparation:
         goal: that will be ready then.
         disk: bytes that it will take of the client's disk.
         server_disk: of the server's, for material; None: the backend does not say.
-        server_lasting: of the server's once a model, unless it is there: transformed weights.
+        server_lasting: of the server's once a model and size of a group, unless it is there: transformed weights.
         traffic: payload of the client's own connections, at most; None as for ``server_disk``.
     """
 
@@ -47,7 +47,7 @@ class Preparation:
         """What it will take."""
         parts = [f"{self.disk / 1e6:,.1f} MB of disk here"]
         if self.server_disk is not None and self.traffic is not None:
-            once = f" and {self.server_lasting / 1e6:,.1f} MB once a model" if self.server_lasting else ""
+            once = f" and up to {self.server_lasting / 1e6:,.1f} MB once a model" if self.server_lasting else ""
             parts.append(f"{self.server_disk / 1e6:,.1f} MB at the server{once}")
             parts.append(f"at most {self.traffic / 1e6:,.1f} MB over the links of this client")
         return f"prepares {self.count}: takes {', '.join(parts)}"

@@ -158,6 +158,8 @@ class RlweContext:
         (sets, terms), outputs = select.shape, polynomials.shape[0]
         if (narrow.primes, narrow.path) != (self.primes, self.path) or self.degree % narrow.degree:
             raise ValueError("narrow: expected a context of the same primes and path, and of a degree that divides")
+        if not outputs:
+            raise ValueError("polynomials: expected those of an output at least, found none")
         _expect(polynomials, np.int32, (outputs, terms, narrow.degree))
         blocks = (len(self.primes), self.degree // _BLOCK)
         _expect(ciphertexts, np.uint64, (*blocks, ciphertexts.shape[2], 2, _BLOCK))

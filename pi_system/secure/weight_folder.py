@@ -6,6 +6,7 @@ GB/s on the machine of docs/explanation/decisions.md): somewhat less than transf
 alone (mode 0700) and can be deleted at any time.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,26 @@ from numpy.typing import NDArray
 
 from pi_system.errors import CorrelationMismatchError
 from pi_system.secure.kept import HEADER_BYTES, check_kept, write_kept
+from pi_system.version import PROTOCOL_VERSION
 
 
 class WeightFolder:
     """Arrays by name; see KeptWeights of protocols/linear_he."""
 
     def __init__(self, folder: Path):
-        """Open (and create) the folder of one model."""
+        """Open (and create) the folder."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
         self._checked: dict[str, tuple[str, tuple[int, ...]]] = {}
+
+    @classmethod
+    def of_model(cls, folder: Path) -> "WeightFolder":
+        """That of this protocol version in the folder of a model; those of other versions are deleted."""
+        name = f"transformed-{PROTOCOL_VERSION}"
+        for other in folder.glob("transformed*"):
+            if other.name != name:
+                shutil.rmtree(other, ignore_errors=True)
+        return cls(folder / name)
 
     def get(self, name: str) -> NDArray[Any] | None:
         """The array, mapped from its file; None if there is none, it is damaged or of another protocol version."""
@@ -47,9 +58,9 @@ class WeightFolder:
         dtype, shape = self._checked[name]
         return np.memmap(self._path(name), dtype, "r", HEADER_BYTES, shape)
 
-    def nbytes(self) -> int:
+    def names(self) -> set[str]:
         """Of all arrays on disk."""
-        return sum(path.stat().st_size for path in self._folder.glob("*.words"))
+        return {path.stem for path in self._folder.glob("*.words")}
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.words"

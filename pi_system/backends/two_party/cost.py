@@ -68,7 +68,7 @@ def together(public: PublicArtifact, count: int) -> Together:
     plans = LinearPlans(public)
     one, groups = linear_he_cost(plans.alone), [linear_he_cost(plan) for plan in plans.groups(count)]
     shared = sum(cost.up_bytes + cost.down_bytes for cost in groups)
-    return Together(count * (one.up_bytes + one.down_bytes) - shared, plans.kept_weight_bytes(count))
+    return Together(count * (one.up_bytes + one.down_bytes) - shared, sum(plans.kept_weights(count).values()))
 
 
 def _steps(backend: str, schedule: Schedule) -> tuple[list[GateOfflineCost], Units]:

@@ -35,7 +35,7 @@ from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.half import BARRIER, Half, Send, receive
 from pi_system.protocols.linear_he import (
     LinearPlan,
-    kept_weight_bytes,
+    kept_weights,
     linear_he_cost,
     linear_shapes,
     plan_linear,
@@ -47,6 +47,7 @@ from pi_system.protocols.ot.party import OtParty
 from pi_system.protocols.truncation import TruncationSpec, pairs
 from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.ring.prg import Prg
+from pi_system.secure.kept import HEADER_BYTES
 from pi_system.secure.layout import BundleDraft
 from pi_system.secure.offline import ClientWalk, MaskWalk
 from pi_system.secure.schedule import Gate, Remask, Schedule, Truncation
@@ -85,9 +86,10 @@ class LinearPlans:
                 count %= pictures
         return found
 
-    def kept_weight_bytes(self, count: int) -> int:
-        """Of the transformed weights that ``count`` pictures take: for every size of a group its own."""
-        return sum(map(kept_weight_bytes, {plan.pictures: plan for plan in self.groups(count)}.values()))
+    def kept_weights(self, count: int) -> dict[str, int]:
+        """Bytes of the files of transformed weights that ``count`` pictures take, by name; groups may share some."""
+        plans = {plan.pictures: plan for plan in self.groups(count)}.values()
+        return {name: nbytes + HEADER_BYTES for plan in plans for name, nbytes in kept_weights(plan).items()}
 
     def _of(self, pictures: int) -> LinearPlan | None:
         if pictures not in self._plans:

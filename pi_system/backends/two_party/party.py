@@ -69,13 +69,13 @@ class TwoPartyServer(ServerParty):
 
     def lasting_bytes(self, count: int) -> int:
         """Of transformed weights: for every number of pictures that is prepared together."""
-        folder = WeightFolder(self.model_folder / "transformed")
-        return max(0, self._plans.kept_weight_bytes(count) - folder.nbytes())
+        there = WeightFolder.of_model(self.model_folder).names()
+        return sum(nbytes for name, nbytes in self._plans.kept_weights(count).items() if name not in there)
 
     def _server_of(self, plan: LinearPlan) -> LinearHeServer:
         if plan.pictures not in self._transformed:
             weights = {node.name: self.weights[f"{node.name}.weight"] for node in self.graph.weighted}
-            kept = WeightFolder(self.model_folder / "transformed")
+            kept = WeightFolder.of_model(self.model_folder)
             self._transformed[plan.pictures] = LinearHeServer(plan, weights, kept=kept, threads=available_threads())
         return self._transformed[plan.pictures]
 

@@ -80,16 +80,22 @@ class Portable final : public Engine {
     void multiply(const Product &p) const override {
         for (size_t b = 0; b < p.blocks; ++b)
             for (size_t o = 0; o < p.outputs; ++o) {
-                u64 *to = p.out_of(b, o);
-                for (size_t c = 0; c < 2; ++c)
+                const u64 *w[BLOCK];
+                u64 *to[2] = {p.out_of(b, o), p.out_of(b, o) + p.out_half};
+                u128 sum[2][BLOCK];  // terms * 2^102 fits for any number of terms in memory
+                for (size_t i = 0; i < BLOCK; ++i) {
+                    w[i] = p.weights_of(b * BLOCK + i, 1, o);
+                    for (size_t c = 0; c < 2; ++c) sum[c][i] = p.add ? to[c][i] : 0;
+                }
+                for (size_t j = 0; j < p.terms; ++j) {
+                    const u64 *x = p.inputs_of(b, j);
                     for (size_t i = 0; i < BLOCK; ++i) {
-                        const u64 *w = p.weights_of(b * BLOCK + i, 1, o);
-                        u64 &value = to[c * p.out_half + i];
-                        u128 sum = p.add ? value : 0;  // terms * 2^102 fits for any number of terms in memory
-                        for (size_t j = 0; j < p.terms; ++j)
-                            sum += static_cast<u128>(w[j * BLOCK]) * p.inputs_of(b, j)[c * BLOCK + i];
-                        value = wide_residue(sum);
+                        const u128 f = w[i][j * BLOCK];
+                        for (size_t c = 0; c < 2; ++c) sum[c][i] += f * x[c * BLOCK + i];
                     }
+                }
+                for (size_t c = 0; c < 2; ++c)
+                    for (size_t i = 0; i < BLOCK; ++i) to[c][i] = wide_residue(sum[c][i]);
             }
     }
 

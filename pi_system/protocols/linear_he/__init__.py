@@ -29,7 +29,7 @@ from pi_system.protocols.linear_he.client import LinearHeClient
 from pi_system.protocols.linear_he.cost import linear_he_cost
 from pi_system.protocols.linear_he.layer import LinearShape, linear_shapes
 from pi_system.protocols.linear_he.plan import LinearPlan, plan_linear, plan_together
-from pi_system.protocols.linear_he.server import LinearHeServer, LinearHeSession, kept_weight_bytes, linear_share
+from pi_system.protocols.linear_he.server import LinearHeServer, LinearHeSession, kept_weights, linear_share
 
 __all__ = [
     "LinearHeClient",
@@ -37,7 +37,7 @@ __all__ = [
     "LinearHeSession",
     "LinearPlan",
     "LinearShape",
-    "kept_weight_bytes",
+    "kept_weights",
     "linear_he_cost",
     "linear_shapes",
     "linear_share",

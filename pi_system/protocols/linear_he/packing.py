@@ -23,7 +23,9 @@ Weights of a 1x1 convolution stand at multiples of S. Where these are multiples 
 of degree n / (P k), is what the server transforms and keeps. S is rounded up for that where it costs little.
 """
 
+import copy
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -104,9 +106,8 @@ class Packing:
         self, bundle: LayerBundle, degree: int, per_input: int, band_rows: int, pictures: int = 1, step: int = 1
     ):
         """Lay out with these sizes, and S a multiple of ``step``; ConfigError if they do not fit."""
-        self.bundle, self.degree, self.per_input, self.band_rows = bundle, degree, per_input, band_rows
+        self.bundle, self.degree, self.band_rows = bundle, degree, band_rows
         self.pictures, self._room = pictures, degree // pictures
-        self._positions: dict[tuple[int, int], npt.NDArray[np.int32]] = {}  # of few sizes, asked for at every answer
         first = bundle.layers[0]
         (height, width), self._stride = first.in_size, first.stride
         self.out_rows, self.out_cols = first.out_size
@@ -125,21 +126,26 @@ class Packing:
         reads_end = (band_rows - 1 + max(0, high)) * self._row + self.out_cols + right
         data_end = (self._rows - 1) * self._row + self._cols
         self._span = -(-max(reads_end, data_end - (min(0, low) * self._row + left)) // step) * step
-        blocks = self._room // self._span
-        if blocks < per_input:
+        self._blocks = self._room // self._span
+        most = max(1, self._room // MIN_DEGREE)
+        self._shared = [math.gcd(most, *map(self._offset, taps)) for taps in bundle.taps]
+        if self._blocks < per_input:
             expected = f"{per_input} channels of {pictures} pictures to fit degree {degree}"
-            raise ConfigError(f"packing: expected {expected}, found room for {blocks}")
-        self.inputs = -(-bundle.channels // per_input)
-        self.answers = [-(-la.out_channels // min(la.out_channels, blocks // per_input)) for la in bundle.layers]
-        self.per_output = [-(-la.out_channels // a) for la, a in zip(bundle.layers, self.answers, strict=True)]
-        self.answers = [-(-la.out_channels // p) for la, p in zip(bundle.layers, self.per_output, strict=True)]
-        self.steps = [self._step(layer) for layer in range(len(bundle.layers))]
+            raise ConfigError(f"packing: expected {expected}, found room for {self._blocks}")
+        self._split(per_input)
 
-    def _step(self, layer: int) -> int:
-        offsets = {self._offset(tap) for tap in self.bundle.taps[layer]}
-        if self.per_input * self.per_output[layer] > 1:
-            offsets.add(self._span)
-        return math.gcd(max(1, self._room // MIN_DEGREE), *offsets)
+    def _split(self, per_input: int) -> None:
+        """Give each input so many channels, and each answer what then fits."""
+        layers, self.per_input = self.bundle.layers, per_input
+        self.inputs = -(-self.bundle.channels // per_input)
+        self.answers = [-(-la.out_channels // min(la.out_channels, self._blocks // per_input)) for la in layers]
+        self.per_output = [-(-la.out_channels // a) for la, a in zip(layers, self.answers, strict=True)]
+        self.answers = [-(-la.out_channels // p) for la, p in zip(layers, self.per_output, strict=True)]
+        self.steps = [
+            math.gcd(shared, self._span) if per_input * outputs > 1 else shared
+            for shared, outputs in zip(self._shared, self.per_output, strict=True)
+        ]
+        self._positions: dict[tuple[int, int], npt.NDArray[np.int32]] = {}  # of few sizes, asked for at every answer
 
     def _offset(self, tap: Tap) -> int:
         """By how much a weight of this kernel position stands before its block."""
@@ -165,13 +171,7 @@ class Packing:
         rows = bundle.layers[0].out_size[0]
         best: tuple[float, Packing] | None = None
         for band_rows in sorted({-(-rows // bands) for bands in range(1, rows + 1)}, reverse=True):
-            for per_input in sorted({-(-bundle.channels // n) for n in range(1, bundle.channels + 1)}):
-                try:
-                    packing = cls(bundle, degree, per_input, band_rows, pictures)
-                except ConfigError:
-                    break
-                if packing.inputs > MAX_TERMS:
-                    continue
+            for packing in cls._splits(bundle, degree, band_rows, pictures, 1):
                 cost = packing.cost(upload_cost, answer_cost)
                 if best is None or cost < best[0]:
                     best = cost, packing
@@ -179,25 +179,34 @@ class Packing:
             raise ConfigError(f"layer {bundle.layers[0].name}: expected rows and channels to fit degree {degree}")
         return best[1]._rounded_up(upload_cost, answer_cost, weight_cost)
 
+    @classmethod
+    def _splits(cls, bundle: LayerBundle, degree: int, band_rows: int, pictures: int, step: int) -> Iterator["Packing"]:
+        """The layouts of these bands by their channels an input; none if not even one channel fits."""
+        try:
+            first = cls(bundle, degree, 1, band_rows, pictures, step)
+        except ConfigError:
+            return
+        for per_input in sorted({-(-bundle.channels // n) for n in range(1, bundle.channels + 1)}):
+            if per_input > first._blocks:
+                return
+            packing = copy.copy(first)
+            packing._split(per_input)
+            if packing.inputs <= MAX_TERMS:
+                yield packing
+
     def _rounded_up(self, upload_cost: float, answer_cost: float, weight_cost: float) -> "Packing":
         """The cheapest layout of these bands with S rounded up to a power of two or not at all; see ``cheapest``."""
 
         def cost(packing: Packing) -> float:
             return packing.cost(upload_cost, answer_cost) + weight_cost * packing.weight_words()
 
-        best = self
-        splits = sorted({-(-self.bundle.channels // n) for n in range(1, self.bundle.channels + 1)})
+        best = cost(self), self
         for step in (1 << bits for bits in range(1, _MAX_STEP_BITS + 1)):
-            if all(self._offset(tap) % step for taps in self.bundle.taps for tap in taps):
+            if all(shared % step for shared in self._shared):
                 break
-            for per_input in splits:
-                try:
-                    packing = Packing(self.bundle, self.degree, per_input, self.band_rows, self.pictures, step)
-                except ConfigError:
-                    break
-                if packing.inputs <= MAX_TERMS and cost(packing) < cost(best):
-                    best = packing
-        return best
+            for packing in self._splits(self.bundle, self.degree, self.band_rows, self.pictures, step):
+                best = min(best, (cost(packing), packing), key=lambda pair: pair[0])
+        return best[1]
 
     def weight_words(self) -> int:
         """Coefficients of the polynomials that stand for all weights; for groups at most."""

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pi_system.errors import ConfigError, FixedPointRangeError, RemoteProtocolError
-from pi_system.kernels.he import SEED_BYTES, RlweContext, expand_seed
+from pi_system.kernels.he import SEED_BYTES, RlweContext, expand_seed, rlwe_paths
 from pi_system.kernels.packing import Words, packed_bytes, unpack_bits
 from pi_system.program.encoding import weight_norm_bits
 from pi_system.protocols.half import Half, Readable, Send, receive
@@ -32,6 +32,9 @@ from pi_system.ring.prg import Prg
 # model's first for their writing, which takes longer than to transform them. Less: the others wait for transforms.
 _CACHE_BYTES = 4 << 30
 
+# Ciphertexts that weights which are not kept are multiplied with after one transform. More: memory. Less: transforms.
+_SETS = 16
+
 
 class KeptWeights(Protocol):
     """Transformed weights of one model by name, outside of memory. They are as secret as the weights."""
@@ -43,10 +46,20 @@ class KeptWeights(Protocol):
         """Keep ``words``; returns them as they are kept."""
 
 
-def kept_weight_bytes(plan: LinearPlan, cache_bytes: int = _CACHE_BYTES) -> int:
-    """What a plan's transformed weights take where they are kept; 0 where they are not."""
-    every = sum(plan.weight_bytes(bundle, c) for bundle in range(len(plan.packings)) for c in plan.chunks(bundle))
-    return every if every <= cache_bytes else 0
+def kept_weights(plan: LinearPlan, cache_bytes: int = _CACHE_BYTES) -> dict[str, int]:
+    """Bytes of a plan's transformed weights by name, where they are kept (KeptWeights); plans may share some."""
+    found = {
+        _name(plan, bundle, chunk): plan.weight_bytes(bundle, chunk)
+        for bundle in range(len(plan.packings))
+        for chunk in plan.chunks(bundle)
+    }
+    return found if sum(found.values()) <= cache_bytes else {}
+
+
+def _name(plan: LinearPlan, bundle: int, chunk: AnswerChunk) -> str:
+    pictures = plan.packings[bundle].pictures
+    several = f"-{pictures}" if pictures > 1 else ""
+    return f"{rlwe_paths()[0]}-{bundle}-{chunk.layer}-{chunk.first}{several}"  # of another path the order is another
 
 
 class LinearHeServer:
@@ -85,7 +98,7 @@ class LinearHeServer:
         self._contexts[plan.params.degree] = self.context
         self._weights = {layer.name: _checked(plan, layer.name, weights) for layer in plan.layers}
         self._kept, self._memory = kept, dict[tuple[int, AnswerChunk], Words]()
-        self._keeps = kept_weight_bytes(plan, cache_bytes) > 0
+        self._keeps = bool(kept_weights(plan, cache_bytes))
 
     def _transformed(self, bundle: int, chunk: AnswerChunk) -> Words:
         """The weights of a chunk that is kept."""
@@ -93,9 +106,7 @@ class LinearHeServer:
             if (bundle, chunk) not in self._memory:
                 self._memory[bundle, chunk] = self._transform(bundle, chunk)
             return self._memory[bundle, chunk]
-        pictures = self.plan.packings[bundle].pictures
-        # of another path the order is another
-        name = f"{self.context.path}-{bundle}-{chunk.layer}-{chunk.first}" + (f"-{pictures}" if pictures > 1 else "")
+        name = _name(self.plan, bundle, chunk)
         found = self._kept.get(name)
         if found is None or found.nbytes != self.plan.weight_bytes(bundle, chunk):
             found = self._kept.put(name, self._transform(bundle, chunk))
@@ -122,8 +133,10 @@ class LinearHeServer:
         together = chunk.count if len(select) == 1 else 1
         for first in range(chunk.first, chunk.first + chunk.count, together):
             fresh = self._polynomials(bundle, AnswerChunk(chunk.layer, first, together))
-            for number, products in enumerate(self.context.multiply_once(narrow, fresh, inputs, select)):
-                yield from ((first + i, number, product) for i, product in enumerate(products))
+            for at in range(0, len(select), _SETS):  # so many ciphertexts at a time in memory
+                products = self.context.multiply_once(narrow, fresh, inputs, select[at : at + _SETS])
+                for number, some in enumerate(products, at):
+                    yield from ((first + i, number, product) for i, product in enumerate(some))
 
     def _transform(self, bundle: int, chunk: AnswerChunk) -> Words:
         context = self._contexts[self.plan.packings[bundle].weight_degree(chunk.layer)]

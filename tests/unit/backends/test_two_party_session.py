@@ -19,7 +19,6 @@ from pi_system.errors import ChannelError
 from pi_system.export.random import random_pictures
 from pi_system.protocols.linear_he import linear_he_cost
 from pi_system.protocols.ot.bytes import SETUP_BYTES, SETUP_ROUNDS, silent_bytes
-from pi_system.secure.kept import HEADER_BYTES
 from pi_system.secure.schedule import plan
 
 BACKENDS = ["gmw", "gc", "table"]
@@ -73,9 +72,13 @@ def test_pictures_prepared_together_share_ciphertexts_and_nothing_else(backend: 
     assert trips < 21 * Workload(artifact, backend).offline.rounds - 15
     together = Workload(artifact, backend).together(21)
     assert found < 21 * Workload(artifact, backend).offline.nbytes - together.saved_bytes
-    kept = [path.stat().st_size - HEADER_BYTES for path in tmp_path.rglob("transformed/*.words")]
+    kept = [path.stat().st_size for path in tmp_path.rglob("transformed-*/*.words")]
     assert together.lasting_bytes == sum(kept) > 0
     assert server.lasting_bytes(21) == 0
+    file = next(tmp_path.rglob("transformed-*/*-16.words"))
+    needed = file.stat().st_size
+    file.unlink()
+    assert (server.lasting_bytes(20), server.lasting_bytes(5)) == (needed, 0)
     pictures = random_pictures(artifact.public.graph.input.shape, 21, 7)
     assert_within_ulps(artifact, pictures, infer(server, client, pictures)[0])
 

@@ -154,6 +154,8 @@ def test_bad_arguments_are_refused() -> None:
         context.multiply_once(
             RlweContext(DEGREE, make_primes(DEGREE, [41])), polynomials, loaded, np.zeros((1, 1), np.int32)
         )
+    with pytest.raises(ValueError, match="found none"):
+        context.multiply_once(context, polynomials[:0], loaded, np.zeros((1, 1), np.int32))
     many = np.zeros((1, 2049, DEGREE), np.int32)
     with pytest.raises(ValueError, match="terms"):
         context.multiply_once(context, many, loaded, np.zeros((1, 2049), np.int32))

@@ -6,7 +6,14 @@ from layers import conv3
 from pi_system.artifact.graph import Graph
 from pi_system.errors import ConfigError
 from pi_system.export.exporter import lower
-from pi_system.protocols.linear_he import LinearShape, linear_he_cost, linear_shapes, plan_linear
+from pi_system.protocols.linear_he import (
+    LinearShape,
+    kept_weights,
+    linear_he_cost,
+    linear_shapes,
+    plan_linear,
+    plan_together,
+)
 from pi_system.train.networks import build_network
 from pi_system.train.spec import NetworkSpec
 
@@ -60,3 +67,20 @@ def test_impossible_layers_are_refused(wrong: dict[str, object]) -> None:
     shape: dict[str, object] = {"name": "a", "source": "x", "in_channels": 4, "out_channels": 4}
     with pytest.raises(ConfigError, match="layer a"):
         LinearShape(**(shape | wrong))  # type: ignore[arg-type]
+
+
+def test_groups_share_the_weights_of_layers_whose_pictures_are_alone_in_a_ciphertext() -> None:
+    alone = plan_linear([conv3("large", "x", 4, 56, out=8), conv3("small", "y", 16, 4, out=16)], 32, 12)
+    plans = [plan_together(alone, pictures) for pictures in (1, 4, 16)]
+    assert [[packing.pictures for packing in plan.packings] for plan in plans] == [[1, 1], [1, 4], [1, 16]]
+    names = [set(kept_weights(plan)) for plan in plans]
+    assert [len(one) for one in names] == [2, 2, 2]
+    assert len(set.intersection(*names)) == 1
+    assert len(set.union(*names)) == 4
+
+
+def test_transformed_weights_are_kept_all_or_none() -> None:
+    plan = plan_linear([conv3("a", "x", 4, 16, out=8), conv3("b", "y", 8, 16, out=8)], 32, 12)
+    every = linear_he_cost(plan).weight_bytes
+    assert sum(kept_weights(plan).values()) == sum(kept_weights(plan, every).values()) == every
+    assert kept_weights(plan, every - 1) == {}

@@ -144,6 +144,16 @@ def test_a_damaged_file_counts_as_missing(tmp_path: Path, content: bytes) -> Non
     assert folder.get("a") is None
 
 
+def test_transformed_weights_of_other_versions_are_deleted(tmp_path: Path) -> None:
+    for name in ("transformed", "transformed-7"):
+        WeightFolder(tmp_path / name).put("a", WORDS)
+    (tmp_path / "weights-1").mkdir()
+    WeightFolder.of_model(tmp_path).put("b", WORDS)
+    folder = WeightFolder.of_model(tmp_path)
+    assert folder.names() == {"b"}
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_second_session_takes_the_weights_that_the_first_transformed(tmp_path: Path) -> None:
     for _ in range(2):
         check_logits("gmw", tmp_path)
