@@ -142,11 +142,18 @@ class MaterialStore:
             os.pwrite(file.fileno(), bytes(HEADER_BYTES), 0)
             os.fsync(file.fileno())
             path.unlink(missing_ok=True)
-            mapping = mmap.mmap(file.fileno(), nbytes, mmap.MAP_PRIVATE)
+            try:
+                mapping = mmap.mmap(file.fileno(), nbytes, mmap.MAP_PRIVATE)
+            except ValueError:  # somebody cut it just now
+                raise CorrelationMismatchError(f"material {material_id}: damaged: cut while it was loaded") from None
             end = weakref.finalize(mapping, _erase, os.dup(file.fileno()), os.getpid())
             end.atexit = False  # other threads may still read
-            self.index.used(self.key, material_id)
-            check_header(f"material {material_id}", header, fields, file)
+            try:
+                self.index.used(self.key, material_id)
+                check_header(f"material {material_id}", header, fields, file)
+            except BaseException:
+                end()  # now, and not when the last frame that knows the mapping is gone
+                raise
         return Bundle(layout, mapping, HEADER_BYTES)
 
     def burn(self) -> int:

@@ -18,6 +18,7 @@ from pi_system.errors import (
     CorrelationReusedError,
     LimitError,
 )
+from pi_system.secure import place
 from pi_system.secure.kept import HEADER_BYTES
 from pi_system.secure.layout import Layout
 from pi_system.secure.store import MaterialStore
@@ -76,6 +77,36 @@ def test_used_material_is_erased_on_disk_whatever_name_it_has(tmp_path: Path) ->
     assert not list(tmp_path.rglob("*.ready"))
     assert (tmp_path / "another name").stat().st_size == 0
     assert store.index.state(store.key, ID) == "used"
+
+
+def test_damaged_material_is_erased_at_once_while_its_error_is_kept(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    with path_of(tmp_path).open("r+b") as file:
+        file.seek(HEADER_BYTES + 5)
+        file.write(b"\xff")
+    os.link(path_of(tmp_path), tmp_path / "another name")
+    store.take(ID)
+    with pytest.raises(CorrelationMismatchError, match="damaged") as kept:
+        store.load(ID, LAYOUT)
+    assert kept.tb is not None
+    assert (tmp_path / "another name").stat().st_size == 0
+
+
+def test_material_that_is_cut_while_it_is_loaded_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled(tmp_path)
+    store.take(ID)
+    place_of = place.place_of
+
+    def cut(descriptor: int) -> Any:
+        os.ftruncate(descriptor, 100)
+        return place_of(descriptor)
+
+    monkeypatch.setattr(place, "place_of", cut)
+    with pytest.raises(CorrelationMismatchError, match="cut while it was loaded"):
+        store.load(ID, LAYOUT)
+    with pytest.raises(CorrelationMismatchError):
+        store.load(ID, LAYOUT)
+    assert store.ids() == []
 
 
 def test_what_a_use_is_done_with_is_read_from_the_file_again_until_nobody_holds_it(tmp_path: Path) -> None:
