@@ -2,8 +2,8 @@
 
 A file an array, in the form of secure/kept.py, mapped into memory while it is used: sessions of one model share the
 pages. Each session reads every file once for its digest, when it first takes it, at the speed of SHA-256 (0.6 to 0.9
-GB/s on the machine of docs/explanation/decisions.md): somewhat less than transforming anew. The folder is the server's
-alone (mode 0700) and can be deleted at any time.
+GB/s on the machine of docs/explanation/decisions.md). The folder is the server's alone (mode 0700) and can be deleted
+at any time.
 """
 
 import shutil

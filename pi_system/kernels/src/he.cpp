@@ -10,6 +10,11 @@ namespace {
 
 constexpr size_t AT_ONCE = 1 << 17;  // words of weights between their transform and their use: they stay in the cache
 
+// A polynomial in blocks, `stride` words from one to the next.
+void put_blocks(const std::vector<u64> &poly, u64 *out, size_t stride) {
+    for (size_t b = 0; b < poly.size() / BLOCK; ++b) std::memcpy(out + b * stride, &poly[b * BLOCK], BLOCK * sizeof(u64));
+}
+
 }  // namespace
 
 void Engine::add_products(u64 *a, const int64_t *limbs, const std::vector<u64> &factors, size_t count) const {
@@ -51,9 +56,7 @@ void Context::load_inputs(const u64 *in, size_t count, u64 *out) const {
         for (size_t i = 0; i < 2 * count; ++i) {
             std::memcpy(poly.data(), in + (i * k + q) * n_, n_ * sizeof(u64));
             engine(q).forward(poly.data());
-            for (size_t b = 0; b < n_ / BLOCK; ++b)
-                std::memcpy(out + ((q * (n_ / BLOCK) + b) * 2 * count + i) * BLOCK, &poly[b * BLOCK],
-                            BLOCK * sizeof(u64));
+            put_blocks(poly, out + q * n_ * 2 * count + i * BLOCK, 2 * count * BLOCK);
         }
 }
 
@@ -69,8 +72,7 @@ void Context::load_weights(const int32_t *in, size_t outputs, size_t terms, u64 
     for (size_t q = 0; q < primes(); ++q)
         for (size_t i = 0; i < count; ++i) {
             load(q, in + i * n_, poly.data());
-            for (size_t b = 0; b < n_ / BLOCK; ++b)
-                std::memcpy(out + ((q * (n_ / BLOCK) + b) * count + i) * BLOCK, &poly[b * BLOCK], BLOCK * sizeof(u64));
+            put_blocks(poly, out + q * n_ * count + i * BLOCK, count * BLOCK);
         }
 }
 
@@ -93,9 +95,7 @@ void Context::multiply_once(const Context &narrow, const int32_t *weights, const
             for (size_t o = 0; o < outputs; ++o)
                 for (size_t i = 0; i < here; ++i) {
                     narrow.load(q, weights + (o * terms + first + i) * size, poly.data());
-                    for (size_t b = 0; b < size / BLOCK; ++b)
-                        std::memcpy(&scratch[((b * outputs + o) * here + i) * BLOCK], &poly[b * BLOCK],
-                                    BLOCK * sizeof(u64));
+                    put_blocks(poly, &scratch[(o * here + i) * BLOCK], outputs * here * BLOCK);
                 }
             for (size_t s = 0; s < sets; ++s)
                 engine(q).multiply({scratch.data(), inputs + q * n_ * 2 * available, select + s * terms + first, outputs,

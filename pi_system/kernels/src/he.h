@@ -64,7 +64,9 @@ struct Product {
     size_t out_stride, out_half;
     bool add;  // to what is there
 
-    // The weights of the first term, for a run of as many words as the engine has lanes; of the others BLOCK further each.
+    // The weights of the first term for a run of `lanes` words, those that an engine's transforms treat side by side; of
+    // the others BLOCK further each. `forward` of v(x^k), k a power of two, has each run of `forward` of v, of degree
+    // n / k, k times one after the other: its last layers of butterflies meet zeros.
     const u64 *weights_of(size_t run, size_t lanes, size_t output) const {
         const size_t word = run / copies * lanes;
         return weights + (word / BLOCK * outputs + output) * terms * BLOCK + word % BLOCK;
@@ -89,9 +91,6 @@ class Engine {
     // a[i] *= factors[i], both of `forward`.
     virtual void scale(u64 *a, const u64 *factors) const = 0;
     virtual void multiply(const Product &product) const = 0;
-    // Words that transforms treat side by side. `forward` of f(x^k), k a power of two, has each run of as many words of
-    // `forward` of f, of degree n / k, k times one after the other: its last layers of butterflies meet zeros.
-    virtual size_t lanes() const = 0;
     // a[i] += sum_j factors[j] limbs[j * count + i] modulo p; a and factors in [0, p), limbs within (-2^33, 2^33).
     void add_products(u64 *a, const int64_t *limbs, const std::vector<u64> &factors, size_t count) const;
     // a[i] = (a[i] - r) / divisor modulo p, r the number nearest to 0 that is rest[i] modulo divisor, an odd one;

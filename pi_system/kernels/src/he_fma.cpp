@@ -246,8 +246,6 @@ class Fma final : public Engine {
                 }
     }
 
-    size_t lanes() const override { return 4; }
-
   private:
     // Two layers of `forward`: of 2 t registers each, those from `first` on.
     FMA_MEMBER void two_layers(double *s, size_t groups, size_t t, size_t first, size_t end, const Modulus &m) const {

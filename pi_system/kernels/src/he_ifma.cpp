@@ -222,8 +222,6 @@ class Ifma final : public Engine {
             }
     }
 
-    size_t lanes() const override { return 8; }
-
   private:
     IFMA_MEMBER __m512i times(__m512i a, const Factor52 &f) const {
         return mul_lazy(a, all(f.value), all(f.quotient), moduli(p_));

@@ -99,8 +99,6 @@ class Portable final : public Engine {
             }
     }
 
-    size_t lanes() const override { return 1; }
-
   private:
     std::vector<Factor> forward_, inverse_;
     Factor scale_;
