@@ -6,8 +6,8 @@ A backend adds where its correlations come from (``filling``), which seeds it ke
 import logging
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from math import prod
 from shutil import disk_usage
@@ -48,8 +48,18 @@ _ID_BYTES: Final = 16
 ACK: Final = b"\1"
 """The server's word that its half of a bundle is on disk; only then the client keeps the other half."""
 
-Fill = Callable[[BundleDraft], None]
-"""One party's offline phase of one picture, everything around it prepared."""
+Fill = Callable[[Sequence[BundleDraft]], None]
+"""One party's offline phase of the pictures of a run, everything around it prepared."""
+
+
+def one_by_one(fill: Callable[[BundleDraft], None]) -> Fill:
+    """The pictures of a run one after the other."""
+
+    def fill_all(drafts: Sequence[BundleDraft]) -> None:
+        for draft in drafts:
+            fill(draft)
+
+    return fill_all
 
 
 class _Party(ABC):
@@ -57,9 +67,9 @@ class _Party(ABC):
 
     server                      client
     setup                 <->   setup              once a call or session: ``filling``
-                          <--   material id        for every picture
-    fill a bundle         <->   fill a bundle
-    written               -->   written            ACK: the server's half is on its disk
+                          <--   material ids       run by run: of the pictures that are made side by side
+    fill their bundles    <->   fill their bundles
+    written               -->   written            ACKs: the server's halves are on its disk
     """
 
     role: ClassVar[int]
@@ -116,7 +126,17 @@ class _Party(ABC):
 
     @abstractmethod
     def filling(self, count: int, peer: Channel, dealer: DealerLink) -> AbstractContextManager[Fill]:
-        """Set an offline phase up and clean up after it; between them what fills a bundle, ``count`` times."""
+        """Set an offline phase up and clean up after it; between them what fills the bundles of each of ``runs``."""
+
+    def runs(self, count: int) -> list[int]:
+        """How many pictures are made side by side, run by run, of ``count``: alike for both parties."""
+        return [1] * count
+
+    @contextmanager
+    def _making(self, ids: Sequence[str]) -> Iterator[list[BundleDraft]]:
+        """The bundles of a run to fill; on disk when the block ends, and none of them after an error in it."""
+        with ExitStack() as drafts:
+            yield [drafts.enter_context(self.store.making(material_id, self.layout)) for material_id in ids]
 
     def derived(self, bundle: Bundle, name: str, spec: GateSpec) -> Material:
         """What a gate takes besides its stored material."""
@@ -153,12 +173,12 @@ class ServerParty(_Party):
         """Offline phase for ``count`` pictures."""
         _LOG.info("%d inferences take %.1f MB of disk", count, self.check_room(count) / 1e6)
         with self.filling(count, peer, dealer) as fill:
-            for _ in range(count):
-                material_id = bytes(peer.recv(_ID_BYTES)).hex()
-                with self.store.making(material_id, self.layout) as draft:
-                    fill(draft)
+            for pictures in self.runs(count):
+                said = bytes(peer.recv(pictures * _ID_BYTES)).hex()
+                with self._making([said[at : at + 2 * _ID_BYTES] for at in range(0, len(said), 2 * _ID_BYTES)]) as drafts:
+                    fill(drafts)
                     profiler_of(peer).enter("store")
-                peer.send(ACK)
+                peer.send(ACK * pictures)
 
     @abstractmethod
     def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:
@@ -228,13 +248,13 @@ class ClientParty(_Party):
         """Offline phase for ``count`` pictures."""
         self.check_room(count)
         with self.filling(count, peer, dealer) as fill:
-            for _ in range(count):
-                material_id = secrets.token_bytes(_ID_BYTES)
-                with self.store.making(material_id.hex(), self.layout) as draft:
-                    peer.send(material_id)
-                    fill(draft)
+            for pictures in self.runs(count):
+                ids = [secrets.token_bytes(_ID_BYTES) for _ in range(pictures)]
+                with self._making([material_id.hex() for material_id in ids]) as drafts:
+                    peer.send(b"".join(ids))
+                    fill(drafts)
                     profiler_of(peer).enter("store")
-                    peer.recv(len(ACK))
+                    peer.recv(len(ACK) * pictures)
 
     def gate(self, bundle: Bundle, name: str, spec: GateSpec) -> ClientGate:
         """Party 1's gate with the material in ``bundle``."""

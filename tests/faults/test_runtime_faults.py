@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from changed_artifact import runnable
 from parties import BACKENDS, infer, make_parties, prepare, prepared, reserve, run_parties
 from recording import Relay
 from scaled_artifact import relu_artifact
@@ -40,6 +41,21 @@ def test_the_server_refuses_material_named_twice(parties: Any) -> None:
     server.reserve(ids)
     with pytest.raises(CorrelationReusedError):
         server.reserve(ids)
+
+
+@pytest.mark.parametrize("backend", list(TWO_PARTY_GATES))
+def test_the_server_refuses_a_run_of_pictures_that_names_material_twice(backend: str, tmp_path: Path) -> None:
+    server, client = make_parties(backend, runnable(backend, ARTIFACT), tmp_path)
+
+    class Twice(Relay):
+        def send(self, data: Any) -> None:
+            super().send(bytes(data[:16]) + bytes(data[:32]) if len(data) == 48 else data)
+
+    with pytest.raises(CorrelationReusedError, match="expected a new id"):
+        prepare(server, client, 3, wrap=lambda role, end: Twice(end) if role == "client" else end)
+    assert client.available() == 0
+    prepare(server, client, 2)
+    assert client.available() == 2
 
 
 def test_the_server_refuses_material_it_never_had(parties: Any) -> None:

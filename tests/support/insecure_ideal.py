@@ -26,7 +26,7 @@ from pi_system.ring.prg import fresh_seed
 from pi_system.secure.layout import Bundle, BundleDraft
 from pi_system.secure.offline import ClientWalk, ServerFill
 from pi_system.secure.options import RuntimeOptions
-from pi_system.secure.party import ClientParty, Fill, ServerParty
+from pi_system.secure.party import ClientParty, Fill, ServerParty, one_by_one
 from pi_system.secure.schedule import Gate, Gates, Truncation, Weighted
 from pi_system.secure.seeds import party_seed
 from pi_system.secure.values import Computed, Value
@@ -95,7 +95,7 @@ class InsecureServer(ServerParty):
 
     @contextmanager
     def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
-        yield lambda bundle: _Fill(self, bundle, peer).fill()
+        yield one_by_one(lambda bundle: _Fill(self, bundle, peer).fill())
 
     def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:
         return party_seed(bundle).linear_share(node, self.ring.bits)
@@ -140,7 +140,7 @@ class InsecureClient(ClientParty):
             bundle.fill("seed", fresh_seed())
             _Walk(self.public, GATES, bundle, peer).fill(self.reveal)
 
-        yield fill
+        yield one_by_one(fill)
 
 
 class _Walk(ClientWalk):

@@ -17,7 +17,7 @@ from pi_system.protocols.material import Material
 from pi_system.ring.carrier import RingArray
 from pi_system.secure.layout import Bundle
 from pi_system.secure.options import RuntimeOptions
-from pi_system.secure.party import ClientParty, Fill, ServerParty
+from pi_system.secure.party import ClientParty, Fill, ServerParty, one_by_one
 from pi_system.secure.ring_layer import RingLayer, available_threads
 from pi_system.secure.seeds import party_seed
 
@@ -40,7 +40,9 @@ class FssServer(ServerParty):
         with closing(dealer(make_request(self.public, self.reveal))) as channel:
             channel.send(seed)
             profiler_of(peer).enter("gates")
-            yield lambda bundle: FssFill(self.schedule, self.gates, self.ring, bundle, peer, channel).fill()
+            yield one_by_one(
+                lambda bundle: FssFill(self.schedule, self.gates, self.ring, bundle, peer, channel).fill()
+            )
 
     def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:
         """From the server's seed."""
@@ -67,7 +69,9 @@ class FssClient(ClientParty):
         masked = fetch_weights(self.model_folder, self.graph, self.ring, peer)
         layers = {node.name: RingLayer(node, masked.pop(node.name)) for node in self.graph.weighted}
         with closing(dealer(make_request(self.public, self.reveal))) as channel:
-            yield lambda bundle: FssWalk(self.public, self.gates, layers, bundle, peer, channel).fill(self.reveal)
+            yield one_by_one(
+                lambda bundle: FssWalk(self.public, self.gates, layers, bundle, peer, channel).fill(self.reveal)
+            )
 
     def lasting_bytes(self, count: int) -> int:
         """Of masked weights, unless some are there."""

@@ -1,7 +1,8 @@
-"""Which gates, truncations and re-maskings of a picture share their round trips offline, and how they do.
+"""Which gates, truncations and re-maskings share their round trips offline, and how they do.
 
-None of them needs what another one brings: masks are drawn and the answers of weighted layers are there. So all could
-go side by side (protocols/half.py, ``abreast``); memory alone says where one batch ends and the next begins.
+None of them needs what another one brings: masks are drawn and the answers of weighted layers are there. So all of a
+picture, and of several pictures, could go side by side (protocols/half.py, ``abreast``); memory alone says where one
+batch ends and the next begins.
 """
 
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ Larger: memory, of which making it takes about three times as much; and the clie
 only when it has sent its own for the whole batch, must find room on their way (rpc/frames.py). Smaller: a round trip
 more for each."""
 
+RUN_PICTURES: Final = 16
+"""Pictures of a batch at most. More: more of them are lost when a preparation is stopped. Fewer: more round trips."""
+
 Exchange = Gate | Truncation | Remask
 """A step about which the parties talk after the weighted layers are answered."""
 Begun = Half[Half[None] | None]
@@ -39,14 +43,27 @@ def cots(schedule: Schedule, gates: OtGates) -> tuple[int, int]:
     return sum(cost.server_cots for cost in costs), sum(cost.client_cots for cost in costs)
 
 
-def batches(schedule: Schedule, gates: OtGates, ring: Ring) -> Iterator[list[Exchange]]:
-    """The steps in order, cut so that each batch, unless it is one step, makes at most BATCH_BYTES."""
+def exchanges(schedule: Schedule, gates: OtGates, ring: Ring) -> list[tuple[Exchange, int]]:
+    """The steps in order, each with the bytes that it makes at the party that keeps more of them."""
+    return [
+        (step, max(sum(nbytes for _, nbytes in step.sections(role, gates, ring)) for role in (0, 1)))
+        for step in schedule.steps
+        if isinstance(step, Exchange)
+    ]
+
+
+def side_by_side(schedule: Schedule, gates: OtGates, ring: Ring, count: int) -> list[int]:
+    """Of ``count`` pictures how many share a batch, run by run: as many as it has room for, at most RUN_PICTURES."""
+    each = max(1, sum(size for _, size in exchanges(schedule, gates, ring)))
+    most = min(max(1, BATCH_BYTES // each), RUN_PICTURES)
+    return [min(most, count - first) for first in range(0, count, most)]
+
+
+def batches(schedule: Schedule, gates: OtGates, ring: Ring, pictures: int = 1) -> Iterator[list[Exchange]]:
+    """The steps of so many pictures in order, cut so that each batch, unless it is one step, makes BATCH_BYTES at most."""
     batch: list[Exchange] = []
     held = 0
-    for step in schedule.steps:
-        if not isinstance(step, Exchange):
-            continue
-        size = max(sum(nbytes for _, nbytes in step.sections(role, gates, ring)) for role in (0, 1))
+    for step, size in exchanges(schedule, gates, ring) * pictures:
         if batch and held + size > BATCH_BYTES:
             yield batch
             batch, held = [], 0
@@ -57,19 +74,20 @@ def batches(schedule: Schedule, gates: OtGates, ring: Ring) -> Iterator[list[Exc
 
 
 class Batches:
-    """Runs one party's halves of a picture; they come in the schedule's order."""
+    """Runs one party's halves; they come picture by picture, in the schedule's order."""
 
-    def __init__(self, schedule: Schedule, gates: OtGates, ring: Ring, peer: Channel):
+    def __init__(self, schedule: Schedule, gates: OtGates, ring: Ring, peer: Channel, pictures: int):
         """None yet."""
-        self._last = {batch[-1].name for batch in batches(schedule, gates, ring)}
+        self._sizes = (len(batch) for batch in batches(schedule, gates, ring, pictures))
+        self._size = next(self._sizes, 0)
         self._peer = peer
         self._halves: list[Begun] = []
 
-    def add(self, name: str, half: Begun) -> None:
-        """The half of the step ``name``, which runs with its batch: now, if it is the last one."""
+    def add(self, half: Begun) -> None:
+        """The half of the next step, which runs with its batch: now, if it is the last one."""
         self._halves.append(half)
-        if name in self._last:
-            halves, self._halves = self._halves, []
+        if len(self._halves) == self._size:
+            halves, self._halves, self._size = self._halves, [], next(self._sizes, 0)
             drive(_run(halves), self._peer)
 
 

@@ -7,7 +7,7 @@
                     at the first of a group of pictures (``LinearPlans``), for all of it:
                     <-- Enc(r) of every weighted layer
                         Enc(W * r - c_s) -->         c_c; c_s stays, from the server's seed
-                    batch by batch (batches.py), all steps of a batch side by side:
+                    batch by batch (batches.py), all steps of a batch, also those of other pictures, side by side:
                     <-> the gate's own offline phase (protocols/relu_gmw, protocols/relu_gc, protocols/square);
                         of a gate with many rounds (protocols/relu_table) its OTs
                     <-> truncation pairs (protocols/truncation)
@@ -113,23 +113,21 @@ class LinearPlans:
 class TwoPartyFill:
     """The server's gates, truncations and re-maskings of one picture, after its weighted layers are answered."""
 
-    def __init__(
-        self, schedule: Schedule, gates: OtGates, ring: Ring, bundle: BundleDraft, client: Channel, ots: OtParty
-    ):
-        """``ots``: the server's ends."""
+    def __init__(self, schedule: Schedule, gates: OtGates, bundle: BundleDraft, batches: Batches, ots: OtParty):
+        """``batches``: of the pictures of its run; ``ots``: the server's ends."""
         self._schedule, self._gates, self._bundle, self._ots = schedule, gates, bundle, ots
-        self._prg, self._batches = Prg(party_seed(bundle).seed), Batches(schedule, gates, ring, client)
+        self._prg, self._batches = Prg(party_seed(bundle).seed), batches
 
     def fill(self) -> None:
         """All steps."""
         for step in self._schedule.steps:
             match step:
-                case Gate(name):
-                    self._batches.add(name, self._gate(step))
-                case Truncation(name):
-                    self._batches.add(name, self._truncation(step))
+                case Gate():
+                    self._batches.add(self._gate(step))
+                case Truncation():
+                    self._batches.add(self._truncation(step))
                 case Remask(name):
-                    self._batches.add(name, self._remask(name))
+                    self._batches.add(self._remask(name))
 
     def _gate(self, step: Gate) -> Begun:
         gate, prg = self._gates[step.spec.kind], self._prg.child("gate", step.name)
@@ -181,23 +179,22 @@ class TwoPartyWalk(ClientWalk):
     def __init__(
         self,
         public: PublicArtifact,
-        schedule: Schedule,
         gates: OtGates,
         shares: dict[str, RingArray],
         bundle: BundleDraft,
         server: Channel,
+        batches: Batches,
         ots: OtParty,
     ):
-        """``ots``: the client's ends."""
+        """``batches``: of the pictures of its run; ``ots``: the client's ends."""
         super().__init__(public, gates, bundle, server)
-        self._ots, self._shares, self._prg = ots, shares, Prg(self.seed.seed)
-        self._batches = Batches(schedule, gates, self.ring, server)
+        self._ots, self._shares, self._prg, self._batches = ots, shares, Prg(self.seed.seed), batches
 
     def _weighted(self, node: WeightedNode, x: RingArray) -> Value:
         return Computed(self._shares.pop(node.name).reshape(1, *node.shape))
 
     def _prepare(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> None:
-        self._batches.add(name, self._gate_half(name, spec, share, mask))
+        self._batches.add(self._gate_half(name, spec, share, mask))
 
     def _gate_half(self, name: str, spec: GateSpec, share: RingArray, mask: RingArray) -> Begun:
         gate, prg = self.gates[spec.kind], self._prg.child("gate", name)
@@ -210,14 +207,14 @@ class TwoPartyWalk(ClientWalk):
         self._keep(name, spec, (yield from half))
 
     def _pair(self, name: str, spec: TruncationSpec, share: RingArray, mask: RingArray) -> None:
-        self._batches.add(name, self._pair_half(name, spec, share, mask))
+        self._batches.add(self._pair_half(spec, share, mask))
 
-    def _pair_half(self, name: str, spec: TruncationSpec, share: RingArray, mask: RingArray) -> Begun:
+    def _pair_half(self, spec: TruncationSpec, share: RingArray, mask: RingArray) -> Begun:
         yield from pairs.offline_client(spec, share, mask, self._ots)
         return None
 
     def _replace(self, name: str, difference: RingArray) -> None:
-        self._batches.add(name, _sent(difference))
+        self._batches.add(_sent(difference))
 
 
 def _sent(values: RingArray) -> Begun:

@@ -1,12 +1,12 @@
 """Backends ``gmw``, ``gc``, ``table``: no third party, but homomorphic encryption and oblivious transfer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import Artifact, PublicArtifact
 from pi_system.backends.registry import check_runs
-from pi_system.backends.two_party.batches import cots
+from pi_system.backends.two_party.batches import Batches, cots, side_by_side
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES, OtGates
 from pi_system.backends.two_party.offline import EncryptedMasks, LinearPlans, TwoPartyFill, TwoPartyWalk
 from pi_system.backends.two_party.setup import SessionSetup
@@ -38,6 +38,10 @@ class TwoPartyServer(ServerParty):
         self._transformed: dict[int, LinearHeServer] = {}
         self._setup = SessionSetup[tuple[OtParty, LinearHeSession]]()
 
+    def runs(self, count: int) -> list[int]:
+        """See secure/party.py: gates of pictures share round trips, which memory bounds."""
+        return side_by_side(self.schedule, self.gates, self.ring, count)
+
     @contextmanager
     def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
         """See backends/two_party/offline.py for the messages."""
@@ -45,12 +49,15 @@ class TwoPartyServer(ServerParty):
         with self._setup.taken(lambda: self._set_up(groups, peer)) as (ots, linear):
             answered, watch = self._answer(groups, linear, peer), profiler_of(peer)
 
-            def fill(bundle: BundleDraft) -> None:
-                self._setup.picture()
+            def fill(bundles: Sequence[BundleDraft]) -> None:
                 watch.enter("linear")
-                bundle.fill("seed", next(answered))
+                for bundle in bundles:
+                    self._setup.picture()
+                    bundle.fill("seed", next(answered))
                 watch.enter("gates")
-                TwoPartyFill(self.schedule, self.gates, self.ring, bundle, peer, ots).fill()
+                batches = Batches(self.schedule, self.gates, self.ring, peer, len(bundles))
+                for bundle in bundles:
+                    TwoPartyFill(self.schedule, self.gates, bundle, batches, ots).fill()
 
             yield fill
 
@@ -97,6 +104,10 @@ class TwoPartyClient(ClientParty):
         self._plans = LinearPlans(public)
         self._setup = SessionSetup[tuple[OtParty, LinearHeClient]]()
 
+    def runs(self, count: int) -> list[int]:
+        """See secure/party.py: gates of pictures share round trips, which memory bounds."""
+        return side_by_side(self.schedule, self.gates, self.ring, count)
+
     @contextmanager
     def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
         """See backends/two_party/offline.py for the messages."""
@@ -104,13 +115,15 @@ class TwoPartyClient(ClientParty):
         with self._setup.taken(lambda: self._set_up(peer)) as (ots, linear):
             asked, watch = self._ask(groups, linear, peer), profiler_of(peer)
 
-            def fill(bundle: BundleDraft) -> None:
-                self._setup.picture()
+            def fill(bundles: Sequence[BundleDraft]) -> None:
                 watch.enter("linear")
-                seed, shares = next(asked)
-                bundle.fill("seed", seed)
+                answered = [next(asked) for _ in bundles]
                 watch.enter("gates")
-                TwoPartyWalk(self.public, self.schedule, self.gates, shares, bundle, peer, ots).fill(self.reveal)
+                batches = Batches(self.schedule, self.gates, self.ring, peer, len(bundles))
+                for bundle, (seed, shares) in zip(bundles, answered, strict=True):
+                    self._setup.picture()
+                    bundle.fill("seed", seed)
+                    TwoPartyWalk(self.public, self.gates, shares, bundle, peer, batches, ots).fill(self.reveal)
 
             yield fill
 

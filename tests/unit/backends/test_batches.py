@@ -12,7 +12,7 @@ from trips import Chains
 
 from pi_system.artifact import load_public
 from pi_system.backends.two_party import batches as batching
-from pi_system.backends.two_party.batches import batches, declared
+from pi_system.backends.two_party.batches import batches, declared, exchanges, side_by_side
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.cost.predict import Workload
 from pi_system.export import QuantiseOptions
@@ -34,6 +34,10 @@ def _schedule(artifact: Any) -> Any:
     return plan(artifact.public.graph, artifact.public.ring, artifact.masks, "label")
 
 
+def _exchanges(artifact: Any) -> Any:
+    return [step for step in _schedule(artifact).steps if isinstance(step, Gate | Truncation | Remask)]
+
+
 def _cut(artifact: Any, backend: str = "gmw") -> Any:
     return list(batches(_schedule(artifact), TWO_PARTY_GATES[backend], Ring(artifact.public.ring.ring_bits)))
 
@@ -49,7 +53,7 @@ def test_every_step_is_in_one_batch_in_order_and_a_batch_keeps_what_is_allowed(
 ) -> None:
     monkeypatch.setattr(batching, "BATCH_BYTES", room)
     found = _cut(MANY)
-    steps = [step for step in _schedule(MANY).steps if isinstance(step, Gate | Truncation | Remask)]
+    steps = _exchanges(MANY)
     assert [step for batch in found for step in batch] == steps
     assert {type(step) for step in steps} == {Gate, Truncation, Remask}
     assert all(len(batch) == 1 or _kept(batch, MANY) <= room for batch in found)
@@ -98,6 +102,45 @@ def test_a_cut_changes_round_trips_and_nothing_else(
         assert_within_ulps(artifact, pictures, infer(server, client, pictures)[0])
     assert sent[0] == sent[1] == sent[2]
     assert trips[0] < trips[1] < trips[2]
+
+
+def test_pictures_go_side_by_side_as_far_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule, ring = _schedule(MANY), Ring(MANY.public.ring.ring_bits)
+    one = sum(size for _, size in exchanges(schedule, TWO_PARTY_GATES["gmw"], ring))
+
+    def runs(count: int) -> list[int]:
+        return side_by_side(schedule, TWO_PARTY_GATES["gmw"], ring, count)
+
+    assert runs(40) == [16, 16, 8]
+    for room, wanted in ((5 * one, [5, 4]), (4 * one, [4, 4, 1]), (2 * one - 1, [1] * 9), (0, [1] * 9)):
+        monkeypatch.setattr(batching, "BATCH_BYTES", room)
+        assert runs(9) == wanted
+        cut = list(batches(schedule, TWO_PARTY_GATES["gmw"], ring, wanted[0]))
+        assert [step for batch in cut for step in batch] == wanted[0] * _exchanges(MANY)
+        assert len(cut) == (1 if room else len(_exchanges(MANY)))
+
+
+@pytest.mark.parametrize("backend", ["gmw", "gc", "table"])
+def test_pictures_side_by_side_share_their_round_trips_and_nothing_else(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = runnable(backend, MANY)
+    ring = Ring(artifact.public.ring.ring_bits)
+    one = sum(size for _, size in exchanges(_schedule(artifact), TWO_PARTY_GATES[backend], ring))
+    pictures = random_pictures(artifact.public.graph.input.shape, 3, 3)
+    sent, trips = [], []
+    for room in (3 * one, one):
+        monkeypatch.setattr(batching, "BATCH_BYTES", room)
+        server, client = make_parties(backend, artifact, tmp_path / str(room))
+        chains, ends = Chains(), dict[str, Any]()
+        prepare(server, client, 3, wrap=lambda role, end: ends.setdefault(role, chains(role, end)))  # noqa: B023
+        sent.append([ends[role].counters.sent_bytes for role in ("server", "client")])
+        trips.append(chains["client"] / 2)
+        assert len(set(client.store.ids())) == 3
+        assert_within_ulps(artifact, pictures, infer(server, client, pictures)[0])
+    assert sent[0] == sent[1]
+    gates = Workload(artifact, backend).offline.rounds - 2.5
+    assert trips[1] - trips[0] == 2 * gates
 
 
 @pytest.mark.parametrize("ring_bits", [24, 32, 59])
