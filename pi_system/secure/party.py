@@ -152,6 +152,11 @@ class _Party(ABC):
             over = gate.name
 
 
+def _cut(ids: bytes) -> list[str]:
+    """The ids of a run."""
+    return [ids[at : at + _ID_BYTES].hex() for at in range(0, len(ids), _ID_BYTES)]
+
+
 class ServerParty(_Party):
     """Party 0; with ``filling`` a ServerRuntime. One instance a session."""
 
@@ -174,8 +179,8 @@ class ServerParty(_Party):
         _LOG.info("%d inferences take %.1f MB of disk", count, self.check_room(count) / 1e6)
         with self.filling(count, peer, dealer) as fill:
             for pictures in self.runs(count):
-                said = bytes(peer.recv(pictures * _ID_BYTES)).hex()
-                with self._making([said[at : at + 2 * _ID_BYTES] for at in range(0, len(said), 2 * _ID_BYTES)]) as drafts:
+                ids = _cut(bytes(peer.recv(pictures * _ID_BYTES)))
+                with self._making(ids) as drafts:
                     fill(drafts)
                     profiler_of(peer).enter("store")
                 peer.send(ACK * pictures)
@@ -249,9 +254,9 @@ class ClientParty(_Party):
         self.check_room(count)
         with self.filling(count, peer, dealer) as fill:
             for pictures in self.runs(count):
-                ids = [secrets.token_bytes(_ID_BYTES) for _ in range(pictures)]
-                with self._making([material_id.hex() for material_id in ids]) as drafts:
-                    peer.send(b"".join(ids))
+                ids = secrets.token_bytes(pictures * _ID_BYTES)
+                with self._making(_cut(ids)) as drafts:
+                    peer.send(ids)
                     fill(drafts)
                     profiler_of(peer).enter("store")
                     peer.recv(len(ACK) * pictures)

@@ -40,9 +40,7 @@ class FssServer(ServerParty):
         with closing(dealer(make_request(self.public, self.reveal))) as channel:
             channel.send(seed)
             profiler_of(peer).enter("gates")
-            yield one_by_one(
-                lambda bundle: FssFill(self.schedule, self.gates, self.ring, bundle, peer, channel).fill()
-            )
+            yield one_by_one(lambda bundle: FssFill(self.schedule, self.gates, self.ring, bundle, peer, channel).fill())
 
     def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:
         """From the server's seed."""

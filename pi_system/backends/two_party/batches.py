@@ -60,7 +60,7 @@ def side_by_side(schedule: Schedule, gates: OtGates, ring: Ring, count: int) -> 
 
 
 def batches(schedule: Schedule, gates: OtGates, ring: Ring, pictures: int = 1) -> Iterator[list[Exchange]]:
-    """The steps of so many pictures in order, cut so that each batch, unless it is one step, makes BATCH_BYTES at most."""
+    """The steps of the pictures in order, cut so that a batch, unless it is one step, makes at most BATCH_BYTES."""
     batch: list[Exchange] = []
     held = 0
     for step, size in exchanges(schedule, gates, ring) * pictures:

@@ -45,7 +45,7 @@ from pi_system.protocols.material import Material
 from pi_system.protocols.ot.gate import RoundsGate
 from pi_system.protocols.ot.party import OtParty
 from pi_system.protocols.truncation import TruncationSpec, pairs
-from pi_system.ring.carrier import Ring, RingArray, wire
+from pi_system.ring.carrier import RingArray, wire
 from pi_system.ring.prg import Prg
 from pi_system.secure.kept import HEADER_BYTES
 from pi_system.secure.layout import BundleDraft
