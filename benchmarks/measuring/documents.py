@@ -37,6 +37,15 @@ def once(path: Path, make: Any, *given: Any) -> dict[str, Any]:
     return found
 
 
+def newest(folder: Path, pattern: str = "*.json") -> dict[str, Any]:
+    """The report in ``folder`` that was measured last, by the date in it. Raises InputError: there is none."""
+    reports = [json.loads(path.read_text()) for path in sorted(folder.glob(pattern))]
+    if not reports:
+        raise InputError(f"{folder}: expected a report {pattern}, found none")
+    found: dict[str, Any] = max(reports, key=lambda report: str(report.get("environment", {}).get("date")))
+    return found
+
+
 cache_option = click.option("--cache", type=PATH, default=default_cache, help="Folder of random-weight artifacts.")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from measuring import RESULTS
-from measuring.documents import markdown, number
+from measuring.documents import markdown, newest, number
 from measuring.schema import LatencyReport, LatencyResult
 from report.answers import BESIDE, UNIT
 
@@ -61,7 +61,7 @@ def spu() -> str:
 
 def tls() -> str:
     """What TLS multiplies times by."""
-    report = _read(max((RESULTS / "tls_cost").glob("*.json")))
+    report = newest(RESULTS / "tls_cost")
     rows = [
         f"online `{row['backend']}` {row['online_ratio']:.2f}, offline {row['offline_ratio']:.2f}"
         for row in report["rows"]
@@ -74,7 +74,7 @@ def tls() -> str:
 
 def line() -> str:
     """What a connection beside gRPC saves small online phases."""
-    report = _read(max((RESULTS / "line").glob("*.json")))
+    report = newest(RESULTS / "line")
     ratio = "online time, of gRPC alone={ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
     run = f"{report['repeat']} calls of each in turn, mutual TLS, {report['environment']['cpu']}"
     table = markdown(report["rows"], f"network=`{{network}}`|backend=`{{backend}}`|link|{ratio}")
@@ -83,7 +83,7 @@ def line() -> str:
 
 def communicators() -> str:
     """CrypTen's communicator and our channel under it."""
-    report = _read(max((RESULTS / "communicators").glob("*.json")))
+    report = newest(RESULTS / "communicators")
     return (
         f"CrypTen's protocols took over our gRPC channel {report['ratio']:.2f} of their time over its own gloo "
         f"communicator, on {report['network']} (goal at most 1.3)."
