@@ -37,11 +37,11 @@ def once(path: Path, make: Any, *given: Any) -> dict[str, Any]:
     return found
 
 
-def newest(folder: Path, pattern: str = "*.json") -> dict[str, Any]:
-    """The report in ``folder`` that was measured last, by the date in it. Raises InputError: there is none."""
-    reports = [json.loads(path.read_text()) for path in sorted(folder.glob(pattern))]
+def newest(folder: Path, fits: Callable[[dict[str, Any]], bool] = lambda report: True) -> dict[str, Any]:
+    """Of the reports in ``folder`` that fit the one measured last, by its date. Raises InputError: there is none."""
+    reports = [report for path in sorted(folder.glob("*.json")) if fits(report := json.loads(path.read_text()))]
     if not reports:
-        raise InputError(f"{folder}: expected a report {pattern}, found none")
+        raise InputError(f"{folder}: expected a report, found none")
     found: dict[str, Any] = max(reports, key=lambda report: str(report.get("environment", {}).get("date")))
     return found
 
