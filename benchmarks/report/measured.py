@@ -1,8 +1,7 @@
 """Tables and sentences of docs/reference/results.md that single runs make; times as answers.py has them."""
 
-import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from measuring import RESULTS
 from measuring.documents import markdown, newest, number
@@ -94,8 +93,3 @@ def communicators() -> str:
 
 def _newest(folder: str, name: str) -> Path:
     return max((RESULTS / folder).glob(f"*_{name}.json"))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
