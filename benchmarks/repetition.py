@@ -12,7 +12,6 @@ logit's noise carries it over the point where rounding turns: the share of such 
 docs/explanation/threat-model.md. On stdout a table, then, last line, the JSON object; progress on stderr.
 """
 
-import json
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, Final
 import click
 import numpy as np
 from measuring import RESULTS
-from measuring.documents import Publish, backend_option, publishes, say, show
+from measuring.documents import Publish, backend_option, newest, publishes, say, show
 from measuring.machine import Measurement, measures
 from measuring.processes import Site
 from measuring.programs import start_dealer, start_server
@@ -65,7 +64,7 @@ def _error(answers: NDArray[np.float64], truth: NDArray[np.float64], repeats: in
 
 def statement() -> str:
     """What the threat model says of the newest run that was kept, a line a backend."""
-    report = json.loads(max(KEPT.glob("*.json")).read_text())
+    report = newest(KEPT)
     step = report["score_step"]
     lines = [f"Measured on {report['network']} ({report['pictures']} pictures; scores in steps of {step:g}):"]
     for row in report["rows"]:

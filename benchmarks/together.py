@@ -8,7 +8,6 @@ is left out. --keep writes the JSON object to benchmarks/results/together, and `
 docs/reference/results.md. On stdout a table, then, last line, the JSON object; progress on stderr.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +20,7 @@ from measuring.documents import (
     cache_option,
     link_option,
     markdown,
+    newest,
     publishes,
     repeat_option,
     say,
@@ -71,7 +71,7 @@ def rows(sessions: Sequence[Session]) -> Iterator[dict[str, Any]]:
 
 def statement() -> str:
     """The table of the newest run that was kept: ratios, which hold on any machine alike, and bytes."""
-    report = json.loads(max(KEPT.glob("*.json")).read_text())
+    report = newest(KEPT)
     columns = (
         "network=`{network}`|backend=`{backend}`|link|together|time a picture, of one alone="
         "{of_alone.value:.2f} ({of_alone.low:.2f} to {of_alone.high:.2f})|MB a picture={offline_bytes:/1e6}"

@@ -37,6 +37,15 @@ def once(path: Path, make: Any, *given: Any) -> dict[str, Any]:
     return found
 
 
+def newest(folder: Path, fits: Callable[[dict[str, Any]], bool] = lambda report: True) -> dict[str, Any]:
+    """Of the reports in ``folder`` that fit the one measured last, by its date. Raises InputError: there is none."""
+    reports = [report for path in sorted(folder.glob("*.json")) if fits(report := json.loads(path.read_text()))]
+    if not reports:
+        raise InputError(f"{folder}: expected a report, found none")
+    found: dict[str, Any] = max(reports, key=lambda report: str(report.get("environment", {}).get("date")))
+    return found
+
+
 cache_option = click.option("--cache", type=PATH, default=default_cache, help="Folder of random-weight artifacts.")
 
 

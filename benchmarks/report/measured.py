@@ -1,11 +1,10 @@
 """Tables and sentences of docs/reference/results.md that single runs make; times as answers.py has them."""
 
-import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from measuring import RESULTS
-from measuring.documents import markdown, number
+from measuring.documents import markdown, newest, number
 from measuring.schema import LatencyReport, LatencyResult
 from report.answers import BESIDE, UNIT
 
@@ -45,7 +44,9 @@ def _row(found: LatencyResult, unit: float, faster: float | None) -> str:
 
 def spu() -> str:
     """SPU beside us: ratios of whole times and of bytes, errors."""
-    report = _read(_newest("peers_spu", "2-cores_86c1b90046"))
+    report = newest(
+        RESULTS / "peers_spu", lambda report: any(not row["what"].startswith("relu:") for row in report["ratios"])
+    )
     lines = [
         "| network | SPU CHEETAH over `gmw`, time | bytes | MB of `gmw` | logit error: `gmw`, SPU |",
         "|---|---|---|---|---|",
@@ -61,7 +62,7 @@ def spu() -> str:
 
 def tls() -> str:
     """What TLS multiplies times by."""
-    report = _read(max((RESULTS / "tls_cost").glob("*.json")))
+    report = newest(RESULTS / "tls_cost")
     rows = [
         f"online `{row['backend']}` {row['online_ratio']:.2f}, offline {row['offline_ratio']:.2f}"
         for row in report["rows"]
@@ -74,7 +75,7 @@ def tls() -> str:
 
 def line() -> str:
     """What a connection beside gRPC saves small online phases."""
-    report = _read(max((RESULTS / "line").glob("*.json")))
+    report = newest(RESULTS / "line")
     ratio = "online time, of gRPC alone={ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
     run = f"{report['repeat']} calls of each in turn, mutual TLS, {report['environment']['cpu']}"
     table = markdown(report["rows"], f"network=`{{network}}`|backend=`{{backend}}`|link|{ratio}")
@@ -83,7 +84,7 @@ def line() -> str:
 
 def communicators() -> str:
     """CrypTen's communicator and our channel under it."""
-    report = _read(max((RESULTS / "communicators").glob("*.json")))
+    report = newest(RESULTS / "communicators")
     return (
         f"CrypTen's protocols took over our gRPC channel {report['ratio']:.2f} of their time over its own gloo "
         f"communicator, on {report['network']} (goal at most 1.3)."
@@ -92,8 +93,3 @@ def communicators() -> str:
 
 def _newest(folder: str, name: str) -> Path:
     return max((RESULTS / folder).glob(f"*_{name}.json"))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found

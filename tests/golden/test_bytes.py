@@ -44,7 +44,7 @@ CONFIG = SessionConfig(backend="gmw", artifact_digest="ab", client_id=bytes(16),
     [
         (
             ClientEnvelope(hello=hello_to_proto(Hello(config=CONFIG))),
-            "0a25080b1203676d771a0261622210000000000000000000000000000000002a066c6f67697473",
+            "0a25080c1203676d771a0261622210000000000000000000000000000000002a066c6f67697473",
         ),
         (
             ServerEnvelope(hello=ServerHello(protocol_version=2, artifact_digest="ab", public_model_bytes=300)),
