@@ -42,7 +42,7 @@ def newest(folder: Path, fits: Callable[[dict[str, Any]], bool] = lambda report:
     reports = [report for path in sorted(folder.glob("*.json")) if fits(report := json.loads(path.read_text()))]
     if not reports:
         raise InputError(f"{folder}: expected a report, found none")
-    found: dict[str, Any] = max(reports, key=lambda report: str(report.get("environment", {}).get("date")))
+    found: dict[str, Any] = max(reports, key=lambda report: str(report.get("environment", {}).get("date", "")))
     return found
 
 

@@ -252,7 +252,7 @@ def _question(question: QuestionResult) -> Finding:
     about = report.environment
     beside = "" if about.quotable else " Perhaps beside other work, or of a tree with changes: ratios alone."
     origin = (
-        f"{report.mode.capitalize()} run of {about.date[:10]}, commit {about.git_sha}"
+        f"{report.mode.capitalize()} run of {about.date[:10]}, {about.cpu}, commit {about.git_sha}"
         f"{' with changes' if about.git_dirty else ''}, {len(report.samples)} measured runs: `{question.file}`.{beside}"
     )
     return _section(question.key, question.title, origin, report, {})

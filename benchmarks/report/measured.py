@@ -57,6 +57,8 @@ def spu() -> str:
         megabytes = number(rows[ratio["ours"]]["total_bytes"] / 1e6)
         times = number(ratio["times_faster"]), number(1 / ratio["bytes_ratio"])
         lines.append(f"| `{ratio['what']}` | {times[0]} | {times[1]} | {megabytes} | {errors} |")
+    about = report["environment"]
+    lines.append(f"\nMedians of {report['repeat']}, {about['cpu']}, {about['date'][:10]}, commit `{about['git_sha']}`.")
     return "\n".join(lines)
 
 

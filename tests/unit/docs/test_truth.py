@@ -94,11 +94,12 @@ def shaper() -> None:
 
 
 def dealers_keys_are_ahead() -> None:
-    """But where there is no ReLU."""
-    for other in ("gmw", "gc", "crypten"):
+    """But where there is no ReLU; of ``gmw`` in at least 19 of 20 pairs."""
+    for other, share in (("gmw", 0.95), ("gc", 1.0), ("crypten", 1.0)):
         found = [pair for pair in pairs("fss", other) if not pair.network.endswith("/square")]
         assert len(found) > 40
-        assert all(pair.ratio < 1 for pair in found), other
+        assert share * len(found) <= sum(pair.ratio < 1 for pair in found), other
+    assert any(pair.ratio >= 1 for pair in pairs("fss", "gmw"))
     assert any(pair.ratio >= 1 for pair in pairs("fss", "table"))
 
 
@@ -189,7 +190,7 @@ CHECKS: dict[str, Callable[[], None]] = {
     "A kill is SIGKILL of a worker in a session, where there is one, every 20 s": partial(
         default, "endurance", "kills", "every", 20.0
     ),
-    "online it is ahead of `gmw`, `gc` and `crypten` wherever a network has ReLUs": dealers_keys_are_ahead,
+    "ahead of `gc` and `crypten` wherever a network has ReLUs, and of `gmw` in nearly all": dealers_keys_are_ahead,
     "`deepreshape` needs 0.49 and 0.46 of the time of pixel masks": at_equal_accuracy,
     "Echoes of 16 KB and less over lan are slower shaped than emulated": shaper,
 }
