@@ -74,11 +74,17 @@ def statement() -> str:
     report = newest(KEPT)
     columns = (
         "network=`{network}`|backend=`{backend}`|link|together|time a picture, of one alone="
-        "{of_alone.value:.2f} ({of_alone.low:.2f} to {of_alone.high:.2f})|MB a picture={offline_bytes:/1e6}"
+        "{share}|MB a picture={offline_bytes:/1e6}"
     )
+    shown = [row | {"share": _share(row)} for row in report["rows"]]
     about = report["environment"]
-    run = f"{report['repeat']} calls of each in turn, {about['cpu']}, {about['date'][:10]}"
-    return f"{markdown(report['rows'], columns)}\n\nMedians with 95 % intervals: {run}."
+    run = f"{report['repeat']} calls of each in turn, {about['cpu']}, {about['date'][:10]}, commit `{about['git_sha']}`"
+    return f"{markdown(shown, columns)}\n\nMedians with 95 % intervals, widened by 2 % either way: {run}."
+
+
+def _share(row: dict[str, Any]) -> str:
+    ratio = row["of_alone"]
+    return "1" if row["together"] == 1 else f"{ratio['value']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
 
 
 @click.command(cls=PiCommand)

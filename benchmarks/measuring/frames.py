@@ -219,7 +219,8 @@ def claims(found: Sample) -> list[Sample]:
     """What the numbers say."""
     bad, honest = found["bad_lines"], found["honest"]
     others = {state: count for state, count in honest.items() if state != "served"}
-    told = f"{honest.get('served', 0)} served, {others}, the slowest after {found['honest_slowest_s']:g} s"
+    rest = others or "none otherwise"
+    told = f"{honest.get('served', 0)} served, {rest}, the slowest after {found['honest_slowest_s']:g} s"
     return [
         claim("no traceback", bad["Traceback"] + bad["ends by a bug"], bad["Traceback"] + bad["ends by a bug"] == 0),
         claim("no worker lost", bad["ended with code"], bad["ended with code"] == 0),

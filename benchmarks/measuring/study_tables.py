@@ -146,7 +146,7 @@ def costs_markdown(study: Study, costs: Mapping[str, Any]) -> str:
     lines = [markdown(rows, "network=`{name}`|ReLUs=relus:,|accuracy=accuracy:.1f|" + _place_columns(places))]
     lines += ["", "Each cell: online time over the first network's, round trips, online kB in both directions."]
     errors = {f"- `{e['run']}`, `{e['backend']}`: {e['error']}." for e in results if "error" in e}
-    return "\n".join([*lines, *(["", "Not measured:", *sorted(errors)] if errors else [])])
+    return "\n".join([*lines, *(["", "Not measured, for what held that day:", *sorted(errors)] if errors else [])])
 
 
 def _cost(entry: Mapping[str, Any], base: dict[str, float]) -> str:

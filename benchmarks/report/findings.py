@@ -38,7 +38,8 @@ PROSE: Final = Path(__file__).resolve().parent / "prose"
 _HEAD: Final = """# Findings
 
 What every question of `benchmarks/` found, in a few sentences. Written by `make report` from the JSON in
-`benchmarks/results/`; a test compares this file with what it would write. In brackets: 95 % intervals.
+`benchmarks/results/`; a test compares this file with what it would write. In brackets: 95 % intervals
+of the repetitions, widened by 2 % either way for what differs between runs (`benchmarks/measuring/statistics.py`).
 """
 _OURS: Final = ("fss", "gmw")
 _WIDTH: Final = 118
@@ -315,9 +316,10 @@ def _multiples(stars: list[str], answers: list[Answer], word: str) -> str:
 def _measured(answer: Answer) -> str:
     """Value and interval; ``us/ReLU`` is ``us`` here and ``1/s`` nothing, because the sentence says of what."""
     answer = answer.model_copy(update={"unit": answer.unit.partition("/")[0].removesuffix("1")})
+    least = "at least " if "lower limit" in answer.note else ""
     if answer.low == answer.high:
-        return plain(answer)
-    return f"{plain(answer)} ({interval(answer)})"
+        return least + plain(answer)
+    return f"{least}{plain(answer)} ({interval(answer)})"
 
 
 def _wrapped(markdown: str) -> str:

@@ -58,7 +58,8 @@ def spu() -> str:
         times = number(ratio["times_faster"]), number(1 / ratio["bytes_ratio"])
         lines.append(f"| `{ratio['what']}` | {times[0]} | {times[1]} | {megabytes} | {errors} |")
     about = report["environment"]
-    lines.append(f"\nMedians of {report['repeat']}, {about['cpu']}, {about['date'][:10]}, commit `{about['git_sha']}`.")
+    run = f"{about['cpu']}, {about['date'][:10]}, commit `{about['git_sha']}`"
+    lines.append(f"\nMedians of {report['repeat']}, {run}; q07 is another run.")
     return "\n".join(lines)
 
 

@@ -134,9 +134,25 @@ class _Party(ABC):
 
     @contextmanager
     def _making(self, ids: Sequence[str]) -> Iterator[list[BundleDraft]]:
-        """The bundles of a run to fill; on disk when the block ends, and none of them after an error in it."""
-        with ExitStack() as drafts:
-            yield [drafts.enter_context(self.store.making(material_id, self.layout)) for material_id in ids]
+        """The bundles of a run to fill; on disk when the block ends.
+
+        After an error in it none is; after one of its end, such as a full disk, the client, which has the server's
+        ACKs, keeps what is on its disk, and the server nothing.
+        """
+        made: list[str] = []
+        try:
+            with ExitStack() as drafts:
+                yield [drafts.enter_context(self._made(material_id, made)) for material_id in ids]
+        except BaseException:
+            if self.role == 0:
+                self.store.discard(made)
+            raise
+
+    @contextmanager
+    def _made(self, material_id: str, made: list[str]) -> Iterator[BundleDraft]:
+        with self.store.making(material_id, self.layout) as draft:
+            yield draft
+        made.append(material_id)
 
     def derived(self, bundle: Bundle, name: str, spec: GateSpec) -> Material:
         """What a gate takes besides its stored material."""

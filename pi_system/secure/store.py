@@ -17,7 +17,7 @@ import os
 import re
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -155,6 +155,12 @@ class MaterialStore:
                 end()  # now, and not when the last frame that knows the mapping is gone
                 raise
         return Bundle(layout, mapping, HEADER_BYTES)
+
+    def discard(self, ids: Iterable[str]) -> None:
+        """Burn bundles whose other halves nobody keeps."""
+        for material_id in ids:
+            self._path(material_id).unlink(missing_ok=True)
+        self.index.burn(self.key, ids)
 
     def burn(self) -> int:
         """Delete all material; returns how many unused bundles there were."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bundles import put
+from changed_artifact import runnable
 from disk_log import DiskLog
 from parties import BACKENDS, make_parties, prepare
 from recording import Relay
@@ -135,6 +136,34 @@ def test_a_server_that_cannot_store_leaves_the_client_without_its_half(
     with pytest.raises(OSError, match="no space"):
         prepare(server, client, 1)
     assert client.available() == 0
+
+
+@pytest.mark.parametrize("backend", ["gmw", "gc", "table"])
+def test_a_server_whose_disk_is_full_in_the_middle_of_a_run_keeps_none_of_it(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, client = make_parties(backend, runnable(backend, ARTIFACT), tmp_path)
+    prepare(server, client, 1)
+    before, making, sealed = server.store.ids(), MaterialStore.making, []
+
+    @contextmanager
+    def full(store: Any, material_id: Any, layout: Any) -> Any:
+        with making(store, material_id, layout) as draft:
+            yield draft
+            if store._binding["role"] == "server":
+                sealed.append(material_id)
+                if len(sealed) == 3:
+                    raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MaterialStore, "making", full)
+        with pytest.raises(OSError, match="no space"):
+            prepare(server, client, 4)
+    assert server.store.ids() == client.store.ids() == before
+    assert len(list((tmp_path / "server").rglob("*.ready"))) == 1
+    prepare(server, client, 2)
+    assert set(server.store.ids()) == set(client.store.ids())
+    assert client.available() == 3
 
 
 def test_both_sides_marks_are_on_disk_before_the_first_byte_of_a_use(
