@@ -12,7 +12,8 @@ what its star stands for; ``two(pattern)`` those of ``fss`` and ``gmw``, the fas
 least of every backend's answers ``backend/link/label over base``; ``spread(backend, link, base)`` how far those are
 apart; ``priced(link, us)`` an assumed cost over the measured ones, ``right(us)`` where it is one of them;
 ``linear_share(backend, link, most)`` what multiply-accumulates are of the time; ``joined`` an enumeration;
-``n(number)`` three digits; ``networks`` what was measured; ``given`` what measurements without a question hold.
+``n(number)`` three digits; ``networks`` what was measured, ``networks_of(kind)`` by samples of a kind; ``note(name)``
+how an answer was found; ``given`` what measurements without a question hold.
 
 A run beside other work, or of a tree with changes, gives no time: a sentence about one is left out, and of several
 backends, of which each says its multiple of the first one's.
@@ -108,6 +109,8 @@ class _Answers:
             "spread": self._spread,
             "n": number,
             "networks": self._networks(),
+            "networks_of": self._networks,
+            "note": lambda name: self._get(name).note.partition(";")[0],
         }
 
     def _get(self, name: str) -> Answer:
@@ -210,11 +213,11 @@ class _Answers:
         whole = f"{number(ms)} ms" if self._quotable else "time"
         return f"{value:.0f} % ({low:.0f} to {high:.0f}) of the {whole} of `{largest['network']}`"
 
-    def _networks(self) -> str:
-        """Names and ReLU counts of the samples' networks."""
+    def _networks(self, kind: str | None = None) -> str:
+        """Names and ReLU counts of the networks of the samples, of one kind or of all."""
         counts: dict[str, int | None] = {}
         for sample in self._samples:
-            if "network" in sample:
+            if "network" in sample and kind in (None, sample.get("kind")):
                 counts[sample["network"]] = counts.get(sample["network"]) or sample.get("relus")
         return joined([f"`{name}`" + (f" ({count:,} ReLUs)" if count else "") for name, count in counts.items()])
 

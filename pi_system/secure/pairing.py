@@ -119,8 +119,7 @@ class PairedStore(MaterialStore):
             try:
                 self._agreed()
             except CorrelationMismatchError:
-                self._path(material_id).unlink(missing_ok=True)
-                self.index.burn(self.key, [material_id])
+                self.discard([material_id])
                 raise
 
     def reserve_next(self, count: int) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import os
 import re
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -156,7 +156,7 @@ class MaterialStore:
                 raise
         return Bundle(layout, mapping, HEADER_BYTES)
 
-    def discard(self, ids: Iterable[str]) -> None:
+    def discard(self, ids: Sequence[str]) -> None:
         """Burn bundles whose other halves nobody keeps."""
         for material_id in ids:
             self._path(material_id).unlink(missing_ok=True)

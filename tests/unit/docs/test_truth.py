@@ -99,7 +99,7 @@ def dealers_keys_are_ahead() -> None:
         found = [pair for pair in pairs("fss", other) if not pair.network.endswith("/square")]
         assert len(found) > 40
         assert share * len(found) <= sum(pair.ratio < 1 for pair in found), other
-    assert any(pair.ratio >= 1 for pair in pairs("fss", "gmw"))
+        assert all(pair.ratio < 1 for pair in found) == (share == 1.0), other
     assert any(pair.ratio >= 1 for pair in pairs("fss", "table"))
 
 
