@@ -1,8 +1,10 @@
 """Makes tests/support and benchmarks importable by every test: ``from random_networks import random_network``."""
 
+import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from pi_system.cli.logs import session_log
 from pi_system.rpc.keys import write_keys
 
 sys.path[:0] = [str(Path(__file__).parent / "support"), str(Path(__file__).parents[1] / "benchmarks")]
@@ -27,6 +30,21 @@ torch.set_num_threads(1)
 # Shells start background jobs deaf to SIGINT, and so would be the processes that tests stop with it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """What a test's log holds is not to depend on those before it.
+
+    Commands start logs here, and two threads that start CrypTen's parties at once leave the root's level at INFO:
+    each sets it for a moment, and puts back what it found.
+    """
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    session_log("", "")
 
 
 @pytest.fixture(scope="session")
