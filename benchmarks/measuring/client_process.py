@@ -33,6 +33,7 @@ from pydantic import BaseModel, ConfigDict
 from pi_system.channel.link import parse_link
 from pi_system.channel.shaped import shape
 from pi_system.errors import PiError
+from pi_system.kernels.cores import use_threads
 from pi_system.rpc.client_session import ClientSession
 from pi_system.rpc.endpoint import Endpoint
 from pi_system.rpc.envelope import ID_BYTES
@@ -48,7 +49,8 @@ class ClientTask(BaseModel):
 
     ``pictures``: .npy file, float32 (N, C, H, W), preprocessed; ``store``: private folder of offline material;
     ``link``: that this end imitates, the server is started with its own;
-    ``client_id``: hexadecimal, shared with the store by processes of one client, empty for a new one.
+    ``client_id``: hexadecimal, shared with the store by processes of one client, empty for a new one; ``threads``:
+    cores to compute with, None: those that it may run on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +65,7 @@ class ClientTask(BaseModel):
     keys: Path | None = None
     client_id: str = ""
     line: bool = True
+    threads: int | None = None
 
 
 class Client:
@@ -152,6 +155,7 @@ def main() -> None:
 
 
 def _serve_lines(task: ClientTask) -> None:
+    use_threads(task.threads)
     pictures = np.load(task.pictures, allow_pickle=False)
     task.store.mkdir(mode=0o700, parents=True, exist_ok=True)
     identity = Identity.load(task.keys / "client") if task.keys else None

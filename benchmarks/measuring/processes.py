@@ -40,7 +40,8 @@ class Site:
     Of server and client: ``hosts`` as the other sees them, ``prefixes`` in front of their commands, such as ``ip netns
     exec NAME``. ``link`` is what our channel imitates, ``loopback`` where the link itself is emulated; ``keys``: folder
     of ``write_keys``, None for plaintext; ``pinned``: each on its own core with one thread, else both use every core;
-    ``line``: small online phases may take a connection of their own (pi_system/rpc/line_ends.py).
+    ``line``: small online phases may take a connection of their own (pi_system/rpc/line_ends.py); ``each``: cores that
+    every program computes with, None: those that it may run on.
     """
 
     name: str = "loopback"
@@ -50,6 +51,7 @@ class Site:
     keys: Path | None = None
     pinned: bool = True
     line: bool = True
+    each: int | None = None
 
     @property
     def imitated(self) -> bool:

@@ -46,7 +46,7 @@ def start_dealer(
     Raises:
         PeerUnavailableError: it ended, or did not get ready in time; with the end of its log.
     """
-    arguments = ["pi_system.cli.dealer", "serve", *_reachable("dealer", site), *options]
+    arguments = ["pi_system.cli.dealer", "serve", *_reachable("dealer", site), *_computing(site), *options]
     return _program("pi-dealer", arguments, folder, site, core, None, startup_timeout_s)
 
 
@@ -73,13 +73,17 @@ def start_server(
     arguments += ["--max-sessions", str(max_sessions), "--reserved", "0", "--drain", "1", "--reveal", reveal]
     arguments += [f"--{name}={TIMEOUT_S}" for name in ("timeout", "infer-limit", "prepare-limit")]
     arguments += [f"--backend={backend}" for backend in backends or BACKENDS]
-    arguments += ["--store", str(folder / "server-store"), *options]
+    arguments += ["--store", str(folder / "server-store"), *_computing(site), *options]
     return _program("pi-server", arguments, folder, site, site.cores[0], site.threads, STARTUP_TIMEOUT_S)
 
 
 def _reachable(role: str, site: Site) -> list[str]:
     keys = ["--insecure"] if site.keys is None else ["--keys", str(site.keys / role)]
     return ["--listen", f"{site.hosts[0]}:0", *keys]
+
+
+def _computing(site: Site) -> list[str]:
+    return [] if site.each is None else ["--threads", str(site.each)]
 
 
 @contextmanager

@@ -122,6 +122,7 @@ class Session(LineProcess):
             keys=site.keys,
             client_id=client_id,
             line=site.line,
+            threads=site.each,
         )
         command = [*site.prefixes[1], sys.executable, "-u", "-m", "measuring.client_process", task.model_dump_json()]
         threads, log = site.threads or len(os.sched_getaffinity(0)), server.store.parent / f"{name}.log"
@@ -206,23 +207,23 @@ def in_turn(
         folder = Path(name)
         networks = [Network(path, calls * batch, folder) for path in paths]
         cells = [(network, *combination) for network in networks for combination in combinations]
-        dealers: dict[Reach, str] = {}
+        dealers: dict[tuple[Reach, int | None], str] = {}
         for _, site, _ in combinations:
-            if site.reach not in dealers:
+            if (site.reach, site.each) not in dealers:
                 own = start_dealer(folder / f"dealer-{len(dealers)}", site=site)
-                dealers[site.reach] = stack.enter_context(own).address
+                dealers[site.reach, site.each] = stack.enter_context(own).address
         backends = tuple(dict.fromkeys(backend for backend, _, _ in combinations))
 
         def serve(index: int) -> RunningProgram:
             network, backend, site, reveal = cells[index]
             served, limit = (backends, len(combinations)) if shared else ((backend,), 1)
-            dealer, own = dealers[site.reach], folder / str(index)
+            dealer, own = dealers[site.reach, site.each], folder / str(index)
             options: dict[str, Any] = {"backends": served, "max_sessions": limit, "reveal": reveal, "site": site}
             return stack.enter_context(start_server(network.path, dealer, own, **options))
 
         def connect(index: int) -> Session:
             (network, backend, site, reveal), server = cells[index], servers[home(index)]
-            dealer = dealers[site.reach]
+            dealer = dealers[site.reach, site.each]
             opened = Session(network, backend, server, dealer, site=site, reveal=reveal, name=f"client-{index}")
             return stack.enter_context(opened)
 

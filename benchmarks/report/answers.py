@@ -17,8 +17,6 @@ from measuring.schema import LatencyReport, LatencyResult
 
 from pi_system.backends.registry import BACKENDS, find_backend
 
-OLDER: Final = RESULTS / "latency" / "2026-11-20_resnet18-m64_three-links.json"
-"""Quoted until both_phases.py was run."""
 UNIT: Final = "gmw"
 LINKS: Final = ("loopback", "lan", "wan")
 BESIDE: Final = "Perhaps beside other work, or of a tree with changes: times are multiples of the online time of"
@@ -38,8 +36,8 @@ class Cell(NamedTuple):
 
 
 def source() -> LatencyReport:
-    """The run of both phases, or the newest before it that has three links."""
-    return LatencyReport.model_validate_json((KEPT if KEPT.exists() else OLDER).read_text())
+    """The run of both phases."""
+    return LatencyReport.model_validate_json(KEPT.read_text())
 
 
 def cells(report: LatencyReport) -> list[Cell]:

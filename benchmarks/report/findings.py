@@ -11,6 +11,7 @@ what its star stands for; ``two(pattern)`` those of ``fss`` and ``gmw``, the fas
 ``largest(pattern)`` and ``smallest(pattern)`` what it stands for if that is a number; ``fastest(link, base)`` the
 least of every backend's answers ``backend/link/label over base``; ``spread(backend, link, base)`` how far those are
 apart; ``priced(link, us)`` an assumed cost over the measured ones, ``right(us)`` where it is one of them;
+``over(name, other, scale)`` one answer over another; ``limits(pattern)`` whether one of them is a lower limit;
 ``linear_share(backend, link, most)`` what multiply-accumulates are of the time; ``joined`` an enumeration;
 ``n(number)`` three digits; ``networks`` what was measured, ``networks_of(kind)`` by samples of a kind; ``note(name)``
 how an answer was found; ``given`` what measurements without a question hold.
@@ -31,6 +32,7 @@ from typing import Any, Final
 from jinja2 import Environment, StrictUndefined, Template
 from measuring.documents import number
 from measuring.question import Answer, QuestionReport
+from measuring.statistics import Interval, quotient
 from report.sources import QuestionResult, Sources
 from report.stored import cost_model, study_facts
 from report.wording import interval, plain
@@ -103,6 +105,8 @@ class _Answers:
             "smallest": lambda pattern: min(self._numbers(pattern)),
             "joined": joined,
             "priced": self._priced,
+            "over": self._over,
+            "limits": lambda pattern: any("lower limit" in answer.note for answer in self._matching(pattern)),
             "fastest": self._fastest,
             "right": self._right,
             "linear_share": self._linear_share,
@@ -149,6 +153,9 @@ class _Answers:
             return values[0]  # one network, which the section names once
         return joined([f"{value} {word} `{star}`" for value, star in zip(values, stars, strict=True)])
 
+    def _matching(self, pattern: str) -> list[Answer]:
+        return [self._get(pattern.replace("*", star)) for star in self._stars(pattern)]
+
     def _verdict(self, pattern: str, most: float) -> str:
         """Of every answer that matches: is it ``most`` or less, by its interval?"""
         stars = self._stars(pattern)
@@ -189,11 +196,14 @@ class _Answers:
     def _priced(self, link: str, assumed_us: float) -> list[str]:
         """How many times its measured cost a ReLU was assumed to cost, where that cost is surely above zero."""
         costs = {backend: self._quoted(f"{backend}/{link}/us_per_relu") for backend in _OURS}
-        return [
-            f"{number(assumed_us / a.value)} times the cost with `{backend}`"
-            for backend, a in costs.items()
-            if a.low > 0
-        ]
+        assumed = Interval(assumed_us, assumed_us, assumed_us)
+        ratios = {backend: quotient(assumed, _as_interval(cost)) for backend, cost in costs.items()}
+        return [f"{_times(ratio)} times the cost with `{backend}`" for backend, ratio in ratios.items() if ratio]
+
+    def _over(self, name: str, other: str, scale: float) -> str:
+        """``scale`` times one answer over another; nothing where one of them may be 0."""
+        ratio = quotient(_as_interval(self._get(name)), _as_interval(self._get(other)))
+        return _times(Interval(*(scale * end for end in ratio))) if ratio else ""
 
     def _right(self, assumed_us: float) -> list[str]:
         """Where the assumed cost of a ReLU lies within the measured one's interval."""
@@ -300,6 +310,14 @@ def _templates(key: str) -> tuple[tuple[Template, ...], ...]:
         tuple(jinja.from_string(line) for line in paragraph.splitlines() if line.strip())
         for paragraph in text.split("\n\n")
     )
+
+
+def _as_interval(answer: Answer) -> Interval:
+    return Interval(answer.value, answer.low, answer.high)
+
+
+def _times(ratio: Interval) -> str:
+    return _measured(Answer.times("", ratio))
 
 
 def _timed(answer: Answer) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import choices
 import compare_runs
+import cores
 import longer_runs
 import repetition
 import together
@@ -49,6 +50,7 @@ PARTS = {
     "known": ("reference/results.md", known_table.table),
     "house": ("reference/results.md", lambda: compare_runs.commits(RESULTS / "house")),
     "repetition": ("explanation/threat-model.md", repetition.statement),
+    "cores": ("reference/results.md", cores.statement),
     "together": ("reference/results.md", together.statement),
     "full-width": ("reference/results.md", lambda: measured.latency("resnet18-m64_three-links")),
     "culled": ("reference/results.md", lambda: measured.latency("hrn-2x5x3x-s1-culled_lan")),

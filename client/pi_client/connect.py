@@ -14,6 +14,7 @@ from pi_system.artifact.store import load_public
 from pi_system.backends.registry import AUTO
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.backends import BackendChoice
+from pi_system.cli.cores import threads_option
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.program import with_options
 from pi_system.cli.seconds import SECONDS
@@ -76,6 +77,7 @@ session_options = with_options(
         help="A silent peer or a busy server is waited for.",
     ),
     click.option("--connect-timeout", default=10.0, show_default=True, type=SECONDS, help="A server is tried."),
+    threads_option(),
     click.option("--insecure-provider", is_flag=True, help="CrypTen's first-party provider: for comparisons only."),
     link_options,
 )

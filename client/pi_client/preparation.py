@@ -16,7 +16,8 @@ class Preparation:
         goal: that will be ready then.
         disk: bytes that it will take of the client's disk.
         server_disk: of the server's, for material; None: the backend does not say.
-        server_lasting: of the server's once a model and size of a group, unless it is there: transformed weights.
+        server_lasting: of the server's once a model and size of a group: transformed weights. A client cannot see
+            whether they are there.
         traffic: payload of the client's own connections, at most; None as for ``server_disk``.
     """
 
@@ -47,7 +48,8 @@ class Preparation:
         """What it will take."""
         parts = [f"{self.disk / 1e6:,.1f} MB of disk here"]
         if self.server_disk is not None and self.traffic is not None:
-            once = f" and up to {self.server_lasting / 1e6:,.1f} MB once a model" if self.server_lasting else ""
+            lasting = f" and, unless they are there, {self.server_lasting / 1e6:,.1f} MB of weights that stay"
+            once = lasting if self.server_lasting else ""
             parts.append(f"{self.server_disk / 1e6:,.1f} MB at the server{once}")
             parts.append(f"at most {self.traffic / 1e6:,.1f} MB over the links of this client")
         return f"prepares {self.count}: takes {', '.join(parts)}"
@@ -55,6 +57,15 @@ class Preparation:
     def ready(self) -> str:
         """How many inferences are prepared now, of how many."""
         return f"prepared {self.session.available()}/{self.goal} inferences"
+
+    def line_after(self, elapsed_s: float) -> str:
+        """The state after so long, for a log; how much longer where enough has passed to tell."""
+        passed, all_of_it, left = self.passed(), "", ""
+        if self.traffic:
+            all_of_it = f" of at most {self.traffic / 1e6:,.1f}"
+            if passed:
+                left = f", at most {elapsed_s * (self.traffic - passed) / passed:,.0f} s left"
+        return f"{self.ready()}, {passed / 1e6:,.1f}{all_of_it} MB passed in {elapsed_s:,.0f} s{left}"
 
     def passed(self) -> int:
         """Payload so far; never more than ``traffic``, from which the time that is left is told."""

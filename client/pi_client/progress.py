@@ -1,10 +1,12 @@
-"""How far ``pi-client`` is: bars on stderr, where that is a terminal."""
+"""How far ``pi-client`` is, on stderr: bars where that is a terminal, else now and then a line."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Protocol
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,6 +21,8 @@ from rich.progress import (
 from pi_client.preparation import Preparation
 
 _POLL_S: Final = 0.2
+_SAY_S: Final = 10.0
+"""Between the lines of a log. Shorter: one of an hour's preparation is long. Longer: who reads it takes it for dead."""
 
 
 class Shows(Protocol):
@@ -69,11 +73,12 @@ def shown(make: Callable[[], Preparation], *, transient: bool = False) -> Iterat
 
     What is on disk is asked for instead of the protocol, so the line also sees what another process takes or adds.
     """
-    console = Console(stderr=True)
+    console, ahead = Console(stderr=True), make()
     if not console.is_terminal:
-        yield
+        started_s = time.monotonic()
+        with _every(_SAY_S, lambda: click.echo(ahead.line_after(time.monotonic() - started_s), err=True)):
+            yield
         return
-    ahead, done = make(), threading.Event()
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=transient) as bar:
         line = bar.add_task(ahead.ready(), total=ahead.traffic)
@@ -81,15 +86,26 @@ def shown(make: Callable[[], Preparation], *, transient: bool = False) -> Iterat
         def update() -> None:
             bar.update(line, description=ahead.ready(), completed=ahead.passed())
 
-        def follow() -> None:
-            while not done.wait(_POLL_S):
-                update()
-
-        thread = threading.Thread(target=follow, name="progress", daemon=True)
-        thread.start()
         try:
-            yield
+            with _every(_POLL_S, update):
+                yield
         finally:
-            done.set()
-            thread.join()
             update()
+
+
+@contextmanager
+def _every(period_s: float, act: Callable[[], None]) -> Iterator[None]:
+    """Run ``act`` in a thread of its own every so often, for as long as the block runs."""
+    done = threading.Event()
+
+    def follow() -> None:
+        while not done.wait(period_s):
+            act()
+
+    thread = threading.Thread(target=follow, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -12,6 +12,7 @@ import click
 from prometheus_client.core import Metric
 
 from pi_system.backends.registry import installed
+from pi_system.cli.cores import threads_option
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.logs import chosen_log, start_log
 from pi_system.cli.monitor import metrics_of, monitor_options, monitored
@@ -64,6 +65,7 @@ def main() -> None:
 @click.option("--patience", default=30.0, show_default=True, type=SECONDS, help="A party waits for the other.")
 @click.option("--drain", default=30.0, show_default=True, type=SECONDS, help="Pairs may go on after SIGTERM.")
 @monitor_options
+@threads_option()
 @link_options
 def serve(
     listen: str,

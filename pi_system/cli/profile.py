@@ -13,6 +13,7 @@ from pi_system.channel.link import parse_link
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.options import json_option, show_result
 from pi_system.cost import Prediction, default_calibration, load_calibration, predict, resolve
+from pi_system.cost.predict import TOGETHER
 
 _PATH = click.Path(path_type=Path)
 
@@ -83,9 +84,11 @@ def _totals(found: Prediction) -> Table:
             "offline, one inference",
             f"{found.offline_ms:,.0f} ms, {found.offline_rounds:g} round trips, {found.offline_bytes:,} bytes",
         ),
-        ("once a model", f"{found.setup_bytes:,} bytes"),
+        (f"offline, each of {TOGETHER} in one call", f"at most {found.together_bytes:,} bytes"),
+        ("moved once a client and model", f"{found.setup_bytes:,} bytes"),
         ("stored, server", f"{found.stored_bytes_server:,} bytes"),
         ("stored, client", f"{found.stored_bytes_client:,} bytes"),
+        ("stored once a model, server", f"{found.lasting_bytes:,} bytes"),
     ):
         table.add_row(name, text)
     return table

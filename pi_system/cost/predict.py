@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
+from typing import Final
 
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.costs import Lockstep, OfflineCost, Opening, Together, find_cost
@@ -17,6 +18,9 @@ from pi_system.errors import ConfigError
 from pi_system.program.reveal import Reveal
 from pi_system.ring.carrier import Ring
 from pi_system.secure.schedule import Gates, plan
+
+TOGETHER: Final = 16
+"""Inferences of one call, of which a prediction says what they save: the largest group that shares ciphertexts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +38,10 @@ class Prediction:
         offline_rounds: its round trips one after the other.
         offline_bytes: payload on all connections.
         setup_bytes: payload once a model and client besides.
+        together_bytes: of TOGETHER inferences prepared in one call, payload of one, at most.
         stored_bytes_server: on disk.
         stored_bytes_client: on disk.
+        lasting_bytes: of the server's disk, once a model, where so many are prepared in one call.
     """
 
     backend: str
@@ -48,8 +54,10 @@ class Prediction:
     offline_rounds: float
     offline_bytes: int
     setup_bytes: int
+    together_bytes: int
     stored_bytes_server: int
     stored_bytes_client: int
+    lasting_bytes: int
 
 
 class Workload:
@@ -159,7 +167,7 @@ def predict(public: PublicArtifact, backend: str, link: str | Link, calibration:
     calibration.check_has(backend)
     workload, prices = _workload(public, backend), calibration.as_prices()
     end, layers = workload.online(shaped, prices)
-    offline = workload.offline
+    offline, together = workload.offline, workload.together(TOGETHER)
     return Prediction(
         backend=backend,
         layers=tuple(layers),
@@ -171,8 +179,10 @@ def predict(public: PublicArtifact, backend: str, link: str | Link, calibration:
         offline_rounds=offline.rounds,
         offline_bytes=offline.nbytes,
         setup_bytes=offline.setup_bytes,
+        together_bytes=offline.nbytes - together.saved_bytes // TOGETHER,
         stored_bytes_server=offline.stored[0],
         stored_bytes_client=offline.stored[1],
+        lasting_bytes=together.lasting_bytes,
     )
 
 

@@ -144,20 +144,18 @@ class RingConv2d:
         x: RingArray | PreparedInput,
         *,
         channels: tuple[int, int] | None = None,
-        threads: int = 1,
     ) -> RingArray:
         """Convolve.
 
         Args:
             x: (N, in_channels, H, W), or what `prepare` made of it.
             channels: output channels [c0, c1) to compute; a multiple of 16 wastes nothing. All if omitted.
-            threads: threads to use.
 
         Returns:
             (N, c1 - c0, OH, OW) of the carrier, every word modulo 2^32 or 2^64.
 
         Raises:
-            ValueError: an input, channel range or number of threads that does not fit.
+            ValueError: an input or channel range that does not fit.
         """
         prepared = x if isinstance(x, PreparedInput) else self.prepare(x)
         if prepared.owner is not self:
@@ -165,9 +163,7 @@ class RingConv2d:
         c0, c1 = channels or (0, self.out_channels)
         if not 0 <= c0 <= c1 <= self.out_channels:
             raise ValueError(f"channels: expected a range within 0..{self.out_channels}, found {channels}")
-        if threads < 1:
-            raise ValueError(f"threads: expected at least 1, found {threads}")
         shape = (prepared.shape[0], c1 - c0, *self.output_size(*prepared.shape[2:]))
         out: RingArray = np.empty(shape, self.dtype)
-        self._plan.run(prepared.planes, out, c0, c1, threads)
+        self._plan.run(prepared.planes, out, c0, c1)
         return out

@@ -39,7 +39,6 @@ class ReluGate:
         comparison_bits: k, 2 to l; inputs satisfy |x| < 2^(k-1) - 2^(t+g) (2^(k-1) for t = g = 0).
         shift: t, 0 to k - 2, the bits that the output is truncated by.
         unseen_bits: g, 0 to k - t - 2, of the K = k - t bits that are left those that the comparison does not see.
-        threads: cores to use.
         stored: all that a party holds is in its key; made by the two parties, never dealt.
 
     Raises:
@@ -50,7 +49,6 @@ class ReluGate:
     comparison_bits: int
     shift: int
     unseen_bits: int = 0
-    threads: int = 1
     stored: bool = False
     _kernel: _native.ReluGate = field(init=False, repr=False, compare=False)
 
@@ -94,13 +92,13 @@ class ReluGate:
         """
         key = np.empty(self.key_bytes(count), np.uint8)
         server = np.empty(self.server_bytes(count), np.uint8)
-        self._kernel.deal(0, count, seed0, seed1, salt, key, server, self.threads)
+        self._kernel.deal(0, count, seed0, seed1, salt, key, server)
         return key, server
 
     def masks(self, count: int, seed: bytes, salt: bytes) -> Elements:
         """Return a party's summand r'_b of the mask r', (count,), in Z_2^k, carrier ``mask_dtype``."""
         out: Elements = np.empty(count, self.mask_dtype)
-        self._kernel.masks(seed, salt, 0, out, self.threads)
+        self._kernel.masks(seed, salt, 0, out)
         return out
 
     def server_send(
@@ -128,7 +126,7 @@ class ReluGate:
         """
         message = np.empty(self._kernel.server_message_bytes(share.size), np.uint8)
         state = np.empty(self._kernel.state_bytes(share.size), np.uint8)
-        self._kernel.server_send(_view(key), seed0, salt, share, masked, first, message, state, self.threads)
+        self._kernel.server_send(_view(key), seed0, salt, share, masked, first, message, state)
         return message, state
 
     def client_reply(
@@ -155,7 +153,7 @@ class ReluGate:
             The message to the server.
         """
         reply = np.empty(self._kernel.client_message_bytes(next_mask.size), np.uint8)
-        self._kernel.client_reply(_view(key), seed1, salt, _view(message), next_mask, first, reply, self.threads)
+        self._kernel.client_reply(_view(key), seed1, salt, _view(message), next_mask, first, reply)
         return reply
 
     def server_finish(
@@ -176,7 +174,7 @@ class ReluGate:
             out: (count,), carrier ``ring_dtype``, written.
             first: start of the sub-range, a multiple of 32.
         """
-        self._kernel.server_finish(_view(server), state, _view(reply), first, out, self.threads)
+        self._kernel.server_finish(_view(server), state, _view(reply), first, out)
 
 
 def _view(data: BytesLike) -> Bytes:

@@ -1,16 +1,9 @@
 """A weighted node of the graph as one ring convolution, whole or for a range of its output channels."""
 
-import os
-
 from pi_system.artifact.graph import Conv2d, WeightedNode
 from pi_system.kernels.conv import PreparedInput, RingConv2d
 from pi_system.ring.carrier import RingArray
 from pi_system.secure.values import LazyValue
-
-
-def available_threads() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0))
 
 
 class RingLayer:
@@ -48,11 +41,10 @@ class LazyLayer(LazyValue):
         """Made by ``RingLayer.start``."""
         super().__init__(shape)
         self._layer, self._conv, self._prepared, self._offset = layer, conv, prepared, offset
-        self._threads = available_threads()
 
     def channels(self, first: int, last: int) -> RingArray:
         """Output channels [first, last): (N, last - first, ...)."""
-        part = self._conv(self._prepared, channels=(first, last), threads=self._threads)
+        part = self._conv(self._prepared, channels=(first, last))
         part = part.reshape(part.shape[:2] + self.shape[2:])
         if self._offset is not None:
             part += self._offset[:, first:last]

@@ -19,6 +19,7 @@ from pi_system.artifact.store import load
 from pi_system.backends.registry import SERVED_BY_DEFAULT
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.backends import BackendChoice
+from pi_system.cli.cores import threads_option
 from pi_system.cli.links import link_options, open_identity
 from pi_system.cli.logs import LogOptions, chosen_log, start_log
 from pi_system.cli.monitor import monitor_options, monitored
@@ -115,6 +116,7 @@ def main() -> None:
     help="Offer each session a TLS connection of its own, on a free port of the address listened on, for the messages "
     "of online phases: faster. A client that cannot reach it does without.",
 )
+@threads_option(exposed=True)
 @limit_options("client-", " Of each client without a limit of its own (pi-server clients).")
 @link_options
 @click.pass_obj
@@ -140,6 +142,7 @@ def serve(
     store_bytes: int,
     keep_days: float,
     line: bool,
+    threads: int | None,
     keys: Path | None,
     insecure: bool,
     **client_limits: int | None,
@@ -171,6 +174,7 @@ def serve(
         room_bytes=store_bytes,
         keep_s=keep_days * 86400,
         log=log,
+        threads=threads,
     )
 
     def reload(now: ServerOptions) -> ServerOptions:

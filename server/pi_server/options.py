@@ -20,6 +20,7 @@ class ServerOptions(SessionHost):
         room_bytes: of all clients' material together.
         keep_s: how long material is kept that nobody uses.
         log: how the server and its workers log.
+        threads: cores that a session's process computes with; None: all that it may run on.
     """
 
     listen: str
@@ -30,6 +31,7 @@ class ServerOptions(SessionHost):
     room_bytes: int = 64_000_000_000
     keep_s: float = 90 * 86400.0
     log: LogOptions = field(default_factory=lambda: LogOptions(program="pi-server"))
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse to reveal what the network does not have. Raises ConfigError."""

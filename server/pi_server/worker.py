@@ -24,6 +24,7 @@ from pi_system._proto.v1.control_pb2 import Description
 from pi_system.cli.logs import session_log, start_log
 from pi_system.durable import storage_error
 from pi_system.errors import InvariantError, PiError
+from pi_system.kernels.cores import use_threads
 from pi_system.rpc.frames import FrameStream
 from pi_system.rpc.listen import serve_streams
 from pi_system.rpc.server_session import SessionHost, read_hello, serve_session
@@ -46,6 +47,7 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the supervisor decides when we end
     start_log(options.log)
+    use_threads(options.threads)
     clients, index = Clients(options.store_dir, options.client_limits), Index(options.store_dir / "server")
     desk = SupervisorDesk(supervisor, clients)
     first: queue.SimpleQueue[tuple[FrameStream, Hello, ClientRecord]] = queue.SimpleQueue()

@@ -33,7 +33,8 @@ from pi_system.program.encoding import encode_input, quantise_weights
 from pi_system.program.fixed_point import FixedInterpreter, fixed_logits
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.ot.gate import RoundsGate
-from pi_system.protocols.relu_dcf.gates import DcfClient, DcfRelu, kernel_of
+from pi_system.protocols.relu_dcf import gates as dcf_gates
+from pi_system.protocols.relu_dcf.gates import DcfClient, kernel_of
 from pi_system.protocols.relu_table import adder
 from pi_system.ring.prg import Prg
 
@@ -53,13 +54,13 @@ class _View:
         self._watch_summands(monkeypatch)
 
     def _watch_gates(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        mask_share = DcfRelu.mask_share
+        mask_share = dcf_gates.mask_share
 
-        def watched(relu: Any, spec: GateSpec, seed1: Any, salt: Any, share: Any) -> Any:
+        def watched(spec: GateSpec, seed1: Any, salt: Any, share: Any) -> Any:
             self._note("gate", share, kernel_of(spec).masks(spec.count, seed1, salt))
-            return mask_share(relu, spec, seed1, salt, share)
+            return mask_share(spec, seed1, salt, share)
 
-        monkeypatch.setattr(DcfRelu, "mask_share", watched)
+        monkeypatch.setattr(dcf_gates, "mask_share", watched)
         for backend, gates in TWO_PARTY_GATES.items():
             watched_gates = {kind: self._watched_gate(gate) for kind, gate in gates.items()}
             monkeypatch.setitem(TWO_PARTY_GATES, backend, watched_gates)

@@ -51,7 +51,7 @@ from pi_system.protocols.linear_he import (
 from pi_system.protocols.material import unpack_material
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
 from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.relu_dcf import dcf_gate
+from pi_system.protocols.relu_dcf import DCF
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.relu_table import TABLE
@@ -326,7 +326,7 @@ _GATE = GateSpec(count=45, ring_bits=59, comparison_bits=24, shift=10)
 _FEW_BITS = replace(_GATE, unseen_bits=6)
 _SQUARE_GATE = GateSpec(kind="square", count=45, ring_bits=59, comparison_bits=24, shift=0)
 _TRUNCATED = TruncationSpec(count=45, ring_bits=59, shift=12)
-_DEALT = dcf_gate()
+_DEALT = DCF
 _GATES: tuple[OtGate, ...] = (GMW, GC, SQUARE, TABLE)
 _ALL = ((GMW, _GATE), (GC, _GATE), (SQUARE, _SQUARE_GATE), (TABLE, _FEW_BITS), (_DEALT, _GATE), (_DEALT, _FEW_BITS))
 

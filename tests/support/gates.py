@@ -17,7 +17,7 @@ from pi_system.protocols.material import Material
 from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.gate import OtGate
 from pi_system.protocols.phases import ClientGate, ServerGate
-from pi_system.protocols.relu_dcf import dcf_gate
+from pi_system.protocols.relu_dcf import DCF
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.relu_table import TABLE
@@ -25,7 +25,7 @@ from pi_system.protocols.square import DEALT_SQUARE, SQUARE
 from pi_system.ring.prg import Prg, fresh_seed
 from pi_system.secure.turns import CHUNK, answer, serve, turns
 
-RELUS: dict[str, OtGate | DealtGate] = {"dcf": dcf_gate(), "gmw": GMW, "gc": GC, "table": TABLE}
+RELUS: dict[str, OtGate | DealtGate] = {"dcf": DCF, "gmw": GMW, "gc": GC, "table": TABLE}
 SQUARES: dict[str, OtGate | DealtGate] = {"dealt": DEALT_SQUARE, "gilboa": SQUARE}
 PROTOCOLS = RELUS | SQUARES
 STOCHASTIC = {"dcf", "table"}

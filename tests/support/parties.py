@@ -10,7 +10,7 @@ from changed_artifact import runnable
 from pi_system.artifact import Artifact
 from pi_system.backends.base import Deal
 from pi_system.backends.fss.dealer import deal
-from pi_system.backends.fss.gates import fss_gates
+from pi_system.backends.fss.gates import FSS_GATES
 from pi_system.backends.registry import find_backend
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.channel.memory import MemoryChannel, memory_pair
@@ -88,7 +88,7 @@ def _bare(role: str, channel: Any) -> Any:
 
 
 PAIRING = "ab" * 16
-GATES: dict[str, Any] = {"fss": fss_gates(), **TWO_PARTY_GATES}
+GATES: dict[str, Any] = {"fss": FSS_GATES, **TWO_PARTY_GATES}
 BACKENDS = tuple(GATES)
 _FOUND = {name: find_backend(name) for name in BACKENDS}  # imported now: transcripts.py patches what is there
 

@@ -39,7 +39,7 @@ from pi_system.protocols.linear_he import LinearHeClient, LinearHeServer, Linear
 from pi_system.protocols.ot import ot_setup
 from pi_system.protocols.ot.base_ot import BaseOtReceiver, BaseOtSender
 from pi_system.protocols.ot.gate import OtGate
-from pi_system.protocols.relu_dcf import dcf_gate
+from pi_system.protocols.relu_dcf import DCF
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.relu_table import TABLE
@@ -153,7 +153,7 @@ def _dealt(protocol: DealtGate, spec: GateSpec) -> tuple[Any, Any, Transcript]:
 
 
 def dealt_relu(spec: GateSpec) -> Transcript:
-    protocol = dcf_gate()
+    protocol = DCF
     mine, theirs, online = _dealt(protocol, spec)
     stored = {"server": (mine, protocol.server_shapes), "client": (theirs, protocol.client_shapes)}
     return {

@@ -9,7 +9,7 @@ from typing import Final
 
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.costs import ACK_BYTES, ID_BYTES, OfflineCost, stored_bytes, total_units
-from pi_system.backends.fss.gates import SEEDS, fss_gates, sizes
+from pi_system.backends.fss.gates import FSS_GATES, SEEDS, sizes
 from pi_system.program.counts import mac_count
 from pi_system.ring.carrier import Ring
 from pi_system.ring.prg import SEED_BYTES
@@ -26,12 +26,12 @@ _ROUNDS: Final = 3
 
 def gates(backend: str) -> Gates:
     """See BackendCost."""
-    return fss_gates()
+    return FSS_GATES
 
 
 def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> OfflineCost:
     """See BackendCost."""
-    graph, ring, records = public.public.graph, Ring(public.public.ring.ring_bits), fss_gates()
+    graph, ring, records = public.public.graph, Ring(public.public.ring.ring_bits), FSS_GATES
     messages = [sizes(step, records, ring) for step in schedule.steps]
     to_server, to_client, up = (sum(map(sum, link)) for link in zip(*messages, strict=True))
     to_server, to_client = to_server + 2 * SEED_BYTES, to_client + 2 * SEED_BYTES

@@ -18,7 +18,7 @@ the other's privacy. Nothing is kept: a dealer that restarts has forgotten every
 
 from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import PublicArtifact
-from pi_system.backends.fss.gates import DealtGates, fss_gates
+from pi_system.backends.fss.gates import FSS_GATES, DealtGates
 from pi_system.backends.fss.request import parse_request
 from pi_system.channel.base import Channel
 from pi_system.program.reveal import Reveal
@@ -36,7 +36,7 @@ from pi_system.secure.walk import Positions
 
 def deal(request: bytes, count: int, server: Channel, client: Channel) -> None:
     """Deal the material of ``count`` pictures for the model in ``request`` to both parties."""
-    (public, reveal), gates = parse_request(request), fss_gates()
+    (public, reveal), gates = parse_request(request), FSS_GATES
     weight_seed, ring_bits = bytes(server.recv(SEED_BYTES)), public.public.ring.ring_bits
     layers = {
         node.name: RingLayer(node, fixed_mask(weight_seed, node, ring_bits)) for node in public.public.graph.weighted

@@ -8,7 +8,7 @@ import numpy as np
 from pi_system.protocols.dealt import DealtGate
 from pi_system.protocols.gate import GateKind
 from pi_system.protocols.material import Material
-from pi_system.protocols.relu_dcf import dcf_gate
+from pi_system.protocols.relu_dcf import DCF
 from pi_system.protocols.square import DEALT_SQUARE
 from pi_system.protocols.truncation import client_message_bytes
 from pi_system.ring.carrier import Ring
@@ -19,14 +19,10 @@ from pi_system.secure.seeds import gate_salt, party_seed
 DealtGates = Mapping[GateKind, DealtGate]
 """Which protocol serves a backend's gates of a kind."""
 
+FSS_GATES: Final[DealtGates] = {"relu": DCF, "exact": DCF, "square": DEALT_SQUARE}
+
 SEEDS: Final = ("seed", "salt")
 """What a bundle holds of each picture: the party's seed, and the public salt."""
-
-
-def fss_gates(*, threads: int = 1) -> DealtGates:
-    """The protocols; ``threads``: cores their kernels use."""
-    relu = dcf_gate(threads=threads)
-    return {"relu": relu, "exact": relu, "square": DEALT_SQUARE}
 
 
 def gate_seeds(bundle: Bundle, name: str) -> Material:

@@ -6,7 +6,7 @@ from math import prod
 
 from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import Artifact, PublicArtifact
-from pi_system.backends.fss.gates import SEEDS, DealtGates, fss_gates, gate_seeds
+from pi_system.backends.fss.gates import FSS_GATES, SEEDS, DealtGates, gate_seeds
 from pi_system.backends.fss.offline import FssFill, FssWalk, masked_weights
 from pi_system.backends.fss.request import make_request
 from pi_system.backends.fss.weights import fetch_weights, offer_weights, weight_seed
@@ -18,7 +18,7 @@ from pi_system.ring.carrier import RingArray
 from pi_system.secure.layout import Bundle
 from pi_system.secure.options import RuntimeOptions
 from pi_system.secure.party import ClientParty, Fill, ServerParty, one_by_one
-from pi_system.secure.ring_layer import RingLayer, available_threads
+from pi_system.secure.ring_layer import RingLayer
 from pi_system.secure.seeds import party_seed
 
 
@@ -30,7 +30,7 @@ class FssServer(ServerParty):
 
     def __init__(self, artifact: Artifact, options: RuntimeOptions):
         """See ServerParty."""
-        super().__init__(artifact, fss_gates(threads=available_threads()), options)
+        super().__init__(artifact, FSS_GATES, options)
 
     @contextmanager
     def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:
@@ -59,7 +59,7 @@ class FssClient(ClientParty):
 
     def __init__(self, public: PublicArtifact, options: RuntimeOptions):
         """See ClientParty."""
-        super().__init__(public, fss_gates(threads=available_threads()), options)
+        super().__init__(public, FSS_GATES, options)
 
     @contextmanager
     def filling(self, count: int, peer: Channel, dealer: DealerLink) -> Iterator[Fill]:

@@ -20,7 +20,6 @@ from pi_system.ring.prg import Prg, fresh_seed
 from pi_system.secure.layout import Bundle, BundleDraft
 from pi_system.secure.options import RuntimeOptions
 from pi_system.secure.party import ClientParty, Fill, ServerParty
-from pi_system.secure.ring_layer import available_threads
 from pi_system.secure.seeds import PartySeed, party_seed
 from pi_system.secure.weight_folder import WeightFolder
 
@@ -83,7 +82,7 @@ class TwoPartyServer(ServerParty):
         if plan.pictures not in self._transformed:
             weights = {node.name: self.weights[f"{node.name}.weight"] for node in self.graph.weighted}
             kept = WeightFolder.of_model(self.model_folder)
-            self._transformed[plan.pictures] = LinearHeServer(plan, weights, kept=kept, threads=available_threads())
+            self._transformed[plan.pictures] = LinearHeServer(plan, weights, kept=kept)
         return self._transformed[plan.pictures]
 
     def linear_share(self, bundle: Bundle, node: WeightedNode) -> RingArray:

@@ -121,7 +121,7 @@ template <class T> class ConvPlan {
     static std::vector<std::string> paths(WeightRange range);
     std::shared_ptr<Planes> prepare(const T *x, int n, int h, int w) const;
     // out: (n, c1 - c0, oh, ow), contiguous.
-    void run(const Planes &in, T *out, int c0, int c1, int threads) const;
+    void run(const Planes &in, T *out, int c0, int c1) const;
     const std::string &path() const { return path_; }
     WeightRange range() const { return range_; }
     const Geometry &geometry() const { return g_; }

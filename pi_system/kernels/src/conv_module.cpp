@@ -41,11 +41,11 @@ template <class T> void bind_plan(nb::module_ &m, const char *name) {
             "x"_a)
         .def(
             "run",
-            [](const Plan &self, const Planes &in, const Out<T> &out, int c0, int c1, int threads) {
+            [](const Plan &self, const Planes &in, const Out<T> &out, int c0, int c1) {
                 nb::gil_scoped_release release;
-                self.run(in, out.data(), c0, c1, threads);
+                self.run(in, out.data(), c0, c1);
             },
-            "planes"_a, "out"_a, "c0"_a, "c1"_a, "threads"_a)
+            "planes"_a, "out"_a, "c0"_a, "c1"_a)
         .def_prop_ro("path", &Plan::path)
         .def_prop_ro("small", [](const Plan &self) { return self.range() != WeightRange::Full; })
         .def_static(

@@ -1,10 +1,12 @@
 // The parts of a convolution that do not depend on the instruction set: borders, panels, threads, storing.
 #include "conv.h"
 #include "conv_panel.h"
+#include "parallel.h"
 
 #include <algorithm>
 #include <cstring>
-#include <future>
+#include <exception>
+#include <mutex>
 #include <stdexcept>
 
 #if defined(__linux__)
@@ -203,17 +205,19 @@ template <class T> void ConvPlan<T>::work(const Job &job) const {
     engine_->leave();
 }
 
-template <class T> void ConvPlan<T>::run(const Planes &in, T *out, int c0, int c1, int threads) const {
+template <class T> void ConvPlan<T>::run(const Planes &in, T *out, int c0, int c1) const {
     const Layout &l = engine_->layout();
     const long total = long(in.n) * out_h(in.h) * out_w(in.w);
     const long blocks = (total + l.tile_pixels - 1) / l.tile_pixels;
     const Job whole{&in, out, c0, c1 - c0, c0, c1, 0, blocks};
     if (c1 <= c0 || blocks == 0) return;
+    const int threads = pi::threads();
     const bool by_pixels = blocks >= threads && engine_->weight_bytes() / g_.groups <= kResidentWeightBytes;
     const long units = by_pixels ? blocks : (c1 - c0 + l.tile_channels - 1) / l.tile_channels;
     const long parts = std::min<long>(threads, units);
-    std::vector<std::future<void>> others;  // they hand on what a thread throws
-    auto share = [&](long part) {
+    std::exception_ptr thrown;
+    std::mutex throwing;
+    const auto share = [&](long part) {
         Job job = whole;
         const long low = units * part / parts, high = units * (part + 1) / parts;
         if (by_pixels) {
@@ -225,9 +229,15 @@ template <class T> void ConvPlan<T>::run(const Planes &in, T *out, int c0, int c
         }
         work(job);
     };
-    for (long part = 1; part < parts; part++) others.push_back(std::async(std::launch::async, share, part));
-    share(0);
-    for (auto &other : others) other.get();
+    pi::parallel_for(size_t(parts), 1, [&](size_t begin, size_t end) {
+        try {
+            for (size_t part = begin; part < end; part++) share(long(part));
+        } catch (...) {
+            const std::lock_guard<std::mutex> lock(throwing);
+            thrown = std::current_exception();
+        }
+    });
+    if (thrown) std::rethrow_exception(thrown);
 }
 
 template class ConvPlan<uint32_t>;

@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "parallel.h"
+
 namespace pi {
 namespace {
 
 constexpr size_t TILE = 32;
+constexpr size_t LEAST = 8 * TILE;  // elements that a thread takes at a time; of labels alone many more
 
 // What a hash is used for, in the high half of its tweak.
 enum Use : uint64_t { GENERATOR = 0, EVALUATOR = 1, PROJECTION = 2, PRODUCT = 3 };
@@ -171,14 +174,13 @@ void evaluate_rows(const GarbleShape &shape, size_t at, size_t now, const Wires 
     }
 }
 
-}  // namespace
-
-void garble(const GarbleShape &shape, const uint8_t *seed16, Pair delta, size_t first, size_t n, const Pair *q,
-            const uint8_t *flips, Pair *tables, uint64_t *rows, uint64_t *offset) {
+// garble of elements begin .. end.
+void garble_part(const GarbleShape &shape, const uint8_t *seed16, Pair delta, size_t first, size_t n, const Pair *q,
+                 const uint8_t *flips, Pair *tables, uint64_t *rows, uint64_t *offset, size_t begin, size_t end) {
     AesKey key;
     backend().expand(seed16, key);
     Wires wires;
-    for (size_t at = 0; at < n; at += TILE) {
+    for (size_t at = begin; at < end; at += TILE) {
         Pair carry[TILE] = {}, server[TILE], client[TILE], left[TILE], right[TILE];
         for (int bit = 0; bit < shape.bits; bit++) {
             const size_t row = static_cast<size_t>(bit) * n + at;
@@ -199,12 +201,13 @@ void garble(const GarbleShape &shape, const uint8_t *seed16, Pair delta, size_t 
     }
 }
 
-void garble_inputs(const GarbleShape &shape, const uint8_t *seed16, Pair delta, size_t first, size_t n,
-                   const uint8_t *share, size_t width, uint8_t *out) {
+// garble_inputs of elements begin .. end.
+void garble_inputs_part(const GarbleShape &shape, const uint8_t *seed16, Pair delta, size_t first, size_t n,
+                        const uint8_t *share, size_t width, uint8_t *out, size_t begin, size_t end) {
     AesKey key;
     backend().expand(seed16, key);
-    for (size_t at = 0; at < n; at += TILE) {
-        const size_t now = std::min(TILE, n - at);
+    for (size_t at = begin; at < end; at += TILE) {
+        const size_t now = std::min(TILE, end - at);
         uint64_t values[TILE] = {};
         for (size_t i = 0; i < now; i++) values[i] = element(share + (at + i) * width, width);
         for (int bit = 0; bit < shape.bits; bit++) {
@@ -216,11 +219,13 @@ void garble_inputs(const GarbleShape &shape, const uint8_t *seed16, Pair delta, 
     }
 }
 
-void garble_evaluate(const GarbleShape &shape, size_t first, size_t n, const uint8_t *server, const Pair *client,
-                     const Pair *tables, const uint8_t *rows, size_t width, uint64_t *out) {
+// garble_evaluate of elements begin .. end.
+void garble_evaluate_part(const GarbleShape &shape, size_t first, size_t n, const uint8_t *server, const Pair *client,
+                          const Pair *tables, const uint8_t *rows, size_t width, uint64_t *out, size_t begin, size_t
+                          end) {
     Wires wires;
-    for (size_t at = 0; at < n; at += TILE) {
-        const size_t now = std::min(TILE, n - at);
+    for (size_t at = begin; at < end; at += TILE) {
+        const size_t now = std::min(TILE, end - at);
         Pair carry[TILE] = {}, a[TILE], c[TILE], left[TILE], right[TILE];
         for (int bit = 0; bit < shape.bits; bit++) {
             const size_t row = static_cast<size_t>(bit) * shape.stride + first + at;
@@ -239,6 +244,29 @@ void garble_evaluate(const GarbleShape &shape, size_t first, size_t n, const uin
         }
         evaluate_rows(shape, first + at, now, wires, rows, width, out + at);
     }
+}
+
+}  // namespace
+
+void garble(const GarbleShape &shape, const uint8_t *seed16, Pair delta, size_t first, size_t n, const Pair *q,
+            const uint8_t *flips, Pair *tables, uint64_t *rows, uint64_t *offset) {
+    parallel_for(n, LEAST, [=](size_t begin, size_t end) {
+        garble_part(shape, seed16, delta, first, n, q, flips, tables, rows, offset, begin, end);
+    });
+}
+
+void garble_inputs(const GarbleShape &shape, const uint8_t *seed16, Pair delta, size_t first, size_t n,
+                   const uint8_t *share, size_t width, uint8_t *out) {
+    parallel_for(n, 16 * LEAST, [=](size_t begin, size_t end) {
+        garble_inputs_part(shape, seed16, delta, first, n, share, width, out, begin, end);
+    });
+}
+
+void garble_evaluate(const GarbleShape &shape, size_t first, size_t n, const uint8_t *server, const Pair *client,
+                     const Pair *tables, const uint8_t *rows, size_t width, uint64_t *out) {
+    parallel_for(n, LEAST, [=](size_t begin, size_t end) {
+        garble_evaluate_part(shape, first, n, server, client, tables, rows, width, out, begin, end);
+    });
 }
 
 }  // namespace pi

@@ -52,7 +52,6 @@ struct Gate {
 // A range of instances: `first` is a multiple of LANES.
 struct Range {
     size_t first, count;
-    int threads;
     size_t blocks() const { return (count + LANES - 1) / LANES; }
     size_t left(size_t block) const { return count - block * LANES < LANES ? count - block * LANES : LANES; }
 };

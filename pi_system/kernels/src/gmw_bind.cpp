@@ -1,10 +1,13 @@
 // Python functions of the comparison leaves.
 #include "bind.h"
 #include "gmw.h"
+#include "parallel.h"
 
 using namespace pi;
 
 namespace {
+
+constexpr size_t LEAST = 16384;  // elements that a thread takes at a time, whole bytes of planes
 
 // widths: m of the leaves, most significant first; the input has `bits` bits below its sign.
 struct Leaves {
@@ -40,13 +43,16 @@ void py_gmw_tables(const nb::bytes &widths, int bits, ConstElements share, Const
     const uint8_t *from = static_cast<const uint8_t *>(share.data()), *pad = pads.data();
     uint8_t *to = out.data();
     nb::gil_scoped_release release;
-    for (size_t i = 0; i < leaves.count; i++) {
-        const Leaf &leaf = leaves.leaf[i];
-        const size_t word = leaf_word_bytes(leaf);
-        gmw_table(leaf, bits, from, width, n, pad + first * word, to);
-        pad += stride * word;
-        to += n * word;
-    }
+    parallel_for(n, LEAST, [&](size_t begin, size_t end) {
+        size_t before = 0;  // bytes an element of the leaves before
+        for (size_t i = 0; i < leaves.count; i++) {
+            const Leaf &leaf = leaves.leaf[i];
+            const size_t word = leaf_word_bytes(leaf);
+            gmw_table(leaf, bits, from + begin * width, width, end - begin,
+                      pad + stride * before + (first + begin) * word, to + n * before + begin * word);
+            before += word;
+        }
+    });
 }
 
 void py_gmw_select(const nb::bytes &widths, int bits, ConstBytes words, ConstBytes choices, size_t stride, size_t first,
@@ -61,12 +67,16 @@ void py_gmw_select(const nb::bytes &widths, int bits, ConstBytes words, ConstByt
     const uint8_t *from = words.data(), *choice = choices.data();
     uint8_t *one = less.data(), *two = equal.data();
     nb::gil_scoped_release release;
-    for (size_t i = 0; i < leaves.count; i++) {
-        const Leaf &leaf = leaves.leaf[i];
-        gmw_select(leaf, from, choice + i * stride + first, n, one + i * plane,
-                   leaf.equal ? two + i * plane : nullptr);
-        from += n * leaf_word_bytes(leaf);
-    }
+    parallel_for(n, LEAST, [&](size_t begin, size_t end) {
+        size_t before = 0;
+        for (size_t i = 0; i < leaves.count; i++) {
+            const Leaf &leaf = leaves.leaf[i];
+            const size_t word = leaf_word_bytes(leaf), at = i * plane + begin / 8;
+            gmw_select(leaf, from + n * before + begin * word, choice + i * stride + first + begin, end - begin,
+                       one + at, leaf.equal ? two + at : nullptr);
+            before += word;
+        }
+    });
 }
 
 }  // namespace

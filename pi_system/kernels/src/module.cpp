@@ -1,6 +1,8 @@
 // The one extension module: every kernel file registers its own functions here.
 #include <nanobind/nanobind.h>
 
+#include "parallel.h"
+
 namespace nb = nanobind;
 
 void register_prg(nb::module_ &m);
@@ -14,6 +16,9 @@ void register_he(nb::module_ &m);
 
 NB_MODULE(_native, m) {
     m.doc() = "Kernels of the secure runtime; see pi_system/kernels/__init__.py for the typed surface.";
+    m.attr("MAX_THREADS") = pi::MAX_THREADS;
+    m.def("threads", &pi::threads);
+    m.def("set_threads", &pi::set_threads, nb::arg("count"));
     register_prg(m);
     register_relu(m);
     register_conv(m);

@@ -4,6 +4,7 @@
 
 #include "ot.h"
 #include "ot_vaes.h"
+#include "parallel.h"
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -13,6 +14,7 @@ namespace {
 
 constexpr size_t GROUP = 32;         // elements a pass; the bits of a pass fill one 32-bit word of a plane
 constexpr size_t TILE = 16 * GROUP;  // the bits of a tile fill a cache line of it
+constexpr size_t LEAST = 8 * TILE;   // elements that a thread takes at a time
 
 // zero: of q, one: of q ^ Delta, hashed under equal tweaks.
 void hash_both(const Pair *q, Pair delta, uint64_t tweak, Pair *zero, Pair *one) {
@@ -77,13 +79,13 @@ inline uint32_t pad_mask(int m, int width) {
     return used == 32 ? ~uint32_t{0} : (uint32_t{1} << used) - 1;
 }
 
-}  // namespace
-
-void bits_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int width, uint8_t *beta, uint8_t *v) {
+// bits_sender of elements begin .. end.
+void bits_sender_part(const Pair *q, Pair delta, uint64_t tweak, size_t n, int width, uint8_t *beta, uint8_t *v, size_t
+                      begin, size_t end) {
     const size_t planes = static_cast<size_t>(width);
     uint32_t zeros[128][TILE / GROUP], both[128][TILE / GROUP];
-    for (size_t at = 0; at < n; at += TILE) {
-        const size_t now = std::min(n - at, TILE);
+    for (size_t at = begin; at < end; at += TILE) {
+        const size_t now = std::min(end - at, TILE);
         for (size_t i = 0; i < now / GROUP; i++) {
             Pair zero[GROUP], one[GROUP];
             hash_both(q + at + i * GROUP, delta, tweak + at + i * GROUP, zero, one);
@@ -99,11 +101,13 @@ void bits_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int width,
     }
 }
 
-void bits_receiver(const Pair *t, uint64_t tweak, size_t n, int width, uint8_t *u, uint8_t *w) {
+// bits_receiver of elements begin .. end.
+void bits_receiver_part(const Pair *t, uint64_t tweak, size_t n, int width, uint8_t *u, uint8_t *w, size_t begin,
+                        size_t end) {
     const size_t planes = static_cast<size_t>(width);
     uint32_t found[128][TILE / GROUP];
-    for (size_t at = 0; at < n; at += TILE) {
-        const size_t now = std::min(n - at, TILE);
+    for (size_t at = begin; at < end; at += TILE) {
+        const size_t now = std::min(end - at, TILE);
         for (size_t i = 0; i < now / GROUP; i++) {
             Pair hashed[GROUP];
             uint32_t words[128];
@@ -118,9 +122,11 @@ void bits_receiver(const Pair *t, uint64_t tweak, size_t n, int width, uint8_t *
     }
 }
 
-void pads_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int m, int width, uint32_t *pads) {
+// pads_sender of elements begin .. end.
+void pads_sender_part(const Pair *q, Pair delta, uint64_t tweak, size_t n, int m, int width, uint32_t *pads, size_t
+                      begin, size_t end) {
     const uint32_t used = pad_mask(m, width);
-    for (size_t at = 0; at < n; at += GROUP) {
+    for (size_t at = begin; at < end; at += GROUP) {
         uint32_t sum[GROUP] = {};
         for (int j = 0; j < m; j++) {
             Pair zero[GROUP], one[GROUP];
@@ -134,9 +140,10 @@ void pads_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int m, int
     }
 }
 
-void pads_receiver(const Pair *t, uint64_t tweak, size_t n, int m, int width, const uint8_t *choice,
-                   uint8_t *shift, uint8_t *bits) {
-    for (size_t at = 0; at < n; at += GROUP) {
+// pads_receiver of elements begin .. end.
+void pads_receiver_part(const Pair *t, uint64_t tweak, size_t n, int m, int width, const uint8_t *choice, uint8_t
+                        *shift, uint8_t *bits, size_t begin, size_t end) {
+    for (size_t at = begin; at < end; at += GROUP) {
         uint32_t sum[GROUP] = {}, random[GROUP] = {};
         for (int j = 0; j < m; j++) {
             Pair hashed[GROUP];
@@ -157,6 +164,33 @@ void pads_receiver(const Pair *t, uint64_t tweak, size_t n, int m, int width, co
             put(bits + plane * n / 8, at, word);
         }
     }
+}
+
+}  // namespace
+
+void bits_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int width, uint8_t *beta, uint8_t *v) {
+    parallel_for(n, LEAST, [=](size_t begin, size_t end) {
+        bits_sender_part(q, delta, tweak, n, width, beta, v, begin, end);
+    });
+}
+
+void bits_receiver(const Pair *t, uint64_t tweak, size_t n, int width, uint8_t *u, uint8_t *w) {
+    parallel_for(n, LEAST, [=](size_t begin, size_t end) {
+        bits_receiver_part(t, tweak, n, width, u, w, begin, end);
+    });
+}
+
+void pads_sender(const Pair *q, Pair delta, uint64_t tweak, size_t n, int m, int width, uint32_t *pads) {
+    parallel_for(n, LEAST, [=](size_t begin, size_t end) {
+        pads_sender_part(q, delta, tweak, n, m, width, pads, begin, end);
+    });
+}
+
+void pads_receiver(const Pair *t, uint64_t tweak, size_t n, int m, int width, const uint8_t *choice,
+                   uint8_t *shift, uint8_t *bits) {
+    parallel_for(n, LEAST, [=](size_t begin, size_t end) {
+        pads_receiver_part(t, tweak, n, m, width, choice, shift, bits, begin, end);
+    });
 }
 
 void pads_shift(uint32_t *pads, const uint8_t *shift, size_t n, int m) {

@@ -23,10 +23,9 @@ Gate make_gate(int ring_bits, int comparison_bits, int shift, int unseen_bits, b
 
 size_t blocks(size_t n) { return (n + LANES - 1) / LANES; }
 
-Range make_range(size_t first, size_t count, int threads) {
+Range make_range(size_t first, size_t count) {
     if (first % LANES != 0) throw nb::value_error("first: expected a multiple of 32");
-    if (threads < 1 || threads > 1024) throw nb::value_error("threads: expected 1 to 1024");
-    return Range{first, count, threads};
+    return Range{first, count};
 }
 
 // Whole-layer arrays must hold complete blocks and cover the range.
@@ -38,9 +37,8 @@ void require_cover(const char *what, size_t found, size_t block_bytes, const Ran
                                   .c_str());
 }
 
-void masks(const Gate &gate, const nb::bytes &seed, const nb::bytes &salt, size_t first, Elements out,
-           int threads) {
-    const Range range = make_range(first, require_elements("out", out, gate.mask_bytes()), threads);
+void masks(const Gate &gate, const nb::bytes &seed, const nb::bytes &salt, size_t first, Elements out) {
+    const Range range = make_range(first, require_elements("out", out, gate.mask_bytes()));
     const uint8_t *s = bytes16("seed bytes", seed), *t = bytes16("salt bytes", salt);
     void *to = out.data();
     nb::gil_scoped_release release;
@@ -48,8 +46,8 @@ void masks(const Gate &gate, const nb::bytes &seed, const nb::bytes &salt, size_
 }
 
 void deal(const Gate &gate, size_t first, size_t count, const nb::bytes &seed0, const nb::bytes &seed1,
-          const nb::bytes &salt, Bytes key, Bytes server, int threads) {
-    const Range range = make_range(first, count, threads);
+          const nb::bytes &salt, Bytes key, Bytes server) {
+    const Range range = make_range(first, count);
     require_size("stored gates dealt", gate.stored, 0);
     require_size("key bytes", key.size(), gate.key_block_bytes(0) * blocks(count));
     require_size("server bytes", server.size(), gate.server_block_bytes() * blocks(count));
@@ -61,9 +59,8 @@ void deal(const Gate &gate, size_t first, size_t count, const nb::bytes &seed0, 
 }
 
 void server_send(const Gate &gate, ConstBytes key, const nb::bytes &seed0, const nb::bytes &salt,
-                 ConstElements share, ConstElements masked, size_t first, Bytes message, Bytes state,
-                 int threads) {
-    const Range range = make_range(first, require_elements("share", share, gate.ring_bytes()), threads);
+                 ConstElements share, ConstElements masked, size_t first, Bytes message, Bytes state) {
+    const Range range = make_range(first, require_elements("share", share, gate.ring_bytes()));
     require_size("masked", require_elements("masked", masked, gate.mask_bytes()), range.count);
     require_size("message bytes", message.size(), gate.server_message_bytes(range.count));
     require_size("state bytes", state.size(), gate.state_block_bytes() * range.blocks());
@@ -76,9 +73,9 @@ void server_send(const Gate &gate, ConstBytes key, const nb::bytes &seed0, const
 }
 
 void client_reply(const Gate &gate, ConstBytes key, const nb::bytes &seed1, const nb::bytes &salt,
-                  ConstBytes message, ConstElements next_mask, size_t first, Bytes reply, int threads) {
+                  ConstBytes message, ConstElements next_mask, size_t first, Bytes reply) {
     const Range range =
-        make_range(first, require_elements("next_mask", next_mask, gate.ring_bytes()), threads);
+        make_range(first, require_elements("next_mask", next_mask, gate.ring_bytes()));
     require_size("message bytes", message.size(), gate.server_message_bytes(range.count));
     require_size("reply bytes", reply.size(), gate.client_message_bytes(range.count));
     require_cover("key", key.size(), gate.key_block_bytes(1), range);
@@ -91,8 +88,8 @@ void client_reply(const Gate &gate, ConstBytes key, const nb::bytes &seed1, cons
 }
 
 void server_finish(const Gate &gate, ConstBytes server, ConstBytes state, ConstBytes reply, size_t first,
-                   Elements out, int threads) {
-    const Range range = make_range(first, require_elements("out", out, gate.ring_bytes()), threads);
+                   Elements out) {
+    const Range range = make_range(first, require_elements("out", out, gate.ring_bytes()));
     require_size("state bytes", state.size(), gate.state_block_bytes() * range.blocks());
     require_size("reply bytes", reply.size(), gate.client_message_bytes(range.count));
     require_cover("server", server.size(), gate.server_block_bytes(), range);
@@ -119,16 +116,15 @@ void register_relu(nb::module_ &m) {
         .def("state_bytes", [](const Gate &g, size_t n) { return g.state_block_bytes() * blocks(n); })
         .def("server_message_bytes", &Gate::server_message_bytes)
         .def("client_message_bytes", &Gate::client_message_bytes)
-        .def("masks", &masks, nb::arg("seed"), nb::arg("salt"), nb::arg("first"), nb::arg("out").noconvert(),
-             nb::arg("threads"))
+        .def("masks", &masks, nb::arg("seed"), nb::arg("salt"), nb::arg("first"), nb::arg("out").noconvert())
         .def("deal", &deal, nb::arg("first"), nb::arg("count"), nb::arg("seed0"), nb::arg("seed1"),
-             nb::arg("salt"), nb::arg("key").noconvert(), nb::arg("server").noconvert(), nb::arg("threads"))
+             nb::arg("salt"), nb::arg("key").noconvert(), nb::arg("server").noconvert())
         .def("server_send", &server_send, nb::arg("key").noconvert(), nb::arg("seed0"), nb::arg("salt"),
              nb::arg("share").noconvert(), nb::arg("masked").noconvert(), nb::arg("first"),
-             nb::arg("message").noconvert(), nb::arg("state").noconvert(), nb::arg("threads"))
+             nb::arg("message").noconvert(), nb::arg("state").noconvert())
         .def("client_reply", &client_reply, nb::arg("key").noconvert(), nb::arg("seed1"), nb::arg("salt"),
              nb::arg("message").noconvert(), nb::arg("next_mask").noconvert(), nb::arg("first"),
-             nb::arg("reply").noconvert(), nb::arg("threads"))
+             nb::arg("reply").noconvert())
         .def("server_finish", &server_finish, nb::arg("server").noconvert(), nb::arg("state").noconvert(),
-             nb::arg("reply").noconvert(), nb::arg("first"), nb::arg("out").noconvert(), nb::arg("threads"));
+             nb::arg("reply").noconvert(), nb::arg("first"), nb::arg("out").noconvert());
 }

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pi_system.errors import ConfigError, FixedPointRangeError, RemoteProtocolError
+from pi_system.kernels.cores import threads
 from pi_system.kernels.he import SEED_BYTES, RlweContext, expand_seed, rlwe_paths
 from pi_system.kernels.packing import Words, packed_bytes, unpack_bits
 from pi_system.program.encoding import weight_norm_bits
@@ -76,7 +77,6 @@ class LinearHeServer:
         *,
         cache_bytes: int = _CACHE_BYTES,
         kept: KeptWeights | None = None,
-        threads: int = 1,
     ):
         """Nothing is transformed yet.
 
@@ -85,13 +85,12 @@ class LinearHeServer:
             weights: for each layer signed integers, (O, C / groups, kh, kw) or (O, C).
             cache_bytes: they are kept transformed if they take no more.
             kept: where they outlive this object, and from where each comes for its answers alone; None: in memory.
-            threads: that compute answers.
 
         Raises:
             ConfigError: weights are missing or have another shape.
             FixedPointRangeError: weights exceed the plan's norm_bits.
         """
-        self.plan, self.threads = plan, threads
+        self.plan = plan
         self.context = RlweContext(plan.params.degree, plan.params.primes)
         degrees = {packing.weight_degree(i) for packing in plan.packings for i in range(len(packing.steps))}
         self._contexts = {degree: RlweContext(degree, plan.params.primes) for degree in degrees - {plan.params.degree}}
@@ -196,10 +195,10 @@ class LinearHeSession:
             return self._answer(bundle, chunk, inputs, masks[chunk.layer], prgs[0])
 
         chunks = self._plan.chunks(bundle)
-        if self._server.threads == 1:
+        if (cores := threads()) == 1:
             yield from map(work, chunks)
         else:
-            with ThreadPoolExecutor(self._server.threads) as pool:
+            with ThreadPoolExecutor(cores) as pool:
                 yield from pool.map(work, chunks)
 
     def _inputs(self, parts: npt.NDArray[np.uint8], count: int) -> Words:

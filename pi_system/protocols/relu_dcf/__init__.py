@@ -26,32 +26,28 @@ Source:   Boyle et al., EUROCRYPT 2021 (eprint 2020/1392); LLAMA (2022/793) and 
           node's block, a 256-bit leaf table, roots and masks from a seed; tables (Ishai et al., TCC 2013) for n <= 8.
 """
 
-from functools import partial
+from typing import Final
 
 from pi_system.protocols.dealt import DealtGate
 from pi_system.protocols.relu_dcf import gates
 
-__all__ = ["dcf_gate"]
+__all__ = ["DCF"]
 
-
-def dcf_gate(*, threads: int = 1) -> DealtGate:
-    """The protocol; ``threads``: cores its kernels use."""
-    relu = gates.DcfRelu(threads)
-    return DealtGate(
-        name="dcf",
-        round_trips=1,
-        message_bytes=gates.message_bytes,
-        reply_bytes=gates.reply_bytes,
-        server_shapes=gates.server_shapes,
-        client_shapes=gates.client_shapes,
-        server_steps=partial(gates.DcfServer, threads=threads),
-        client_steps=partial(gates.DcfClient, threads=threads),
-        work=gates.work,
-        prepared=gates.prepared,
-        client_takes_mask=True,
-        deal=relu.deal,
-        dealt_bytes=relu.dealt_bytes,
-        client_offline=relu.client_offline,
-        client_message_bytes=gates.masked_message_bytes,
-        server_offline=relu.server_offline,
-    )
+DCF: Final = DealtGate(
+    name="dcf",
+    round_trips=1,
+    message_bytes=gates.message_bytes,
+    reply_bytes=gates.reply_bytes,
+    server_shapes=gates.server_shapes,
+    client_shapes=gates.client_shapes,
+    server_steps=gates.DcfServer,
+    client_steps=gates.DcfClient,
+    work=gates.work,
+    prepared=gates.prepared,
+    client_takes_mask=True,
+    deal=gates.deal,
+    dealt_bytes=gates.dealt_bytes,
+    client_offline=gates.client_offline,
+    client_message_bytes=gates.masked_message_bytes,
+    server_offline=gates.server_offline,
+)

@@ -1,6 +1,5 @@
 """Both parties' steps and the dealing function of the comparison-key ReLU, over the compiled kernels."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -16,14 +15,13 @@ from pi_system.ring.carrier import RingArray
 
 
 @lru_cache(maxsize=256)
-def kernel_of(spec: GateSpec, threads: int = 1, *, stored: bool = False) -> ReluGate:
+def kernel_of(spec: GateSpec, *, stored: bool = False) -> ReluGate:
     """The kernel of dealt keys; ``stored``: of what the two parties made (``relu_table``)."""
     return ReluGate(
         ring_bits=spec.ring_bits,
         comparison_bits=spec.comparison_bits,
         shift=spec.shift,
         unseen_bits=spec.unseen_bits,
-        threads=threads,
         stored=stored,
     )
 
@@ -65,68 +63,61 @@ def masked_message_bytes(spec: GateSpec) -> int:
     return packed_bytes(spec.count, spec.comparison_bits)
 
 
-@dataclass(frozen=True)
-class DcfRelu:
-    """The protocol's offline phase: functions of one party each. Holds no secret.
+def dealt_bytes(spec: GateSpec) -> tuple[tuple[int, int], tuple[int, ...]]:
+    """Sizes of the dealer's messages: key and corrections for the server, the key for the client if it has one."""
+    key, corrections = (server_shapes(spec)[name][0][0] for name in ("key", "corrections"))
+    return (key, corrections), (key,) if _client_has_key(spec) else ()
 
-    Attributes:
-        threads: cores the kernels use.
-    """
 
-    threads: int
+def deal(spec: GateSpec, seed0: bytes, seed1: bytes, salt: bytes) -> tuple[Sent, Sent]:
+    """The dealer, from both parties' gate seeds."""
+    key, corrections = kernel_of(spec).deal(spec.count, seed0, seed1, salt)
+    return (key.data, corrections.data), (key.data,) if _client_has_key(spec) else ()
 
-    def dealt_bytes(self, spec: GateSpec) -> tuple[tuple[int, int], tuple[int, ...]]:
-        """Sizes of the dealer's messages: key and corrections for the server, the key for the client if it has one."""
-        key, corrections = (server_shapes(spec)[name][0][0] for name in ("key", "corrections"))
-        return (key, corrections), (key,) if _client_has_key(spec) else ()
 
-    def deal(self, spec: GateSpec, seed0: bytes, seed1: bytes, salt: bytes) -> tuple[Sent, Sent]:
-        """The dealer, from both parties' gate seeds."""
-        key, corrections = kernel_of(spec, self.threads).deal(spec.count, seed0, seed1, salt)
-        return (key.data, corrections.data), (key.data,) if _client_has_key(spec) else ()
+def client_offline(
+    spec: GateSpec, seed1: bytes, salt: bytes, share: RingArray, fresh_mask: RingArray, dealt: Received
+) -> tuple[Material, Readable]:
+    """The client: its key to keep, and its masked share for the server."""
+    key = np.frombuffer(dealt[0], np.uint8) if _client_has_key(spec) else np.empty(0, np.uint8)
+    return {"key": key}, mask_share(spec, seed1, salt, share).data
 
-    def client_offline(
-        self, spec: GateSpec, seed1: bytes, salt: bytes, share: RingArray, fresh_mask: RingArray, dealt: Received
-    ) -> tuple[Material, Readable]:
-        """The client: its key to keep, and its masked share for the server."""
-        key = np.frombuffer(dealt[0], np.uint8) if _client_has_key(spec) else np.empty(0, np.uint8)
-        return {"key": key}, self.mask_share(spec, seed1, salt, share).data
 
-    def server_offline(
-        self, spec: GateSpec, seed0: bytes, salt: bytes, dealt: Received, message: memoryview
-    ) -> Material:
-        """The server: key, corrections and the client's masked share under its own summand of the mask, too."""
-        key, corrections = (np.frombuffer(data, np.uint8) for data in dealt)
-        return {
-            "key": key,
-            "corrections": corrections,
-            "masked": self.receive_masked(spec, seed0, salt, message),
-        }
+def server_offline(spec: GateSpec, seed0: bytes, salt: bytes, dealt: Received, message: memoryview) -> Material:
+    """The server: key, corrections and the client's masked share under its own summand of the mask, too."""
+    key, corrections = (np.frombuffer(data, np.uint8) for data in dealt)
+    return {
+        "key": key,
+        "corrections": corrections,
+        "masked": receive_masked(spec, seed0, salt, message),
+    }
 
-    def mask_share(self, spec: GateSpec, seed1: bytes, salt: bytes, share: RingArray) -> Bytes:
-        """The client's message: y_1 + r'_1 mod 2^k, packed, from its share (count,)."""
-        kernel = kernel_of(spec, self.threads)
-        masked = share.astype(kernel.mask_dtype) + kernel.masks(spec.count, seed1, salt)
-        packed = np.empty(masked_message_bytes(spec), np.uint8)
-        pack_bits(masked, spec.comparison_bits, packed)
-        return packed
 
-    def receive_masked(self, spec: GateSpec, seed0: bytes, salt: bytes, packed: memoryview) -> RingArray:
-        """Of that message y_1 + r' mod 2^k, ready for the online phase."""
-        kernel = kernel_of(spec, self.threads)
-        masked = np.empty(spec.count, kernel.mask_dtype)
-        unpack_bits(np.frombuffer(packed, np.uint8), spec.comparison_bits, masked)
-        masked += kernel.masks(spec.count, seed0, salt)
-        return masked
+def mask_share(spec: GateSpec, seed1: bytes, salt: bytes, share: RingArray) -> Bytes:
+    """The client's message: y_1 + r'_1 mod 2^k, packed, from its share (count,)."""
+    kernel = kernel_of(spec)
+    masked = share.astype(kernel.mask_dtype) + kernel.masks(spec.count, seed1, salt)
+    packed = np.empty(masked_message_bytes(spec), np.uint8)
+    pack_bits(masked, spec.comparison_bits, packed)
+    return packed
+
+
+def receive_masked(spec: GateSpec, seed0: bytes, salt: bytes, packed: memoryview) -> RingArray:
+    """Of that message y_1 + r' mod 2^k, ready for the online phase."""
+    kernel = kernel_of(spec)
+    masked = np.empty(spec.count, kernel.mask_dtype)
+    unpack_bits(np.frombuffer(packed, np.uint8), spec.comparison_bits, masked)
+    masked += kernel.masks(spec.count, seed0, salt)
+    return masked
 
 
 class DcfServer(ServerSteps):
     """Party 0. Material: see ``server_shapes``; besides its gate seed and the gate's salt."""
 
-    def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1, stored: bool = False):
-        """``threads``: cores the kernels use; ``stored``: see ``kernel_of``."""
+    def __init__(self, spec: GateSpec, material: Material, *, stored: bool = False):
+        """``stored``: see ``kernel_of``."""
         super().__init__(spec)
-        self._kernel, self._material = kernel_of(spec, threads, stored=stored), material
+        self._kernel, self._material = kernel_of(spec, stored=stored), material
         self._seed, self._salt = material["seed"].tobytes(), material["salt"].tobytes()
         self._states: dict[int, Bytes] = {}
 
@@ -147,9 +138,9 @@ class DcfServer(ServerSteps):
 class DcfClient:
     """Party 1. Material: see ``client_shapes``; besides its gate seed, the gate's salt and r ("mask")."""
 
-    def __init__(self, spec: GateSpec, material: Material, *, threads: int = 1, stored: bool = False):
+    def __init__(self, spec: GateSpec, material: Material, *, stored: bool = False):
         """See DcfServer."""
-        self._kernel, self._material = kernel_of(spec, threads, stored=stored), material
+        self._kernel, self._material = kernel_of(spec, stored=stored), material
         self._seed, self._salt = material["seed"].tobytes(), material["salt"].tobytes()
 
     def reply(self, exchange: int, first: int, count: int, message: memoryview) -> memoryview:

@@ -13,7 +13,7 @@ from trips import Chains
 from pi_system.backends.crypten.cost import lockstep
 from pi_system.backends.crypten.party import correlation_plan
 from pi_system.cost import default_calibration, predict
-from pi_system.cost.predict import Workload
+from pi_system.cost.predict import TOGETHER, Workload
 from pi_system.export.random import random_pictures
 
 ARTIFACTS = {
@@ -60,6 +60,21 @@ def test_what_is_revealed_is_part_of_an_offline_phase(backend: str, reveal: Any,
     )
     stored = {path.parts[-5]: path.stat().st_size for path in tmp_path.glob(f"*/*/*/{PAIRING}/*.ready")}
     assert (stored["server"], stored["client"]) == found.stored
+
+
+@pytest.mark.parametrize("backend", ["fss", "gmw"])
+def test_of_many_in_one_call_each_takes_at_most_what_was_predicted(backend: str, tmp_path: Path) -> None:
+    artifact = ARTIFACTS["masks"]()
+    found = predict(artifact, backend, "lan", default_calibration())
+    server, client = make_parties(backend, artifact, tmp_path)
+    channels: dict[str, Any] = {}
+    prepare(server, client, TOGETHER, wrap=lambda role, channel: channels.setdefault(role, channel))
+    mine = [channel.counters for role, channel in channels.items() if role != "server"]
+    moved = sum(each.sent_bytes + each.received_bytes for each in mine)
+    assert moved <= TOGETHER * found.together_bytes + found.setup_bytes
+    assert (found.together_bytes < found.offline_bytes) == (found.lasting_bytes > 0) == (backend == "gmw")
+    weights = sum(path.stat().st_size for path in server.model_folder.glob("transformed-*/*"))
+    assert backend == "fss" or weights == found.lasting_bytes
 
 
 def _opened(item: Any) -> Any:

@@ -13,7 +13,7 @@ from scaled_artifact import relu_artifact
 
 from pi_system import cost
 from pi_system.backends.costs import all_units, find_cost, overlapping
-from pi_system.backends.fss.gates import fss_gates
+from pi_system.backends.fss.gates import FSS_GATES
 from pi_system.backends.registry import BACKENDS
 from pi_system.channel.link import Link
 from pi_system.cost import default_calibration, predict
@@ -68,7 +68,7 @@ def test_transfers_of_chunks_overlap_with_each_other(backend: str) -> None:
 
 def test_key_evaluation_of_both_parties_overlaps_but_for_a_chunk() -> None:
     spec = GateSpec(count=16 << 14, ring_bits=32, comparison_bits=24, shift=10)
-    replay = Replay(fss_gates(), Link(float("inf"), 0.0), Prices.of({"fss_level": 1.0}))
+    replay = Replay(FSS_GATES, Link(float("inf"), 0.0), Prices.of({"fss_level": 1.0}))
     replay._gate(spec, ())
     assert replay.server.ns == pytest.approx(14 * spec.count * 17 / 16)
 

@@ -11,7 +11,7 @@ import pytest
 
 from pi_system import errors
 from pi_system.protocols.gate import GateCost, GateSpec
-from pi_system.protocols.relu_dcf import dcf_gate
+from pi_system.protocols.relu_dcf import DCF
 from pi_system.protocols.relu_gc import GC
 from pi_system.protocols.relu_gmw import GMW
 from pi_system.protocols.relu_table import TABLE
@@ -33,7 +33,7 @@ def _of_eight_bits(spec: GateSpec) -> GateCost:
 ROW = r"^\| `{name}`.*\| (\d+) \| ([\d.]+) \|$"
 
 
-COSTS = {"gmw": GMW.cost, "gc": GC.cost, "fss": dcf_gate().cost, "table": _of_eight_bits}
+COSTS = {"gmw": GMW.cost, "gc": GC.cost, "fss": DCF.cost, "table": _of_eight_bits}
 
 
 @pytest.mark.parametrize(("name", "cost"), COSTS.items())

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import pytest
 
 from pi_system.errors import ConfigError
 from pi_system.kernels import RELU_BLOCK, ReluGate, aes_backends, packed_bytes, unpack_bits, use_aes_backend
+from pi_system.kernels.cores import using_threads
 from pi_system.ring.prg import Prg
 
 SERVER_SEED, CLIENT_SEED, SALT = b"server seed 16 b", b"client seed 16 b", b"public salt 16 b"
@@ -185,7 +186,8 @@ def test_chunks_and_threads_give_the_same_output(ring_bits: int, comparison_bits
     x = _inputs(comparison_bits, 1000)
     whole = _run(gate, x)
     for step, threads in [(RELU_BLOCK, 1), (320, 1), (640, 3), (1000, 4)]:
-        parts = _run(replace(gate, threads=threads), x, step)
+        with using_threads(threads):
+            parts = _run(gate, x, step)
         assert parts.key == whole.key
         assert parts.server == whole.server
         assert (parts.output == whole.output).all()

@@ -122,7 +122,7 @@ def linear(pictures: int = 1) -> Halves:
     masks = {layer.source: Prg(SEED).child(layer.source).ring((3, 1, 1), 32) for layer in layers}
 
     def serve() -> Half[Any]:
-        session = yield from LinearHeServer(plan, weights, threads=2).setup()
+        session = yield from LinearHeServer(plan, weights).setup()
         return (yield from session.run([Prg(SEED).child(k) for k in range(pictures)]))
 
     def ask() -> Half[Any]:

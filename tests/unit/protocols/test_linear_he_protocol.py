@@ -15,7 +15,8 @@ from pi_system.errors import (
     LocalProtocolError,
     RemoteProtocolError,
 )
-from pi_system.kernels.he import rlwe_paths
+from pi_system.kernels.cores import using_threads
+from pi_system.kernels.he import SEED_BYTES, rlwe_paths
 from pi_system.program.encoding import weight_norm_bits
 from pi_system.protocols.half import Half, in_turn
 from pi_system.protocols.linear_he import (
@@ -110,15 +111,36 @@ def test_several_inferences_with_threads_and_without_cache_agree_with_the_ideal(
     weights = draw_weights(LAYERS, largest=200)
     plan = plan_linear(LAYERS, 37, weight_norm_bits(weights.values()))
     client, masks = LinearHeClient(plan, Prg(fresh_seed())), [draw_masks(LAYERS, 37) for _ in range(2)]
-    for server in (
-        LinearHeServer(plan, weights, threads=2),
-        LinearHeServer(plan, weights, cache_bytes=0),
-        LinearHeServer(plan, weights, cache_bytes=linear_he_cost(plan).weight_bytes // 2),
+    for server, cores in (
+        (LinearHeServer(plan, weights), 2),
+        (LinearHeServer(plan, weights, cache_bytes=0), 1),
+        (LinearHeServer(plan, weights, cache_bytes=linear_he_cost(plan).weight_bytes // 2), 3),
     ):
-        server_shares, client_shares, _ = exchange(plan, server, client, masks)
+        with using_threads(cores):
+            server_shares, client_shares, _ = exchange(plan, server, client, masks)
         for mask, s, c in zip(masks, server_shares, client_shares, strict=True):
             ideal = ideal_linear(plan, weights, mask, s)
             assert all(np.array_equal(ideal[name], c[name]) for name in ideal)
+
+
+def test_ciphertexts_of_a_request_have_own_seeds_and_errors_on_any_number_of_cores() -> None:
+    """A request of several, twice; bytes do not depend on who encrypts which."""
+    layer, seed = conv3("wide", "w", 96, 16, out=2), fresh_seed()
+    plan, mask = plan_linear([layer], 37, 20), Prg(fresh_seed()).ring(layer.mask_shape, 37)
+    found = []
+    for count in (1, 2, 5):
+        with using_threads(count):
+            client = LinearHeClient(plan, Prg(seed))
+            found.append([client.request(0, mask).tobytes() for _ in range(2)])
+    assert found[0] == found[1] == found[2]
+    rows = np.frombuffer(b"".join(found[0]), np.uint8).reshape(-1, plan.params.upload_bytes)
+    assert len(rows) >= 6
+    assert len({row[:SEED_BYTES].tobytes() for row in rows}) == len(rows)
+    with using_threads(2):
+        key = LinearHeClient(plan, Prg(seed))._key
+        drawn = [key.draw() for _ in range(8)]
+    assert len({one.error.tobytes() for one in drawn}) == len({one.seed.tobytes() for one in drawn}) == 8
+    assert "secret" in repr(drawn[0])
 
 
 @pytest.mark.parametrize("path", rlwe_paths())
@@ -132,7 +154,7 @@ def test_pictures_that_are_prepared_together(pictures: int, path: str, monkeypat
     plan = plan_together(one, pictures)
     assert {packing.pictures for packing in plan.packings} - {1}
     client, masks = LinearHeClient(plan, Prg(fresh_seed())), [draw_masks(LAYERS, 37) for _ in range(2 * pictures)]
-    for server in (LinearHeServer(plan, weights), LinearHeServer(plan, weights, cache_bytes=0, threads=2)):
+    for server in (LinearHeServer(plan, weights), LinearHeServer(plan, weights, cache_bytes=0)):
         server_shares, client_shares, ran = exchange(plan, server, client, masks)
         for mask, s, c in zip(masks, server_shares, client_shares, strict=True):
             ideal = ideal_linear(plan, weights, mask, s)

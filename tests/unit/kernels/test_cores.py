@@ -1,0 +1,166 @@
+"""Kernels give the same bytes on any number of cores, of which the process says how many."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pi_system.kernels.conv import RingConv2d
+from pi_system.kernels.cores import MAX_THREADS, share_out, threads, use_threads, using_threads
+from pi_system.kernels.garble import garble, garble_evaluate, garble_inputs, garble_rows
+from pi_system.kernels.gmw import gmw_select, gmw_tables, gmw_word_bytes
+from pi_system.kernels.ot import (
+    bit_products_receiver,
+    bit_products_sender,
+    lpn_encode,
+    pads_receiver,
+    pads_sender,
+    tree_receiver,
+    tree_sender,
+)
+from pi_system.ring.prg import Prg
+
+SEED = b"0123456789abcdef"
+DELTA = b"\1" + SEED[1:]
+WIDTHS, BITS = bytes([2, 4, 4]), 10
+MANY = 40_992
+"""Elements: several threads' work for each kernel, and no multiple of what one takes."""
+
+
+def drawn(shape: tuple[int, ...], dtype: Any = np.uint64) -> Any:
+    out = np.empty(shape, dtype)
+    Prg(SEED).into(out)
+    return out
+
+
+def code(rows: int) -> Any:
+    out = drawn((rows, 2))
+    lpn_encode(drawn((300, 2)), SEED, 64, out)
+    return out
+
+
+def trees(count: int) -> Any:
+    leaves = np.zeros((count << 10, 2), np.uint64)
+    sums = tree_sender(drawn((count, 2)), 10, DELTA, leaves)
+    mine = np.zeros_like(leaves)
+    tree_receiver(np.arange(count, dtype=np.uint32) * 37 % 1024, 10, sums, mine)
+    return leaves, sums, mine
+
+
+def pads(count: int) -> Any:
+    cots, choice = drawn((3 * count, 2)), drawn((count,), np.uint8) & np.uint8(7)
+    return pads_sender(cots, DELTA, 9, 3, 2), pads_receiver(cots, 9, 3, 2, choice)
+
+
+def products(count: int) -> Any:
+    cots = drawn((count, 2))
+    return bit_products_sender(cots, DELTA, 9, 5), bit_products_receiver(cots, 9, 5)
+
+
+def garbled(count: int) -> Any:
+    q, flips = drawn((8, 2 * count)), drawn((8, count // 8), np.uint8)
+    shape: dict[str, Any] = {"stride": count, "seed": SEED, "delta": DELTA, "first": 0}
+    tables, rows, offset = garble(8, 2, tweak=5, q=q, flips=flips, **shape)
+    labels = garble_inputs(8, share=drawn((count,), np.uint32), **shape)
+    assert len(rows) == garble_rows(8, 2)
+    part: dict[str, Any] = {"tweak": 5, "first": 32, "count": count - 40}
+    inputs = {"server": labels.reshape(8, -1)[:, : 16 * (count - 40)].reshape(-1).copy(), "client": q}
+    return tables, rows, offset, labels, garble_evaluate(8, 2, **part, **inputs, tables=tables, rows=rows)
+
+
+def leaves(count: int) -> Any:
+    word = gmw_word_bytes(WIDTHS, BITS)
+    table = gmw_tables(WIDTHS, BITS, drawn((count - 13,)), drawn((count * word,), np.uint8), 7)
+    choices = drawn((3, count), np.uint8) & np.uint8(3)
+    return table, gmw_select(WIDTHS, BITS, table, choices, 7, count - 13)
+
+
+def convolved(count: int) -> Any:
+    return RingConv2d(drawn((40, 3, 3, 3), np.uint32), padding=(1, 1))(drawn((1, 3, 32, count // 64), np.uint32))
+
+
+def flat(found: Any) -> bytes:
+    return b"".join(map(flat, found)) if isinstance(found, tuple) else found.tobytes()
+
+
+@pytest.mark.parametrize("made", [code, lambda n: trees(n // 512), pads, products, garbled, leaves, convolved])
+def test_any_number_of_cores_gives_the_same_bytes(made: Callable[[int], Any]) -> None:
+    with using_threads(1):
+        alone = flat(made(MANY))
+    for count in (2, 3, 7):
+        with using_threads(count):
+            assert flat(made(MANY)) == alone
+
+
+def test_more_cores_are_used_where_there_is_work_for_them_and_one_where_there_is_little() -> None:
+    """Seen by the kernel's own count of the process's threads while they work."""
+    script = (
+        "import os, threading, numpy as np; from pi_system.kernels.ot import lpn_encode;"
+        "from pi_system.kernels.cores import use_threads; import sys; use_threads(5); most = [0];"
+        "rows = int(sys.argv[1]); base, out = np.zeros((300, 2), np.uint64), np.zeros((rows, 2), np.uint64);"
+        "work = lambda: [lpn_encode(base, bytes(16), 0, out) for _ in range(1 + (1 << 24) // rows)];"
+        "worker = threading.Thread(target=work); before = len(os.listdir('/proc/self/task')); worker.start();\n"
+        "while worker.is_alive(): most[0] = max(most[0], len(os.listdir('/proc/self/task')))\n"
+        "print(most[0] - before)"
+    )
+    for rows, found in ((1 << 20, 5), (1024, 1)):
+        ran = subprocess.run([sys.executable, "-c", script, str(rows)], capture_output=True, text=True, check=True)
+        assert int(ran.stdout) == found
+
+
+def test_a_process_uses_the_cores_that_it_may_run_on_until_it_is_told() -> None:
+    assert threads() == len(os.sched_getaffinity(0))
+    with using_threads(3):
+        assert threads() == 3
+        seen: list[int] = []
+        other = threading.Thread(target=lambda: seen.append(threads()))
+        other.start()
+        other.join()
+        assert seen == [3]
+    assert threads() == len(os.sched_getaffinity(0))
+    for count in (0, -1, MAX_THREADS + 1):
+        with pytest.raises(ValueError, match=rf"expected 1 to {MAX_THREADS}, found {count}"):
+            use_threads(count)
+    assert threads() == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(("cores", "items", "parts"), [(1, 5, 1), (3, 7, 3), (8, 2, 2), (4, 0, 1), (2, 1, 1)])
+def test_work_is_shared_out_once(cores: int, items: int, parts: int) -> None:
+    done: list[tuple[int, list[int]]] = []
+    with using_threads(cores):
+        share_out(list(range(items)), lambda thread, left: done.append((thread, list(left))))
+    assert sorted(thread for thread, _ in done) == list(range(parts))
+    assert sorted(item for _, some in done for item in some) == list(range(items))
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_what_fails_in_one_thread_is_raised(failing: int) -> None:
+    def work(thread: int, items: Iterator[int]) -> None:
+        if thread == failing:
+            raise KeyError(thread)
+        assert set(items) <= {1, 2, 3}
+
+    with using_threads(2), pytest.raises(KeyError):
+        share_out([1, 2, 3], work)
+
+
+def test_kernels_of_several_threads_and_of_a_forked_process_are_right() -> None:
+    """One job has the helpers, the others do without; a child has no helpers of its parent."""
+    with using_threads(1):
+        alone = flat(code(MANY))
+    with using_threads(4):
+        found: list[bytes] = []
+        callers = [threading.Thread(target=lambda: found.append(flat(code(MANY)))) for _ in range(6)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert found == [alone] * 6
+        if (child := os.fork()) == 0:
+            os._exit(0 if [flat(code(MANY)) for _ in range(3)] == [alone] * 3 else 1)
+        assert os.waitpid(child, 0)[1] == 0
