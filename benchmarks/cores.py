@@ -1,10 +1,10 @@
 """What do more cores a party bring, to kernels alone and to both phases of a session?
 
-    python benchmarks/cores.py --keep          # about ten minutes
+    python benchmarks/cores.py --keep          # a few minutes
 
 Kernels run in this process, on one core and on several in turn. Sessions are real processes, each party and the dealer
-with --threads 1 and several, in turn too; all of them share the cores of this machine, so with two cores one party gets
-more only while the other waits. --keep writes the JSON object to benchmarks/results/cores, and `make report` the
+with --threads 1 and as by default, any core that is idle, in turn too; all of them share the cores of this machine, so
+of two cores one party gets more only while the other waits. --keep writes the JSON object to benchmarks/results/cores, and `make report` the
 newest's tables into docs/reference/results.md. On stdout tables, then, last line, the JSON object.
 """
 
@@ -85,9 +85,9 @@ def kernel_rows(cores: int, repeat: int) -> Iterator[dict[str, Any]]:
         yield {"kernel": name, **_compared(found[1], found[cores])}
 
 
-def session_rows(path: Path, backend: str, cores: int, repeat: int) -> Iterator[dict[str, Any]]:
+def session_rows(path: Path, backend: str, repeat: int) -> Iterator[dict[str, Any]]:
     """Of a session's phases likewise."""
-    sites = [Site(pinned=False, each=count) for count in (1, cores)]
+    sites = [Site(pinned=False, each=count) for count in (1, None)]
     with in_turn([path], [(backend, site, "logits") for site in sites], WARMUP + repeat) as running:
         for index in range(WARMUP + repeat):
             for one in running if index % 2 else reversed(running):
@@ -123,9 +123,7 @@ def statement() -> str:
         ),
     ]
     run = f"{report['repeat']} calls of each in turn, {about['cpu']}, {about['date'][:10]}, commit `{about['git_sha']}`"
-    tables.append(
-        f"{report['cores']} cores against one; medians with 95 % intervals, widened by 2 % either way: {run}."
-    )
+    tables.append(f"{report['cores']} cores; medians with 95 % intervals, widened by 2 % either way: {run}.")
     return "\n\n".join(tables)
 
 
@@ -158,13 +156,13 @@ def main(
         path = artifact_of(name, cache)
         about = counts(load(path)).model_dump()
         for backend in backends:
-            sessions += [{**about, "network": name, **row} for row in session_rows(path, backend, count, repeat)]
+            sessions += [{**about, "network": name, **row} for row in session_rows(path, backend, repeat)]
     parties = {"pinned_cores": {}, "threads": count}
     report = run.report("cores", cores=count, repeat=repeat, kernels=alone, sessions=sessions, parties=parties)
     columns = "one ms=one_ms.value:n|many ms=many_ms.value:n|"
     columns += "faster=faster.value:.2f|from=faster.low:.2f|to=faster.high:.2f"
     show_table(f"Kernels on {count} cores against one", alone, f"kernel|{columns}")
-    show_table(f"Sessions, every party on {count} cores against one", sessions, f"network|backend|phase|{columns}")
+    show_table("Sessions, every party on any idle core against one", sessions, f"network|backend|phase|{columns}")
     publish(report, "cores/{date}_{sha}")
 
 

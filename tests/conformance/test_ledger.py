@@ -18,7 +18,6 @@ from pi_system.backends.fss import offline as fss_offline
 from pi_system.backends.fss.dealer import deal
 from pi_system.export import QuantiseOptions
 from pi_system.export.random import random_artifact, random_pictures
-from pi_system.kernels import cores
 from pi_system.protocols.linear_he import server as server_module
 from pi_system.protocols.ot.base import Cots
 from pi_system.protocols.truncation import dealt, pairs
@@ -111,8 +110,7 @@ def test_the_networks_have_every_kind_of_step(artifact: Any, early_artifact: Any
 def run(ledger: Any, backend: Any, artifact: Any, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two preparations, of four pictures together and one, and of one; a batch of two pictures, then one."""
     instrument(monkeypatch, ledger)
-    for module in (cores, server_module):  # the ledger knows parties by thread
-        monkeypatch.setattr(module, "threads", lambda: 1)
+    monkeypatch.setattr(server_module, "threads", lambda: 1)  # the ledger knows parties by thread
 
     def by_dealer(*arguments: Any) -> None:
         with ledger.acting("dealer", f"offline {len(phases)}"):

@@ -350,4 +350,4 @@ def _garbling(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
 
 def _encryption(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
     """The public seeds of ciphertexts: two of one seed under one key would tell the difference of their messages."""
-    _after(monkeypatch, SecretKey, "encrypt", lambda _, *given: ledger.use("ciphertext", given[2].seed.tobytes(), 0, 1))
+    _after(monkeypatch, SecretKey, "encrypt", lambda result, *_: ledger.use("ciphertext", result.tobytes(), 0, 1))

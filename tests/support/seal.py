@@ -82,9 +82,7 @@ class Seal:
 def encrypted(key: SecretKey, params: HeParams, polynomial: Words) -> Words:
     """A ciphertext of ours, (2, primes, n) residues."""
     halves = np.empty((2, len(params.primes), params.degree), np.uint64)
-    drawn = key.draw()
-    key.encrypt(polynomial, drawn, halves[0])
-    expand_seed(drawn.seed, params.primes, halves[1])
+    expand_seed(key.encrypt(polynomial, halves[0]), params.primes, halves[1])
     return halves
 
 

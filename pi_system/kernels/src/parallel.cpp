@@ -3,12 +3,17 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <cstdint>
+#include <cstdio>
 #include <mutex>
 #include <system_error>
 #include <thread>
 #ifdef __linux__
+#include <fcntl.h>
 #include <sched.h>
+#include <unistd.h>
 #endif
 #include <pthread.h>
 
@@ -23,6 +28,46 @@ int available() {
     if (sched_getaffinity(0, sizeof cores, &cores) == 0) return CPU_COUNT(&cores);
 #endif
     return static_cast<int>(std::thread::hardware_concurrency());  // 0: not known
+}
+
+// Cores of the machine on which nothing runs, as seen in the last milliseconds. Where both parties share a machine,
+// helpers on a core that the other one computes on would hold up both.
+class Idle {
+  public:
+    int cores() {
+        const int64_t now = std::chrono::steady_clock::now().time_since_epoch() / std::chrono::microseconds(1);
+        int64_t seen = seen_us_.load(std::memory_order_relaxed);
+        if (now - seen >= EVERY_US && seen_us_.compare_exchange_strong(seen, now)) idle_ = look();
+        return idle_;
+    }
+
+  private:
+    static constexpr int64_t EVERY_US = 2000;
+
+    // The fourth word of /proc/loadavg is RUNNING/ALL, of all threads; this one runs.
+    static int look() {
+#ifdef __linux__
+        static const int file = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+        char text[64];
+        const ssize_t size = file < 0 ? -1 : pread(file, text, sizeof text - 1, 0);
+        if (size <= 0) return MAX_THREADS;
+        text[size] = 0;
+        int running = 1;
+        if (std::sscanf(text, "%*s %*s %*s %d", &running) != 1) return MAX_THREADS;
+        return std::max(0, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)) - running);
+#else
+        return MAX_THREADS;
+#endif
+    }
+
+    std::atomic<int64_t> seen_us_{-EVERY_US};
+    std::atomic<int> idle_{0};
+};
+
+int others() {
+    static Idle idle;
+    const int count = chosen.load(std::memory_order_relaxed);
+    return count > 0 ? count - 1 : std::min(available() - 1, idle.cores());
 }
 
 struct Job {
@@ -112,8 +157,9 @@ void set_threads(int count) { chosen.store(count, std::memory_order_relaxed); }
 
 void parallel_run(size_t n, size_t grain, Work work) {
     Job job{n, grain, work};
-    const size_t parts = std::min(static_cast<size_t>(threads()), (n + grain - 1) / grain);
-    if (parts < 2 || !the_helpers().run(job, static_cast<int>(parts) - 1)) work.call(work.body, 0, n);
+    const size_t parts = (n + grain - 1) / grain;
+    const int most = static_cast<int>(std::min(parts - 1, static_cast<size_t>(std::max(0, others()))));
+    if (most < 1 || !the_helpers().run(job, most)) work.call(work.body, 0, n);
 }
 
 }  // namespace pi

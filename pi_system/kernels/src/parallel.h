@@ -7,7 +7,8 @@ namespace pi {
 
 constexpr int MAX_THREADS = 1024;
 
-// What set_threads chose; nothing chosen: the cores that this process may run on now.
+// What set_threads chose; nothing chosen: the cores that this process may run on now, of which kernels take those that
+// are idle.
 int threads();
 // 0: chooses nothing. Kernels that run already keep to what was.
 void set_threads(int count);

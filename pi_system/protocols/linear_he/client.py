@@ -1,17 +1,16 @@
 """The client: encrypts its masks, decrypts its shares."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from pi_system.errors import InputError, LocalProtocolError, RemoteProtocolError
-from pi_system.kernels.cores import share_out, threads
 from pi_system.kernels.he import SEED_BYTES
 from pi_system.kernels.packing import Words, pack_bits, packed_bytes, unpack_bits
 from pi_system.protocols.half import Half, Readable, Send, receive
-from pi_system.protocols.linear_he.key import Drawn, SecretKey
+from pi_system.protocols.linear_he.key import SecretKey
 from pi_system.protocols.linear_he.plan import AnswerChunk, LinearPlan
 from pi_system.ring.carrier import Ring, RingArray
 from pi_system.ring.prg import Prg
@@ -28,7 +27,8 @@ class LinearHeClient:
         """Draw the key from ``prg``, which is never used for another."""
         self.plan = plan
         self._key = SecretKey(plan.params, prg)
-        self._halves = np.empty((0, 2, len(plan.params.primes) * plan.params.degree), np.uint64)
+        # Fresh pages for every ciphertext would cost as much as its arithmetic.
+        self._halves = np.empty((2, len(plan.params.primes) * plan.params.degree), np.uint64)
         self._ring = Ring(plan.params.ring_bits)
 
     def of(self, plan: LinearPlan) -> "LinearHeClient":
@@ -36,12 +36,6 @@ class LinearHeClient:
         other = copy.copy(self)
         other.plan = plan
         return other
-
-    def _scratch(self) -> Words:
-        """Room for a ciphertext for every thread, kept: fresh pages for each would cost as much as its arithmetic."""
-        if len(self._halves) < threads():
-            self._halves = np.empty((threads(), *self._halves.shape[1:]), np.uint64)
-        return self._halves
 
     def hello(self) -> npt.NDArray[np.uint8]:
         """First message of a session: a fresh encryption of zero, (plan.hello_bytes(),)."""
@@ -66,24 +60,17 @@ class LinearHeClient:
         return self._encrypted(polynomials.reshape(-1, self.plan.params.degree))
 
     def _encrypted(self, polynomials: Words) -> npt.NDArray[np.uint8]:
-        out = np.empty((len(polynomials), self.plan.params.upload_bytes), np.uint8)
-        drawn, scratch = [self._key.draw() for _ in polynomials], self._scratch()
-
-        def work(thread: int, items: Iterator[tuple[npt.NDArray[np.uint8], Words, Drawn]]) -> None:
-            for item in items:
-                self._encrypt(*item, scratch[thread, 0].reshape(-1, self.plan.params.degree))
-
-        share_out(list(zip(out, polynomials, drawn, strict=True)), work)
+        params = self.plan.params
+        out = np.empty((len(polynomials), params.upload_bytes), np.uint8)
+        first = self._halves[0].reshape(-1, params.degree)
+        for row, polynomial in zip(out, polynomials, strict=True):
+            row[:SEED_BYTES] = self._key.encrypt(polynomial, first)
+            at = SEED_BYTES
+            for residues, bits in zip(first, params.prime_bits, strict=True):
+                end = at + packed_bytes(residues.size, bits)
+                pack_bits(residues, bits, row[at:end])
+                at = end
         return out.reshape(-1)
-
-    def _encrypt(self, row: npt.NDArray[np.uint8], polynomial: Words, drawn: Drawn, first: Words) -> None:
-        """Write a ciphertext into ``row`` by way of ``first``."""
-        self._key.encrypt(polynomial, drawn, first)
-        row[:SEED_BYTES], at = drawn.seed, SEED_BYTES
-        for residues, bits in zip(first, self.plan.params.prime_bits, strict=True):
-            end = at + packed_bytes(residues.size, bits)
-            pack_bits(residues, bits, row[at:end])
-            at = end
 
     def receive(self, bundle: int, chunk: AnswerChunk, message: Readable, share: RingArray) -> None:
         """Decrypt a message of the server into the client's share c_c of the chunk's layer.
@@ -102,28 +89,22 @@ class LinearHeClient:
             raise RemoteProtocolError(
                 f"answers: expected {self.plan.chunk_bytes(bundle, chunk)} bytes, found {data.size}"
             )
-        at, items, scratch = 0, [], self._scratch()
+        at = 0
         for answer in chunk.answers:
             for number in range(self.plan.ciphertexts(bundle)):
-                end = at + self.plan.answer_bytes(bundle, chunk.layer, answer, packing.part(number)[1])
-                items.append((answer, number, data[at:end]))
-                at = end
-
-        def work(thread: int, items: Iterator[tuple[int, int, npt.NDArray[np.uint8]]]) -> None:
-            for answer, number, message in items:
                 pictures, band = packing.part(number)
+                end = at + self.plan.answer_bytes(bundle, chunk.layer, answer, band)
                 positions = packing.positions(chunk.layer, answer, band)
-                values = self._decrypt(message, positions, scratch[thread])
+                values = self._decrypt(data[at:end], positions)
                 (low, high), (top, bottom) = packing.outputs(chunk.layer, answer), packing.rows(band)
                 share[pictures, low:high, top:bottom] = values.reshape(-1, high - low, bottom - top, packing.out_cols)
+                at = end
 
-        share_out(items, work)
-
-    def _decrypt(self, answer: npt.NDArray[np.uint8], positions: npt.NDArray[np.int32], halves: Words) -> Words:
+    def _decrypt(self, answer: npt.NDArray[np.uint8], positions: npt.NDArray[np.int32]) -> Words:
         """The values at ``positions``, the only ones of the first half that were sent."""
         params, at = self.plan.params, 0
-        first = halves[0, : params.kept * positions.size].reshape(params.kept, -1)
-        second = halves[1, : params.kept * params.degree].reshape(params.kept, -1)
+        first = self._halves[0, : params.kept * positions.size].reshape(params.kept, -1)
+        second = self._halves[1, : params.kept * params.degree].reshape(params.kept, -1)
         primes = np.array(params.primes[: params.kept], np.uint64)[:, None]
         for row, bits in zip(second, params.prime_bits, strict=False):
             at += _unpack(answer[at:], bits, row)

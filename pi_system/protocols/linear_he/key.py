@@ -6,8 +6,6 @@ sqrt(10.5) = 3.24, a uniform from a public seed that is sent in its place. The g
 arithmetic is kernels/he.py, in constant time; tests hold it against SEAL.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
@@ -17,19 +15,8 @@ from pi_system.protocols.linear_he.params import HeParams
 from pi_system.ring.prg import Prg
 
 
-class Drawn(NamedTuple):
-    """The randomness of one encryption: the second half's seed, (64,), public, and (n,) secret words of the error."""
-
-    seed: npt.NDArray[np.uint8]
-    error: Words
-
-    def __repr__(self) -> str:
-        """Show no secret."""
-        return "Drawn(<secret>)"
-
-
 class SecretKey:
-    """A secret key, encryption and decryption; several threads may encrypt and decrypt, one draws."""
+    """A secret key, encryption and decryption. Not for use by several threads at once."""
 
     def __init__(self, params: HeParams, prg: Prg):
         """Draw the secret.
@@ -47,22 +34,22 @@ class SecretKey:
         """Show no secret."""
         return "SecretKey(<secret>)"
 
-    def draw(self) -> Drawn:
-        """What one encryption takes; no two share a seed or an error."""
-        seed = np.empty(SEED_BYTES, np.uint8)
-        self._seeds.into(seed)
-        return Drawn(seed, self._words(self._errors))
-
-    def encrypt(self, polynomial: Words, drawn: Drawn, first: Words) -> None:
-        """Encrypt a polynomial.
+    def encrypt(self, polynomial: Words, first: Words) -> npt.NDArray[np.uint8]:
+        """Encrypt a polynomial; no two encryptions share a seed or an error.
 
         Args:
             polynomial: (n,) values below 2^ring_bits. An encryption of zero is a public key.
-            drawn: of ``draw``, for this polynomial alone; the second half is its seed's.
             first: (primes, n), the ciphertext's first half is written.
+
+        Returns:
+            The seed of the second half, (64,).
         """
-        expand_seed(drawn.seed, self._params.primes, first)
-        self._context.encrypt(self._secret, drawn.error, polynomial, self._params.ring_bits, first)
+        seed = np.empty(SEED_BYTES, np.uint8)
+        self._seeds.into(seed)
+        expand_seed(seed, self._params.primes, first)
+        error = self._words(self._errors)
+        self._context.encrypt(self._secret, error, polynomial, self._params.ring_bits, first)
+        return seed
 
     def decrypt(self, first: Words, second: Words, positions: npt.NDArray[np.int32]) -> Words:
         """Decrypt an answer.

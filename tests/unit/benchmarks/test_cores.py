@@ -28,5 +28,5 @@ def test_what_is_said_of_a_kept_run(monkeypatch: pytest.MonkeyPatch) -> None:
     said = cores.statement()
     assert "| code | 1.50 (1.25 to 2.00) |" in said
     assert "| `n` | `gmw` | online | 1.50 (1.25 to 2.00) |" in said
-    assert "4 cores against one" in said
+    assert "4 cores; medians" in said
     assert "7 calls of each in turn, A CPU, 2026-11-30, commit `abc`" in said

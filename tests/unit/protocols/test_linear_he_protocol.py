@@ -16,7 +16,7 @@ from pi_system.errors import (
     RemoteProtocolError,
 )
 from pi_system.kernels.cores import using_threads
-from pi_system.kernels.he import SEED_BYTES, rlwe_paths
+from pi_system.kernels.he import rlwe_paths
 from pi_system.program.encoding import weight_norm_bits
 from pi_system.protocols.half import Half, in_turn
 from pi_system.protocols.linear_he import (
@@ -121,26 +121,6 @@ def test_several_inferences_with_threads_and_without_cache_agree_with_the_ideal(
         for mask, s, c in zip(masks, server_shares, client_shares, strict=True):
             ideal = ideal_linear(plan, weights, mask, s)
             assert all(np.array_equal(ideal[name], c[name]) for name in ideal)
-
-
-def test_ciphertexts_of_a_request_have_own_seeds_and_errors_on_any_number_of_cores() -> None:
-    """A request of several, twice; bytes do not depend on who encrypts which."""
-    layer, seed = conv3("wide", "w", 96, 16, out=2), fresh_seed()
-    plan, mask = plan_linear([layer], 37, 20), Prg(fresh_seed()).ring(layer.mask_shape, 37)
-    found = []
-    for count in (1, 2, 5):
-        with using_threads(count):
-            client = LinearHeClient(plan, Prg(seed))
-            found.append([client.request(0, mask).tobytes() for _ in range(2)])
-    assert found[0] == found[1] == found[2]
-    rows = np.frombuffer(b"".join(found[0]), np.uint8).reshape(-1, plan.params.upload_bytes)
-    assert len(rows) >= 6
-    assert len({row[:SEED_BYTES].tobytes() for row in rows}) == len(rows)
-    with using_threads(2):
-        key = LinearHeClient(plan, Prg(seed))._key
-        drawn = [key.draw() for _ in range(8)]
-    assert len({one.error.tobytes() for one in drawn}) == len({one.seed.tobytes() for one in drawn}) == 8
-    assert "secret" in repr(drawn[0])
 
 
 @pytest.mark.parametrize("path", rlwe_paths())
