@@ -2,10 +2,11 @@
 
     python benchmarks/cores.py --keep          # a few minutes
 
-Kernels run in this process, on one core and on several in turn. Sessions are real processes, each party and the dealer
-with --threads 1 and as by default, any core that is idle, in turn too; all of them share the cores of this machine, so
-of two cores one party gets more only while the other waits. --keep writes the JSON object to benchmarks/results/cores, and `make report` the
-newest's tables into docs/reference/results.md. On stdout tables, then, last line, the JSON object.
+Kernels run in this process, on one core and on several in turn. Sessions are real processes, each party and the
+dealer with --threads 1 and as by default, any core that is idle, in turn too; all of them share the cores of this
+machine, so of two cores one party gets more only while the other waits. --keep writes the JSON object to
+benchmarks/results/cores, and `make report` the newest's tables into docs/reference/results.md. On stdout tables,
+then, last line, the JSON object.
 """
 
 import os

@@ -317,7 +317,7 @@ def _as_interval(answer: Answer) -> Interval:
 
 
 def _times(ratio: Interval) -> str:
-    return _measured(Answer.times("", ratio))
+    return _measured(Answer.times("ratio", ratio))
 
 
 def _timed(answer: Answer) -> bool:

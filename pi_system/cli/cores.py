@@ -18,5 +18,5 @@ def threads_option(*, exposed: bool = False) -> Decorator:
         type=click.IntRange(1, MAX_THREADS),
         callback=use,
         expose_value=exposed,
-        help="Cores that computing takes, in both phases (default: all that this process may run on, as they are idle).",
+        help="Cores to compute with, in both phases (default: those that this process may run on and that are idle).",
     )
