@@ -123,7 +123,9 @@ def statement() -> str:
             map(_worded, report["sessions"]), "network=`{network}`|backend=`{backend}`|phase|times as fast={words}"
         ),
     ]
-    run = f"{report['repeat']} calls of each in turn, {about['cpu']}, {about['date'][:10]}, commit `{about['git_sha']}`"
+    kernel_calls = len(report["kernels"][0]["one_ms_samples"])
+    calls = f"{kernel_calls} calls of each kernel and {report['repeat']} of each session"
+    run = f"{calls} in turn, {about['cpu']}, {about['date'][:10]}, commit `{about['git_sha']}`"
     tables.append(f"{report['cores']} cores; medians with 95 % intervals, widened by 2 % either way: {run}.")
     return "\n\n".join(tables)
 

@@ -48,8 +48,8 @@ class Preparation:
         """What it will take."""
         parts = [f"{self.disk / 1e6:,.1f} MB of disk here"]
         if self.server_disk is not None and self.traffic is not None:
-            lasting = f" and, unless they are there, {self.server_lasting / 1e6:,.1f} MB of weights that stay"
-            once = lasting if self.server_lasting else ""
+            kept = f" ({self.server_lasting / 1e6:,.1f} more, kept, unless it has the model's weights for such groups)"
+            once = kept if self.server_lasting else ""
             parts.append(f"{self.server_disk / 1e6:,.1f} MB at the server{once}")
             parts.append(f"at most {self.traffic / 1e6:,.1f} MB over the links of this client")
         return f"prepares {self.count}: takes {', '.join(parts)}"
@@ -64,7 +64,7 @@ class Preparation:
         if self.traffic:
             all_of_it = f" of at most {self.traffic / 1e6:,.1f}"
             if passed:
-                left = f", at most {elapsed_s * (self.traffic - passed) / passed:,.0f} s left"
+                left = f", about {elapsed_s * (self.traffic - passed) / passed:,.0f} s left"
         return f"{self.ready()}, {passed / 1e6:,.1f}{all_of_it} MB passed in {elapsed_s:,.0f} s{left}"
 
     def passed(self) -> int:

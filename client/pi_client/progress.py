@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Final, Protocol
 
 import click
@@ -19,8 +19,11 @@ from rich.progress import (
 )
 
 from pi_client.preparation import Preparation
+from pi_system.errors import PiError
 
 _POLL_S: Final = 0.2
+_LAST_S: Final = 1.0
+"""For a line that is being written. Longer: a pipe that nobody reads holds the call up."""
 _SAY_S: Final = 10.0
 """Between the lines of a log. Shorter: one of an hour's preparation is long. Longer: who reads it takes it for dead."""
 
@@ -99,8 +102,9 @@ def _every(period_s: float, act: Callable[[], None]) -> Iterator[None]:
     done = threading.Event()
 
     def follow() -> None:
-        while not done.wait(period_s):
-            act()
+        with suppress(PiError, OSError):  # the store is gone, or who read stderr: the call itself says what it means
+            while not done.wait(period_s):
+                act()
 
     thread = threading.Thread(target=follow, name="progress", daemon=True)
     thread.start()
@@ -108,4 +112,4 @@ def _every(period_s: float, act: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         done.set()
-        thread.join()
+        thread.join(_LAST_S)

@@ -21,6 +21,8 @@ from pi_system.secure.schedule import Gates, plan
 
 TOGETHER: Final = 16
 """Inferences of one call, of which a prediction says what they save: the largest group that shares ciphertexts."""
+_EVERY_GROUP: Final = 21
+"""The fewest in one call that take a group of each size: 16, 4 and 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,7 @@ class Prediction:
         together_bytes: of TOGETHER inferences prepared in one call, payload of one, at most.
         stored_bytes_server: on disk.
         stored_bytes_client: on disk.
-        lasting_bytes: of the server's disk, once a model, where so many are prepared in one call.
+        lasting_bytes: of the server's disk, once a model, when every size of a group has been prepared.
     """
 
     backend: str
@@ -182,7 +184,7 @@ def predict(public: PublicArtifact, backend: str, link: str | Link, calibration:
         together_bytes=offline.nbytes - together.saved_bytes // TOGETHER,
         stored_bytes_server=offline.stored[0],
         stored_bytes_client=offline.stored[1],
-        lasting_bytes=together.lasting_bytes,
+        lasting_bytes=workload.together(_EVERY_GROUP).lasting_bytes,
     )
 
 

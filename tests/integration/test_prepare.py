@@ -92,7 +92,7 @@ def test_count_is_what_shall_be_ready(run: Any) -> None:
         "prepared 1, 3 ready",
     ]
     assert all(lines[0].startswith("backend ") for lines in said)
-    stays = r" and, unless they are there, [\d.]+ MB of weights that stay"
+    stays = r" \([\d.]+ more, kept, unless it has the model's weights for such groups\)"
     takes = rf"takes [\d.]+ MB of disk here, [\d.]+ MB at the server(|{stays}), at most [\d.]+ MB"
     assert re.match(f"prepares 2: {takes} over the links of this client", said[0][1])
     assert len({lines[0].partition(":")[0] for lines in said}) == 1  # what lies prepared is added to

@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
-#include <mutex>
 #include <stdexcept>
 
 #if defined(__linux__)
@@ -215,8 +213,6 @@ template <class T> void ConvPlan<T>::run(const Planes &in, T *out, int c0, int c
     const bool by_pixels = blocks >= threads && engine_->weight_bytes() / g_.groups <= kResidentWeightBytes;
     const long units = by_pixels ? blocks : (c1 - c0 + l.tile_channels - 1) / l.tile_channels;
     const long parts = std::min<long>(threads, units);
-    std::exception_ptr thrown;
-    std::mutex throwing;
     const auto share = [&](long part) {
         Job job = whole;
         const long low = units * part / parts, high = units * (part + 1) / parts;
@@ -230,14 +226,8 @@ template <class T> void ConvPlan<T>::run(const Planes &in, T *out, int c0, int c
         work(job);
     };
     pi::parallel_for(size_t(parts), 1, [&](size_t begin, size_t end) {
-        try {
-            for (size_t part = begin; part < end; part++) share(long(part));
-        } catch (...) {
-            const std::lock_guard<std::mutex> lock(throwing);
-            thrown = std::current_exception();
-        }
+        for (size_t part = begin; part < end; part++) share(long(part));
     });
-    if (thrown) std::rethrow_exception(thrown);
 }
 
 template class ConvPlan<uint32_t>;

@@ -27,6 +27,8 @@ namespace {
 constexpr const char *ROOT = "relu-root", *MASK = "relu-mask", *SHARE = "relu-share", *WORDS = "relu-words",
                    *TABLE = "relu-table", *OFFSET = "relu-offset";
 constexpr size_t GROUP = 8;  // blocks whose public keys are derived together
+// Blocks that a thread takes at a time: of a whole comparison, and of what is little work a block.
+constexpr size_t LEAST = 8 * GROUP, LEAST_LITTLE = 64 * GROUP;
 
 typedef uint64_t Lanes[LANES];
 
@@ -138,7 +140,7 @@ void for_blocks(const Range &range, const uint8_t *salt, F f) {
     const Backend &be = backend();
     const AesKey base = derive_key(salt, WORDS, salt);
     const size_t first = range.first / LANES;
-    parallel_for(range.blocks(), GROUP, [&](size_t begin, size_t end) {
+    parallel_for(range.blocks(), LEAST, [&](size_t begin, size_t end) {
         for (size_t group = begin; group < end; group += GROUP) {
             uint8_t raw[16 * GROUP];
             be.ctr(base, 0, first + group, raw, GROUP);
@@ -273,7 +275,7 @@ void deal_block(const Gate &gate, const PartyKeys (&party)[2], size_t block, con
 void relu_masks(const Gate &gate, const Range &range, const uint8_t *seed, const uint8_t *salt, void *out) {
     const AesKey key = derive_key(seed, MASK, salt);
     const size_t width = gate.mask_bytes(), first = range.first / LANES;
-    parallel_for(range.blocks(), GROUP, [&](size_t begin, size_t end) {
+    parallel_for(range.blocks(), LEAST_LITTLE, [&](size_t begin, size_t end) {
         for (size_t j = begin; j < end; j++) {
             Lanes mask;
             masks_of(backend(), gate, key, first + j, mask);
@@ -360,7 +362,7 @@ void relu_server_finish(const Gate &gate, const Range &range, const uint8_t *ser
     const Backend &be = backend();
     const uint8_t *bits = reply + packed_bytes(range.count, gate.ring_bits);
     const size_t first = range.first / LANES, width = gate.ring_bytes();
-    parallel_for(range.blocks(), GROUP, [&](size_t begin, size_t end) {
+    parallel_for(range.blocks(), LEAST_LITTLE, [&](size_t begin, size_t end) {
         for (size_t j = begin; j < end; j++) {
             const size_t n = range.left(j), at = j * LANES;
             const uint8_t *st = state + j * gate.state_block_bytes();

@@ -7,7 +7,7 @@ using namespace pi;
 
 namespace {
 
-constexpr size_t LEAST = 16384;  // elements that a thread takes at a time, whole bytes of planes
+constexpr size_t LEAST = 8192;  // elements that a thread takes at a time, whole bytes of planes
 
 // widths: m of the leaves, most significant first; the input has `bits` bits below its sign.
 struct Leaves {

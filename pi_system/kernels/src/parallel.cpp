@@ -7,8 +7,8 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #ifdef __linux__
 #include <fcntl.h>
@@ -16,6 +16,7 @@
 #include <unistd.h>
 #endif
 #include <pthread.h>
+#include <signal.h>
 
 namespace pi {
 namespace {
@@ -47,9 +48,11 @@ class Idle {
     // The fourth word of /proc/loadavg is RUNNING/ALL, of all threads; this one runs.
     static int look() {
 #ifdef __linux__
-        static const int file = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+        const int file = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+        if (file < 0) return MAX_THREADS;
         char text[64];
-        const ssize_t size = file < 0 ? -1 : pread(file, text, sizeof text - 1, 0);
+        const ssize_t size = read(file, text, sizeof text - 1);
+        close(file);
         if (size <= 0) return MAX_THREADS;
         text[size] = 0;
         int running = 1;
@@ -64,8 +67,10 @@ class Idle {
     std::atomic<int> idle_{0};
 };
 
+// Like all here made as the module is loaded: a child of fork would wait for one that was half made.
+Idle idle;
+
 int others() {
-    static Idle idle;
     const int count = chosen.load(std::memory_order_relaxed);
     return count > 0 ? count - 1 : std::min(available() - 1, idle.cores());
 }
@@ -74,12 +79,31 @@ struct Job {
     size_t n, grain;
     Work work;
     std::atomic<size_t> next{0};
+    std::mutex throwing;
+    std::exception_ptr thrown;
 
-    void take_part() {
-        for (size_t at = next.fetch_add(grain); at < n; at = next.fetch_add(grain))
-            work.call(work.body, at, std::min(n, at + grain));
+    void take_part() noexcept {
+        try {
+            for (size_t at = next.fetch_add(grain); at < n; at = next.fetch_add(grain))
+                work.call(work.body, at, std::min(n, at + grain));
+        } catch (...) {
+            const std::lock_guard<std::mutex> lock(throwing);
+            thrown = std::current_exception();
+        }
     }
 };
+
+// A thread that takes no signal: the program's own say who does.
+bool start_quietly(void *(*run)(void *), void *argument) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_t thread;
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const bool started = pthread_create(&thread, nullptr, run, argument) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (started) pthread_detach(thread);
+    return started;
+}
 
 // Helpers of one job at a time: kernels that run beside it do without.
 class Helpers {
@@ -90,7 +114,7 @@ class Helpers {
         if (!only) return false;
         {
             const std::lock_guard<std::mutex> lock(mutex_);
-            while (there_ < most && start()) there_++;
+            while (there_ < most && start_quietly(help_one, this)) there_++;  // without more threads fewer help
             job_ = &job;
             wanted_ = std::min(most, there_);
         }
@@ -99,17 +123,14 @@ class Helpers {
         std::unique_lock<std::mutex> lock(mutex_);
         wanted_ = 0;
         done_.wait(lock, [&] { return working_ == 0; });
+        if (job.thrown) std::rethrow_exception(job.thrown);
         return true;
     }
 
   private:
-    bool start() {
-        try {
-            std::thread(&Helpers::help, this).detach();
-        } catch (const std::system_error &) {  // no more threads: fewer help
-            return false;
-        }
-        return true;
+    static void *help_one(void *helpers) {
+        static_cast<Helpers *>(helpers)->help();
+        return nullptr;
     }
 
     void help() {
@@ -134,10 +155,9 @@ class Helpers {
 
 // Never destroyed: helpers wait in it until the process ends. A child of fork has none of them, and takes a new one.
 std::atomic<Helpers *> helpers{nullptr};
+[[maybe_unused]] const int watched = pthread_atfork(nullptr, nullptr, [] { helpers.store(nullptr); });
 
 Helpers &the_helpers() {
-    static std::once_flag watched;
-    std::call_once(watched, [] { pthread_atfork(nullptr, nullptr, [] { helpers.store(nullptr); }); });
     Helpers *found = helpers.load();
     if (found != nullptr) return *found;
     Helpers *fresh = new Helpers;

@@ -20,9 +20,9 @@ struct Work {
 };
 void parallel_run(size_t n, size_t grain, Work work);
 
-// Calls f(begin, end) on parts that cover 0 .. n, part bounds being multiples of `grain`; f must not throw. Parts are
-// taken one after the other, by this thread and by as many helpers as are free: one whose core is busy is not waited
-// for. A grain should take longer than to wake a helper, some 20 microseconds.
+// Calls f(begin, end) on parts that cover 0 .. n, part bounds being multiples of `grain`. Parts are taken one after the
+// other, by this thread and by as many helpers as are free: one whose core is busy is not waited for. A grain should
+// take longer than to wake a helper, some 20 microseconds. What f throws is thrown here, once all have stopped.
 template <class F>
 void parallel_for(size_t n, size_t grain, const F &f) {
     if (n > grain)

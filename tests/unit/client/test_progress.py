@@ -34,8 +34,8 @@ def of(session: Any, traffic: int | None = 8_000_000) -> Preparation:
     ("passed", "traffic", "line"),
     [
         (0, 8_000_000, "prepared 1/4 inferences, 0.0 of at most 8.0 MB passed in 20 s"),
-        (2_000_000, 8_000_000, "prepared 1/4 inferences, 2.0 of at most 8.0 MB passed in 20 s, at most 60 s left"),
-        (9_000_000, 8_000_000, "prepared 1/4 inferences, 8.0 of at most 8.0 MB passed in 20 s, at most 0 s left"),
+        (2_000_000, 8_000_000, "prepared 1/4 inferences, 2.0 of at most 8.0 MB passed in 20 s, about 60 s left"),
+        (9_000_000, 8_000_000, "prepared 1/4 inferences, 8.0 of at most 8.0 MB passed in 20 s, about 0 s left"),
         (2_000_000, None, "prepared 1/4 inferences, 2.0 MB passed in 20 s"),
     ],
 )

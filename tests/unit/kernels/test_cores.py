@@ -1,15 +1,18 @@
 """Kernels give the same bytes on any number of cores, of which the process says how many."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pi_system import kernels
 from pi_system.kernels.conv import RingConv2d
 from pi_system.kernels.cores import MAX_THREADS, threads, use_threads, using_threads
 from pi_system.kernels.garble import garble, garble_evaluate, garble_inputs, garble_rows
@@ -27,6 +30,8 @@ from pi_system.kernels.ot import (
 from pi_system.protocols.linear_he.primes import make_primes
 from pi_system.ring.prg import Prg
 
+COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+SUPPORT = Path(__file__).parents[2] / "support"
 SEED = b"0123456789abcdef"
 DELTA = b"\1" + SEED[1:]
 WIDTHS, BITS = bytes([2, 4, 4]), 10
@@ -162,3 +167,13 @@ def test_kernels_of_several_threads_and_of_a_forked_process_are_right() -> None:
         if (child := os.fork()) == 0:
             os._exit(0 if [flat(code(MANY)) for _ in range(3)] == [alone] * 3 else 1)
         assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C++ compiler")
+def test_helpers_where_something_fails(tmp_path: Path) -> None:
+    """What a part throws is thrown by the caller when no part runs, helpers take no signals, children do not hang."""
+    program, sources = tmp_path / "driver", Path(kernels.__file__).parent / "src"
+    build = [str(COMPILER), "-std=c++17", "-O1", "-pthread", f"-I{sources}", "-o", str(program)]
+    subprocess.run([*build, str(SUPPORT / "parallel_driver.cpp"), str(sources / "parallel.cpp")], check=True)
+    ran = subprocess.run([program], capture_output=True, text=True, timeout=300)
+    assert (ran.returncode, ran.stdout) == (0, "ok\n")
