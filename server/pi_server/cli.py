@@ -4,6 +4,7 @@ import logging
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -176,11 +177,12 @@ def serve(
         log=log,
         threads=threads,
     )
+    _run(options, partial(_read_again, artifact, keys, insecure), health, metrics)
 
-    def reload(now: ServerOptions) -> ServerOptions:
-        return replace(now, artifact=load(artifact), identity=open_identity(keys, insecure, listen, role="server"))
 
-    _run(options, reload, health, metrics)
+def _read_again(artifact: Path, keys: Path | None, insecure: bool, now: ServerOptions) -> ServerOptions:
+    identity = open_identity(keys, insecure, now.listen, role="server")
+    return replace(now, artifact=load(artifact), identity=identity)
 
 
 def _begin() -> LogOptions:

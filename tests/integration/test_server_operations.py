@@ -176,7 +176,9 @@ def test_a_server_answers_with_the_model_it_read_until_it_is_told_to_read_again(
     assert first != second
     server[0].popen.send_signal(signal.SIGHUP)
     server[0].wait_log(f"reloaded: artifact {second[:16]}")
-    assert digest() == second
+    until_s = time.monotonic() + 30
+    while digest() != second:  # a process that was told to end may answer once more
+        assert time.monotonic() < until_s
 
 
 def test_a_certificate_that_expires_soon_is_warned_of(serve: Callable[..., Any], tmp_path: Path) -> None:
