@@ -30,7 +30,7 @@ void same(const uint8_t *one, const uint8_t *two, size_t size) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     Input input(data, size);
     const Gate gate = gate_of(input);
-    const Range range{LANES * input.below(3), 1 + input.below(70), 1};
+    const Range range{LANES * input.below(3), 1 + input.below(70)};
     const size_t blocks = range.first / LANES + range.blocks(), count = range.count, width = gate.ring_bytes();
     const auto keys0 = input.buffer<uint8_t>(gate.key_block_bytes(0) * blocks);
     const auto keys1 = input.buffer<uint8_t>(gate.key_block_bytes(1) * blocks);
