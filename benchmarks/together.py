@@ -33,8 +33,8 @@ from measuring.sessions import WARMUP, Session, in_turn
 from measuring.statistics import median_interval, ratio_interval
 
 from pi_system.artifact.store import load
+from pi_system.backends.costs import GROUPS
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
-from pi_system.backends.two_party.offline import GROUPS
 from pi_system.cli.errors import PiCommand
 
 KEPT: Final = RESULTS / "together"

@@ -145,7 +145,7 @@ def prepare_missing(
     """
     while (missing := goal - session.available()) > 0:
         try:
-            with shows.preparing(partial(Preparation.of, session, missing)):
+            with shows.preparing(partial(Preparation.of, session, missing, goal)):
                 cost = session.prepare(missing)
         except BusyError as busy:
             same = replace(common, backend=session.config.backend)  # ``auto`` was decided

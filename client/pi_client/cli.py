@@ -83,7 +83,7 @@ def prepare(count: int, **options: Any) -> None:
         if missing <= 0:
             click.echo(f"{session.available()} ready, nothing to prepare")
             return
-        ahead = Preparation.of(session, missing)
+        ahead = Preparation.of(session, missing, count)
         click.echo(ahead.line())
         try:
             with shown(lambda: ahead):

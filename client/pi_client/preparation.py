@@ -30,8 +30,8 @@ class Preparation:
     traffic: int | None
 
     @classmethod
-    def of(cls, session: ClientSession, count: int) -> "Preparation":
-        """What the public model says of it."""
+    def of(cls, session: ClientSession, count: int, goal: int) -> "Preparation":
+        """What the public model says of ``count``, after which ``goal`` will be ready."""
         server_disk, lasting, traffic = None, 0, None
         try:
             work = Workload(session.public, session.config.backend, session.config.revealed)
@@ -41,7 +41,7 @@ class Preparation:
         else:
             server_disk, lasting = count * cost.stored[0], together.lasting_bytes
             traffic = count * (cost.nbytes - cost.unseen) - together.saved_bytes + cost.setup_bytes
-        goal, disk = session.available() + count, session.disk_bytes(count)
+        disk = session.disk_bytes(count)
         return cls(session, count, goal, disk, server_disk, lasting, traffic)
 
     def line(self) -> str:

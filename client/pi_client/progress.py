@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import cache
 from typing import Final, Protocol
 
 import click
@@ -76,12 +77,13 @@ def shown(make: Callable[[], Preparation], *, transient: bool = False) -> Iterat
 
     What is on disk is asked for instead of the protocol, so the line also sees what another process takes or adds.
     """
-    console, ahead = Console(stderr=True), make()
+    console = Console(stderr=True)
     if not console.is_terminal:
-        started_s = time.monotonic()
-        with _every(_SAY_S, lambda: click.echo(ahead.line_after(time.monotonic() - started_s), err=True)):
+        started_s, found = time.monotonic(), cache(make)  # planning takes time, which a short phase is spared
+        with _every(_SAY_S, lambda: click.echo(found().line_after(time.monotonic() - started_s), err=True)):
             yield
         return
+    ahead = make()
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=transient) as bar:
         line = bar.add_task(ahead.ready(), total=ahead.traffic)

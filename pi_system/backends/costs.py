@@ -11,7 +11,7 @@ together(public, count)             what is otherwise of ``count`` inferences in
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from pi_system.artifact.graph import Node
 from pi_system.artifact.model import PublicArtifact
@@ -91,6 +91,11 @@ class Together:
 
     saved_bytes: int = 0
     lasting_bytes: int = 0
+
+
+GROUPS: Final = (16, 4, 1)
+"""Pictures whose weighted layers share ciphertexts (protocols/linear_he/packing.py): about the root of so many times
+the bytes of one, and of its work but for products. Each size has its own transformed weights on the server's disk."""
 
 
 class BackendCost(Protocol):

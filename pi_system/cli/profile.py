@@ -13,7 +13,7 @@ from pi_system.channel.link import parse_link
 from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.options import json_option, show_result
 from pi_system.cost import Prediction, default_calibration, load_calibration, predict, resolve
-from pi_system.cost.predict import TOGETHER
+from pi_system.cost.predict import TOGETHER, InGroups, in_groups
 
 _PATH = click.Path(path_type=Path)
 
@@ -33,11 +33,12 @@ def profile(artifact: Path, backend: str, link: str, calibration: Path | None, a
     prices = load_calibration(calibration) if calibration else default_calibration()
     public = load_public(artifact)
     found = predict(public, resolve(backend, public, shape, prices), shape, prices)
+    groups = in_groups(public, found.backend)
     if as_json:
-        show_result({"link": link, "machine": prices.machine, **asdict(found)}, as_json)
+        show_result({"link": link, "machine": prices.machine, **asdict(found), **groups._asdict()}, as_json)
         return
     console = Console(width=max(Console().width, 140))  # numbers are of no use when they are cut off
-    console.print(_layers(found, link), _totals(found), f"Prices: {prices.machine}", sep="\n")
+    console.print(_layers(found, link), _totals(found, groups), f"Prices: {prices.machine}", sep="\n")
 
 
 def _layers(found: Prediction, link: str) -> Table:
@@ -76,7 +77,7 @@ def _layers(found: Prediction, link: str) -> Table:
     return table
 
 
-def _totals(found: Prediction) -> Table:
+def _totals(found: Prediction, groups: InGroups) -> Table:
     table = Table("", "", title="Totals", title_justify="left", show_header=False)
     for name, text in (
         ("online", f"{found.online_ms:,.1f} ms"),
@@ -84,11 +85,11 @@ def _totals(found: Prediction) -> Table:
             "offline, one inference",
             f"{found.offline_ms:,.0f} ms, {found.offline_rounds:g} round trips, {found.offline_bytes:,} bytes",
         ),
-        (f"offline, each of {TOGETHER} in one call", f"at most {found.together_bytes:,} bytes"),
+        (f"offline, each of {TOGETHER} in one call", f"at most {groups.together_bytes:,} bytes"),
         ("moved once a client and model", f"{found.setup_bytes:,} bytes"),
         ("stored, server", f"{found.stored_bytes_server:,} bytes"),
         ("stored, client", f"{found.stored_bytes_client:,} bytes"),
-        ("stored once a model, server", f"{found.lasting_bytes:,} bytes"),
+        ("stored once a model, server", f"{groups.lasting_bytes:,} bytes"),
     ):
         table.add_row(name, text)
     return table

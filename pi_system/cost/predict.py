@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
-from typing import Final
+from typing import Final, NamedTuple
 
 from pi_system.artifact.model import PublicArtifact
-from pi_system.backends.costs import Lockstep, OfflineCost, Opening, Together, find_cost
+from pi_system.backends.costs import GROUPS, Lockstep, OfflineCost, Opening, Together, find_cost
 from pi_system.backends.registry import BACKENDS
 from pi_system.channel.link import Link, parse_link
 from pi_system.cost.calibration import Calibration
@@ -19,10 +19,8 @@ from pi_system.program.reveal import Reveal
 from pi_system.ring.carrier import Ring
 from pi_system.secure.schedule import Gates, plan
 
-TOGETHER: Final = 16
-"""Inferences of one call, of which a prediction says what they save: the largest group that shares ciphertexts."""
-_EVERY_GROUP: Final = 21
-"""The fewest in one call that take a group of each size: 16, 4 and 1."""
+TOGETHER: Final = max(GROUPS)
+"""Inferences of one call, of which ``in_groups`` says what they save."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +38,8 @@ class Prediction:
         offline_rounds: its round trips one after the other.
         offline_bytes: payload on all connections.
         setup_bytes: payload once a model and client besides.
-        together_bytes: of TOGETHER inferences prepared in one call, payload of one, at most.
         stored_bytes_server: on disk.
         stored_bytes_client: on disk.
-        lasting_bytes: of the server's disk, once a model, when every size of a group has been prepared.
     """
 
     backend: str
@@ -56,10 +52,8 @@ class Prediction:
     offline_rounds: float
     offline_bytes: int
     setup_bytes: int
-    together_bytes: int
     stored_bytes_server: int
     stored_bytes_client: int
-    lasting_bytes: int
 
 
 class Workload:
@@ -169,7 +163,7 @@ def predict(public: PublicArtifact, backend: str, link: str | Link, calibration:
     calibration.check_has(backend)
     workload, prices = _workload(public, backend), calibration.as_prices()
     end, layers = workload.online(shaped, prices)
-    offline, together = workload.offline, workload.together(TOGETHER)
+    offline = workload.offline
     return Prediction(
         backend=backend,
         layers=tuple(layers),
@@ -181,11 +175,28 @@ def predict(public: PublicArtifact, backend: str, link: str | Link, calibration:
         offline_rounds=offline.rounds,
         offline_bytes=offline.nbytes,
         setup_bytes=offline.setup_bytes,
-        together_bytes=offline.nbytes - together.saved_bytes // TOGETHER,
         stored_bytes_server=offline.stored[0],
         stored_bytes_client=offline.stored[1],
-        lasting_bytes=workload.together(_EVERY_GROUP).lasting_bytes,
     )
+
+
+class InGroups(NamedTuple):
+    """What groups of pictures take.
+
+    Attributes:
+        together_bytes: of TOGETHER inferences prepared in one call, payload of one, at most.
+        lasting_bytes: of the server's disk, once a model, when every size of a group has been prepared.
+    """
+
+    together_bytes: int
+    lasting_bytes: int
+
+
+def in_groups(public: PublicArtifact, backend: str) -> InGroups:
+    """Apart from ``predict``, since it plans every size of a group. Raises ConfigError as ``predict``."""
+    workload = _workload(public, backend)
+    saved = workload.together(TOGETHER).saved_bytes // TOGETHER
+    return InGroups(workload.offline.nbytes - saved, workload.together(sum(GROUPS)).lasting_bytes)
 
 
 def online_ms(public: PublicArtifact, backend: str, link: Link, calibration: Calibration) -> float:

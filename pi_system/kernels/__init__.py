@@ -15,7 +15,6 @@ chosen at run time (``use_aes_backend``, or the environment variable ``PI_SYSTEM
     cores.py      how many cores they use
 """
 
-from pi_system.kernels.cores import threads, use_threads
 from pi_system.kernels.keystream import aes_backend, aes_backends, aes_ctr, use_aes_backend
 from pi_system.kernels.packing import pack_bits, packed_bytes, unpack_bits
 from pi_system.kernels.relu import RELU_BLOCK, ReluGate
@@ -28,8 +27,6 @@ __all__ = [
     "aes_ctr",
     "pack_bits",
     "packed_bytes",
-    "threads",
     "unpack_bits",
     "use_aes_backend",
-    "use_threads",
 ]

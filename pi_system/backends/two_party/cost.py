@@ -6,13 +6,14 @@ Online ``table`` counts those of ``fss``, by which it is computed.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.costs import ACK_BYTES, ID_BYTES, OfflineCost, Together, stored_bytes, total_units
 from pi_system.backends.registry import check_runs
 from pi_system.backends.two_party.batches import batches, cots, declared
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
-from pi_system.backends.two_party.offline import LinearPlans, linear_plan
+from pi_system.backends.two_party.offline import LinearPlans
 from pi_system.protocols.gate import Units
 from pi_system.protocols.linear_he import linear_he_cost
 from pi_system.protocols.ot.bytes import SETUP_BYTES, SETUP_ROUNDS, silent_bytes
@@ -35,7 +36,7 @@ def gates(backend: str) -> Gates:
 def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> OfflineCost:
     """See BackendCost."""
     check_runs(public.public, backend)
-    ring, plan = Ring(public.public.ring.ring_bits), linear_plan(public)
+    ring, plan = Ring(public.public.ring.ring_bits), _plans(public).alone
     linear, degree = linear_he_cost(plan), plan.params.degree
     costs, units = _steps(backend, schedule)
     server_cots, client_cots = cots(schedule, TWO_PARTY_GATES[backend])
@@ -65,10 +66,16 @@ def offline(backend: str, public: PublicArtifact, schedule: Schedule) -> Offline
 
 def together(public: PublicArtifact, count: int) -> Together:
     """See BackendCost: groups share ciphertexts, and transformed weights are kept."""
-    plans = LinearPlans(public)
+    plans = _plans(public)
     one, groups = linear_he_cost(plans.alone), [linear_he_cost(plan) for plan in plans.groups(count)]
     shared = sum(cost.up_bytes + cost.down_bytes for cost in groups)
     return Together(count * (one.up_bytes + one.down_bytes) - shared, sum(plans.kept_weights(count).values()))
+
+
+@lru_cache(maxsize=2)
+def _plans(public: PublicArtifact) -> LinearPlans:
+    """Of all backends here: the same layers, planned once."""
+    return LinearPlans(public)
 
 
 def _steps(backend: str, schedule: Schedule) -> tuple[list[GateOfflineCost], Units]:

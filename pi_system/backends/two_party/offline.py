@@ -21,12 +21,11 @@ its own, so it does not matter which of them go side by side, nor in which call 
 docs/explanation/threat-model.md.
 """
 
-from typing import Final
-
 import numpy as np
 
 from pi_system.artifact.graph import WeightedNode
 from pi_system.artifact.model import PublicArtifact
+from pi_system.backends.costs import GROUPS
 from pi_system.backends.two_party.batches import Batches, Begun
 from pi_system.backends.two_party.gates import OtGates
 from pi_system.channel.base import Channel
@@ -53,10 +52,6 @@ from pi_system.secure.offline import ClientWalk, MaskWalk
 from pi_system.secure.schedule import Gate, Remask, Schedule, Truncation
 from pi_system.secure.seeds import party_seed
 from pi_system.secure.values import Computed, Value
-
-GROUPS: Final = (16, 4, 1)
-"""Pictures whose weighted layers share ciphertexts (protocols/linear_he/packing.py): about the root of so many times
-the bytes of one, and of its work but for products. Each size has its own transformed weights on the server's disk."""
 
 _GROUP_BYTES = 256 << 20  # in memory: masks and shares of a group, and the largest request as the server reads it
 _GROUP_WEIGHT_BYTES = 1 << 30  # transformed weights that are kept more than once
