@@ -1,7 +1,7 @@
 """A queue bounded in bytes, closable with an error: what stands between a protocol thread and a gRPC thread."""
 
-import queue
 import threading
+from collections import deque
 from typing import Final, Generic, TypeVar
 
 from pi_system.errors import PeerTimeoutError, PiError
@@ -18,13 +18,17 @@ class ByteQueue(Generic[T]):
 
     The bound is soft: an item of any size is taken while less than ``limit_bytes`` are held. A hard bound would
     deadlock two parties that both send a message above it before they receive, which exchanges do.
+
+    Not a ``queue.SimpleQueue``: where a signal meets the end of its timeout, CPython's waits for ever (3.11), and with
+    it whoever pressed Ctrl-C.
     """
 
     def __init__(self, limit_bytes: int):
         """An empty, open queue."""
         self._limit_bytes = limit_bytes
-        self._items: queue.SimpleQueue[tuple[T, int] | None] = queue.SimpleQueue()
-        self._room = threading.Condition()
+        self._items: deque[tuple[T, int]] = deque()
+        lock = threading.Lock()
+        self._room, self._news = threading.Condition(lock), threading.Condition(lock)
         self._held_bytes = 0
         self._closed = False
         self._error: PiError | None = None
@@ -54,7 +58,8 @@ class ByteQueue(Generic[T]):
         if self._closed:
             raise copied(self._error or PiError("this end of the connection is closed"))
         self._held_bytes += nbytes + _ENTRY_BYTES
-        self._items.put((item, nbytes + _ENTRY_BYTES))
+        self._items.append((item, nbytes + _ENTRY_BYTES))
+        self._news.notify()
 
     @property
     def full(self) -> bool:
@@ -73,24 +78,20 @@ class ByteQueue(Generic[T]):
             PeerTimeoutError: nothing came in time.
             PiError: whatever the queue was closed with.
         """
-        for part_s in parts(timeout_s):
-            try:
-                entry = self._items.get(timeout=part_s)
-                break
-            except queue.Empty:
-                continue
-        else:
-            raise PeerTimeoutError(f"expected a message within {timeout_s} s, found the peer silent")
-        if entry is None:
-            self._items.put(None)
+        with self._news:
+            if not self._tells() and not any(self._news.wait_for(self._tells, part_s) for part_s in parts(timeout_s)):
+                raise PeerTimeoutError(f"expected a message within {timeout_s} s, found the peer silent")
+            if self._items:
+                item, nbytes = self._items.popleft()
+                self._held_bytes -= nbytes
+                self._room.notify()
+                return item
             if self._error is not None:
                 raise copied(self._error)
             return None
-        item, nbytes = entry
-        with self._room:
-            self._held_bytes -= nbytes
-            self._room.notify()
-        return item
+
+    def _tells(self) -> bool:
+        return bool(self._items) or self._closed
 
     def close(self, error: PiError | None = None) -> None:
         """Take nothing more; what is held can still be read. The first close decides."""
@@ -98,7 +99,7 @@ class ByteQueue(Generic[T]):
             if self._closed:
                 return
             self._closed, self._error = True, error and copied(error)
-            self._items.put(None)
+            self._news.notify_all()
             self._room.notify_all()
 
 

@@ -4,7 +4,6 @@ A stream is one bidirectional call whose messages are raw bytes (no serializer: 
 noticed at once when its socket closes, and within KEEPALIVE_S + KEEPALIVE_TIMEOUT_S when it just falls silent.
 """
 
-import queue
 import threading
 import time
 from collections.abc import Iterator
@@ -223,13 +222,8 @@ def unary(
 
 def _reply(call: Any) -> bytes:
     """What a call under way brings. gRPC's own wait is under its locks, and Ctrl-C does not end it. Raises RpcError."""
-    over: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    call.add_done_callback(over.put)
-    for part_s in parts(None):
-        try:
-            over.get(timeout=part_s)
-            break
-        except queue.Empty:
-            continue
+    over = threading.Event()
+    call.add_done_callback(lambda _: over.set())
+    any(over.wait(part_s) for part_s in parts(None))
     reply: bytes = call.result()
     return reply

@@ -1,3 +1,4 @@
+import signal
 import threading
 
 import pytest
@@ -70,3 +71,25 @@ def test_empty_items_fill_the_queue_too() -> None:
         queue.put(b"", 0, 0.0)
     assert queue.get(0.0) == b""
     queue.put(b"", 0, 0.0)
+
+
+def test_signals_at_the_end_of_a_wait_do_not_make_it_one_for_ever() -> None:
+    """A ``queue.SimpleQueue`` waits without an end where one comes just before its timeout, and Ctrl-C does nothing."""
+    over, main = threading.Event(), threading.get_ident()
+    queue: ByteQueue[int] = ByteQueue(1)
+
+    def send() -> None:
+        while not over.wait(0.0001):
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, lambda _number, _frame: None)
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        for _ in range(1000):
+            with pytest.raises(PeerTimeoutError):
+                queue.get(0.001)
+    finally:
+        over.set()
+        sender.join()
+        signal.signal(signal.SIGUSR1, before)
