@@ -1,3 +1,4 @@
+import mmap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,3 +62,53 @@ def test_of_two_that_create_one_does(tmp_path: Path) -> None:
         create_kept(tmp_path / "a", FIELDS, b"other")
     assert read_kept(tmp_path / "a", FIELDS)[1] == BODY
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are read a page at a time."""
+    monkeypatch.setattr(kept, "_WINDOW", HEADER_BYTES)
+
+
+@pytest.mark.usefixtures("windows")
+def test_damage_in_any_window_is_noticed(tmp_path: Path) -> None:
+    write_kept(tmp_path / "a", FIELDS, BODY * 100)
+    content = (tmp_path / "a").read_bytes()
+    assert len(content) > 5 * HEADER_BYTES
+    check_kept(tmp_path / "a", FIELDS)
+    for position in (*range(HEADER_BYTES, len(content), HEADER_BYTES), len(content) - 1):
+        damaged = bytearray(content)
+        damaged[position] ^= 1
+        (tmp_path / "a").write_bytes(damaged)
+        with pytest.raises(CorrelationMismatchError, match="damaged"):
+            check_kept(tmp_path / "a", FIELDS)
+
+
+@pytest.mark.usefixtures("windows")
+@pytest.mark.parametrize("left", [HEADER_BYTES, 2 * HEADER_BYTES + 1])
+def test_a_file_that_is_cut_while_it_is_read_ends_no_process(left: int, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(5 * HEADER_BYTES))
+    with (tmp_path / "a").open("r+b") as file:
+        windows = kept._windows(file.fileno())
+        next(windows)
+        file.truncate(left)
+        with pytest.raises(OSError, match=r"cut short|Input/output"):
+            list(windows)
+
+
+def test_what_a_disk_cannot_give_is_an_error(tmp_path: Path) -> None:
+    """A page behind the end stands for it: touching either is SIGBUS."""
+    (tmp_path / "a").write_bytes(bytes(2 * HEADER_BYTES))
+    with (tmp_path / "a").open("r+b") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
+        kept._populate(mapping)
+        file.truncate(HEADER_BYTES)
+        with pytest.raises(OSError, match="Input/output"):
+            kept._populate(mapping)
+
+
+def test_a_file_of_an_earlier_form_is_named(tmp_path: Path) -> None:
+    write_kept(tmp_path / "a", FIELDS, BODY)
+    content = (tmp_path / "a").read_bytes()
+    (tmp_path / "a").write_bytes(b"PIKEPT\0\2" + content[8:])
+    with pytest.raises(CorrelationMismatchError, match="found one of an earlier version"):
+        read_kept(tmp_path / "a", FIELDS)
