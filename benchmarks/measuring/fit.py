@@ -3,7 +3,8 @@
 The end of an online phase is linear in the prices along its critical path, and which path is critical depends on the
 prices; so the fit alternates: find the paths under the prices, then the prices under the paths. A price that samples
 say little about is held near a rough figure by a weak prior: being off by a factor of two costs as much as one sample
-off by 2 %. Online and offline are two such problems: they share no prices.
+off by 2 %. Online and offline are two such problems: they share no prices. Those of weighted layers are known before
+(layer_prices.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from statistics import median
 from typing import Final
 
 import numpy as np
+from measuring.layer_prices import LayerSample, layer_prices
 from measuring.samples import CostSample
 from measuring.schema import Strict
 from scipy.optimize import nnls
@@ -36,6 +38,7 @@ class Fitted(Calibration, Strict):
     """A calibration with what it was fitted to, and how far the fit is from every sample."""
 
     samples: tuple[CostSample, ...]
+    layers: tuple[LayerSample, ...] = ()
     residuals: tuple[Residual, ...]
 
 
@@ -58,8 +61,10 @@ ROUGH: Final[Mapping[str, float]] = {
 """ns a unit on one core with VAES and AMX, from kernels alone: where the fit begins, and the prior."""
 
 
-def fit_prices(samples: Sequence[CostSample], networks: Mapping[str, PublicArtifact]) -> dict[str, float]:
-    """Prices of all work that occurs in ``samples``; ``networks`` by name."""
+def fit_prices(
+    samples: Sequence[CostSample], networks: Mapping[str, PublicArtifact], known: Mapping[str, float]
+) -> dict[str, float]:
+    """Prices of all work that occurs in ``samples``; ``networks`` by name; of ``known`` ones the given."""
     workloads = {(s.network, s.backend): Workload(networks[s.network], s.backend) for s in samples}
     ours = [workloads[s.network, s.backend] for s in samples]
     links = [parse_link(sample.link) for sample in samples]
@@ -67,21 +72,23 @@ def fit_prices(samples: Sequence[CostSample], networks: Mapping[str, PublicArtif
         np.array([1e6 * median(sample.online_ms) for sample in samples]),
         np.array([1e6 * median(sample.offline_ms) for sample in samples]),
     ]
-    found: dict[str, float] = dict(ROUGH)
+    found: dict[str, float] = {**ROUGH, **known}
     for _ in range(_ROUNDS):
         prices = Prices.of(found)
         online = [work.online(link, prices)[0].path for work, link in zip(ours, links, strict=True)]
         offline = [work.prepared(link, prices).path for work, link in zip(ours, links, strict=True)]
         for paths, ns in zip((online, offline), measured, strict=True):
-            found |= _solve(np.array(paths), ns)
+            found |= _solve(np.array(paths), ns, known)
     seen = np.any([*online, *offline], axis=0)
     return {name: found[name] for name, there in zip(PRICED, seen, strict=False) if there}
 
 
-def _solve(paths: Work, measured: Work) -> dict[str, float]:
+def _solve(paths: Work, measured: Work, known: Mapping[str, float]) -> dict[str, float]:
     """The prices of the work in ``paths`` (n, len(UNITS)) that explain ``measured`` ns best, relatively."""
-    fixed = paths[:, len(PRICED) :].sum(axis=1)
+    given = [UNITS.index(name) for name in known]
+    fixed = paths[:, len(PRICED) :].sum(axis=1) + paths[:, given] @ np.array([*known.values()])
     relative = paths[:, : len(PRICED)] / measured[:, None]
+    relative[:, given] = 0
     used = np.flatnonzero(relative.any(axis=0))
     rough = np.array([ROUGH[UNITS[index]] for index in used])
     # Solved for multiples of the rough prices: columns of like size, and the prior is one multiple each.
@@ -93,6 +100,7 @@ def _solve(paths: Work, measured: Work) -> dict[str, float]:
 
 def fit_calibration(
     samples: Sequence[CostSample],
+    layers: Sequence[LayerSample],
     networks: Mapping[str, PublicArtifact],
     machine: str,
     environment: Mapping[str, object],
@@ -102,8 +110,9 @@ def fit_calibration(
         machine=machine,
         environment=dict(environment),
         backends=tuple(dict.fromkeys(sample.backend for sample in samples)),
-        prices=fit_prices(samples, networks),
+        prices=fit_prices(samples, networks, layer_prices(layers)),
         samples=tuple(samples),
+        layers=tuple(layers),
         residuals=(),
     )
     return fitted.model_copy(update={"residuals": tuple(_residual(s, networks, fitted) for s in samples)})

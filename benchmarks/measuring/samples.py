@@ -16,12 +16,16 @@ from pydantic import Field, TypeAdapter
 
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
-from pi_system.cost.predict import Workload
+from pi_system.cost.predict import Prediction, Workload
 from pi_system.errors import ConfigError
 
 
 class CostSample(Strict):
-    """One network, backend and link, measured; batch 1; times one a repetition, bytes payload or on disk."""
+    """One network, backend and link, measured; batch 1; times one a repetition, bytes payload or on disk.
+
+    ``offline_bytes`` are those of the last preparation, ``setup_bytes`` what the session's first had beside; None in
+    samples of before, whose preparations shared nothing.
+    """
 
     network: str
     backend: str
@@ -32,8 +36,18 @@ class CostSample(Strict):
     server_to_client_bytes: int
     offline_ms: tuple[float, ...] = Field(min_length=1)
     offline_bytes: int
+    setup_bytes: int | None = None
     stored_bytes_server: int
     stored_bytes_client: int
+
+    def counts(self) -> dict[str, int]:
+        """What must be equal, predicted and counted; offline bytes are those of a session's first preparation."""
+        return {name: getattr(self, name) for name in EXACT} | {"first": self.offline_bytes + (self.setup_bytes or 0)}
+
+
+def predicted_counts(found: Prediction) -> dict[str, int]:
+    """The same of a prediction."""
+    return {name: getattr(found, name) for name in EXACT} | {"first": found.offline_bytes + found.setup_bytes}
 
 
 class Group(NamedTuple):
@@ -51,11 +65,10 @@ EXACT: Final = (
     "online_rounds",
     "client_to_server_bytes",
     "server_to_client_bytes",
-    "offline_bytes",
     "stored_bytes_server",
     "stored_bytes_client",
 )
-"""What must be equal, predicted and counted."""
+"""What is equal by name, predicted and counted."""
 
 
 def measure_groups(
@@ -103,6 +116,7 @@ def _sample(network: str, result: LatencyResult) -> CostSample:
         server_to_client_bytes=result.online_bytes.server_to_client,
         offline_ms=result.offline_ms_samples,
         offline_bytes=result.offline_bytes,
+        setup_bytes=result.setup_bytes,
         stored_bytes_server=result.storage_bytes.server,
         stored_bytes_client=result.storage_bytes.client,
     )

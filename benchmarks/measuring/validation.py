@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any, Literal
 
 import numpy as np
-from measuring.samples import EXACT, CostSample
+from measuring.samples import CostSample, predicted_counts
 from measuring.schema import Strict
 from pydantic import Field
 
@@ -102,5 +102,5 @@ def _point(sample: CostSample, public: PublicArtifact, calibration: Calibration)
         predicted_ms=found.online_ms,
         offline_measured_ms=median(sample.offline_ms),
         offline_predicted_ms=found.offline_ms,
-        exact=all(getattr(found, name) == getattr(sample, name) for name in EXACT),
+        exact=predicted_counts(found) == sample.counts(),
     )

@@ -4,7 +4,7 @@ A weighted layer is computed when its output is asked for, channel by channel wh
 other reader; a sum with such a term likewise (secure/values.py). So each node here says
 what it computes at once, what its gates draw from layers that are still waiting, and what it computes afterwards.
 
-Units: ``mac32``, ``mac64``: multiply-accumulates by carrier, output channels rounded up to 16 and taps to 64, as the
+Units: ``mac32``, ``mac64``: multiply-accumulates by carrier, output channels rounded up to 8 and taps to 4, as all
 kernels compute them; ``moved``: bytes that weighted layers read and write; ``swept``: bytes that local operations
 (sums, truncations, pooling) do; ``layer``: evaluations of a weighted layer; ``masked``: elements of an activation with
 a mask, whose active positions are gathered and scattered.
@@ -24,8 +24,8 @@ from pi_system.protocols.gate import GateSpec
 from pi_system.ring.carrier import Ring
 from pi_system.secure.schedule import Gate, Schedule
 
-_CHANNELS, _TAPS = 16, 64
-"""What the convolution kernels round output channels and taps up to."""
+_CHANNELS, _TAPS = 8, 4
+"""What every path of the convolution kernels rounds output channels and taps up to; some, as AMX, to more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +109,19 @@ class _Walk:
         return (RowWork(node.name, work(swept=self._moved(node), masked=masked)),)
 
     def _weighted(self, node: WeightedNode) -> Work:
-        outputs = self._elements[node.name]
-        taps, channels = self._macs[node.name] // outputs, node.shape[0]
-        padded = -(-taps // _TAPS) * _TAPS * (-(-channels // _CHANNELS) * _CHANNELS) * (outputs // channels)
-        kind = "mac32" if self._itemsize == 4 else "mac64"
-        return work(**{kind: padded, "moved": self._moved(node), "layer": 1})
+        return weighted_work(node, self._elements[node.inputs[0]], self._itemsize)
 
     def _moved(self, node: Node) -> int:
         return self._itemsize * sum(self._elements[name] for name in (*node.inputs, node.name))
+
+
+def weighted_work(node: WeightedNode, inputs: int, itemsize: int) -> Work:
+    """One evaluation of a weighted layer of ``inputs`` elements, in carriers of ``itemsize`` bytes."""
+    outputs, channels = prod(node.shape), node.shape[0]
+    taps = prod(node.weight_shape[1:])
+    padded = -(-taps // _TAPS) * _TAPS * (-(-channels // _CHANNELS) * _CHANNELS) * (outputs // channels)
+    kind = "mac32" if itemsize == Ring(32).itemsize else "mac64"
+    return work(**{kind: padded, "moved": itemsize * (inputs + outputs), "layer": 1})
 
 
 def _owner(gate: Gate) -> str:

@@ -1,12 +1,14 @@
 """What must hold for any prices: rows add up, links cost what they are, chunks overlap; choices follow them."""
 
 import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from changed_artifact import runnable
 from measuring.fit import ROUGH, fit_calibration
+from measuring.layer_prices import LayerSample
 from measuring.samples import CostSample
 from random_networks import random_small_artifact
 from scaled_artifact import relu_artifact
@@ -148,6 +150,15 @@ def _sample(network: Any, public: Any, backend: str, link: Any, truth: Any) -> A
     )
 
 
+def _layers(truth: Any) -> list[LayerSample]:
+    found = []
+    for bits, macs, moved in product((32, 64), (1e5, 3e6, 4e7), (1e4, 3e5)):
+        units = {f"mac{bits}": macs, "moved": moved, "layer": 1.0}
+        ns = round(sum(truth.prices[name] * amount for name, amount in units.items()))
+        found.append(LayerSample(weight=(1, 1, 1, 1), input=(1, 1, 1), word_bits=bits, units=units, ns=(ns,)))
+    return found
+
+
 def test_fitting_to_a_machine_of_other_prices_finds_its_times() -> None:
     truth = PRICES.model_copy(update={"prices": {name: 1.7 * ns for name, ns in MACHINE.items()}})
     networks = {str(seed): random_small_artifact(seed) for seed in (1, 2, 3, 4, 8)}
@@ -157,7 +168,7 @@ def test_fitting_to_a_machine_of_other_prices_finds_its_times() -> None:
         for backend in ("fss", "gmw", "gc", "crypten")
         for link in ("loopback", "lan", "wan")
     ]
-    fitted = fit_calibration(samples, networks, "test", {})
+    fitted = fit_calibration(samples, _layers(truth), networks, "test", {})
     assert max(abs(row.online) for row in fitted.residuals) < 0.02
     assert max(abs(row.offline) for row in fitted.residuals) < 0.05
     unseen = random_small_artifact(9)
