@@ -1,8 +1,8 @@
 """Prices of this machine for the cost model (pi_system/cost), and whether they hold on networks they are not fitted on.
 
-    python benchmarks/calibrate.py fit --keep      # every backend; about four minutes on two quiet cores
+    python benchmarks/calibrate.py fit --keep      # every backend; about 20 minutes on two quiet cores
     python benchmarks/calibrate.py fit --backend gmw --link loopback --json-out gmw.json
-    python benchmarks/calibrate.py validate        # the calibration that ships; about five minutes
+    python benchmarks/calibrate.py validate        # the calibration that ships; about 35 minutes
     python benchmarks/calibrate.py again           # predicts the committed measurements again, measures nothing
 
 fit: a handful of small networks, all over the first link, one over the others as well: computing is priced once, and a
@@ -73,6 +73,9 @@ UNSEEN = (
     Group("wrn-16-2:m=4,size=16/compare=8", "wan", ("table",)),
 )
 calibration_option = click.option("--calibration", type=documents.PATH, help="Default: the one that ships.")
+visits_option = click.option(
+    "--visits", type=click.IntRange(1, 20), default=2, show_default=True, help="Times that every network has its turn."
+)
 fresh_option = click.option("--fresh", is_flag=True, help="Forget what a stopped run measured.")
 Measured = tuple[list[CostSample], dict[str, Artifact]]
 
@@ -83,12 +86,14 @@ def main() -> None:
 
 
 @contextmanager
-def measured(groups: Sequence[Group], repeat: int, cache: Path, part: Path, fresh: bool) -> Iterator[Measured]:
+def measured(
+    groups: Sequence[Group], repeat: int, visits: int, cache: Path, part: Path, fresh: bool
+) -> Iterator[Measured]:
     """What ``measure_groups`` finds; ``part`` is kept until the block that writes the result is over."""
     if fresh:
         part.unlink(missing_ok=True)
     try:
-        found = measure_groups(groups, repeat, cache, part)
+        found = measure_groups(groups, repeat, visits, cache, part)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; the same command goes on") from None
     yield found
@@ -100,6 +105,7 @@ def measured(groups: Sequence[Group], repeat: int, cache: Path, part: Path, fres
 @documents.backend_option(BACKENDS)
 @documents.link_option("loopback", "lan", "wan")
 @documents.repeat_option(5)
+@visits_option
 @click.option("--machine", default="", help="What to call this machine; default: what it says of itself.")
 @click.option("--json-out", type=documents.PATH, help="Write the calibration to this file, too.")
 @click.option("--keep", is_flag=True, help="Write the one that ships with the package, too.")
@@ -110,6 +116,7 @@ def fit(
     backends: tuple[str, ...],
     links: tuple[str, ...],
     repeat: int,
+    visits: int,
     machine: str,
     json_out: Path | None,
     keep: bool,
@@ -120,7 +127,7 @@ def fit(
     backends, links = documents.unique(backends, BACKENDS), documents.unique(links)
     groups = fitted(backends, links)
     layers = measure_layers(load(cached_artifact(name, cache).absolute()).public.graph for name in NETWORKS)
-    with measured(groups, repeat, cache, PART, fresh) as (samples, artifacts):
+    with measured(groups, repeat, visits, cache, PART, fresh) as (samples, artifacts):
         about = run.environment()
         words = machine or f"{about.cpu}, {about.cores} cores, one a party, kernels {about.kernels}"
         found = fit_calibration(samples, layers, artifacts, words, about.model_dump(mode="json"))
@@ -148,14 +155,23 @@ def fitted(backends: Sequence[str], links: Sequence[str]) -> list[Group]:
 @measures
 @calibration_option
 @documents.repeat_option(5)
+@visits_option
 @click.option("--json-out", type=documents.PATH, default=RESULT, help="File to write.")
 @fresh_option
 @documents.cache_option
-def validate(run: Measurement, calibration: Path | None, repeat: int, json_out: Path, fresh: bool, cache: Path) -> None:
+def validate(
+    run: Measurement,
+    calibration: Path | None,
+    repeat: int,
+    visits: int,
+    json_out: Path,
+    fresh: bool,
+    cache: Path,
+) -> None:
     """Measure, predict, compare."""
     prices = _prices(calibration)
     groups = [Group(g.network, g.link, tuple(b for b in g.backends if b in prices.backends)) for g in UNSEEN]
-    with measured(groups, repeat, cache, json_out.with_suffix(".part.json"), fresh) as (samples, artifacts):
+    with measured(groups, repeat, visits, cache, json_out.with_suffix(".part.json"), fresh) as (samples, artifacts):
         networks = {name: artifact.public for name, artifact in artifacts.items()}
         write(Validation.of(samples, networks, prices, run.environment().model_dump(mode="json")), json_out)
 

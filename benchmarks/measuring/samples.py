@@ -4,7 +4,9 @@ A group is one network over one link with all its backends, taken in turn (laten
 file beside the result, so that a stopped run goes on where it was.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,7 +19,7 @@ from pydantic import Field, TypeAdapter
 from pi_system.artifact.model import Artifact
 from pi_system.artifact.store import load
 from pi_system.cost.predict import Prediction, Workload
-from pi_system.errors import ConfigError
+from pi_system.errors import ConfigError, InvariantError
 
 
 class CostSample(Strict):
@@ -39,6 +41,11 @@ class CostSample(Strict):
     setup_bytes: int | None = None
     stored_bytes_server: int
     stored_bytes_client: int
+
+    @property
+    def of(self) -> tuple[str, str, str]:
+        """Network, link and backend."""
+        return self.network, self.link, self.backend
 
     def counts(self) -> dict[str, int]:
         """What must be equal, predicted and counted; offline bytes are those of a session's first preparation."""
@@ -72,28 +79,43 @@ EXACT: Final = (
 
 
 def measure_groups(
-    groups: Sequence[Group], repeat: int, cache: Path, part: Path
+    groups: Sequence[Group], repeat: int, visits: int, cache: Path, part: Path
 ) -> tuple[list[CostSample], dict[str, Artifact]]:
-    """Samples in order, and the networks by name, of every group; those that ``part`` holds are not measured again.
+    """Samples in order, and the networks by name, of every group; what ``part`` holds is not measured again.
 
-    ``part`` is a file of what is done; the caller deletes it when the result is written. Raises PeerUnavailableError.
+    All groups are gone through ``visits`` times, ``repeat`` repetitions each: where other machines' work makes this one
+    slow for minutes, that would be one group's otherwise. ``part`` is a file of what is done; the caller deletes it
+    when the result is written. Raises PeerUnavailableError.
     """
     done = _SAMPLES.validate_json(part.read_text()) if part.exists() else []
-    artifacts: dict[str, Artifact] = {}
-    for index, group in enumerate(groups):
-        path = cached_artifact(group.network, cache).absolute()
-        artifacts.setdefault(group.network, load(path))
-        held = {(sample.network, sample.link, sample.backend) for sample in done}
-        missing = [name for name in group.backends if (group.network, group.link, name) not in held]
+    paths = {group.network: cached_artifact(group.network, cache).absolute() for group in groups}
+    artifacts = {name: load(path) for name, path in paths.items()}
+    for visit, (index, group) in product(range(visits), enumerate(groups)):
+        held = Counter(sample.of for sample in done)
+        missing = [name for name in group.backends if held[group.network, group.link, name] <= visit]
         if missing:
-            say(f"{index + 1} of {len(groups)}: {group.network} over {group.link}")
+            say(f"{index + 1} of {len(groups)}, visit {visit + 1} of {visits}: {group.network} over {group.link}")
             missing = [name for name in missing if _runs(artifacts[group.network], name)]
         if missing:
-            done += [_sample(group.network, found) for found in run_all([path], missing, (group.link,), repeat, 1)]
+            found = run_all([paths[group.network]], missing, (group.link,), repeat, 1)
+            done += [_sample(group.network, result) for result in found]
             part.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(_SAMPLES.dump_json(done))
-    wanted = {(group.network, group.link, name) for group in groups for name in group.backends}
-    return [s for s in done if (s.network, s.link, s.backend) in wanted], artifacts
+    wanted = [(group.network, group.link, name) for group in groups for name in group.backends]
+    visited = [[sample for sample in done if sample.of == one][:visits] for one in dict.fromkeys(wanted)]
+    return [merged(samples) for samples in visited if samples], artifacts
+
+
+def merged(visits: Sequence[CostSample]) -> CostSample:
+    """One sample of the repetitions of all. Raises InvariantError: what is counted is not the same in all."""
+    first = visits[0]
+    for other in visits[1:]:
+        if other.counts() != first.counts():
+            raise InvariantError(f"{first.of}: expected the counts {first.counts()} again, found {other.counts()}")
+    online, offline = (
+        [ms for sample in visits for ms in getattr(sample, name)] for name in ("online_ms", "offline_ms")
+    )
+    return first.model_copy(update={"online_ms": tuple(online), "offline_ms": tuple(offline)})
 
 
 def _runs(artifact: Artifact, backend: str) -> bool:

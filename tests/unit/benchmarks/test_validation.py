@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from measuring.fit import Fitted
-from measuring.samples import predicted_counts
+from measuring.samples import merged, predicted_counts
 from measuring.validation import Validation, public_of
 
 import pi_system
 from pi_system.cost import default_calibration
 from pi_system.cost.predict import predict
-from pi_system.errors import InputError
+from pi_system.errors import InputError, InvariantError
 
 SHIPPED = Path(pi_system.__file__).parent / "cost" / "default_calibration.json"
 RESULT = Path(pi_system.__file__).parents[1] / "benchmarks" / "results" / "cost_model" / "validation.json"
@@ -58,3 +58,12 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(InputError, match=r"bad\.json: expected the JSON of a Validation"):
         Validation.read(tmp_path / "bad.json")
+
+
+def test_visits_are_one_sample(validation: Any) -> None:
+    one = validation.samples[0]
+    found = merged([one, one.model_copy(update={"online_ms": (1.0, 2.0), "offline_ms": (3.0,)})])
+    assert found.online_ms == (*one.online_ms, 1.0, 2.0)
+    assert found.offline_ms == (*one.offline_ms, 3.0)
+    with pytest.raises(InvariantError, match="expected the counts"):
+        merged([one, one.model_copy(update={"online_rounds": 1})])
