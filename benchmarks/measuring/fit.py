@@ -46,7 +46,7 @@ _ROUNDS: Final = 8
 _PRIOR: Final = 0.02
 ROUGH: Final[Mapping[str, float]] = {
     "mac32": 0.0055, "mac64": 0.011, "moved": 0.4, "swept": 0.15, "layer": 60e3, "masked": 6.0,
-    "start": 500e3, "gate": 100e3, "hop": 150e3, "byte": 0.5,
+    "start": 500e3, "gate": 100e3, "hop": 150e3, "woken": 50e3, "byte": 0.5,
     "fss_call": 30e3, "fss_level": 0.85, "fss_element": 8.0,
     "gmw_call": 80e3, "gmw_element": 50.0, "gc_call": 50e3, "gc_wire": 36.0,
     "square_call": 20e3, "square_element": 8.0,

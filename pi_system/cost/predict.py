@@ -13,7 +13,7 @@ from pi_system.cost.calibration import Calibration
 from pi_system.cost.layers import NodeWork, node_works
 from pi_system.cost.replay import Replay, transfer_ns
 from pi_system.cost.rows import LayerCost, Rows, timed
-from pi_system.cost.work import START, Moment, Prices, Work, later, work
+from pi_system.cost.work import START, Moment, Prices, Work, delayed, later, work
 from pi_system.errors import ConfigError
 from pi_system.program.reveal import Reveal
 from pi_system.ring.carrier import Ring
@@ -134,7 +134,7 @@ def _in_lockstep(found: Lockstep, link: Link, prices: Prices) -> tuple[Moment, l
             down_bytes=opening.nbytes,
         )
         rows.append(timed(row, prices, units))
-    last = work(transfer=transfer_ns(link, found.result_bytes), round_trip=1e9 * link.rtt_s / 2)
+    last = work(transfer=transfer_ns(link, found.result_bytes)) + delayed(link, 1)
     rows.append(timed(LayerCost(name="logits", kind="reveal", down_bytes=found.result_bytes), prices, last))
     return prices.after(moment, last), rows
 
@@ -144,7 +144,7 @@ def _exchanges(opening: Opening, link: Link) -> Work:
     if not opening.rounds:
         return work()
     transfer = opening.rounds * transfer_ns(link, opening.nbytes // opening.rounds)
-    return work(transfer=transfer, round_trip=1e9 * opening.rounds * link.rtt_s / 2)
+    return work(transfer=transfer) + delayed(link, opening.rounds)
 
 
 def predict(public: PublicArtifact, backend: str, link: str | Link, calibration: Calibration) -> Prediction:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pi_system.channel.link import Link
 from pi_system.channel.shaped import CHUNK_BYTES
 from pi_system.cost.layers import NodeWork, RowWork, total
-from pi_system.cost.work import START, Moment, Prices, Work, later, work
+from pi_system.cost.work import START, Moment, Prices, Work, delayed, later, work
 from pi_system.protocols.gate import GateSpec
 from pi_system.protocols.record import GateProtocol
 from pi_system.secure.schedule import Gates
@@ -47,7 +47,7 @@ class _Direction:
             self.free = self.prices.after(later(self.free, arrived), work(transfer=transfer_ns(self.link, size)))
             nbytes -= size
             size = min(nbytes, CHUNK_BYTES)
-        return self.prices.after(self.free, work(round_trip=1e9 * self.link.rtt_s / 2))
+        return self.prices.after(self.free, delayed(self.link, 1))
 
 
 @dataclass(slots=True)

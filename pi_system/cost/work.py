@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.backends.costs import all_units
+from pi_system.channel.link import Link
 from pi_system.errors import InvariantError
 
 Work = NDArray[np.float64]
@@ -20,13 +21,18 @@ Work = NDArray[np.float64]
 
 LINEAR: Final = ("mac32", "mac64", "moved", "swept", "layer")
 """Weighted layers and local operations at the server; see layers.py."""
-PRICED: Final = tuple(dict.fromkeys((*LINEAR, "masked", "start", "gate", "hop", "byte", "stored_byte", *all_units())))
+PRICED: Final = tuple(
+    dict.fromkeys((*LINEAR, "masked", "start", "gate", "hop", "woken", "byte", "stored_byte", *all_units()))
+)
 """Kinds of work that calibration prices, in nanoseconds a unit; what a unit is, is said where it is counted."""
 TRANSFER: Final = "transfer"
 """Nanoseconds that bytes keep a link of limited rate busy; the price is 1."""
 ROUND_TRIP: Final = "round_trip"
 """Nanoseconds of the link's delay; the price is 1."""
 UNITS: Final = (*PRICED, TRANSFER, ROUND_TRIP)
+
+WOKEN: Final = "woken"
+"""Messages that a link delays, online: whoever waits for one sleeps, and its core with it, and wakes late."""
 
 _INDEX: Final = {name: index for index, name in enumerate(UNITS)}
 _FIXED: Final = {TRANSFER: 1.0, ROUND_TRIP: 1.0}
@@ -40,6 +46,11 @@ def work(**units: float) -> Work:
             raise InvariantError(f"cost model: expected a kind of work, found {name}")
         amounts[_INDEX[name]] += amount
     return amounts
+
+
+def delayed(link: Link, messages: float) -> Work:
+    """So many messages online, one after the other, of half a round trip each."""
+    return work(**{ROUND_TRIP: 1e9 * messages * link.rtt_s / 2, WOKEN: messages if link.rtt_s else 0.0})
 
 
 class Moment(NamedTuple):

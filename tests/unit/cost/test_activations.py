@@ -18,9 +18,9 @@ def test_squares_cost_less_than_relus_without_a_dealer(backend: Any) -> None:
     assert activation_ms("relu", 0, backend, "lan", PRICES) == 0
 
 
-@pytest.mark.parametrize("link", ["lan", "wan"])
-def test_a_dealers_relus_cost_less_than_squares(link: str) -> None:
-    relu, square = (activation_ms(kind, 20_000, "fss", link, PRICES) for kind in ("relu", "square"))
+def test_a_dealers_relus_cost_less_than_squares() -> None:
+    """By bytes, over a link that they take time on; over a fast one it is the machine that decides."""
+    relu, square = (activation_ms(kind, 20_000, "fss", "wan", PRICES) for kind in ("relu", "square"))
     assert relu < square
 
 
