@@ -9,14 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import psutil
 from measuring import ROOT
 from measuring.processes import party_cores
 from pydantic import BaseModel, ConfigDict
 
-from pi_system.kernels import aes_backend
-from pi_system.kernels.conv import conv_paths
+from pi_system.kernels.paths import chosen_paths
 
 _PACKAGES: Final = ("torch", "numpy", "grpcio", "protobuf", "crypten", "pi-system")
 
@@ -86,11 +84,7 @@ def environment(
         memory_bytes=psutil.virtual_memory().total,
         pinned_cores=party_cores() if pinned_cores is None else pinned_cores,
         threads=threads,
-        kernels={
-            "aes": aes_backend(),
-            "conv_32": conv_paths(np.uint32, small=True)[0],
-            "conv_64": conv_paths(np.uint64, small=True)[0],
-        },
+        kernels=chosen_paths(),
         load_before=load_before,
         load_after=os.getloadavg(),
         others_before=others_before,

@@ -14,8 +14,10 @@ from pi_system.cli.artifact_path import ArtifactPath
 from pi_system.cli.options import json_option, show_result
 from pi_system.cost import Prediction, default_calibration, load_calibration, predict, resolve
 from pi_system.cost.predict import TOGETHER, InGroups, in_groups
+from pi_system.kernels.paths import chosen_paths
 
 _PATH = click.Path(path_type=Path)
+_MEASURE = "In a checkout benchmarks/calibrate.py fit --json-out FILE measures them; --calibration FILE takes them."
 
 
 @click.command()
@@ -34,11 +36,16 @@ def profile(artifact: Path, backend: str, link: str, calibration: Path | None, a
     public = load_public(artifact)
     found = predict(public, resolve(backend, public, shape, prices), shape, prices)
     groups = in_groups(public, found.backend)
+    differing = prices.differs(chosen_paths())
     if as_json:
-        show_result({"link": link, "machine": prices.machine, **asdict(found), **groups._asdict()}, as_json)
+        about = {"link": link, "machine": prices.of, "kernels_that_differ": differing}
+        show_result({**about, **asdict(found), **groups._asdict()}, as_json)
         return
     console = Console(width=max(Console().width, 140))  # numbers are of no use when they are cut off
-    console.print(_layers(found, link), _totals(found, groups), f"Prices: {prices.machine}", sep="\n")
+    console.print(_layers(found, link), _totals(found, groups), f"Prices: {prices.of}", sep="\n")
+    if differing:
+        here = ", ".join(f"{name} {path}" for name, path in differing.items())
+        console.print(f"This machine's kernels are others ({here}), and so are its times. {_MEASURE}")
 
 
 def _layers(found: Prediction, link: str) -> Table:

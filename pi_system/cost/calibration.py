@@ -1,6 +1,7 @@
 """Prices of one machine; written by benchmarks/calibrate.py, read by everything here."""
 
 import logging
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -41,6 +42,18 @@ class Calibration(BaseModel):
         if unknown:
             raise ValueError(f"expected kinds of work that this version has, found {unknown[0][:40]}")
         return prices
+
+    @property
+    def of(self) -> str:
+        """The machine in words, and the day."""
+        return ", ".join(filter(None, (self.machine, str(self.environment.get("date", ""))[:10])))
+
+    def differs(self, kernels: Mapping[str, str]) -> dict[str, str]:
+        """Those of a machine's ``kernels`` that use other instructions than where it was measured, with its own."""
+        measured = self.environment.get("kernels")
+        if not isinstance(measured, dict):
+            return {}
+        return {name: path for name, path in kernels.items() if measured.get(name, path) != path}
 
     def as_prices(self) -> Prices:
         """For the model."""

@@ -13,6 +13,7 @@ chosen at run time (``use_aes_backend``, or the environment variable ``PI_SYSTEM
     garble.py     half-gates garbling and evaluation of ReLU gc
     he.py         arithmetic on RLWE ciphertexts
     cores.py      how many cores they use
+    paths.py      which instructions
 """
 
 from pi_system.kernels.keystream import aes_backend, aes_backends, aes_ctr, use_aes_backend

@@ -11,6 +11,7 @@ from scaled_artifact import relu_artifact
 from pi_system.artifact.store import save
 from pi_system.cli.train import main
 from pi_system.cost import default_calibration
+from pi_system.kernels.paths import chosen_paths
 
 
 @pytest.fixture
@@ -69,3 +70,20 @@ def test_a_file_that_is_no_calibration_ends_with_one_line(
     assert done.output.startswith("error: calibration bad.json")
     assert said in done.output
     assert done.output.count("\n") == 1
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_prices_of_other_kernels_are_said_to_be(artifact: Any, tmp_path: Path, same: bool) -> None:
+    paths = chosen_paths() | ({} if same else {"conv_64": "abacus"})
+    environment = {"date": "2031-02-03T04:05:06+00:00", "kernels": paths}
+    prices = default_calibration().model_copy(update={"environment": environment, "machine": "a mill"})
+    (tmp_path / "prices.json").write_text(prices.model_dump_json(by_alias=True))
+    command = ["profile", artifact, "--calibration", str(tmp_path / "prices.json")]
+    said = CliRunner().invoke(main, command).output
+    assert "Prices: a mill, 2031-02-03\n" in said
+    differing = {} if same else {"conv_64": chosen_paths()["conv_64"]}
+    assert ("This machine's kernels are others" in said) is not same
+    assert ("conv_64 abacus" in said) is False  # this machine's are told
+    found = json.loads(CliRunner().invoke(main, [*command, "--json"]).output)
+    assert found["machine"] == "a mill, 2031-02-03"
+    assert found["kernels_that_differ"] == differing
