@@ -11,15 +11,19 @@ from pathlib import Path
 import latency
 import pytest
 from click.testing import CliRunner
+from measuring import samples
 from measuring.processes import descendants
+from measuring.samples import Group, measure_groups, predicted_counts
 from measuring.schema import LatencyReport
 
 import pi_system
+from pi_system.cost import default_calibration, predict
 
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(pi_system.__file__).parents[1] / "benchmarks" / "latency.py"
 NETWORK = "resnet18:m=2,classes=10,size=8"
+PRICES = default_calibration()
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +139,17 @@ def _is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+
+
+def test_calibration_visits_every_network_again_and_keeps_what_it_has(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups, part = [Group(NETWORK, "loopback", ("gmw", "fss"))], tmp_path / "part.json"
+    found, artifacts = measure_groups(groups, 1, 2, cache, part)
+    assert [sample.backend for sample in found] == ["gmw", "fss"]
+    for sample in found:
+        assert len(sample.online_ms) == len(sample.offline_ms) == 2
+        assert predicted_counts(predict(artifacts[NETWORK], sample.backend, "loopback", PRICES)) == sample.counts()
+    monkeypatch.setattr(samples, "run_all", None)  # nothing is measured any more
+    assert measure_groups(groups, 1, 2, cache, part)[0] == found
+    assert [len(sample.online_ms) for sample in measure_groups(groups, 1, 1, cache, part)[0]] == [1, 1]
