@@ -8,13 +8,14 @@ are compared with what the reader expects before a byte of them is used.
 """
 
 import errno
+import hashlib
 import json
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 import xxhash
 
@@ -24,9 +25,6 @@ from pi_system.version import PROTOCOL_VERSION
 
 HEADER_BYTES: Final = 4096
 """A page, so that a body can be mapped and is aligned."""
-_MAGIC: Final = b"PIKEPT\x00\x03"
-_BEFORE: Final = b"PIKEPT\x00\x02"
-_PREFIX: Final = struct.Struct("<8s16sI")
 _WINDOW: Final = 16 << 20
 """Bytes mapped at once for a digest. Fewer: calls count. More: so much more in the resident set."""
 _MADV_POPULATE_READ: Final = 22
@@ -78,11 +76,10 @@ def check_header(what: str, header: bytes, fields: Fields, body: Body) -> dict[s
     damaged = CorrelationMismatchError(f"{what}: damaged: expected content that fits its digest")
     if len(header) != HEADER_BYTES:
         raise damaged
-    magic, digest, length = _PREFIX.unpack_from(header)
-    if magic == _BEFORE:
-        raise CorrelationMismatchError(f"{what}: expected a file of this version, found one of an earlier version")
-    text = header[_PREFIX.size : _PREFIX.size + length]
-    if magic != _MAGIC or digest != _digest(text, body) or header != _packed(digest, text):
+    form = _BEFORE if header.startswith(_BEFORE.magic) else _FORM
+    _, _, length = form.prefix.unpack_from(header)
+    text = header[form.prefix.size : form.prefix.size + length]
+    if header != form.header(text, body):
         raise damaged
     found: dict[str, Any] = json.loads(text)
     for name, expected in _bound(fields).items():
@@ -107,21 +104,27 @@ def _bound(fields: Fields) -> dict[str, Any]:
 def kept_header(fields: Fields, body: Body) -> bytes:
     """The header of a file with ``fields`` and ``body``."""
     text = json.dumps(_bound(fields), sort_keys=True).encode()
-    return _packed(_digest(text, body), text)
+    return _FORM.header(text, body)
 
 
-def _packed(digest: bytes, text: bytes) -> bytes:
-    return (_PREFIX.pack(_MAGIC, digest, len(text)) + text).ljust(HEADER_BYTES, b"\0")
+class _Form(NamedTuple):
+    magic: bytes
+    prefix: struct.Struct
+    digest: Callable[[bytes], Any]
+
+    def header(self, text: bytes, body: Body) -> bytes:
+        digest = self.digest(text)
+        if isinstance(body, bytes | memoryview):
+            digest.update(body)
+        else:
+            for window in _windows(body.fileno()):
+                digest.update(window)
+        return (self.prefix.pack(self.magic, digest.digest(), len(text)) + text).ljust(HEADER_BYTES, b"\0")
 
 
-def _digest(text: bytes, body: Body) -> bytes:
-    digest = xxhash.xxh3_128(text)
-    if isinstance(body, bytes | memoryview):
-        digest.update(body)
-    else:
-        for window in _windows(body.fileno()):
-            digest.update(window)
-    return digest.digest()
+_FORM: Final = _Form(b"PIKEPT\x00\x03", struct.Struct("<8s16sI"), xxhash.xxh3_128)
+_BEFORE: Final = _Form(b"PIKEPT\x00\x02", struct.Struct("<8s32sI"), hashlib.sha256)
+"""Read, and written no more: an upgrade loses neither identities nor what is prepared."""
 
 
 def _windows(descriptor: int) -> Iterator[memoryview]:

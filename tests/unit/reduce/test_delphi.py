@@ -170,7 +170,10 @@ def test_gradients_are_clipped_by_value() -> None:
         ({"search": "luck"}, "search: expected one of halving, population, greedy; found 'luck'"),
         ({"rounds": "0"}, r"rounds: expected int in \[1, 1000\]; found '0'"),
         ({"objective": "bytes"}, "objective: expected one of relus, milliseconds"),
-        ({"objective": "milliseconds", "backend": "fss"}, "expected a backend whose squares are faster; found fss"),
+        (
+            {"objective": "milliseconds", "backend": "fss", "link": "10,1"},
+            "expected a backend whose squares are faster; found fss on 10,1",
+        ),
         ({"objective": "milliseconds", "backend": "crypten"}, "backend: expected one of gmw, gc, table, fss"),
     ],
 )

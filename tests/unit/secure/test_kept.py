@@ -1,3 +1,5 @@
+import hashlib
+import json
 import mmap
 from collections.abc import Callable
 from pathlib import Path
@@ -106,9 +108,18 @@ def test_what_a_disk_cannot_give_is_an_error(tmp_path: Path) -> None:
             kept._populate(mapping)
 
 
-def test_a_file_of_an_earlier_form_is_named(tmp_path: Path) -> None:
-    write_kept(tmp_path / "a", FIELDS, BODY)
-    content = (tmp_path / "a").read_bytes()
-    (tmp_path / "a").write_bytes(b"PIKEPT\0\2" + content[8:])
-    with pytest.raises(CorrelationMismatchError, match="found one of an earlier version"):
-        read_kept(tmp_path / "a", FIELDS)
+def test_files_of_the_form_before_are_read_and_as_well_checked(tmp_path: Path) -> None:
+    """Bytes as the version before wrote them."""
+    text = json.dumps({"protocol": PROTOCOL_VERSION, **FIELDS}, sort_keys=True).encode()
+    prefix = b"PIKEPT\0\2" + hashlib.sha256(text + BODY).digest() + len(text).to_bytes(4, "little")
+    content = (prefix + text).ljust(HEADER_BYTES, b"\0") + BODY
+    (tmp_path / "a").write_bytes(content)
+    assert read_kept(tmp_path / "a", FIELDS)[1] == BODY
+    assert check_kept(tmp_path / "a", FIELDS)["of"] == "ab"
+    for position in (7, 8, 39, 40, 60, len(prefix + text), HEADER_BYTES, len(content) - 1):
+        damaged = bytearray(content)
+        damaged[position] ^= 0x10
+        (tmp_path / "a").write_bytes(damaged)
+        for read in (read_kept, check_kept):
+            with pytest.raises(CorrelationMismatchError, match="damaged"):
+                read(tmp_path / "a", FIELDS)

@@ -131,8 +131,13 @@ def test_one_changed_byte_counts_as_missing_and_the_array_is_made_again(tmp_path
 
 
 def test_what_is_put_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hashed, digest = [], kept._digest
-    monkeypatch.setattr(kept, "_digest", lambda *parts: hashed.append(parts) or digest(*parts))  # type: ignore[func-returns-value]
+    hashed, form = [], kept._FORM
+
+    def digest(text: bytes) -> Any:
+        hashed.append(text)
+        return form.digest(text)
+
+    monkeypatch.setattr(kept, "_FORM", form._replace(digest=digest))
     assert (WeightFolder(tmp_path).put("a", WORDS) == WORDS).all()
     assert len(hashed) == 1
 
