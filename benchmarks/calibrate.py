@@ -6,8 +6,8 @@
     python benchmarks/calibrate.py again           # predicts the committed measurements again, measures nothing
 
 fit: a handful of small networks, all over the first link, one over the others as well: computing is priced once, and a
-link adds its rate and its round trips, which are known. Their weighted layers are timed alone before, which takes
-seconds. --keep writes the calibration that ships with the package.
+link adds its rate and its round trips, which are known. Their weighted layers are timed alone after that, which
+takes seconds. --keep writes the calibration that ships with the package.
 
 validate: other families, widths, depths, picture sizes; thinned, culled, pixel-masked, with squares. Bytes, rounds and
 storage must be equal; tests/unit/benchmarks/test_validation.py holds the errors against the goals.
@@ -24,12 +24,10 @@ from measuring import RESULTS, ROOT, documents
 from measuring.fit import fit_calibration
 from measuring.layer_prices import measure_layers
 from measuring.machine import Measurement, measures
-from measuring.networks import cached_artifact
 from measuring.samples import CostSample, Group, measure_groups
 from measuring.validation import Validation
 
 from pi_system.artifact.model import Artifact
-from pi_system.artifact.store import load
 from pi_system.cli.errors import PiGroup
 from pi_system.cost import Calibration, default_calibration, load_calibration
 
@@ -126,8 +124,8 @@ def fit(
     """Measure this machine's prices."""
     backends, links = documents.unique(backends, BACKENDS), documents.unique(links)
     groups = fitted(backends, links)
-    layers = measure_layers(load(cached_artifact(name, cache).absolute()).public.graph for name in NETWORKS)
     with measured(groups, repeat, visits, cache, PART, fresh) as (samples, artifacts):
+        layers = measure_layers(artifact.public.graph for artifact in artifacts.values())
         about = run.environment()
         words = machine or f"{about.cpu}, {about.cores} cores, one a party, kernels {about.kernels}"
         found = fit_calibration(samples, layers, artifacts, words, about.model_dump(mode="json"))

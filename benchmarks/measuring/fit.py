@@ -38,7 +38,7 @@ class Fitted(Calibration, Strict):
     """A calibration with what it was fitted to, and how far the fit is from every sample."""
 
     samples: tuple[CostSample, ...]
-    layers: tuple[LayerSample, ...] = ()
+    layers: tuple[LayerSample, ...]
     residuals: tuple[Residual, ...]
 
 

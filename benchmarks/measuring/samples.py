@@ -25,8 +25,7 @@ from pi_system.errors import ConfigError, InvariantError
 class CostSample(Strict):
     """One network, backend and link, measured; batch 1; times one a repetition, bytes payload or on disk.
 
-    ``offline_bytes`` are those of the last preparation, ``setup_bytes`` what the session's first had beside; None in
-    samples of before, whose preparations shared nothing.
+    ``offline_bytes`` are those of the last preparation, ``setup_bytes`` what the session's first had beside.
     """
 
     network: str
@@ -38,7 +37,7 @@ class CostSample(Strict):
     server_to_client_bytes: int
     offline_ms: tuple[float, ...] = Field(min_length=1)
     offline_bytes: int
-    setup_bytes: int | None = None
+    setup_bytes: int
     stored_bytes_server: int
     stored_bytes_client: int
 
@@ -49,7 +48,7 @@ class CostSample(Strict):
 
     def counts(self) -> dict[str, int]:
         """What must be equal, predicted and counted; offline bytes are those of a session's first preparation."""
-        return {name: getattr(self, name) for name in EXACT} | {"first": self.offline_bytes + (self.setup_bytes or 0)}
+        return {name: getattr(self, name) for name in EXACT} | {"first": self.offline_bytes + self.setup_bytes}
 
 
 def predicted_counts(found: Prediction) -> dict[str, int]:

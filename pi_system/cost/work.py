@@ -21,8 +21,10 @@ Work = NDArray[np.float64]
 
 LINEAR: Final = ("mac32", "mac64", "moved", "swept", "layer")
 """Weighted layers and local operations at the server; see layers.py."""
+WOKEN: Final = "woken"
+"""Messages that a link delays, online: whoever waits for one sleeps, and its core with it, and wakes late."""
 PRICED: Final = tuple(
-    dict.fromkeys((*LINEAR, "masked", "start", "gate", "hop", "woken", "byte", "stored_byte", *all_units()))
+    dict.fromkeys((*LINEAR, "masked", "start", "gate", "hop", WOKEN, "byte", "stored_byte", *all_units()))
 )
 """Kinds of work that calibration prices, in nanoseconds a unit; what a unit is, is said where it is counted."""
 TRANSFER: Final = "transfer"
@@ -30,9 +32,6 @@ TRANSFER: Final = "transfer"
 ROUND_TRIP: Final = "round_trip"
 """Nanoseconds of the link's delay; the price is 1."""
 UNITS: Final = (*PRICED, TRANSFER, ROUND_TRIP)
-
-WOKEN: Final = "woken"
-"""Messages that a link delays, online: whoever waits for one sleeps, and its core with it, and wakes late."""
 
 _INDEX: Final = {name: index for index, name in enumerate(UNITS)}
 _FIXED: Final = {TRANSFER: 1.0, ROUND_TRIP: 1.0}

@@ -21,7 +21,7 @@ class ByteQueue(Generic[T]):
     deadlock two parties that both send a message above it before they receive, which exchanges do.
 
     Not a ``queue.SimpleQueue``: where a signal meets the end of its timeout, CPython's waits for ever (3.11), and with
-    it whoever pressed Ctrl-C. For items it is as fast as that one; a condition takes a tenth of an online phase more.
+    it whoever pressed Ctrl-C. A condition in its place is slower online (docs/explanation/decisions.md).
     """
 
     def __init__(self, limit_bytes: int):

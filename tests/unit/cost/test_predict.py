@@ -147,6 +147,7 @@ def _sample(network: Any, public: Any, backend: str, link: Any, truth: Any) -> A
         server_to_client_bytes=found.server_to_client_bytes,
         offline_ms=(found.offline_ms,),
         offline_bytes=found.offline_bytes,
+        setup_bytes=found.setup_bytes,
         stored_bytes_server=found.stored_bytes_server,
         stored_bytes_client=found.stored_bytes_client,
     )
