@@ -1,10 +1,10 @@
 """``pi-client infer``: files to predictions, in batches whose material fits into memory on both sides."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from pi_client.preparation import Preparation
 from pi_client.progress import Bars, Shows, Silent
 from pi_client.result import InferResult, check_top_k
 from pi_client.store import ClientStore
-from pi_system.errors import BusyError
+from pi_system.errors import BusyError, PiError
 from pi_system.inputs import check_inputs, find_files, load_inputs
 from pi_system.interrupts import interruptible
 from pi_system.rpc.client_session import ClientSession
@@ -26,37 +26,57 @@ _OPENED: Final = 3
 _SILENT: Final = Silent()
 
 
+class Classified(NamedTuple):
+    """What a call has to show.
+
+    Attributes:
+        result: of the inputs that were answered, the first ones.
+        profiles: of the last batch.
+        stopped: why the others were not; None: there are none.
+    """
+
+    result: InferResult
+    profiles: tuple[PhaseProfile, ...]
+    stopped: BaseException | None
+
+
 def classify(
     common: SessionOptions, store: ClientStore, paths: list[Path], *, profile: bool = False, top_k: int | None = None
-) -> tuple[InferResult, tuple[PhaseProfile, ...]]:
-    """Classify what is in files, folders and patterns of them, with the profiles of the last batch.
+) -> Classified:
+    """Classify what is in files, folders and patterns of them.
 
     Raises:
         InputError: a file cannot be used; nothing was spent.
         RevealError, ConfigError: more than one class is asked for (``top_k``) than is revealed, or there are none.
-        CorrelationError, ChannelError, ProtocolError: see ClientSession.
+        CorrelationError, ChannelError, ProtocolError: see ClientSession; of a later batch than the first, ``stopped``.
     """
     paths = find_files(paths)
     check_inputs(paths)  # before anybody is dialled
-    with interruptible(), ExitStack() as stack:
-        session, (inputs, names) = _open_with_inputs(stack, common, store, paths, profile)
-        choice = session.choice
-        check_top_k(top_k, session.public.public, session.config)
-        answered = answer(stack, session, common, store, inputs, profile=profile, shows=Bars())
-        session = answered.session
-        result = InferResult(
-            model=session.public.public,
-            config=session.config,
-            names=names,
-            outputs=answered.outputs,
-            online=answered.online,
-            offline=store.noted_offline(session.config),
-            prepared_now=answered.prepared_now,
-            request=session.request,
-            choice=choice,
-            top_k=top_k,
-        )
-        return result, tuple(session.profiles.values())
+    answers, stopped = Answers(), None
+    try:
+        with interruptible(), ExitStack() as stack:
+            session, (inputs, names) = _open_with_inputs(stack, common, store, paths, profile)
+            choice = session.choice
+            check_top_k(top_k, session.public.public, session.config)
+            answer(stack, session, common, store, inputs, answers, profile=profile, shows=Bars())
+    except (PiError, OSError, KeyboardInterrupt) as error:
+        if not answers.outputs:
+            raise
+        stopped = error
+    session, outputs = answers.session, np.concatenate(answers.outputs)
+    result = InferResult(
+        model=session.public.public,
+        config=session.config,
+        names=names[: len(outputs)],
+        outputs=outputs,
+        online=answers.online(),
+        offline=store.noted_offline(session.config),
+        prepared_now=answers.prepared_now,
+        request=session.request,
+        choice=choice,
+        top_k=top_k,
+    )
+    return Classified(result, tuple(session.profiles.values()), stopped)
 
 
 def _open_with_inputs(
@@ -77,21 +97,27 @@ def _open_with_inputs(
     return session, read[public.digest]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """What a server answered to all inputs of a call.
+@dataclass(slots=True)
+class Answers:
+    """What a server has answered so far, by batches.
 
     Attributes:
-        session: that answered last; it is open.
-        outputs: logits or scores (N, classes), or class indices (N, 1).
-        online: cost of all batches.
+        outputs: logits or scores (n, classes), or class indices (n, 1).
+        costs: of the online phase.
         prepared_now: an offline phase was needed.
+        session: that answered last; unset before the first batch.
     """
 
-    session: ClientSession
-    outputs: NDArray[np.float64]
-    online: OnlineCost
-    prepared_now: bool
+    outputs: list[NDArray[np.float64]] = field(default_factory=list)
+    costs: list[OnlineCost] = field(default_factory=list)
+    prepared_now: bool = False
+    session: ClientSession = field(init=False)
+
+    def online(self) -> OnlineCost:
+        """Cost of all batches together."""
+        return OnlineCost(
+            **{one.name: sum(getattr(cost, one.name) for cost in self.costs) for one in fields(OnlineCost)}
+        )
 
 
 def answer(
@@ -100,30 +126,34 @@ def answer(
     common: SessionOptions,
     store: ClientStore,
     inputs: NDArray[np.float32],
+    answers: Answers,
     *,
     profile: bool = False,
     shows: Shows = _SILENT,
-) -> Answered:
+) -> None:
     """Have inputs (N, C, H, W) answered, in batches, with what is missing prepared before each; ``shows`` is told.
+
+    Where it fails, ``answers`` has what was answered before: it is spent.
 
     Raises:
         LimitError: more than the server lets this client have today; nothing was spent.
         CorrelationError, ChannelError, ProtocolError: see ClientSession.
+        KeyboardInterrupt: says how many inferences are left prepared.
     """
     session.check_left(len(inputs))
-    size, outputs, costs, prepared_now = session.batch_limit, [], [], False
-    for start in range(0, len(inputs), size):
-        batch = inputs[start : start + size]
-        session, prepared = prepare_missing(stack, session, common, store, len(batch), profile=profile, shows=shows)
-        with shows.answering(start, len(inputs)):
-            output, cost = session.infer(batch)
-        outputs.append(output)
-        costs.append(cost)
-        prepared_now = prepared_now or prepared > 0
-    total = {field.name: sum(getattr(cost, field.name) for cost in costs) for field in fields(OnlineCost)}
-    return Answered(
-        session=session, outputs=np.concatenate(outputs), online=OnlineCost(**total), prepared_now=prepared_now
-    )
+    size = session.batch_limit
+    try:
+        for start in range(0, len(inputs), size):
+            batch = inputs[start : start + size]
+            session, prepared = prepare_missing(stack, session, common, store, len(batch), profile=profile, shows=shows)
+            with shows.answering(start, len(inputs)):
+                output, cost = session.infer(batch)
+            answers.outputs.append(output)
+            answers.costs.append(cost)
+            answers.prepared_now = answers.prepared_now or prepared > 0
+            answers.session = session
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped with {session.available()} ready") from None
 
 
 def prepare_missing(

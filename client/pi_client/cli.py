@@ -50,17 +50,21 @@ def infer(files: tuple[Path, ...], as_json: bool, top_k: int | None, profile: Pa
 
     A folder stands for all of them in it, a pattern such as 'scans/*.png' for those that match, sorted by name.
 
-    Prepares offline material first where too little is left. On a terminal stderr shows how far it is.
+    Prepares offline material first where too little is left. On a terminal stderr shows how far it is. Of inputs that
+    take several batches, a run that fails or is stopped prints what was answered.
     """
     common = SessionOptions(**options)
     store = ClientStore(common.store)
     check_output()
     if profile is not None:
         check_profile_path(profile)
-    result, profiles = classify(common, store, list(files), profile=profile is not None, top_k=top_k)
+    result, profiles, stopped = classify(common, store, list(files), profile=profile is not None, top_k=top_k)
     show(json.dumps(result.as_json()) if as_json else "\n".join(result.lines()))
     if profile is not None:
         click.echo("\n".join(save_profile(profile, result, profiles)), err=True)
+    if stopped is not None:
+        click.echo(f"only the first {len(result.names):,} inputs are answered", err=True)
+        raise stopped
 
 
 @main.command()

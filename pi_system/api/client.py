@@ -11,7 +11,9 @@ from os import PathLike
 from pathlib import Path
 from types import TracebackType
 
-from pi_client.classify import answer, prepare_missing
+import numpy as np
+
+from pi_client.classify import Answers, answer, prepare_missing
 from pi_client.connect import SessionOptions, open_session
 from pi_client.store import ClientStore
 from pi_system.api.guard import path, seconds, typed
@@ -187,6 +189,8 @@ class Client:
     def predict(self, inputs: Inputs) -> Result:
         """Answers to inputs; prepares first where too little is left.
 
+        Of inputs that take several batches an error leaves no answers, and those before it are spent: ask for parts.
+
         Args:
             inputs: files, folders or patterns (PNG, JPEG, TIFF, DICOM, .npy, .csv), or an array or tensor as the
                 network takes it.
@@ -204,15 +208,16 @@ class Client:
             session = self._session()
             public = session.public.public
             arrays, names = read_inputs(inputs, public.preprocess)
-            answered = answer(self._stack, session, self._options, self._store, arrays)
-            self._open = session = answered.session
+            answers = Answers()
+            answer(self._stack, session, self._options, self._store, arrays, answers)
+            self._open = session = answers.session
             offline = self._store.noted_offline(session.config)
             return Result(
                 model=public,
                 reveal=session.config.revealed,
-                outputs=answered.outputs,
+                outputs=np.concatenate(answers.outputs),
                 names=names,
-                cost=_cost(answered.online, offline, answered.prepared_now),
+                cost=_cost(answers.online(), offline, answers.prepared_now),
             )
 
     async def apredict(self, inputs: Inputs) -> Result:

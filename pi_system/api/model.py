@@ -206,16 +206,19 @@ def load(folder: str | PathLike[str]) -> Model:
     return Model(store.load(place))
 
 
-def profile(model: Model | str | PathLike[str], *, backend: str = AUTO, link: str = "lan") -> Prediction:
+def profile(
+    model: Model | str | PathLike[str], *, backend: str = AUTO, link: str = "lan", reveal: Reveal = "logits"
+) -> Prediction:
     """Predict the cost of one inference, layer by layer, without running it; prices are those that ship.
 
     Args:
         model: a Model, or a folder of one.
         backend: gmw, gc, table, fss or crypten; auto: the fastest online as predicted, of those without a third party.
         link: loopback, lan, wan or "MBIT_S,RTT_MS".
+        reveal: what the client learns: label, scores or logits; of crypten only logits are predicted.
 
     Raises:
-        ConfigError: no such backend or link, or the backend does not run this model.
+        ConfigError: no such backend, link or thing to reveal, or the backend does not run this model.
         ArtifactError: the folder cannot be read.
     """
     if not isinstance(link, str):
@@ -223,4 +226,4 @@ def profile(model: Model | str | PathLike[str], *, backend: str = AUTO, link: st
     found = model if isinstance(model, Model) else load(model)
     backend = resolve(backend, found.artifact, parse_link(link))
     check_runs(found.artifact.public, backend)
-    return predict(found.artifact, backend, link, default_calibration())
+    return predict(found.artifact, backend, link, default_calibration(), reveal)

@@ -15,6 +15,7 @@ from pi_system.cli.options import json_option, show_result
 from pi_system.cost import Prediction, default_calibration, load_calibration, predict, resolve
 from pi_system.cost.predict import TOGETHER, InGroups, in_groups
 from pi_system.kernels.paths import chosen_paths
+from pi_system.program.reveal import REVEALS, Reveal
 
 _PATH = click.Path(path_type=Path)
 _MEASURE = "In a checkout benchmarks/calibrate.py fit --json-out FILE measures them; --calibration FILE takes them."
@@ -23,35 +24,38 @@ _MEASURE = "In a checkout benchmarks/calibrate.py fit --json-out FILE measures t
 @click.command()
 @click.argument("artifact", type=ArtifactPath())
 @click.option("--backend", type=click.Choice([AUTO, *BACKENDS]), default=AUTO, show_default=True)
+@click.option(
+    "--reveal", type=click.Choice(REVEALS), default="logits", show_default=True, help="What the client learns."
+)
 @click.option("--link", default="lan", show_default=True, help="loopback, lan, wan or MBIT_S,RTT_MS.")
 @click.option("--calibration", type=_PATH, help="Of benchmarks/calibrate.py; default: the one that ships.")
 @json_option
-def profile(artifact: Path, backend: str, link: str, calibration: Path | None, as_json: bool) -> None:
+def profile(artifact: Path, backend: str, reveal: Reveal, link: str, calibration: Path | None, as_json: bool) -> None:
     """Predict the cost of one inference of the exported network ARTIFACT, or builtin:NAME, per layer.
 
-    Of an inference that reveals logits; label and scores are not predicted.
+    A server reveals the label, unless told otherwise; crypten is predicted for logits alone.
     """
     shape = parse_link(link)
     prices = load_calibration(calibration) if calibration else default_calibration()
     public = load_public(artifact)
-    found = predict(public, resolve(backend, public, shape, prices), shape, prices)
-    groups = in_groups(public, found.backend)
+    found = predict(public, resolve(backend, public, shape, prices), shape, prices, reveal)
+    groups = in_groups(public, found.backend, reveal)
     differing = prices.differs(chosen_paths())
     if as_json:
-        about = {"link": link, "machine": prices.of, "kernels_that_differ": differing}
+        about = {"link": link, "reveal": reveal, "machine": prices.of, "kernels_that_differ": differing}
         show_result({**about, **asdict(found), **groups._asdict()}, as_json)
         return
     console = Console(width=max(Console().width, 140))  # numbers are of no use when they are cut off
-    console.print(_layers(found, link), _totals(found, groups), f"Prices: {prices.of}", sep="\n")
+    console.print(_layers(found, link, reveal), _totals(found, groups), f"Prices: {prices.of}", sep="\n")
     if differing:
         here = ", ".join(f"{name} {path}" for name, path in differing.items())
         console.print(f"This machine's kernels are others ({here}), and so are its times. {_MEASURE}")
 
 
-def _layers(found: Prediction, link: str) -> Table:
+def _layers(found: Prediction, link: str, reveal: Reveal) -> Table:
     """A row a node; times are those on the critical path, so they add up to the whole."""
     table = Table(
-        title=f"Online, {found.backend} over {link}, one picture, logits revealed",
+        title=f"Online, {found.backend} over {link}, one picture, {reveal} revealed",
         title_justify="left",
         show_footer=True,
     )

@@ -1,10 +1,12 @@
 """The cost of one inference of an exported network: exact bytes, rounds and storage, predicted milliseconds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
 from typing import Final, NamedTuple
 
+from pi_system.artifact.graph import Input
 from pi_system.artifact.model import PublicArtifact
 from pi_system.backends.costs import GROUPS, Lockstep, OfflineCost, Opening, Together, find_cost
 from pi_system.backends.registry import BACKENDS
@@ -12,10 +14,11 @@ from pi_system.channel.link import Link, parse_link
 from pi_system.cost.calibration import Calibration
 from pi_system.cost.layers import NodeWork, node_works
 from pi_system.cost.replay import Replay, transfer_ns
-from pi_system.cost.rows import LayerCost, Rows, timed
+from pi_system.cost.rows import Counts, LayerCost, Rows, timed
 from pi_system.cost.work import START, Moment, Prices, Work, delayed, later, work
 from pi_system.errors import ConfigError
-from pi_system.program.reveal import Reveal
+from pi_system.program.reveal import Reveal, check_reveal
+from pi_system.protocols.gate import GateSpec
 from pi_system.ring.carrier import Ring
 from pi_system.secure.schedule import Gates, plan
 
@@ -30,7 +33,7 @@ class Prediction:
     Attributes:
         backend: what runs.
         layers: see LayerCost.
-        online_ms: at the client, from the first byte to the logits.
+        online_ms: at the client, from the first byte to what is revealed.
         online_rounds: times the client waits for an answer; of crypten half a round trip each.
         client_to_server_bytes: online payload.
         server_to_client_bytes: online payload.
@@ -60,10 +63,10 @@ class Workload:
     """What one network asks of one backend, found once and priced as often as wanted."""
 
     def __init__(self, public: PublicArtifact, backend: str, reveal: Reveal = "logits"):
-        """Walk the graph; ``reveal`` counts offline. Raises ConfigError for a backend that is none."""
+        """Walk the graph for an inference that reveals that. Raises ConfigError for a backend that is none."""
         if backend not in BACKENDS:
             raise ConfigError(f"cost model: expected one of {', '.join(BACKENDS)}, found {backend[:40]}")
-        self.public, self.backend = public, backend
+        self.public, self.backend, self.reveal = public, backend, reveal
         self._schedule = plan(public.public.graph, public.public.ring, public.masks, reveal)
 
     @cached_property
@@ -93,30 +96,52 @@ class Workload:
         return prices.after(done, work(stored_byte=max(cost.stored), round_trip=1e9 * cost.rounds * link.rtt_s))
 
     def online(self, link: Link, prices: Prices) -> tuple[Moment, list[LayerCost]]:
-        """The end of the online phase and its rows."""
+        """The end of the online phase and its rows. Raises ConfigError for what is not predicted."""
         if isinstance(self._online, Lockstep):
+            if self.reveal != "logits":
+                raise ConfigError(
+                    f"cost model: of {self.backend} only an inference that reveals logits is predicted, "
+                    f"found {self.reveal}"
+                )
             return _in_lockstep(self._online, link, prices)
         return self._replayed(self._online, link, prices)
 
     def _replayed(self, gates: Gates, link: Link, prices: Prices) -> tuple[Moment, list[LayerCost]]:
-        graph, itemsize = self.public.public.graph, Ring(self.public.public.ring.ring_bits).itemsize
+        itemsize = Ring(self.public.public.ring.ring_bits).itemsize
         replay, rows = Replay(gates, link, prices), Rows(prices)
         before = START
         for node in self._nodes:
-            if node.node.op == "input":
-                replay.begin(prod(node.node.shape) * itemsize)
-                rows.add(node, replay.server.path, 1, prod(node.node.shape) * itemsize, 0)
+            if isinstance(node.node, Input):
+                nbytes = prod(node.node.shape) * itemsize
+                replay.begin(nbytes)
+                counts = Counts(rounds=1, up_bytes=nbytes)
             else:
                 replay.node(node)
-                costs = [gates[spec.kind].cost(spec) for _, spec in node.gates]
-                up = sum(cost.client_to_server_bytes for cost in costs)
-                down = sum(cost.server_to_client_bytes for cost in costs)
-                rows.add(node, replay.server.path - before.path, sum(c.round_trips for c in costs), up, down)
+                counts = _counts(gates, [spec for _, spec in node.gates])
+            rows.add(node, replay.server.path - before.path, counts)
             before = replay.server
-        nbytes = prod(graph.nodes[-1].shape) * itemsize
-        end = replay.end(nbytes)
-        rows.reveal(end.path - before.path, nbytes)
-        return end, rows.costs()
+        revealing = [gate.spec for gate in self._schedule.reveal_gates]
+        for spec in revealing:
+            replay.gate(spec)
+        end, counts = replay.end(self._opened_bytes), _counts(gates, revealing)
+        opened = counts._replace(down_bytes=counts.down_bytes + self._opened_bytes)
+        return end, rows.costs(self.reveal, end.path - before.path, opened)
+
+    @property
+    def _opened_bytes(self) -> int:
+        return sum(
+            nbytes for _, nbytes in self._schedule.steps[-1].sections(1, {}, Ring(self.public.public.ring.ring_bits))
+        )
+
+
+def _counts(gates: Gates, specs: Sequence[GateSpec]) -> Counts:
+    costs = [gates[spec.kind].cost(spec) for spec in specs]
+    return Counts(
+        relus=sum(spec.count for spec in specs),
+        rounds=sum(cost.round_trips for cost in costs),
+        up_bytes=sum(cost.client_to_server_bytes for cost in costs),
+        down_bytes=sum(cost.server_to_client_bytes for cost in costs),
+    )
 
 
 def _in_lockstep(found: Lockstep, link: Link, prices: Prices) -> tuple[Moment, list[LayerCost]]:
@@ -147,7 +172,9 @@ def _exchanges(opening: Opening, link: Link) -> Work:
     return work(transfer=transfer) + delayed(link, opening.rounds)
 
 
-def predict(public: PublicArtifact, backend: str, link: str | Link, calibration: Calibration) -> Prediction:
+def predict(
+    public: PublicArtifact, backend: str, link: str | Link, calibration: Calibration, reveal: Reveal = "logits"
+) -> Prediction:
     """Predict one inference.
 
     Args:
@@ -155,13 +182,16 @@ def predict(public: PublicArtifact, backend: str, link: str | Link, calibration:
         backend: one of BACKENDS.
         link: a Link, its name, or RATE_MBIT,RTT_MS.
         calibration: prices of a machine.
+        reveal: what the client learns.
 
     Raises:
-        ConfigError: no such backend or link, or the calibration does not have its prices.
+        ConfigError: no such backend or link, the calibration does not have its prices, the network does not have what
+            is revealed, or that is not predicted: label and scores of ``crypten``.
     """
     shaped = parse_link(link) if isinstance(link, str) else link
     calibration.check_has(backend)
-    workload, prices = _workload(public, backend), calibration.as_prices()
+    check_reveal(public.public.graph, reveal)
+    workload, prices = _workload(public, backend, reveal), calibration.as_prices()
     end, layers = workload.online(shaped, prices)
     offline = workload.offline
     return Prediction(
@@ -192,9 +222,9 @@ class InGroups(NamedTuple):
     lasting_bytes: int
 
 
-def in_groups(public: PublicArtifact, backend: str) -> InGroups:
+def in_groups(public: PublicArtifact, backend: str, reveal: Reveal = "logits") -> InGroups:
     """Apart from ``predict``, since it plans every size of a group. Raises ConfigError as ``predict``."""
-    workload = _workload(public, backend)
+    workload = _workload(public, backend, reveal)
     saved = workload.together(TOGETHER).saved_bytes // TOGETHER
     return InGroups(workload.offline.nbytes - saved, workload.together(sum(GROUPS)).lasting_bytes)
 
@@ -206,5 +236,5 @@ def online_ms(public: PublicArtifact, backend: str, link: Link, calibration: Cal
 
 
 @lru_cache(maxsize=8)
-def _workload(public: PublicArtifact, backend: str) -> Workload:
-    return Workload(public, backend)
+def _workload(public: PublicArtifact, backend: str, reveal: Reveal = "logits") -> Workload:
+    return Workload(public, backend, reveal)

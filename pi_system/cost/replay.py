@@ -52,7 +52,7 @@ class _Direction:
 
 @dataclass(slots=True)
 class Replay:
-    """One inference; call ``begin``, ``node`` for every node in order, ``end``."""
+    """One inference; call ``begin``, ``node`` for every node in order, ``gate`` for what is revealed, ``end``."""
 
     gates: Gates
     link: Link
@@ -76,12 +76,12 @@ class Replay:
         self._compute(node.at_once)
         drawn = node.drawn
         for _, spec in node.gates:
-            self._gate(spec, drawn)
+            self.gate(spec, drawn)
             drawn = ()
         self._compute(node.after)
 
     def end(self, nbytes: int) -> Moment:
-        """The server sends the logits; when the client has them."""
+        """The server sends what is opened; when the client has it."""
         self.server = self.prices.after(self.server, work(byte=nbytes))
         self.client = later(self.client, self.down.carry(self.server, nbytes))
         return self.client
@@ -89,7 +89,8 @@ class Replay:
     def _compute(self, parts: tuple[RowWork, ...]) -> None:
         self.server = self.prices.after(self.server, total(parts))
 
-    def _gate(self, spec: GateSpec, drawn: tuple[RowWork, ...]) -> None:
+    def gate(self, spec: GateSpec, drawn: tuple[RowWork, ...] = ()) -> None:
+        """One gate, whose input the server computes meanwhile."""
         gate, feed = self.gates[spec.kind], total(drawn) / spec.count
         self.server = self.prices.after(self.server, _GATE)
         self.client = self.prices.after(self.client, _GATE)

@@ -1,9 +1,11 @@
 """The rows of a prediction: which layer the work on the critical path belongs to."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pi_system.cost.layers import NodeWork, RowWork
 from pi_system.cost.work import LINEAR, ROUND_TRIP, TRANSFER, Prices, Work, work
+from pi_system.program.reveal import Reveal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,7 +13,7 @@ class LayerCost:
     """One node of the graph online; rows add up to the whole.
 
     Attributes:
-        name: of the node; the last row, ``logits``, is the message that reveals them.
+        name: of the node; the last row, ``label``, ``scores`` or ``logits``, is what reveals them.
         kind: its operation.
         macs: multiply-accumulates.
         relus: elements that go through a gate.
@@ -35,6 +37,15 @@ class LayerCost:
     round_trip_ms: float = 0.0
 
 
+class Counts(NamedTuple):
+    """What is counted of a row; see LayerCost."""
+
+    relus: int = 0
+    rounds: int = 0
+    up_bytes: int = 0
+    down_bytes: int = 0
+
+
 class Rows:
     """Gives the work on the critical path to the rows that it belongs to."""
 
@@ -42,22 +53,13 @@ class Rows:
         """No rows yet."""
         self._prices = prices
         self._rows: dict[str, tuple[LayerCost, Work]] = {}
-        self._reveal: tuple[Work, int] = (work(), 0)
 
-    def add(self, node: NodeWork, path: Work, rounds: int, up: int, down: int) -> None:
+    def add(self, node: NodeWork, path: Work, counts: Counts) -> None:
         """A node and the path from the one before to it, part of which is that of layers it drew from."""
         own, parts = path.copy(), (*node.at_once, *node.drawn, *node.after)
         for name in (*LINEAR, "masked"):
             self._give(own, parts, name)
-        cost = LayerCost(
-            name=node.node.name,
-            kind=node.node.op,
-            macs=node.macs,
-            relus=sum(spec.count for _, spec in node.gates),
-            rounds=rounds,
-            up_bytes=up,
-            down_bytes=down,
-        )
+        cost = LayerCost(name=node.node.name, kind=node.node.op, macs=node.macs, **counts._asdict())
         self._rows[cost.name] = (cost, own)
 
     def _give(self, own: Work, parts: tuple[RowWork, ...], name: str) -> None:
@@ -71,15 +73,10 @@ class Rows:
                 units += given
                 own -= given
 
-    def reveal(self, path: Work, nbytes: int) -> None:
-        """The last message."""
-        self._reveal = (path, nbytes)
-
-    def costs(self) -> list[LayerCost]:
-        """All rows, the last message's at the end."""
+    def costs(self, reveal: Reveal, path: Work, counts: Counts) -> list[LayerCost]:
+        """All rows, at the end that of what is revealed and the path from the last node to it."""
         rows = [timed(cost, self._prices, units) for cost, units in self._rows.values()]
-        path, nbytes = self._reveal
-        return [*rows, timed(LayerCost(name="logits", kind="reveal", down_bytes=nbytes), self._prices, path)]
+        return [*rows, timed(LayerCost(name=reveal, kind="reveal", **counts._asdict()), self._prices, path)]
 
 
 def timed(row: LayerCost, prices: Prices, units: Work) -> LayerCost:

@@ -105,14 +105,25 @@ class Output(Step):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The steps of one inference in execution order."""
+    """The steps of one inference in execution order, the last one an Output.
+
+    Attributes:
+        steps: those of the graph's nodes, then those of what is revealed.
+        nodes: how many are of nodes.
+    """
 
     steps: tuple[Step, ...]
+    nodes: int
 
     @property
     def gates(self) -> list[Gate]:
         """The gates among them."""
         return [step for step in self.steps if isinstance(step, Gate)]
+
+    @property
+    def reveal_gates(self) -> list[Gate]:
+        """Those of label or scores, the last ones."""
+        return [step for step in self.steps[self.nodes :] if isinstance(step, Gate)]
 
     def burst_bytes(self, gates: Gates, ring: Ring, inputs: int) -> int:
         """The most that a party sends for a picture of ``inputs`` elements before it waits for an answer."""
@@ -158,6 +169,7 @@ def plan(graph: Graph, ring: RingConfig, masks: Mapping[str, NDArray[np.bool_]],
     """The schedule of one inference (one picture) that tells the client ``reveal``."""
     walk = _Dry(graph, ring, masks)
     out = walk.run(graph, Share(Computed(walk.zeros(1, *graph.input.shape)), True))
+    nodes = len(walk.steps)
     opened = walk.reveal(out.data.full().reshape(1, -1), reveal)
     walk.steps.append(Output(opened.shape[1]))
-    return Schedule(tuple(walk.steps))
+    return Schedule(tuple(walk.steps), nodes)

@@ -126,6 +126,8 @@ def test_one_output() -> None:
     assert str(found) == f"0: price {found.value:.6g}"
     with pytest.raises(ConfigError, match="which has no label"):
         price.predict(rows[0], reveal="label")
+    with pytest.raises(ConfigError, match="which has no label"):
+        pi.profile(price, reveal="label")
     binary = pi.compile(line, rows, classes=["no", "yes"]).simulate(rows)
     logits = line(torch.from_numpy(rows)).detach().numpy()[:, 0]
     assert binary.scores is not None
@@ -138,8 +140,11 @@ def test_costs_are_predicted_without_a_run(model: pi.Model) -> None:
     near, far = (pi.profile(model, backend="fss", link=link) for link in ("lan", "wan"))
     assert far.online_ms > near.online_ms > 0
     assert far.online_rounds == near.online_rounds
+    assert pi.profile(model, backend="fss", reveal="label").online_rounds > near.online_rounds
     with pytest.raises(ConfigError):
         pi.profile(model, link="string")
+    with pytest.raises(ConfigError, match="reveal: expected one of label, scores, logits, found 'string'"):
+        pi.profile(model, reveal="string")  # type: ignore[arg-type]
     with pytest.raises(ConfigError):
         pi.profile(model, backend="none")
 

@@ -37,6 +37,16 @@ def test_json_has_the_same_numbers_and_the_machine(artifact: Any) -> None:
     assert sum(row["relus"] for row in found["layers"]) == 512
 
 
+def test_what_the_default_policy_costs_is_a_row_of_its_own(artifact: Any) -> None:
+    done = CliRunner().invoke(main, ["profile", artifact, "--backend", "gmw", "--reveal", "label", "--json"])
+    found = json.loads(done.output)
+    assert found["reveal"] == "label"
+    assert (found["layers"][-1]["name"], found["layers"][-1]["rounds"] > 0) == ("label", True)
+    done = CliRunner().invoke(main, ["profile", artifact, "--backend", "crypten", "--reveal", "label"])
+    assert done.exit_code == 10
+    assert "only an inference that reveals logits is predicted" in done.output
+
+
 @pytest.mark.parametrize(("link", "backend"), [("1,1", "gmw"), ("wan", "gc")])
 def test_auto_is_the_least_online_over_the_link(artifact: Any, link: str, backend: str) -> None:
     done = CliRunner().invoke(main, ["profile", artifact, "--link", link, "--json"])

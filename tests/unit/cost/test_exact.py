@@ -14,6 +14,7 @@ from pi_system.backends.crypten.cost import lockstep
 from pi_system.backends.crypten.party import correlation_plan
 from pi_system.cost import default_calibration, predict
 from pi_system.cost.predict import TOGETHER, Workload, in_groups
+from pi_system.errors import ConfigError
 from pi_system.export.random import random_pictures
 
 ARTIFACTS = {
@@ -48,8 +49,9 @@ def test_a_run_counts_what_was_predicted(backend: str, network: str, tmp_path: P
 
 @pytest.mark.parametrize("reveal", ["label", "scores"])
 @pytest.mark.parametrize("backend", ["fss", "gmw", "gc", "table"])
-def test_what_is_revealed_is_part_of_an_offline_phase(backend: str, reveal: Any, tmp_path: Path) -> None:
+def test_what_is_revealed_is_part_of_both_phases(backend: str, reveal: Any, tmp_path: Path) -> None:
     artifact = runnable(backend, ARTIFACTS["mixed"]())
+    online, logits = (predict(artifact, backend, "lan", default_calibration(), what) for what in (reveal, "logits"))
     found = Workload(artifact, backend, reveal).offline
     server, client = make_parties(backend, artifact, tmp_path, reveal=reveal)
     ends: dict[str, Any] = {}
@@ -60,6 +62,22 @@ def test_what_is_revealed_is_part_of_an_offline_phase(backend: str, reveal: Any,
     )
     stored = {path.parts[-5]: path.stat().st_size for path in tmp_path.glob(f"*/*/*/{PAIRING}/*.ready")}
     assert (stored["server"], stored["client"]) == found.stored
+
+    _, _, inferred = infer(server, client, random_pictures(artifact.public.graph.input.shape, 1, 7))
+    counted = inferred.counters
+    assert (counted.rounds, counted.sent_bytes, counted.received_bytes) == (
+        online.online_rounds,
+        online.client_to_server_bytes,
+        online.server_to_client_bytes,
+    )
+    assert online.layers[:-1] == logits.layers[:-1]
+    assert online.layers[-1].name == reveal
+    assert online.online_ms > logits.online_ms
+
+
+def test_only_logits_of_crypten_are_predicted() -> None:
+    with pytest.raises(ConfigError, match="of crypten only an inference that reveals logits is predicted, found label"):
+        predict(ARTIFACTS["masks"](), "crypten", "lan", default_calibration(), "label")
 
 
 @pytest.mark.parametrize("backend", ["fss", "gmw"])

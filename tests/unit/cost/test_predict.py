@@ -62,7 +62,7 @@ def test_transfers_of_chunks_overlap_with_each_other(backend: str) -> None:
     assert gates
     cost = gates["relu"].cost(spec)
     replay = Replay(gates, link, Prices.of({}))
-    replay._gate(spec, ())
+    replay.gate(spec)
     down_s, up_s = (8 * n / 1e6 for n in (cost.server_to_client_bytes, cost.client_to_server_bytes))
     busiest, both = max(down_s, up_s), down_s + up_s
     assert busiest <= replay.server.ns / 1e9 < 1.04 * both  # packet headers are 3.6 %
@@ -73,7 +73,7 @@ def test_transfers_of_chunks_overlap_with_each_other(backend: str) -> None:
 def test_key_evaluation_of_both_parties_overlaps_but_for_a_chunk() -> None:
     spec = GateSpec(count=16 << 14, ring_bits=32, comparison_bits=24, shift=10)
     replay = Replay(FSS_GATES, Link(float("inf"), 0.0), Prices.of({"fss_level": 1.0}))
-    replay._gate(spec, ())
+    replay.gate(spec)
     assert replay.server.ns == pytest.approx(14 * spec.count * 17 / 16)
 
 
