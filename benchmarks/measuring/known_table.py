@@ -19,6 +19,7 @@ _COSTS: Final = (
     "server GB={server:.1f}|client GB={client:.1f}|private error, %={error:.2f}|label"
 )
 _PAPERS: Final = "in papers, on their machines=what|figure=value|read={read}|source"
+_PEER: Final = "CHEETAH"
 Row = dict[str, Any]
 
 
@@ -33,11 +34,36 @@ def table() -> str:
         f"{'; '.join(dict.fromkeys(_origin(*each) for each in runs))}.",
         *(f"`{run['backend']}` on {network['network']}: {run['failed']}." for network, run in runs if "failed" in run),
     ]
+    parts += _against(found)
     if missing := [name for name in CNNS if name not in {network["network"].partition("-")[0] for network in found}]:
         parts.append(f"Not run: {', '.join(missing)}.")
     papers = [row for row in json.loads(LITERATURE.read_text()) if row.get("about") == "known"]
     marked = ({**row, "read": "read" if row["verified"] else "not verified"} for row in papers)
     return "\n\n".join([*parts, documents.markdown(marked, _PAPERS)])
+
+
+def _against(found: list[Row]) -> Iterator[str]:
+    """SPU over ours where both ran alone on the machine, and where SPU did not run."""
+    ratios, without = [], []
+    for network in found:
+        runs = {run["backend"]: run for run in network["runs"] if run["link"] == "loopback" and _quotable(run)}
+        ours, theirs = runs.get("gmw"), runs.get(f"spu:{_PEER}", {})
+        if ours is None or "total_ms" not in theirs:
+            without += [] if "failed" in theirs else [network["network"]]
+            continue
+        (our_ms, our_bytes), their_bytes = _both(ours), theirs["total_bytes"]
+        times = f"{documents.number(theirs['total_ms'] / our_ms)} times the time"
+        ratios.append(f"{network['network']} {times} and {documents.number(their_bytes / our_bytes)} times the bytes")
+    if ratios:
+        yield (
+            f"Both phases of `spu:{_PEER}` over those of `gmw`, one inference each over loopback, not in one run: "
+            f"{'; '.join(ratios)}." + (f" SPU was not run on {', '.join(without)}." if without else "")
+        )
+
+
+def _both(run: Row) -> tuple[float, int]:
+    """Milliseconds and bytes of both phases."""
+    return run["online_ms"] + run["offline_ms"], run["online_bytes"] + run["offline_bytes"]
 
 
 def _networks(path: Path) -> Iterator[Row]:
@@ -63,8 +89,7 @@ def _costs(network: Row, run: Row) -> Row:
     unit_ms = next((one["online_ms"] for one in network["runs"] if "online_ms" in one), None)
     quotable, total_ms, total = _quotable(run), run.get("total_ms"), run.get("total_bytes")
     if "online_ms" in run:
-        total_ms = run["online_ms"] + run["offline_ms"]
-        total = run["online_bytes"] + run["offline_bytes"]
+        total_ms, total = _both(run)
     return {
         "network": network["network"],
         **{name: run.get(name) for name in ("backend", "link", "rounds")},

@@ -132,6 +132,17 @@ def test_seconds_stand_where_nothing_else_ran(tmp_path: Path, monkeypatch: pytes
     assert "Not run: resnet50, densenet121, mobilenet_v2." in text
 
 
+def test_a_peer_is_compared_where_both_ran_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, busy = ({"environment": environment(others)} for others in ({}, {"python": 0.9}))
+    monkeypatch.setattr(known_table, "KEPT", tmp_path)
+    (tmp_path / "resnet50-224.json").write_text(json.dumps({"networks": [], **alone}))
+    keep(tmp_path, {**OURS, **alone}, {**THEIRS, **alone}, others={})
+    times = round(THEIRS["total_ms"] / (OURS["online_ms"] + OURS["offline_ms"]), 2)
+    assert f"{NETWORK['network']} {times} times the time and 2.51 times the bytes." in known_table.table()
+    keep(tmp_path, {**OURS, **alone}, {**THEIRS, **busy}, others={})
+    assert "times the time" not in known_table.table()
+
+
 def test_multiples_stand_where_something_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(tmp_path, OURS, THEIRS, others={"python": 0.9})
     monkeypatch.setattr(known_table, "KEPT", tmp_path)
