@@ -4,19 +4,18 @@
                  /<artifact digest>/<backend>/<pairing id>/<material id>.ready   a bundle that nobody has loaded
 
 Taking a bundle is a durable change of the index, atomic between processes. Loading one erases its file's header and
-name; its body, which is mapped and read as it is used, is erased when nobody in this process can read it any more, and
-without its header nobody else does. Material that was taken and never finished is burned, never offered again. A bundle
-is written as it is made, under another name, on room that was reserved before. Files are mode 0600 in folders of mode
-0700 and have the form of secure/kept.py; they are not encrypted, so the disk must be as trusted as the process. A file
-says where it was written (secure/place.py), so a copy of it, such as a backup brings back, is refused whatever the
-index says. What both sides' backups would offer a second time is found by secure/pairing.py.
+name; its body, which is mapped and read as it is used, is erased (secure/eraser.py) when nobody in this process can
+read it any more, and without its header nobody else does. Material that was taken and never finished is burned, never
+offered again. A bundle is written as it is made, under another name, on room that was reserved before. Files are mode
+0600 in folders of mode 0700 and have the form of secure/kept.py; they are not encrypted, so the disk must be as trusted
+as the process. A file says where it was written (secure/place.py), so a copy of it, such as a backup brings back, is
+refused whatever the index says. What both sides' backups would offer a second time is found by secure/pairing.py.
 """
 
 import mmap
 import os
 import re
 import time
-import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Final
 from pi_system.durable import PART_SUFFIX, modified_before, new_draft, remove_parts, sync_folder
 from pi_system.errors import ConfigError, CorrelationMismatchError, CorrelationReusedError, LimitError
 from pi_system.secure import place
+from pi_system.secure.eraser import erase_after
 from pi_system.secure.index import Index
 from pi_system.secure.kept import HEADER_BYTES, check_header, seal
 from pi_system.secure.layout import Bundle, BundleDraft, Layout
@@ -146,8 +146,7 @@ class MaterialStore:
                 mapping = mmap.mmap(file.fileno(), nbytes, mmap.MAP_PRIVATE)
             except ValueError:  # somebody cut it just now
                 raise CorrelationMismatchError(f"material {material_id}: damaged: cut while it was loaded") from None
-            end = weakref.finalize(mapping, _erase, os.dup(file.fileno()), os.getpid())
-            end.atexit = False  # other threads may still read
+            end = erase_after(mapping, file.fileno())
             try:
                 self.index.used(self.key, material_id)
                 check_header(f"material {material_id}", header, fields, file)
@@ -173,13 +172,6 @@ class MaterialStore:
         if not _ID.fullmatch(material_id):
             raise CorrelationMismatchError("material id: expected 32 hexadecimal digits")
         return self._folder / f"{material_id}.ready"
-
-
-def _erase(descriptor: int, process: int) -> None:
-    """Whatever other name the file has; not by a fork of ``process``, which may still read."""
-    if os.getpid() == process:
-        os.ftruncate(descriptor, 0)
-    os.close(descriptor)
 
 
 def burn_store(index: Index, key: str, folder: Path) -> int:

@@ -29,6 +29,7 @@ from pi_system.rpc.frames import FrameStream
 from pi_system.rpc.listen import serve_streams
 from pi_system.rpc.server_session import SessionHost, read_hello, serve_session
 from pi_system.rpc.session_config import SESSION_METHOD, Hello
+from pi_system.secure import eraser
 from pi_system.secure.index import Index
 from pi_system.version import PROTOCOL_VERSION
 
@@ -90,8 +91,9 @@ def run_worker(options: ServerOptions, address: str, supervisor: Connection) -> 
     if not served:
         desk.leave()
         time.sleep(_LAST_WORD_S)
+    eraser.finish()
     logging.shutdown()
-    os._exit(0)  # nothing is left to clean up, and gRPC's and torch's exit handlers take their time
+    os._exit(0)  # nothing else is left to clean up, and gRPC's and torch's exit handlers take their time
 
 
 def _claim(index: Index, hello: Hello, name: str, room: int | None) -> None:

@@ -18,7 +18,7 @@ from pi_system.errors import (
     CorrelationReusedError,
     LimitError,
 )
-from pi_system.secure import place
+from pi_system.secure import eraser, place
 from pi_system.secure.kept import HEADER_BYTES
 from pi_system.secure.layout import Layout
 from pi_system.secure.store import MaterialStore
@@ -73,8 +73,12 @@ def test_used_material_is_erased_on_disk_whatever_name_it_has(tmp_path: Path) ->
     store = filled(tmp_path)
     os.link(path_of(tmp_path), tmp_path / "another name")
     store.take(ID)
-    store.load(ID, LAYOUT)
+    bundle = store.load(ID, LAYOUT)
     assert not list(tmp_path.rglob("*.ready"))
+    eraser.finish()
+    assert (tmp_path / "another name").stat().st_size > 0
+    del bundle
+    eraser.finish()
     assert (tmp_path / "another name").stat().st_size == 0
     assert store.index.state(store.key, ID) == "used"
 
@@ -89,6 +93,7 @@ def test_damaged_material_is_erased_at_once_while_its_error_is_kept(tmp_path: Pa
     with pytest.raises(CorrelationMismatchError, match="damaged") as kept:
         store.load(ID, LAYOUT)
     assert kept.tb is not None
+    eraser.finish()
     assert (tmp_path / "another name").stat().st_size == 0
 
 
@@ -123,6 +128,7 @@ def test_what_a_use_is_done_with_is_read_from_the_file_again_until_nobody_holds_
     bundle.drop("gate")
     assert set(found[mmap.PAGESIZE : -mmap.PAGESIZE].tolist()) == {7}
     del found, bundle
+    eraser.finish()
     assert (tmp_path / "another name").stat().st_size == 0
 
 
