@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from pi_system.durable import create_file
+from pi_system.durable import create_file, private_folder
 from pi_system.errors import ConfigError, StorageError
 
 _PATIENCE_S: Final = 30.0
@@ -122,7 +122,7 @@ class Database:
         return db
 
     def _make(self) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._path.parent)
         if not self._path.exists():
             try:
                 create_file(self._path, b"")  # with our mode, which the files beside it take over

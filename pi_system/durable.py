@@ -29,6 +29,13 @@ _STORAGE: Final = {
 }
 
 
+def private_folder(folder: Path) -> None:
+    """Make ``folder`` if it is not there, and what it is in, all of mode 0700. Raises OSError."""
+    for part in (*reversed(folder.parents), folder):
+        if not part.is_dir():
+            part.mkdir(mode=0o700, exist_ok=True)
+
+
 @contextmanager
 def draft(path: Path, mode: int = 0o600) -> Iterator[IO[bytes]]:
     """A file to write that takes the place of ``path``, durably, when the block ends; an error leaves ``path`` alone.

@@ -30,8 +30,7 @@ def table() -> str:
     parts = [
         documents.markdown(map(_exact, found), _EXACT),
         documents.markdown((_costs(*each) for each in runs if "failed" not in each[1]), _COSTS),
-        "One core a party. Seconds where nothing else ran; else x, multiples of that network's first online time here. "
-        f"{'; '.join(dict.fromkeys(_origin(*each) for each in runs))}.",
+        f"One core a party; logits are revealed. {_origins(runs)}.",
         *(f"`{run['backend']}` on {network['network']}: {run['failed']}." for network, run in runs if "failed" in run),
     ]
     parts += _against(found)
@@ -117,7 +116,17 @@ def _quotable(run: Row) -> bool:
     return Environment.model_validate(run["environment"]).quotable
 
 
-def _origin(network: Row, run: Row) -> str:
-    about, name = run["environment"], network["network"]
-    beside = "beside other work" if about["others_during"] else "alone on the machine"
-    return f"{name}: {about['date'][:10]}, commit `{about['git_sha']}`, {beside}"
+def _origins(runs: list[tuple[Row, Row]]) -> str:
+    """When what was run; times are multiples where something else ran, too."""
+    found: dict[str, list[str]] = {}
+    for network, run in runs:
+        about = run["environment"]
+        beside = "beside other work" if about["others_during"] else "alone on the machine"
+        which = f"{about['date'][:10]}, commit `{about['git_sha']}`, {beside}"
+        found.setdefault(which, []).append(f"{network['network']} `{run['backend']}` {run['link']}")
+    multiples = (
+        ""
+        if all(_quotable(run) for _, run in runs)
+        else ("Seconds where nothing else ran; else x, multiples of that network's first online time here. ")
+    )
+    return multiples + "; ".join(f"{which}: {', '.join(of)}" for which, of in found.items())

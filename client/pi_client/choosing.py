@@ -57,6 +57,7 @@ class StoreChooser:
             prepared=prepared,
             objective=self.objective,
             calibration=calibration_or_default(self.calibration),
+            reveal=offer.reveal,
             note=note,
         )
 

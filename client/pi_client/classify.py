@@ -1,7 +1,7 @@
 """``pi-client infer``: files to predictions, in batches whose material fits into memory on both sides."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,13 +17,17 @@ from pi_client.store import ClientStore
 from pi_system.errors import BusyError, PiError
 from pi_system.inputs import check_inputs, find_files, load_inputs
 from pi_system.interrupts import interruptible
+from pi_system.program.encoding import check_values
 from pi_system.rpc.client_session import ClientSession
-from pi_system.rpc.phase_cost import OnlineCost
+from pi_system.rpc.phase_cost import OnlineCost, PreparationCost, sum_costs
 from pi_system.rpc.phase_profile import PhaseProfile
 
 _OPENED: Final = 3
 """Sessions that are opened at most: the second has nothing to read, unless the model changed meanwhile."""
 _SILENT: Final = Silent()
+_BATCH: Final = 32
+"""Inputs that are asked for at once, at most. More: who stops or loses the connection loses more that is spent. Fewer:
+round trips are shared by fewer."""
 
 
 class Classified(NamedTuple):
@@ -58,6 +62,7 @@ def classify(
             session, (inputs, names) = _open_with_inputs(stack, common, store, paths, profile)
             choice = session.choice
             check_top_k(top_k, session.public.public, session.config)
+            check_values(inputs, names, session.public.public)
             answer(stack, session, common, store, inputs, answers, profile=profile, shows=Bars())
     except (PiError, OSError, KeyboardInterrupt) as error:
         if not answers.outputs:
@@ -70,11 +75,12 @@ def classify(
         names=names[: len(outputs)],
         outputs=outputs,
         online=answers.online(),
-        offline=store.noted_offline(session.config),
-        prepared_now=answers.prepared_now,
+        offline=answers.offline(store),
+        prepared_now=bool(answers.prepared),
         request=session.request,
         choice=choice,
         top_k=top_k,
+        asked=len(names),
     )
     return Classified(result, tuple(session.profiles.values()), stopped)
 
@@ -104,20 +110,22 @@ class Answers:
     Attributes:
         outputs: logits or scores (n, classes), or class indices (n, 1).
         costs: of the online phase.
-        prepared_now: an offline phase was needed.
+        prepared: costs of the offline phases that were needed.
         session: that answered last; unset before the first batch.
     """
 
     outputs: list[NDArray[np.float64]] = field(default_factory=list)
     costs: list[OnlineCost] = field(default_factory=list)
-    prepared_now: bool = False
+    prepared: list[PreparationCost] = field(default_factory=list)
     session: ClientSession = field(init=False)
 
     def online(self) -> OnlineCost:
         """Cost of all batches together."""
-        return OnlineCost(
-            **{one.name: sum(getattr(cost, one.name) for cost in self.costs) for one in fields(OnlineCost)}
-        )
+        return sum_costs(self.costs)
+
+    def offline(self, store: ClientStore) -> PreparationCost | None:
+        """Cost of the offline phases of this call; of none, what is noted of the last one before."""
+        return sum_costs(self.prepared) if self.prepared else store.noted_offline(self.session.config)
 
 
 def answer(
@@ -141,19 +149,22 @@ def answer(
         KeyboardInterrupt: says how many inferences are left prepared.
     """
     session.check_left(len(inputs))
-    size = session.batch_limit
+    size, asked = min(_BATCH, session.batch_limit), 0
     try:
         for start in range(0, len(inputs), size):
-            batch = inputs[start : start + size]
-            session, prepared = prepare_missing(stack, session, common, store, len(batch), profile=profile, shows=shows)
+            batch, asked = inputs[start : start + size], 0
+            session, cost = prepare_missing(stack, session, common, store, len(batch), profile=profile, shows=shows)
+            answers.prepared += [] if cost is None else [cost]
+            asked = session.available()
             with shows.answering(start, len(inputs)):
-                output, cost = session.infer(batch)
+                output, spent = session.infer(batch)
             answers.outputs.append(output)
-            answers.costs.append(cost)
-            answers.prepared_now = answers.prepared_now or prepared > 0
+            answers.costs.append(spent)
             answers.session = session
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped with {session.available()} ready") from None
+        ready = session.available()
+        lost = f", {asked - ready} spent without an answer" if ready < asked else ""
+        raise KeyboardInterrupt(f"stopped with {ready} ready{lost}") from None
 
 
 def prepare_missing(
@@ -165,13 +176,13 @@ def prepare_missing(
     *,
     profile: bool = False,
     shows: Shows = _SILENT,
-) -> tuple[ClientSession, int]:
+) -> tuple[ClientSession, PreparationCost | None]:
     """Prepare what is missing to ``goal`` inferences.
 
     A server that has no place for an offline phase ends the session: then one is opened that waits for such a place.
 
     Returns:
-        The session that is open, in ``stack``, and how many were prepared.
+        The session that is open, in ``stack``, and what it cost; None: nothing was missing.
     """
     while (missing := goal - session.available()) > 0:
         try:
@@ -183,5 +194,5 @@ def prepare_missing(
             session = stack.enter_context(again)
             continue
         store.note_offline(session.config, cost)
-        return session, missing
-    return session, 0
+        return session, cost
+    return session, None

@@ -59,12 +59,14 @@ def infer(files: tuple[Path, ...], as_json: bool, top_k: int | None, profile: Pa
     if profile is not None:
         check_profile_path(profile)
     result, profiles, stopped = classify(common, store, list(files), profile=profile is not None, top_k=top_k)
+    if len(result.names) < result.asked:
+        click.echo(f"only the first {len(result.names):,} of {result.asked:,} inputs are answered", err=True)
+    saved = [] if profile is None else save_profile(profile, result, profiles)
     show(json.dumps(result.as_json()) if as_json else "\n".join(result.lines()))
-    if profile is not None:
-        click.echo("\n".join(save_profile(profile, result, profiles)), err=True)
+    click.echo("\n".join(saved), err=True, nl=bool(saved))
     if stopped is not None:
-        click.echo(f"only the first {len(result.names):,} inputs are answered", err=True)
         raise stopped
+    result.check_answers()
 
 
 @main.command()

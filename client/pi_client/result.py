@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.artifact.model import PublicModel
-from pi_system.errors import ConfigError, RevealError
-from pi_system.program.answer import Answer, read_answer, top_classes
+from pi_system.errors import ConfigError, FixedPointRangeError, RevealError
+from pi_system.program.answer import OUT_OF_RANGE, Answer, read_answer, top_classes
 from pi_system.rpc.choosing import Explained
 from pi_system.rpc.phase_cost import OnlineCost, PreparationCost
 from pi_system.rpc.session_config import SessionConfig
@@ -29,6 +29,7 @@ class InferResult:
         request: what both sides' logs call the session that answered last.
         choice: what ``auto`` stood for, and why; None: the backend was named.
         top_k: how many classes of each input are named, most likely first; None: the first, as label and score.
+        asked: inputs of the call, of which those of ``names`` are the first.
     """
 
     model: PublicModel
@@ -41,20 +42,23 @@ class InferResult:
     request: str = ""
     choice: Explained | None = None
     top_k: int | None = None
+    asked: int
 
     def as_json(self) -> dict[str, Any]:
         """The JSON object.
 
+        ``asked``: inputs of the call; ``predictions`` has fewer where it failed or was stopped in the middle.
         ``predictions``: an input's name, class index, label, score (softmax), logits and value. Under ``scores`` the
         logits are rounded to multiples of ``score_step``, which is null otherwise; under ``label`` score and logits are
-        null. Of a network with one output, ``value`` is that, ``output`` its name, and class, label and score are null;
-        else ``value`` and ``output`` are null. ``top``: the first ``top_k`` classes with the same of each, null unless
-        they were asked for. ``online_*`` are of all inputs together, as is ``ready_ms``, which comes
-        before them: material is marked as used, durably, and read; ``relus`` counts those of all inputs,
-        ``us_per_relu`` is 1000 * online_ms / relus and ``bytes_per_relu`` the online payload / relus, both directions,
-        null for a network without. ``offline_ms`` and ``offline_bytes`` are of ``offline_count`` inferences, which were
-        prepared in this call if ``prepared_now``, null if unknown. ``choice``: what ``auto`` stood for and what was
-        predicted of the others (``Decision.as_json`` in cost/choice.py), null where the backend was named.
+        null; all of them where what was opened is no class. Of a network with one output, ``value`` is that, ``output``
+        its name, and class, label and score are null; else ``value`` and ``output`` are null. ``top``: the first
+        ``top_k`` classes with the same of each, null unless they were asked for. ``online_*`` are of all inputs
+        together, as is ``ready_ms``, which comes before them: material is marked as used, durably, and read; ``relus``
+        counts those of all inputs, ``us_per_relu`` is 1000 * online_ms / relus and ``bytes_per_relu`` the online
+        payload / relus, both directions, null for a network without. ``offline_ms`` and ``offline_bytes`` are of
+        ``offline_count`` inferences, which were prepared in this call if ``prepared_now``, null if unknown. ``choice``:
+        what ``auto`` stood for and what was predicted of the others (``Decision.as_json`` in cost/choice.py), null
+        where the backend was named.
         """
         online, offline, relus = self.online, self.offline, self.relus
         payload = online.client_to_server_bytes + online.server_to_client_bytes
@@ -68,6 +72,7 @@ class InferResult:
             "score_step": 2.0**self.score_step_log2 if self.config.revealed == "scores" else None,
             "request": self.request,
             "insecure_provider": self.config.insecure_provider,
+            "asked": self.asked,
             "predictions": [self._prediction(i) for i in range(len(self.names))],
             "relus": relus,
             "ready_ms": online.ready_ms,
@@ -85,6 +90,13 @@ class InferResult:
             "offline_ms": offline.offline_ms if offline else None,
             "offline_bytes": offline.offline_bytes if offline else None,
         }
+
+    def check_answers(self) -> None:
+        """Raise FixedPointRangeError if an input has no answer; names the first."""
+        for index, name in enumerate(self.names):
+            answer = self._answer(index)
+            if answer.index is None and answer.value is None:
+                raise FixedPointRangeError(f"{name}: {OUT_OF_RANGE}")
 
     @property
     def score_step_log2(self) -> int:

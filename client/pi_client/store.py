@@ -7,14 +7,13 @@ from typing import Final
 
 from platformdirs import user_data_path
 
-from pi_system.durable import remove_parts, storage_error
+from pi_system.durable import private_folder, remove_parts, storage_error
 from pi_system.errors import CorrelationMismatchError, InputError
 from pi_system.rpc.envelope import ID_BYTES
 from pi_system.rpc.phase_cost import PreparationCost
 from pi_system.rpc.session_config import SessionConfig
 from pi_system.secure.kept import create_kept, read_kept, write_kept
 
-_DIR_MODE: Final = 0o700
 _IDENTITY: Final = {"what": "client id", "protocol": "any"}
 """Of every protocol version: a client stays the same."""
 _COST: Final = {"what": "cost of the offline phase"}
@@ -27,7 +26,7 @@ class ClientStore:
         """Open or make the folder; None: the user's default one. Raises InputError."""
         self.path = (path or user_data_path("pi-system") / "client").absolute()
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=_DIR_MODE)
+            private_folder(self.path)
         except OSError as error:
             if known := storage_error(error):
                 raise known from None

@@ -24,6 +24,7 @@ from pi_system.backends.registry import AUTO, keeps_material
 from pi_system.cost import OBJECTIVES, Objective
 from pi_system.errors import BusyError, ConfigError, InputError, LocalProtocolError
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder
+from pi_system.program.encoding import check_values
 from pi_system.program.reveal import Reveal
 from pi_system.rpc.choosing import Explained
 from pi_system.rpc.client_session import ClientSession
@@ -208,16 +209,16 @@ class Client:
             session = self._session()
             public = session.public.public
             arrays, names = read_inputs(inputs, public.preprocess)
+            check_values(arrays, names, public)
             answers = Answers()
             answer(self._stack, session, self._options, self._store, arrays, answers)
             self._open = session = answers.session
-            offline = self._store.noted_offline(session.config)
             return Result(
                 model=public,
                 reveal=session.config.revealed,
                 outputs=np.concatenate(answers.outputs),
                 names=names,
-                cost=_cost(answers.online(), offline, answers.prepared_now),
+                cost=_cost(answers.online(), answers.offline(self._store), bool(answers.prepared)),
             )
 
     async def apredict(self, inputs: Inputs) -> Result:

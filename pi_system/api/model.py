@@ -25,6 +25,7 @@ from pi_system.export.compile import Preprocessing, calibration_inputs, compile_
 from pi_system.export.quantise import QuantiseOptions
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder
 from pi_system.program.counts import relu_count
+from pi_system.program.encoding import check_values
 from pi_system.program.fixed_point import fixed_logits
 from pi_system.program.float_point import float_logits
 from pi_system.program.reveal import Reveal
@@ -114,8 +115,10 @@ class Model:
             StorageError: there is no room for the material, which is kept in a file meanwhile.
         """
         arrays, names = read_inputs(inputs, self.preprocess)
+        check_values(arrays, names, self.artifact.public)
         with typed():
-            outputs, cost = infer_here(self.artifact, arrays, resolve(backend, self.artifact), reveal)
+            backend = resolve(backend, self.artifact, reveal=reveal)
+            outputs, cost = infer_here(self.artifact, arrays, backend, reveal)
         return Result(model=self.artifact.public, reveal=reveal, outputs=outputs, names=names, cost=cost)
 
     def _answers(self, arrays: NDArray[np.float32], names: Sequence[str], logits: _Logits) -> Result:
@@ -224,6 +227,6 @@ def profile(
     if not isinstance(link, str):
         raise ConfigError(f"link: expected a name or MBIT_S,RTT_MS, found {link!r:.40}")
     found = model if isinstance(model, Model) else load(model)
-    backend = resolve(backend, found.artifact, parse_link(link))
+    backend = resolve(backend, found.artifact, parse_link(link), reveal=reveal)
     check_runs(found.artifact.public, backend)
     return predict(found.artifact, backend, link, default_calibration(), reveal)

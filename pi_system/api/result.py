@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.artifact.model import PublicModel
-from pi_system.errors import InputError
-from pi_system.program.answer import Answer, read_answer, softmax
+from pi_system.errors import FixedPointRangeError, InputError
+from pi_system.program.answer import OUT_OF_RANGE, Answer, read_answer, softmax
 from pi_system.program.reveal import Reveal
 
 __all__ = ["Answer", "Cost", "Result"]
@@ -71,7 +71,12 @@ class Result:
 
     @property
     def label(self) -> str:
-        """Of the only input. Raises InputError: there are several, or the network has one output and no labels."""
+        """Of the only input.
+
+        Raises:
+            InputError: there are several, or the network has one output and no labels.
+            FixedPointRangeError: it has no answer, see Answer.
+        """
         return _label(self._only())
 
     @property
@@ -86,7 +91,7 @@ class Result:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Of all inputs. Raises InputError: the network has one output and no labels."""
+        """Of all inputs. Errors as ``label``, but of several inputs."""
         return tuple(_label(answer) for answer in self)
 
     @property
@@ -126,6 +131,8 @@ class Result:
 
 
 def _label(answer: Answer) -> str:
+    if answer.label is None and answer.value is None:
+        raise FixedPointRangeError(OUT_OF_RANGE)
     if answer.label is None:
         raise InputError("result: expected a network with classes, found one with one output: take value or values")
     return answer.label

@@ -38,7 +38,7 @@ def profile(artifact: Path, backend: str, reveal: Reveal, link: str, calibration
     shape = parse_link(link)
     prices = load_calibration(calibration) if calibration else default_calibration()
     public = load_public(artifact)
-    found = predict(public, resolve(backend, public, shape, prices), shape, prices, reveal)
+    found = predict(public, resolve(backend, public, shape, prices, reveal), shape, prices, reveal)
     groups = in_groups(public, found.backend, reveal)
     differing = prices.differs(chosen_paths())
     if as_json:

@@ -5,15 +5,21 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from pi_system.cost.work import PRICED, Prices
+from pi_system.cost.work import PRICED, UNITS, WOKEN, Prices, Work
 from pi_system.errors import ConfigError
 
 _DEFAULT = "default_calibration.json"
+_MOST_NS: Final = 1e15
+"""Eleven days a unit; more is no measurement, and sums of it are not finite."""
 _LOG = logging.getLogger(__name__)
+
+
+class UnpricedError(ConfigError):
+    """Work occurs that a calibration has no price of."""
 
 
 class Calibration(BaseModel):
@@ -33,7 +39,7 @@ class Calibration(BaseModel):
     machine: str
     environment: dict[str, Any]
     backends: tuple[str, ...]
-    prices: dict[str, float]
+    prices: dict[str, Annotated[float, Field(strict=True, ge=0, le=_MOST_NS)]]
 
     @field_validator("prices")
     @classmethod
@@ -60,9 +66,20 @@ class Calibration(BaseModel):
         return Prices.of(self.prices)
 
     def check_has(self, backend: str) -> None:
-        """Raise ConfigError if ``backend`` was not measured."""
+        """Raise UnpricedError if ``backend`` was not measured."""
         if backend not in self.backends:
-            raise ConfigError(f"calibration: expected one of {', '.join(self.backends)}, found no prices of {backend}")
+            raise UnpricedError(
+                f"calibration: expected one of {', '.join(self.backends)}, found no prices of {backend}"
+            )
+
+    def check_priced(self, done: Work) -> None:
+        """Raise UnpricedError if some of the work ``done`` has no price: it would be free.
+
+        Late wake-ups may be: a calibration over links without a delay has none.
+        """
+        for name, amount in zip(UNITS, done, strict=True):
+            if amount and name in PRICED and name not in (*self.prices, WOKEN):
+                raise UnpricedError(f"calibration: expected a price of {name}, found none")
 
 
 def load_calibration(path: Path) -> Calibration:

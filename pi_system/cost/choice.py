@@ -1,6 +1,6 @@
 """Which backend ``auto`` stands for: of those that model, server and trust allow, the fastest as predicted.
 
-Deterministic: who has the same model, link and prices chooses the same. Predicted is an inference that reveals logits.
+Deterministic: who has the same model, link, prices and policy chooses the same.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -11,9 +11,10 @@ from typing import Any, Final, Literal
 from pi_system.artifact.model import PublicArtifact, PublicModel
 from pi_system.backends.registry import AUTO, AUTO_BACKENDS, AUTO_DEALT, BACKENDS, runnable, why_not
 from pi_system.channel.link import LINKS, Link
-from pi_system.cost.calibration import Calibration, default_calibration
+from pi_system.cost.calibration import Calibration, UnpricedError, default_calibration
 from pi_system.cost.predict import predict
 from pi_system.errors import ConfigError
+from pi_system.program.reveal import Reveal
 
 Objective = Literal["online", "total"]
 """What shall be least: the online time, or with nothing prepared the time of both phases."""
@@ -27,7 +28,7 @@ class Times:
 
     Attributes:
         online_ms: material prepared.
-        offline_ms: one preparation of one inference.
+        offline_ms: one preparation of one inference, the first of a client.
     """
 
     online_ms: float
@@ -132,6 +133,7 @@ def choose(
     prepared: Mapping[str, int] | None = None,
     objective: Objective = "online",
     calibration: Calibration | None = None,
+    reveal: Reveal = "logits",
     note: str = "",
 ) -> Decision:
     """Choose. What lies prepared comes before what does not; then the least predicted time; then the fixed order.
@@ -144,6 +146,7 @@ def choose(
         prepared: inferences that lie prepared, by backend.
         objective: what shall be least.
         calibration: prices; where it lacks those of a candidate, as where it is None, those that ship.
+        reveal: what the client will learn.
         note: for the choice.
 
     Raises:
@@ -153,15 +156,19 @@ def choose(
     pool = [name for name in able if held.get(name)] or able
     if link is None:
         return Decision(backend=pool[0], objective=objective, prepared=held, note=note)
-    prices, unpriced = _prices(able, calibration)
+    prices = calibration or default_calibration()
+    times, unpriced = _predicted(public, able, link, prices, reveal)
+    if unpriced:
+        prices = default_calibration()
+        times, unpriced = _predicted(public, able, link, prices, reveal)
     more = runnable(public.public, (name for name in AUTO_DEALT if name in offered and name not in able))
-    times = _predicted(public, () if unpriced else able, link, prices)
+    times = {} if unpriced else times
     return Decision(
         backend=min(pool, key=lambda name: times[name].until(objective)) if times else pool[0],
         objective=objective,
         link=link,
         times=times,
-        dealt=_predicted(public, (name for name in more if name in prices.backends), link, prices),
+        dealt=_predicted(public, more, link, prices, reveal)[0],
         prepared=held,
         unpriced=unpriced,
         note=note,
@@ -169,25 +176,30 @@ def choose(
 
 
 def resolve(
-    name: str, public: PublicArtifact, link: Link = LINKS["loopback"], calibration: Calibration | None = None
+    name: str,
+    public: PublicArtifact,
+    link: Link = LINKS["loopback"],
+    calibration: Calibration | None = None,
+    reveal: Reveal = "logits",
 ) -> str:
     """What ``name`` stands for over a known link: itself, unless it is ``auto``. Errors as ``choose``."""
-    return choose(public, link, calibration=calibration).backend if name == AUTO else name
+    return choose(public, link, calibration=calibration, reveal=reveal).backend if name == AUTO else name
 
 
-def _prices(able: Collection[str], calibration: Calibration | None) -> tuple[Calibration, tuple[str, ...]]:
-    """The first prices that have all of them; else those that ship, and what they lack."""
-    shipped = default_calibration()
-    for prices in (calibration or shipped, shipped):
-        lacking = tuple(name for name in able if name not in prices.backends)
-        if not lacking:
-            return prices, ()
-    return shipped, lacking
-
-
-def _predicted(public: PublicArtifact, names: Iterable[str], link: Link, prices: Calibration) -> dict[str, Times]:
-    found = {name: predict(public, name, link, prices) for name in names}
-    return {name: Times(online_ms=one.online_ms, offline_ms=one.offline_ms) for name, one in found.items()}
+def _predicted(
+    public: PublicArtifact, names: Iterable[str], link: Link, prices: Calibration, reveal: Reveal
+) -> tuple[dict[str, Times], tuple[str, ...]]:
+    """Times by name, and those that lack prices."""
+    times, lacking = {}, []
+    for name in names:
+        try:
+            found = predict(public, name, link, prices, reveal)
+        except UnpricedError:
+            lacking.append(name)
+        else:
+            setup_ms = 1000 * link.transfer_s(found.setup_bytes)
+            times[name] = Times(online_ms=found.online_ms, offline_ms=found.offline_ms + setup_ms)
+    return times, tuple(lacking)
 
 
 def _number(value: float) -> str:

@@ -193,7 +193,8 @@ def predict(
     check_reveal(public.public.graph, reveal)
     workload, prices = _workload(public, backend, reveal), calibration.as_prices()
     end, layers = workload.online(shaped, prices)
-    offline = workload.offline
+    offline, prepared = workload.offline, workload.prepared(shaped, prices)
+    calibration.check_priced(end.path + prepared.path)
     return Prediction(
         backend=backend,
         layers=tuple(layers),
@@ -201,7 +202,7 @@ def predict(
         online_rounds=sum(row.rounds for row in layers),
         client_to_server_bytes=sum(row.up_bytes for row in layers),
         server_to_client_bytes=sum(row.down_bytes for row in layers),
-        offline_ms=workload.prepared(shaped, prices).ns / 1e6,
+        offline_ms=prepared.ns / 1e6,
         offline_rounds=offline.rounds,
         offline_bytes=offline.nbytes,
         setup_bytes=offline.setup_bytes,

@@ -68,6 +68,7 @@ def run(request: Request, say: Say) -> None:
             offline=offline,
             prepared_now=True,
             request=session.request,
+            asked=len(names),
         )
         say("done", result=result.as_json())
 

@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 from pi_system.artifact.preprocess import Preprocess
 from pi_system.program.reveal import Reveal
 
-__all__ = ["Answer", "Ranked", "read_answer", "top_classes"]
+__all__ = ["OUT_OF_RANGE", "Answer", "Ranked", "read_answer", "top_classes"]
+
+OUT_OF_RANGE = (
+    "answer: expected a class, found a number that is none: the input's values leave the range that the network was "
+    "calibrated for, or the server computed something else"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +28,9 @@ class Answer:
         logits: of every class, exact or rounded as they were revealed; None where only the label was.
         value: the output of a network that has one; None: it has classes.
         output: name of that output; None as before.
+
+    With neither index nor value there is no answer: what was opened is no class. The input's values left the range that
+    the network was calibrated for, or the server computed something else.
     """
 
     label: str | None
@@ -37,6 +45,8 @@ class Answer:
         """For people: the label, with its score, or the output's name and value."""
         if self.value is not None:
             return f"{self.output} {self.value:.6g}"
+        if self.index is None:
+            return "no class"
         return f"{self.label}" if self.score is None else f"{self.label}  score {self.score:.4f}"
 
 
@@ -48,6 +58,8 @@ def read_answer(output: NDArray[np.float64], preprocess: Preprocess, reveal: Rev
         return Answer(label=None, index=None, score=None, scores=None, logits=(value,), value=value, output=classes[0])
     if reveal == "label":
         best = int(output[0])
+        if not 0 <= best < len(classes):
+            return Answer(label=None, index=None, score=None, scores=None, logits=None, value=None)
         return Answer(label=classes[best], index=best, score=None, scores=None, logits=None, value=None)
     best, logits = int(output.argmax()), tuple(float(value) for value in output)
     scores = tuple(float(score) for score in softmax(output))

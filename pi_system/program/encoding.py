@@ -3,16 +3,16 @@
 A real number v with F fraction bits is the integer rint(v * 2^F), a signed representative in Z_{2^l}.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pi_system.artifact.graph import AvgPool2d, Graph
-from pi_system.artifact.model import Weights
+from pi_system.artifact.model import PublicModel, Weights
 from pi_system.artifact.ring_config import RingConfig
-from pi_system.errors import FixedPointRangeError
+from pi_system.errors import FixedPointRangeError, InputError
 
 WEIGHT_BITS = 16
 """Weights are signed 16-bit integers, |w| < 2^15: the online kernels multiply int16 by ring elements."""
@@ -47,6 +47,17 @@ def encode_input(pictures: NDArray[np.floating], graph: Graph, ring: RingConfig)
     """The client's preprocessed pictures (N, C, H, W) in fixed point; FixedPointRangeError outside the ring."""
     name = graph.input.name
     return encode(pictures, ring.frac_bits[name], ring.ring_bits, "picture")
+
+
+def check_values(pictures: NDArray[np.floating], names: Sequence[str], model: PublicModel) -> None:
+    """Before anything is spent: that ``encode_input`` takes the pictures. Raises InputError, which names the first."""
+    name = model.graph.input.name
+    frac_bits, bits = model.ring.frac_bits[name], model.ring.ring_bits
+    for picture, what in zip(pictures, names, strict=True):
+        try:
+            encode(picture, frac_bits, bits, what)
+        except FixedPointRangeError as error:
+            raise InputError(str(error)) from None
 
 
 def logits_to_float(logits: NDArray[np.integer], graph: Graph, ring: RingConfig) -> NDArray[np.float64]:

@@ -33,6 +33,7 @@ from pi_system.errors import (
     PiError,
     RemoteProtocolError,
 )
+from pi_system.program.encoding import check_values
 from pi_system.program.reveal import Reveal
 from pi_system.rpc.channel import GrpcChannel
 from pi_system.rpc.choosing import Chooser, Explained, Offer, measure_link, tell_choice
@@ -256,7 +257,7 @@ class ClientSession:
             Logits or scores (N, classes), or class indices (N, 1), by ``config.revealed``; and the cost.
 
         Raises:
-            InputError: more pictures than MAX_BATCH; nothing was spent.
+            InputError: more pictures than MAX_BATCH, or values that do not fit the ring; nothing was spent.
             LimitError: more than the server lets this client have today; the session is dead. Nothing was spent, unless
                 other sessions under its certificate used the day up meanwhile.
             CorrelationExhaustedError: fewer than N inferences are prepared; the session stays usable.
@@ -264,6 +265,7 @@ class ClientSession:
         """
         if not 1 <= len(pictures) <= MAX_BATCH:
             raise InputError(f"batch: expected 1 to {MAX_BATCH} pictures, found {len(pictures)}")
+        check_values(pictures, [f"picture {index}" for index in range(len(pictures))], self.public.public)
         self.check_left(len(pictures))
         wanted_s = time.perf_counter()
         ids = self._runtime.reserve(len(pictures))

@@ -1,6 +1,8 @@
 """What the phases of a session cost, as the client saw it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,3 +40,12 @@ class OnlineCost:
     client_to_server_bytes: int
     server_to_client_bytes: int
     frame_bytes: int
+
+
+Costs = TypeVar("Costs", OnlineCost, PreparationCost)
+
+
+def sum_costs(costs: Sequence[Costs]) -> Costs:
+    """Of all of them, at least one, together."""
+    kind = type(costs[0])
+    return kind(**{one.name: sum(getattr(cost, one.name) for cost in costs) for one in fields(kind)})

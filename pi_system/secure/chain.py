@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pi_system.durable import draft, sync_folder
+from pi_system.durable import draft, private_folder, sync_folder
 from pi_system.errors import CorrelationMismatchError
 from pi_system.secure import place
 from pi_system.secure.index import Index
@@ -83,7 +83,7 @@ def locked(folder: Path, *, touch: bool = True) -> Iterator[None]:
     """
     path = folder / LOCK
     while True:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except FileNotFoundError:

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from pi_system.durable import PART_SUFFIX, modified_before, new_draft, remove_parts, sync_folder
+from pi_system.durable import PART_SUFFIX, modified_before, new_draft, private_folder, remove_parts, sync_folder
 from pi_system.errors import ConfigError, CorrelationMismatchError, CorrelationReusedError, LimitError
 from pi_system.secure import place
 from pi_system.secure.eraser import erase_after
@@ -51,7 +51,7 @@ class MaterialStore:
         self._binding = {"role": role, "digest": digest, "backend": backend, "pairing_id": pairing_id}
         self.key = f"{digest[:32]}/{backend}/{pairing_id}"
         self._folder = root / role / self.key
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._folder)
         self.index = Index(root / role)
         self._limit_bytes = limit_bytes
         self.epoch = ""

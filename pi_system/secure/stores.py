@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from pi_system.durable import modified_before, remove_parts
+from pi_system.durable import modified_before, private_folder, remove_parts
 from pi_system.secure.chain import LOCK, forget, locked
 from pi_system.secure.index import Index
 from pi_system.secure.store import SETTLED_S, burn_store, sweep
@@ -57,7 +57,7 @@ class Stored:
 
         The peer finds no record at the next meeting and burns its half. Sessions that are open can use no more.
         """
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self.folder)
         with locked(self.folder):
             burned = burn_store(self.index, self.key, self.folder)
             forget(self.folder)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pi_system.durable import private_folder
 from pi_system.errors import CorrelationMismatchError
 from pi_system.secure.kept import HEADER_BYTES, check_kept, write_kept
 from pi_system.version import PROTOCOL_VERSION
@@ -23,7 +24,7 @@ class WeightFolder:
 
     def __init__(self, folder: Path):
         """Open (and create) the folder."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
         self._folder = folder
         self._checked: dict[str, tuple[str, tuple[int, ...]]] = {}
 

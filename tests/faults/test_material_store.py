@@ -160,7 +160,8 @@ def test_files_and_folders_are_private(tmp_path: Path) -> None:
     filled(tmp_path)
     path = path_of(tmp_path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    for folder in path.relative_to(tmp_path).parents:
+        assert folder == Path() or stat.S_IMODE((tmp_path / folder).stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("position", [0, 10, 60, 4095, 4096, 5000])

@@ -25,7 +25,21 @@ client_session.ClientSession.infer = infer
 from pi_system.cli.start import client
 client()
 """
+SLOW = """
+import os, signal
+from pi_system.secure.party import ClientParty
+def infer(party, *arguments):
+    os.kill(os.getpid(), signal.SIGINT)
+    return whole(party, *arguments)
+whole, ClientParty.infer = ClientParty.infer, infer
+from pi_system.cli.start import client
+client()
+"""
 INPUTS = 60
+STOPPED = (
+    rf"only the first (\d+) of {INPUTS} inputs are answered\n"
+    r"error: stopped with (\d+) ready(?:, 1 spent without an answer)?\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = model_folder(tmp_path_factory.mktemp("answers"), relu_artifact(0.1))
     shape = (INPUTS, 1, 8, 8)
     np.save(folder / "many.npy", np.random.default_rng(0).uniform(size=shape).astype(np.float32))
+    np.save(folder / "few.npy", np.load(folder / "many.npy")[:5])
     return folder
 
 
@@ -66,15 +81,42 @@ def test_answers_before_a_stop_are_shown_and_are_right(folder: Path, link_keys: 
         options = links(address, link_keys)
         code, out, err = stopped(folder, (*options, "--json"), lambda process: process.send_signal(signal.SIGINT))
         assert code == 130
-        found = re.fullmatch(r"only the first (\d+) inputs are answered\nerror: stopped with (\d+) ready\n", err)
+        found = re.fullmatch(STOPPED, err)
         assert found, err
-        answers = json.loads(out)["predictions"]
+        found_json = json.loads(out)
+        answers = found_json["predictions"]
+        assert found_json["asked"] == INPUTS
+        assert found_json["offline_count"] >= len(answers)
         assert 2 <= len(answers) == int(found[1]) < INPUTS
         assert [one["path"] for one in answers] == [f"many.npy[{index}]" for index in range(len(answers))]
         left = pi_client(folder, "store", "list", "--store", "store").stdout
         assert sum(map(int, re.findall(r": (\d+) unused", left))) == int(found[2])
         whole = json.loads(pi_client(folder, "infer", "many.npy", *options, "--json").stdout)["predictions"]
         assert [one["class"] for one in whole[: len(answers)]] == [one["class"] for one in answers]
+
+
+def test_an_input_that_does_not_fit_is_named_and_costs_nothing(folder: Path, link_keys: Path) -> None:
+    far = np.load(folder / "many.npy")[:4]
+    far[2, 0, 3, 3] = 1e8
+    np.save(folder / "far.npy", far)
+    with pi_server(folder / "model", folder / "far-server", "--keys", f"{link_keys}/server") as (_, address):
+        options = (*links(address, link_keys)[:-1], "far")
+        assert pi_client(folder, "prepare", "--count", "5", *options).returncode == 0
+        done = pi_client(folder, "infer", "far.npy", *options)
+        assert done.returncode == 11
+        assert re.fullmatch(r"error: far\.npy\[2\]: expected values below 2\^\d+ in magnitude .*\n", done.stderr)
+        assert ": 5 unused" in pi_client(folder, "store", "list", "--store", "far").stdout
+
+
+def test_what_a_stop_spends_is_said(folder: Path, link_keys: Path) -> None:
+    """All in one batch, stopped in the middle of its online phase."""
+    keys, store = f"{link_keys}/server", folder / "spent-store"
+    with pi_server(folder / "model", store, "--keys", keys) as (_, address):
+        options = (*links(address, link_keys)[:-1], "spent")
+        assert pi_client(folder, "prepare", "--count", "8", *options).returncode == 0
+        done = pi_client(folder, "infer", "few.npy", *options, code=SLOW)
+    assert done.returncode == 130
+    assert done.stderr == "error: stopped with 3 ready, 5 spent without an answer\n"
 
 
 def test_answers_before_a_server_ends_are_shown(folder: Path, link_keys: Path) -> None:
@@ -85,4 +127,4 @@ def test_answers_before_a_server_ends_are_shown(folder: Path, link_keys: Path) -
     assert code not in (0, 130)
     answers = len(re.findall(r"^many\.npy\[", out, re.MULTILINE))
     assert 2 <= answers < INPUTS
-    assert re.fullmatch(rf"only the first {answers} inputs are answered\nerror: .+\n", err)
+    assert re.fullmatch(rf"only the first {answers} of {INPUTS} inputs are answered\nerror: .+\n", err)

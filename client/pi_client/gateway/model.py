@@ -78,7 +78,7 @@ def outputs_of(result: Result, request: InferRequest) -> tuple[Tensor, ...]:
     for spec in _outputs(served):
         values: NDArray[np.generic] | list[bytes]
         if spec.name == "label":
-            values = [str(answer.label).encode() for answer in answers]
+            values = [label.encode() for label in result.labels]
         elif spec.name == "class":
             values = np.array([answer.index for answer in answers], np.int64)
         else:

@@ -80,7 +80,17 @@ def test_what_is_no_input(model: pi.Model, what: str) -> None:
 
 def test_values_far_from_the_calibrated_ones_are_named(model: pi.Model) -> None:
     one_line(FixedPointRangeError, "expected", lambda: model.simulate(np.full((3, 6, 6), 1e30)))
-    one_line(FixedPointRangeError, "expected", lambda: model.predict(np.full((3, 6, 6), 1e30), backend="fss"))
+    one_line(InputError, "0: expected values below", lambda: model.predict(np.full((3, 6, 6), 1e30), backend="fss"))
+
+
+def test_a_label_that_is_none_is_an_error_of_its_own_and_not_the_last_class(model: pi.Model) -> None:
+    """Noise of a hundred times the calibrated range: no class wins in integers that wrap, or any does."""
+    far = np.random.default_rng(3).normal(size=(24, 3, 6, 6)).astype(np.float32) * 300
+    found = model.predict(far, backend="fss", reveal="label")
+    none = [index for index, answer in enumerate(found) if answer.index is None]
+    assert none
+    assert all(str(found[index]) == "no class" and found[index].label is None for index in none)
+    one_line(FixedPointRangeError, "expected a class", lambda: found.labels)
 
 
 def test_a_simulation_names_the_input_that_a_private_run_cannot_answer(model: pi.Model) -> None:

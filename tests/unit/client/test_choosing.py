@@ -134,8 +134,15 @@ def test_what_a_dealer_made_is_used_only_where_it_is_named_and_needs_it_no_more(
     assert replace(chooser, dealer=GONE)(offer()).backend == "fss"
 
 
+def test_what_is_revealed_is_part_of_the_choice(chooser: StoreChooser) -> None:
+    """Gates of a label are many and small: garbled they are bytes, otherwise rounds."""
+    label, logits = (chooser(replace(offer(), reveal=reveal)).times["gc"].online_ms for reveal in ("label", "logits"))
+    assert label > logits
+
+
 def test_wish_and_prices_are_the_users(chooser: StoreChooser, tmp_path: Path) -> None:
-    prices = default_calibration().model_copy(update={"prices": {"gc_wire": 1e9}})
+    dear = default_calibration().prices | {"gc_wire": 1e9}
+    prices = default_calibration().model_copy(update={"prices": dear})
     (tmp_path / "prices.json").write_text(prices.model_dump_json(by_alias=True))
     found = replace(chooser, objective="total", calibration=tmp_path / "prices.json")(offer())
     assert (found.backend, found.objective) == ("gmw", "total")

@@ -7,7 +7,7 @@ from tiny_artifact import tiny_artifact
 
 from pi_client.result import InferResult, check_top_k
 from pi_client.store import ClientStore
-from pi_system.errors import ConfigError, InputError, RevealError
+from pi_system.errors import ConfigError, FixedPointRangeError, InputError, RevealError
 from pi_system.rpc.phase_cost import OnlineCost, PreparationCost
 from pi_system.rpc.session_config import SessionConfig
 from pi_system.secure.kept import write_kept
@@ -29,13 +29,14 @@ def result(**changes: Any) -> Any:
         "online": ONLINE,
         "offline": OFFLINE,
         "prepared_now": True,
+        "asked": 2,
     }
     return InferResult(**(fields | changes))
 
 
 def test_json_has_every_documented_key() -> None:
     data = result().as_json()
-    assert data["schema"] == 1
+    assert (data["schema"], data["asked"]) == (1, 2)
     assert [(p["path"], p["class"], p["label"]) for p in data["predictions"]] == [
         ("a.png", 1, "yes"),
         ("b.png", 0, "no"),
@@ -56,6 +57,17 @@ def test_label_only_has_no_score_and_no_logits() -> None:
     unsaid = dict.fromkeys(("score", "logits", "value", "output", "top"))
     expected = {"path": "a.png", "class": 1, "label": "yes", **unsaid}
     assert prediction == expected
+
+
+@pytest.mark.parametrize("opened", [-1.0, -2.0, 2.0, 1e9])
+def test_what_is_no_class_is_no_answer_and_spoils_no_other(opened: float) -> None:
+    config = SessionConfig(backend="fss", artifact_digest="", client_id=bytes(16), reveal="label")
+    found = result(config=config, outputs=np.array([[1.0], [opened]]))
+    assert [one["class"] for one in found.as_json()["predictions"]] == [1, None]
+    assert found.lines()[:2] == ["a.png: yes", "b.png: no class"]
+    with pytest.raises(FixedPointRangeError, match=r"^b\.png: answer: expected a class"):
+        found.check_answers()
+    result(config=config, outputs=np.array([[1.0], [0.0]])).check_answers()
 
 
 def test_one_output_is_a_value_with_a_name() -> None:

@@ -1,5 +1,6 @@
 """What ``auto`` stands for: the least predicted time of what model, server and trust allow, and what is said of it."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from tiny_artifact import narrow_artifact
 from pi_system.backends.registry import AUTO, AUTO_BACKENDS, AUTO_DEALT, BACKENDS
 from pi_system.backends.two_party.gates import TWO_PARTY_GATES
 from pi_system.channel.link import LINKS, Link
-from pi_system.cost import calibration_or_default, choose, default_calibration, predict, resolve
+from pi_system.cost import calibration_or_default, choose, default_calibration, load_calibration, predict, resolve
 from pi_system.cost.choice import candidates
 from pi_system.errors import ConfigError
 
@@ -152,3 +153,27 @@ def test_the_same_as_plain_values() -> None:
     assert set(found["with_dealer"]["fss"]) == {"online_ms", "offline_ms"}
     assert choose(ARTIFACT, Link(math.inf, 0.0)).as_json()["rate_mbit_s"] is None
     assert choose(ARTIFACT, None).as_json()["rtt_ms"] is None
+
+
+@pytest.mark.parametrize("price", [-1.0, 1e16, True, "17.0", None])
+def test_a_price_is_a_number_of_nanoseconds(tmp_path: Path, price: Any) -> None:
+    file = PRICES.model_dump(by_alias=True) | {"prices": PRICES.prices | {"gate": price}}
+    (tmp_path / "own.json").write_text(json.dumps(file))
+    with pytest.raises(ConfigError, match=r"expected a file of benchmarks/calibrate\.py; prices\.gate"):
+        load_calibration(tmp_path / "own.json")
+
+
+def test_work_without_a_price_is_not_free() -> None:
+    bare = PRICES.model_copy(update={"prices": {}})
+    with pytest.raises(ConfigError, match="calibration: expected a price of"):
+        predict(ARTIFACT, "gmw", SLOW, bare)
+    assert choose(ARTIFACT, SLOW, calibration=bare) == choose(ARTIFACT, SLOW)
+    one = PRICES.model_copy(update={"prices": {name: ns for name, ns in PRICES.prices.items() if name != "gmw_call"}})
+    assert choose(ARTIFACT, SLOW, calibration=one) == choose(ARTIFACT, SLOW)
+
+
+def test_the_total_of_a_new_client_has_what_is_sent_once() -> None:
+    found = predict(ARTIFACT, "fss", SLOW, PRICES)
+    assert found.setup_bytes > 0
+    times = choose(ARTIFACT, SLOW, dealt=("fss",), objective="total").times["fss"]
+    assert times.offline_ms == pytest.approx(found.offline_ms + 1000 * SLOW.transfer_s(found.setup_bytes))
