@@ -21,6 +21,7 @@ import click
 from measuring import documents
 from measuring.cnns import CNNS
 from measuring.known import LINKS, Known, exported
+from measuring.known_table import SPU_PROTOCOL
 from measuring.machine import Measurement, measures
 from measuring.published import WeightFile
 from peers import known_spu
@@ -29,7 +30,6 @@ from pi_system.artifact.store import load_public
 from pi_system.backends.registry import BACKENDS, runnable
 from pi_system.cli.errors import PiCommand, PiGroup
 
-SPU_PROTOCOL: Final = "CHEETAH"
 _SIZE: Final = click.IntRange(32, 1024)
 
 size_option = click.option("--size", default=224, show_default=True, type=_SIZE, help="Height and width of pictures.")

@@ -19,7 +19,8 @@ _COSTS: Final = (
     "server GB={server:.1f}|client GB={client:.1f}|private error, %={error:.2f}|label"
 )
 _PAPERS: Final = "in papers, on their machines=what|figure=value|read={read}|source"
-_PEER: Final = "CHEETAH"
+SPU_PROTOCOL: Final = "CHEETAH"
+"""Of SPU's protocols the one for two parties without a dealer."""
 Row = dict[str, Any]
 
 
@@ -46,7 +47,7 @@ def _against(found: list[Row]) -> Iterator[str]:
     ratios, without = [], []
     for network in found:
         runs = {run["backend"]: run for run in network["runs"] if run["link"] == "loopback" and _quotable(run)}
-        ours, theirs = runs.get("gmw"), runs.get(f"spu:{_PEER}", {})
+        ours, theirs = runs.get("gmw"), runs.get(f"spu:{SPU_PROTOCOL}", {})
         if ours is None or "total_ms" not in theirs:
             without += [] if "failed" in theirs else [network["network"]]
             continue
@@ -55,8 +56,8 @@ def _against(found: list[Row]) -> Iterator[str]:
         ratios.append(f"{network['network']} {times} and {documents.number(their_bytes / our_bytes)} times the bytes")
     if ratios:
         yield (
-            f"Both phases of `spu:{_PEER}` over those of `gmw`, one inference each over loopback, not in one run: "
-            f"{'; '.join(ratios)}." + (f" SPU was not run on {', '.join(without)}." if without else "")
+            f"Both phases of `spu:{SPU_PROTOCOL}` over those of `gmw`, one inference each over loopback, not in one "
+            f"run: {'; '.join(ratios)}." + (f" SPU was not run on {', '.join(without)}." if without else "")
         )
 
 
@@ -124,9 +125,7 @@ def _origins(runs: list[tuple[Row, Row]]) -> str:
         beside = "beside other work" if about["others_during"] else "alone on the machine"
         which = f"{about['date'][:10]}, commit `{about['git_sha']}`, {beside}"
         found.setdefault(which, []).append(f"{network['network']} `{run['backend']}` {run['link']}")
-    multiples = (
-        ""
-        if all(_quotable(run) for _, run in runs)
-        else ("Seconds where nothing else ran; else x, multiples of that network's first online time here. ")
-    )
-    return multiples + "; ".join(f"{which}: {', '.join(of)}" for which, of in found.items())
+    listed = "; ".join(f"{which}: {', '.join(of)}" for which, of in found.items())
+    if all(_quotable(run) for _, run in runs):
+        return listed
+    return f"Seconds where nothing else ran; else x, multiples of that network's first online time here. {listed}"

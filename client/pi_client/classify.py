@@ -1,5 +1,6 @@
 """``pi-client infer``: files to predictions, in batches whose material fits into memory on both sides."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -62,8 +63,7 @@ def classify(
             session, (inputs, names) = _open_with_inputs(stack, common, store, paths, profile)
             choice = session.choice
             check_top_k(top_k, session.public.public, session.config)
-            check_values(inputs, names, session.public.public)
-            answer(stack, session, common, store, inputs, answers, profile=profile, shows=Bars())
+            answer(stack, session, common, store, inputs, names, answers, profile=profile, shows=Bars())
     except (PiError, OSError, KeyboardInterrupt) as error:
         if not answers.outputs:
             raise
@@ -134,6 +134,7 @@ def answer(
     common: SessionOptions,
     store: ClientStore,
     inputs: NDArray[np.float32],
+    names: Sequence[str],
     answers: Answers,
     *,
     profile: bool = False,
@@ -144,10 +145,12 @@ def answer(
     Where it fails, ``answers`` has what was answered before: it is spent.
 
     Raises:
+        InputError: naming an input whose values do not fit the ring; nothing was spent.
         LimitError: more than the server lets this client have today; nothing was spent.
         CorrelationError, ChannelError, ProtocolError: see ClientSession.
         KeyboardInterrupt: says how many inferences are left prepared.
     """
+    check_values(inputs, names, session.public.public)
     session.check_left(len(inputs))
     size, asked = min(_BATCH, session.batch_limit), 0
     try:

@@ -63,7 +63,8 @@ def infer(files: tuple[Path, ...], as_json: bool, top_k: int | None, profile: Pa
         click.echo(f"only the first {len(result.names):,} of {result.asked:,} inputs are answered", err=True)
     saved = [] if profile is None else save_profile(profile, result, profiles)
     show(json.dumps(result.as_json()) if as_json else "\n".join(result.lines()))
-    click.echo("\n".join(saved), err=True, nl=bool(saved))
+    if saved:
+        click.echo("\n".join(saved), err=True)
     if stopped is not None:
         raise stopped
     result.check_answers()

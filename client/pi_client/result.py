@@ -94,8 +94,7 @@ class InferResult:
     def check_answers(self) -> None:
         """Raise FixedPointRangeError if an input has no answer; names the first."""
         for index, name in enumerate(self.names):
-            answer = self._answer(index)
-            if answer.index is None and answer.value is None:
+            if self._answer(index).missing:
                 raise FixedPointRangeError(f"{name}: {OUT_OF_RANGE}")
 
     @property

@@ -24,7 +24,6 @@ from pi_system.backends.registry import AUTO, keeps_material
 from pi_system.cost import OBJECTIVES, Objective
 from pi_system.errors import BusyError, ConfigError, InputError, LocalProtocolError
 from pi_system.networks import BUILTIN_PREFIX, artifact_folder
-from pi_system.program.encoding import check_values
 from pi_system.program.reveal import Reveal
 from pi_system.rpc.choosing import Explained
 from pi_system.rpc.client_session import ClientSession
@@ -209,9 +208,8 @@ class Client:
             session = self._session()
             public = session.public.public
             arrays, names = read_inputs(inputs, public.preprocess)
-            check_values(arrays, names, public)
             answers = Answers()
-            answer(self._stack, session, self._options, self._store, arrays, answers)
+            answer(self._stack, session, self._options, self._store, arrays, names, answers)
             self._open = session = answers.session
             return Result(
                 model=public,

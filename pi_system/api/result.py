@@ -131,7 +131,7 @@ class Result:
 
 
 def _label(answer: Answer) -> str:
-    if answer.label is None and answer.value is None:
+    if answer.missing:
         raise FixedPointRangeError(OUT_OF_RANGE)
     if answer.label is None:
         raise InputError("result: expected a network with classes, found one with one output: take value or values")

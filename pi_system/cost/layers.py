@@ -74,7 +74,7 @@ class _Walk:
         self._waiting: dict[str, tuple[RowWork, ...]] = {}
         self._remasked: set[str] = set()
         self._gates: dict[str, list[tuple[str, GateSpec]]] = {}
-        for gate in schedule.gates[: len(schedule.gates) - len(schedule.reveal_gates)]:
+        for gate in schedule.node_gates:
             self._gates.setdefault(_owner(gate), []).append((gate.name, gate.spec))
 
     def run(self) -> Iterator[NodeWork]:

@@ -123,15 +123,10 @@ class Workload:
         revealing = [gate.spec for gate in self._schedule.reveal_gates]
         for spec in revealing:
             replay.gate(spec)
-        end, counts = replay.end(self._opened_bytes), _counts(gates, revealing)
-        opened = counts._replace(down_bytes=counts.down_bytes + self._opened_bytes)
+        opened_bytes = self._schedule.opened * itemsize
+        end, counts = replay.end(opened_bytes), _counts(gates, revealing)
+        opened = counts._replace(down_bytes=counts.down_bytes + opened_bytes)
         return end, rows.costs(self.reveal, end.path - before.path, opened)
-
-    @property
-    def _opened_bytes(self) -> int:
-        return sum(
-            nbytes for _, nbytes in self._schedule.steps[-1].sections(1, {}, Ring(self.public.public.ring.ring_bits))
-        )
 
 
 def _counts(gates: Gates, specs: Sequence[GateSpec]) -> Counts:

@@ -41,11 +41,16 @@ class Answer:
     value: float | None
     output: str | None = None
 
+    @property
+    def missing(self) -> bool:
+        """There is none."""
+        return self.index is None and self.value is None
+
     def __str__(self) -> str:
         """For people: the label, with its score, or the output's name and value."""
         if self.value is not None:
             return f"{self.output} {self.value:.6g}"
-        if self.index is None:
+        if self.missing:
             return "no class"
         return f"{self.label}" if self.score is None else f"{self.label}  score {self.score:.4f}"
 

@@ -121,9 +121,19 @@ class Schedule:
         return [step for step in self.steps if isinstance(step, Gate)]
 
     @property
+    def node_gates(self) -> list[Gate]:
+        """Those of nodes, the first ones."""
+        return [step for step in self.steps[: self.nodes] if isinstance(step, Gate)]
+
+    @property
     def reveal_gates(self) -> list[Gate]:
         """Those of label or scores, the last ones."""
         return [step for step in self.steps[self.nodes :] if isinstance(step, Gate)]
+
+    @property
+    def opened(self) -> int:
+        """Elements a picture that are opened."""
+        return sum(step.count for step in self.steps if isinstance(step, Output))
 
     def burst_bytes(self, gates: Gates, ring: Ring, inputs: int) -> int:
         """The most that a party sends for a picture of ``inputs`` elements before it waits for an answer."""

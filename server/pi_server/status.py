@@ -13,6 +13,7 @@ from prometheus_client.core import Metric
 
 from pi_server.clients import Clients
 from pi_system.cli.monitor import metrics_of
+from pi_system.durable import private_folder
 from pi_system.errors import PiError
 from pi_system.secure.index import Index
 
@@ -122,7 +123,7 @@ def _unreadable(folder: Path) -> str:
 def store_problem(folder: Path) -> str:
     """Why material cannot be kept in ``folder``, empty if it can."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
         probe = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
         try:
             os.write(probe, bytes(1))

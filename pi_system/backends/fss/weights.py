@@ -21,7 +21,7 @@ import numpy as np
 
 from pi_system.artifact.graph import Graph
 from pi_system.channel.base import Channel
-from pi_system.durable import draft
+from pi_system.durable import draft, private_folder
 from pi_system.errors import CorrelationMismatchError
 from pi_system.ring.carrier import Ring, RingArray, wire
 from pi_system.ring.prg import SEED_BYTES, fresh_seed
@@ -34,7 +34,7 @@ _SEED: Final = {"what": "weight seed"}
 def weight_seed(folder: Path) -> bytes:
     """The server's seed of B for one model, made on first use and kept (mode 0600); all sessions get the same."""
     path = folder / "weight_seed"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     while True:
         try:
             _, seed = read_kept(path, _SEED)
@@ -68,7 +68,7 @@ def fetch_weights(folder: Path, graph: Graph, ring: Ring, server: Channel) -> di
     held = _is_whole(path, fields, sum(sizes))
     server.send(b"\0" if held else b"\1")
     if not held:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(path.parent)
         with draft(path) as file:
             file.seek(HEADER_BYTES)
             for size in sizes:
