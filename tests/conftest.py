@@ -32,18 +32,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+LEVEL = logging.getLogger().level
+
+
 @pytest.fixture(autouse=True)
-def log_as_before() -> Iterator[None]:
-    """What a test's log holds is not to depend on those before it.
+def log_as_at_first() -> Iterator[None]:
+    """What a test's log holds is not to depend on those before it, nor on what its module made before it.
 
     Commands start logs here, and two threads that start CrypTen's parties at once leave the root's level at INFO:
     each sets it for a moment, and puts back what it found.
     """
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers = root.handlers[:]
+    root.setLevel(LEVEL)
     yield
     root.handlers[:] = handlers
-    root.setLevel(level)
+    root.setLevel(LEVEL)
     session_log("", "")
 
 
