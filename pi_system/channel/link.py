@@ -39,7 +39,7 @@ def parse_link(text: str) -> Link:
     """The link of that name, or ``"rate_mbit,rtt_ms"``. Raises ConfigError."""
     if text in LINKS:
         return LINKS[text]
-    number = r"(\d{1,9}(?:\.\d{1,6})?)"
+    number = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
     match = re.fullmatch(f"{number},{number}", text)
     if match is None or float(match[1]) <= 0 or float(match[2]) > 10_000:
         raise ConfigError(f"link: expected one of {', '.join(LINKS)} or RATE_MBIT,RTT_MS, found {text[:40]!r}")

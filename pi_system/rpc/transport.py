@@ -4,6 +4,7 @@ A stream is one bidirectional call whose messages are raw bytes (no serializer: 
 noticed at once when its socket closes, and within KEEPALIVE_S + KEEPALIVE_TIMEOUT_S when it just falls silent.
 """
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -120,7 +121,7 @@ def _quiet(frames: Iterator[bytes]) -> Iterator[bytes]:
 def check_address(address: str) -> str:
     """``address`` if it reads HOST:PORT. Raises ConfigError."""
     host, colon, port = address.rpartition(":")
-    if not (colon and host and port.isdigit() and int(port) < 1 << 16):
+    if not (colon and host and re.fullmatch("[0-9]{1,5}", port) and int(port) < 1 << 16):
         raise ConfigError(f"address: expected HOST:PORT, found {address!r}")
     return address
 

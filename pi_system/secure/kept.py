@@ -74,18 +74,29 @@ def check_kept(path: Path, fields: Fields) -> dict[str, Any]:
 def check_header(what: str, header: bytes, fields: Fields, body: Body) -> dict[str, Any]:
     """All fields of a file with this header and body, which must have ``fields``; errors as ``read_kept``."""
     damaged = CorrelationMismatchError(f"{what}: damaged: expected content that fits its digest")
-    if len(header) != HEADER_BYTES:
+    form = next((form for form in (_FORM, _BEFORE) if header.startswith(form.magic)), None)
+    if form is None or len(header) != HEADER_BYTES:
         raise damaged
-    form = _BEFORE if header.startswith(_BEFORE.magic) else _FORM
     _, _, length = form.prefix.unpack_from(header)
     text = header[form.prefix.size : form.prefix.size + length]
     if header != form.header(text, body):
         raise damaged
-    found: dict[str, Any] = json.loads(text)
+    found = _object(text)
+    if found is None:
+        raise damaged
     for name, expected in _bound(fields).items():
         if found.get(name) != expected:
             raise CorrelationMismatchError(f"{what}: " + _difference(name, expected, found.get(name)))
     return found
+
+
+def _object(text: bytes) -> dict[str, Any] | None:
+    """None: no JSON object, which no program of this package wrote, whatever its digest says."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _difference(name: str, expected: Any, found: Any) -> str:

@@ -17,7 +17,9 @@ def test_named_and_custom_links() -> None:
     assert parse_link("250,7.5") == Link(250e6, 7.5e-3)
 
 
-@pytest.mark.parametrize("text", ["", "dsl", "100", "0,1", "100,-1", "1e9,1", "nan,1", "100,1,1", "100,99999"])
+@pytest.mark.parametrize(
+    "text", ["", "dsl", "100", "0,1", "100,-1", "1e9,1", "nan,1", "100,1,1", "100,99999", "\u0661,1"]
+)
 def test_bad_links_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="link"):
         parse_link(text)

@@ -148,7 +148,10 @@ def test_port_in_use_is_a_config_error(serve: Callable[..., Any]) -> None:
         serve_streams(address, {}, {}, timeout_s=1.0, max_streams=1)
 
 
-@pytest.mark.parametrize("address", ["", "localhost", ":7100", "host:", "host:http", "host:65536"])
+@pytest.mark.parametrize(
+    "address",
+    ["", "localhost", ":7100", "host:", "host:http", "host:65536", "host:\u00b2", "host:\u0661", "host:" + 5000 * "9"],
+)
 def test_bad_addresses_are_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="HOST:PORT"):
         check_address(address)

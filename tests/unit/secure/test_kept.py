@@ -58,6 +58,19 @@ def test_another_version_is_named_and_others_fields_are_not(monkeypatch: pytest.
         read_kept(tmp_path / "a", FIELDS)
 
 
+@pytest.mark.parametrize("text", [b"[]", b"7", b"null", b"{", b"\xff", b"[" * 4000])
+@pytest.mark.parametrize("form", [kept._FORM, kept._BEFORE])
+def test_a_header_that_is_no_object_is_damaged_though_its_digest_fits(form: Any, text: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(form.header(text, BODY) + BODY)
+    with pytest.raises(CorrelationMismatchError, match="damaged"):
+        read_kept(tmp_path / "a", FIELDS)
+
+
+def test_a_file_of_another_magic_is_refused_before_its_body_is_read(tmp_path: Path) -> None:
+    with pytest.raises(CorrelationMismatchError, match="damaged"):
+        kept.check_header("a", bytes(HEADER_BYTES), FIELDS, object())  # type: ignore[arg-type]
+
+
 def test_of_two_that_create_one_does(tmp_path: Path) -> None:
     create_kept(tmp_path / "a", FIELDS, BODY)
     with pytest.raises(FileExistsError):
