@@ -62,6 +62,7 @@ from pi_system.rpc import envelope
 from pi_system.rpc.frames import CONTROL, DATA, OPEN, FrameStream
 from pi_system.rpc.phase_profile import half_from_bytes, half_to_bytes
 from pi_system.rpc.session_config import Hello, SessionConfig, hello_from_proto, hello_to_proto
+from pi_system.secure import eraser
 from pi_system.secure.layout import Layout
 from pi_system.secure.pairing import PairedStore, meet_client, meet_server
 from pi_system.secure.schedule import plan
@@ -261,6 +262,7 @@ def _he_answer_seeds() -> list[bytes]:
 
 def _material_file(data: bytes) -> None:
     store, name, layout = _store()
+    eraser.finish()  # what was loaded before is emptied behind its load: the same inode, here
     kept = store._folder / "kept"  # one inode all the time: its birth is in the seed's header
     with kept.open("ab") as file:
         file.truncate(0)
