@@ -99,7 +99,6 @@ def dealers_keys_are_ahead() -> None:
         found = [pair for pair in pairs("fss", other) if not pair.network.endswith("/square")]
         assert len(found) > 40
         assert share * len(found) <= sum(pair.ratio < 1 for pair in found), other
-        assert all(pair.ratio < 1 for pair in found) == (share == 1.0), other
     assert any(pair.ratio >= 1 for pair in pairs("fss", "table"))
 
 
@@ -190,7 +189,7 @@ CHECKS: dict[str, Callable[[], None]] = {
     "A kill is SIGKILL of a worker in a session, where there is one, every 20 s": partial(
         default, "endurance", "kills", "every", 20.0
     ),
-    "ahead of `gc` and `crypten` wherever a network has ReLUs, and of `gmw` in nearly all": dealers_keys_are_ahead,
+    "`crypten` wherever a network has ReLUs, and of `gmw` in at least 19 of 20": dealers_keys_are_ahead,
     "`deepreshape` needs 0.49 and 0.46 of the time of pixel masks": at_equal_accuracy,
     "Echoes of 16 KB and less over lan are slower shaped than emulated": shaper,
 }
